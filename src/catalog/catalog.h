@@ -1,0 +1,180 @@
+/* catalog.h — the one truth: videos, clips, vectors, fingerprints and jobs, in SQLite.
+ *
+ * WAL, synchronous=FULL: when vx_catalog_commit returns 0 the transaction is on the disk. SQLite is
+ * used in this folder and nowhere else. Migrations are numbered (PRAGMA user_version); a catalog
+ * from a newer vidx is refused.
+ *
+ * Threads  reads (`const`-like functions below "Reading"): any thread, each takes a connection of a
+ *          small pool. Writing: one thread at a time, between vx_catalog_begin and _commit/_rollback
+ *          (the committer).
+ * Errs     VX_CATALOG_* (> 0) or -errno (-ENOSPC when the disk is full, -EIO with SQLite's text)
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "base/mem.h"
+
+typedef enum vx_catalog_outcome {
+    VX_CATALOG_NOT_FOUND = 1,
+    VX_CATALOG_EXISTS,  /* that SHA-256 is stored already */
+    VX_CATALOG_TOO_NEW, /* written by a newer vidx */
+} vx_catalog_outcome;
+
+#define VX_VIDEO_ID_CHARS 25 /* "v" and the first 24 hex digits of the SHA-256: same bytes, same id */
+#define VX_CLIP_ID_CHARS 32  /* <video id>.<index> */
+#define VX_JOB_ID_CHARS 25   /* "j" and 24 random hex digits */
+
+typedef enum vx_verdict_kind {
+    VX_VERDICT_NEW,
+    VX_VERDICT_EXACT,
+    VX_VERDICT_COPY,
+    VX_VERDICT_SIMILAR,
+} vx_verdict_kind;
+
+typedef struct vx_verdict_row {
+    vx_verdict_kind kind;
+    char of[VX_VIDEO_ID_CHARS + 1]; /* "" when new */
+    float score, share, offset_s;   /* NaN = not known */
+    bool mirrored;
+} vx_verdict_row;
+
+typedef struct vx_clip {
+    int64_t row; /* catalog row, the index's id; assigned at insert */
+    int index;   /* 0.. within the video */
+    double start_s, end_s;
+} vx_clip;
+
+/* One stored video. Strings are malloc'ed, owned by the struct. */
+typedef struct vx_video {
+    int64_t row;
+    char id[VX_VIDEO_ID_CHARS + 1];
+    uint8_t sha256[32];
+    char *filename;    /* as the client said, any UTF-8 without NUL */
+    char *source_path; /* NULL: bytes are in the media store; else an external file (batch mode) */
+    char *metadata;    /* JSON object text */
+    int64_t bytes;
+    char container[32], codec[32];
+    int width_px, height_px;
+    double fps, duration_s;
+    int64_t created_us; /* UNIX time in µs */
+    vx_verdict_row duplicate;
+    char decode_path[8]; /* "cpu", "nvdec" */
+    int64_t frames_decoded, frames_total;
+    vx_clip *clips;
+    size_t n_clips;
+} vx_video;
+vx_video *vx_video_free(vx_video *video);
+VX_DEFINE_AUTO(vx_video, vx_video_free)
+void vx_video_id_of(const uint8_t sha256[32], char ret_id[VX_VIDEO_ID_CHARS + 1]);
+
+typedef struct vx_catalog vx_catalog;
+
+/* Opens or creates <path>. readers: connections in the pool (0 = 4). */
+int vx_catalog_open(const char *path, int readers, vx_catalog **ret_catalog, vx_err *err);
+vx_catalog *vx_catalog_close(vx_catalog *catalog);
+VX_DEFINE_AUTO(vx_catalog, vx_catalog_close)
+
+/* ---- Writing: one thread at a time ---- */
+int vx_catalog_begin(vx_catalog *catalog, vx_err *err);
+int vx_catalog_commit(vx_catalog *catalog, vx_err *err); /* on failure rolled back */
+void vx_catalog_rollback(vx_catalog *catalog);
+/* Between begin and commit: one item of a group can fail without the others. */
+int vx_catalog_savepoint(vx_catalog *catalog, vx_err *err);
+int vx_catalog_release(vx_catalog *catalog, vx_err *err);
+void vx_catalog_rollback_to(vx_catalog *catalog);
+
+/* The row number of a space, created when new. digest: 64 hex digits. */
+int vx_catalog_space(vx_catalog *catalog, const char *model, const char *digest, int dim,
+                     int64_t *ret_space, vx_err *err);
+
+/* Inserts the video and its clips; fills video->row and clips[].row. VX_CATALOG_EXISTS. */
+int vx_catalog_insert_video(vx_catalog *catalog, vx_video *video, vx_err *err);
+/* float32 [dim], one per clip and space. */
+int vx_catalog_insert_vector(vx_catalog *catalog, int64_t space, int64_t clip, const float *vector,
+                             int dim, vx_err *err);
+/* blob: the fingerprint module's frames, packed by the caller; one per video. */
+int vx_catalog_insert_fingerprint(vx_catalog *catalog, int64_t video, const void *blob,
+                                  size_t bytes, vx_err *err);
+/* Removes the video, its clips, vectors and fingerprint. VX_CATALOG_NOT_FOUND. */
+int vx_catalog_delete_video(vx_catalog *catalog, const char *video_id, vx_err *err);
+int vx_catalog_set_metadata(vx_catalog *catalog, const char *video_id, const char *metadata_json,
+                            vx_err *err);
+
+typedef enum vx_job_state {
+    VX_JOB_QUEUED,
+    VX_JOB_RUNNING,
+    VX_JOB_DONE,
+    VX_JOB_FAILED,
+    VX_JOB_CANCELLED,
+} vx_job_state;
+
+/* A job that must survive a restart. Strings malloc'ed, owned. */
+typedef struct vx_job_row {
+    char id[VX_JOB_ID_CHARS + 1];
+    vx_job_state state;
+    char *kind;    /* "ingest", … */
+    char *request; /* JSON: all that is needed to run it again after a restart */
+    char *result;  /* JSON or NULL: video_id, or the problem that ended it */
+    int64_t created_us, finished_us; /* 0 = not yet */
+} vx_job_row;
+void vx_job_row_clear(vx_job_row *job);
+int vx_catalog_insert_job(vx_catalog *catalog, const vx_job_row *job, vx_err *err);
+int vx_catalog_update_job(vx_catalog *catalog, const char *job_id, vx_job_state state,
+                          const char *result_json, int64_t finished_us, vx_err *err);
+/* Forgets finished jobs older than before_us, at most `max` of them per call. */
+int vx_catalog_prune_jobs(vx_catalog *catalog, int64_t before_us, int max, vx_err *err);
+
+/* ---- Reading: any thread ---- */
+int vx_catalog_get_video(vx_catalog *catalog, const char *video_id, vx_video **ret_video,
+                         vx_err *err);
+int vx_catalog_get_video_by_sha256(vx_catalog *catalog, const uint8_t sha256[32],
+                                   vx_video **ret_video, vx_err *err);
+int vx_catalog_get_video_by_row(vx_catalog *catalog, int64_t row, vx_video **ret_video,
+                                vx_err *err);
+/* Which video and clip a neighbour's id means. */
+int vx_catalog_get_video_of_clip(vx_catalog *catalog, int64_t clip_row, vx_video **ret_video,
+                                 size_t *ret_clip, vx_err *err);
+
+typedef struct vx_video_query {
+    size_t limit;                  /* 1..1000 */
+    int64_t before_row;            /* newest first: rows below this; 0 = from the newest */
+    const char *filename_contains; /* NULL = all; matched literally, case-insensitive for ASCII */
+    int verdict;                   /* -1 = all, else vx_verdict_kind */
+} vx_video_query;
+/* Gives an array of n videos (each vx_video_free, then free()). */
+int vx_catalog_list_videos(vx_catalog *catalog, const vx_video_query *query, vx_video ***ret_videos,
+                           size_t *ret_n, vx_err *err);
+int vx_catalog_count_videos(vx_catalog *catalog, int64_t *ret_n, vx_err *err);
+
+/* One clip's vector: float32 [dim] into ret_vector (borrowed); -EINVAL if the stored size differs. */
+int vx_catalog_get_vector(vx_catalog *catalog, int64_t space, int64_t clip_row, float *ret_vector,
+                          int dim, vx_err *err);
+/* Gives malloc'ed bytes. */
+int vx_catalog_get_fingerprint(vx_catalog *catalog, int64_t video_row, void **ret_blob,
+                               size_t *ret_bytes, vx_err *err);
+
+/* Streams every vector of a space in clip order, in chunks of up to chunk_rows: ids int64 [n],
+ * vectors float32 [n, dim], both borrowed until return. Non-zero stops and is returned. Runs on
+ * `threads` connections over disjoint row ranges; the callback is then called concurrently. */
+typedef int (*vx_catalog_on_vectors)(void *ctx, const int64_t *clip_rows, const float *vectors,
+                                     size_t n, vx_err *err);
+int vx_catalog_scan_vectors(vx_catalog *catalog, int64_t space, int dim, size_t chunk_rows,
+                            int threads, vx_catalog_on_vectors on_vectors, void *ctx, vx_err *err);
+typedef int (*vx_catalog_on_fingerprint)(void *ctx, int64_t video_row, const void *blob,
+                                         size_t bytes, vx_err *err);
+int vx_catalog_scan_fingerprints(vx_catalog *catalog, vx_catalog_on_fingerprint on_fingerprint,
+                                 void *ctx, vx_err *err);
+/* Which of n SHA-256 values are stored; for sweeping orphaned media files. */
+int vx_catalog_has_sha256(vx_catalog *catalog, const uint8_t sha256[32], bool *ret_stored,
+                          vx_err *err);
+
+int vx_catalog_get_job(vx_catalog *catalog, const char *job_id, vx_job_row *ret_job, vx_err *err);
+/* Newest first. before_us/before_id: the cursor; 0/NULL = from the newest. unfinished_only: queued
+ * and running. Gives an array (each vx_job_row_clear, then free()). */
+int vx_catalog_list_jobs(vx_catalog *catalog, size_t limit, int64_t before_us,
+                         const char *before_id, bool unfinished_only, vx_job_row **ret_jobs,
+                         size_t *ret_n, vx_err *err);

@@ -1,0 +1,69 @@
+/* embed.h — model packages and the worker that runs them.
+ *
+ * A package is a directory <models>/<name>/ with manifest.json, video.pt (TorchScript) and, for
+ * text queries, text.pt and vocab.txt. Its digest is the SHA-256 over the manifest's file digests;
+ * vectors of different digests never meet (they are different spaces).
+ *
+ * Threads  vx_embedder_* may be called from any thread; one worker thread per embedder owns the
+ *          device. Concurrent calls are joined into batches.
+ */
+#pragma once
+
+#include "base/err.h"
+#include "base/mem.h"
+#include "preprocess/preprocess.h"
+
+typedef enum vx_embed_outcome {
+    VX_EMBED_NO_PACKAGE = 1, /* no such directory or manifest under the models directory */
+    VX_EMBED_BAD_PACKAGE,    /* manifest or file wrong: the message says which field or file */
+    VX_EMBED_NO_DEVICE,      /* the device asked for is not there, or lacks memory */
+    VX_EMBED_CLOSED,         /* the embedder is shutting down */
+} vx_embed_outcome;
+
+typedef enum vx_sampling {
+    VX_SAMPLE_SPREAD,  /* T of N frames over the whole clip: floor(k (N-1) / (T-1)), repeats when short */
+    VX_SAMPLE_CURATOR, /* NeMo Curator: step = N / T, frames 0, step, 2 step …: the leading part */
+} vx_sampling;
+
+typedef struct vx_model_info {
+    char name[64];   /* [a-z0-9.-]+ */
+    char digest[65]; /* lower-case hex */
+    char source[160], license[64], device[32], dtype[16];
+    int dim;      /* 1..8192 */
+    int n_frames; /* T, 1..64 */
+    double target_fps;
+    vx_sampling sampling;
+    vx_preprocess_spec preprocess;
+    float similar_threshold; /* cosine from which two clips count as similar; measured */
+    bool has_text;
+} vx_model_info;
+
+typedef struct vx_embedder vx_embedder;
+
+typedef struct vx_embedder_params {
+    const char *models_dir; /* borrows */
+    const char *name;       /* borrows */
+    const char *device;     /* "auto", "cpu", "cuda:N"; NULL = auto */
+    int max_batch;          /* clips per run; 0 = the manifest's, by device */
+    int threads;            /* intra-op threads on the CPU; 0 = one per core */
+} vx_embedder_params;
+
+int vx_embedder_open(const vx_embedder_params *params, vx_embedder **ret_embedder, vx_err *err);
+vx_embedder *vx_embedder_free(vx_embedder *embedder); /* callers still waiting get VX_EMBED_CLOSED */
+VX_DEFINE_AUTO(vx_embedder, vx_embedder_free)
+
+const vx_model_info *vx_embedder_info(const vx_embedder *embedder); /* borrows */
+
+/* Which frames of the N chosen ones the model sees: fills ret_index[T] with values in [0, n). */
+void vx_model_sample(const vx_model_info *model, int64_t n, int64_t *ret_index);
+
+/* float32 [n_clips, T, 3, H, W] → float32 [n_clips, dim], unit length. Blocks until done; a result
+ * with NaN or a length off 1 by more than 1e-3 is -EIO. */
+int vx_embedder_run(vx_embedder *embedder, const float *clips, int n_clips, float *ret_vectors,
+                    vx_err *err);
+
+typedef struct vx_embedder_stats {
+    int64_t clips, batches;
+    int64_t busy_us; /* time spent inside the model */
+} vx_embedder_stats;
+void vx_embedder_get_stats(vx_embedder *embedder, vx_embedder_stats *ret_stats);

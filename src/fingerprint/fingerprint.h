@@ -1,0 +1,55 @@
+/* fingerprint.h — perceptual hashes of frames: tells a copy from a similar scene.
+ *
+ * PDQ (Facebook/Meta, "The TMK+PDQF video-hashing algorithm and the PDQ image-hashing algorithm",
+ * 2019): 256 bits per frame, Hamming distance 0..256, smaller = nearer; <= 31 is a match. Quality
+ * 0..100 says how much gradient a frame has; frames below VX_FP_MIN_QUALITY (black, flat) say
+ * nothing and are left out of every comparison.
+ */
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "base/mem.h"
+
+#define VX_FP_MATCH_DISTANCE 31
+#define VX_FP_MIN_QUALITY 50
+
+typedef struct vx_fp_frame {
+    float time_s;
+    uint8_t quality;  /* 0..100 */
+    uint8_t hash[32]; /* bit 0 of byte 0 is PDQ's bit 0 (its hex string reads from the end) */
+} vx_fp_frame;
+
+/* Hashes one picture: luma uint8 [h, w], full range. mirrored, if not NULL, receives the hash of
+ * the picture flipped left to right (it comes out of the same DCT). time_s is left alone. */
+int vx_fp_hash(const uint8_t *luma, int w_px, int h_px, int stride_bytes, vx_fp_frame *ret_frame,
+               vx_fp_frame *ret_mirrored, vx_err *err);
+
+typedef struct vx_fp_match {
+    float share;     /* of the shorter sequence's usable frames that match at the best offset, 0..1 */
+    float offset_s;  /* time in b minus time in a of the same content */
+    int n_matched;   /* frames behind the share */
+    bool mirrored;
+} vx_fp_match;
+
+/* Compares two sequences (ascending time): all offsets are tried, the best one is reported. */
+int vx_fp_compare(const vx_fp_frame *a, size_t n_a, const vx_fp_frame *b, size_t n_b,
+                  vx_fp_match *ret_match, vx_err *err);
+/* Whether a match means "copy": thresholds measured in models/README.md. */
+bool vx_fp_is_copy(const vx_fp_match *match);
+
+/* Every stored frame's hash, by video, for finding candidates. In memory, derived from the catalog.
+ * Threads: any; searches run beside each other, add and remove are exclusive (lock inside). */
+typedef struct vx_fp_index vx_fp_index;
+int vx_fp_index_new(vx_fp_index **ret_index, vx_err *err);
+vx_fp_index *vx_fp_index_free(vx_fp_index *index);
+VX_DEFINE_AUTO(vx_fp_index, vx_fp_index_free)
+int vx_fp_index_add(vx_fp_index *index, int64_t video, const vx_fp_frame *frames, size_t n,
+                    vx_err *err);
+int vx_fp_index_remove(vx_fp_index *index, int64_t video, vx_err *err);
+/* The videos that share the most frames with the query, best first (ties: smaller id).
+ * ret_videos [max], ret_n gets how many. */
+int vx_fp_index_candidates(vx_fp_index *index, const vx_fp_frame *frames, size_t n, size_t max,
+                           int64_t *ret_videos, size_t *ret_n, vx_err *err);

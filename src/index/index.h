@@ -1,0 +1,62 @@
+/* index.h — exact nearest neighbours by inner product, over FAISS IndexFlatIP segments.
+ *
+ * One vx_index holds the vectors of one space. In memory; rebuilt from the catalog at start.
+ *
+ * In       float32 [n, dim] unit vectors; ids int64 >= 0, unique
+ * Scores   inner product (cosine), -1..1, larger = nearer. The same query gives the same ids in the
+ *          same order on every path (single, batched, filtered): ties by smaller id
+ * Errs     VX_INDEX_NOT_FOUND, VX_INDEX_EXISTS (> 0); -ENOMEM, -EIO (FAISS's own text)
+ * Threads  any; searches run beside each other, add and remove are exclusive per segment
+ */
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "base/mem.h"
+
+#define VX_INDEX_NOT_FOUND 1
+#define VX_INDEX_EXISTS 2
+
+typedef struct vx_index vx_index;
+typedef struct vx_index_params {
+    int dim;             /* 1..8192 */
+    int64_t segment_rows; /* capacity of one segment; 0 = 64 MiB of vectors */
+    int threads;          /* search threads; 0 = one per core */
+} vx_index_params;
+
+typedef struct vx_neighbour {
+    int64_t id;
+    float score;
+} vx_neighbour;
+
+int vx_index_new(const vx_index_params *params, vx_index **ret_index, vx_err *err);
+vx_index *vx_index_free(vx_index *index);
+VX_DEFINE_AUTO(vx_index, vx_index_free)
+
+int vx_index_add(vx_index *index, const int64_t *ids, const float *vectors, size_t n, vx_err *err);
+/* Unknown ids are ignored: removing twice is not an error. */
+int vx_index_remove(vx_index *index, const int64_t *ids, size_t n, vx_err *err);
+
+/* Decides which ids may be returned; called concurrently, must not block. */
+typedef bool (*vx_index_filter)(void *ctx, int64_t id);
+
+/* The k nearest of each query with score >= min_score, best first.
+ *   queries  borrows float32 [n_queries, dim]
+ *   k        1..the caller's cap; larger than the index is fine
+ *   filter   NULL = all
+ *   ret      [n_queries, k]; row q holds ret_n[q] valid entries */
+int vx_index_search(vx_index *index, const float *queries, size_t n_queries, size_t k,
+                    float min_score, vx_index_filter filter, void *filter_ctx, vx_neighbour *ret,
+                    size_t *ret_n, vx_err *err);
+
+/* Copies one vector (float32 [dim]) out; VX_INDEX_NOT_FOUND. */
+int vx_index_get(vx_index *index, int64_t id, float *ret_vector, vx_err *err);
+int64_t vx_index_count(vx_index *index);
+size_t vx_index_memory_bytes(vx_index *index);
+
+/* Writes one faiss IndexFlatIP file readable by any FAISS, row i = the i-th smallest id, and the
+ * ids in that order (gives malloc'ed array). Atomic: a temporary file, fsync, rename. */
+int vx_index_write_faiss(vx_index *index, const char *path, int64_t **ret_ids, size_t *ret_n,
+                         vx_err *err);

@@ -1,0 +1,93 @@
+/* media.h — video files in, exact pictures out. FFmpeg is used in this folder and nowhere else.
+ *
+ * A vx_media is one opened file whose packets have been scanned once: the presentation time of
+ * every frame is known before anything is decoded, so a caller chooses frames by time and only the
+ * packets that those frames depend on are decoded. The pictures are bit-identical to decoding all.
+ *
+ * Units    times in seconds from the first presented frame (edit lists applied); sizes in pixels
+ * Errs     vx_media_outcome (> 0) when the file is at fault, -errno when we are
+ * Threads  a vx_media belongs to one thread at a time; different objects are independent
+ */
+#pragma once
+
+#include <stdint.h>
+
+#include "base/err.h"
+#include "base/mem.h"
+
+typedef enum vx_media_outcome {
+    VX_MEDIA_UNSUPPORTED = 1, /* not a video file, or a codec or pixel format we do not decode */
+    VX_MEDIA_NO_VIDEO,        /* a media file without a video stream, or one without frames */
+    VX_MEDIA_DAMAGED,         /* a video file that breaks off or cannot be decoded */
+    VX_MEDIA_TOO_LARGE,       /* over a limit below; the message names it */
+} vx_media_outcome;
+
+typedef struct vx_media_limits {
+    int max_side_px;       /* longest picture side; 0 = 8192 */
+    double max_duration_s; /* 0 = 24 h */
+    int64_t max_frames;    /* 0 = 16 million; bounds the packet table (24 bytes a frame) */
+} vx_media_limits;
+
+typedef struct vx_media_info {
+    char container[32]; /* FFmpeg's demuxer name, first of its list: mov, matroska, avi, mpegts … */
+    char codec[32];     /* h264, hevc, vp9, av1, mpeg4 … */
+    int width_px, height_px; /* as shown: rotation and sample aspect ratio's rotation only applied */
+    int rotation_deg;        /* clockwise turn that was applied: 0, 90, 180, 270 */
+    double fps;              /* average */
+    double duration_s;       /* last presented frame's time plus one frame, from the first frame */
+    int64_t n_frames;        /* presented frames */
+} vx_media_info;
+
+typedef struct vx_media vx_media;
+
+/* Opens and probes a local file and scans its packets. path is borrowed. */
+int vx_media_open(const char *path, const vx_media_limits *limits, vx_media **ret_media,
+                  vx_err *err);
+vx_media *vx_media_free(vx_media *media);
+VX_DEFINE_AUTO(vx_media, vx_media_free)
+
+const vx_media_info *vx_media_get_info(const vx_media *media); /* borrows from media */
+
+/* Time in seconds of presented frame i (0 <= i < n_frames). */
+double vx_media_frame_time(const vx_media *media, int64_t frame);
+
+/* Chooses frames of [start_s, end_s) at target_fps: sample times start, start + 1/fps, … below the
+ * last frame's time + 0.5/fps; each takes the frame with the nearest timestamp, ties to the
+ * earlier; a frame may be chosen several times when the source is slower than target_fps.
+ * (The rule of NeMo Curator's ClipFrameExtractionStage.)
+ *   ret_frames  gives an ascending array of presented-frame numbers (free()), at least one entry
+ *   ret_n       its length */
+int vx_media_choose(const vx_media *media, double start_s, double end_s, double target_fps,
+                    int64_t **ret_frames, int64_t *ret_n, vx_err *err);
+
+/* One decoded picture, valid during the callback. Opaque: conversions happen on demand. */
+typedef struct vx_picture vx_picture;
+
+/* Full-range luma, uint8 [h, w], rows `stride` bytes apart, upright. Borrows from the picture. */
+int vx_picture_luma(vx_picture *picture, const uint8_t **ret_pixels, int *ret_w, int *ret_h,
+                    int *ret_stride, vx_err *err);
+/* Full-range RGB, uint8 [h, w, 3] interleaved, upright; the stream's colour matrix and range are
+ * honoured (unspecified: BT.601 below 720 lines of height, as players do, else BT.709). */
+int vx_picture_rgb(vx_picture *picture, const uint8_t **ret_pixels, int *ret_w, int *ret_h,
+                   int *ret_stride, vx_err *err);
+
+/* Called once per wanted frame in ascending order. Non-zero stops decoding and is returned. */
+typedef int (*vx_media_on_picture)(void *ctx, int64_t frame, double time_s, vx_picture *picture,
+                                   vx_err *err);
+
+typedef struct vx_media_stats {
+    int64_t frames_decoded; /* pictures the decoder produced */
+    int64_t frames_total;   /* pictures in the stream */
+} vx_media_stats;
+
+/* Decodes the wanted frames (ascending, unique) and calls on_picture for each.
+ * threads: decoder threads, 0 = one per core. A file whose packets end early or whose pictures
+ * cannot be decoded gives VX_MEDIA_DAMAGED. */
+int vx_media_decode(vx_media *media, const int64_t *frames, int64_t n, int threads,
+                    vx_media_on_picture on_picture, void *ctx, vx_media_stats *ret_stats,
+                    vx_err *err);
+
+/* JPEG (4:2:0, quality about 85) of the frame nearest to time_s, its longest side at most
+ * max_side_px. ret_jpeg gives malloc'ed bytes. Opens the file itself and seeks: needs no scan. */
+int vx_media_thumbnail(const char *path, double time_s, int max_side_px, uint8_t **ret_jpeg,
+                       size_t *ret_bytes, vx_err *err);

@@ -1,0 +1,42 @@
+/* preprocess.h — decoded picture to model input.
+ *
+ * In    uint8 [h, w, 3] interleaved RGB, full range, rows `stride` bytes apart, 1..8192 px a side
+ * Out   float32 [3, height, width] channel-major, (x/255 - mean) / std
+ * Errs  -ENOMEM; VX_PREPROCESS_BAD_SHAPE (> 0)
+ * Threads  any; the spec is read only. This CPU code is the reference for every other backend.
+ */
+#pragma once
+
+#include <stdint.h>
+
+#include "base/err.h"
+
+#define VX_PREPROCESS_BAD_SHAPE 1
+
+typedef enum vx_resize_filter {
+    VX_RESIZE_BILINEAR_ANTIALIAS, /* triangle filter whose support grows with the reduction, in
+                                     integer arithmetic with uint8 between the passes: equal to
+                                     Pillow's BILINEAR to the bit */
+    VX_RESIZE_BICUBIC_ANTIALIAS,  /* the same with Pillow's BICUBIC (a = -0.5) */
+    VX_RESIZE_BILINEAR,           /* two taps, no antialias: OpenCV's INTER_LINEAR */
+} vx_resize_filter;
+
+typedef enum vx_resize_fit {
+    VX_FIT_SQUASH, /* the whole picture, aspect ratio not kept */
+    VX_FIT_CROP,   /* shorter side to the target, centre crop */
+} vx_resize_fit;
+
+typedef struct vx_preprocess_spec {
+    int width_px, height_px; /* 1..1024 */
+    vx_resize_filter filter;
+    vx_resize_fit fit;
+    float mean[3], std[3]; /* of values in [0, 1]; std > 0 */
+} vx_preprocess_spec;
+
+/* Resizes and normalises one picture into ret_tensor (3 * height * width floats, borrowed). */
+int vx_preprocess_frame(const vx_preprocess_spec *spec, const uint8_t *rgb, int w_px, int h_px,
+                        int stride_bytes, float *ret_tensor, vx_err *err);
+
+/* The resize alone: uint8 [height, width, 3] into ret_rgb. */
+int vx_preprocess_resize(const vx_preprocess_spec *spec, const uint8_t *rgb, int w_px, int h_px,
+                         int stride_bytes, uint8_t *ret_rgb, vx_err *err);
