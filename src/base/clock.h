@@ -1,0 +1,12 @@
+/* clock.h — the two clocks: monotonic for durations, UNIX time for what people read. µs. */
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+int64_t vx_clock_monotonic_us(void);
+int64_t vx_clock_unix_us(void);
+
+#define VX_CLOCK_ISO_BYTES 28
+/* RFC 3339 in UTC with milliseconds: 2026-01-02T03:04:05.678Z */
+void vx_clock_iso(int64_t unix_us, char ret_text[VX_CLOCK_ISO_BYTES]);

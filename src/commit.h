@@ -1,0 +1,39 @@
+/* commit.h — the one writer: verdict and insert as one step, one fsync for a group.
+ *
+ * A single committer thread takes the operations that wait, gives each its own savepoint inside one
+ * transaction, commits once, then makes the results visible in the indexes and calls back. So the
+ * verdict of every video sees all videos before it, also those of its own group; and a reply is
+ * sent only after the data is on the disk and searchable.
+ *
+ * Threads: submit from any thread, never blocks (the queue is bounded by the ingest queue and by
+ * the HTTP connections that wait); callbacks run on the committer thread and must be short.
+ */
+#pragma once
+
+#include "ingest.h"
+
+/* An operation of another kind: runs inside the transaction, then `done` after the commit.
+ *   apply  0 = keep, anything else = undo this operation only (rc and err go to done)
+ *   done   on the committer thread; rc 0 = durable; frees op */
+typedef struct vx_commit_op {
+    int (*apply)(struct vx_commit_op *op, vx_server *server, vx_err *err);
+    void (*done)(struct vx_commit_op *op, vx_server *server, int rc, const vx_err *err);
+} vx_commit_op;
+
+int vx_commit_start(vx_server *server, vx_err *err);
+void vx_commit_stop(vx_server *server); /* finishes what was submitted */
+
+/* Takes op. False when the server is stopping: nothing was called. */
+bool vx_commit_submit(vx_server *server, vx_commit_op *op);
+
+/* As submit, and waits for the end: for callers that may block. Returns apply's or the commit's rc. */
+int vx_commit_run(vx_server *server, int (*apply)(void *ctx, vx_server *server, vx_err *err),
+                  void *ctx, vx_err *err);
+
+/* The requests that change a stored video, without blocking; done as above.
+ * rc VX_CATALOG_NOT_FOUND when there is none. */
+typedef void (*vx_commit_video_done)(void *ctx, int rc, const vx_err *err);
+bool vx_commit_delete_video(vx_server *server, const char *video_id, vx_commit_video_done done,
+                            void *ctx);
+bool vx_commit_set_metadata(vx_server *server, const char *video_id, const char *metadata_json,
+                            vx_commit_video_done done, void *ctx);

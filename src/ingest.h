@@ -1,0 +1,77 @@
+/* ingest.h — the write path: one video from sealed bytes to durable, searchable and judged.
+ *
+ * The phases are the same words in this enum, the log, the metrics, the job rows and the README.
+ * Threads: vx_ingest_submit from any thread, never blocks; done runs on an ingest or committer
+ * thread and must be short (resume a connection, signal).
+ */
+#pragma once
+
+#include "outcome.h"
+#include "server.h"
+
+typedef enum vx_phase {
+    VX_PHASE_RECEIVE,
+    VX_PHASE_PROBE,
+    VX_PHASE_CLIP,
+    VX_PHASE_FRAMES, /* decode, with PREPARE interleaved picture by picture */
+    VX_PHASE_PREPARE,
+    VX_PHASE_EMBED,
+    VX_PHASE_COMMIT,
+    VX_PHASE_DONE,
+    VX_PHASE_FAILED,
+} vx_phase;
+#define VX_PHASE_COUNT 9
+const char *vx_phase_name(vx_phase phase); /* "RECEIVE" … */
+
+typedef struct vx_ingest_result {
+    vx_outcome outcome;
+    vx_err err;      /* the sentence, when outcome is neither OK nor EXISTING */
+    vx_video *video; /* OK: the new one; EXISTING, DUPLICATE: the stored one; else NULL. Owned. */
+    vx_verdict_row verdict; /* of this upload; for EXISTING kind = EXACT */
+} vx_ingest_result;
+
+typedef void (*vx_ingest_done)(void *ctx, vx_ingest_result *result); /* may take result->video */
+
+/* Strings are malloc'ed and owned by the item. */
+typedef struct vx_ingest_item {
+    vx_upload *upload; /* takes; written completely, not yet sealed (or adopted / external) */
+    char *filename;    /* not NULL */
+    char *metadata;    /* JSON object text, not NULL */
+    vx_clip_spec clip;
+    bool reject_duplicates;
+    bool background; /* wait=false: becomes a durable job before `accepted` is called */
+    char request_id[40];
+    /* background only: called once the job is durable (outcome OK, job_id set) or could not be. */
+    void (*accepted)(void *ctx, vx_outcome outcome, const char *job_id, const vx_err *err);
+    vx_ingest_done done; /* NULL for background jobs */
+    void *ctx;
+
+    /* private to ingest.c, commit.c and jobs.c */
+    char job_id[VX_JOB_ID_CHARS + 1];
+    struct vx_ingest_work *work;
+    struct vx_ingest_item *next;
+} vx_ingest_item;
+vx_ingest_item *vx_ingest_item_free(vx_ingest_item *item);
+VX_DEFINE_AUTO(vx_ingest_item, vx_ingest_item_free)
+
+int vx_ingest_start(vx_server *server, vx_err *err);
+void vx_ingest_stop(vx_server *server);
+
+/* Takes the item. VX_OUTCOME_OK: done (and accepted) will be called exactly once, later, possibly
+ * before this returns. VX_OUTCOME_BUSY or _STOPPING: nothing will be called, the item is freed. */
+vx_outcome vx_ingest_submit(vx_server *server, vx_ingest_item *item);
+
+/* Decodes and embeds a file without storing anything: float32 [n_clips, dim] in *ret_vectors
+ * (free()). For searches by an uploaded file; blocks, called from the search pool. */
+vx_outcome vx_ingest_embed_file(vx_server *server, const char *path, const vx_clip_spec *clip,
+                                float **ret_vectors, size_t *ret_n_clips, vx_err *err);
+
+typedef struct vx_ingest_stats {
+    int64_t finished[VX_OUTCOME_INTERNAL + 1]; /* by outcome */
+    int64_t phase_us[VX_PHASE_COUNT];          /* total time spent, by phase */
+    int64_t phase_now[VX_PHASE_COUNT];         /* videos in each phase now */
+    int64_t queued;
+    int64_t bytes, frames_decoded, frames_total, clips;
+    int64_t verdicts[4];
+} vx_ingest_stats;
+void vx_ingest_get_stats(vx_server *server, vx_ingest_stats *ret_stats);

@@ -1,0 +1,34 @@
+/* jobs.h — background work that a client can watch, and that survives a restart.
+ *
+ * The catalog holds what a job is and how it ended; this module holds how far it is right now.
+ * Threads: any.
+ */
+#pragma once
+
+#include "ingest.h"
+
+typedef struct vx_job_view {
+    char id[VX_JOB_ID_CHARS + 1];
+    char *kind, *filename; /* owned; filename may be NULL */
+    vx_job_state state;
+    vx_phase phase;
+    int64_t done, total; /* units of the phase (frames, clips); 0/0 = not known */
+    double eta_s;        /* NaN = not known */
+    int64_t created_us, finished_us;
+    char video_id[VX_VIDEO_ID_CHARS + 1]; /* "" until known */
+    vx_outcome outcome;                   /* valid when finished */
+    char *message;                        /* owned; why it failed, or NULL */
+} vx_job_view;
+void vx_job_view_clear(vx_job_view *view);
+
+/* VX_CATALOG_NOT_FOUND or -errno. */
+int vx_jobs_get(vx_server *server, const char *id, vx_job_view *ret_view, vx_err *err);
+/* Newest first; cursor = the last item's id of the page before, "" = first page. */
+int vx_jobs_list(vx_server *server, const char *cursor, size_t limit, vx_job_view **ret_views,
+                 size_t *ret_n, vx_err *err);
+/* Asks a job to stop: a queued one never starts, a running one ends at its next phase.
+ * VX_CATALOG_NOT_FOUND when unknown; 0 also when it has already finished. */
+int vx_jobs_cancel(vx_server *server, const char *id, vx_err *err);
+
+int vx_jobs_start(vx_server *server, vx_err *err); /* called before ingest and commit start */
+void vx_jobs_stop(vx_server *server);

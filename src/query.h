@@ -1,0 +1,56 @@
+/* query.h — the read path: a clip, a vector or an uploaded file to ranked hits.
+ *
+ * Threads: vx_query_submit from any thread, never blocks; done runs on a search thread.
+ */
+#pragma once
+
+#include "outcome.h"
+#include "server.h"
+
+#define VX_QUERY_MAX_K 1000
+
+typedef enum vx_query_by { VX_QUERY_VIDEO, VX_QUERY_CLIP, VX_QUERY_VECTOR, VX_QUERY_FILE } vx_query_by;
+
+typedef struct vx_hit {
+    char video_id[VX_VIDEO_ID_CHARS + 1];
+    char clip_id[VX_CLIP_ID_CHARS + 1];
+    double start_s, end_s;
+    float score;
+    char *filename, *metadata; /* owned */
+} vx_hit;
+
+typedef struct vx_query_result {
+    vx_outcome outcome;
+    vx_err err;
+    vx_hit *hits; /* best first, ties by clip row; owned */
+    size_t n_hits;
+} vx_query_result;
+typedef void (*vx_query_done)(void *ctx, vx_query_result *result); /* may take result->hits */
+void vx_query_result_clear(vx_query_result *result);
+
+/* A video's own clips are never among its hits; nor a clip's own. */
+typedef struct vx_query {
+    vx_query_by by;
+    char *id;          /* VIDEO, CLIP; owned */
+    float *vector;     /* VECTOR: float32 [dim], finite, not all zero; normalised here; owned */
+    size_t dim;
+    vx_upload *upload; /* FILE; takes; need not be sealed */
+    size_t k;          /* 1..VX_QUERY_MAX_K */
+    float min_score;   /* -1..1 */
+    bool group_by_video; /* one hit per video, its best */
+    char *model;         /* NULL = the server's; another name is VX_OUTCOME_WRONG_SPACE; owned */
+    vx_query_done done;
+    void *ctx;
+} vx_query;
+vx_query *vx_query_free(vx_query *query);
+VX_DEFINE_AUTO(vx_query, vx_query_free)
+
+int vx_query_start(vx_server *server, vx_err *err);
+void vx_query_stop(vx_server *server);
+/* Takes the query. OK: done will be called exactly once. BUSY, STOPPING: it was freed. */
+vx_outcome vx_query_submit(vx_server *server, vx_query *query);
+
+typedef struct vx_query_stats {
+    int64_t finished[VX_OUTCOME_INTERNAL + 1], total_us, queued;
+} vx_query_stats;
+void vx_query_get_stats(vx_server *server, vx_query_stats *ret_stats);

@@ -1,0 +1,77 @@
+/* upload.h — bytes on their way in, and the content-addressed store where they end.
+ *
+ *   <data>/incoming/<random>          partial and sealed uploads
+ *   <data>/media/<2 hex>/<64 hex>     stored files, named by their SHA-256, never by a client
+ *
+ * Life of an upload: begin → write… → seal (fsync; digest known) → publish (rename into the store)
+ * or free (the file is removed). A sealed upload that was kept survives a restart and is adopted by
+ * its name. Nothing is held in memory but one digest context.
+ *
+ * Errs     VX_UPLOAD_TOO_LARGE (> 0); -ENOSPC when the disk is full; other -errno
+ * Threads  one upload belongs to one thread at a time; the store may be used from any thread
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "base/mem.h"
+
+#define VX_UPLOAD_TOO_LARGE 1
+#define VX_UPLOAD_NOT_FOUND 2
+
+typedef struct vx_store vx_store;
+typedef struct vx_upload vx_upload;
+
+typedef struct vx_store_params {
+    const char *data_dir;     /* borrows; created if absent */
+    int64_t max_upload_bytes; /* 0 = no limit */
+    int64_t reserve_bytes;    /* an upload that would leave less free space than this is refused
+                                 before it begins: the catalog needs room to delete */
+} vx_store_params;
+
+int vx_store_open(const vx_store_params *params, vx_store **ret_store, vx_err *err);
+vx_store *vx_store_close(vx_store *store);
+VX_DEFINE_AUTO(vx_store, vx_store_close)
+
+/* expected_bytes: what the client announced, -1 = not known. */
+int vx_upload_begin(vx_store *store, int64_t expected_bytes, vx_upload **ret_upload, vx_err *err);
+int vx_upload_write(vx_upload *upload, const void *bytes, size_t n, vx_err *err);
+/* fsyncs the file; afterwards the digest is valid and nothing more can be written. */
+int vx_upload_seal(vx_upload *upload, vx_err *err);
+/* After this the sealed file stays when the upload is freed, also over a crash (the directory is
+ * fsynced): for jobs that were acknowledged before they ran. */
+int vx_upload_keep(vx_upload *upload, vx_err *err);
+/* Moves the sealed file into the store; idempotent when the same bytes are there already. The
+ * rename is durable only after vx_store_sync of the same digest (so that a group shares it). */
+int vx_upload_publish(vx_upload *upload, vx_err *err);
+/* Removes the file unless it was published or kept. */
+vx_upload *vx_upload_free(vx_upload *upload);
+VX_DEFINE_AUTO(vx_upload, vx_upload_free)
+/* Takes back vx_upload_keep: the file goes with the upload again. */
+void vx_upload_unkeep(vx_upload *upload);
+
+const char *vx_upload_path(const vx_upload *upload); /* borrows; the store's path once published */
+const char *vx_upload_name(const vx_upload *upload); /* borrows; for vx_upload_adopt */
+const uint8_t *vx_upload_sha256(const vx_upload *upload); /* 32 bytes, valid once sealed */
+int64_t vx_upload_bytes(const vx_upload *upload);
+
+/* A kept upload from before a restart, sealed; its digest is computed again and must be sha256. */
+int vx_upload_adopt(vx_store *store, const char *name, const uint8_t sha256[32],
+                    vx_upload **ret_upload, vx_err *err);
+/* A file outside the store (batch mode): hashed, sealed, never moved, never removed. */
+int vx_upload_external(const char *path, vx_upload **ret_upload, vx_err *err);
+
+/* The stored file's path into out (PATH_MAX). */
+void vx_store_path(const vx_store *store, const uint8_t sha256[32], char *ret_path, size_t capacity);
+/* Makes earlier publishes and removals of these digests durable: one fsync per directory. */
+int vx_store_sync(vx_store *store, const uint8_t (*sha256)[32], size_t n, vx_err *err);
+int vx_store_remove(vx_store *store, const uint8_t sha256[32], vx_err *err); /* absent is fine */
+
+/* At start, before anything is accepted: removes stored files whose digest `known` denies and
+ * incoming files whose name `wanted` denies. ret_removed counts both. */
+int vx_store_sweep(vx_store *store, bool (*known)(void *ctx, const uint8_t sha256[32]),
+                   bool (*wanted)(void *ctx, const char *name), void *ctx, int64_t *ret_removed,
+                   vx_err *err);
