@@ -3,10 +3,13 @@
  * One vx_index holds the vectors of one space. In memory; rebuilt from the catalog at start.
  *
  * In       float32 [n, dim] unit vectors; ids int64 >= 0, unique
- * Scores   inner product (cosine), -1..1, larger = nearer. The same query gives the same ids in the
- *          same order on every path (single, batched, filtered): ties by smaller id
- * Errs     VX_INDEX_NOT_FOUND, VX_INDEX_EXISTS (> 0); -ENOMEM, -EIO (FAISS's own text)
- * Threads  any; searches run beside each other, add and remove are exclusive per segment
+ * Scores   inner product (cosine), -1..1, larger = nearer, correctly rounded. The same query gives
+ *          the same ids in the same order on every path (single, batched, filtered): ties by
+ *          smaller id. Infinite or NaN numbers match nothing
+ * Errs     VX_INDEX_NOT_FOUND, VX_INDEX_EXISTS (> 0); -EINVAL, -ENOMEM, -EIO (FAISS's own text)
+ * Threads  any; searches run beside each other and are joined into batches; one add or remove at a
+ *          time, which holds up searches of one segment for a few milliseconds
+ * Cost     a search reads every vector once per batch; memory dim·4 + 8 bytes a row, 20..50 per id
  */
 #pragma once
 
@@ -21,8 +24,8 @@
 
 typedef struct vx_index vx_index;
 typedef struct vx_index_params {
-    int dim;             /* 1..8192 */
-    int64_t segment_rows; /* capacity of one segment; 0 = 64 MiB of vectors */
+    int dim;              /* 1..8192 */
+    int64_t segment_rows; /* capacity of one segment; 0 = 64 MiB of vectors, at most 2^18 rows */
     int threads;          /* search threads; 0 = one per core */
 } vx_index_params;
 
@@ -35,11 +38,15 @@ int vx_index_new(const vx_index_params *params, vx_index **ret_index, vx_err *er
 vx_index *vx_index_free(vx_index *index);
 VX_DEFINE_AUTO(vx_index, vx_index_free)
 
+/* All or none on failure: -EINVAL (negative id), VX_INDEX_EXISTS (also within ids), -ENOMEM, -EIO.
+ * A search that runs meanwhile may see some of them; after the return every search sees all. */
 int vx_index_add(vx_index *index, const int64_t *ids, const float *vectors, size_t n, vx_err *err);
-/* Unknown ids are ignored: removing twice is not an error. */
+/* After the return no search that starts sees them. Unknown ids are ignored: removing twice is not
+ * an error. */
 int vx_index_remove(vx_index *index, const int64_t *ids, size_t n, vx_err *err);
 
-/* Decides which ids may be returned; called concurrently, must not block. */
+/* Decides which ids may be returned. Called once for every vector, from several threads at once and
+ * under a lock: it must not block, nor call into this index. */
 typedef bool (*vx_index_filter)(void *ctx, int64_t id);
 
 /* The k nearest of each query with score >= min_score, best first.
@@ -53,10 +60,14 @@ int vx_index_search(vx_index *index, const float *queries, size_t n_queries, siz
 
 /* Copies one vector (float32 [dim]) out; VX_INDEX_NOT_FOUND. */
 int vx_index_get(vx_index *index, int64_t id, float *ret_vector, vx_err *err);
+/* Every id, rising (gives a malloc'ed array). */
+int vx_index_ids(vx_index *index, int64_t **ret_ids, size_t *ret_n, vx_err *err);
+int vx_index_dim(const vx_index *index);
 int64_t vx_index_count(vx_index *index);
 size_t vx_index_memory_bytes(vx_index *index);
 
 /* Writes one faiss IndexFlatIP file readable by any FAISS, row i = the i-th smallest id, and the
- * ids in that order (gives malloc'ed array). Atomic: a temporary file, fsync, rename. */
+ * ids in that order (gives a malloc'ed array). Atomic: a temporary file, fsync, rename. The file
+ * streams out in constant memory beside adds (left out) and removes (in the file or not). */
 int vx_index_write_faiss(vx_index *index, const char *path, int64_t **ret_ids, size_t *ret_n,
                          vx_err *err);

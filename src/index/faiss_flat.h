@@ -1,0 +1,35 @@
+/* faiss_flat.h — one FAISS IndexFlatIP in vidx's terms (private to index/).
+ *
+ * The only file that sees FAISS headers is faiss_flat.c: they define plain names such as OK and
+ * idx_t. FAISS keeps its error text per thread, so each call copies it before anything else runs.
+ *
+ * In    float32 [n, dim]
+ * Errs  -ENOMEM or -EIO with FAISS's text
+ * Threads  reading calls (search, rows, count) beside each other; add and drop_last alone.
+ *          The caller locks. FAISS and BLAS use one thread where vx_faiss_one_thread() was called.
+ */
+#pragma once
+
+#include "index/index.h"
+
+typedef struct vx_faiss vx_faiss; /* a faiss::IndexFlatIP */
+
+int vx_faiss_new(int dim, vx_faiss **ret_flat, vx_err *err);
+vx_faiss *vx_faiss_free(vx_faiss *flat);
+
+/* Appends n rows. May move all rows: pointers from vx_faiss_rows() end here. */
+int vx_faiss_add(vx_faiss *flat, const float *vectors, size_t n, vx_err *err);
+/* Cuts the last n rows off (n <= count); nothing changes on failure. Costs a look at every row. */
+int vx_faiss_drop_last(vx_faiss *flat, size_t n, vx_err *err);
+
+/* float32 [vx_faiss_count(), dim], borrowed until the next add or drop_last. */
+float *vx_faiss_rows(vx_faiss *flat);
+size_t vx_faiss_count(const vx_faiss *flat);
+
+/* The k best rows of each query by FAISS's own float32 score, best first.
+ *   ret_scores, ret_rows  [n_queries, k]; row -1 = fewer than k (or NaN) */
+int vx_faiss_search(const vx_faiss *flat, const float *queries, size_t n_queries, size_t k,
+                    float *ret_scores, int64_t *ret_rows, vx_err *err);
+
+/* Keeps FAISS and BLAS on the calling thread, which is one of a pool already. */
+void vx_faiss_one_thread(void);

@@ -1,0 +1,280 @@
+/* Who locks what:
+ *
+ * FAISS allows searches beside each other on one index, but an add may move all its rows, so a
+ * search during it reads freed memory. Hence segments of fixed capacity, each with a
+ * readers-writer lock (segment.h): an insert or a removal stops searches of one segment for a few
+ * milliseconds and leaves the others alone.
+ *
+ * `writer` serialises everything that changes the index and guards the id map, the segment list and
+ * the places of ids. Lock order: writer, then either the searcher's lock or one segment's.
+ * Searches never take `writer`: they know rows and ids from the segments alone. Between two
+ * segment operations of one add or remove a search may see the part that is done; an id is never
+ * seen twice, since a row moves only within its segment.
+ *
+ * Inserts go to the first segment with room, so room left by deletes is used again.
+ */
+#include "index/index.h"
+
+#include <errno.h>
+#include <sched.h>
+#include <string.h>
+
+#include "index/idmap.h"
+#include "index/searcher.h"
+
+#define MAX_DIM 8192
+#define DEFAULT_SEGMENT_BYTES ((size_t)64 << 20)
+/* Removal looks at every row number of a segment: keep that below a millisecond in small dims. */
+#define DEFAULT_SEGMENT_MAX_ROWS ((size_t)1 << 18)
+
+struct vx_index {
+    int dim;
+    size_t segment_rows;
+    pthread_mutex_t writer;
+    vx_idmap map;          /* guarded by writer */
+    vx_segment **segments; /* guarded by writer; the searcher has its own list */
+    size_t n_segments;
+    vx_searcher *searcher;
+};
+
+static int usable_cores(void) {
+    cpu_set_t set;
+    return sched_getaffinity(0, sizeof(set), &set) == 0 ? CPU_COUNT(&set) : 1;
+}
+
+int vx_index_new(const vx_index_params *params, vx_index **ret_index, vx_err *err) {
+    if (params->dim < 1 || params->dim > MAX_DIM)
+        return VX_FAIL(err, -EINVAL, "an index needs 1 to %d dimensions, not %d", MAX_DIM,
+                       params->dim);
+    if (params->segment_rows < 0 || params->segment_rows > INT32_MAX || params->threads < 0)
+        return VX_FAIL(err, -EINVAL, "index segments of %lld rows with %d threads are not possible",
+                       (long long)params->segment_rows, params->threads);
+    VX_AUTO(vx_index) index = vx_new(vx_index);
+    if (!index)
+        return VX_FAIL(err, -ENOMEM, "no memory for an index");
+    pthread_mutex_init(&index->writer, NULL);
+    index->dim = params->dim;
+    index->segment_rows = (size_t)params->segment_rows;
+    if (index->segment_rows == 0) {
+        size_t fits = DEFAULT_SEGMENT_BYTES / ((size_t)params->dim * sizeof(float));
+        index->segment_rows = fits < DEFAULT_SEGMENT_MAX_ROWS ? fits : DEFAULT_SEGMENT_MAX_ROWS;
+    }
+    int code = vx_searcher_new(params->dim, params->threads ? params->threads : usable_cores(),
+                               &index->searcher, err);
+    if (code)
+        return code;
+    *ret_index = vx_take(index);
+    return 0;
+}
+
+vx_index *vx_index_free(vx_index *index) {
+    if (!index)
+        return NULL;
+    vx_searcher_free(index->searcher);
+    for (size_t i = 0; i < index->n_segments; i++)
+        vx_segment_free(index->segments[i]);
+    free(index->segments);
+    vx_idmap_done(&index->map);
+    pthread_mutex_destroy(&index->writer);
+    free(index);
+    return NULL;
+}
+
+static int new_segment_locked(vx_index *index, vx_err *err) {
+    vx_segment **grown = vx_regrow(index->segments, index->n_segments + 1, sizeof(*grown));
+    if (!grown)
+        return VX_FAIL(err, -ENOMEM, "no memory for another index segment");
+    index->segments = grown;
+    vx_segment *segment = NULL;
+    int code = vx_segment_new(index->dim, index->segment_rows, &segment, err);
+    if (code == 0)
+        code = vx_searcher_add_segment(index->searcher, segment, err);
+    if (code)
+        vx_segment_free(segment);
+    else
+        index->segments[index->n_segments++] = segment;
+    return code;
+}
+
+/* Appends some of the rows to the first segment with room and notes their places. */
+static int place_some_locked(vx_index *index, const int64_t *ids, const float *vectors, size_t n,
+                             size_t *ret_n, vx_err *err) {
+    size_t at = 0;
+    while (at < index->n_segments && index->segments[at]->n == index->segments[at]->capacity)
+        at++;
+    *ret_n = 0;
+    int code = at == index->n_segments ? new_segment_locked(index, err) : 0;
+    if (code)
+        return code;
+    vx_segment *segment = index->segments[at];
+    size_t row = segment->n, room = segment->capacity - row;
+    code = vx_segment_append(segment, ids, vectors, n < room ? n : room, ret_n, err);
+    for (size_t i = 0; i < *ret_n; i++)
+        *vx_idmap_find(&index->map, ids[i]) = (vx_place){(uint32_t)at, (uint32_t)(row + i)};
+    return code;
+}
+
+/* Falling: what vx_segment_remove() wants within a segment. */
+static int compare_places(const void *a, const void *b) {
+    const vx_place *x = a, *y = b;
+    if (x->segment != y->segment)
+        return x->segment < y->segment ? 1 : -1;
+    return (x->row < y->row) - (x->row > y->row);
+}
+
+/* Removes rows of one segment; their ids leave the map, those that moved get their new place. */
+static int remove_rows_locked(vx_index *index, uint32_t at, const uint32_t *rows, size_t n,
+                              vx_err *err) {
+    vx_segment *segment = index->segments[at];
+    size_t old_n = segment->n;
+    int code = vx_segment_remove(segment, rows, n, err);
+    if (code)
+        return code;
+    /* The removed ids lie behind the live rows now. */
+    for (size_t row = segment->n; row < old_n; row++)
+        vx_idmap_erase(&index->map, segment->ids[row]);
+    for (size_t i = 0; i < n; i++) {
+        if (rows[i] < segment->n)
+            *vx_idmap_find(&index->map, segment->ids[rows[i]]) = (vx_place){at, rows[i]};
+    }
+    return 0;
+}
+
+static int remove_locked(vx_index *index, const int64_t *ids, size_t n, vx_err *err) {
+    VX_AUTO_FREE vx_place *places = vx_new_array(n + 1, sizeof(*places));
+    VX_AUTO_FREE uint32_t *rows = vx_new_array(n + 1, sizeof(*rows));
+    if (!places || !rows)
+        return VX_FAIL(err, -ENOMEM, "no memory to remove %zu vectors", n);
+    size_t n_found = 0;
+    for (size_t i = 0; i < n; i++) {
+        const vx_place *place = vx_idmap_find(&index->map, ids[i]);
+        if (place)
+            places[n_found++] = *place;
+    }
+    qsort(places, n_found, sizeof(*places), compare_places);
+    for (size_t i = 0; i < n_found;) {
+        uint32_t at = places[i].segment;
+        size_t n_rows = 0;
+        for (; i < n_found && places[i].segment == at; i++) {
+            if (n_rows == 0 || rows[n_rows - 1] != places[i].row) /* an id given twice */
+                rows[n_rows++] = places[i].row;
+        }
+        int code = remove_rows_locked(index, at, rows, n_rows, err);
+        if (code)
+            return code;
+    }
+    return 0;
+}
+
+/* Enters the ids without a place yet; all or none. */
+static int enter_ids_locked(vx_index *index, const int64_t *ids, size_t n, vx_err *err) {
+    if (vx_idmap_reserve(&index->map, n))
+        return VX_FAIL(err, -ENOMEM, "no memory for %zu more ids", n);
+    for (size_t i = 0; i < n; i++) {
+        int code = 0;
+        if (ids[i] < 0)
+            code = VX_FAIL(err, -EINVAL, "vector id %lld is negative", (long long)ids[i]);
+        else if (!vx_idmap_insert(&index->map, ids[i], (vx_place){0}))
+            code = VX_FAIL(err, VX_INDEX_EXISTS, "vector id %lld is in the index already",
+                           (long long)ids[i]);
+        if (code) {
+            while (i-- > 0)
+                vx_idmap_erase(&index->map, ids[i]);
+            return code;
+        }
+    }
+    return 0;
+}
+
+static int add_locked(vx_index *index, const int64_t *ids, const float *vectors, size_t n,
+                      vx_err *err) {
+    int code = enter_ids_locked(index, ids, n, err);
+    size_t done = 0;
+    while (code == 0 && done < n) {
+        size_t placed;
+        code = place_some_locked(index, ids + done, vectors + done * (size_t)index->dim, n - done,
+                                 &placed, err);
+        done += placed;
+        if (code == 0)
+            continue;
+        for (size_t i = done; i < n; i++)
+            vx_idmap_erase(&index->map, ids[i]);
+        remove_locked(index, ids, done, NULL); /* keeps the first failure's text */
+    }
+    return code;
+}
+
+int vx_index_add(vx_index *index, const int64_t *ids, const float *vectors, size_t n, vx_err *err) {
+    pthread_mutex_lock(&index->writer);
+    int code = add_locked(index, ids, vectors, n, err);
+    pthread_mutex_unlock(&index->writer);
+    return code;
+}
+
+int vx_index_remove(vx_index *index, const int64_t *ids, size_t n, vx_err *err) {
+    pthread_mutex_lock(&index->writer);
+    int code = remove_locked(index, ids, n, err);
+    pthread_mutex_unlock(&index->writer);
+    return code;
+}
+
+int vx_index_search(vx_index *index, const float *queries, size_t n_queries, size_t k,
+                    float min_score, vx_index_filter filter, void *filter_ctx, vx_neighbour *ret,
+                    size_t *ret_n, vx_err *err) {
+    if (k == 0)
+        return VX_FAIL(err, -EINVAL, "a search for no results");
+    return vx_searcher_run(index->searcher, queries, n_queries, k, min_score, filter, filter_ctx,
+                           ret, ret_n, err);
+}
+
+int vx_index_get(vx_index *index, int64_t id, float *ret_vector, vx_err *err) {
+    pthread_mutex_lock(&index->writer);
+    const vx_place *place = vx_idmap_find(&index->map, id);
+    if (place)
+        vx_segment_copy_row(index->segments[place->segment], place->row, ret_vector);
+    pthread_mutex_unlock(&index->writer);
+    return place ? 0 : VX_FAIL(err, VX_INDEX_NOT_FOUND, "no vector has the id %lld", (long long)id);
+}
+
+static int compare_ids(const void *a, const void *b) {
+    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+    return (x > y) - (x < y);
+}
+
+int vx_index_ids(vx_index *index, int64_t **ret_ids, size_t *ret_n, vx_err *err) {
+    pthread_mutex_lock(&index->writer);
+    size_t n = 0;
+    int64_t *ids = vx_new_array(index->map.n + 1, sizeof(*ids));
+    for (size_t i = 0; ids && i < index->n_segments; i++) {
+        memcpy(ids + n, index->segments[i]->ids, index->segments[i]->n * sizeof(*ids));
+        n += index->segments[i]->n;
+    }
+    pthread_mutex_unlock(&index->writer);
+    if (!ids)
+        return VX_FAIL(err, -ENOMEM, "no memory for the list of ids");
+    qsort(ids, n, sizeof(*ids), compare_ids);
+    *ret_ids = ids;
+    *ret_n = n;
+    return 0;
+}
+
+int vx_index_dim(const vx_index *index) {
+    return index->dim;
+}
+
+int64_t vx_index_count(vx_index *index) {
+    pthread_mutex_lock(&index->writer);
+    size_t n = index->map.n;
+    pthread_mutex_unlock(&index->writer);
+    return (int64_t)n;
+}
+
+size_t vx_index_memory_bytes(vx_index *index) {
+    pthread_mutex_lock(&index->writer);
+    size_t bytes = index->map.n_slots * sizeof(*index->map.slots);
+    for (size_t i = 0; i < index->n_segments; i++)
+        bytes += index->segments[i]->peak * (size_t)index->dim * sizeof(float) +
+                 index->segments[i]->capacity * sizeof(int64_t);
+    pthread_mutex_unlock(&index->writer);
+    return bytes;
+}

@@ -1,0 +1,30 @@
+/* score.h — the one score every search path reports, and the k best of it (private to index/).
+ *
+ * FAISS computes the same inner product in different orders on its scalar, SIMD and BLAS paths, so
+ * its float32 results differ in the last digits and ties come out in any order. Here the sum is
+ * kept in double: products of two floats are exact there, so the result does not depend on the
+ * instruction set (with or without FMA) and rounds to the same float32 on every machine.
+ * Threads: any; no state.
+ */
+#pragma once
+
+#include "index/index.h"
+
+/* Inner product of float32 [n] a and b. */
+float vx_score_dot(const float *a, const float *b, size_t n);
+
+/* Best first: higher score, then smaller id. */
+static inline bool vx_score_better(vx_neighbour a, vx_neighbour b) {
+    return a.score > b.score || (a.score == b.score && a.id < b.id);
+}
+
+/* The k best of what was pushed: a heap with the worst kept entry at items[0]. */
+typedef struct vx_topk {
+    vx_neighbour *items; /* borrows room for k */
+    size_t k;
+    size_t n;
+} vx_topk;
+
+void vx_topk_push(vx_topk *top, vx_neighbour candidate);
+/* Orders items best first; afterwards only reading is allowed. */
+void vx_topk_sort(vx_topk *top);
