@@ -1,0 +1,47 @@
+/* catalog_internal.h — private: what the files of this folder share. */
+#pragma once
+
+#include "base/thread.h"
+#include "catalog/catalog.h"
+#include "catalog/db.h"
+
+struct vx_catalog {
+    char *path;
+    int lock_fd;
+    vx_mutex write_lock; /* held from vx_catalog_begin to _commit or _rollback */
+    vx_db writer;
+    vx_mutex pool_lock;
+    vx_cond reader_free;
+    int n_readers, n_free;
+    vx_db *readers;
+    vx_db **free_readers; /* stack [n_free] */
+};
+
+/* The numbered migrations, generated from migrations/NNNN.sql; [i] leads to user_version i + 1. */
+extern const char *const vx_catalog_migrations[];
+extern const int vx_catalog_n_migrations;
+/* Refuses what is not a catalog of this vidx (VX_CATALOG_TOO_NEW, -EINVAL), untouched; else
+ * switches db to WAL and brings it up to user_version n, each step in one transaction. */
+int vx_catalog_migrate(vx_db *db, const char *const *migrations, int n, vx_err *err);
+
+/* A connection for reading: one of the pool (waits for a free one), or the writer when the calling
+ * thread is inside its own write transaction, so that it sees what it has written. */
+typedef struct vx_reader {
+    vx_catalog *catalog;
+    vx_db *db;
+} vx_reader;
+vx_reader vx_catalog_take_reader(vx_catalog *catalog);
+void vx_catalog_give_reader(vx_reader *reader);
+#define VX_READER(name, catalog)                                                                   \
+    __attribute__((cleanup(vx_catalog_give_reader))) vx_reader name =                              \
+        vx_catalog_take_reader(catalog)
+
+/* True on the thread that has a write transaction of this catalog open. */
+bool vx_catalog_is_writing(const vx_catalog *catalog);
+/* 0, or why this thread may not write: no transaction, or SQLite gave it up. */
+int vx_catalog_check_writing(vx_catalog *catalog, vx_err *err);
+
+/* vectors.key of a space and a clip; clip rows stay below 2^40 by a CHECK. */
+static inline int64_t vx_catalog_vector_key(int64_t space, int64_t clip) {
+    return space << 40 | clip;
+}

@@ -1,0 +1,66 @@
+#include <errno.h>
+#include <string.h>
+
+#include "catalog/catalog_internal.h"
+
+#define APPLICATION_ID 0x76696478 /* "vidx", as 0001.sql writes it */
+
+static int read_header(vx_db *db, int64_t *ret_version, int64_t *ret_application,
+                       int64_t *ret_tables, vx_err *err) {
+    VX_SQL(q, db,
+           "SELECT (SELECT user_version FROM pragma_user_version),"
+           " (SELECT application_id FROM pragma_application_id),"
+           " (SELECT count(*) FROM sqlite_master)");
+    int rc = vx_sql_next(&q, err);
+    if (rc < 0)
+        return rc;
+    *ret_version = vx_sql_int(&q);
+    *ret_application = vx_sql_int(&q);
+    *ret_tables = vx_sql_int(&q);
+    return 0;
+}
+
+/* The pragma answers with the mode it got: a file system without shared memory keeps another. */
+static int switch_to_wal(vx_db *db, vx_err *err) {
+    VX_SQL(q, db, "PRAGMA journal_mode = WAL");
+    int rc = vx_sql_next(&q, err);
+    if (rc < 0)
+        return rc;
+    char mode[16];
+    vx_sql_text_into(&q, mode, sizeof mode);
+    if (strcmp(mode, "wal"))
+        return VX_FAIL(err, -ENOTSUP, "this file system cannot hold a catalog in WAL mode");
+    return 0;
+}
+
+static int apply(vx_db *db, const char *sql, int number, vx_err *err) {
+    char set_version[48];
+    snprintf(set_version, sizeof set_version, "PRAGMA user_version = %d", number);
+    const char *const steps[] = {"BEGIN IMMEDIATE", sql, set_version, "COMMIT"};
+    for (int i = 0; i < 4; i++) {
+        if (sqlite3_exec(db->handle, steps[i], NULL, NULL, NULL) == SQLITE_OK)
+            continue;
+        int code =
+            VX_FAIL(err, -EIO, "catalog: migration %04d: %s", number, sqlite3_errmsg(db->handle));
+        sqlite3_exec(db->handle, "ROLLBACK", NULL, NULL, NULL);
+        return code;
+    }
+    return 0;
+}
+
+int vx_catalog_migrate(vx_db *db, const char *const *migrations, int n, vx_err *err) {
+    int64_t version, application, tables;
+    int rc = read_header(db, &version, &application, &tables, err);
+    if (rc)
+        return rc;
+    if ((tables > 0 || version > 0) && application != APPLICATION_ID)
+        return VX_FAIL(err, -EINVAL, "an SQLite database, but not one of vidx");
+    if (version > n)
+        return VX_FAIL(err, VX_CATALOG_TOO_NEW,
+                       "written by a newer vidx (schema %lld, this one knows %d): upgrade vidx",
+                       (long long)version, n);
+    rc = switch_to_wal(db, err); /* not before: it changes the file */
+    for (int i = (int)version; i < n && !rc; i++)
+        rc = apply(db, migrations[i], i + 1, err);
+    return rc;
+}

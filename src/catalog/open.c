@@ -1,0 +1,133 @@
+/* Opening, closing, and the pool of reading connections. */
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/file.h>
+
+#include "catalog/catalog_internal.h"
+
+#define DEFAULT_READERS 4
+
+/* flock on a file beside the catalog: never on the catalog itself, because closing any descriptor
+ * of it would drop the POSIX locks of every SQLite connection of this process. The file stays: a
+ * removed one could be locked by two processes under one name. */
+static int lock_directory(vx_catalog *catalog, vx_err *err) {
+    VX_AUTO_FREE char *path = NULL;
+    if (asprintf(&path, "%s.lock", catalog->path) < 0)
+        return VX_FAIL(err, -ENOMEM, "out of memory");
+    catalog->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+    if (catalog->lock_fd < 0)
+        return VX_FAIL_ERRNO(err, "%s", path);
+    if (flock(catalog->lock_fd, LOCK_EX | LOCK_NB)) {
+        if (errno != EWOULDBLOCK)
+            return VX_FAIL_ERRNO(err, "locking %s", path);
+        char owner[24] = "";
+        if (pread(catalog->lock_fd, owner, sizeof owner - 1, 0) <= 0)
+            strcpy(owner, "unknown");
+        return VX_FAIL(err, -EBUSY,
+                       "another vidx (process %.*s) uses this data directory: stop it or choose "
+                       "another directory",
+                       (int)strcspn(owner, "\n"), owner);
+    }
+    /* The number is only for the message above: a failure to write it is none. */
+    if (ftruncate(catalog->lock_fd, 0) == 0)
+        dprintf(catalog->lock_fd, "%d\n", (int)getpid());
+    return 0;
+}
+
+static int open_writer(vx_catalog *catalog, vx_err *err) {
+    int rc = vx_db_open(&catalog->writer, catalog->path, VX_DB_WRITER, err);
+    if (!rc)
+        rc = vx_catalog_migrate(&catalog->writer, vx_catalog_migrations, vx_catalog_n_migrations,
+                                err);
+    if (!rc)
+        return 0;
+    int sqlite_code = catalog->writer.handle ? sqlite3_errcode(catalog->writer.handle) & 0xFF : 0;
+    if (sqlite_code == SQLITE_NOTADB || sqlite_code == SQLITE_CORRUPT)
+        return VX_FAIL(err, -EIO,
+                       "damaged or no catalog (%s): restore a backup, or move it away to start "
+                       "empty; `sqlite3 FILE .recover` saves what is readable",
+                       sqlite3_errmsg(catalog->writer.handle));
+    return rc;
+}
+
+static int open_readers(vx_catalog *catalog, int n, vx_err *err) {
+    catalog->readers = vx_new_array((size_t)n, sizeof *catalog->readers);
+    catalog->free_readers = vx_new_array((size_t)n, sizeof *catalog->free_readers);
+    if (!catalog->readers || !catalog->free_readers)
+        return VX_FAIL(err, -ENOMEM, "out of memory");
+    for (; catalog->n_readers < n; catalog->n_readers++) {
+        vx_db *reader = &catalog->readers[catalog->n_readers];
+        int rc = vx_db_open(reader, catalog->path, VX_DB_READER, err);
+        if (rc) {
+            vx_db_close(reader);
+            return rc;
+        }
+        catalog->free_readers[catalog->n_free++] = reader;
+    }
+    return 0;
+}
+
+int vx_catalog_open(const char *path, int readers, vx_catalog **ret_catalog, vx_err *err) {
+    VX_AUTO(vx_catalog) catalog = vx_new(vx_catalog);
+    if (!catalog)
+        return VX_FAIL(err, -ENOMEM, "out of memory");
+    catalog->lock_fd = -1;
+    vx_mutex_init(&catalog->write_lock);
+    vx_mutex_init(&catalog->pool_lock);
+    vx_cond_init(&catalog->reader_free);
+    catalog->path = strdup(path);
+    if (!catalog->path)
+        return VX_FAIL(err, -ENOMEM, "out of memory");
+    int rc = lock_directory(catalog, err);
+    if (!rc)
+        rc = open_writer(catalog, err);
+    if (!rc)
+        rc = open_readers(catalog, readers > 0 ? readers : DEFAULT_READERS, err);
+    if (rc) {
+        VX_WRAP(err, "%s", path);
+        return rc;
+    }
+    *ret_catalog = vx_take(catalog);
+    return 0;
+}
+
+/* The writer goes last: the last connection folds the log into the file. */
+vx_catalog *vx_catalog_close(vx_catalog *catalog) {
+    if (!catalog)
+        return NULL;
+    for (int i = 0; i < catalog->n_readers; i++)
+        vx_db_close(&catalog->readers[i]);
+    vx_db_close(&catalog->writer);
+    free(catalog->readers);
+    free(catalog->free_readers);
+    if (catalog->lock_fd >= 0)
+        close(catalog->lock_fd);
+    vx_cond_done(&catalog->reader_free);
+    vx_mutex_done(&catalog->pool_lock);
+    vx_mutex_done(&catalog->write_lock);
+    free(catalog->path);
+    free(catalog);
+    return NULL;
+}
+
+vx_reader vx_catalog_take_reader(vx_catalog *catalog) {
+    if (vx_catalog_is_writing(catalog))
+        return (vx_reader){catalog, &catalog->writer};
+    vx_mutex_lock(&catalog->pool_lock);
+    while (catalog->n_free == 0)
+        vx_cond_wait(&catalog->reader_free, &catalog->pool_lock);
+    vx_db *db = catalog->free_readers[--catalog->n_free];
+    vx_mutex_unlock(&catalog->pool_lock);
+    return (vx_reader){catalog, db};
+}
+
+void vx_catalog_give_reader(vx_reader *reader) {
+    vx_catalog *catalog = reader->catalog;
+    if (reader->db == &catalog->writer)
+        return;
+    vx_mutex_lock(&catalog->pool_lock);
+    catalog->free_readers[catalog->n_free++] = reader->db;
+    vx_cond_signal(&catalog->reader_free);
+    vx_mutex_unlock(&catalog->pool_lock);
+}

@@ -1,0 +1,268 @@
+/* Transactions, and everything that changes videos and what belongs to them. */
+#include <errno.h>
+#include <inttypes.h>
+#include <math.h>
+#include <string.h>
+
+#include "catalog/catalog_internal.h"
+
+/* ---- Transactions ---- */
+
+/* The catalog this thread has a write transaction of: its reads go to the writer's connection. */
+static _Thread_local const vx_catalog *writing;
+
+bool vx_catalog_is_writing(const vx_catalog *catalog) {
+    return writing == catalog;
+}
+
+int vx_catalog_check_writing(vx_catalog *catalog, vx_err *err) {
+    if (!vx_catalog_is_writing(catalog))
+        return VX_FAIL(err, -EINVAL, "catalog: no transaction on this thread");
+    int lost = catalog->writer.lost_transaction;
+    if (lost)
+        return VX_FAIL(err, lost, "catalog: an earlier failure undid the transaction: %s",
+                       strerror(-lost));
+    return 0;
+}
+
+int vx_catalog_begin(vx_catalog *catalog, vx_err *err) VX_NO_LOCK_ANALYSIS {
+    if (writing)
+        return VX_FAIL(err, -EINVAL, "catalog: this thread is inside a transaction already");
+    vx_mutex_lock(&catalog->write_lock);
+    catalog->writer.lost_transaction = 0;
+    int rc = vx_db_run(&catalog->writer, "BEGIN IMMEDIATE", err);
+    if (rc) {
+        vx_mutex_unlock(&catalog->write_lock);
+        return rc;
+    }
+    writing = catalog;
+    return 0;
+}
+
+static void end_transaction(vx_catalog *catalog) VX_NO_LOCK_ANALYSIS {
+    if (vx_db_in_transaction(&catalog->writer))
+        vx_db_run(&catalog->writer, "ROLLBACK", NULL);
+    writing = NULL;
+    vx_mutex_unlock(&catalog->write_lock);
+}
+
+int vx_catalog_commit(vx_catalog *catalog, vx_err *err) {
+    int rc = vx_catalog_check_writing(catalog, err);
+    if (!rc)
+        rc = vx_db_run(&catalog->writer, "COMMIT", err);
+    if (vx_catalog_is_writing(catalog))
+        end_transaction(catalog);
+    return rc;
+}
+
+void vx_catalog_rollback(vx_catalog *catalog) {
+    if (vx_catalog_is_writing(catalog))
+        end_transaction(catalog);
+}
+
+int vx_catalog_savepoint(vx_catalog *catalog, vx_err *err) {
+    int rc = vx_catalog_check_writing(catalog, err);
+    return rc ? rc : vx_db_run(&catalog->writer, "SAVEPOINT item", err);
+}
+
+int vx_catalog_release(vx_catalog *catalog, vx_err *err) {
+    int rc = vx_catalog_check_writing(catalog, err);
+    return rc ? rc : vx_db_run(&catalog->writer, "RELEASE item", err);
+}
+
+void vx_catalog_rollback_to(vx_catalog *catalog) {
+    if (vx_catalog_check_writing(catalog, NULL))
+        return; /* all is undone already; the commit will say so */
+    vx_err err;
+    if (vx_db_run(&catalog->writer, "ROLLBACK TO item", &err) ||
+        vx_db_run(&catalog->writer, "RELEASE item", &err))
+        catalog->writer.lost_transaction = err.code; /* the item may still be in: commit nothing */
+}
+
+/* ---- Spaces and videos ---- */
+
+static int find_space(vx_db *db, const char *model, const char *digest, int64_t *ret_space,
+                      int *ret_dim, vx_err *err) {
+    VX_SQL(q, db, "SELECT row, dim FROM spaces WHERE model = ? AND digest = ?");
+    vx_sql_bind_text(&q, model);
+    vx_sql_bind_text(&q, digest);
+    int rc = vx_sql_next(&q, err);
+    if (rc < 0)
+        return rc;
+    if (rc == 0)
+        return VX_CATALOG_NOT_FOUND;
+    *ret_space = vx_sql_int(&q);
+    *ret_dim = (int)vx_sql_int(&q);
+    return 0;
+}
+
+int vx_catalog_space(vx_catalog *catalog, const char *model, const char *digest, int dim,
+                     int64_t *ret_space, vx_err *err) {
+    int rc = vx_catalog_check_writing(catalog, err);
+    if (rc)
+        return rc;
+    vx_db *db = &catalog->writer;
+    int64_t space = 0;
+    int stored_dim;
+    rc = find_space(db, model, digest, &space, &stored_dim, err);
+    if (rc == 0 && stored_dim != dim)
+        return VX_FAIL(err, -EINVAL, "model %s is stored with %d dimensions, not %d", model,
+                       stored_dim, dim);
+    if (rc == VX_CATALOG_NOT_FOUND) {
+        VX_SQL(q, db, "INSERT INTO spaces (model, digest, dim) VALUES (?, ?, ?)");
+        vx_sql_bind_text(&q, model);
+        vx_sql_bind_text(&q, digest);
+        vx_sql_bind_int(&q, dim);
+        rc = vx_sql_run(&q, err);
+        space = sqlite3_last_insert_rowid(db->handle);
+    }
+    if (rc)
+        return rc;
+    *ret_space = space;
+    return 0;
+}
+
+void vx_video_id_of(const uint8_t sha256[32], char ret_id[VX_VIDEO_ID_CHARS + 1]) {
+    ret_id[0] = 'v';
+    for (int i = 0; i < 12; i++)
+        snprintf(ret_id + 1 + 2 * i, 3, "%02x", sha256[i]);
+}
+
+/* The id is unique; the whole SHA-256 is compared so that a forged file with the same first
+ * 96 bits is refused and not taken for the stored one. */
+static int outcome_of_same_id(vx_catalog *catalog, const vx_video *video, vx_err *err) {
+    bool stored;
+    int rc = vx_catalog_has_sha256(catalog, video->sha256, &stored, err);
+    if (rc)
+        return rc;
+    if (!stored)
+        return VX_FAIL(err, -EEXIST, "another file has the id %s", video->id);
+    return VX_FAIL(err, VX_CATALOG_EXISTS, "video %s is stored already", video->id);
+}
+
+static int insert_video_row(vx_catalog *catalog, vx_video *video, vx_err *err) {
+    VX_SQL(q, &catalog->writer,
+           "INSERT INTO videos (id, sha256, filename, source_path, metadata, bytes, container,"
+           " codec, width_px, height_px, fps, duration_s, created_us, verdict, duplicate_of, score,"
+           " share, offset_s, mirrored, decode_path, frames_decoded, frames_total)"
+           " VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?) ON CONFLICT (id) DO NOTHING");
+    vx_sql_bind_text(&q, video->id);
+    vx_sql_bind_blob(&q, video->sha256, sizeof video->sha256);
+    vx_sql_bind_text(&q, video->filename);
+    vx_sql_bind_text(&q, video->source_path);
+    vx_sql_bind_text(&q, video->metadata ? video->metadata : "{}");
+    vx_sql_bind_int(&q, video->bytes);
+    vx_sql_bind_text(&q, video->container);
+    vx_sql_bind_text(&q, video->codec);
+    vx_sql_bind_int(&q, video->width_px);
+    vx_sql_bind_int(&q, video->height_px);
+    vx_sql_bind_real(&q, video->fps);
+    vx_sql_bind_real(&q, video->duration_s);
+    vx_sql_bind_int(&q, video->created_us);
+    vx_sql_bind_int(&q, (int64_t)video->duplicate.kind);
+    vx_sql_bind_text(&q, video->duplicate.of);
+    vx_sql_bind_real(&q, (double)video->duplicate.score);
+    vx_sql_bind_real(&q, (double)video->duplicate.share);
+    vx_sql_bind_real(&q, (double)video->duplicate.offset_s);
+    vx_sql_bind_int(&q, video->duplicate.mirrored);
+    vx_sql_bind_text(&q, video->decode_path);
+    vx_sql_bind_int(&q, video->frames_decoded);
+    vx_sql_bind_int(&q, video->frames_total);
+    int rc = vx_sql_run(&q, err);
+    if (rc)
+        return rc;
+    if (sqlite3_changes(catalog->writer.handle) == 0)
+        return outcome_of_same_id(catalog, video, err);
+    video->row = sqlite3_last_insert_rowid(catalog->writer.handle);
+    return 0;
+}
+
+static int insert_clip(vx_db *db, int64_t video, vx_clip *clip, vx_err *err) {
+    VX_SQL(q, db, "INSERT INTO clips (video, position, start_s, end_s) VALUES (?, ?, ?, ?)");
+    vx_sql_bind_int(&q, video);
+    vx_sql_bind_int(&q, clip->index);
+    vx_sql_bind_real(&q, clip->start_s);
+    vx_sql_bind_real(&q, clip->end_s);
+    int rc = vx_sql_run(&q, err);
+    if (!rc)
+        clip->row = sqlite3_last_insert_rowid(db->handle);
+    return rc;
+}
+
+int vx_catalog_insert_video(vx_catalog *catalog, vx_video *video, vx_err *err) {
+    int rc = vx_catalog_check_writing(catalog, err);
+    if (rc)
+        return rc;
+    vx_video_id_of(video->sha256, video->id);
+    rc = insert_video_row(catalog, video, err);
+    for (size_t i = 0; i < video->n_clips && !rc; i++)
+        rc = insert_clip(&catalog->writer, video->row, &video->clips[i], err);
+    return rc;
+}
+
+/* One statement that also proves that the space, the clip and the size belong together. */
+int vx_catalog_insert_vector(vx_catalog *catalog, int64_t space, int64_t clip, const float *vector,
+                             int dim, vx_err *err) {
+    int rc = vx_catalog_check_writing(catalog, err);
+    if (rc)
+        return rc;
+    VX_SQL(q, &catalog->writer,
+           "INSERT INTO vectors (key, data) SELECT (spaces.row << 40) | clips.row, ?"
+           " FROM spaces, clips WHERE spaces.row = ? AND spaces.dim = ? AND clips.row = ?");
+    vx_sql_bind_blob(&q, vector, (size_t)dim * sizeof *vector);
+    vx_sql_bind_int(&q, space);
+    vx_sql_bind_int(&q, dim);
+    vx_sql_bind_int(&q, clip);
+    rc = vx_sql_run(&q, err);
+    if (rc)
+        return rc;
+    if (sqlite3_changes(catalog->writer.handle) == 0)
+        return VX_FAIL(err, -EINVAL,
+                       "catalog: no clip %" PRId64 " or no space %" PRId64 " of dimension %d", clip,
+                       space, dim);
+    return 0;
+}
+
+int vx_catalog_insert_fingerprint(vx_catalog *catalog, int64_t video, const void *blob,
+                                  size_t bytes, vx_err *err) {
+    int rc = vx_catalog_check_writing(catalog, err);
+    if (rc)
+        return rc;
+    VX_SQL(q, &catalog->writer, "INSERT INTO fingerprints (video, data) VALUES (?, ?)");
+    vx_sql_bind_int(&q, video);
+    vx_sql_bind_blob(&q, blob, bytes);
+    return vx_sql_run(&q, err);
+}
+
+static int changed_one(vx_catalog *catalog, const char *video_id, vx_err *err) {
+    if (sqlite3_changes(catalog->writer.handle) == 0)
+        return VX_FAIL(err, VX_CATALOG_NOT_FOUND, "no video %s", video_id);
+    return 0;
+}
+
+/* Clips and fingerprint go by foreign key, vectors by a trigger on the clips. */
+int vx_catalog_delete_video(vx_catalog *catalog, const char *video_id, vx_err *err) {
+    int rc = vx_catalog_check_writing(catalog, err);
+    if (rc)
+        return rc;
+    VX_SQL(q, &catalog->writer, "DELETE FROM videos WHERE id = ?");
+    vx_sql_bind_text(&q, video_id);
+    rc = vx_sql_run(&q, err);
+    if (rc)
+        return rc;
+    return changed_one(catalog, video_id, err);
+}
+
+int vx_catalog_set_metadata(vx_catalog *catalog, const char *video_id, const char *metadata_json,
+                            vx_err *err) {
+    int rc = vx_catalog_check_writing(catalog, err);
+    if (rc)
+        return rc;
+    VX_SQL(q, &catalog->writer, "UPDATE videos SET metadata = ? WHERE id = ?");
+    vx_sql_bind_text(&q, metadata_json);
+    vx_sql_bind_text(&q, video_id);
+    rc = vx_sql_run(&q, err);
+    if (rc)
+        return rc;
+    return changed_one(catalog, video_id, err);
+}

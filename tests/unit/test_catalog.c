@@ -1,0 +1,664 @@
+/* The catalog's contract: what goes in comes out, also after reopening. Disk full, damage, crashes
+ * and concurrency are in test_catalog_faults.c. */
+#include <errno.h>
+
+#include "catalog_fixture.h"
+
+/* ---- Videos ---- */
+
+static void assert_same_float(float a, float b) {
+    assert_true(a == b || (isnan(a) && isnan(b)));
+}
+
+static void assert_same_video(const vx_video *a, const vx_video *b) {
+    assert_int_equal(a->row, b->row);
+    assert_string_equal(a->id, b->id);
+    assert_memory_equal(a->sha256, b->sha256, 32);
+    assert_string_equal(a->filename, b->filename);
+    assert_int_equal(!a->source_path, !b->source_path);
+    if (a->source_path)
+        assert_string_equal(a->source_path, b->source_path);
+    assert_string_equal(a->metadata, b->metadata);
+    assert_int_equal(a->bytes, b->bytes);
+    assert_string_equal(a->container, b->container);
+    assert_string_equal(a->codec, b->codec);
+    assert_int_equal(a->width_px, b->width_px);
+    assert_int_equal(a->height_px, b->height_px);
+    assert_true(a->fps == b->fps && a->duration_s == b->duration_s);
+    assert_int_equal(a->created_us, b->created_us);
+    assert_int_equal(a->duplicate.kind, b->duplicate.kind);
+    assert_string_equal(a->duplicate.of, b->duplicate.of);
+    assert_same_float(a->duplicate.score, b->duplicate.score);
+    assert_same_float(a->duplicate.share, b->duplicate.share);
+    assert_same_float(a->duplicate.offset_s, b->duplicate.offset_s);
+    assert_int_equal(a->duplicate.mirrored, b->duplicate.mirrored);
+    assert_string_equal(a->decode_path, b->decode_path);
+    assert_int_equal(a->frames_decoded, b->frames_decoded);
+    assert_int_equal(a->frames_total, b->frames_total);
+    assert_int_equal(a->n_clips, b->n_clips);
+    for (size_t i = 0; i < a->n_clips; i++) {
+        assert_int_equal(a->clips[i].row, b->clips[i].row);
+        assert_int_equal(a->clips[i].index, (int)i);
+        assert_true(a->clips[i].start_s == b->clips[i].start_s);
+        assert_true(a->clips[i].end_s == b->clips[i].end_s);
+    }
+}
+
+static void video_inserted_reads_back_every_field_after_reopening(void **state) {
+    fixture *f = *state;
+    VX_AUTO(vx_video) plain = add_video(f, 3, 5);
+    VX_AUTO(vx_video) external = make_video(6, 0);
+    external->source_path = strdup("/videos/'; DROP TABLE videos; --.mp4");
+    OK(vx_catalog_begin(f->catalog, &oops));
+    OK(vx_catalog_insert_video(f->catalog, external, &oops));
+    OK(vx_catalog_commit(f->catalog, &oops));
+    fixture_reopen(f);
+    vx_video *stored[] = {plain, external};
+    for (int i = 0; i < 2; i++) {
+        VX_AUTO(vx_video) by_id = NULL;
+        VX_AUTO(vx_video) by_sha = NULL;
+        VX_AUTO(vx_video) by_row = NULL;
+        OK(vx_catalog_get_video(f->catalog, stored[i]->id, &by_id, &oops));
+        OK(vx_catalog_get_video_by_sha256(f->catalog, stored[i]->sha256, &by_sha, &oops));
+        OK(vx_catalog_get_video_by_row(f->catalog, stored[i]->row, &by_row, &oops));
+        assert_same_video(stored[i], by_id);
+        assert_same_video(stored[i], by_sha);
+        assert_same_video(stored[i], by_row);
+    }
+}
+
+static void video_id_is_the_start_of_the_hash(void **state) {
+    (void)state;
+    uint8_t sha256[32];
+    for (int i = 0; i < 32; i++)
+        sha256[i] = (uint8_t)(0xF0 + i);
+    char id[VX_VIDEO_ID_CHARS + 1];
+    vx_video_id_of(sha256, id);
+    assert_string_equal(id, "vf0f1f2f3f4f5f6f7f8f9fafb");
+}
+
+static void clip_row_leads_to_its_video_and_place(void **state) {
+    fixture *f = *state;
+    vx_video_free(add_video(f, 1, 2));
+    VX_AUTO(vx_video) v = add_video(f, 2, 3);
+    for (size_t i = 0; i < 3; i++) {
+        VX_AUTO(vx_video) found = NULL;
+        size_t clip = 99;
+        OK(vx_catalog_get_video_of_clip(f->catalog, v->clips[i].row, &found, &clip, &oops));
+        assert_same_video(v, found);
+        assert_int_equal(clip, i);
+    }
+}
+
+static void unknown_things_are_not_found(void **state) {
+    fixture *f = *state;
+    const uint8_t sha256[32] = {9};
+    vx_video *video = NULL;
+    size_t clip, bytes;
+    void *blob = NULL;
+    float vector[DIM];
+    vx_job_row job;
+    vx_err err = {0};
+    vx_catalog *c = f->catalog;
+    assert_int_equal(vx_catalog_get_video(c, "vnone", &video, &err), VX_CATALOG_NOT_FOUND);
+    assert_int_equal(vx_catalog_get_video_by_sha256(c, sha256, &video, &err), VX_CATALOG_NOT_FOUND);
+    assert_int_equal(vx_catalog_get_video_by_row(c, 77, &video, &err), VX_CATALOG_NOT_FOUND);
+    assert_int_equal(vx_catalog_get_video_of_clip(c, 77, &video, &clip, &err),
+                     VX_CATALOG_NOT_FOUND);
+    assert_int_equal(vx_catalog_get_vector(c, f->space, 77, vector, DIM, &err),
+                     VX_CATALOG_NOT_FOUND);
+    assert_int_equal(vx_catalog_get_fingerprint(c, 77, &blob, &bytes, &err), VX_CATALOG_NOT_FOUND);
+    assert_int_equal(vx_catalog_get_job(c, "jnone", &job, &err), VX_CATALOG_NOT_FOUND);
+    OK(vx_catalog_begin(c, &oops));
+    assert_int_equal(vx_catalog_delete_video(c, "vnone", &err), VX_CATALOG_NOT_FOUND);
+    assert_int_equal(vx_catalog_set_metadata(c, "vnone", "{}", &err), VX_CATALOG_NOT_FOUND);
+    assert_int_equal(vx_catalog_update_job(c, "jnone", VX_JOB_RUNNING, NULL, 0, &err),
+                     VX_CATALOG_NOT_FOUND);
+    assert_string_equal(err.msg, "no job jnone");
+    vx_catalog_rollback(c);
+    assert_null(video);
+    assert_null(blob);
+}
+
+static void video_of_known_bytes_exists(void **state) {
+    fixture *f = *state;
+    VX_AUTO(vx_video) first = add_video(f, 1, 1);
+    VX_AUTO(vx_video) again = make_video(1, 2);
+    bool stored = false;
+    vx_err err;
+    OK(vx_catalog_begin(f->catalog, &oops));
+    assert_int_equal(vx_catalog_insert_video(f->catalog, again, &err), VX_CATALOG_EXISTS);
+    OK(vx_catalog_commit(f->catalog, &oops));
+    OK(vx_catalog_has_sha256(f->catalog, first->sha256, &stored, &oops));
+    assert_true(stored);
+    assert_int_equal(raw_int(f, "SELECT count(*) FROM clips"), 1);
+}
+
+static void video_with_a_forged_id_is_refused_not_taken_for_the_stored(void **state) {
+    fixture *f = *state;
+    vx_video_free(add_video(f, 1, 1));
+    VX_AUTO(vx_video) forged = make_video(1, 1);
+    forged->sha256[31] ^= 1;
+    bool stored = true;
+    vx_err err;
+    vx_video *found = NULL;
+    OK(vx_catalog_begin(f->catalog, &oops));
+    assert_int_equal(vx_catalog_insert_video(f->catalog, forged, &err), -EEXIST);
+    vx_catalog_rollback(f->catalog);
+    OK(vx_catalog_has_sha256(f->catalog, forged->sha256, &stored, &oops));
+    assert_false(stored);
+    assert_int_equal(vx_catalog_get_video_by_sha256(f->catalog, forged->sha256, &found, &err),
+                     VX_CATALOG_NOT_FOUND);
+}
+
+static void verdict_float_of_nan_is_null_in_the_file(void **state) {
+    fixture *f = *state;
+    vx_video_free(add_video(f, 1, 0));
+    assert_int_equal(raw_int(f, "SELECT score IS NULL AND offset_s IS NULL AND share IS NOT NULL "
+                                "FROM videos"),
+                     1);
+}
+
+static void metadata_with_quotes_and_utf8_is_replaced_literally(void **state) {
+    fixture *f = *state;
+    VX_AUTO(vx_video) v = add_video(f, 1, 0);
+    VX_AUTO(vx_video) other = add_video(f, 2, 0);
+    static const char metadata[] = "{\"a'b\":\"\\\"\xE6\xBC\xA2\\n' OR 1=1 --\"}";
+    OK(vx_catalog_begin(f->catalog, &oops));
+    OK(vx_catalog_set_metadata(f->catalog, v->id, metadata, &oops));
+    OK(vx_catalog_commit(f->catalog, &oops));
+    VX_AUTO(vx_video) found = NULL;
+    VX_AUTO(vx_video) untouched = NULL;
+    OK(vx_catalog_get_video(f->catalog, v->id, &found, &oops));
+    OK(vx_catalog_get_video(f->catalog, other->id, &untouched, &oops));
+    assert_string_equal(found->metadata, metadata);
+    assert_same_video(untouched, other);
+}
+
+static void video_deleted_leaves_no_row_of_it(void **state) {
+    fixture *f = *state;
+    VX_AUTO(vx_video) kept = add_video(f, 1, 2);
+    VX_AUTO(vx_video) gone = add_video(f, 2, 3);
+    int64_t second;
+    OK(vx_catalog_begin(f->catalog, &oops));
+    OK(vx_catalog_space(f->catalog, "other", "d1", DIM, &second, &oops));
+    float vector[DIM] = {0};
+    OK(vx_catalog_insert_vector(f->catalog, second, gone->clips[0].row, vector, DIM, &oops));
+    OK(vx_catalog_insert_vector(f->catalog, second, kept->clips[0].row, vector, DIM, &oops));
+    OK(vx_catalog_commit(f->catalog, &oops));
+    assert_int_equal(raw_int(f, "SELECT count(*) FROM vectors"), 7);
+    OK(vx_catalog_begin(f->catalog, &oops));
+    OK(vx_catalog_delete_video(f->catalog, gone->id, &oops));
+    OK(vx_catalog_commit(f->catalog, &oops));
+    assert_int_equal(raw_int(f, "SELECT count(*) FROM videos"), 1);
+    assert_int_equal(raw_int(f, "SELECT count(*) FROM clips"), 2);
+    assert_int_equal(raw_int(f, "SELECT count(*) FROM vectors"), 3);
+    assert_int_equal(raw_int(f, "SELECT count(*) FROM fingerprints"), 1);
+    VX_AUTO(vx_video) found = NULL;
+    OK(vx_catalog_get_video(f->catalog, kept->id, &found, &oops));
+    assert_same_video(kept, found);
+}
+
+static void row_of_a_deleted_video_or_clip_is_never_given_again(void **state) {
+    fixture *f = *state;
+    VX_AUTO(vx_video) first = add_video(f, 1, 3);
+    OK(vx_catalog_begin(f->catalog, &oops));
+    OK(vx_catalog_delete_video(f->catalog, first->id, &oops));
+    OK(vx_catalog_commit(f->catalog, &oops));
+    fixture_reopen(f);
+    VX_AUTO(vx_video) second = add_video(f, 1, 1);
+    assert_true(second->row > first->row);
+    assert_true(second->clips[0].row > first->clips[2].row);
+}
+
+/* ---- Transactions ---- */
+
+static void write_outside_a_transaction_is_refused(void **state) {
+    fixture *f = *state;
+    VX_AUTO(vx_video) v = make_video(1, 1);
+    vx_err err;
+    assert_int_equal(vx_catalog_insert_video(f->catalog, v, &err), -EINVAL);
+    assert_int_equal(vx_catalog_savepoint(f->catalog, &err), -EINVAL);
+    assert_int_equal(vx_catalog_commit(f->catalog, &err), -EINVAL);
+    OK(vx_catalog_begin(f->catalog, &oops));
+    assert_int_equal(vx_catalog_begin(f->catalog, &err), -EINVAL);
+    vx_catalog_rollback(f->catalog);
+    assert_int_equal(raw_int(f, "SELECT count(*) FROM videos"), 0);
+}
+
+static void savepoint_undone_keeps_the_other_items_of_the_group(void **state) {
+    fixture *f = *state;
+    OK(vx_catalog_begin(f->catalog, &oops));
+    for (int seed = 1; seed <= 4; seed++) {
+        VX_AUTO(vx_video) v = make_video(seed, 2);
+        OK(vx_catalog_savepoint(f->catalog, &oops));
+        OK(insert_all(f, v, seed, &oops));
+        if (seed % 2)
+            OK(vx_catalog_release(f->catalog, &oops));
+        else
+            vx_catalog_rollback_to(f->catalog);
+    }
+    OK(vx_catalog_commit(f->catalog, &oops));
+    assert_int_equal(raw_int(f, "SELECT count(*) FROM videos"), 2);
+    assert_int_equal(raw_int(f, "SELECT sum(frames_decoded) FROM videos"), 1 + 3);
+    assert_int_equal(raw_int(f, "SELECT count(*) FROM vectors"), 4);
+}
+
+static void rollback_undoes_all_and_the_next_transaction_works(void **state) {
+    fixture *f = *state;
+    VX_AUTO(vx_video) v = make_video(1, 2);
+    OK(vx_catalog_begin(f->catalog, &oops));
+    OK(insert_all(f, v, 1, &oops));
+    vx_catalog_rollback(f->catalog);
+    assert_int_equal(raw_int(f, "SELECT count(*) FROM clips"), 0);
+    vx_video_free(add_video(f, 1, 2));
+    assert_int_equal(raw_int(f, "SELECT count(*) FROM clips"), 2);
+}
+
+static void read_inside_the_transaction_sees_its_own_writes_only_there(void **state) {
+    fixture *f = *state;
+    VX_AUTO(vx_video) v = make_video(1, 2);
+    VX_AUTO(vx_video) found = NULL;
+    int64_t n = -1;
+    OK(vx_catalog_begin(f->catalog, &oops));
+    OK(insert_all(f, v, 1, &oops));
+    OK(vx_catalog_get_video(f->catalog, v->id, &found, &oops));
+    assert_same_video(v, found);
+    assert_int_equal(raw_int(f, "SELECT count(*) FROM videos"), 0);
+    OK(vx_catalog_count_videos(f->catalog, &n, &oops));
+    assert_int_equal(n, 1);
+    OK(vx_catalog_commit(f->catalog, &oops));
+    assert_int_equal(raw_int(f, "SELECT count(*) FROM videos"), 1);
+}
+
+/* ---- Lists ---- */
+
+static size_t list(fixture *f, const vx_video_query *query, vx_video ***videos) {
+    size_t n = 0;
+    OK(vx_catalog_list_videos(f->catalog, query, videos, &n, &oops));
+    return n;
+}
+
+static void free_list(vx_video **videos, size_t n) {
+    for (size_t i = 0; i < n; i++)
+        vx_video_free(videos[i]);
+    free(videos);
+}
+
+static void list_pages_newest_first_with_the_clips_of_each(void **state) {
+    fixture *f = *state;
+    vx_video *added[7];
+    for (int i = 0; i < 7; i++)
+        added[i] = add_video(f, i + 1, i % 3);
+    int64_t before = 0;
+    size_t seen = 0;
+    for (;;) {
+        vx_video **page;
+        size_t n =
+            list(f, &(vx_video_query){.limit = 3, .before_row = before, .verdict = -1}, &page);
+        for (size_t i = 0; i < n; i++)
+            assert_same_video(added[6 - seen++], page[i]);
+        before = n ? page[n - 1]->row : 0;
+        free_list(page, n);
+        if (n < 3)
+            break;
+    }
+    assert_int_equal(seen, 7);
+    int64_t count = 0;
+    OK(vx_catalog_count_videos(f->catalog, &count, &oops));
+    assert_int_equal(count, 7);
+    for (int i = 0; i < 7; i++)
+        vx_video_free(added[i]);
+}
+
+static void list_filter_takes_wildcards_literally_and_folds_ascii_case(void **state) {
+    fixture *f = *state;
+    static const char *const names[] = {"100%.mp4", "100x.mp4", "a_b.mp4", "aXb.mp4",
+                                        "back\\slash"};
+    OK(vx_catalog_begin(f->catalog, &oops));
+    for (int i = 0; i < 5; i++) {
+        VX_AUTO(vx_video) v = make_video(i + 1, 1);
+        free(v->filename);
+        v->filename = strdup(names[i]);
+        OK(vx_catalog_insert_video(f->catalog, v, &oops));
+    }
+    OK(vx_catalog_commit(f->catalog, &oops));
+    static const struct {
+        const char *text;
+        size_t n;
+        const char *first;
+    } cases[] = {{"0%", 1, "100%.mp4"}, {"a_b", 1, "a_b.mp4"},      {"AXB", 1, "aXb.mp4"},
+                 {"%", 1, "100%.mp4"},  {"k\\S", 1, "back\\slash"}, {".MP4", 4, "aXb.mp4"},
+                 {"nothing", 0, NULL},  {"", 5, "back\\slash"}};
+    for (size_t i = 0; i < VX_LEN(cases); i++) {
+        vx_video **page;
+        size_t n = list(
+            f, &(vx_video_query){.limit = 10, .filename_contains = cases[i].text, .verdict = -1},
+            &page);
+        assert_int_equal(n, cases[i].n);
+        if (n)
+            assert_string_equal(page[0]->filename, cases[i].first);
+        free_list(page, n);
+    }
+}
+
+static void list_of_a_verdict_shows_that_verdict_only(void **state) {
+    fixture *f = *state;
+    for (int i = 1; i <= 8; i++)
+        vx_video_free(add_video(f, i, 1)); /* verdict = seed % 4 */
+    vx_video **page;
+    size_t n = list(f, &(vx_video_query){.limit = 10, .verdict = VX_VERDICT_COPY}, &page);
+    assert_int_equal(n, 2);
+    assert_int_equal(page[0]->frames_decoded, 6);
+    assert_int_equal(page[1]->frames_decoded, 2);
+    assert_int_equal(page[1]->n_clips, 1);
+    free_list(page, n);
+    vx_err err;
+    assert_int_equal(
+        vx_catalog_list_videos(f->catalog, &(vx_video_query){.limit = 1001}, &page, &n, &err),
+        -EINVAL);
+}
+
+/* ---- Spaces, vectors, fingerprints ---- */
+
+static void space_is_found_again_and_differs_by_digest(void **state) {
+    fixture *f = *state;
+    int64_t again, other, sized;
+    vx_err err;
+    OK(vx_catalog_begin(f->catalog, &oops));
+    OK(vx_catalog_space(f->catalog, "test", "d1", DIM, &again, &oops));
+    OK(vx_catalog_space(f->catalog, "test", "d2", DIM, &other, &oops));
+    assert_int_equal(vx_catalog_space(f->catalog, "test", "d1", 7, &sized, &err), -EINVAL);
+    OK(vx_catalog_commit(f->catalog, &oops));
+    assert_int_equal(again, f->space);
+    assert_true(other != f->space);
+}
+
+static void vector_of_another_space_clip_or_size_is_refused(void **state) {
+    fixture *f = *state;
+    VX_AUTO(vx_video) v = make_video(1, 1);
+    float vector[DIM + 1] = {1, 2, 3, 4, 5, 6}, read[DIM];
+    vx_err err;
+    vx_catalog *c = f->catalog;
+    OK(vx_catalog_begin(c, &oops));
+    OK(vx_catalog_insert_video(c, v, &oops));
+    int64_t clip = v->clips[0].row;
+    assert_int_equal(vx_catalog_insert_vector(c, f->space + 1, clip, vector, DIM, &err), -EINVAL);
+    assert_int_equal(vx_catalog_insert_vector(c, f->space, clip + 1, vector, DIM, &err), -EINVAL);
+    assert_int_equal(vx_catalog_insert_vector(c, f->space, clip, vector, DIM + 1, &err), -EINVAL);
+    OK(vx_catalog_insert_vector(c, f->space, clip, vector, DIM, &oops));
+    assert_int_equal(vx_catalog_insert_vector(c, f->space, clip, vector, DIM, &err), -EINVAL);
+    OK(vx_catalog_commit(c, &oops));
+    OK(vx_catalog_get_vector(c, f->space, clip, read, DIM, &oops));
+    assert_memory_equal(read, vector, sizeof read);
+    assert_int_equal(vx_catalog_get_vector(c, f->space, clip, read, DIM - 1, &err), -EINVAL);
+}
+
+static void fingerprint_of_any_size_reads_back(void **state) {
+    fixture *f = *state;
+    static const size_t sizes[] = {0, 1, 32, 200000}; /* the last spans pages */
+    for (size_t i = 0; i < VX_LEN(sizes); i++) {
+        VX_AUTO(vx_video) v = make_video((int)i + 1, 0);
+        VX_AUTO_FREE uint8_t *data = calloc(1, sizes[i] + 1);
+        for (size_t j = 0; j < sizes[i]; j++)
+            data[j] = (uint8_t)(j * 7 + i);
+        OK(vx_catalog_begin(f->catalog, &oops));
+        OK(vx_catalog_insert_video(f->catalog, v, &oops));
+        OK(vx_catalog_insert_fingerprint(f->catalog, v->row, data, sizes[i], &oops));
+        OK(vx_catalog_commit(f->catalog, &oops));
+        VX_AUTO_FREE void *read = NULL;
+        size_t bytes = 1;
+        OK(vx_catalog_get_fingerprint(f->catalog, v->row, &read, &bytes, &oops));
+        assert_int_equal(bytes, sizes[i]);
+        assert_memory_equal(read, data, bytes);
+    }
+}
+
+/* ---- Scans ---- */
+
+#define MAX_CLIP 512
+
+typedef struct scan_log {
+    vx_mutex lock;
+    int64_t space;
+    int seen[MAX_CLIP];
+    size_t largest_chunk, calls, stop_after;
+} scan_log;
+
+static int log_vectors(void *ctx, const int64_t *clips, const float *vectors, size_t n,
+                       vx_err *err) {
+    scan_log *log = ctx;
+    vx_mutex_lock(&log->lock);
+    for (size_t i = 0; i < n; i++) {
+        float expected[DIM];
+        make_vector(clips[i], log->space, expected);
+        bool same = !memcmp(vectors + i * DIM, expected, sizeof expected);
+        bool ascending = i == 0 || clips[i] > clips[i - 1];
+        log->seen[clips[i]] += same && ascending ? 1 : 1000;
+    }
+    log->largest_chunk = n > log->largest_chunk ? n : log->largest_chunk;
+    bool stop = ++log->calls == log->stop_after;
+    vx_mutex_unlock(&log->lock);
+    return stop ? VX_FAIL(err, 42, "enough") : 0;
+}
+
+static scan_log scan(fixture *f, int64_t space, size_t chunk, int threads) {
+    scan_log log = {.space = space};
+    vx_mutex_init(&log.lock);
+    OK(vx_catalog_scan_vectors(f->catalog, space, DIM, chunk, threads, log_vectors, &log, &oops));
+    vx_mutex_done(&log.lock);
+    return log;
+}
+
+static void scan_gives_every_vector_of_the_space_once(void **state) {
+    fixture *f = *state;
+    int expected[MAX_CLIP] = {0};
+    int64_t second;
+    OK(vx_catalog_begin(f->catalog, &oops));
+    OK(vx_catalog_space(f->catalog, "second", "d1", DIM, &second, &oops));
+    for (int seed = 1; seed <= 60; seed++) {
+        VX_AUTO(vx_video) v = make_video(seed, seed % 7);
+        OK(insert_all(f, v, seed, &oops));
+        for (size_t i = 0; i < v->n_clips; i++) {
+            float vector[DIM];
+            make_vector(v->clips[i].row, second, vector);
+            OK(vx_catalog_insert_vector(f->catalog, second, v->clips[i].row, vector, DIM, &oops));
+            expected[v->clips[i].row] = seed % 10 != 0;
+        }
+        if (seed % 10 == 0)
+            OK(vx_catalog_delete_video(f->catalog, v->id, &oops));
+    }
+    OK(vx_catalog_commit(f->catalog, &oops));
+    static const size_t chunks[] = {1, 16, 1000};
+    static const int threads[] = {0, 1, 2, 5, 200};
+    for (size_t i = 0; i < VX_LEN(chunks); i++) {
+        for (size_t j = 0; j < VX_LEN(threads); j++) {
+            scan_log log = scan(f, j % 2 ? second : f->space, chunks[i], threads[j]);
+            assert_memory_equal(log.seen, expected, sizeof expected);
+            assert_true(log.largest_chunk <= chunks[i]);
+        }
+    }
+    assert_int_equal(scan(f, second + 1, 10, 2).calls, 0);
+}
+
+static void scan_stopped_by_its_callback_returns_that_code(void **state) {
+    fixture *f = *state;
+    vx_video_free(add_video(f, 1, 50));
+    for (int threads = 1; threads <= 3; threads++) {
+        scan_log log = {.space = f->space, .stop_after = 2};
+        vx_mutex_init(&log.lock);
+        vx_err err = {0};
+        assert_int_equal(
+            vx_catalog_scan_vectors(f->catalog, f->space, DIM, 2, threads, log_vectors, &log, &err),
+            42);
+        assert_string_equal(err.msg, "enough");
+        assert_true(log.calls < 2 + (size_t)threads);
+        vx_mutex_done(&log.lock);
+    }
+}
+
+static void scan_meeting_a_vector_of_wrong_size_says_so(void **state) {
+    fixture *f = *state;
+    vx_video_free(add_video(f, 1, 3));
+    raw_exec(f->path, "UPDATE vectors SET data = x'00' WHERE key & 0xFF = 2");
+    scan_log log = {.space = f->space};
+    vx_mutex_init(&log.lock);
+    vx_err err = {0};
+    assert_int_equal(
+        vx_catalog_scan_vectors(f->catalog, f->space, DIM, 8, 1, log_vectors, &log, &err), -EIO);
+    assert_string_equal(err.msg, "catalog: the vector of clip 2 has 1 bytes, not 20");
+    assert_int_equal(
+        vx_catalog_scan_vectors(f->catalog, f->space, DIM, 0, 1, log_vectors, &log, &err), -EINVAL);
+    vx_mutex_done(&log.lock);
+}
+
+static int check_fingerprint(void *ctx, int64_t video, const void *blob, size_t bytes,
+                             vx_err *err) {
+    int64_t *next = ctx;
+    uint8_t expected[100];
+    memset(expected, (int)*next, sizeof expected);
+    if (video != *next || bytes != (size_t)*next || (bytes && memcmp(blob, expected, bytes)))
+        return VX_FAIL(err, -EILSEQ, "video %d", (int)video);
+    return ++*next == 9 ? 43 : 0;
+}
+
+static void scan_of_fingerprints_gives_each_in_order_until_stopped(void **state) {
+    fixture *f = *state;
+    for (int i = 1; i <= 7; i++)
+        vx_video_free(add_video(f, i, 0));
+    int64_t next = 1;
+    OK(vx_catalog_scan_fingerprints(f->catalog, check_fingerprint, &next, &oops));
+    assert_int_equal(next, 8);
+    vx_video_free(add_video(f, 8, 0));
+    vx_video_free(add_video(f, 9, 0));
+    next = 1;
+    vx_err err;
+    assert_int_equal(vx_catalog_scan_fingerprints(f->catalog, check_fingerprint, &next, &err), 43);
+}
+
+/* ---- Jobs ---- */
+
+static void add_job(fixture *f, const char *id, vx_job_state state, int64_t created_us,
+                    int64_t finished_us) {
+    vx_job_row job = {.state = state,
+                      .kind = (char *)"ingest",
+                      .request = (char *)"{\"file\":\"it's\"}",
+                      .created_us = created_us,
+                      .finished_us = finished_us};
+    snprintf(job.id, sizeof job.id, "%s", id);
+    OK(vx_catalog_insert_job(f->catalog, &job, &oops));
+}
+
+static void job_runs_its_course_and_survives_reopening(void **state) {
+    fixture *f = *state;
+    OK(vx_catalog_begin(f->catalog, &oops));
+    add_job(f, "j1", VX_JOB_QUEUED, 100, 0);
+    OK(vx_catalog_update_job(f->catalog, "j1", VX_JOB_RUNNING, NULL, 0, &oops));
+    OK(vx_catalog_commit(f->catalog, &oops));
+    fixture_reopen(f);
+    vx_job_row job;
+    OK(vx_catalog_get_job(f->catalog, "j1", &job, &oops));
+    assert_string_equal(job.id, "j1");
+    assert_int_equal(job.state, VX_JOB_RUNNING);
+    assert_string_equal(job.kind, "ingest");
+    assert_string_equal(job.request, "{\"file\":\"it's\"}");
+    assert_null(job.result);
+    assert_int_equal(job.created_us, 100);
+    assert_int_equal(job.finished_us, 0);
+    vx_job_row_clear(&job);
+    OK(vx_catalog_begin(f->catalog, &oops));
+    OK(vx_catalog_update_job(f->catalog, "j1", VX_JOB_FAILED, "{\"why\":1}", 200, &oops));
+    OK(vx_catalog_commit(f->catalog, &oops));
+    OK(vx_catalog_get_job(f->catalog, "j1", &job, &oops));
+    assert_int_equal(job.state, VX_JOB_FAILED);
+    assert_string_equal(job.result, "{\"why\":1}");
+    assert_int_equal(job.finished_us, 200);
+    vx_job_row_clear(&job);
+}
+
+static void job_finished_without_a_time_is_refused(void **state) {
+    fixture *f = *state;
+    vx_err err;
+    OK(vx_catalog_begin(f->catalog, &oops));
+    add_job(f, "j1", VX_JOB_QUEUED, 100, 0);
+    assert_int_equal(vx_catalog_update_job(f->catalog, "j1", VX_JOB_DONE, NULL, 0, &err), -EINVAL);
+    assert_int_equal(vx_catalog_update_job(f->catalog, "j1", VX_JOB_RUNNING, NULL, 5, &err),
+                     -EINVAL);
+    vx_catalog_rollback(f->catalog);
+}
+
+/* "j5 j4 …" of one page. */
+static void assert_jobs(fixture *f, size_t limit, int64_t before_us, const char *before_id,
+                        bool unfinished_only, const char *expected) {
+    vx_job_row *jobs = NULL;
+    size_t n = 0;
+    OK(vx_catalog_list_jobs(f->catalog, limit, before_us, before_id, unfinished_only, &jobs, &n,
+                            &oops));
+    char ids[256] = "";
+    for (size_t i = 0; i < n; i++) {
+        strcat(strcat(ids, i ? " " : ""), jobs[i].id);
+        vx_job_row_clear(&jobs[i]);
+    }
+    free(jobs);
+    assert_string_equal(ids, expected);
+}
+
+static void job_list_pages_through_equal_times_and_prunes_the_old(void **state) {
+    fixture *f = *state;
+    OK(vx_catalog_begin(f->catalog, &oops));
+    add_job(f, "ja", VX_JOB_DONE, 100, 110);
+    add_job(f, "jb", VX_JOB_QUEUED, 200, 0);
+    add_job(f, "jc", VX_JOB_FAILED, 200, 210);
+    add_job(f, "jd", VX_JOB_RUNNING, 200, 0);
+    add_job(f, "je", VX_JOB_CANCELLED, 300, 310);
+    OK(vx_catalog_commit(f->catalog, &oops));
+    assert_jobs(f, 10, 0, NULL, false, "je jd jc jb ja");
+    assert_jobs(f, 2, 0, NULL, false, "je jd");
+    assert_jobs(f, 2, 200, "jd", false, "jc jb");
+    assert_jobs(f, 2, 200, "jb", false, "ja");
+    assert_jobs(f, 10, 0, NULL, true, "jd jb");
+    assert_jobs(f, 10, 200, "jd", true, "jb");
+    OK(vx_catalog_begin(f->catalog, &oops));
+    OK(vx_catalog_prune_jobs(f->catalog, 310, 1, &oops));
+    OK(vx_catalog_commit(f->catalog, &oops));
+    assert_jobs(f, 10, 0, NULL, false, "je jd jc jb");
+    OK(vx_catalog_begin(f->catalog, &oops));
+    OK(vx_catalog_prune_jobs(f->catalog, 310, 100, &oops));
+    OK(vx_catalog_commit(f->catalog, &oops));
+    assert_jobs(f, 10, 0, NULL, false, "je jd jb");
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_setup, fixture_teardown)
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        TEST(video_inserted_reads_back_every_field_after_reopening),
+        cmocka_unit_test(video_id_is_the_start_of_the_hash),
+        TEST(clip_row_leads_to_its_video_and_place),
+        TEST(unknown_things_are_not_found),
+        TEST(video_of_known_bytes_exists),
+        TEST(video_with_a_forged_id_is_refused_not_taken_for_the_stored),
+        TEST(verdict_float_of_nan_is_null_in_the_file),
+        TEST(metadata_with_quotes_and_utf8_is_replaced_literally),
+        TEST(video_deleted_leaves_no_row_of_it),
+        TEST(row_of_a_deleted_video_or_clip_is_never_given_again),
+        TEST(write_outside_a_transaction_is_refused),
+        TEST(savepoint_undone_keeps_the_other_items_of_the_group),
+        TEST(rollback_undoes_all_and_the_next_transaction_works),
+        TEST(read_inside_the_transaction_sees_its_own_writes_only_there),
+        TEST(list_pages_newest_first_with_the_clips_of_each),
+        TEST(list_filter_takes_wildcards_literally_and_folds_ascii_case),
+        TEST(list_of_a_verdict_shows_that_verdict_only),
+        TEST(space_is_found_again_and_differs_by_digest),
+        TEST(vector_of_another_space_clip_or_size_is_refused),
+        TEST(fingerprint_of_any_size_reads_back),
+        TEST(scan_gives_every_vector_of_the_space_once),
+        TEST(scan_stopped_by_its_callback_returns_that_code),
+        TEST(scan_meeting_a_vector_of_wrong_size_says_so),
+        TEST(scan_of_fingerprints_gives_each_in_order_until_stopped),
+        TEST(job_runs_its_course_and_survives_reopening),
+        TEST(job_finished_without_a_time_is_refused),
+        TEST(job_list_pages_through_equal_times_and_prunes_the_old),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
