@@ -1,0 +1,273 @@
+/* demux.c — opens a container that may be hostile and reads its video packets.
+ *
+ * Only plain container formats are accepted: playlists, concatenation scripts and image patterns
+ * would let a file name other files or addresses. Sizes are checked as soon as the header claims
+ * them, before a decoder is asked to allocate anything, and no single read may take longer than a
+ * minute (a demuxer that loops is cut off; loops across reads end at limits.max_frames).
+ */
+#include <libavutil/avstring.h>
+#include <libavutil/time.h>
+#include <sys/stat.h>
+
+#include "media/media_private.h"
+
+static const char accepted_formats[] =
+    "mov,matroska,avi,mpegts,mpeg,flv,asf,ogg,mxf,ivf,h264,hevc,obu,m4v,mpegvideo,gif,nut,rm,"
+    "yuv4mpegpipe,dv,mjpeg,wav,mp3,aac,flac,w64,aiff,amr,caf";
+
+enum { MIN_SIDE_PX = 16, MAX_STREAMS = 256 };
+static const int64_t probe_bytes = 8 << 20, probe_us = 10 * 1000000, read_us = 60 * 1000000;
+
+static void drop_log(void *ctx, int level, const char *format, va_list args) {
+    (void)ctx, (void)level, (void)format, (void)args;
+}
+
+/* FFmpeg prints to stderr unless told otherwise; what matters reaches the caller in vx_err. */
+__attribute__((constructor)) static void silence_ffmpeg(void) {
+    av_log_set_callback(drop_log);
+}
+
+vx_media_limits vx_media_limits_or_default(const vx_media_limits *limits) {
+    vx_media_limits l = limits ? *limits : (vx_media_limits){0};
+    if (l.max_side_px <= 0)
+        l.max_side_px = 8192;
+    if (!(l.max_duration_s > 0))
+        l.max_duration_s = 24 * 3600;
+    if (l.max_frames <= 0)
+        l.max_frames = 16 << 20;
+    return l;
+}
+
+int vx_media_fail_av(vx_err *err, int code, int averror, const char *what) {
+    char text[AV_ERROR_MAX_STRING_SIZE] = "";
+    if (averror == AVERROR(ENOMEM))
+        code = -ENOMEM;
+    av_strerror(averror, text, sizeof(text));
+    return VX_FAIL(err, code, "%s (%s)", what, text);
+}
+
+vx_demux *vx_demux_free(vx_demux *demux) {
+    if (!demux)
+        return NULL;
+    avformat_close_input(&demux->fmt);
+    av_packet_free(&demux->packet);
+    free(demux);
+    return NULL;
+}
+
+static int past_deadline(void *opaque) {
+    const vx_demux *demux = opaque;
+    return av_gettime_relative() > demux->deadline_us;
+}
+
+/* The codecs whose decoders we expose to uploads. */
+static bool codec_is_accepted(enum AVCodecID codec) {
+    switch (codec) {
+    case AV_CODEC_ID_H264:
+    case AV_CODEC_ID_HEVC:
+    case AV_CODEC_ID_VP8:
+    case AV_CODEC_ID_VP9:
+    case AV_CODEC_ID_AV1:
+    case AV_CODEC_ID_MPEG1VIDEO:
+    case AV_CODEC_ID_MPEG2VIDEO:
+    case AV_CODEC_ID_MPEG4:
+    case AV_CODEC_ID_MSMPEG4V1:
+    case AV_CODEC_ID_MSMPEG4V2:
+    case AV_CODEC_ID_MSMPEG4V3:
+    case AV_CODEC_ID_H261:
+    case AV_CODEC_ID_H263:
+    case AV_CODEC_ID_H263P:
+    case AV_CODEC_ID_FLV1:
+    case AV_CODEC_ID_VP6:
+    case AV_CODEC_ID_VP6F:
+    case AV_CODEC_ID_WMV1:
+    case AV_CODEC_ID_WMV2:
+    case AV_CODEC_ID_WMV3:
+    case AV_CODEC_ID_VC1:
+    case AV_CODEC_ID_RV10:
+    case AV_CODEC_ID_RV20:
+    case AV_CODEC_ID_RV30:
+    case AV_CODEC_ID_RV40:
+    case AV_CODEC_ID_THEORA:
+    case AV_CODEC_ID_MJPEG:
+    case AV_CODEC_ID_PRORES:
+    case AV_CODEC_ID_DNXHD:
+    case AV_CODEC_ID_DVVIDEO:
+    case AV_CODEC_ID_FFV1:
+    case AV_CODEC_ID_HUFFYUV:
+    case AV_CODEC_ID_FFVHUFF:
+    case AV_CODEC_ID_UTVIDEO:
+    case AV_CODEC_ID_CINEPAK:
+    case AV_CODEC_ID_SVQ1:
+    case AV_CODEC_ID_SVQ3:
+    case AV_CODEC_ID_QTRLE:
+    case AV_CODEC_ID_PNG:
+    case AV_CODEC_ID_GIF:
+    case AV_CODEC_ID_RAWVIDEO:
+        return true;
+    default:
+        return false;
+    }
+}
+
+static int check_size(const AVCodecParameters *par, const vx_media_limits *l, vx_err *err) {
+    if (par->width > l->max_side_px || par->height > l->max_side_px)
+        return VX_FAIL(err, VX_MEDIA_TOO_LARGE, "the picture is %dx%d pixels; at most %d a side",
+                       par->width, par->height, l->max_side_px);
+    if (par->width > 0 && par->height > 0 &&
+        (par->width < MIN_SIDE_PX || par->height < MIN_SIDE_PX))
+        return VX_FAIL(err, VX_MEDIA_UNSUPPORTED, "the picture is %dx%d pixels; at least %dx%d",
+                       par->width, par->height, MIN_SIDE_PX, MIN_SIDE_PX);
+    return 0;
+}
+
+/* A moving picture, not cover art or a chapter thumbnail. */
+static bool is_video(const AVStream *stream) {
+    return stream->codecpar->codec_type == AVMEDIA_TYPE_VIDEO &&
+           !(stream->disposition & (AV_DISPOSITION_ATTACHED_PIC | AV_DISPOSITION_TIMED_THUMBNAILS));
+}
+
+/* Whether the header alone told what a decoder needs, so that no packet must be probed. */
+static bool header_suffices(const AVFormatContext *fmt, const AVStream *stream) {
+    const AVCodecParameters *par = stream->codecpar;
+    bool parameter_sets = par->codec_id == AV_CODEC_ID_H264 || par->codec_id == AV_CODEC_ID_HEVC;
+    return (av_match_name("mov", fmt->iformat->name) ||
+            av_match_name("matroska", fmt->iformat->name)) &&
+           par->width > 0 && par->height > 0 && (!parameter_sets || par->extradata_size > 0);
+}
+
+/* The largest video stream, the first of equals; every other stream is discarded. */
+static AVStream *pick_stream(AVFormatContext *fmt) {
+    AVStream *best = NULL;
+    int64_t best_area = -1;
+    for (unsigned i = 0; i < fmt->nb_streams; i++) {
+        AVStream *stream = fmt->streams[i];
+        int64_t area = (int64_t)stream->codecpar->width * stream->codecpar->height;
+        if (is_video(stream) && area > best_area) {
+            best = stream;
+            best_area = area;
+        }
+    }
+    for (unsigned i = 0; i < fmt->nb_streams; i++)
+        fmt->streams[i]->discard = fmt->streams[i] == best ? AVDISCARD_DEFAULT : AVDISCARD_ALL;
+    return best;
+}
+
+/* Lets FFmpeg look into packets for what the header did not say. */
+static int probe_packets(AVFormatContext *fmt, const vx_media_limits *l, vx_err *err) {
+    unsigned n = fmt->nb_streams;
+    AVDictionary **options = calloc(n, sizeof(*options));
+    if (!options)
+        return VX_FAIL(err, -ENOMEM, "no memory to probe %u streams", n);
+    for (unsigned i = 0; i < n; i++) {
+        av_dict_set_int(&options[i], "max_pixels", (int64_t)l->max_side_px * l->max_side_px, 0);
+        av_dict_set(&options[i], "threads", "1", 0);
+    }
+    int rc = avformat_find_stream_info(fmt, options);
+    for (unsigned i = 0; i < n; i++)
+        av_dict_free(&options[i]);
+    free(options);
+    if (rc < 0)
+        return vx_media_fail_av(err, VX_MEDIA_DAMAGED, rc, "the streams cannot be read");
+    return 0;
+}
+
+/* A failed open in words. FFmpeg says "invalid data" both for noise and for a broken container. */
+static int explain_open(const char *path, int averror, vx_err *err) {
+    if (averror == AVERROR(ENOMEM))
+        return VX_FAIL(err, -ENOMEM, "no memory to open a media file");
+    unsigned char head[12] = {0};
+    FILE *file = fopen(path, "rb");
+    size_t n = file ? fread(head, 1, sizeof(head), file) : 0;
+    if (file)
+        fclose(file);
+    bool mp4 = n == sizeof(head) && memcmp(head + 4, "ftyp", 4) == 0;
+    bool mkv = n == sizeof(head) && memcmp(head, "\x1a\x45\xdf\xa3", 4) == 0;
+    bool avi = n == sizeof(head) && memcmp(head, "RIFF", 4) == 0;
+    if (mp4)
+        return VX_FAIL(err, VX_MEDIA_DAMAGED,
+                       "the MP4 file has no usable index (moov); was the upload cut off?");
+    if (mkv || avi)
+        return VX_FAIL(err, VX_MEDIA_DAMAGED, "the %s file breaks off in its header",
+                       mkv ? "Matroska" : "AVI");
+    if (averror == AVERROR_EXIT)
+        return VX_FAIL(err, VX_MEDIA_DAMAGED, "reading the file does not come to an end");
+    return VX_FAIL(err, VX_MEDIA_UNSUPPORTED, "this is not a video file of a known kind");
+}
+
+static int open_input(vx_demux *demux, const char *path, vx_err *err) {
+    struct stat st;
+    if (stat(path, &st) != 0)
+        return VX_FAIL_ERRNO(err, "cannot open %s", path);
+    if (st.st_size == 0)
+        return VX_FAIL(err, VX_MEDIA_UNSUPPORTED, "the file is empty");
+    /* Spelling the protocol out keeps a name such as "concat:x" from being read as an address. */
+    VX_AUTO_FREE char *url = NULL;
+    demux->packet = av_packet_alloc();
+    demux->fmt = avformat_alloc_context();
+    if (!demux->packet || !demux->fmt || asprintf(&url, "file:%s", path) < 0)
+        return VX_FAIL(err, -ENOMEM, "no memory to open a media file");
+    demux->fmt->interrupt_callback = (AVIOInterruptCB){past_deadline, demux};
+    demux->fmt->probesize = probe_bytes;
+    demux->fmt->max_analyze_duration = probe_us;
+    demux->deadline_us = av_gettime_relative() + read_us;
+
+    AVDictionary *options = NULL;
+    av_dict_set(&options, "format_whitelist", accepted_formats, 0);
+    av_dict_set(&options, "protocol_whitelist", "file", 0);
+    av_dict_set_int(&options, "max_streams", MAX_STREAMS, 0);
+    int rc = avformat_open_input(&demux->fmt, url, NULL, &options);
+    av_dict_free(&options);
+    return rc < 0 ? explain_open(path, rc, err) : 0;
+}
+
+static int choose_stream(vx_demux *demux, const vx_media_limits *l, vx_err *err) {
+    AVFormatContext *fmt = demux->fmt;
+    AVStream *stream = pick_stream(fmt);
+    for (unsigned i = 0; i < fmt->nb_streams; i++) {
+        int rc = is_video(fmt->streams[i]) ? check_size(fmt->streams[i]->codecpar, l, err) : 0;
+        if (rc != 0)
+            return rc;
+    }
+    if (!stream || !header_suffices(fmt, stream)) {
+        int rc = probe_packets(fmt, l, err);
+        if (rc != 0)
+            return rc;
+        stream = pick_stream(fmt);
+    }
+    if (!stream)
+        return VX_FAIL(err, VX_MEDIA_NO_VIDEO, "the file has no video stream, only %s",
+                       fmt->nb_streams ? "sound or other data" : "a header");
+    if (!codec_is_accepted(stream->codecpar->codec_id))
+        return VX_FAIL(err, VX_MEDIA_UNSUPPORTED, "video of the codec '%s' cannot be decoded",
+                       avcodec_get_name(stream->codecpar->codec_id));
+    int rc = check_size(stream->codecpar, l, err);
+    if (rc != 0)
+        return rc;
+    demux->stream = stream;
+    return 0;
+}
+
+int vx_demux_open(const char *path, const vx_media_limits *limits, vx_demux **ret_demux,
+                  vx_err *err) {
+    VX_AUTO(vx_demux) demux = vx_new(vx_demux);
+    if (!demux)
+        return VX_FAIL(err, -ENOMEM, "no memory to open a media file");
+    int rc = open_input(demux, path, err);
+    if (rc == 0)
+        rc = choose_stream(demux, limits, err);
+    if (rc != 0)
+        return rc;
+    *ret_demux = vx_take(demux);
+    return 0;
+}
+
+int vx_demux_read(vx_demux *demux) {
+    for (;;) {
+        av_packet_unref(demux->packet);
+        demux->deadline_us = av_gettime_relative() + read_us;
+        int rc = av_read_frame(demux->fmt, demux->packet);
+        if (rc < 0 || demux->packet->stream_index == demux->stream->index)
+            return rc;
+    }
+}

@@ -1,0 +1,122 @@
+/* media_private.h — what the files of src/media share.
+ *
+ * Words   packet   one entry of the video stream, numbered in decode order
+ *         shown    a packet whose picture is presented, numbered in presentation order
+ *         point    a packet at which a decoder may start (see vx_packet_flag)
+ *         GOP      a point and the packets up to the next one
+ * A file is read once by scan.c, which fills the table; plan.c says from the table alone which
+ * packets a set of wanted frames needs; decode.c reads the file again and sends just those.
+ */
+#pragma once
+
+#include <libavcodec/avcodec.h>
+#include <libavformat/avformat.h>
+#include <stdatomic.h>
+
+#include "media/media.h"
+
+typedef enum vx_packet_flag {
+    VX_PACKET_POINT = 1 << 0,   /* decoding may start here for this and all later shown pictures */
+    VX_PACKET_CLOSED = 1 << 1,  /* a point that even pictures shown before it do not look behind */
+    VX_PACKET_NONREF = 1 << 2,  /* no other picture depends on it, in any decoder state */
+    VX_PACKET_RASL = 1 << 3,    /* HEVC: skipped leading, undecodable when starting at its point */
+    VX_PACKET_DISCARD = 1 << 4, /* outside the edit list: decoded, never shown */
+    VX_PACKET_HIDDEN = 1 << 5,  /* produces no picture of its own */
+} vx_packet_flag;
+
+typedef struct vx_packet {
+    int64_t pts; /* stream ticks; AV_NOPTS_VALUE only in a table that is `by_order` */
+    int64_t dts;
+    uint32_t n_bytes;
+    uint32_t flags;
+} vx_packet;
+
+typedef struct vx_orientation {
+    bool transpose; /* first, then the flips */
+    bool flip_x;
+    bool flip_y;
+} vx_orientation;
+
+struct vx_media {
+    char *path;
+    vx_media_limits limits;
+    vx_media_info info;
+    AVCodecParameters *par;
+    AVRational time_base;
+    vx_orientation orientation;
+    vx_packet *packets;
+    int64_t n_packets;
+    int64_t *shown; /* packet of each presented frame; ascending time */
+    double *times;  /* seconds of each presented frame from the first */
+    int reorder;    /* the most packets a picture waits for in the decoder before it is shown */
+    bool by_order;  /* timestamps are missing: the n-th decoded picture is frame n */
+    bool may_skip;  /* the table's flags can be trusted for every packet */
+};
+
+/* ---- demux.c: an opened container of an accepted kind and its video stream ---- */
+
+typedef struct vx_demux {
+    AVFormatContext *fmt;
+    AVStream *stream; /* borrows from fmt */
+    AVPacket *packet; /* the packet of the last read */
+    int64_t deadline_us;
+} vx_demux;
+
+int vx_demux_open(const char *path, const vx_media_limits *limits, vx_demux **ret_demux,
+                  vx_err *err);
+vx_demux *vx_demux_free(vx_demux *demux);
+VX_DEFINE_AUTO(vx_demux, vx_demux_free)
+/* Next packet of the video stream into demux->packet. 0, AVERROR_EOF, or another AVERROR. */
+int vx_demux_read(vx_demux *demux);
+/* Limits with the zero fields filled in. */
+vx_media_limits vx_media_limits_or_default(const vx_media_limits *limits);
+/* "…: <text of an AVERROR>" */
+int vx_media_fail_av(vx_err *err, int code, int averror, const char *what);
+
+/* ---- classify.c: what a packet's bytes prove about its dependencies ---- */
+
+typedef struct vx_classifier {
+    enum AVCodecID codec;
+    int nal_length_bytes; /* 0: start codes */
+    bool may_skip;        /* false once something makes leaving packets out unsafe */
+    uint64_t sets_hash;   /* of the parameter sets seen inside packets, 0 = none yet */
+    int max_temporal_id;
+} vx_classifier;
+
+void vx_classifier_init(vx_classifier *c, const AVCodecParameters *par);
+/* vx_packet_flag bits of one packet, in decode order; all but DISCARD. */
+uint32_t vx_classify(vx_classifier *c, const AVPacket *packet);
+/* After the last packet: takes back what only the whole stream could disprove. */
+void vx_classifier_finish(const vx_classifier *c, vx_packet *packets, int64_t n);
+
+/* ---- plan.c ---- */
+
+enum { VX_PLAN_DROP, VX_PLAN_SEND, VX_PLAN_RESTART /* send to an emptied decoder */ };
+
+/* Which packets the shown frames `frames` need.
+ *   ret_action   gives one VX_PLAN_* per packet (free())
+ *   ret_n        packets from here on are all dropped */
+int vx_media_plan(const vx_media *media, const int64_t *frames, int64_t n, uint8_t **ret_action,
+                  int64_t *ret_n, vx_err *err);
+
+/* ---- choose.c ---- */
+
+/* The rule of vx_media_choose over ascending float32 timestamps, n >= 1. */
+int vx_choose_nearest(const float *times, int64_t n, double target_fps, int64_t **ret_frames,
+                      int64_t *ret_n, vx_err *err);
+
+/* ---- picture.c ---- */
+
+/* How the stream's display matrix wants its pictures turned, and the same as clockwise degrees. */
+vx_orientation vx_orientation_of(const AVStream *stream, int *ret_rotation_deg);
+
+/* One per decoding run: holds the converters and buffers that all its pictures share. */
+vx_picture *vx_picture_new(vx_orientation orientation);
+vx_picture *vx_picture_free(vx_picture *picture);
+VX_DEFINE_AUTO(vx_picture, vx_picture_free)
+/* Points the picture at a decoded frame (borrows until the next call). */
+void vx_picture_set(vx_picture *picture, const AVFrame *frame);
+/* vx_picture_rgb scaled down (area mean) so that its longer side is at most max_side_px. */
+int vx_picture_rgb_within(vx_picture *picture, int max_side_px, const uint8_t **ret_pixels,
+                          int *ret_w, int *ret_h, int *ret_stride, vx_err *err);
+const AVFrame *vx_picture_frame(const vx_picture *picture); /* borrows until the next set */

@@ -1,0 +1,323 @@
+/* picture.c — a decoded frame as upright full-range luma or RGB. */
+#include <libavutil/display.h>
+#include <libavutil/imgutils.h>
+#include <libavutil/pixdesc.h>
+#include <libswscale/swscale.h>
+#include <math.h>
+#include <string.h>
+
+#include "media/media_private.h"
+
+typedef struct plane {
+    uint8_t *pixels; /* rows `stride` bytes apart */
+    size_t capacity;
+    int stride;
+} plane;
+
+struct vx_picture {
+    const AVFrame *frame;
+    vx_orientation orientation;
+    struct SwsContext *to_gray, *to_rgb;
+    plane converted; /* the frame as gray or RGB, as it lies in the file */
+    plane turned;    /* the same, upright */
+    uint8_t *curve;  /* code value → full-range byte, for curve_key */
+    uint32_t curve_key;
+};
+
+vx_picture *vx_picture_new(vx_orientation orientation) {
+    vx_picture *picture = vx_new(vx_picture);
+    if (picture)
+        picture->orientation = orientation;
+    return picture;
+}
+
+vx_picture *vx_picture_free(vx_picture *picture) {
+    if (!picture)
+        return NULL;
+    sws_freeContext(picture->to_gray);
+    sws_freeContext(picture->to_rgb);
+    av_free(picture->converted.pixels);
+    av_free(picture->turned.pixels);
+    free(picture->curve);
+    free(picture);
+    return NULL;
+}
+
+void vx_picture_set(vx_picture *picture, const AVFrame *frame) {
+    picture->frame = frame;
+}
+
+const AVFrame *vx_picture_frame(const vx_picture *picture) {
+    return picture->frame;
+}
+
+static const int32_t *display_matrix(const AVStream *stream) {
+#if LIBAVCODEC_VERSION_MAJOR >= 61
+    const AVPacketSideData *side =
+        av_packet_side_data_get(stream->codecpar->coded_side_data,
+                                stream->codecpar->nb_coded_side_data, AV_PKT_DATA_DISPLAYMATRIX);
+    return side && side->size >= 9 * sizeof(int32_t) ? (const int32_t *)side->data : NULL;
+#else
+    size_t n_bytes = 0;
+    const uint8_t *data = av_stream_get_side_data(stream, AV_PKT_DATA_DISPLAYMATRIX, &n_bytes);
+    return data && n_bytes >= 9 * sizeof(int32_t) ? (const int32_t *)(const void *)data : NULL;
+#endif
+}
+
+/* The matrix maps a stored point (x, y) to the shown (a·x + c·y, b·x + d·y). Quarter turns and
+ * mirrors have two of the four near zero; anything between is taken as the nearest of them. */
+vx_orientation vx_orientation_of(const AVStream *stream, int *ret_rotation_deg) {
+    vx_orientation o = {0};
+    *ret_rotation_deg = 0;
+    const int32_t *m = display_matrix(stream);
+    if (!m)
+        return o;
+    int64_t a = m[0], b = m[1], c = m[3], d = m[4];
+    o.transpose = llabs(b) + llabs(c) > llabs(a) + llabs(d);
+    o.flip_x = (o.transpose ? c : a) < 0;
+    o.flip_y = (o.transpose ? b : d) < 0;
+    if (o.transpose)
+        *ret_rotation_deg = o.flip_x ? 90 : 270;
+    else
+        *ret_rotation_deg = o.flip_y ? 180 : 0;
+    return o;
+}
+
+static int reserve(plane *p, size_t n_bytes, vx_err *err) {
+    if (n_bytes <= p->capacity)
+        return 0;
+    av_free(p->pixels);
+    p->capacity = 0;
+    p->pixels = av_malloc(n_bytes);
+    if (!p->pixels)
+        return VX_FAIL(err, -ENOMEM, "no memory for a picture of %zu bytes", n_bytes);
+    p->capacity = n_bytes;
+    return 0;
+}
+
+/* Room for w x h pixels in p, rows padded for the vector code of libswscale. */
+static int reserve_picture(plane *p, int w, int h, int channels, vx_err *err) {
+    size_t row, n_bytes;
+    if (!vx_mul((size_t)w, (size_t)channels, &row) || !vx_add(row, 63, &row))
+        return VX_FAIL(err, -EOVERFLOW, "a picture %d pixels wide does not fit", w);
+    row &= ~(size_t)63;
+    if (row > INT32_MAX || !vx_mul(row, (size_t)h, &n_bytes))
+        return VX_FAIL(err, -EOVERFLOW, "a picture of %dx%d pixels does not fit", w, h);
+    p->stride = (int)row;
+    return reserve(p, n_bytes, err);
+}
+
+/* ---- turning ---- */
+
+/* Copies in (w x h) to out so that it stands upright; blocks keep both sides in the cache. */
+static void turn(const uint8_t *in, int in_stride, int w, int h, int channels, vx_orientation o,
+                 uint8_t *out, int out_stride) {
+    enum { BLOCK = 32 };
+    for (int y0 = 0; y0 < h; y0 += BLOCK) {
+        for (int x0 = 0; x0 < w; x0 += BLOCK) {
+            for (int y = y0; y < h && y < y0 + BLOCK; y++) {
+                for (int x = x0; x < w && x < x0 + BLOCK; x++) {
+                    int out_w = o.transpose ? h : w, out_h = o.transpose ? w : h;
+                    int tx = o.transpose ? y : x, ty = o.transpose ? x : y;
+                    tx = o.flip_x ? out_w - 1 - tx : tx;
+                    ty = o.flip_y ? out_h - 1 - ty : ty;
+                    memcpy(out + (ptrdiff_t)ty * out_stride + tx * channels,
+                           in + (ptrdiff_t)y * in_stride + x * channels, (size_t)channels);
+                }
+            }
+        }
+    }
+}
+
+static int stand_upright(vx_picture *picture, const uint8_t *in, int in_stride, int w, int h,
+                         int channels, const uint8_t **ret_pixels, int *ret_w, int *ret_h,
+                         int *ret_stride, vx_err *err) {
+    vx_orientation o = picture->orientation;
+    *ret_w = o.transpose ? h : w;
+    *ret_h = o.transpose ? w : h;
+    if (!o.transpose && !o.flip_x && !o.flip_y) {
+        *ret_pixels = in;
+        *ret_stride = in_stride;
+        return 0;
+    }
+    int rc = reserve_picture(&picture->turned, *ret_w, *ret_h, channels, err);
+    if (rc != 0)
+        return rc;
+    turn(in, in_stride, w, h, channels, o, picture->turned.pixels, picture->turned.stride);
+    *ret_pixels = picture->turned.pixels;
+    *ret_stride = picture->turned.stride;
+    return 0;
+}
+
+/* ---- colour ---- */
+
+static bool is_full_range(const AVFrame *frame) {
+    switch ((int)frame->format) {
+    case AV_PIX_FMT_YUVJ420P:
+    case AV_PIX_FMT_YUVJ422P:
+    case AV_PIX_FMT_YUVJ444P:
+    case AV_PIX_FMT_YUVJ440P:
+    case AV_PIX_FMT_YUVJ411P:
+        return true;
+    }
+    const AVPixFmtDescriptor *desc = av_pix_fmt_desc_get(frame->format);
+    return frame->color_range == AVCOL_RANGE_JPEG || (desc->flags & AV_PIX_FMT_FLAG_RGB);
+}
+
+/* libswscale's table for the stream's matrix; players guess it from the size where it is missing. */
+static const int *matrix_of(const AVFrame *frame) {
+    int id = frame->colorspace; /* AVCOL_SPC_* and SWS_CS_* share their numbers */
+    if (id == AVCOL_SPC_UNSPECIFIED || id == AVCOL_SPC_RGB || id == AVCOL_SPC_RESERVED)
+        id = frame->height < 720 ? SWS_CS_ITU601 : SWS_CS_ITU709;
+    return sws_getCoefficients(id);
+}
+
+/* The yuvj formats are yuv formats with the full range built into the name. */
+static enum AVPixelFormat plain_format(enum AVPixelFormat format) {
+    switch ((int)format) {
+    case AV_PIX_FMT_YUVJ420P:
+        return AV_PIX_FMT_YUV420P;
+    case AV_PIX_FMT_YUVJ422P:
+        return AV_PIX_FMT_YUV422P;
+    case AV_PIX_FMT_YUVJ444P:
+        return AV_PIX_FMT_YUV444P;
+    case AV_PIX_FMT_YUVJ440P:
+        return AV_PIX_FMT_YUV440P;
+    default:
+        return format;
+    }
+}
+
+/* Converts the frame into picture->converted: w x h pixels, full range, not yet upright. */
+static int convert(vx_picture *picture, struct SwsContext **sws, enum AVPixelFormat to, int w,
+                   int h, vx_err *err) {
+    const AVFrame *f = picture->frame;
+    enum AVPixelFormat from = plain_format(f->format);
+    if (!sws_isSupportedInput(from))
+        return VX_FAIL(err, VX_MEDIA_UNSUPPORTED, "pictures of the format %s cannot be read",
+                       av_get_pix_fmt_name(from));
+    int channels = to == AV_PIX_FMT_RGB24 ? 3 : 1;
+    int rc = reserve_picture(&picture->converted, w, h, channels, err);
+    if (rc != 0)
+        return rc;
+    bool resized = w != f->width || h != f->height;
+    int flags = SWS_FULL_CHR_H_INT | SWS_FULL_CHR_H_INP | SWS_ACCURATE_RND |
+                (resized ? SWS_AREA : SWS_BILINEAR);
+    *sws = sws_getCachedContext(*sws, f->width, f->height, from, w, h, to, flags, NULL, NULL, NULL);
+    if (!*sws)
+        return VX_FAIL(err, VX_MEDIA_UNSUPPORTED, "pictures of the format %s cannot be converted",
+                       av_get_pix_fmt_name(from));
+    const int *matrix = matrix_of(f);
+    sws_setColorspaceDetails(*sws, matrix, is_full_range(f), matrix, 1, 0, 1 << 16, 1 << 16);
+    uint8_t *planes[4] = {picture->converted.pixels};
+    int strides[4] = {picture->converted.stride};
+    rc = sws_scale(*sws, (const uint8_t *const *)f->data, f->linesize, 0, f->height, planes,
+                   strides);
+    if (rc < 0)
+        return vx_media_fail_av(err, VX_MEDIA_DAMAGED, rc, "a picture cannot be converted");
+    return 0;
+}
+
+static int rgb_at(vx_picture *picture, int w, int h, const uint8_t **ret_pixels, int *ret_w,
+                  int *ret_h, int *ret_stride, vx_err *err) {
+    int rc = convert(picture, &picture->to_rgb, AV_PIX_FMT_RGB24, w, h, err);
+    if (rc != 0)
+        return rc;
+    return stand_upright(picture, picture->converted.pixels, picture->converted.stride, w, h, 3,
+                         ret_pixels, ret_w, ret_h, ret_stride, err);
+}
+
+int vx_picture_rgb(vx_picture *picture, const uint8_t **ret_pixels, int *ret_w, int *ret_h,
+                   int *ret_stride, vx_err *err) {
+    return rgb_at(picture, picture->frame->width, picture->frame->height, ret_pixels, ret_w, ret_h,
+                  ret_stride, err);
+}
+
+int vx_picture_rgb_within(vx_picture *picture, int max_side_px, const uint8_t **ret_pixels,
+                          int *ret_w, int *ret_h, int *ret_stride, vx_err *err) {
+    int w = picture->frame->width, h = picture->frame->height;
+    int side = w > h ? w : h;
+    if (side > max_side_px) {
+        w = (int)lrint((double)w * max_side_px / side);
+        h = (int)lrint((double)h * max_side_px / side);
+    }
+    return rgb_at(picture, w > 0 ? w : 1, h > 0 ? h : 1, ret_pixels, ret_w, ret_h, ret_stride, err);
+}
+
+/* ---- luma without libswscale: one table look-up per sample ---- */
+
+/* Whether luma lies in plane 0 alone, in bytes or native words. */
+static bool has_plain_luma(const AVPixFmtDescriptor *desc) {
+    uint64_t other = AV_PIX_FMT_FLAG_RGB | AV_PIX_FMT_FLAG_PAL | AV_PIX_FMT_FLAG_BITSTREAM |
+                     AV_PIX_FMT_FLAG_HWACCEL | AV_PIX_FMT_FLAG_BE | AV_PIX_FMT_FLAG_FLOAT;
+    const AVComponentDescriptor *luma = &desc->comp[0];
+    return !(desc->flags & other) && luma->plane == 0 && luma->depth >= 8 && luma->depth <= 16 &&
+           luma->step == (luma->depth > 8 ? 2 : 1) && luma->offset == 0;
+}
+
+/* The table for a bit depth and range: limited range [16,235]·2^(depth-8) and full range
+ * [0, 2^depth - 1] both to [0,255], rounded. */
+static int make_curve(vx_picture *picture, int depth, bool full, vx_err *err) {
+    uint32_t key = (uint32_t)depth << 1 | full;
+    if (picture->curve_key == key)
+        return 0;
+    picture->curve_key = 0;
+    free(picture->curve);
+    int n = 1 << depth;
+    picture->curve = malloc((size_t)n);
+    if (!picture->curve)
+        return VX_FAIL(err, -ENOMEM, "no memory for a luma table");
+    double black = full ? 0 : 16 << (depth - 8), white = full ? n - 1 : 235 << (depth - 8);
+    for (int i = 0; i < n; i++) {
+        double value = round((i - black) * 255 / (white - black));
+        picture->curve[i] = (uint8_t)(value < 0 ? 0 : value > 255 ? 255 : value);
+    }
+    picture->curve_key = key;
+    return 0;
+}
+
+static void apply_curve(const uint8_t *curve, const AVFrame *f, const AVComponentDescriptor *luma,
+                        uint8_t *out, int out_stride) {
+    int mask = (1 << luma->depth) - 1;
+    for (int y = 0; y < f->height; y++) {
+        const uint8_t *row = f->data[0] + (ptrdiff_t)y * f->linesize[0];
+        uint8_t *to = out + (ptrdiff_t)y * out_stride;
+        if (luma->step == 1) {
+            for (int x = 0; x < f->width; x++)
+                to[x] = curve[row[x]];
+        } else {
+            const uint16_t *words = (const uint16_t *)(const void *)row;
+            for (int x = 0; x < f->width; x++)
+                to[x] = curve[words[x] >> luma->shift & mask];
+        }
+    }
+}
+
+int vx_picture_luma(vx_picture *picture, const uint8_t **ret_pixels, int *ret_w, int *ret_h,
+                    int *ret_stride, vx_err *err) {
+    const AVFrame *f = picture->frame;
+    const AVPixFmtDescriptor *desc = av_pix_fmt_desc_get(f->format);
+    const uint8_t *pixels;
+    int stride, rc;
+    if (!has_plain_luma(desc)) {
+        rc = convert(picture, &picture->to_gray, AV_PIX_FMT_GRAY8, f->width, f->height, err);
+        pixels = picture->converted.pixels;
+        stride = picture->converted.stride;
+    } else if (desc->comp[0].depth == 8 && is_full_range(f)) {
+        rc = 0;
+        pixels = f->data[0];
+        stride = f->linesize[0];
+    } else {
+        rc = reserve_picture(&picture->converted, f->width, f->height, 1, err);
+        if (rc == 0)
+            rc = make_curve(picture, desc->comp[0].depth, is_full_range(f), err);
+        pixels = picture->converted.pixels;
+        stride = picture->converted.stride;
+        if (rc == 0)
+            apply_curve(picture->curve, f, &desc->comp[0], picture->converted.pixels, stride);
+    }
+    if (rc != 0)
+        return rc;
+    return stand_upright(picture, pixels, stride, f->width, f->height, 1, ret_pixels, ret_w, ret_h,
+                         ret_stride, err);
+}

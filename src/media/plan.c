@@ -1,0 +1,91 @@
+/* plan.c — which packets a set of wanted frames needs, from the packet table alone.
+ *
+ * The stream is walked GOP by GOP from the end. A GOP is needed up to its last wanted picture in
+ * decode order: pictures that come later cannot matter. A wanted picture that is shown before an
+ * open point (a leading picture) may look at any reference of the GOP before, which is then needed
+ * to its end. Inside what is needed, pictures that nothing depends on and nobody wants drop out.
+ * Where the table's flags are not trusted everything up to the last wanted picture is sent.
+ */
+#include <string.h>
+
+#include "media/media_private.h"
+
+enum { WANTED = 1 };
+
+/* Packet number of the last wanted packet of [from, to), -1 if none; *ret_leading: one of them is
+ * shown before an open point that starts the GOP. */
+static int64_t last_wanted(const vx_media *media, const uint8_t *wanted, int64_t from, int64_t to,
+                           bool *ret_leading) {
+    const vx_packet *point = &media->packets[from];
+    int64_t last = -1;
+    *ret_leading = false;
+    for (int64_t i = from; i < to; i++) {
+        if (!wanted[i])
+            continue;
+        last = i;
+        *ret_leading |= !(point->flags & VX_PACKET_CLOSED) && media->packets[i].pts < point->pts;
+    }
+    return last;
+}
+
+/* Actions for packets [from, upto] of one GOP. */
+static void send_gop(const vx_media *media, uint8_t *action, int64_t from, int64_t upto,
+                     bool leading) {
+    for (int64_t i = from; i <= upto; i++) {
+        uint32_t flags = media->packets[i].flags;
+        bool skip = (flags & VX_PACKET_NONREF) || (!leading && (flags & VX_PACKET_RASL));
+        action[i] = action[i] == WANTED || !skip ? VX_PLAN_SEND : VX_PLAN_DROP;
+    }
+}
+
+/* Whether a decoder that got [.., upto] of a GOP that ends before `end` is in the state in which
+ * decoding everything would have left it. */
+static bool is_complete(const vx_media *media, int64_t upto, int64_t end) {
+    for (int64_t i = upto + 1; i < end; i++)
+        if (!(media->packets[i].flags & VX_PACKET_NONREF))
+            return false;
+    return true;
+}
+
+static void plan_gops(const vx_media *media, uint8_t *action, int64_t *ret_n) {
+    bool leading = false; /* of the GOP after the one in hand */
+    int64_t end = media->n_packets;
+    while (end > 0) {
+        int64_t from = end - 1;
+        while (from > 0 && !(media->packets[from].flags & VX_PACKET_POINT))
+            from--;
+        bool own_leading;
+        int64_t upto = last_wanted(media, action, from, end, &own_leading);
+        if (leading)
+            upto = end - 1;
+        if (upto >= 0)
+            send_gop(media, action, from, upto, own_leading);
+        if (end < *ret_n && action[end] == VX_PLAN_SEND && !is_complete(media, upto, end))
+            action[end] = VX_PLAN_RESTART;
+        *ret_n = *ret_n > upto + 1 ? *ret_n : upto + 1;
+        leading = own_leading && from > 0;
+        end = from;
+    }
+}
+
+int vx_media_plan(const vx_media *media, const int64_t *frames, int64_t n, uint8_t **ret_action,
+                  int64_t *ret_n, vx_err *err) {
+    VX_AUTO_FREE uint8_t *action = vx_new_array((size_t)media->n_packets, 1);
+    if (!action)
+        return VX_FAIL(err, -ENOMEM, "no memory to plan %lld packets", (long long)media->n_packets);
+    int64_t last = 0;
+    for (int64_t i = 0; i < n; i++) {
+        int64_t packet = media->shown[frames[i]];
+        action[packet] = WANTED;
+        last = packet > last ? packet : last;
+    }
+    *ret_n = 0;
+    if (media->may_skip && !media->by_order) {
+        plan_gops(media, action, ret_n);
+    } else {
+        *ret_n = media->by_order ? media->n_packets : last + 1;
+        memset(action, VX_PLAN_SEND, (size_t)*ret_n);
+    }
+    *ret_action = vx_take(action);
+    return 0;
+}

@@ -1,0 +1,222 @@
+/* scan.c — opens a file and reads it once: the packet table and what it says about the video. */
+#include <libavutil/avstring.h>
+#include <string.h>
+
+#include "media/media_private.h"
+
+vx_media *vx_media_free(vx_media *media) {
+    if (!media)
+        return NULL;
+    avcodec_parameters_free(&media->par);
+    free(media->path);
+    free(media->packets);
+    free(media->shown);
+    free(media->times);
+    free(media);
+    return NULL;
+}
+
+const vx_media_info *vx_media_get_info(const vx_media *media) {
+    return &media->info;
+}
+
+double vx_media_frame_time(const vx_media *media, int64_t frame) {
+    return media->times[frame];
+}
+
+/* Appends to the table, which doubles; capacity is a power of two or 0. */
+static int append_packet(vx_media *media, const vx_packet *packet, vx_err *err) {
+    int64_t n = media->n_packets;
+    if (n == media->limits.max_frames)
+        return VX_FAIL(err, VX_MEDIA_TOO_LARGE, "the video has more than %lld frames",
+                       (long long)n);
+    if ((n & (n - 1)) == 0) {
+        size_t capacity = n ? (size_t)n * 2 : 1;
+        vx_packet *grown = vx_regrow(media->packets, capacity, sizeof(*grown));
+        if (!grown)
+            return VX_FAIL(err, -ENOMEM, "no memory for %zu packets", capacity);
+        media->packets = grown;
+    }
+    media->packets[media->n_packets++] = *packet;
+    return 0;
+}
+
+/* How many samples the index of an MP4 promises; 0 where the container has no such index. */
+static int64_t promised_packets(const vx_demux *demux) {
+    if (!av_match_name("mov", demux->fmt->iformat->name))
+        return 0;
+    return avformat_index_get_entries_count(demux->stream);
+}
+
+static int read_packets(vx_media *media, vx_demux *demux, vx_err *err) {
+    vx_classifier classifier;
+    vx_classifier_init(&classifier, demux->stream->codecpar);
+    bool corrupt = false;
+    int read_rc;
+    while ((read_rc = vx_demux_read(demux)) >= 0) {
+        const AVPacket *p = demux->packet;
+        if (p->size == 0)
+            continue;
+        vx_packet entry = {.pts = p->pts, .n_bytes = (uint32_t)p->size};
+        entry.flags = vx_classify(&classifier, p);
+        if (p->flags & AV_PKT_FLAG_DISCARD)
+            entry.flags |= VX_PACKET_DISCARD;
+        corrupt |= (p->flags & AV_PKT_FLAG_CORRUPT) != 0;
+        int rc = append_packet(media, &entry, err);
+        if (rc != 0)
+            return rc;
+    }
+    if (read_rc == AVERROR(ENOMEM))
+        return VX_FAIL(err, -ENOMEM, "no memory to read a packet");
+    if (read_rc == AVERROR_EXIT)
+        return VX_FAIL(err, VX_MEDIA_DAMAGED, "reading the file does not come to an end");
+    int64_t promised = promised_packets(demux);
+    if (media->n_packets < promised || (promised > 0 && corrupt))
+        return VX_FAIL(err, VX_MEDIA_DAMAGED,
+                       "the file breaks off: its index lists %lld pictures, %lld are there whole",
+                       (long long)promised, (long long)media->n_packets - corrupt);
+    vx_classifier_finish(&classifier, media->packets, media->n_packets);
+    media->may_skip = classifier.may_skip;
+    return 0;
+}
+
+typedef struct shown_entry {
+    int64_t pts; /* or the decode order where timestamps are missing */
+    int64_t packet;
+    int64_t rank; /* among the shown, in decode order */
+} shown_entry;
+
+static int compare_shown(const void *a, const void *b) {
+    const shown_entry *x = a, *y = b;
+    if (x->pts != y->pts)
+        return x->pts < y->pts ? -1 : 1;
+    return (x->rank > y->rank) - (x->rank < y->rank);
+}
+
+/* The packets whose pictures are presented. What comes before the first point, in decode or in
+ * presentation order, depends on pictures that are not in the file. */
+static int64_t collect_shown(const vx_media *media, shown_entry *entries) {
+    int64_t first = 0, n = 0;
+    while (first < media->n_packets && !(media->packets[first].flags & VX_PACKET_POINT))
+        first++;
+    if (first == media->n_packets)
+        first = 0;
+    const vx_packet *point = &media->packets[first];
+    bool open = (point->flags & VX_PACKET_POINT) && !(point->flags & VX_PACKET_CLOSED);
+    for (int64_t i = first; i < media->n_packets; i++) {
+        const vx_packet *p = &media->packets[i];
+        if (p->flags & (VX_PACKET_DISCARD | VX_PACKET_HIDDEN))
+            continue;
+        if (!media->by_order && open && p->pts < point->pts)
+            continue;
+        entries[n] = (shown_entry){media->by_order ? i : p->pts, i, n};
+        n++;
+    }
+    return n;
+}
+
+/* How many decoded pictures must wait at most until the next one to show has been decoded. */
+static int reorder_depth(const shown_entry *entries, int64_t n) {
+    int64_t depth = 0, latest = 0;
+    for (int64_t i = 0; i < n; i++) {
+        latest = entries[i].rank > latest ? entries[i].rank : latest;
+        depth = latest - i > depth ? latest - i : depth;
+    }
+    return (int)(depth < 16 ? depth : 16);
+}
+
+/* Seconds a frame lasts on average, by what the container says. */
+static double frame_duration(const AVStream *stream) {
+    AVRational rate = stream->avg_frame_rate;
+    if (rate.num <= 0 || rate.den <= 0)
+        rate = stream->r_frame_rate;
+    return rate.num > 0 && rate.den > 0 ? av_q2d(av_inv_q(rate)) : 1.0 / 25;
+}
+
+/* Without presentation times a frame's time is its packet's decode time, or its number. */
+static void time_by_order(vx_media *media, const AVStream *stream) {
+    int64_t n = media->info.n_frames;
+    bool usable = true;
+    for (int64_t i = 0; i < n; i++) {
+        int64_t dts = media->packets[media->shown[i]].dts;
+        usable &= dts != AV_NOPTS_VALUE;
+        usable &= i == 0 || dts > media->packets[media->shown[i - 1]].dts;
+    }
+    for (int64_t i = 0; i < n; i++) {
+        int64_t ticks = media->packets[media->shown[i]].dts - media->packets[media->shown[0]].dts;
+        media->times[i] = usable ? (double)ticks * av_q2d(media->time_base)
+                                 : (double)i * frame_duration(stream);
+    }
+}
+
+static int order_shown(vx_media *media, const AVStream *stream, vx_err *err) {
+    size_t n = (size_t)media->n_packets;
+    VX_AUTO_FREE shown_entry *entries = vx_new_array(n, sizeof(*entries));
+    media->shown = vx_new_array(n, sizeof(*media->shown));
+    media->times = vx_new_array(n, sizeof(*media->times));
+    if (!entries || !media->shown || !media->times)
+        return VX_FAIL(err, -ENOMEM, "no memory to order %zu frames", n);
+    for (size_t i = 0; i < n; i++)
+        media->by_order |= media->packets[i].pts == AV_NOPTS_VALUE &&
+                           !(media->packets[i].flags & VX_PACKET_HIDDEN);
+    int64_t n_shown = collect_shown(media, entries);
+    if (n_shown == 0)
+        return VX_FAIL(err, VX_MEDIA_NO_VIDEO, "the video stream has no picture that is shown");
+    qsort(entries, (size_t)n_shown, sizeof(*entries), compare_shown);
+    media->info.n_frames = n_shown;
+    media->reorder = media->by_order ? 0 : reorder_depth(entries, n_shown);
+    for (int64_t i = 0; i < n_shown; i++) {
+        media->shown[i] = entries[i].packet;
+        media->times[i] = (double)(entries[i].pts - entries[0].pts) * av_q2d(media->time_base);
+    }
+    if (media->by_order)
+        time_by_order(media, stream);
+    return 0;
+}
+
+static int fill_info(vx_media *media, const vx_demux *demux, vx_err *err) {
+    vx_media_info *info = &media->info;
+    const char *names = demux->fmt->iformat->name;
+    snprintf(info->container, sizeof(info->container), "%.*s", (int)strcspn(names, ","), names);
+    snprintf(info->codec, sizeof(info->codec), "%s", avcodec_get_name(media->par->codec_id));
+
+    media->orientation = vx_orientation_of(demux->stream, &info->rotation_deg);
+    info->width_px = media->orientation.transpose ? media->par->height : media->par->width;
+    info->height_px = media->orientation.transpose ? media->par->width : media->par->height;
+
+    double span_s = media->times[info->n_frames - 1];
+    double frame_s = span_s > 0 ? span_s / (double)(info->n_frames - 1) : frame_duration(demux->stream);
+    info->fps = 1 / frame_s;
+    info->duration_s = span_s + frame_s;
+    if (!(info->duration_s <= media->limits.max_duration_s))
+        return VX_FAIL(err, VX_MEDIA_TOO_LARGE, "the video lasts %.0f s; at most %.0f s",
+                       info->duration_s, media->limits.max_duration_s);
+    return 0;
+}
+
+int vx_media_open(const char *path, const vx_media_limits *limits, vx_media **ret_media,
+                  vx_err *err) {
+    VX_AUTO(vx_media) media = vx_new(vx_media);
+    VX_AUTO(vx_demux) demux = NULL;
+    if (!media || !(media->path = strdup(path)) || !(media->par = avcodec_parameters_alloc()))
+        return VX_FAIL(err, -ENOMEM, "no memory to open a video");
+    media->limits = vx_media_limits_or_default(limits);
+    int rc = vx_demux_open(path, &media->limits, &demux, err);
+    if (rc != 0)
+        return rc;
+    if (avcodec_parameters_copy(media->par, demux->stream->codecpar) < 0)
+        return VX_FAIL(err, -ENOMEM, "no memory to open a video");
+    media->time_base = demux->stream->time_base;
+    rc = read_packets(media, demux, err);
+    if (rc != 0)
+        return rc;
+    if (media->n_packets == 0)
+        return VX_FAIL(err, VX_MEDIA_NO_VIDEO, "the video stream is empty");
+    rc = order_shown(media, demux->stream, err);
+    if (rc == 0)
+        rc = fill_info(media, demux, err);
+    if (rc != 0)
+        return rc;
+    *ret_media = vx_take(media);
+    return 0;
+}
