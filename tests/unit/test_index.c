@@ -561,7 +561,7 @@ static void *race_searcher(void *arg) {
             vx_index_search(t->index, query, 1, 10, ALL_SCORES, filter, NULL, got, &n_got, NULL);
         bool ordered = true;
         for (size_t i = 1; i < n_got; i++)
-            ordered &= oracle_order(&got[i - 1], &got[i]) < 0;
+            ordered &= oracle_order(&got[i - 1], &got[i]) <= 0;
         if (code || n_got != 10 || got[0].id != t->fixed->ids[at] || !ordered)
             atomic_fetch_add(&t->failures, 1);
     } while (!atomic_load(&t->stop));
