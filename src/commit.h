@@ -5,8 +5,8 @@
  * verdict of every video sees all videos before it, also those of its own group; and a reply is
  * sent only after the data is on the disk and searchable.
  *
- * Threads: submit from any thread, never blocks (the queue is bounded by the ingest queue and by
- * the HTTP connections that wait); callbacks run on the committer thread and must be short.
+ * Threads: submit from any thread; it waits only while a thousand operations wait already. Callbacks
+ * run on the committer thread and must be short.
  */
 #pragma once
 
@@ -18,6 +18,8 @@
 typedef struct vx_commit_op {
     int (*apply)(struct vx_commit_op *op, vx_server *server, vx_err *err);
     void (*done)(struct vx_commit_op *op, vx_server *server, int rc, const vx_err *err);
+    const uint8_t *published; /* set by apply: the digest of a file it moved into the store, which
+                                 must be durable before the row that names it; borrows */
 } vx_commit_op;
 
 int vx_commit_start(vx_server *server, vx_err *err);

@@ -1,27 +1,13 @@
 /* ingest.h — the write path: one video from sealed bytes to durable, searchable and judged.
  *
- * The phases are the same words in this enum, the log, the metrics, the job rows and the README.
  * Threads: vx_ingest_submit from any thread, never blocks; done runs on an ingest or committer
  * thread and must be short (resume a connection, signal).
  */
 #pragma once
 
 #include "outcome.h"
+#include "phase.h"
 #include "server.h"
-
-typedef enum vx_phase {
-    VX_PHASE_RECEIVE,
-    VX_PHASE_PROBE,
-    VX_PHASE_CLIP,
-    VX_PHASE_FRAMES, /* decode, with PREPARE interleaved picture by picture */
-    VX_PHASE_PREPARE,
-    VX_PHASE_EMBED,
-    VX_PHASE_COMMIT,
-    VX_PHASE_DONE,
-    VX_PHASE_FAILED,
-} vx_phase;
-#define VX_PHASE_COUNT 9
-const char *vx_phase_name(vx_phase phase); /* "RECEIVE" … */
 
 typedef struct vx_ingest_result {
     vx_outcome outcome;
@@ -55,16 +41,14 @@ vx_ingest_item *vx_ingest_item_free(vx_ingest_item *item);
 VX_DEFINE_AUTO(vx_ingest_item, vx_ingest_item_free)
 
 int vx_ingest_start(vx_server *server, vx_err *err);
+/* server->stopping is set before: what runs ends at its next picture, what waits is answered with
+ * STOPPING (background jobs stay queued in the catalog). Needs the committer still running. */
 void vx_ingest_stop(vx_server *server);
+void vx_ingest_free(vx_server *server); /* after the committer has stopped; half-started is fine */
 
 /* Takes the item. VX_OUTCOME_OK: done (and accepted) will be called exactly once, later, possibly
  * before this returns. VX_OUTCOME_BUSY or _STOPPING: nothing will be called, the item is freed. */
 vx_outcome vx_ingest_submit(vx_server *server, vx_ingest_item *item);
-
-/* Decodes and embeds a file without storing anything: float32 [n_clips, dim] in *ret_vectors
- * (free()). For searches by an uploaded file; blocks, called from the search pool. */
-vx_outcome vx_ingest_embed_file(vx_server *server, const char *path, const vx_clip_spec *clip,
-                                float **ret_vectors, size_t *ret_n_clips, vx_err *err);
 
 typedef struct vx_ingest_stats {
     int64_t finished[VX_OUTCOME_INTERNAL + 1]; /* by outcome */

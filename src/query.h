@@ -50,6 +50,10 @@ void vx_query_stop(vx_server *server);
 /* Takes the query. OK: done will be called exactly once. BUSY, STOPPING: it was freed. */
 vx_outcome vx_query_submit(vx_server *server, vx_query *query);
 
+/* Runs fn(ctx) on a search thread: for short CPU work that must not hold an HTTP thread (a
+ * thumbnail). False when the queue is full or the server stops: fn is not called. */
+bool vx_query_run(vx_server *server, void (*fn)(void *ctx), void *ctx);
+
 typedef struct vx_query_stats {
     int64_t finished[VX_OUTCOME_INTERNAL + 1], total_us, queued;
 } vx_query_stats;

@@ -14,6 +14,7 @@
 #define VX_CLIP_BAD_SPEC 1 /* the text is not a clip rule; the message says why */
 #define VX_CLIP_TOO_MANY 2 /* the rule gives more than VX_CLIP_MAX clips for this video */
 #define VX_CLIP_MAX 10000
+#define VX_CLIP_MAX_OVERLAP 16 /* length / stride: bounds the clips open at once, hence memory */
 
 typedef enum vx_clip_mode { VX_CLIP_WHOLE, VX_CLIP_FIXED } vx_clip_mode;
 

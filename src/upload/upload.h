@@ -47,6 +47,8 @@ int vx_upload_keep(vx_upload *upload, vx_err *err);
 /* Moves the sealed file into the store; idempotent when the same bytes are there already. The
  * rename is durable only after vx_store_sync of the same digest (so that a group shares it). */
 int vx_upload_publish(vx_upload *upload, vx_err *err);
+/* Takes a publish back (the transaction that named the file failed): sealed again. */
+int vx_upload_unpublish(vx_upload *upload, vx_err *err);
 /* Removes the file unless it was published or kept. */
 vx_upload *vx_upload_free(vx_upload *upload);
 VX_DEFINE_AUTO(vx_upload, vx_upload_free)
@@ -63,6 +65,9 @@ int vx_upload_adopt(vx_store *store, const char *name, const uint8_t sha256[32],
                     vx_upload **ret_upload, vx_err *err);
 /* A file outside the store (batch mode): hashed, sealed, never moved, never removed. */
 int vx_upload_external(const char *path, vx_upload **ret_upload, vx_err *err);
+
+/* The path of an external file, NULL for one of ours; borrows. */
+const char *vx_upload_external_path(const vx_upload *upload);
 
 /* The stored file's path into out (PATH_MAX). */
 void vx_store_path(const vx_store *store, const uint8_t sha256[32], char *ret_path, size_t capacity);

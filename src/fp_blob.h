@@ -1,0 +1,15 @@
+/* fp_blob.h — a video's fingerprint as the catalog keeps it.
+ *
+ * Little-endian records of 37 bytes: float32 time in seconds, uint8 quality, 32 bytes of PDQ; in
+ * ascending time. Threads: any.
+ */
+#pragma once
+
+#include "fingerprint/fingerprint.h"
+
+/* Gives *ret_blob (free()). */
+int vx_fp_blob_pack(const vx_fp_frame *frames, size_t n, void **ret_blob, size_t *ret_bytes,
+                    vx_err *err);
+/* Gives *ret_frames (free()). -EINVAL when the size is not a whole number of records. */
+int vx_fp_blob_unpack(const void *blob, size_t bytes, vx_fp_frame **ret_frames, size_t *ret_n,
+                      vx_err *err);

@@ -1,0 +1,408 @@
+/* ingest.c — the write path as a line of small stations.
+ *
+ *   submit → sealers (fsync; a background item becomes a durable job) → workers (PROBE … EMBED)
+ *          → committer (verdict and insert) → finish
+ *
+ * Sealing has threads of its own because it waits for the disk, not for a core: sixteen uploads
+ * fsync side by side, and a 202 does not wait behind a two-hour film. At most `capacity` items are
+ * inside; each queue has room for all of them, so a push inside never fails or waits.
+ *
+ * In-flight table: an item whose bytes are being worked on already waits as a follower and starts
+ * over when the first one ends; it then finds the stored video (EXISTING), or takes its own turn.
+ * So the same bytes are never embedded twice, and only one of two simultaneous uploads is new.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/queue.h"
+#include "base/thread.h"
+#include "ingest_internal.h"
+
+#define SEALERS 16
+#define WORKERS_MAX 256
+
+struct vx_ingest {
+    vx_queue *to_seal, *to_work;
+    pthread_t sealers[SEALERS], workers[WORKERS_MAX];
+    int n_sealers, n_workers;
+    int capacity;
+    vx_mutex mu;
+    vx_cond emptied;
+    int inside VX_GUARDED;               /* items between submit and finish */
+    vx_ingest_item *leaders VX_GUARDED;  /* in work, by ->next: one per digest */
+    vx_ingest_item *followers VX_GUARDED; /* waiting for a leader of the same digest */
+    vx_ingest_stats stats VX_GUARDED;
+    atomic_int working;
+};
+
+vx_ingest_item *vx_ingest_item_free(vx_ingest_item *item) {
+    if (!item)
+        return NULL;
+    vx_upload_free(item->upload);
+    if (item->work)
+        vx_extract_clear(&item->work->extract);
+    free(item->work);
+    free(item->filename);
+    free(item->metadata);
+    free(item);
+    return NULL;
+}
+
+/* ---- phases, statistics ---- */
+
+static bool is_countable(vx_phase phase) {
+    return phase != VX_PHASE_DONE && phase != VX_PHASE_FAILED;
+}
+
+void vx_ingest_enter_phase(vx_server *server, vx_ingest_item *item, vx_phase phase, int64_t done,
+                           int64_t total) {
+    vx_ingest_work *work = item->work;
+    atomic_store(&work->done, done);
+    atomic_store(&work->total, total);
+    vx_phase before = (vx_phase)atomic_exchange(&work->phase, (int)phase);
+    if (before == phase)
+        return;
+    struct vx_ingest *in = server->ingest;
+    vx_mutex_lock(&in->mu);
+    if (is_countable(before))
+        in->stats.phase_now[before]--;
+    if (is_countable(phase))
+        in->stats.phase_now[phase]++;
+    vx_mutex_unlock(&in->mu);
+}
+
+void vx_ingest_add_time(vx_server *server, vx_phase phase, int64_t us) {
+    vx_mutex_lock(&server->ingest->mu);
+    server->ingest->stats.phase_us[phase] += us;
+    vx_mutex_unlock(&server->ingest->mu);
+}
+
+void vx_ingest_get_stats(vx_server *server, vx_ingest_stats *ret_stats) {
+    struct vx_ingest *in = server->ingest;
+    vx_mutex_lock(&in->mu);
+    *ret_stats = in->stats;
+    ret_stats->queued = (int64_t)vx_queue_count(in->to_work);
+    vx_mutex_unlock(&in->mu);
+}
+
+static void count_result(struct vx_ingest *in, const vx_ingest_item *item,
+                         const vx_ingest_result *result) {
+    in->stats.finished[result->outcome]++;
+    if (result->outcome != VX_OUTCOME_OK)
+        return;
+    in->stats.verdicts[result->verdict.kind]++;
+    in->stats.bytes += vx_upload_bytes(item->upload);
+    in->stats.clips += (int64_t)item->work->extract.n_clips;
+    in->stats.frames_decoded += item->work->extract.stats.frames_decoded;
+    in->stats.frames_total += item->work->extract.stats.frames_total;
+}
+
+/* ---- the in-flight table ---- */
+
+static bool same_bytes(const vx_ingest_item *a, const vx_ingest_item *b) {
+    return !memcmp(vx_upload_sha256(a->upload), vx_upload_sha256(b->upload), 32);
+}
+
+/* True: the item leads. False: it was parked behind the one that does. */
+static bool lead_or_park(struct vx_ingest *in, vx_ingest_item *item) {
+    vx_mutex_lock(&in->mu);
+    bool taken = false;
+    for (vx_ingest_item *other = in->leaders; other && !taken; other = other->next)
+        taken = same_bytes(other, item);
+    vx_ingest_item **list = taken ? &in->followers : &in->leaders;
+    item->next = *list;
+    *list = item;
+    vx_mutex_unlock(&in->mu);
+    return !taken;
+}
+
+static bool unlink_item(vx_ingest_item **list, const vx_ingest_item *item) {
+    for (; *list; list = &(*list)->next) {
+        if (*list != item)
+            continue;
+        *list = item->next;
+        return true;
+    }
+    return false;
+}
+
+/* Takes the item out of the table; the followers of its bytes go back to the workers. */
+static void release_followers(struct vx_ingest *in, vx_ingest_item *item) {
+    vx_mutex_lock(&in->mu);
+    bool led = unlink_item(&in->leaders, item);
+    for (vx_ingest_item **slot = &in->followers; led && *slot;) {
+        vx_ingest_item *follower = *slot;
+        if (!same_bytes(follower, item)) {
+            slot = &follower->next;
+            continue;
+        }
+        *slot = follower->next;
+        follower->next = NULL;
+        vx_queue_try_push(in->to_work, follower); /* has room for every item inside */
+    }
+    vx_mutex_unlock(&in->mu);
+}
+
+/* ---- the end of an item ---- */
+
+static void log_result(const vx_ingest_item *item, const vx_ingest_result *result) {
+    char name[96];
+    int64_t started_us = atomic_load(&item->work->started_us);
+    int64_t ms = started_us ? (vx_clock_monotonic_us() - started_us) / 1000 : 0;
+    bool failed = result->outcome > VX_OUTCOME_DUPLICATE;
+    vx_log(failed ? VX_LOG_WARN : VX_LOG_INFO, "ingest",
+           "request_id=%s outcome=%s phase=%s file=%s video=%s verdict=%d bytes=%lld frames=%lld/%lld "
+           "ms=%lld%s%s%s",
+           item->request_id, vx_outcome_name(result->outcome),
+           vx_phase_name((vx_phase)atomic_load(&item->work->phase)),
+           vx_log_quote(item->filename, name, sizeof name),
+           result->video ? result->video->id : "-", (int)result->verdict.kind,
+           (long long)vx_upload_bytes(item->upload),
+           (long long)item->work->extract.stats.frames_decoded,
+           (long long)item->work->extract.stats.frames_total, (long long)ms,
+           failed ? " error=\"" : "", failed ? result->err.msg : "", failed ? "\"" : "");
+}
+
+void vx_ingest_finish(vx_server *server, vx_ingest_item *item, vx_ingest_result *result) {
+    struct vx_ingest *in = server->ingest;
+    log_result(item, result);
+    release_followers(in, item);
+    vx_ingest_enter_phase(server, item,
+                          result->outcome > VX_OUTCOME_DUPLICATE ? VX_PHASE_FAILED : VX_PHASE_DONE,
+                          0, 0);
+    vx_jobs_remove(server, item);
+    vx_mutex_lock(&in->mu);
+    count_result(in, item, result);
+    vx_mutex_unlock(&in->mu);
+    if (item->done)
+        item->done(item->ctx, result);
+    vx_video_free(vx_take(result->video));
+    vx_ingest_item_free(item);
+    vx_mutex_lock(&in->mu);
+    if (--in->inside == 0)
+        vx_cond_broadcast(&in->emptied);
+    vx_mutex_unlock(&in->mu);
+}
+
+/* An item that ends without a stored video. A background job's end is written down first; while
+ * the server stops it is left queued instead, and runs at the next start. */
+static void end_item(vx_server *server, vx_ingest_item *item, vx_ingest_result *result) {
+    if (item->job_id[0] && result->outcome != VX_OUTCOME_STOPPING)
+        vx_ingest_fail_job(server, item, result);
+    else
+        vx_ingest_finish(server, item, result);
+}
+
+static void end_with_error(vx_server *server, vx_ingest_item *item, int rc, const vx_err *err) {
+    vx_ingest_result result = {.outcome = rc == -ENOSPC      ? VX_OUTCOME_NO_SPACE
+                                          : rc == -ESHUTDOWN ? VX_OUTCOME_STOPPING
+                                                             : VX_OUTCOME_INTERNAL,
+                               .err = *err};
+    end_item(server, item, &result);
+}
+
+/* ---- workers ---- */
+
+static void on_phase(void *ctx, vx_phase phase, int64_t done, int64_t total) {
+    void **pair = ctx;
+    vx_ingest_enter_phase(pair[0], pair[1], phase, done, total);
+}
+
+static void on_time(void *ctx, vx_phase phase, int64_t us) {
+    vx_ingest_add_time(((void **)ctx)[0], phase, us);
+}
+
+static bool is_cancelled(void *ctx) {
+    void **pair = ctx;
+    const vx_server *server = pair[0];
+    const vx_ingest_item *item = pair[1];
+    return atomic_load(&item->work->cancelled) || atomic_load(&server->stopping);
+}
+
+/* The stored video with the same bytes, if there is one, ends the item. */
+static bool end_if_existing(vx_server *server, vx_ingest_item *item) {
+    vx_ingest_result result = {.outcome = VX_OUTCOME_EXISTING,
+                               .verdict = {.kind = VX_VERDICT_EXACT, .score = 1, .share = 1}};
+    int rc = vx_catalog_get_video_by_sha256(server->catalog, vx_upload_sha256(item->upload),
+                                            &result.video, &result.err);
+    if (rc == VX_CATALOG_NOT_FOUND)
+        return false;
+    if (rc) {
+        end_with_error(server, item, rc, &result.err);
+        return true;
+    }
+    strcpy(result.verdict.of, result.video->id);
+    end_item(server, item, &result);
+    return true;
+}
+
+static void work_on(vx_server *server, vx_ingest_item *item) {
+    struct vx_ingest *in = server->ingest;
+    if (!lead_or_park(in, item) || end_if_existing(server, item))
+        return;
+    void *pair[2] = {server, item};
+    vx_extract_watch watch = {on_phase, on_time, is_cancelled, pair};
+    atomic_store(&item->work->started_us, vx_clock_monotonic_us());
+    /* One video alone gets every core for its decode; a full house one core each. */
+    int working = atomic_fetch_add(&in->working, 1) + 1;
+    int threads = vx_thread_cores() / working;
+    vx_ingest_result result = {0};
+    result.outcome = vx_extract_run(server, vx_upload_path(item->upload), &item->clip,
+                                    threads > 0 ? threads : 1, &watch, &item->work->extract,
+                                    &result.err);
+    atomic_fetch_sub(&in->working, 1);
+    if (result.outcome == VX_OUTCOME_CANCELLED && !atomic_load(&item->work->cancelled)) {
+        VX_FAIL(&result.err, -ESHUTDOWN, "the server is shutting down");
+        result.outcome = VX_OUTCOME_STOPPING;
+    }
+    if (result.outcome)
+        end_item(server, item, &result);
+    else
+        vx_ingest_commit(server, item);
+}
+
+static void *run_worker(void *ctx) {
+    vx_server *server = ctx;
+    for (vx_ingest_item *item; (item = vx_queue_pop(server->ingest->to_work));)
+        work_on(server, item);
+    return NULL;
+}
+
+/* ---- sealers ---- */
+
+static void on_accepted(vx_server *server, vx_ingest_item *item, int rc, const vx_err *err) {
+    vx_outcome outcome = !rc                ? VX_OUTCOME_OK
+                         : rc == -ENOSPC    ? VX_OUTCOME_NO_SPACE
+                         : rc == -ESHUTDOWN ? VX_OUTCOME_STOPPING
+                                            : VX_OUTCOME_INTERNAL;
+    if (item->accepted)
+        item->accepted(item->ctx, outcome, item->job_id, err);
+    if (rc) {
+        vx_upload_unkeep(item->upload);
+        item->job_id[0] = '\0';
+        end_with_error(server, item, rc, err);
+        return;
+    }
+    vx_jobs_add(server, item);
+    vx_queue_try_push(server->ingest->to_work, item);
+}
+
+static void seal(vx_server *server, vx_ingest_item *item) {
+    vx_err err = {0};
+    int64_t start_us = vx_clock_monotonic_us();
+    int rc = vx_upload_seal(item->upload, &err);
+    if (!rc && item->background && !item->job_id[0])
+        rc = vx_upload_keep(item->upload, &err);
+    vx_ingest_add_time(server, VX_PHASE_RECEIVE, vx_clock_monotonic_us() - start_us);
+    if (item->background && !item->job_id[0]) {
+        if (rc)
+            on_accepted(server, item, rc, &err);
+        else
+            vx_jobs_accept(server, item, on_accepted);
+    } else if (rc) {
+        end_with_error(server, item, rc, &err);
+    } else {
+        vx_queue_try_push(server->ingest->to_work, item);
+    }
+}
+
+static void *run_sealer(void *ctx) {
+    vx_server *server = ctx;
+    for (vx_ingest_item *item; (item = vx_queue_pop(server->ingest->to_seal));)
+        seal(server, item);
+    return NULL;
+}
+
+/* ---- in and out ---- */
+
+vx_outcome vx_ingest_submit(vx_server *server, vx_ingest_item *item) {
+    struct vx_ingest *in = server->ingest;
+    vx_outcome refused = VX_OUTCOME_OK;
+    item->work = vx_new(vx_ingest_work);
+    vx_mutex_lock(&in->mu);
+    if (!item->work)
+        refused = VX_OUTCOME_INTERNAL;
+    else if (atomic_load(&server->stopping))
+        refused = VX_OUTCOME_STOPPING;
+    else if (in->inside >= in->capacity)
+        refused = VX_OUTCOME_BUSY;
+    else {
+        in->inside++;
+        in->stats.phase_now[VX_PHASE_RECEIVE]++;
+    }
+    if (refused)
+        in->stats.finished[refused]++;
+    vx_mutex_unlock(&in->mu);
+    if (refused) {
+        vx_ingest_item_free(item);
+        return refused;
+    }
+    if (item->job_id[0]) /* resumed after a restart: sealed and durable already */
+        vx_jobs_add(server, item);
+    vx_queue_try_push(in->to_seal, item);
+    return VX_OUTCOME_OK;
+}
+
+static int start_threads(vx_server *server, vx_err *err) {
+    struct vx_ingest *in = server->ingest;
+    int workers = server->params.ingest_threads ? server->params.ingest_threads
+                                                : vx_thread_cores() + 1;
+    for (; in->n_sealers < SEALERS; in->n_sealers++) {
+        int rc = vx_thread_start(&in->sealers[in->n_sealers], "vx-seal", run_sealer, server, err);
+        if (rc)
+            return rc;
+    }
+    for (; in->n_workers < workers && in->n_workers < WORKERS_MAX; in->n_workers++) {
+        int rc = vx_thread_start(&in->workers[in->n_workers], "vx-ingest", run_worker, server, err);
+        if (rc)
+            return rc;
+    }
+    return 0;
+}
+
+int vx_ingest_start(vx_server *server, vx_err *err) {
+    struct vx_ingest *in = vx_new(struct vx_ingest);
+    if (!in)
+        return VX_FAIL(err, -ENOMEM, "no memory for the ingest pool");
+    server->ingest = in;
+    vx_mutex_init(&in->mu);
+    vx_cond_init(&in->emptied);
+    in->capacity = server->params.queue_capacity ? server->params.queue_capacity : 1024;
+    int rc = vx_queue_new((size_t)in->capacity, &in->to_seal, err);
+    if (!rc)
+        rc = vx_queue_new((size_t)in->capacity, &in->to_work, err);
+    if (!rc)
+        rc = start_threads(server, err);
+    return rc;
+}
+
+void vx_ingest_stop(vx_server *server) {
+    struct vx_ingest *in = server->ingest;
+    if (!in)
+        return;
+    vx_mutex_lock(&in->mu);
+    while (in->inside) /* stopping is set: what runs ends at its next picture */
+        vx_cond_wait(&in->emptied, &in->mu);
+    vx_mutex_unlock(&in->mu);
+    if (in->to_seal)
+        vx_queue_close(in->to_seal);
+    if (in->to_work)
+        vx_queue_close(in->to_work);
+    for (int i = 0; i < in->n_sealers; i++)
+        pthread_join(in->sealers[i], NULL);
+    for (int i = 0; i < in->n_workers; i++)
+        pthread_join(in->workers[i], NULL);
+}
+
+void vx_ingest_free(vx_server *server) {
+    struct vx_ingest *in = server->ingest;
+    if (!in)
+        return;
+    vx_queue_free(in->to_seal);
+    vx_queue_free(in->to_work);
+    vx_cond_done(&in->emptied);
+    vx_mutex_done(&in->mu);
+    free(vx_take(server->ingest));
+}

@@ -1,0 +1,352 @@
+/* ingest_commit.c — COMMIT of one video: verdict and insert, on the committer thread.
+ *
+ * Everything here runs inside the committer's transaction, whose thread reads its own writes: the
+ * verdict sees every video before it, stored minutes ago or earlier in the same group.
+ */
+#include <errno.h>
+#include <math.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "dedup/dedup.h"
+#include "fp_blob.h"
+#include "ingest_internal.h"
+
+#define NEIGHBOURS_PER_CLIP 8
+#define SIMILAR_MAX 64
+#define COPIES_MAX 16
+
+typedef struct video_op {
+    vx_commit_op op;
+    vx_ingest_item *item;
+    vx_ingest_result result;
+    bool indexed; /* the rows are in the in-memory indexes */
+    int64_t started_us;
+} video_op;
+
+/* ---- the verdict ---- */
+
+static void add_similar(vx_dedup_similar *all, size_t *n, int64_t video, float score) {
+    for (size_t i = 0; i < *n; i++) {
+        if (all[i].video != video)
+            continue;
+        if (score > all[i].score)
+            all[i].score = score;
+        return;
+    }
+    if (*n < SIMILAR_MAX)
+        all[(*n)++] = (vx_dedup_similar){video, score};
+}
+
+/* The videos whose clips score at or above the threshold with any clip of the new one. */
+static int find_similar(vx_server *server, const vx_extract *extract, vx_dedup_similar *all,
+                        size_t *n, vx_err *err) {
+    VX_AUTO_FREE vx_neighbour *found =
+        vx_new_array(extract->n_clips, NEIGHBOURS_PER_CLIP * sizeof *found);
+    VX_AUTO_FREE size_t *counts = vx_new_array(extract->n_clips, sizeof *counts);
+    if (!found || !counts)
+        return VX_FAIL(err, -ENOMEM, "no memory for the verdict");
+    float threshold = vx_embedder_info(server->embedder)->similar_threshold;
+    int rc = vx_index_search(server->index, extract->vectors, extract->n_clips, NEIGHBOURS_PER_CLIP,
+                             threshold, NULL, NULL, found, counts, err);
+    for (size_t c = 0; c < extract->n_clips && !rc; c++) {
+        for (size_t i = 0; i < counts[c] && !rc; i++) {
+            const vx_neighbour *hit = &found[c * NEIGHBOURS_PER_CLIP + i];
+            VX_AUTO(vx_video) video = NULL;
+            size_t clip;
+            rc = vx_catalog_get_video_of_clip(server->catalog, hit->id, &video, &clip, err);
+            if (!rc)
+                add_similar(all, n, video->row, hit->score);
+            else if (rc == VX_CATALOG_NOT_FOUND) /* deleted earlier in this group */
+                rc = 0;
+        }
+    }
+    return rc;
+}
+
+/* The stored videos that share frames with the new one as it is, and with its mirror image. */
+static int find_copies(vx_server *server, const vx_extract *extract, int64_t *all, size_t *n,
+                       vx_err *err) {
+    size_t mirrored = 0;
+    int rc = vx_fp_index_candidates(server->fingerprints, extract->frames, extract->n_frames,
+                                    COPIES_MAX, all, n, err);
+    if (!rc)
+        rc = vx_fp_index_candidates(server->fingerprints, extract->mirrored, extract->n_frames,
+                                    COPIES_MAX, all + *n, &mirrored, err);
+    *n += mirrored;
+    return rc;
+}
+
+static int load_fingerprint(void *ctx, int64_t video, vx_fp_frame **ret_frames, size_t *ret_n,
+                            vx_err *err) {
+    vx_server *server = ctx;
+    VX_AUTO_FREE void *blob = NULL;
+    size_t bytes = 0;
+    int rc = vx_catalog_get_fingerprint(server->catalog, video, &blob, &bytes, err);
+    if (rc == VX_CATALOG_NOT_FOUND) {
+        *ret_frames = NULL;
+        *ret_n = 0;
+        return 0;
+    }
+    return rc ? rc : vx_fp_blob_unpack(blob, bytes, ret_frames, ret_n, err);
+}
+
+/* The best cosine between the new clips and those of one stored video; NaN if it has no vectors. */
+static float best_score(vx_server *server, const vx_extract *extract, const vx_video *video) {
+    size_t dim = (size_t)vx_embedder_info(server->embedder)->dim;
+    VX_AUTO_FREE float *stored = vx_new_array(dim, sizeof(float));
+    float best = NAN;
+    for (size_t i = 0; stored && i < video->n_clips; i++) {
+        if (vx_index_get(server->index, video->clips[i].row, stored, NULL))
+            continue;
+        for (size_t c = 0; c < extract->n_clips; c++) {
+            double dot = 0;
+            for (size_t d = 0; d < dim; d++)
+                dot += (double)stored[d] * extract->vectors[c * dim + d];
+            if (!(best >= (float)dot))
+                best = (float)dot;
+        }
+    }
+    return best;
+}
+
+static int decide(vx_server *server, const vx_extract *extract, vx_verdict_row *ret_verdict,
+                  vx_video **ret_of, vx_err *err) {
+    int64_t copies[2 * COPIES_MAX];
+    vx_dedup_similar similar[SIMILAR_MAX];
+    size_t n_copies = 0, n_similar = 0;
+    vx_verdict found;
+    int rc = find_copies(server, extract, copies, &n_copies, err);
+    if (!rc)
+        rc = find_similar(server, extract, similar, &n_similar, err);
+    vx_dedup_input input = {
+        .frames = extract->frames, .mirrored = extract->mirrored, .n_frames = extract->n_frames,
+        .candidates = copies, .n_candidates = n_copies,
+        .similar = similar, .n_similar = n_similar,
+        .similar_threshold = vx_embedder_info(server->embedder)->similar_threshold,
+        .load = load_fingerprint, .load_ctx = server,
+    };
+    if (!rc)
+        rc = vx_dedup_decide(&input, &found, err);
+    if (rc)
+        return rc;
+    *ret_verdict = (vx_verdict_row){.kind = VX_VERDICT_NEW, .score = NAN, .share = NAN,
+                                    .offset_s = NAN};
+    if (found.kind == VX_VERDICT_NEW)
+        return 0;
+    rc = vx_catalog_get_video_by_row(server->catalog, found.of, ret_of, err);
+    if (rc)
+        return rc == VX_CATALOG_NOT_FOUND ? 0 : rc; /* deleted earlier in this group: new */
+    *ret_verdict = (vx_verdict_row){
+        .kind = found.kind,
+        .score = isnan(found.score) ? best_score(server, extract, *ret_of) : found.score,
+        .share = found.share, .offset_s = found.offset_s, .mirrored = found.mirrored,
+    };
+    strcpy(ret_verdict->of, (*ret_of)->id);
+    return 0;
+}
+
+/* ---- the insert ---- */
+
+static int new_video(const vx_ingest_item *item, const vx_verdict_row *verdict, vx_video **ret_video,
+                     vx_err *err) {
+    const vx_extract *extract = &item->work->extract;
+    const char *source = vx_upload_external_path(item->upload);
+    VX_AUTO(vx_video) video = vx_new(vx_video);
+    if (video) {
+        video->filename = strdup(item->filename);
+        video->metadata = strdup(item->metadata);
+        video->source_path = source ? strdup(source) : NULL;
+        video->clips = vx_new_array(extract->n_clips, sizeof *video->clips);
+    }
+    if (!video || !video->filename || !video->metadata || !video->clips ||
+        (source && !video->source_path))
+        return VX_FAIL(err, -ENOMEM, "no memory for a video of %zu clips", extract->n_clips);
+    memcpy(video->sha256, vx_upload_sha256(item->upload), 32);
+    vx_video_id_of(video->sha256, video->id);
+    video->bytes = vx_upload_bytes(item->upload);
+    snprintf(video->container, sizeof video->container, "%s", extract->info.container);
+    snprintf(video->codec, sizeof video->codec, "%s", extract->info.codec);
+    video->width_px = extract->info.width_px;
+    video->height_px = extract->info.height_px;
+    video->fps = extract->info.fps;
+    video->duration_s = extract->info.duration_s;
+    video->created_us = vx_clock_unix_us();
+    video->duplicate = *verdict;
+    strcpy(video->decode_path, "cpu");
+    video->frames_decoded = extract->stats.frames_decoded;
+    video->frames_total = extract->stats.frames_total;
+    video->n_clips = extract->n_clips;
+    for (size_t i = 0; i < video->n_clips; i++)
+        video->clips[i] = (vx_clip){.index = (int)i, .start_s = extract->spans[i].start_s,
+                                    .end_s = extract->spans[i].end_s};
+    *ret_video = vx_take(video);
+    return 0;
+}
+
+static int insert_rows(vx_server *server, const vx_extract *extract, vx_video *video, vx_err *err) {
+    int dim = vx_embedder_info(server->embedder)->dim;
+    int rc = vx_catalog_insert_video(server->catalog, video, err);
+    for (size_t i = 0; i < video->n_clips && !rc; i++)
+        rc = vx_catalog_insert_vector(server->catalog, server->space, video->clips[i].row,
+                                      extract->vectors + i * (size_t)dim, dim, err);
+    if (rc || !extract->n_frames)
+        return rc;
+    VX_AUTO_FREE void *blob = NULL;
+    size_t bytes;
+    rc = vx_fp_blob_pack(extract->frames, extract->n_frames, &blob, &bytes, err);
+    return rc ? rc : vx_catalog_insert_fingerprint(server->catalog, video->row, blob, bytes, err);
+}
+
+static void remove_from_indexes(vx_server *server, const vx_video *video) {
+    for (size_t i = 0; i < video->n_clips; i++)
+        vx_index_remove(server->index, &video->clips[i].row, 1, NULL);
+    vx_fp_index_remove(server->fingerprints, video->row, NULL);
+}
+
+static int add_to_indexes(vx_server *server, const vx_extract *extract, const vx_video *video,
+                          vx_err *err) {
+    VX_AUTO_FREE int64_t *rows = vx_new_array(video->n_clips, sizeof *rows);
+    if (!rows)
+        return VX_FAIL(err, -ENOMEM, "no memory for %zu clips", video->n_clips);
+    for (size_t i = 0; i < video->n_clips; i++)
+        rows[i] = video->clips[i].row;
+    int rc = vx_index_add(server->index, rows, extract->vectors, video->n_clips, err);
+    if (!rc)
+        rc = vx_fp_index_add(server->fingerprints, video->row, extract->frames, extract->n_frames,
+                             err);
+    if (rc)
+        remove_from_indexes(server, video);
+    return rc;
+}
+
+/* The row of a background job ends in the same transaction as its video begins. */
+static int end_job(vx_server *server, const vx_ingest_item *item, const vx_ingest_result *result,
+                   vx_err *err) {
+    if (!item->job_id[0])
+        return 0;
+    VX_AUTO_FREE char *json = vx_jobs_result_json(result);
+    if (!json)
+        return VX_FAIL(err, -ENOMEM, "no memory for a job's result");
+    vx_job_state state = result->outcome <= VX_OUTCOME_EXISTING     ? VX_JOB_DONE
+                         : result->outcome == VX_OUTCOME_CANCELLED ? VX_JOB_CANCELLED
+                                                                   : VX_JOB_FAILED;
+    return vx_catalog_update_job(server->catalog, item->job_id, state, json, vx_clock_unix_us(),
+                                 err);
+}
+
+static int insert(vx_server *server, video_op *o, vx_err *err) {
+    vx_ingest_item *item = o->item;
+    int rc = new_video(item, &o->result.verdict, &o->result.video, err);
+    if (!rc)
+        rc = insert_rows(server, &item->work->extract, o->result.video, err);
+    if (!rc)
+        rc = end_job(server, item, &o->result, err);
+    if (!rc)
+        rc = vx_upload_publish(item->upload, err);
+    if (!rc && !vx_upload_external_path(item->upload))
+        o->op.published = vx_upload_sha256(item->upload);
+    if (!rc)
+        rc = add_to_indexes(server, &item->work->extract, o->result.video, err);
+    o->indexed = !rc;
+    return rc;
+}
+
+static int reject(vx_server *server, video_op *o, vx_video *of, vx_err *err) {
+    o->result.outcome = VX_OUTCOME_DUPLICATE;
+    o->result.video = of;
+    const vx_verdict_row *v = &o->result.verdict;
+    if (v->kind == VX_VERDICT_COPY)
+        VX_FAIL(&o->result.err, 1, "a copy of this video is stored already (%s, %.0f %% of the "
+                "frames agree)", v->of, (double)v->share * 100);
+    else
+        VX_FAIL(&o->result.err, 1, "a similar video is stored already (%s, score %.3f)", v->of,
+                (double)v->score);
+    return end_job(server, o->item, &o->result, err);
+}
+
+static int video_apply(vx_commit_op *op, vx_server *server, vx_err *err) {
+    video_op *o = (video_op *)op;
+    VX_AUTO(vx_video) of = NULL;
+    int rc = decide(server, &o->item->work->extract, &o->result.verdict, &of, err);
+    if (rc)
+        return rc;
+    if (o->item->reject_duplicates && o->result.verdict.kind != VX_VERDICT_NEW)
+        return reject(server, o, vx_take(of), err);
+    return insert(server, o, err);
+}
+
+/* What apply did outside the transaction is taken back. */
+static void undo(vx_server *server, video_op *o) {
+    if (o->indexed)
+        remove_from_indexes(server, o->result.video);
+    vx_err err;
+    if (o->op.published && vx_upload_unpublish(o->item->upload, &err))
+        vx_log(VX_LOG_ERROR, "commit", "video=%s error=\"%s\"", o->result.video->id, err.msg);
+    vx_video_free(vx_take(o->result.video));
+}
+
+static void video_done(vx_commit_op *op, vx_server *server, int rc, const vx_err *err) {
+    video_op *o = (video_op *)op;
+    vx_ingest_add_time(server, VX_PHASE_COMMIT, vx_clock_monotonic_us() - o->started_us);
+    if (rc) {
+        undo(server, o);
+        o->result.err = *err;
+        o->result.outcome = rc == -ENOSPC ? VX_OUTCOME_NO_SPACE : VX_OUTCOME_INTERNAL;
+        if (o->item->job_id[0]) {
+            vx_ingest_fail_job(server, o->item, &o->result);
+            free(o);
+            return;
+        }
+    } else if (o->result.outcome != VX_OUTCOME_OK) {
+        vx_upload_unkeep(o->item->upload);
+    }
+    vx_ingest_finish(server, o->item, &o->result);
+    free(o);
+}
+
+static void finish_unsubmitted(vx_server *server, vx_ingest_item *item, video_op *o) {
+    vx_ingest_result result = {.outcome = o ? VX_OUTCOME_STOPPING : VX_OUTCOME_INTERNAL};
+    VX_FAIL(&result.err, -ESHUTDOWN, o ? "the server is shutting down" : "no memory to commit");
+    free(o);
+    vx_ingest_finish(server, item, &result);
+}
+
+void vx_ingest_commit(vx_server *server, vx_ingest_item *item) {
+    vx_ingest_enter_phase(server, item, VX_PHASE_COMMIT, 0, 0);
+    video_op *o = vx_new(video_op);
+    if (o)
+        *o = (video_op){.op = {.apply = video_apply, .done = video_done}, .item = item,
+                        .started_us = vx_clock_monotonic_us()};
+    if (!o || !vx_commit_submit(server, &o->op))
+        finish_unsubmitted(server, item, o);
+}
+
+/* ---- the end of a background job that stored nothing ---- */
+
+static int fail_apply(vx_commit_op *op, vx_server *server, vx_err *err) {
+    video_op *o = (video_op *)op;
+    return end_job(server, o->item, &o->result, err);
+}
+
+/* Could the end not be written, the job stays queued and its file kept: the next start runs it. */
+static void fail_done(vx_commit_op *op, vx_server *server, int rc, const vx_err *err) {
+    video_op *o = (video_op *)op;
+    if (rc)
+        vx_log(VX_LOG_ERROR, "job", "job=%s error=\"%s\"", o->item->job_id, err->msg);
+    else
+        vx_upload_unkeep(o->item->upload);
+    vx_ingest_finish(server, o->item, &o->result);
+    free(o);
+}
+
+void vx_ingest_fail_job(vx_server *server, vx_ingest_item *item, vx_ingest_result *result) {
+    video_op *o = vx_new(video_op);
+    if (o)
+        *o = (video_op){.op = {.apply = fail_apply, .done = fail_done}, .item = item, .result = *result};
+    if (o && vx_commit_submit(server, &o->op))
+        return;
+    free(o);
+    vx_ingest_finish(server, item, result);
+}

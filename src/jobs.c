@@ -1,0 +1,337 @@
+/* jobs.c — durable background jobs: the rows in the catalog and the live table beside them. */
+#include "jobs.h"
+
+#include <errno.h>
+#include <jansson.h>
+#include <math.h>
+#include <string.h>
+#include <sys/random.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/thread.h"
+#include "ingest_internal.h"
+
+struct vx_jobs {
+    vx_mutex mu;
+    struct live_job *live VX_GUARDED; /* newest first */
+};
+
+typedef struct live_job {
+    vx_ingest_item *item; /* borrows: removed before the item is freed */
+    struct live_job *next;
+} live_job;
+
+int vx_jobs_start(vx_server *server, vx_err *err) {
+    server->jobs = vx_new(struct vx_jobs);
+    if (!server->jobs)
+        return VX_FAIL(err, -ENOMEM, "no memory for the job table");
+    vx_mutex_init(&server->jobs->mu);
+    return 0;
+}
+
+void vx_jobs_stop(vx_server *server) {
+    if (!server->jobs)
+        return;
+    vx_mutex_done(&server->jobs->mu);
+    free(vx_take(server->jobs));
+}
+
+void vx_jobs_add(vx_server *server, vx_ingest_item *item) {
+    live_job *job = vx_new(live_job);
+    if (!job)
+        return; /* the job runs; only its progress cannot be watched */
+    job->item = item;
+    vx_mutex_lock(&server->jobs->mu);
+    job->next = server->jobs->live;
+    server->jobs->live = job;
+    vx_mutex_unlock(&server->jobs->mu);
+}
+
+void vx_jobs_remove(vx_server *server, vx_ingest_item *item) {
+    if (!item->job_id[0])
+        return;
+    vx_mutex_lock(&server->jobs->mu);
+    for (live_job **slot = &server->jobs->live; *slot; slot = &(*slot)->next) {
+        if ((*slot)->item != item)
+            continue;
+        live_job *gone = *slot;
+        *slot = gone->next;
+        free(gone);
+        break;
+    }
+    vx_mutex_unlock(&server->jobs->mu);
+}
+
+/* ---- what a row holds ---- */
+
+static char *request_json(const vx_ingest_item *item) {
+    char digest[65];
+    const uint8_t *sha256 = vx_upload_sha256(item->upload);
+    for (int i = 0; i < 32; i++)
+        snprintf(digest + 2 * i, 3, "%02x", sha256[i]);
+    json_t *object = json_pack(
+        "{s:s, s:s, s:s, s:s, s:s, s:b, s:{s:i, s:f, s:f, s:f}}", "file",
+        vx_upload_name(item->upload), "sha256", digest, "filename", item->filename, "metadata",
+        item->metadata, "request_id", item->request_id, "reject_duplicates",
+        (int)item->reject_duplicates, "clip", "mode", (int)item->clip.mode, "length_s",
+        item->clip.length_s, "stride_s", item->clip.stride_s, "minimum_s", item->clip.minimum_s);
+    char *text = object ? json_dumps(object, JSON_COMPACT) : NULL;
+    json_decref(object);
+    return text;
+}
+
+char *vx_jobs_result_json(const vx_ingest_result *result) {
+    json_t *object = json_pack("{s:s, s:s*, s:s*}", "outcome", vx_outcome_name(result->outcome),
+                               "message",
+                               result->outcome > VX_OUTCOME_EXISTING ? result->err.msg : NULL,
+                               "video_id", result->video ? result->video->id : NULL);
+    char *text = object ? json_dumps(object, JSON_COMPACT) : NULL;
+    json_decref(object);
+    return text;
+}
+
+static bool parse_digest(const char *text, uint8_t ret_sha256[32]) {
+    if (!text || strlen(text) != 64 || strspn(text, "0123456789abcdef") != 64)
+        return false;
+    for (int i = 0; i < 32; i++)
+        sscanf(text + 2 * i, "%2hhx", &ret_sha256[i]);
+    return true;
+}
+
+/* The item of a job row, with its kept file adopted. */
+static int item_of_row(vx_server *server, const vx_job_row *row, vx_ingest_item **ret_item,
+                       vx_err *err) {
+    const char *file, *digest, *filename, *metadata, *request_id;
+    int reject, mode;
+    VX_AUTO(vx_ingest_item) item = vx_new(vx_ingest_item);
+    json_t *object = json_loads(row->request, 0, NULL);
+    uint8_t sha256[32];
+    int rc = 0;
+    if (!item || !object ||
+        json_unpack(object, "{s:s, s:s, s:s, s:s, s:s, s:b, s:{s:i, s:F, s:F, s:F}}", "file", &file,
+                    "sha256", &digest, "filename", &filename, "metadata", &metadata, "request_id",
+                    &request_id, "reject_duplicates", &reject, "clip", "mode", &mode, "length_s",
+                    &item->clip.length_s, "stride_s", &item->clip.stride_s, "minimum_s",
+                    &item->clip.minimum_s) ||
+        !parse_digest(digest, sha256)) {
+        rc = VX_FAIL(err, -EINVAL, "job %s: its request cannot be read", row->id);
+    } else {
+        item->filename = strdup(filename);
+        item->metadata = strdup(metadata);
+        item->reject_duplicates = reject != 0;
+        item->clip.mode = (vx_clip_mode)mode;
+        item->background = true;
+        snprintf(item->request_id, sizeof item->request_id, "%s", request_id);
+        strcpy(item->job_id, row->id);
+        rc = item->filename && item->metadata
+                 ? vx_upload_adopt(server->store, file, sha256, &item->upload, err)
+                 : VX_FAIL(err, -ENOMEM, "no memory for job %s", row->id);
+    }
+    json_decref(object);
+    if (!rc)
+        *ret_item = vx_take(item);
+    return rc;
+}
+
+/* ---- becoming durable ---- */
+
+typedef struct accept_op {
+    vx_commit_op op;
+    vx_ingest_item *item;
+    void (*on_accepted)(vx_server *, vx_ingest_item *, int, const vx_err *);
+} accept_op;
+
+static int accept_apply(vx_commit_op *op, vx_server *server, vx_err *err) {
+    vx_ingest_item *item = ((accept_op *)op)->item;
+    VX_AUTO_FREE char *request = request_json(item);
+    if (!request)
+        return VX_FAIL(err, -ENOMEM, "no memory for a job");
+    vx_job_row row = {.state = VX_JOB_QUEUED, .kind = "ingest", .request = request,
+                      .created_us = vx_clock_unix_us()};
+    strcpy(row.id, item->job_id);
+    return vx_catalog_insert_job(server->catalog, &row, err);
+}
+
+static void accept_done(vx_commit_op *op, vx_server *server, int rc, const vx_err *err) {
+    accept_op *a = (accept_op *)op;
+    a->on_accepted(server, a->item, rc, err);
+    free(a);
+}
+
+static int new_job_id(char ret_id[VX_JOB_ID_CHARS + 1], vx_err *err) {
+    uint8_t bytes[12];
+    if (getrandom(bytes, sizeof bytes, 0) != (ssize_t)sizeof bytes)
+        return VX_FAIL_ERRNO(err, "reading random bytes");
+    ret_id[0] = 'j';
+    for (size_t i = 0; i < sizeof bytes; i++)
+        snprintf(ret_id + 1 + 2 * i, 3, "%02x", bytes[i]);
+    return 0;
+}
+
+void vx_jobs_accept(vx_server *server, vx_ingest_item *item,
+                    void (*on_accepted)(vx_server *server, vx_ingest_item *item, int rc,
+                                        const vx_err *err)) {
+    vx_err err = {0};
+    accept_op *op = vx_new(accept_op);
+    int rc = op ? new_job_id(item->job_id, &err) : VX_FAIL(&err, -ENOMEM, "no memory for a job");
+    if (!rc) {
+        *op = (accept_op){{.apply = accept_apply, .done = accept_done}, item, on_accepted};
+        if (vx_commit_submit(server, &op->op))
+            return;
+        rc = VX_FAIL(&err, -ESHUTDOWN, "the server is shutting down");
+    }
+    free(op);
+    on_accepted(server, item, rc, &err);
+}
+
+/* ---- what a client sees ---- */
+
+void vx_job_view_clear(vx_job_view *view) {
+    free(view->kind);
+    free(view->filename);
+    free(view->message);
+    *view = (vx_job_view){0};
+}
+
+static char *copy_string(const json_t *object, const char *key) {
+    const char *text = json_string_value(json_object_get(object, key));
+    return text ? strdup(text) : NULL;
+}
+
+static void view_result(vx_job_view *view, const char *result_json) {
+    json_t *object = result_json ? json_loads(result_json, 0, NULL) : NULL;
+    const char *outcome = json_string_value(json_object_get(object, "outcome"));
+    const char *video = json_string_value(json_object_get(object, "video_id"));
+    view->outcome = outcome ? vx_outcome_of_name(outcome) : VX_OUTCOME_OK;
+    if (video)
+        snprintf(view->video_id, sizeof view->video_id, "%s", video);
+    view->message = copy_string(object, "message");
+    json_decref(object);
+}
+
+/* How far the live item is, if the job runs in this process right now. */
+static void view_progress(vx_server *server, vx_job_view *view) {
+    vx_mutex_lock(&server->jobs->mu);
+    for (live_job *job = server->jobs->live; job; job = job->next) {
+        if (strcmp(job->item->job_id, view->id))
+            continue;
+        vx_ingest_work *work = job->item->work;
+        int64_t started_us = atomic_load(&work->started_us);
+        view->phase = (vx_phase)atomic_load(&work->phase);
+        view->done = atomic_load(&work->done);
+        view->total = atomic_load(&work->total);
+        view->state = started_us ? VX_JOB_RUNNING : VX_JOB_QUEUED;
+        if (started_us && view->done > 0 && view->total > 0)
+            view->eta_s = (double)(vx_clock_monotonic_us() - started_us) / 1e6 *
+                          (double)(view->total - view->done) / (double)view->done;
+        vx_video_id_of(vx_upload_sha256(job->item->upload), view->video_id);
+    }
+    vx_mutex_unlock(&server->jobs->mu);
+}
+
+static void view_of_row(vx_server *server, vx_job_row *row, vx_job_view *ret_view) {
+    *ret_view = (vx_job_view){.state = row->state, .created_us = row->created_us,
+                              .finished_us = row->finished_us, .eta_s = NAN};
+    strcpy(ret_view->id, row->id);
+    ret_view->kind = vx_take(row->kind);
+    json_t *request = json_loads(row->request, 0, NULL);
+    ret_view->filename = copy_string(request, "filename");
+    json_decref(request);
+    view_result(ret_view, row->result);
+    if (row->state == VX_JOB_QUEUED || row->state == VX_JOB_RUNNING)
+        view_progress(server, ret_view);
+    else
+        ret_view->phase = row->state == VX_JOB_DONE ? VX_PHASE_DONE : VX_PHASE_FAILED;
+    vx_job_row_clear(row);
+}
+
+int vx_jobs_get(vx_server *server, const char *id, vx_job_view *ret_view, vx_err *err) {
+    vx_job_row row = {0};
+    int rc = vx_catalog_get_job(server->catalog, id, &row, err);
+    if (!rc)
+        view_of_row(server, &row, ret_view);
+    return rc;
+}
+
+int vx_jobs_list(vx_server *server, const char *cursor, size_t limit, vx_job_view **ret_views,
+                 size_t *ret_n, vx_err *err) {
+    vx_job_row last = {0}, *rows = NULL;
+    size_t n = 0;
+    int rc = cursor[0] ? vx_catalog_get_job(server->catalog, cursor, &last, err) : 0;
+    if (!rc)
+        rc = vx_catalog_list_jobs(server->catalog, limit, last.created_us,
+                                  cursor[0] ? cursor : NULL, false, &rows, &n, err);
+    vx_job_row_clear(&last);
+    vx_job_view *views = rc ? NULL : vx_new_array(n, sizeof *views);
+    if (!rc && !views)
+        rc = VX_FAIL(err, -ENOMEM, "no memory for %zu jobs", n);
+    for (size_t i = 0; i < n; i++) {
+        if (views)
+            view_of_row(server, &rows[i], &views[i]);
+        else
+            vx_job_row_clear(&rows[i]);
+    }
+    free(rows);
+    if (rc)
+        return rc;
+    *ret_views = views;
+    *ret_n = n;
+    return 0;
+}
+
+int vx_jobs_cancel(vx_server *server, const char *id, vx_err *err) {
+    vx_job_row row = {0};
+    int rc = vx_catalog_get_job(server->catalog, id, &row, err);
+    vx_job_row_clear(&row);
+    if (rc)
+        return rc;
+    vx_mutex_lock(&server->jobs->mu);
+    for (live_job *job = server->jobs->live; job; job = job->next)
+        if (!strcmp(job->item->job_id, id))
+            atomic_store(&job->item->work->cancelled, true);
+    vx_mutex_unlock(&server->jobs->mu);
+    return 0;
+}
+
+/* ---- after a restart ---- */
+
+static void fail_unreadable(vx_server *server, const vx_job_row *row, const vx_err *reason) {
+    vx_log(VX_LOG_ERROR, "resume", "job=%s error=\"%s\"", row->id, reason->msg);
+    vx_ingest_result result = {.outcome = VX_OUTCOME_INTERNAL, .err = *reason};
+    VX_AUTO_FREE char *json = vx_jobs_result_json(&result);
+    vx_err err;
+    int rc = vx_catalog_begin(server->catalog, &err);
+    if (!rc)
+        rc = vx_catalog_update_job(server->catalog, row->id, VX_JOB_FAILED, json,
+                                   vx_clock_unix_us(), &err);
+    if (!rc)
+        rc = vx_catalog_commit(server->catalog, &err);
+    if (rc)
+        vx_log(VX_LOG_ERROR, "resume", "job=%s error=\"%s\"", row->id, err.msg);
+}
+
+int vx_jobs_load(vx_server *server, vx_ingest_item ***ret_items, size_t *ret_n, vx_err *err) {
+    vx_job_row *rows = NULL;
+    size_t n = 0, kept = 0;
+    int rc = vx_catalog_list_jobs(server->catalog, SIZE_MAX, 0, NULL, true, &rows, &n, err);
+    if (rc)
+        return rc;
+    vx_ingest_item **items = vx_new_array(n, sizeof(vx_ingest_item *));
+    if (!items)
+        rc = VX_FAIL(err, -ENOMEM, "no memory for %zu unfinished jobs", n);
+    for (size_t i = n; i-- > 0;) { /* oldest first */
+        vx_err reason;
+        if (items && item_of_row(server, &rows[i], &items[kept], &reason) == 0)
+            kept++;
+        else if (items)
+            fail_unreadable(server, &rows[i], &reason);
+        vx_job_row_clear(&rows[i]);
+    }
+    free(rows);
+    if (rc)
+        return rc;
+    *ret_items = items;
+    *ret_n = kept;
+    return 0;
+}

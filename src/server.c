@@ -1,0 +1,191 @@
+/* server.c — start and stop of every part, in the order data flows. */
+#include "server.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/thread.h"
+#include "fp_blob.h"
+#include "ingest_internal.h"
+#include "jobs.h"
+#include "query.h"
+
+#define SCAN_CHUNK_ROWS 1024
+#define DEFAULT_RESERVE_BYTES (256LL << 20)
+
+static int open_store_and_catalog(vx_server *server, vx_err *err) {
+    const vx_server_params *p = &server->params;
+    char path[PATH_MAX];
+    vx_store_params store = {
+        .data_dir = p->data_dir,
+        .max_upload_bytes = p->max_upload_bytes,
+        .reserve_bytes = p->reserve_bytes >= 0 ? p->reserve_bytes : DEFAULT_RESERVE_BYTES,
+    };
+    int rc = vx_store_open(&store, &server->store, err);
+    if (rc)
+        return rc;
+    if (snprintf(path, sizeof path, "%s/catalog.db", p->data_dir) >= (int)sizeof path)
+        return VX_FAIL(err, -ENAMETOOLONG, "%s is too long a path", p->data_dir);
+    return vx_catalog_open(path, 0, &server->catalog, err);
+}
+
+static int open_model(vx_server *server, vx_err *err) {
+    const vx_server_params *p = &server->params;
+    vx_embedder_params params = {.models_dir = p->models_dir, .name = p->model, .device = p->device};
+    int rc = vx_embedder_open(&params, &server->embedder, err);
+    if (rc)
+        return rc;
+    const vx_model_info *model = vx_embedder_info(server->embedder);
+    rc = vx_catalog_begin(server->catalog, err);
+    if (!rc)
+        rc = vx_catalog_space(server->catalog, model->name, model->digest, model->dim,
+                              &server->space, err);
+    if (rc) {
+        vx_catalog_rollback(server->catalog);
+        return rc;
+    }
+    return vx_catalog_commit(server->catalog, err);
+}
+
+/* ---- the derived state: rebuilt from the catalog at every start ---- */
+
+static int load_vectors(void *ctx, const int64_t *clip_rows, const float *vectors, size_t n,
+                        vx_err *err) {
+    return vx_index_add(((vx_server *)ctx)->index, clip_rows, vectors, n, err);
+}
+
+static int load_fingerprint(void *ctx, int64_t video_row, const void *blob, size_t bytes,
+                            vx_err *err) {
+    VX_AUTO_FREE vx_fp_frame *frames = NULL;
+    size_t n;
+    int rc = vx_fp_blob_unpack(blob, bytes, &frames, &n, err);
+    return rc ? rc : vx_fp_index_add(((vx_server *)ctx)->fingerprints, video_row, frames, n, err);
+}
+
+static int rebuild_indexes(vx_server *server, vx_err *err) {
+    const vx_model_info *model = vx_embedder_info(server->embedder);
+    vx_index_params params = {.dim = model->dim, .threads = server->params.search_threads};
+    int64_t start_us = vx_clock_monotonic_us();
+    int rc = vx_index_new(&params, &server->index, err);
+    if (!rc)
+        rc = vx_catalog_scan_vectors(server->catalog, server->space, model->dim, SCAN_CHUNK_ROWS,
+                                     vx_thread_cores(), load_vectors, server, err);
+    int64_t vectors_us = vx_clock_monotonic_us() - start_us;
+    if (!rc)
+        rc = vx_fp_index_new(&server->fingerprints, err);
+    if (!rc)
+        rc = vx_catalog_scan_fingerprints(server->catalog, load_fingerprint, server, err);
+    if (rc)
+        return VX_WRAP(err, "rebuilding the index"), rc;
+    int64_t rows = vx_index_count(server->index);
+    double bytes = (double)rows * model->dim * sizeof(float);
+    vx_log(VX_LOG_INFO, "index", "model=%s rows=%lld ms=%.1f gb_per_s=%.2f fingerprints_ms=%.1f",
+           model->name, (long long)rows, (double)vectors_us / 1e3,
+           bytes / 1e3 / (double)(vectors_us ? vectors_us : 1),
+           (double)(vx_clock_monotonic_us() - start_us - vectors_us) / 1e3);
+    return 0;
+}
+
+/* ---- what a crash left behind ---- */
+
+typedef struct resume {
+    vx_server *server;
+    vx_ingest_item **items;
+    size_t n;
+} resume;
+
+static bool is_known(void *ctx, const uint8_t sha256[32]) {
+    bool stored = true;
+    vx_err err;
+    int rc = vx_catalog_has_sha256(((resume *)ctx)->server->catalog, sha256, &stored, &err);
+    return rc || stored; /* in doubt a file stays */
+}
+
+static bool is_wanted(void *ctx, const char *name) {
+    const resume *r = ctx;
+    for (size_t i = 0; i < r->n; i++)
+        if (!strcmp(vx_upload_name(r->items[i]->upload), name))
+            return true;
+    return false;
+}
+
+static int sweep_and_resume(vx_server *server, resume *r, vx_err *err) {
+    int64_t removed = 0;
+    int rc = vx_jobs_load(server, &r->items, &r->n, err);
+    if (!rc)
+        rc = vx_store_sweep(server->store, is_known, is_wanted, r, &removed, err);
+    if (!rc && (removed || r->n))
+        vx_log(VX_LOG_INFO, "recover", "removed_files=%lld resumed_jobs=%zu", (long long)removed,
+               r->n);
+    return rc;
+}
+
+static int start_threads(vx_server *server, vx_err *err) {
+    int rc = vx_commit_start(server, err);
+    if (!rc)
+        rc = vx_ingest_start(server, err);
+    if (!rc)
+        rc = vx_query_start(server, err);
+    return rc;
+}
+
+static int start(vx_server *server, resume *r, vx_err *err) {
+    int rc = open_store_and_catalog(server, err);
+    if (!rc)
+        rc = vx_clip_parse(server->params.clip ? server->params.clip : "whole", &server->clip, err);
+    if (!rc)
+        rc = vx_jobs_start(server, err);
+    if (!rc)
+        rc = sweep_and_resume(server, r, err);
+    if (!rc)
+        rc = open_model(server, err);
+    if (!rc)
+        rc = rebuild_indexes(server, err);
+    if (!rc)
+        rc = start_threads(server, err);
+    return rc;
+}
+
+int vx_server_open(const vx_server_params *params, vx_server **ret_server, vx_err *err) {
+    VX_AUTO(vx_server) server = vx_new(vx_server);
+    if (!server)
+        return VX_FAIL(err, -ENOMEM, "no memory for the server");
+    server->params = *params;
+    server->started_us = vx_clock_monotonic_us();
+    resume r = {.server = server};
+    int rc = start(server, &r, err);
+    for (size_t i = 0; i < r.n; i++) {
+        if (rc) /* kept files stay for the next start */
+            vx_ingest_item_free(r.items[i]);
+        else if (vx_ingest_submit(server, r.items[i]))
+            vx_log(VX_LOG_WARN, "recover", "job left queued for the next start: too many at once");
+    }
+    free(r.items);
+    if (rc)
+        return rc;
+    atomic_store(&server->ready, true);
+    *ret_server = vx_take(server);
+    return 0;
+}
+
+vx_server *vx_server_close(vx_server *server) {
+    if (!server)
+        return NULL;
+    atomic_store(&server->stopping, true);
+    vx_query_stop(server);
+    vx_ingest_stop(server);
+    vx_commit_stop(server);
+    vx_ingest_free(server);
+    vx_jobs_stop(server);
+    vx_fp_index_free(server->fingerprints);
+    vx_index_free(server->index);
+    vx_embedder_free(server->embedder);
+    vx_catalog_close(server->catalog);
+    vx_store_close(server->store);
+    free(server);
+    return NULL;
+}
