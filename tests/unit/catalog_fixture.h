@@ -17,7 +17,7 @@
 #define DIM 5
 
 typedef struct fixture {
-    char dir[64], path[96];
+    char dir[32], path[96];
     vx_catalog *catalog;
     int64_t space;
 } fixture;
@@ -145,3 +145,5 @@ static inline void raw_exec(const char *path, const char *sql) {
     assert_int_equal(sqlite3_exec(db, sql, NULL, NULL, NULL), SQLITE_OK);
     sqlite3_close(db);
 }
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_setup, fixture_teardown)
