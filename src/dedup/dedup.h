@@ -1,0 +1,57 @@
+/* dedup.h — what a new video is to the stored ones: exact, copy, similar or new.
+ *
+ * A pure decision: the caller brings the candidates and a way to load their fingerprints, so that
+ * the verdict sees one state of the catalog, under whatever lock or transaction the caller holds.
+ *
+ *   exact    the same bytes are stored
+ *   copy     the fingerprints agree (vx_fp_is_copy), as they are or mirrored
+ *   similar  only the vectors agree: score >= the model's threshold
+ *   new      none of these
+ * in this order; of several candidates the best one counts, of equal ones the older.
+ *
+ * Threads: any. Cost: two comparisons of sequences for each candidate (see vx_fp_compare).
+ */
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "catalog/catalog.h"
+#include "fingerprint/fingerprint.h"
+
+/* A stored video near the new one: the highest cosine between two of their clips. */
+typedef struct vx_dedup_similar {
+    int64_t video; /* catalog row, > 0 */
+    float score;
+} vx_dedup_similar;
+
+/* Loads a stored video's frames: gives ret_frames (free(); NULL with ret_n 0 when it has none).
+ * Non-zero ends the decision and is returned. */
+typedef int (*vx_dedup_load)(void *ctx, int64_t video, vx_fp_frame **ret_frames, size_t *ret_n,
+                             vx_err *err);
+
+typedef struct vx_dedup_input {           /* borrows everything, for the call */
+    int64_t exact_of;                     /* the stored video with the same SHA-256; 0 = none */
+    const vx_fp_frame *frames, *mirrored; /* [n_frames] of the new video; mirrored may be NULL */
+    size_t n_frames;
+    const int64_t *candidates; /* [n_candidates] from vx_fp_index_candidates; repeats do no harm */
+    size_t n_candidates;
+    const vx_dedup_similar
+        *similar; /* [n_similar], any order; their fingerprints are compared too */
+    size_t n_similar;
+    float similar_threshold; /* of the model, cosine */
+    vx_dedup_load load;
+    void *load_ctx;
+} vx_dedup_input;
+
+typedef struct vx_verdict {
+    vx_verdict_kind kind;
+    int64_t of;     /* catalog row; 0 when new */
+    float score;    /* cosine, where the candidate came with one; else NaN */
+    float share;    /* copy: see vx_fp_match; else NaN */
+    float offset_s; /* copy: time in the stored video minus time in the new one; else NaN */
+    bool mirrored;  /* copy: flipped left to right */
+} vx_verdict;
+
+int vx_dedup_decide(const vx_dedup_input *in, vx_verdict *ret_verdict, vx_err *err);

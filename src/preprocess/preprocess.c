@@ -1,0 +1,92 @@
+/* Resize and normalisation of one picture; the passes are in resample.c. */
+#include "preprocess/preprocess.h"
+
+#include <errno.h>
+#include <math.h>
+
+#include "base/mem.h"
+#include "preprocess/resample.h"
+
+enum { MAX_INPUT_PX = 8192, MAX_OUTPUT_PX = 1024 };
+
+static int check_shapes(const vx_preprocess_spec *spec, const vx_picture_view *in, vx_err *err) {
+    if (spec->width_px < 1 || spec->width_px > MAX_OUTPUT_PX || spec->height_px < 1 ||
+        spec->height_px > MAX_OUTPUT_PX)
+        return VX_FAIL(err, VX_PREPROCESS_BAD_SHAPE, "model frame size %dx%d is outside 1..%d",
+                       spec->width_px, spec->height_px, MAX_OUTPUT_PX);
+    if (in->w_px < 1 || in->w_px > MAX_INPUT_PX || in->h_px < 1 || in->h_px > MAX_INPUT_PX)
+        return VX_FAIL(err, VX_PREPROCESS_BAD_SHAPE, "picture size %dx%d is outside 1..%d",
+                       in->w_px, in->h_px, MAX_INPUT_PX);
+    if (in->stride_bytes < 3 * in->w_px)
+        return VX_FAIL(err, VX_PREPROCESS_BAD_SHAPE, "rows of %d bytes cannot hold %d pixels",
+                       in->stride_bytes, in->w_px);
+    return 0;
+}
+
+/* Half to even, as the training code's centre crop rounds. */
+static int half_of(int n) {
+    return (int)lrint(n / 2.0);
+}
+
+/* The spans of both axes. To crop, the picture is scaled by one factor until it covers the target;
+ * the side that overhangs is truncated to whole pixels and cut in the middle. */
+static void fit_spans(const vx_preprocess_spec *spec, int w_px, int h_px, vx_axis_span *ret_x,
+                      vx_axis_span *ret_y) {
+    int full_w = spec->width_px, full_h = spec->height_px;
+    if (spec->fit == VX_FIT_CROP) {
+        int64_t wide = (int64_t)w_px * full_h, tall = (int64_t)h_px * full_w;
+        if (wide > tall)
+            full_w = (int)(wide / h_px);
+        else
+            full_h = (int)(tall / w_px);
+    }
+    *ret_x = (vx_axis_span){w_px, full_w, half_of(full_w - spec->width_px), spec->width_px};
+    *ret_y = (vx_axis_span){h_px, full_h, half_of(full_h - spec->height_px), spec->height_px};
+}
+
+int vx_preprocess_resize(const vx_preprocess_spec *spec, const uint8_t *rgb, int w_px, int h_px,
+                         int stride_bytes, uint8_t *ret_rgb, vx_err *err) {
+    const vx_picture_view in = {rgb, w_px, h_px, stride_bytes};
+    int rc = check_shapes(spec, &in, err);
+    if (rc)
+        return rc;
+    vx_axis_span x_span, y_span;
+    fit_spans(spec, w_px, h_px, &x_span, &y_span);
+    VX_AUTO(vx_axis) x = NULL;
+    VX_AUTO(vx_axis) y = NULL;
+    if (spec->filter == VX_RESIZE_BILINEAR) {
+        if ((rc = vx_axis_new_two_taps(&x_span, &x, err)) ||
+            (rc = vx_axis_new_two_taps(&y_span, &y, err)))
+            return rc;
+        return vx_resample_two_taps(&in, x, y, ret_rgb, err);
+    }
+    bool cubic = spec->filter == VX_RESIZE_BICUBIC_ANTIALIAS;
+    if ((rc = vx_axis_new_antialias(&x_span, cubic, &x, err)) ||
+        (rc = vx_axis_new_antialias(&y_span, cubic, &y, err)))
+        return rc;
+    return vx_resample_antialias(&in, x, y, ret_rgb, err);
+}
+
+int vx_preprocess_frame(const vx_preprocess_spec *spec, const uint8_t *rgb, int w_px, int h_px,
+                        int stride_bytes, float *ret_tensor, vx_err *err) {
+    const vx_picture_view in = {rgb, w_px, h_px, stride_bytes};
+    int rc = check_shapes(spec, &in, err);
+    if (rc)
+        return rc;
+    size_t n = (size_t)spec->width_px * (size_t)spec->height_px;
+    VX_AUTO_FREE uint8_t *small = vx_new_array(n, 3);
+    if (!small)
+        return VX_FAIL(err, -ENOMEM, "out of memory for a %dx%d frame", spec->width_px,
+                       spec->height_px);
+    if ((rc = vx_preprocess_resize(spec, rgb, w_px, h_px, stride_bytes, small, err)))
+        return rc;
+    for (int c = 0; c < 3; c++) {
+        float value[256]; /* a pixel has 256 values: the division is done once for each */
+        for (int v = 0; v < 256; v++)
+            value[v] = ((float)v / 255.f - spec->mean[c]) / spec->std[c];
+        float *plane = ret_tensor + (size_t)c * n;
+        for (size_t i = 0; i < n; i++)
+            plane[i] = value[small[3 * i + (size_t)c]];
+    }
+    return 0;
+}

@@ -1,0 +1,44 @@
+/* A shared library for Python's ctypes: the C functions that tests compare with other programs,
+ * and that the recall study calls in bulk. Thin on purpose; tests/tools/vxlib.py is its caller. */
+#include <stdint.h>
+
+#include "fingerprint/fingerprint.h"
+#include "preprocess/preprocess.h"
+
+#define EXPORT __attribute__((visibility("default")))
+
+EXPORT int vxt_resize(int filter, int fit, int out_w, int out_h, const uint8_t *rgb, int w, int h,
+                      int stride, uint8_t *ret_rgb);
+EXPORT int vxt_prepare(const vx_preprocess_spec *spec, const uint8_t *rgb, int w, int h, int stride,
+                       float *ret_tensor);
+EXPORT int vxt_hash(const uint8_t *luma, int w, int h, int stride, vx_fp_frame *ret_frame,
+                    vx_fp_frame *ret_mirrored);
+EXPORT int vxt_compare(const vx_fp_frame *a, size_t n_a, const vx_fp_frame *b, size_t n_b,
+                       vx_fp_match *ret_match);
+EXPORT int vxt_is_copy(const vx_fp_match *match);
+
+int vxt_resize(int filter, int fit, int out_w, int out_h, const uint8_t *rgb, int w, int h,
+               int stride, uint8_t *ret_rgb) {
+    const vx_preprocess_spec spec = {
+        .width_px = out_w, .height_px = out_h, .filter = filter, .fit = fit};
+    return vx_preprocess_resize(&spec, rgb, w, h, stride, ret_rgb, NULL);
+}
+
+int vxt_prepare(const vx_preprocess_spec *spec, const uint8_t *rgb, int w, int h, int stride,
+                float *ret_tensor) {
+    return vx_preprocess_frame(spec, rgb, w, h, stride, ret_tensor, NULL);
+}
+
+int vxt_hash(const uint8_t *luma, int w, int h, int stride, vx_fp_frame *ret_frame,
+             vx_fp_frame *ret_mirrored) {
+    return vx_fp_hash(luma, w, h, stride, ret_frame, ret_mirrored, NULL);
+}
+
+int vxt_compare(const vx_fp_frame *a, size_t n_a, const vx_fp_frame *b, size_t n_b,
+                vx_fp_match *ret_match) {
+    return vx_fp_compare(a, n_a, b, n_b, ret_match, NULL);
+}
+
+int vxt_is_copy(const vx_fp_match *match) {
+    return vx_fp_is_copy(match);
+}
