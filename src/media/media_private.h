@@ -16,12 +16,15 @@
 #include "media/media.h"
 
 typedef enum vx_packet_flag {
-    VX_PACKET_POINT = 1 << 0,   /* decoding may start here for this and all later shown pictures */
-    VX_PACKET_CLOSED = 1 << 1,  /* a point that even pictures shown before it do not look behind */
-    VX_PACKET_NONREF = 1 << 2,  /* no other picture depends on it, in any decoder state */
-    VX_PACKET_RASL = 1 << 3,    /* HEVC: skipped leading, undecodable when starting at its point */
-    VX_PACKET_DISCARD = 1 << 4, /* outside the edit list: decoded, never shown */
-    VX_PACKET_HIDDEN = 1 << 5,  /* produces no picture of its own */
+    VX_PACKET_POINT = 1 << 0,   /* from here on everything shown after it decodes exactly */
+    VX_PACKET_CLOSED = 1 << 1,  /* a point: and so does what is decoded after and shown before it */
+    VX_PACKET_NONREF = 1 << 2,  /* leaving it out changes no other picture */
+    VX_PACKET_RASL = 1 << 3,    /* HEVC leading picture that needs the GOP before */
+    VX_PACKET_RADL = 1 << 4,    /* HEVC leading picture that does not */
+    VX_PACKET_DISCARD = 1 << 5, /* outside the edit list: decoded, never shown */
+    VX_PACKET_HIDDEN = 1 << 6,  /* gives no picture of its own */
+    VX_PACKET_SETS = 1 << 7,    /* carries parameter sets */
+    VX_PACKET_LAYER_SHIFT = 8,  /* HEVC temporal id, 3 bits */
 } vx_packet_flag;
 
 typedef struct vx_packet {
@@ -77,10 +80,13 @@ int vx_media_fail_av(vx_err *err, int code, int averror, const char *what);
 
 typedef struct vx_classifier {
     enum AVCodecID codec;
-    int nal_length_bytes; /* 0: start codes */
+    int nal_length_bytes; /* H.264, HEVC: 0 = start codes */
     bool may_skip;        /* false once something makes leaving packets out unsafe */
-    uint64_t sets_hash;   /* of the parameter sets seen inside packets, 0 = none yet */
-    int max_temporal_id;
+    bool after_end;       /* HEVC: at the start or after an end-of-sequence NAL unit */
+    bool rasl_hidden;     /* HEVC: decoders drop the RASL pictures of the current point */
+    bool has_tables;      /* MJPEG: an earlier picture defined Huffman tables */
+    uint64_t sets_hash;   /* of the parameter sets seen inside packets; 0 = none yet */
+    uint32_t max_layer;   /* HEVC: highest temporal id */
 } vx_classifier;
 
 void vx_classifier_init(vx_classifier *c, const AVCodecParameters *par);
@@ -88,6 +94,17 @@ void vx_classifier_init(vx_classifier *c, const AVCodecParameters *par);
 uint32_t vx_classify(vx_classifier *c, const AVPacket *packet);
 /* After the last packet: takes back what only the whole stream could disprove. */
 void vx_classifier_finish(const vx_classifier *c, vx_packet *packets, int64_t n);
+
+/* classify_nal.c */
+uint32_t vx_classify_h264(vx_classifier *c, const uint8_t *data, size_t n_bytes);
+uint32_t vx_classify_hevc(vx_classifier *c, const uint8_t *data, size_t n_bytes);
+/* Notes parameter sets found in a packet; two that differ forbid skipping. Returns SETS. */
+uint32_t vx_note_sets(vx_classifier *c, uint64_t hash);
+/* FNV-1a, continued from `hash`. */
+uint64_t vx_hash_bytes(uint64_t hash, const uint8_t *data, size_t n_bytes);
+#define VX_HASH_START UINT64_C(0xcbf29ce484222325)
+/* Next 00 00 01 of [p, end): points at the byte after it; NULL if there is none. */
+const uint8_t *vx_next_start_code(const uint8_t *p, const uint8_t *end);
 
 /* ---- plan.c ---- */
 

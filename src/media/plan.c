@@ -23,7 +23,9 @@ static int64_t last_wanted(const vx_media *media, const uint8_t *wanted, int64_t
         if (!wanted[i])
             continue;
         last = i;
-        *ret_leading |= !(point->flags & VX_PACKET_CLOSED) && media->packets[i].pts < point->pts;
+        *ret_leading |= !(point->flags & VX_PACKET_CLOSED) &&
+                        !(media->packets[i].flags & VX_PACKET_RADL) &&
+                        media->packets[i].pts < point->pts;
     }
     return last;
 }

@@ -57,7 +57,7 @@ static int read_packets(vx_media *media, vx_demux *demux, vx_err *err) {
         const AVPacket *p = demux->packet;
         if (p->size == 0)
             continue;
-        vx_packet entry = {.pts = p->pts, .n_bytes = (uint32_t)p->size};
+        vx_packet entry = {.pts = p->pts, .dts = p->dts, .n_bytes = (uint32_t)p->size};
         entry.flags = vx_classify(&classifier, p);
         if (p->flags & AV_PKT_FLAG_DISCARD)
             entry.flags |= VX_PACKET_DISCARD;
@@ -107,7 +107,7 @@ static int64_t collect_shown(const vx_media *media, shown_entry *entries) {
         const vx_packet *p = &media->packets[i];
         if (p->flags & (VX_PACKET_DISCARD | VX_PACKET_HIDDEN))
             continue;
-        if (!media->by_order && open && p->pts < point->pts)
+        if (!media->by_order && open && !(p->flags & VX_PACKET_RADL) && p->pts < point->pts)
             continue;
         entries[n] = (shown_entry){media->by_order ? i : p->pts, i, n};
         n++;

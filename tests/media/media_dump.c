@@ -1,0 +1,114 @@
+/* media_dump FILE [FPS|all|N,N,…] [THREADS] — what src/media makes of a file, as JSON for the tests.
+ *
+ * For each wanted frame it prints the MD5 of the decoded planes as they left the decoder (visible
+ * rows only), so that another decoder's pictures can be compared bit for bit.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <libavutil/md5.h>
+#include <libavutil/pixdesc.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "media/media_private.h"
+
+static void hash_frame(const AVFrame *f, char *ret_hex) {
+    const AVPixFmtDescriptor *desc = av_pix_fmt_desc_get(f->format);
+    struct AVMD5 *md5 = av_md5_alloc();
+    uint8_t digest[16];
+    av_md5_init(md5);
+    for (int plane = 0; plane < av_pix_fmt_count_planes(f->format); plane++) {
+        bool chroma = (plane == 1 || plane == 2) && !(desc->flags & AV_PIX_FMT_FLAG_RGB);
+        int rows = chroma ? AV_CEIL_RSHIFT(f->height, desc->log2_chroma_h) : f->height;
+        int columns = chroma ? AV_CEIL_RSHIFT(f->width, desc->log2_chroma_w) : f->width;
+        size_t n_bytes = (size_t)columns * (size_t)desc->comp[plane].step;
+        for (int y = 0; y < rows; y++)
+            av_md5_update(md5, f->data[plane] + (ptrdiff_t)y * f->linesize[plane], n_bytes);
+    }
+    av_md5_final(md5, digest);
+    av_free(md5);
+    for (int i = 0; i < 16; i++)
+        sprintf(ret_hex + 2 * i, "%02x", digest[i]);
+}
+
+static int print_picture(void *ctx, int64_t frame, double time_s, vx_picture *picture,
+                         vx_err *err) {
+    char hex[33];
+    int *n_printed = ctx;
+    (void)err;
+    hash_frame(vx_picture_frame(picture), hex);
+    printf("%s\n    [%" PRId64 ", %.6f, \"%s\"]", (*n_printed)++ ? "," : "", frame, time_s, hex);
+    return 0;
+}
+
+/* "all", a rate, or a list of frame numbers. */
+static int parse_wanted(const vx_media *media, const char *text, int64_t **ret_frames,
+                        int64_t *ret_n, vx_err *err) {
+    int64_t total = vx_media_get_info(media)->n_frames, n = 0;
+    if (strchr(text, ',') == NULL && strcmp(text, "all") != 0)
+        return vx_media_choose(media, 0, 1e9, atof(text), ret_frames, ret_n, err);
+    int64_t *frames = calloc((size_t)total, sizeof(*frames));
+    if (strcmp(text, "all") == 0) {
+        for (n = 0; n < total; n++)
+            frames[n] = n;
+    } else {
+        for (char *end; *text && n < total; text = *end ? end + 1 : end)
+            frames[n++] = strtoll(text, &end, 10);
+    }
+    *ret_frames = frames;
+    *ret_n = n;
+    return 0;
+}
+
+static double seconds(void) {
+    struct timespec ts;
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    return (double)ts.tv_sec + 1e-9 * (double)ts.tv_nsec;
+}
+
+static int dump(const char *path, const char *wanted, int threads, vx_err *err) {
+    VX_AUTO(vx_media) media = NULL;
+    VX_AUTO_FREE int64_t *frames = NULL;
+    int64_t n = 0;
+    double start_s = seconds();
+    int rc = vx_media_open(path, NULL, &media, err);
+    if (rc != 0)
+        return rc;
+    double opened_s = seconds();
+    rc = parse_wanted(media, wanted, &frames, &n, err);
+    if (rc != 0)
+        return rc;
+    const vx_media_info *info = vx_media_get_info(media);
+    printf("{\"container\": \"%s\", \"codec\": \"%s\", \"width\": %d, \"height\": %d, "
+           "\"rotation\": %d, \"fps\": %.6f, \"duration\": %.6f, \"n_frames\": %" PRId64 ",\n",
+           info->container, info->codec, info->width_px, info->height_px, info->rotation_deg,
+           info->fps, info->duration_s, info->n_frames);
+    printf(" \"may_skip\": %s, \"by_order\": %s, \"chosen\": [", media->may_skip ? "true" : "false",
+           media->by_order ? "true" : "false");
+    int64_t n_unique = 0;
+    for (int64_t i = 0; i < n; i++) {
+        printf("%s%" PRId64, i ? ", " : "", frames[i]);
+        if (n_unique == 0 || frames[n_unique - 1] != frames[i])
+            frames[n_unique++] = frames[i];
+    }
+    printf("],\n \"pictures\": [");
+    vx_media_stats stats = {0};
+    int n_printed = 0;
+    rc = vx_media_decode(media, frames, n_unique, threads, print_picture, &n_printed, &stats, err);
+    printf("],\n \"open_s\": %.6f, \"decode_s\": %.6f, \"frames_decoded\": %" PRId64
+           ", \"frames_total\": %" PRId64 ", \"rc\": %d}\n",
+           opened_s - start_s, seconds() - opened_s, stats.frames_decoded, stats.frames_total, rc);
+    return rc;
+}
+
+int main(int argc, char **argv) {
+    vx_err err = {0};
+    if (argc < 2)
+        return 64;
+    int rc = dump(argv[1], argc > 2 ? argv[2] : "2", argc > 3 ? atoi(argv[3]) : 0, &err);
+    if (rc != 0)
+        fprintf(stderr, "%d: %s\n", rc, err.msg);
+    return rc < 0 ? 100 : rc;
+}
