@@ -1,11 +1,16 @@
 /* embed.h — model packages and the worker that runs them.
  *
- * A package is a directory <models>/<name>/ with manifest.json, video.pt (TorchScript) and, for
- * text queries, text.pt and vocab.txt. Its digest is the SHA-256 over the manifest's file digests;
- * vectors of different digests never meet (they are different spaces).
+ * A package is a directory <models>/<name>/ with manifest.json and the TorchScript files that it
+ * lists (models/README.md describes the fields). Its digest is the SHA-256 over its files' digests
+ * and those fields that change a vector; vectors of different digests never meet (they are
+ * different spaces).
  *
+ * In    float32 clips as preprocess.h makes them      Out  float32 unit vectors
  * Threads  vx_embedder_* may be called from any thread; one worker thread per embedder owns the
- *          device. Concurrent calls are joined into batches.
+ *          device. Concurrent calls are joined into batches. vx_embedder_free() is called once,
+ *          and no call may begin after it has.
+ * Cost  opening reads and digests every file, loads the module and runs it once, which is also its
+ *       warm-up.
  */
 #pragma once
 
@@ -15,13 +20,15 @@
 
 typedef enum vx_embed_outcome {
     VX_EMBED_NO_PACKAGE = 1, /* no such directory or manifest under the models directory */
-    VX_EMBED_BAD_PACKAGE,    /* manifest or file wrong: the message says which field or file */
+    VX_EMBED_BAD_PACKAGE,    /* manifest, file or the module's answer to a probe is wrong: the
+                                message says which field or file */
     VX_EMBED_NO_DEVICE,      /* the device asked for is not there, or lacks memory */
     VX_EMBED_CLOSED,         /* the embedder is shutting down */
 } vx_embed_outcome;
 
 typedef enum vx_sampling {
-    VX_SAMPLE_SPREAD,  /* T of N frames over the whole clip: floor(k (N-1) / (T-1)), repeats when short */
+    VX_SAMPLE_SPREAD,  /* T of N frames over the whole clip: floor(k (N-1) / (T-1)), repeats when
+                          short */
     VX_SAMPLE_CURATOR, /* NeMo Curator: step = N / T, frames 0, step, 2 step …: the leading part */
 } vx_sampling;
 
@@ -44,12 +51,15 @@ typedef struct vx_embedder_params {
     const char *models_dir; /* borrows */
     const char *name;       /* borrows */
     const char *device;     /* "auto", "cpu", "cuda:N"; NULL = auto */
+    const char *dtype;      /* "fp32", "bf16", "fp16"; NULL = the first in the manifest that runs
+                               well on the device. Borrows */
     int max_batch;          /* clips per run; 0 = the manifest's, by device */
     int threads;            /* intra-op threads on the CPU; 0 = one per core */
 } vx_embedder_params;
 
 int vx_embedder_open(const vx_embedder_params *params, vx_embedder **ret_embedder, vx_err *err);
-vx_embedder *vx_embedder_free(vx_embedder *embedder); /* callers still waiting get VX_EMBED_CLOSED */
+/* Callers still waiting get VX_EMBED_CLOSED; returns when the last of them has left. */
+vx_embedder *vx_embedder_free(vx_embedder *embedder);
 VX_DEFINE_AUTO(vx_embedder, vx_embedder_free)
 
 const vx_model_info *vx_embedder_info(const vx_embedder *embedder); /* borrows */
@@ -58,7 +68,8 @@ const vx_model_info *vx_embedder_info(const vx_embedder *embedder); /* borrows *
 void vx_model_sample(const vx_model_info *model, int64_t n, int64_t *ret_index);
 
 /* float32 [n_clips, T, 3, H, W] → float32 [n_clips, dim], unit length. Blocks until done; a result
- * with NaN or a length off 1 by more than 1e-3 is -EIO. */
+ * with NaN or a length off 1 by more than 1e-3 is -EIO, for the caller whose clip it is alone.
+ * Calls wait in order; what waits is bounded by the number of calling threads. */
 int vx_embedder_run(vx_embedder *embedder, const float *clips, int n_clips, float *ret_vectors,
                     vx_err *err);
 

@@ -1,0 +1,96 @@
+"""EfficientNet-Lite0 as a plain module, and the video tower made of it.
+
+The names of modules and parameters are those of the published checkpoint, so that its state dict
+loads with strict=True and no mapping. The network is the "lite" one of Tan et al.: MBConv blocks
+without squeeze-and-excitation, ReLU6 for every activation, TensorFlow's SAME padding.
+"""
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+# repeats, kernel, stride of the first repeat, expansion, channels out
+STAGES = [
+    (1, 3, 1, 1, 16),
+    (2, 3, 2, 6, 24),
+    (2, 5, 2, 6, 40),
+    (3, 3, 2, 6, 80),
+    (3, 5, 1, 6, 112),
+    (4, 5, 2, 6, 192),
+    (1, 3, 1, 6, 320),
+]
+STEM, HEAD, CLASSES = 32, 1280, 1000
+BN_EPS = 1e-3
+
+
+class SameConv(nn.Conv2d):
+    """SAME padding on even inputs: with stride 2 the odd pixel goes to the right and bottom."""
+
+    def __init__(self, n_in, n_out, kernel, stride=1, groups=1):
+        odd = stride == 2
+        super().__init__(n_in, n_out, kernel, stride, 0 if odd else kernel // 2, groups=groups,
+                         bias=False)
+        before = (kernel - 2) // 2
+        self.extra = (before, kernel - 2 - before) * 2 if odd else None
+
+    def forward(self, x):
+        return super().forward(F.pad(x, self.extra) if self.extra else x)
+
+
+def norm(channels):
+    return nn.BatchNorm2d(channels, eps=BN_EPS)
+
+
+class Block(nn.Module):
+    def __init__(self, n_in, n_out, kernel, stride, expansion):
+        super().__init__()
+        wide = n_in * expansion
+        if expansion != 1:
+            self._expand_conv, self._bn0 = SameConv(n_in, wide, 1), norm(wide)
+        self._depthwise_conv, self._bn1 = SameConv(wide, wide, kernel, stride, wide), norm(wide)
+        self._project_conv, self._bn2 = SameConv(wide, n_out, 1), norm(n_out)
+        self.expands = expansion != 1
+        self.residual = stride == 1 and n_in == n_out
+
+    def forward(self, x):
+        y = F.relu6(self._bn0(self._expand_conv(x))) if self.expands else x
+        y = F.relu6(self._bn1(self._depthwise_conv(y)))
+        y = self._bn2(self._project_conv(y))
+        return x + y if self.residual else y
+
+
+class EfficientNetLite0(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self._conv_stem, self._bn0 = SameConv(3, STEM, 3, 2), norm(STEM)
+        self._blocks = nn.ModuleList()
+        channels = STEM
+        for repeats, kernel, stride, expansion, out in STAGES:
+            for i in range(repeats):
+                self._blocks.append(Block(channels, out, kernel, stride if i == 0 else 1, expansion))
+                channels = out
+        self._conv_head, self._bn1 = SameConv(channels, HEAD, 1), norm(HEAD)
+        self._fc = nn.Linear(HEAD, CLASSES)
+
+    def features(self, x):
+        """float [N, 3, H, W] -> pooled features [N, 1280]; H and W multiples of 32."""
+        x = F.relu6(self._bn0(self._conv_stem(x)))
+        for block in self._blocks:
+            x = block(x)
+        return F.relu6(self._bn1(self._conv_head(x))).mean((2, 3))
+
+    def forward(self, x):
+        return self._fc(self.features(x))
+
+
+class VideoTower(nn.Module):
+    """float [B, T, 3, H, W] -> unit vectors [B, 1280]: the mean over frames of the features."""
+
+    def __init__(self, net, dtype=torch.float32):
+        super().__init__()
+        self.net, self.dtype = net.to(dtype), dtype
+
+    def forward(self, clips):
+        n_clips, n_frames = clips.shape[0], clips.shape[1]
+        frames = clips.flatten(0, 1).to(self.dtype, memory_format=torch.channels_last)
+        features = self.net.features(frames).float().unflatten(0, (n_clips, n_frames))
+        return F.normalize(features.mean(1), dim=-1)

@@ -1,0 +1,301 @@
+/* manifest.c — manifest.json to vx_package, strictly.
+ *
+ * Every field is required unless its reader says otherwise, has a range, and an unknown one is
+ * refused: a misspelt "samplng" would else silently change what vectors mean. `self_check` holds
+ * what the exporter measured, for people; it is not read.
+ */
+#include <errno.h>
+#include <jansson.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "embed/package.h"
+
+#define MAX_MANIFEST_BYTES (256 * 1024)
+
+static const char name_charset[] = "abcdefghijklmnopqrstuvwxyz0123456789.-";
+static const char file_charset[] = "abcdefghijklmnopqrstuvwxyz0123456789.-_";
+
+/* Where we are, for messages: the object `path_in_file` ("picture.", "video[2].", "") of `file`. */
+typedef struct reader {
+    const char *file;
+    char at[32];
+    json_t *object; /* borrows */
+    vx_err *err;
+} reader;
+
+static int bad(const reader *in, const char *field, const char *problem) {
+    return VX_FAIL(in->err, VX_EMBED_BAD_PACKAGE, "%s: %s%s %s", in->file, in->at, field, problem);
+}
+
+static int read_text(const reader *in, const char *field, char *ret, size_t capacity) {
+    json_t *value = json_object_get(in->object, field);
+    if (!json_is_string(value))
+        return bad(in, field, value ? "is not a string" : "is missing");
+    size_t length = json_string_length(value);
+    if (length == 0 || length >= capacity || strlen(json_string_value(value)) != length)
+        return bad(in, field, length ? "is too long" : "is empty");
+    memcpy(ret, json_string_value(value), length + 1);
+    return 0;
+}
+
+static int read_number(const reader *in, const char *field, double low, double high, double *ret) {
+    json_t *value = json_object_get(in->object, field);
+    if (!json_is_number(value))
+        return bad(in, field, value ? "is not a number" : "is missing");
+    *ret = json_number_value(value);
+    if (*ret >= low && *ret <= high)
+        return 0;
+    char problem[96];
+    snprintf(problem, sizeof problem, "is %g, not within %g..%g", *ret, low, high);
+    return bad(in, field, problem);
+}
+
+static int read_integer(const reader *in, const char *field, int64_t low, int64_t high,
+                        int64_t *ret) {
+    json_t *value = json_object_get(in->object, field);
+    if (value && !json_is_integer(value))
+        return bad(in, field, "is not a whole number");
+    double number;
+    int r = read_number(in, field, (double)low, (double)high, &number);
+    if (!r)
+        *ret = json_integer_value(value);
+    return r;
+}
+
+static int read_int(const reader *in, const char *field, int low, int high, int *ret) {
+    int64_t value = 0;
+    int r = read_integer(in, field, low, high, &value);
+    *ret = (int)value;
+    return r;
+}
+
+/* One of n words; the index of the word found becomes the enum's value. */
+static int read_word(const reader *in, const char *field, const char *const *words, int n,
+                     int *ret) {
+    char word[32];
+    int r = read_text(in, field, word, sizeof word);
+    if (r)
+        return r;
+    for (*ret = 0; *ret < n; (*ret)++)
+        if (!strcmp(word, words[*ret]))
+            return 0;
+    char problem[160];
+    int used = snprintf(problem, sizeof problem, "is '%s', not one of", word);
+    for (int i = 0; i < n && used < (int)sizeof problem; i++)
+        used += snprintf(problem + used, sizeof problem - (size_t)used, " %s", words[i]);
+    return bad(in, field, problem);
+}
+
+static int read_triple(const reader *in, const char *field, double low, float *ret) {
+    json_t *array = json_object_get(in->object, field);
+    if (json_array_size(array) != 3)
+        return bad(in, field, "is not a list of 3 numbers");
+    for (size_t i = 0; i < 3; i++) {
+        json_t *value = json_array_get(array, i);
+        double number = json_number_value(value);
+        if (!json_is_number(value) || number < low || number > 10)
+            return bad(in, field, "holds a value that is no number in range");
+        ret[i] = (float)number;
+    }
+    return 0;
+}
+
+static int refuse_unknown(const reader *in, const char *const *fields, int n) {
+    const char *key;
+    json_t *value;
+    json_object_foreach(in->object, key, value) {
+        int i = 0;
+        while (i < n && strcmp(key, fields[i]))
+            i++;
+        if (i == n)
+            return bad(in, key, "is no field of a manifest");
+    }
+    return 0;
+}
+#define REFUSE_UNKNOWN(in, ...)                                                                    \
+    refuse_unknown((in), (const char *const[]){__VA_ARGS__},                                       \
+                   (int)VX_LEN(((const char *const[]){__VA_ARGS__})))
+
+/* Steps into the object `field` of `in`. */
+static int enter(const reader *in, const char *field, reader *ret) {
+    *ret = *in;
+    ret->object = json_object_get(in->object, field);
+    if (!json_is_object(ret->object))
+        return bad(in, field, ret->object ? "is not an object" : "is missing");
+    snprintf(ret->at, sizeof ret->at, "%s.", field);
+    return 0;
+}
+
+/* A plain file name: no separator, no leading dot, so it cannot leave the package's folder. */
+static bool is_file_name(const char *name) {
+    size_t length = strlen(name);
+    return length > 0 && length < sizeof((vx_variant *)0)->file && name[0] != '.' &&
+           strspn(name, file_charset) == length;
+}
+
+static int read_files(const reader *top, vx_package *package) {
+    reader in;
+    int r = enter(top, "files", &in);
+    if (r)
+        return r;
+    const char *name;
+    json_t *value;
+    json_object_foreach(in.object, name, value) {
+        if (!is_file_name(name) || !strcmp(name, "manifest.json"))
+            return bad(&in, name, "is no file name that a package may hold");
+        if (package->n_files == VX_PACKAGE_MAX_FILES)
+            return bad(top, "files", "lists too many files");
+        int i = package->n_files++;
+        for (; i > 0 && strcmp(package->files[i - 1].name, name) > 0; i--)
+            package->files[i] = package->files[i - 1];
+        snprintf(package->files[i].name, sizeof package->files[i].name, "%s", name);
+        const char *hex = json_string_value(value);
+        if (!hex || strlen(hex) != 64 || strspn(hex, "0123456789abcdef") != 64)
+            return bad(&in, name, "is not a SHA-256 in lower-case hexadecimal");
+        memcpy(package->files[i].sha256, hex, 65);
+    }
+    return 0;
+}
+
+static bool lists_file(const vx_package *package, const char *name) {
+    for (int i = 0; i < package->n_files; i++)
+        if (!strcmp(package->files[i].name, name))
+            return true;
+    return false;
+}
+
+static int read_variant(const reader *in, const vx_package *package, vx_variant *ret) {
+    static const char *const devices[] = {"cpu", "cuda"}, *const dtypes[] = {"fp32", "bf16",
+                                                                             "fp16"};
+    int device = 0, dtype = 0, r;
+    if ((r = REFUSE_UNKNOWN(in, "file", "device", "dtype", "needs_amx", "max_batch",
+                            "memory_bytes")) ||
+        (r = read_text(in, "file", ret->file, sizeof ret->file)) ||
+        (r = read_word(in, "device", devices, VX_LEN(devices), &device)) ||
+        (r = read_word(in, "dtype", dtypes, VX_LEN(dtypes), &dtype)) ||
+        (r = read_int(in, "max_batch", 1, 256, &ret->max_batch)))
+        return r;
+    if (!lists_file(package, ret->file))
+        return bad(in, "file", "is not listed in files");
+    strcpy(ret->device, devices[device]);
+    strcpy(ret->dtype, dtypes[dtype]);
+    json_t *needs_amx = json_object_get(in->object, "needs_amx"); /* optional, false */
+    if (needs_amx && !json_is_boolean(needs_amx))
+        return bad(in, "needs_amx", "is neither true nor false");
+    ret->needs_amx = json_is_true(needs_amx);
+    if (!json_object_get(in->object, "memory_bytes")) /* optional, 0 */
+        return 0;
+    return read_integer(in, "memory_bytes", 0, INT64_C(1) << 42, &ret->memory_bytes);
+}
+
+static int read_variants(const reader *top, vx_package *package) {
+    json_t *list = json_object_get(top->object, "video");
+    size_t n = json_array_size(list);
+    if (n < 1 || n > VX_PACKAGE_MAX_VARIANTS)
+        return bad(top, "video", "is not a list of 1..8 ways to run the model");
+    for (size_t i = 0; i < n; i++) {
+        reader in = *top;
+        in.object = json_array_get(list, i);
+        snprintf(in.at, sizeof in.at, "video[%zu].", i);
+        if (!json_is_object(in.object))
+            return bad(top, "video", "holds something that is not an object");
+        int r = read_variant(&in, package, &package->variants[i]);
+        if (r)
+            return r;
+    }
+    package->n_variants = (int)n;
+    return 0;
+}
+
+static int read_frames(const reader *top, vx_model_info *info) {
+    static const char *const samplings[] = {
+        [VX_SAMPLE_SPREAD] = "spread", [VX_SAMPLE_CURATOR] = "curator"};
+    reader in;
+    int sampling = 0, r;
+    if ((r = enter(top, "frames", &in)) || (r = REFUSE_UNKNOWN(&in, "count", "fps", "sampling")) ||
+        (r = read_int(&in, "count", 1, 64, &info->n_frames)) ||
+        (r = read_number(&in, "fps", 0.01, 60, &info->target_fps)) ||
+        (r = read_word(&in, "sampling", samplings, VX_LEN(samplings), &sampling)))
+        return r;
+    info->sampling = (vx_sampling)sampling;
+    return 0;
+}
+
+static int read_picture(const reader *top, vx_preprocess_spec *spec) {
+    static const char *const filters[] = {[VX_RESIZE_BILINEAR_ANTIALIAS] = "bilinear_antialias",
+                                          [VX_RESIZE_BICUBIC_ANTIALIAS] = "bicubic_antialias",
+                                          [VX_RESIZE_BILINEAR] = "bilinear"};
+    static const char *const fits[] = {[VX_FIT_SQUASH] = "squash", [VX_FIT_CROP] = "crop"};
+    reader in;
+    int filter = 0, fit = 0, r;
+    if ((r = enter(top, "picture", &in)) ||
+        (r = REFUSE_UNKNOWN(&in, "width", "height", "filter", "fit", "mean", "std")) ||
+        (r = read_int(&in, "width", 1, 1024, &spec->width_px)) ||
+        (r = read_int(&in, "height", 1, 1024, &spec->height_px)) ||
+        (r = read_word(&in, "filter", filters, VX_LEN(filters), &filter)) ||
+        (r = read_word(&in, "fit", fits, VX_LEN(fits), &fit)) ||
+        (r = read_triple(&in, "mean", -10, spec->mean)) ||
+        (r = read_triple(&in, "std", 1e-6, spec->std)))
+        return r;
+    spec->filter = (vx_resize_filter)filter;
+    spec->fit = (vx_resize_fit)fit;
+    return 0;
+}
+
+static int read_threshold(const reader *top, vx_model_info *info) {
+    reader in;
+    double similar = 0;
+    char measured[1024];
+    int r;
+    if ((r = enter(top, "threshold", &in)) || (r = REFUSE_UNKNOWN(&in, "similar", "measured")) ||
+        (r = read_number(&in, "similar", -1, 1, &similar)) ||
+        (r = read_text(&in, "measured", measured, sizeof measured)))
+        return r;
+    info->similar_threshold = (float)similar;
+    return 0;
+}
+
+static int read_top(const reader *in, vx_package *package) {
+    static const char *const metrics[] = {"cosine"};
+    vx_model_info *info = &package->info;
+    int format, metric, r;
+    char revision[96];
+    if ((r = REFUSE_UNKNOWN(in, "format", "name", "source", "revision", "license", "files", "dim",
+                            "metric", "frames", "picture", "video", "threshold", "self_check")) ||
+        (r = read_int(in, "format", 1, 1, &format)) ||
+        (r = read_text(in, "name", info->name, sizeof info->name)) ||
+        (r = read_text(in, "source", info->source, sizeof info->source)) ||
+        (r = read_text(in, "revision", revision, sizeof revision)) ||
+        (r = read_text(in, "license", info->license, sizeof info->license)) ||
+        (r = read_files(in, package)) || (r = read_int(in, "dim", 1, 8192, &info->dim)) ||
+        (r = read_word(in, "metric", metrics, 1, &metric)) || (r = read_frames(in, info)) ||
+        (r = read_picture(in, &info->preprocess)) || (r = read_variants(in, package)) ||
+        (r = read_threshold(in, info)))
+        return r;
+    size_t length = strlen(info->name);
+    if (info->name[0] == '.' || strspn(info->name, name_charset) != length)
+        return bad(in, "name", "may hold a-z, 0-9, '.' and '-' only");
+    return 0;
+}
+
+int vx_manifest_read(const char *path, vx_package *package, vx_err *err) {
+    struct stat facts;
+    if (stat(path, &facts))
+        return errno == ENOENT || errno == ENOTDIR
+                   ? VX_FAIL(err, VX_EMBED_NO_PACKAGE, "no model package: %s is not there", path)
+                   : VX_FAIL_ERRNO(err, "reading %s", path);
+    if (!S_ISREG(facts.st_mode) || facts.st_size > MAX_MANIFEST_BYTES)
+        return VX_FAIL(err, VX_EMBED_BAD_PACKAGE, "%s: not a file of at most %d bytes", path,
+                       MAX_MANIFEST_BYTES);
+    json_error_t problem;
+    json_t *root = json_load_file(path, JSON_REJECT_DUPLICATES, &problem);
+    if (!root)
+        return VX_FAIL(err, VX_EMBED_BAD_PACKAGE, "%s: line %d: %s", path, problem.line,
+                       problem.text);
+    reader in = {.file = path, .object = root, .err = err};
+    int r = json_is_object(root) ? read_top(&in, package)
+                                 : VX_FAIL(err, VX_EMBED_BAD_PACKAGE, "%s: not an object", path);
+    json_decref(root);
+    return r;
+}

@@ -1,0 +1,120 @@
+/* package.c — a package's files: their digests, the digest of the whole, and frame sampling. */
+#include "embed/package.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <openssl/evp.h>
+#include <string.h>
+
+static void hex_of(const unsigned char bytes[32], char ret_hex[65]) {
+    for (int i = 0; i < 32; i++)
+        snprintf(ret_hex + 2 * i, 3, "%02x", bytes[i]);
+}
+
+static void md_ctx_free(EVP_MD_CTX **ctx) {
+    EVP_MD_CTX_free(*ctx);
+}
+
+/* SHA-256 of an open file from its start. */
+static int digest_fd(int fd, char ret_hex[65], vx_err *err) {
+    enum { CHUNK_BYTES = 1 << 20 };
+    VX_AUTO_FREE unsigned char *chunk = malloc(CHUNK_BYTES);
+    __attribute__((cleanup(md_ctx_free))) EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+    if (!chunk || !ctx || !EVP_DigestInit_ex(ctx, EVP_sha256(), NULL))
+        return VX_FAIL(err, -ENOMEM, "no memory for a digest");
+    ssize_t n;
+    while ((n = read(fd, chunk, CHUNK_BYTES)) > 0)
+        if (!EVP_DigestUpdate(ctx, chunk, (size_t)n))
+            return VX_FAIL(err, -EIO, "libcrypto refused to digest");
+    if (n < 0)
+        return VX_FAIL_ERRNO(err, "reading");
+    unsigned char sum[32];
+    if (!EVP_DigestFinal_ex(ctx, sum, NULL))
+        return VX_FAIL(err, -EIO, "libcrypto refused to digest");
+    hex_of(sum, ret_hex);
+    return 0;
+}
+
+static int check_files(const vx_package *package, vx_err *err) {
+    for (int i = 0; i < package->n_files; i++) {
+        char path[sizeof package->dir + sizeof package->files[i].name];
+        snprintf(path, sizeof path, "%s/%s", package->dir, package->files[i].name);
+        VX_AUTO_FD int fd = open(path, O_RDONLY | O_CLOEXEC);
+        if (fd < 0 && errno == ENOENT)
+            return VX_FAIL(err, VX_EMBED_BAD_PACKAGE, "%s is in the manifest but not there", path);
+        if (fd < 0)
+            return VX_FAIL_ERRNO(err, "opening %s", path);
+        char found[65];
+        int r = digest_fd(fd, found, err);
+        if (r)
+            return VX_WRAP(err, "%s", path), r;
+        if (strcmp(found, package->files[i].sha256))
+            return VX_FAIL(err, VX_EMBED_BAD_PACKAGE,
+                           "%s is damaged: its SHA-256 begins %.12s, the manifest says %.12s", path,
+                           found, package->files[i].sha256);
+    }
+    return 0;
+}
+
+/* The digest of the space: the files, and those fields of the manifest that change a vector. What
+ * only describes (source, licence, threshold) or only schedules (max_batch) stays out, so that a
+ * threshold measured anew does not make all stored vectors foreign. */
+static int digest_space(vx_package *package, vx_err *err) {
+    const vx_model_info *info = &package->info;
+    const vx_preprocess_spec *p = &info->preprocess;
+    char text[4096];
+    size_t used = 0;
+    for (int i = 0; i < package->n_files; i++)
+        used += (size_t)snprintf(text + used, sizeof text - used, "%s:%s\n", package->files[i].name,
+                                 package->files[i].sha256);
+    used += (size_t)snprintf(
+        text + used, sizeof text - used,
+        "dim %d\nframes %d fps %.9g sampling %d\n"
+        "picture %dx%d filter %d fit %d mean %.9g %.9g %.9g std %.9g %.9g %.9g\n",
+        info->dim, info->n_frames, info->target_fps, (int)info->sampling, p->width_px, p->height_px,
+        (int)p->filter, (int)p->fit, (double)p->mean[0], (double)p->mean[1], (double)p->mean[2],
+        (double)p->std[0], (double)p->std[1], (double)p->std[2]);
+    unsigned char sum[32];
+    if (!EVP_Digest(text, used, sum, NULL, EVP_sha256(), NULL))
+        return VX_FAIL(err, -EIO, "libcrypto refused to digest");
+    hex_of(sum, package->info.digest);
+    return 0;
+}
+
+static bool is_model_name(const char *name) {
+    size_t length = strlen(name);
+    return length > 0 && length < sizeof((vx_model_info *)0)->name && name[0] != '.' &&
+           strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789.-") == length;
+}
+
+int vx_package_read(const char *models_dir, const char *name, vx_package *ret_package,
+                    vx_err *err) {
+    if (!is_model_name(name))
+        return VX_FAIL(err, VX_EMBED_NO_PACKAGE, "'%.80s' is no name of a model", name);
+    vx_package package = {0};
+    int n = snprintf(package.dir, sizeof package.dir, "%s/%s", models_dir, name);
+    char path[sizeof package.dir + 16];
+    if (n >= (int)sizeof package.dir)
+        return VX_FAIL(err, -ENAMETOOLONG, "the models folder's path is too long");
+    snprintf(path, sizeof path, "%s/manifest.json", package.dir);
+    int r = vx_manifest_read(path, &package, err);
+    if (r)
+        return r;
+    if (strcmp(package.info.name, name))
+        return VX_FAIL(err, VX_EMBED_BAD_PACKAGE, "%s: name is '%s', its folder's is '%s'", path,
+                       package.info.name, name);
+    if ((r = check_files(&package, err)) || (r = digest_space(&package, err)))
+        return r;
+    *ret_package = package;
+    return 0;
+}
+
+void vx_model_sample(const vx_model_info *model, int64_t n, int64_t *ret_index) {
+    int64_t t = model->n_frames;
+    for (int64_t k = 0; k < t; k++) {
+        if (model->sampling == VX_SAMPLE_CURATOR && n >= t)
+            ret_index[k] = k * (n / t);
+        else
+            ret_index[k] = t > 1 ? k * (n - 1) / (t - 1) : 0;
+    }
+}

@@ -1,0 +1,39 @@
+/* package.h — reading and checking one model package; private to src/embed/.
+ *
+ * Everything in a package is checked before libtorch sees a byte of it: a TorchScript archive is a
+ * program, so its digest is compared first. Threads: any.
+ */
+#pragma once
+
+#include "embed/embed.h"
+
+enum { VX_PACKAGE_MAX_FILES = 16, VX_PACKAGE_MAX_VARIANTS = 8 };
+
+/* One way to run the video tower; all variants of a package write into the same space. */
+typedef struct vx_variant {
+    char file[64];
+    char device[8];       /* "cpu" or "cuda" */
+    char dtype[8];        /* what the module computes in: "fp32", "bf16", "fp16" */
+    bool needs_amx;       /* not worth running on a CPU without bfloat16 tiles */
+    int max_batch;        /* clips per run that this variant is fastest with, 1..256 */
+    int64_t memory_bytes; /* that a CUDA device must have free; 0 = not stated */
+} vx_variant;
+
+typedef struct vx_package {
+    char dir[1024];
+    vx_model_info info; /* device and dtype are empty: they come with the variant */
+    vx_variant variants[VX_PACKAGE_MAX_VARIANTS]; /* in the order of preference */
+    int n_variants;
+    int n_files;
+    struct {
+        char name[64];
+        char sha256[65];
+    } files[VX_PACKAGE_MAX_FILES]; /* sorted by name */
+} vx_package;
+
+/* Reads <models_dir>/<name>/manifest.json, checks every field and the digest of every file, and
+ * computes info.digest. Returns 0, -errno, VX_EMBED_NO_PACKAGE or VX_EMBED_BAD_PACKAGE. */
+int vx_package_read(const char *models_dir, const char *name, vx_package *ret_package, vx_err *err);
+
+/* manifest.c: the fields alone, from parsed text; no file is touched. */
+int vx_manifest_read(const char *path, vx_package *package, vx_err *err);

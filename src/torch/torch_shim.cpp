@@ -1,0 +1,203 @@
+// torch_shim.cpp — the only file that includes libtorch. See torch_shim.h for the contract.
+//
+// TorchScript runs here without its profiling executor: that one spends the first runs of each
+// input shape on recording and specialising (seconds for a large network), while packages come
+// frozen, so there is nothing left for it to gain. float32 means float32: cuDNN and cuBLAS are told
+// not to round their inputs to TF32, since a vector must not depend on the device that made it.
+
+#include <ATen/Context.h>
+#include <ATen/Parallel.h>
+#include <ATen/cpu/Utils.h>
+#include <c10/core/CachingDeviceAllocator.h>
+#include <c10/core/InferenceMode.h>
+#include <torch/csrc/jit/api/module.h>
+#include <torch/csrc/jit/runtime/graph_executor.h>
+#include <torch/csrc/jit/serialization/import.h>
+#include <torch/version.h>
+
+#include <cerrno>
+#include <cstring>
+#include <exception>
+#include <new>
+#include <string>
+
+#include "torch/torch_shim.h"
+
+struct vx_torch_module {
+    torch::jit::Module script;
+    at::Device device;
+};
+
+namespace {
+
+// TorchScript's messages are a page of traceback; what a person needs is its last "…Error: …" line.
+std::string essence(const std::string &text) {
+    size_t mark = text.rfind("Error: ");
+    size_t from = mark == std::string::npos ? 0 : text.rfind('\n', mark) + 1;
+    return text.substr(from, text.find('\n', from) - from);
+}
+
+// Runs body and turns what it throws into an error; `failed` is the outcome for an error of torch
+// itself, whose meaning depends on what was being done. noexcept for the one thing left that could
+// throw, the building of a message without memory: then the process may as well end.
+template <typename Body>
+int guarded(vx_err *err, int failed, const char *what, Body body) noexcept {
+    try {
+        return body();
+    } catch (const c10::OutOfMemoryError &e) {
+        return VX_FAIL(err, VX_TORCH_OUT_OF_MEMORY, "%s: %s", what,
+                       essence(e.what_without_backtrace()).c_str());
+    } catch (const c10::Error &e) {
+        return VX_FAIL(err, failed, "%s: %s", what, essence(e.what_without_backtrace()).c_str());
+    } catch (const std::bad_alloc &) {
+        return VX_FAIL(err, -ENOMEM, "%s: out of memory", what);
+    } catch (const std::exception &e) {
+        return VX_FAIL(err, failed, "%s: %s", what, essence(e.what()).c_str());
+    } catch (...) {
+        return VX_FAIL(err, -EIO, "%s: unknown failure of libtorch", what);
+    }
+}
+
+void set_up_once() {
+    static const bool done = [] {
+        torch::jit::getExecutorMode() = false;
+        at::globalContext().setAllowTF32CuDNN(false);
+        at::globalContext().setAllowTF32CuBLAS(false);
+        return true;
+    }();
+    (void)done;
+}
+
+int cuda_count() {
+    return at::globalContext().hasCUDA() ? at::detail::getCUDAHooks().getNumGPUs() : 0;
+}
+
+int parse_device(const char *name, at::Device *ret, vx_err *err) {
+    if (!strcmp(name, "cpu")) {
+        *ret = at::Device(at::kCPU);
+        return 0;
+    }
+    char *end = nullptr;
+    long index = strncmp(name, "cuda:", 5) ? -1 : strtol(name + 5, &end, 10);
+    if (index < 0 || end == name + 5 || *end)
+        return VX_FAIL(err, VX_TORCH_NO_DEVICE, "device '%s' is not cpu or cuda:N", name);
+    int count = cuda_count();
+    if (index >= count)
+        return VX_FAIL(err, VX_TORCH_NO_DEVICE, "no device %s: this machine has %d CUDA device%s",
+                       name, count, count == 1 ? "" : "s");
+    *ret = at::Device(at::kCUDA, static_cast<c10::DeviceIndex>(index));
+    return 0;
+}
+
+at::ScalarType scalar_type(vx_torch_dtype dtype) {
+    switch (dtype) {
+    case VX_TORCH_U8:
+        return at::kByte;
+    case VX_TORCH_I64:
+        return at::kLong;
+    case VX_TORCH_F32:
+        return at::kFloat;
+    }
+    TORCH_CHECK(false, "dtype ", static_cast<int>(dtype), " is not one of vx_torch_dtype");
+}
+
+at::Tensor tensor_of(const vx_torch_view &view) {
+    TORCH_CHECK(view.n_dims >= 1 && view.n_dims <= VX_TORCH_MAX_DIMS, "a view of ", view.n_dims,
+                " dimensions");
+    return at::from_blob(view.data, at::IntArrayRef(view.shape, static_cast<size_t>(view.n_dims)),
+                         at::TensorOptions().dtype(scalar_type(view.dtype)));
+}
+
+int store(const at::IValue &value, const vx_torch_view &output, vx_err *err) {
+    if (!value.isTensor())
+        return VX_FAIL(err, VX_TORCH_BAD_RESULT, "the module answers a %s, not a tensor",
+                       value.tagKind().c_str());
+    at::Tensor target = tensor_of(output);
+    const at::Tensor &result = value.toTensor();
+    if (result.sizes() != target.sizes())
+        return VX_FAIL(err, VX_TORCH_BAD_RESULT, "the module answers shape %s, expected %s",
+                       c10::str(result.sizes()).c_str(), c10::str(target.sizes()).c_str());
+    target.copy_(result);
+    return 0;
+}
+
+} // namespace
+
+extern "C" {
+
+int vx_torch_load(const char *path, const char *device, vx_torch_module **ret_module,
+                  vx_err *err) noexcept {
+    return guarded(err, VX_TORCH_BAD_FILE, path, [&] {
+        set_up_once();
+        at::Device place(at::kCPU);
+        if (int r = parse_device(device, &place, err))
+            return r;
+        c10::InferenceMode inference;
+        torch::jit::Module script = torch::jit::load(path, place);
+        script.eval();
+        *ret_module = new vx_torch_module{std::move(script), place};
+        return 0;
+    });
+}
+
+vx_torch_module *vx_torch_free(vx_torch_module *module) noexcept {
+    delete module;
+    return nullptr;
+}
+
+int vx_torch_run(vx_torch_module *module, const vx_torch_view *inputs, int n_inputs,
+                 const vx_torch_view *output, vx_err *err) noexcept {
+    return guarded(err, VX_TORCH_BAD_RESULT, "running the module", [&] {
+        TORCH_CHECK(n_inputs >= 1 && n_inputs <= VX_TORCH_MAX_INPUTS, n_inputs, " inputs");
+        c10::InferenceMode inference;
+        std::vector<at::IValue> arguments;
+        for (int i = 0; i < n_inputs; i++)
+            arguments.emplace_back(tensor_of(inputs[i]).to(module->device));
+        return store(module->script.forward(std::move(arguments)), *output, err);
+    });
+}
+
+const char *vx_torch_version(void) noexcept {
+    return TORCH_VERSION;
+}
+
+int vx_torch_cuda_count(void) noexcept {
+    try {
+        return cuda_count();
+    } catch (...) {
+        return 0;
+    }
+}
+
+int vx_torch_memory(const char *device, int64_t *ret_free_bytes, int64_t *ret_total_bytes,
+                    vx_err *err) noexcept {
+    return guarded(err, VX_TORCH_NO_DEVICE, device, [&] {
+        at::Device place(at::kCPU);
+        if (int r = parse_device(device, &place, err))
+            return r;
+        if (place.is_cpu())
+            return VX_FAIL(err, VX_TORCH_NO_DEVICE, "libtorch does not know the CPU's memory");
+        at::globalContext().lazyInitDevice(place.type());
+        auto bytes = at::getDeviceAllocator(place.type())->getMemoryInfo(place.index());
+        *ret_free_bytes = static_cast<int64_t>(bytes.first);
+        *ret_total_bytes = static_cast<int64_t>(bytes.second);
+        return 0;
+    });
+}
+
+bool vx_torch_cpu_has_amx(void) noexcept {
+    try {
+        return at::cpu::init_amx();
+    } catch (...) {
+        return false;
+    }
+}
+
+int vx_torch_set_threads(int n, vx_err *err) noexcept {
+    return guarded(err, -EIO, "setting the number of threads", [&] {
+        at::set_num_threads(n);
+        return 0;
+    });
+}
+
+} // extern "C"

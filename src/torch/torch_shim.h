@@ -1,0 +1,80 @@
+/* torch_shim.h — libtorch behind plain C.
+ *
+ * In    TorchScript archives; tensors as views of memory that the caller owns: contiguous, the
+ *       last dimension fastest
+ * Out   one tensor per run, checked against the shape that the caller expects and written into the
+ *       caller's memory
+ * Errs  -EIO (libtorch failed in a way with no name below), -ENOMEM, and vx_torch_outcome (> 0).
+ *       No C++ exception passes this boundary.
+ * Threads  loading and asking: any. A module: one thread at a time. vx_torch_set_threads() acts on
+ *          the calling thread, so a worker calls it itself.
+ * Cost  the first call into libtorch in a process takes some 20 ms; a run copies its inputs only to
+ *       another device.
+ */
+#pragma once
+
+#ifdef __cplusplus
+#define VX_TORCH_NOEXCEPT noexcept
+extern "C" {
+#else
+#define VX_TORCH_NOEXCEPT
+#endif
+
+#include "base/err.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+typedef enum vx_torch_outcome {
+    VX_TORCH_OUT_OF_MEMORY = 1, /* the device lacks memory for this run or module */
+    VX_TORCH_NO_DEVICE,         /* no such device here, or a build without CUDA */
+    VX_TORCH_BAD_FILE,          /* not a TorchScript archive that this libtorch reads */
+    VX_TORCH_BAD_RESULT,        /* the module failed on this input, or answered another shape */
+} vx_torch_outcome;
+
+typedef enum vx_torch_dtype { VX_TORCH_U8, VX_TORCH_I64, VX_TORCH_F32 } vx_torch_dtype;
+
+enum { VX_TORCH_MAX_DIMS = 6, VX_TORCH_MAX_INPUTS = 4 };
+
+typedef struct vx_torch_view {
+    void *data; /* borrows */
+    vx_torch_dtype dtype;
+    int n_dims; /* 1..VX_TORCH_MAX_DIMS */
+    int64_t shape[6];
+} vx_torch_view;
+
+typedef struct vx_torch_module vx_torch_module;
+
+/* Loads the archive at path onto device ("cpu" or "cuda:N"), ready to infer.
+ * Returns 0, -EIO, -ENOMEM or an outcome; *ret_module is given on 0, untouched otherwise. */
+int vx_torch_load(const char *path, const char *device, vx_torch_module **ret_module,
+                  vx_err *err) VX_TORCH_NOEXCEPT;
+vx_torch_module *vx_torch_free(vx_torch_module *module) VX_TORCH_NOEXCEPT;
+
+/* Runs forward(inputs…) and writes its one tensor into *output, converted to output's dtype; it
+ * returns when the values are there. 1..VX_TORCH_MAX_INPUTS inputs. On failure the contents of
+ * output are unspecified. */
+int vx_torch_run(vx_torch_module *module, const vx_torch_view *inputs, int n_inputs,
+                 const vx_torch_view *output, vx_err *err) VX_TORCH_NOEXCEPT;
+
+const char *vx_torch_version(void) VX_TORCH_NOEXCEPT; /* static, such as "2.13.0" */
+
+/* CUDA devices; 0 also where the build has no CUDA or the driver fails. */
+int vx_torch_cuda_count(void) VX_TORCH_NOEXCEPT;
+
+/* Free and total bytes of "cuda:N". */
+int vx_torch_memory(const char *device, int64_t *ret_free_bytes, int64_t *ret_total_bytes,
+                    vx_err *err) VX_TORCH_NOEXCEPT;
+
+/* Whether this CPU multiplies bfloat16 in tiles (AMX) and the kernel lets this process use them. */
+bool vx_torch_cpu_has_amx(void) VX_TORCH_NOEXCEPT;
+
+/* Cores that one operator may use when it is called from this thread; n >= 1. */
+int vx_torch_set_threads(int n, vx_err *err) VX_TORCH_NOEXCEPT;
+
+#ifdef __cplusplus
+}
+#else
+#include "base/mem.h"
+VX_DEFINE_AUTO(vx_torch_module, vx_torch_free)
+#endif
