@@ -1,0 +1,61 @@
+"""Formatting, headers that stand alone, exported names, shell scripts, commit subjects."""
+
+import re
+import subprocess
+
+import pytest
+from tree import REPO, c_files, files
+
+HEADERS = [f for f in c_files() if f.endswith(".h") and f.startswith(("src/", "api/"))]
+PUBLIC = [f for f in HEADERS if re.fullmatch(r"src/(\w+)/\1(_shim)?\.h", f)]
+SUBJECT = re.compile(r"[a-z0-9][\w./, +-]*: [^A-Z\s].*[^.\s]")
+
+
+def run(*command, stdin=None):
+    return subprocess.run(command, cwd=REPO, input=stdin, text=True, check=False,
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+
+
+@pytest.mark.parametrize("path", c_files())
+def test_file_is_formatted(path):
+    done = run("clang-format", "--dry-run", "--Werror", path)
+    assert done.returncode == 0, "./dev fmt formats it:\n" + done.stdout[:2000]
+
+
+def compiles(header, *compiler):
+    done = run(*compiler, "-fsyntax-only", "-Wall", "-Wextra", "-D_GNU_SOURCE", "-Isrc", "-I.", "-",
+               stdin=f'#include "{header}"\n')
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize("path", HEADERS)
+def test_header_compiles_alone_as_c11(path):
+    compiles(path, "gcc", "-xc", "-std=c11")
+
+
+@pytest.mark.parametrize("path", PUBLIC)
+def test_public_header_compiles_alone_as_cpp(path):
+    compiles(path, "g++", "-xc++", "-std=c++20")
+
+
+def test_every_exported_symbol_begins_with_vx():
+    done = run("nm", "--extern-only", "--defined-only", "--no-demangle", "build/release/libvidx.a")
+    names = re.findall(r"^[0-9a-f]+ [A-Z] (\S+)$", done.stdout, re.M)
+    assert names, done.stdout
+    assert [n for n in names if not n.startswith("vx_")] == []
+
+
+SCRIPTS = files("dev", ".ci/run", "*.sh")
+
+
+@pytest.mark.parametrize("path", SCRIPTS)
+def test_script_passes_shellcheck(path):
+    done = run("shellcheck", "--shell=bash", path)
+    assert done.returncode == 0, done.stdout
+
+
+def test_commit_subjects_name_module_and_change():
+    subjects = run("git", "log", "--no-merges", "-n20", "--format=%s").stdout.splitlines()
+    assert subjects
+    bad = [s for s in subjects if len(s) > 72 or not SUBJECT.fullmatch(s)]
+    assert bad == [], "wanted: `module: what changes`, at most 72 characters, no full stop"
