@@ -1,0 +1,36 @@
+/* main.c — the subcommands of the vidx program. */
+#include <stdio.h>
+#include <string.h>
+
+#include "command.h"
+
+static const struct {
+    const char *name;
+    int (*run)(int argc, char **argv);
+    const char *help;
+} commands[] = {
+    {"serve", vx_command_serve, "the index as an HTTP server"},
+    {"embed", vx_command_embed, "all videos of a folder to vectors, without a server"},
+};
+
+static void print_usage(FILE *out) {
+    fprintf(out, "usage: vidx COMMAND [options]\n\n");
+    for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++)
+        fprintf(out, "  %-8s %s\n", commands[i].name, commands[i].help);
+    fprintf(out, "  %-8s %s\n\nvidx COMMAND --help lists a command's options.\n", "version",
+            "print the version");
+}
+
+int main(int argc, char **argv) {
+    const char *name = argc > 1 ? argv[1] : "";
+    for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++)
+        if (!strcmp(name, commands[i].name))
+            return commands[i].run(argc - 1, argv + 1);
+    if (!strcmp(name, "version") || !strcmp(name, "--version"))
+        return puts("vidx " VX_VERSION) < 0;
+    bool asked = !strcmp(name, "help") || !strcmp(name, "--help");
+    if (!asked && *name)
+        fprintf(stderr, "vidx: there is no command '%s'\n\n", name);
+    print_usage(asked ? stdout : stderr);
+    return asked ? 0 : 2;
+}

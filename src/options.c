@@ -1,0 +1,210 @@
+#include "options.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <getopt.h>
+#include <jansson.h>
+#include <limits.h>
+#include <math.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+
+typedef struct parser {
+    const vx_option *table;
+    size_t n;
+    char *settings;
+} parser;
+
+static int parse_bytes(const char *text, int64_t *ret) {
+    static const char units[] = "kmgt";
+    char *end;
+    errno = 0;
+    long long value = strtoll(text, &end, 10);
+    int shift = 0;
+    const char *unit = *end ? strchr(units, tolower((unsigned char)*end)) : NULL;
+    if (unit) {
+        shift = 10 * (int)(unit - units + 1);
+        end++;
+    }
+    if (end == text || *end || errno || value < 0 || value > (INT64_MAX >> shift))
+        return -EINVAL;
+    *ret = value << shift;
+    return 0;
+}
+
+static int parse_bool(const char *text, bool *ret) {
+    if (!strcmp(text, "true") || !strcmp(text, "1") || !strcmp(text, "yes"))
+        *ret = true;
+    else if (!strcmp(text, "false") || !strcmp(text, "0") || !strcmp(text, "no"))
+        *ret = false;
+    else
+        return -EINVAL;
+    return 0;
+}
+
+/* `where` names the place for the message: "--k", "VIDX_K", "key k of FILE". */
+static int set(const parser *p, const vx_option *option, const char *text, const char *where,
+               vx_err *err) {
+    char *field = p->settings + option->offset;
+    char *end;
+    switch (option->kind) {
+    case VX_OPTION_TEXT: {
+        char *copy = strdup(text); /* file and environment may go away; one copy per start */
+        if (!copy)
+            return VX_FAIL(err, -ENOMEM, "no memory for %s", where);
+        memcpy(field, &copy, sizeof copy);
+        return 0;
+    }
+    case VX_OPTION_COUNT: {
+        errno = 0;
+        long long value = strtoll(text, &end, 10);
+        if (end == text || *end || errno || value < 0 || value > INT_MAX)
+            return VX_FAIL(err, VX_OPTION_WRONG, "%s must be a whole number from 0, not '%s'", where,
+                           text);
+        *(int64_t *)(void *)field = value;
+        return 0;
+    }
+    case VX_OPTION_BYTES:
+        if (parse_bytes(text, (int64_t *)(void *)field))
+            return VX_FAIL(err, VX_OPTION_WRONG, "%s must be a size such as 500m or 2g, not '%s'",
+                           where, text);
+        return 0;
+    case VX_OPTION_REAL: {
+        double value = strtod(text, &end);
+        if (end == text || *end || !(value >= 0) || !isfinite(value))
+            return VX_FAIL(err, VX_OPTION_WRONG, "%s must be a number from 0, not '%s'", where, text);
+        *(double *)(void *)field = value;
+        return 0;
+    }
+    default:
+        if (parse_bool(text, (bool *)field))
+            return VX_FAIL(err, VX_OPTION_WRONG, "%s must be true or false, not '%s'", where, text);
+        return 0;
+    }
+}
+
+static const vx_option *find(const parser *p, const char *name) {
+    for (size_t i = 0; i < p->n; i++)
+        if (!strcmp(p->table[i].name, name))
+            return &p->table[i];
+    return NULL;
+}
+
+static int read_file(const parser *p, const char *path, vx_err *err) {
+    json_error_t problem;
+    json_t *object = json_load_file(path, JSON_REJECT_DUPLICATES, &problem);
+    const char *key;
+    json_t *value;
+    int rc = 0;
+    if (!json_is_object(object))
+        rc = VX_FAIL(err, VX_OPTION_WRONG, "%s is not a JSON object (line %d: %s)", path,
+                     object ? 1 : problem.line, object ? "another type" : problem.text);
+    json_object_foreach(object, key, value) {
+        char where[PATH_MAX + 64], number[32];
+        const vx_option *option = find(p, key);
+        const char *text = json_string_value(value);
+        snprintf(where, sizeof where, "key %s of %s", key, path);
+        if (json_is_number(value))
+            text = (snprintf(number, sizeof number, "%.17g", json_number_value(value)), number);
+        else if (json_is_boolean(value))
+            text = json_is_true(value) ? "true" : "false";
+        if (!rc && (!option || !text))
+            rc = VX_FAIL(err, VX_OPTION_WRONG, "%s: %s", where,
+                         option ? "must be a string, number or boolean" : "there is no such option");
+        if (!rc)
+            rc = set(p, option, text, where, err);
+    }
+    json_decref(object);
+    return rc;
+}
+
+static int read_environment(const parser *p, vx_err *err) {
+    for (size_t i = 0; i < p->n; i++) {
+        char name[64] = "VIDX_";
+        size_t length = strlen(p->table[i].name);
+        for (size_t c = 0; c <= length && c + 6 < sizeof name; c++)
+            name[5 + c] = p->table[i].name[c] == '-'
+                              ? '_'
+                              : (char)toupper((unsigned char)p->table[i].name[c]);
+        const char *text = getenv(name);
+        int rc = text && *text ? set(p, &p->table[i], text, name, err) : 0;
+        if (rc)
+            return rc;
+    }
+    return 0;
+}
+
+static void print_help(const parser *p, const char *usage) {
+    printf("%s\n\nOptions (also VIDX_NAME in the environment, or keys of --config FILE):\n", usage);
+    for (size_t i = 0; i < p->n; i++) {
+        const vx_option *o = &p->table[i];
+        char left[64];
+        snprintf(left, sizeof left, "--%s%s%s", o->name, o->value ? " " : "",
+                 o->value ? o->value : "");
+        printf("  %-26s %s%s%s%s\n", left, o->help, o->initial ? " (default " : "",
+               o->initial ? o->initial : "", o->initial ? ")" : "");
+    }
+    printf("  %-26s %s\n  %-26s %s\n", "--config FILE", "read settings from a JSON object", "--help",
+           "print this");
+}
+
+/* One pass over argv: the first finds --config and --help, the second sets. */
+static int read_arguments(const parser *p, const struct option *longs, int argc, char **argv,
+                          bool apply, const char **ret_config, bool *ret_help, vx_err *err) {
+    optind = 0; /* glibc: start over */
+    opterr = 0;
+    for (int which = -1, got; (got = getopt_long(argc, argv, "", longs, &which)) != -1; which = -1) {
+        if (got == '?')
+            return VX_FAIL(err, VX_OPTION_WRONG, "%s: there is no such option, or its value is "
+                           "missing or too much; see --help", argv[optind - 1]);
+        if ((size_t)which == p->n) {
+            *ret_config = optarg;
+        } else if ((size_t)which == p->n + 1) {
+            *ret_help = true;
+        } else if (apply) {
+            char where[64];
+            snprintf(where, sizeof where, "--%s", p->table[which].name);
+            int rc = set(p, &p->table[which], optarg ? optarg : "true", where, err);
+            if (rc)
+                return rc;
+        }
+    }
+    if (optind < argc)
+        return VX_FAIL(err, VX_OPTION_WRONG, "'%s' is not an option; see --help", argv[optind]);
+    return 0;
+}
+
+int vx_options_parse(const char *usage, const vx_option *table, size_t n, int argc, char **argv,
+                     void *settings, vx_err *err) {
+    parser p = {table, n, settings};
+    VX_AUTO_FREE struct option *longs = vx_new_array(n + 3, sizeof *longs);
+    if (!longs)
+        return VX_FAIL(err, -ENOMEM, "no memory for the options");
+    for (size_t i = 0; i < n; i++)
+        longs[i] = (struct option){table[i].name, table[i].kind == VX_OPTION_FLAG ? no_argument
+                                   : required_argument, NULL, 0};
+    longs[n] = (struct option){"config", required_argument, NULL, 0};
+    longs[n + 1] = (struct option){"help", no_argument, NULL, 0};
+    const char *config = getenv("VIDX_CONFIG");
+    bool help = false;
+    int rc = 0;
+    for (size_t i = 0; i < n && !rc; i++)
+        rc = table[i].initial ? set(&p, &table[i], table[i].initial, table[i].name, err) : 0;
+    if (!rc)
+        rc = read_arguments(&p, longs, argc, argv, false, &config, &help, err);
+    if (!rc && help) {
+        print_help(&p, usage);
+        return VX_OPTION_HELP;
+    }
+    if (!rc && config && *config)
+        rc = read_file(&p, config, err);
+    if (!rc)
+        rc = read_environment(&p, err);
+    if (!rc)
+        rc = read_arguments(&p, longs, argc, argv, true, &config, &help, err);
+    return rc;
+}

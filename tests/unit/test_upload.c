@@ -1,0 +1,218 @@
+/* Uploads and the store: bytes arrive, are named by their digest, survive or vanish. */
+#include <errno.h>
+#include <limits.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include <cmocka.h>
+
+#include "upload/upload.h"
+
+static char dir[64];
+
+static int make_dir(void **state) {
+    (void)state;
+    strcpy(dir, "/tmp/vidx-upload-XXXXXX");
+    return mkdtemp(dir) ? 0 : -1;
+}
+
+static int remove_dir(void **state) {
+    (void)state;
+    char command[128];
+    snprintf(command, sizeof command, "rm -rf %s", dir);
+    return system(command);
+}
+
+static vx_store *open_store(int64_t max_bytes) {
+    vx_store *store = NULL;
+    vx_store_params params = {.data_dir = dir, .max_upload_bytes = max_bytes};
+    assert_int_equal(vx_store_open(&params, &store, NULL), 0);
+    return store;
+}
+
+static vx_upload *sealed(vx_store *store, const char *text) {
+    vx_upload *upload = NULL;
+    assert_int_equal(vx_upload_begin(store, -1, &upload, NULL), 0);
+    assert_int_equal(vx_upload_write(upload, text, strlen(text), NULL), 0);
+    assert_int_equal(vx_upload_seal(upload, NULL), 0);
+    return upload;
+}
+
+static bool exists(const char *path) {
+    struct stat info;
+    return stat(path, &info) == 0;
+}
+
+/* SHA-256("abc"), FIPS 180-2 appendix B.1. */
+static const uint8_t sha256_of_abc[32] = {
+    0xba, 0x78, 0x16, 0xbf, 0x8f, 0x01, 0xcf, 0xea, 0x41, 0x41, 0x40, 0xde, 0x5d, 0xae, 0x22, 0x23,
+    0xb0, 0x03, 0x61, 0xa3, 0x96, 0x17, 0x7a, 0x9c, 0xb4, 0x10, 0xff, 0x61, 0xf2, 0x00, 0x15, 0xad,
+};
+
+static void upload_in_pieces_has_the_published_digest(void **state) {
+    (void)state;
+    VX_AUTO(vx_store) store = open_store(0);
+    VX_AUTO(vx_upload) upload = NULL;
+    assert_int_equal(vx_upload_begin(store, 3, &upload, NULL), 0);
+    assert_int_equal(vx_upload_write(upload, "a", 1, NULL), 0);
+    assert_int_equal(vx_upload_write(upload, "bc", 2, NULL), 0);
+    assert_int_equal(vx_upload_seal(upload, NULL), 0);
+    assert_memory_equal(vx_upload_sha256(upload), sha256_of_abc, 32);
+    assert_int_equal(vx_upload_bytes(upload), 3);
+}
+
+static void upload_published_lies_under_its_digest(void **state) {
+    (void)state;
+    VX_AUTO(vx_store) store = open_store(0);
+    vx_upload *upload = sealed(store, "abc");
+    assert_int_equal(vx_upload_publish(upload, NULL), 0);
+    assert_int_equal(vx_store_sync(store, &sha256_of_abc, 1, NULL), 0);
+    vx_upload_free(upload);
+    char path[PATH_MAX];
+    vx_store_path(store, sha256_of_abc, path, sizeof path);
+    assert_non_null(strstr(path, "/media/ba/ba7816bf"));
+    assert_true(exists(path));
+    assert_int_equal(vx_store_remove(store, sha256_of_abc, NULL), 0);
+    assert_int_equal(vx_store_remove(store, sha256_of_abc, NULL), 0);
+    assert_false(exists(path));
+}
+
+static void upload_unpublished_is_sealed_again_and_goes_with_its_owner(void **state) {
+    (void)state;
+    VX_AUTO(vx_store) store = open_store(0);
+    vx_upload *upload = sealed(store, "abc");
+    assert_int_equal(vx_upload_publish(upload, NULL), 0);
+    assert_int_equal(vx_upload_unpublish(upload, NULL), 0);
+    char path[PATH_MAX];
+    vx_store_path(store, sha256_of_abc, path, sizeof path);
+    assert_false(exists(path));
+    snprintf(path, sizeof path, "%s", vx_upload_path(upload));
+    assert_true(exists(path));
+    vx_upload_free(upload);
+    assert_false(exists(path));
+}
+
+static void upload_abandoned_leaves_no_file(void **state) {
+    (void)state;
+    VX_AUTO(vx_store) store = open_store(0);
+    vx_upload *upload = NULL;
+    char path[PATH_MAX];
+    assert_int_equal(vx_upload_begin(store, -1, &upload, NULL), 0);
+    assert_int_equal(vx_upload_write(upload, "half", 4, NULL), 0);
+    snprintf(path, sizeof path, "%s", vx_upload_path(upload));
+    assert_true(exists(path));
+    vx_upload_free(upload);
+    assert_false(exists(path));
+}
+
+static void upload_over_the_limit_is_refused_announced_or_not(void **state) {
+    (void)state;
+    VX_AUTO(vx_store) store = open_store(4);
+    VX_AUTO(vx_upload) upload = NULL;
+    vx_err err = {0};
+    assert_int_equal(vx_upload_begin(store, 5, &upload, &err), VX_UPLOAD_TOO_LARGE);
+    assert_int_equal(vx_upload_begin(store, -1, &upload, &err), 0);
+    assert_int_equal(vx_upload_write(upload, "1234", 4, &err), 0);
+    assert_int_equal(vx_upload_write(upload, "5", 1, &err), VX_UPLOAD_TOO_LARGE);
+}
+
+static void upload_larger_than_the_free_disk_is_refused_before_it_begins(void **state) {
+    (void)state;
+    VX_AUTO(vx_store) store = open_store(0);
+    vx_upload *upload = NULL;
+    vx_err err = {0};
+    assert_int_equal(vx_upload_begin(store, INT64_MAX / 2, &upload, &err), -ENOSPC);
+    assert_non_null(strstr(err.msg, "bytes free"));
+}
+
+static void upload_kept_is_adopted_after_a_restart_with_its_bytes_checked(void **state) {
+    (void)state;
+    char name[64];
+    vx_store *store = open_store(0);
+    vx_upload *upload = sealed(store, "abc");
+    assert_int_equal(vx_upload_keep(upload, NULL), 0);
+    snprintf(name, sizeof name, "%s", vx_upload_name(upload));
+    vx_upload_free(upload);
+    vx_store_close(store);
+
+    store = open_store(0);
+    upload = NULL;
+    uint8_t other[32] = {1};
+    assert_int_equal(vx_upload_adopt(store, name, other, &upload, NULL), -EIO);
+    assert_int_equal(vx_upload_adopt(store, name, sha256_of_abc, &upload, NULL), 0);
+    assert_int_equal(vx_upload_bytes(upload), 3);
+    vx_upload_unkeep(upload);
+    vx_upload_free(upload);
+    assert_int_equal(vx_upload_adopt(store, name, sha256_of_abc, &upload, NULL),
+                     VX_UPLOAD_NOT_FOUND);
+    assert_int_equal(vx_upload_adopt(store, "../catalog.db", sha256_of_abc, &upload, NULL), -EINVAL);
+    vx_store_close(store);
+}
+
+static void external_file_is_hashed_and_never_removed(void **state) {
+    (void)state;
+    char path[128];
+    snprintf(path, sizeof path, "%s/mine.mp4", dir);
+    FILE *file = fopen(path, "w");
+    fputs("abc", file);
+    fclose(file);
+    vx_upload *upload = NULL;
+    assert_int_equal(vx_upload_external(path, &upload, NULL), 0);
+    assert_memory_equal(vx_upload_sha256(upload), sha256_of_abc, 32);
+    assert_int_equal(vx_upload_publish(upload, NULL), 0);
+    assert_string_equal(vx_upload_external_path(upload), path);
+    vx_upload_free(upload);
+    assert_true(exists(path));
+}
+
+static bool is_abc(void *ctx, const uint8_t sha256[32]) {
+    (void)ctx;
+    return !memcmp(sha256, sha256_of_abc, 32);
+}
+
+static bool is_named(void *ctx, const char *name) {
+    return !strcmp(ctx, name);
+}
+
+static void sweep_removes_only_what_nobody_knows(void **state) {
+    (void)state;
+    VX_AUTO(vx_store) store = open_store(0);
+    vx_upload *known = sealed(store, "abc"), *orphan = sealed(store, "orphan");
+    vx_upload *wanted = sealed(store, "wanted"), *stale = sealed(store, "stale");
+    assert_int_equal(vx_upload_publish(known, NULL) | vx_upload_publish(orphan, NULL), 0);
+    assert_int_equal(vx_upload_keep(wanted, NULL) | vx_upload_keep(stale, NULL), 0);
+    char note[128];
+    snprintf(note, sizeof note, "%s/media/ba/notes.txt", dir);
+    fclose(fopen(note, "w"));
+    int64_t removed = 0;
+    char wanted_name[64];
+    snprintf(wanted_name, sizeof wanted_name, "%s", vx_upload_name(wanted));
+    assert_int_equal(vx_store_sweep(store, is_abc, is_named, wanted_name, &removed, NULL), 0);
+    assert_int_equal(removed, 2);
+    assert_true(exists(vx_upload_path(known)) && exists(vx_upload_path(wanted)) && exists(note));
+    assert_false(exists(vx_upload_path(orphan)) || exists(vx_upload_path(stale)));
+    vx_upload_free(known), vx_upload_free(orphan), vx_upload_free(wanted), vx_upload_free(stale);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, make_dir, remove_dir)
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        TEST(upload_in_pieces_has_the_published_digest),
+        TEST(upload_published_lies_under_its_digest),
+        TEST(upload_unpublished_is_sealed_again_and_goes_with_its_owner),
+        TEST(upload_abandoned_leaves_no_file),
+        TEST(upload_over_the_limit_is_refused_announced_or_not),
+        TEST(upload_larger_than_the_free_disk_is_refused_before_it_begins),
+        TEST(upload_kept_is_adopted_after_a_restart_with_its_bytes_checked),
+        TEST(external_file_is_hashed_and_never_removed),
+        TEST(sweep_removes_only_what_nobody_knows),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
