@@ -2,6 +2,7 @@
 
 #include <dlfcn.h>
 #include <errno.h>
+#include <pthread.h>
 #include <string.h>
 
 #include <faiss/c_api/IndexFlat_c.h>
@@ -9,6 +10,10 @@
 #include <faiss/c_api/error_c.h>
 #include <faiss/c_api/impl/AuxIndexStructures_c.h>
 #include <faiss/c_api/utils/distances_c.h>
+
+/* FAISS scans once per query below this and calls BLAS from it on. Its default of 20 is far off for
+ * one thread: 64 MiB of 1280-d rows took 18 ms against 9 for 4 queries, 67 against 12 for 16. */
+#define BLAS_FROM_QUERIES 4
 
 /* OpenMP's own entry point. Declared here since <omp.h> belongs to one compiler each, while FAISS
  * always brings GCC's runtime. */
@@ -75,12 +80,18 @@ int vx_faiss_search(const vx_faiss *flat, const float *queries, size_t n_queries
                : 0;
 }
 
-void vx_faiss_one_thread(void) {
-    omp_set_num_threads(1);
+static void set_up_process(void) {
+    faiss_set_distance_compute_blas_threshold(BLAS_FROM_QUERIES);
     /* OpenBLAS's own pool is process-wide and serialises callers; other BLAS libraries lack the
      * function, hence by name. */
     void (*blas_threads)(int) = NULL;
     *(void **)&blas_threads = dlsym(RTLD_DEFAULT, "openblas_set_num_threads");
     if (blas_threads)
         blas_threads(1);
+}
+
+void vx_faiss_set_up_thread(void) {
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, set_up_process);
+    omp_set_num_threads(1);
 }

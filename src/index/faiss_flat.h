@@ -6,7 +6,8 @@
  * In    float32 [n, dim]
  * Errs  -ENOMEM or -EIO with FAISS's text
  * Threads  reading calls (search, rows, count) beside each other; add and drop_last alone.
- *          The caller locks. FAISS and BLAS use one thread where vx_faiss_one_thread() was called.
+ *          The caller locks. FAISS and BLAS use one thread where vx_faiss_set_up_thread() was
+ * called.
  */
 #pragma once
 
@@ -31,5 +32,6 @@ size_t vx_faiss_count(const vx_faiss *flat);
 int vx_faiss_search(const vx_faiss *flat, const float *queries, size_t n_queries, size_t k,
                     float *ret_scores, int64_t *ret_rows, vx_err *err);
 
-/* Keeps FAISS and BLAS on the calling thread, which is one of a pool already. */
-void vx_faiss_one_thread(void);
+/* To be called once by each search thread: keeps FAISS on it, as it is one of a pool already. BLAS
+ * goes to one thread, and FAISS to BLAS for a few queries already, in the whole process. */
+void vx_faiss_set_up_thread(void);

@@ -39,6 +39,7 @@ vx_index *vx_index_free(vx_index *index);
 VX_DEFINE_AUTO(vx_index, vx_index_free)
 
 /* All or none on failure: -EINVAL (negative id), VX_INDEX_EXISTS (also within ids), -ENOMEM, -EIO.
+ * Fastest in lots of a whole segment (64 MiB), about the rate at which fresh memory can be filled.
  * A search that runs meanwhile may see some of them; after the return every search sees all. */
 int vx_index_add(vx_index *index, const int64_t *ids, const float *vectors, size_t n, vx_err *err);
 /* After the return no search that starts sees them. Unknown ids are ignored: removing twice is not

@@ -243,7 +243,7 @@ static void work_locked(vx_searcher *s) {
 
 static void *thread_main(void *arg) {
     vx_searcher *s = arg;
-    vx_faiss_one_thread();
+    vx_faiss_set_up_thread();
     pthread_mutex_lock(&s->mu);
     while (!s->stop) {
         if (s->open)

@@ -51,7 +51,10 @@ int vx_segment_append(vx_segment *segment, const int64_t *ids, const float *vect
     size_t row_bytes = (size_t)segment->dim * sizeof(float);
     size_t slice_rows = APPEND_SLICE_BYTES / row_bytes;
     for (*ret_n = 0; *ret_n < n;) {
-        size_t slice = n - *ret_n < slice_rows ? n - *ret_n : slice_rows;
+        /* The first rows go in at once, as FAISS then allocates exactly what they need and not
+         * twice over, step by step; nothing there is worth a search yet. */
+        bool whole = segment->n == 0 || n - *ret_n < slice_rows;
+        size_t slice = whole ? n - *ret_n : slice_rows;
         pthread_rwlock_wrlock(&segment->lock);
         int code = vx_faiss_add(segment->flat, vectors + *ret_n * (size_t)segment->dim, slice, err);
         if (code == 0) {

@@ -33,8 +33,8 @@ typedef struct vx_probe {
 int vx_segment_new(int dim, size_t capacity, vx_segment **ret_segment, vx_err *err);
 vx_segment *vx_segment_free(vx_segment *segment);
 
-/* Appends n rows (n <= capacity - segment->n), in slices so that searches get in between;
- * on failure the first *ret_n of them were appended. */
+/* Appends n rows (n <= capacity - segment->n), in slices so that searches get in between (but all
+ * at once into an empty segment); on failure the first *ret_n of them were appended. */
 int vx_segment_append(vx_segment *segment, const int64_t *ids, const float *vectors, size_t n,
                       size_t *ret_n, vx_err *err);
 
