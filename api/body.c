@@ -1,0 +1,166 @@
+#include "api/body.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "api/daemon.h"
+#include "api/form.h"
+#include "api/json.h"
+#include "api/reply.h"
+#include "api/route.h"
+#include "base/mem.h"
+
+struct vx_body {
+    int kind; /* one of VX_ACCEPT_…; 0 = ignored */
+    char *text; /* JSON as it arrives */
+    size_t n_text, capacity;
+    json_t *json;
+    vx_form *form;
+    vx_upload *upload; /* raw */
+};
+
+vx_body *vx_body_free(vx_body *body) {
+    if (!body)
+        return NULL;
+    free(body->text);
+    json_decref(body->json);
+    vx_form_free(body->form);
+    vx_upload_free(body->upload);
+    free(body);
+    return NULL;
+}
+
+/* ---- Which kind it is ---- */
+
+static bool is_json(const char *type, size_t n) {
+    return (n == 16 && !strncasecmp(type, "application/json", 16)) ||
+           (n > 5 && !strncasecmp(type + n - 5, "+json", 5));
+}
+
+static int choose_kind(int accepts, const char *content_type) {
+    const char *type = content_type ? content_type : "";
+    size_t n = strcspn(type, "; \t");
+    if ((accepts & VX_ACCEPT_FORM) && n == 19 && !strncasecmp(type, "multipart/form-data", n))
+        return VX_ACCEPT_FORM;
+    if ((accepts & VX_ACCEPT_JSON) && is_json(type, n))
+        return VX_ACCEPT_JSON;
+    return accepts & VX_ACCEPT_RAW;
+}
+
+static void refuse_type(vx_request *request, int accepts) {
+    const char *wanted = accepts & VX_ACCEPT_FORM
+                             ? "application/json, or multipart/form-data with a part named file"
+                             : "application/json (curl: -H 'Content-Type: application/json')";
+    vx_reply_problem(request, VX_PROBLEM_BAD_CONTENT_TYPE, "Content-Type must be %s.", wanted);
+}
+
+static void refuse_length(vx_request *request) {
+    vx_reply_problem(request, VX_PROBLEM_BODY_TOO_LARGE, "A JSON body may have %zu bytes.",
+                     request->http->params.max_json_bytes);
+}
+
+/* ---- Uploads ---- */
+
+static bool upload_failed(vx_request *request, int rc, const vx_err *err) {
+    if (rc > 0)
+        vx_reply_problem(request, VX_PROBLEM_BODY_TOO_LARGE, "%s", err->msg);
+    else
+        vx_reply_failure(request, err);
+    return false;
+}
+
+bool vx_body_upload_begin(vx_request *request, int64_t expected_bytes, vx_upload **ret_upload) {
+    vx_err err;
+    int rc = vx_upload_begin(request->server->store, expected_bytes, ret_upload, &err);
+    return !rc || upload_failed(request, rc, &err);
+}
+
+bool vx_body_upload_write(vx_request *request, vx_upload *upload, const char *bytes, size_t n) {
+    vx_err err;
+    int rc = vx_upload_write(upload, bytes, n, &err);
+    return !rc || upload_failed(request, rc, &err);
+}
+
+/* ---- Reading ---- */
+
+void vx_body_begin(vx_request *request) {
+    int accepts = request->route->accepts;
+    vx_body *body = request->body = vx_new(vx_body);
+    if (!body) {
+        request->failed = true;
+        return;
+    }
+    int64_t length = vx_request_content_length(request);
+    if (!accepts)
+        return;
+    body->kind = choose_kind(accepts, vx_request_header(request, MHD_HTTP_HEADER_CONTENT_TYPE));
+    if (body->kind == VX_ACCEPT_FORM)
+        body->form = vx_form_new(request, length);
+    else if (body->kind == VX_ACCEPT_RAW && length != 0)
+        vx_body_upload_begin(request, length, &body->upload);
+    else if (body->kind == VX_ACCEPT_JSON && length > (int64_t)request->http->params.max_json_bytes)
+        refuse_length(request);
+    else if (!body->kind)
+        refuse_type(request, accepts);
+}
+
+static void feed_json(vx_request *request, const char *bytes, size_t n) {
+    vx_body *body = request->body;
+    if (n > request->http->params.max_json_bytes - body->n_text) {
+        refuse_length(request);
+        return;
+    }
+    if (body->n_text + n > body->capacity) {
+        size_t capacity = (body->n_text + n) * 2; /* at most twice max_json_bytes */
+        char *text = vx_regrow(body->text, capacity, 1);
+        if (!text) {
+            request->failed = true;
+            return;
+        }
+        body->text = text;
+        body->capacity = capacity;
+    }
+    memcpy(body->text + body->n_text, bytes, n);
+    body->n_text += n;
+}
+
+void vx_body_feed(vx_request *request, const char *bytes, size_t n) {
+    switch (request->body->kind) {
+    case VX_ACCEPT_JSON:
+        feed_json(request, bytes, n);
+        break;
+    case VX_ACCEPT_FORM:
+        vx_form_feed(request->body->form, bytes, n);
+        break;
+    case VX_ACCEPT_RAW:
+        vx_body_upload_write(request, request->body->upload, bytes, n);
+        break;
+    default:
+        break; /* a body that the route has no use for */
+    }
+}
+
+void vx_body_end(vx_request *request) {
+    vx_body *body = request->body;
+    if (body->kind == VX_ACCEPT_JSON)
+        body->json = vx_json_parse(request, "the body", body->text ? body->text : "", body->n_text);
+    if (body->kind == VX_ACCEPT_FORM)
+        vx_form_end(body->form);
+    if (body->kind == VX_ACCEPT_RAW && !request->body_bytes)
+        vx_reply_problem(request, VX_PROBLEM_FILE_MISSING, "The request has no body.");
+}
+
+json_t *vx_body_json(const vx_request *request) {
+    return request->body->json;
+}
+
+vx_upload *vx_body_take_upload(vx_request *request) {
+    vx_body *body = request->body;
+    return body->form ? vx_form_take_upload(body->form) : vx_take(body->upload);
+}
+
+const char *vx_body_filename(const vx_request *request) {
+    return request->body->form ? vx_form_filename(request->body->form) : NULL;
+}

@@ -1,0 +1,25 @@
+/* daemon.h — what the requests of one HTTP daemon share. Private to api/.
+ *
+ * Constant after vx_http_start, except the atomics and the traffic counters (metrics.c).
+ */
+#pragma once
+
+#include <microhttpd.h>
+#include <stdatomic.h>
+
+#include "api/http.h"
+
+struct vx_traffic; /* metrics.c */
+
+struct vx_http {
+    vx_server *server;
+    vx_http_params params; /* defaults filled in; strings are copies, owned */
+    char *listen, *allow_origin;
+    struct MHD_Daemon *mhd;
+    int port;
+    bool loopback;      /* only names of this machine are answered */
+    atomic_int active;  /* requests between their first line and their completion */
+    atomic_int waiting; /* suspended ones among them */
+    atomic_bool stopping;
+    struct vx_traffic *traffic;
+};

@@ -1,0 +1,37 @@
+/* http.h — the HTTP face of a server: a libmicrohttpd daemon with its own small thread pool.
+ *
+ * A request that waits (for an ingest, a search, the committer) is suspended: it holds no thread
+ * and no idle timeout runs. Bodies are streamed; what one connection can hold in memory is bounded
+ * by its read buffer, max_json_bytes and the form limits in form.c.
+ *
+ * Threads  start and stop: one thread (main). Everything else happens on the daemon's threads.
+ */
+#pragma once
+
+#include <stddef.h>
+
+#include "base/err.h"
+#include "base/mem.h"
+#include "server.h"
+
+typedef struct vx_http vx_http;
+
+typedef struct vx_http_params {
+    const char *listen;       /* borrows; host:port or [v6]:port; port 0 = any free one */
+    int threads;              /* 0 = cores, at most 4 */
+    int max_connections;      /* 0 = 4096 */
+    int idle_timeout_s;       /* of a connection on which nothing moves; 0 = 120 */
+    size_t max_json_bytes;    /* 0 = 1 MiB */
+    const char *allow_origin; /* borrows; one more origin (https://host[:port]) whose pages may use
+                                 the API and whose name the server answers to; NULL = none */
+} vx_http_params;
+
+/* Serves `server` (borrowed, must be open until vx_http_stop returned). -EADDRINUSE, -EINVAL (the
+ * address cannot be read), other -errno. */
+int vx_http_start(vx_server *server, const vx_http_params *params, vx_http **ret_http, vx_err *err);
+/* Accepts nothing new, marks the server as stopping, lets the requests that wait be answered, then
+ * closes all connections. Call it before vx_server_close. NULL-safe; returns NULL. */
+vx_http *vx_http_stop(vx_http *http);
+VX_DEFINE_AUTO(vx_http, vx_http_stop)
+
+int vx_http_port(const vx_http *http);

@@ -1,0 +1,213 @@
+#include "api/reply.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "api/daemon.h"
+#include "api/guard.h"
+#include "base/log.h"
+
+typedef struct problem_row {
+    const char *short_name;
+    unsigned status;
+    const char *title, *hint;
+} problem_row;
+
+static const problem_row problems[VX_PROBLEM_COUNT] = {
+#define VX_PROBLEM(name, short_name, status, title, hint)                                          \
+    [VX_PROBLEM_##name] = {short_name, status, title, hint},
+#include "api/errors.def"
+};
+
+static const unsigned successes[] = {
+    [VX_SUCCESS_OK] = 200,         [VX_SUCCESS_CREATED] = 201, [VX_SUCCESS_ACCEPTED] = 202,
+    [VX_SUCCESS_NO_CONTENT] = 204, [VX_SUCCESS_PARTIAL] = 206, [VX_SUCCESS_NOT_MODIFIED] = 304,
+};
+
+static const vx_problem outcome_problems[] = {
+    [VX_OUTCOME_DUPLICATE] = VX_PROBLEM_DUPLICATE,
+    [VX_OUTCOME_MEDIA_UNSUPPORTED] = VX_PROBLEM_MEDIA_UNSUPPORTED,
+    [VX_OUTCOME_MEDIA_NO_VIDEO] = VX_PROBLEM_MEDIA_NO_VIDEO,
+    [VX_OUTCOME_MEDIA_DAMAGED] = VX_PROBLEM_MEDIA_DAMAGED,
+    [VX_OUTCOME_MEDIA_TOO_LARGE] = VX_PROBLEM_MEDIA_TOO_LARGE,
+    [VX_OUTCOME_BAD_REQUEST] = VX_PROBLEM_BAD_REQUEST,
+    [VX_OUTCOME_NOT_FOUND] = VX_PROBLEM_NOT_FOUND,
+    [VX_OUTCOME_WRONG_SPACE] = VX_PROBLEM_WRONG_SPACE,
+    [VX_OUTCOME_BUSY] = VX_PROBLEM_BUSY,
+    [VX_OUTCOME_NO_SPACE] = VX_PROBLEM_NO_SPACE,
+    [VX_OUTCOME_CANCELLED] = VX_PROBLEM_CANCELLED,
+    [VX_OUTCOME_STOPPING] = VX_PROBLEM_STOPPING,
+    [VX_OUTCOME_INTERNAL] = VX_PROBLEM_INTERNAL,
+};
+
+#define RETRY_AFTER_S "2" /* a queue of 256 videos moves on well within that */
+
+/* ---- Setting the reply ---- */
+
+static void set_reply(vx_request *request, unsigned status, struct MHD_Response *response,
+                      int64_t bytes, const char *content_type) {
+    if (!response) {
+        request->failed = true;
+        return;
+    }
+    request->response = response;
+    request->status = status;
+    request->reply_bytes = bytes;
+    if (content_type)
+        vx_reply_header(request, MHD_HTTP_HEADER_CONTENT_TYPE, content_type);
+}
+
+void vx_reply_header(vx_request *request, const char *name, const char *value) {
+    if (request->response && MHD_add_response_header(request->response, name, value) != MHD_YES)
+        vx_log(VX_LOG_WARN, "http_header", "name=%s request_id=%s", name, request->id);
+}
+
+void vx_reply_response(vx_request *request, vx_success success, struct MHD_Response *response,
+                       int64_t bytes) {
+    if (request->response) {
+        if (response)
+            MHD_destroy_response(response);
+        return;
+    }
+    set_reply(request, successes[success], response, bytes, NULL);
+}
+
+static void reply_text(vx_request *request, unsigned status, vx_out *out, const char *content_type) {
+    if (request->response || out->failed) {
+        request->failed |= !request->response;
+        vx_out_clear(out);
+        return;
+    }
+    size_t n = out->n;
+    struct MHD_Response *response =
+        MHD_create_response_from_buffer_with_free_callback(n, out->text, free);
+    if (!response)
+        free(out->text);
+    *out = (vx_out){0};
+    set_reply(request, status, response, (int64_t)n, content_type);
+}
+
+void vx_reply_json(vx_request *request, vx_success success, vx_out *out) {
+    reply_text(request, successes[success], out, "application/json");
+    vx_reply_header(request, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
+}
+
+void vx_reply_empty(vx_request *request, vx_success success) {
+    vx_reply_response(request, success,
+                      MHD_create_response_from_buffer(0, "", MHD_RESPMEM_PERSISTENT), 0);
+}
+
+void vx_reply_static(vx_request *request, const void *bytes, size_t n, const char *content_type) {
+    if (request->response)
+        return;
+    set_reply(request, successes[VX_SUCCESS_OK],
+              MHD_create_response_from_buffer(n, (void *)(uintptr_t)bytes, MHD_RESPMEM_PERSISTENT),
+              (int64_t)n, content_type);
+}
+
+void vx_reply_bytes(vx_request *request, void *bytes, size_t n, const char *content_type) {
+    struct MHD_Response *response =
+        request->response ? NULL : MHD_create_response_from_buffer_with_free_callback(n, bytes, free);
+    if (!response)
+        free(bytes);
+    if (!request->response)
+        set_reply(request, successes[VX_SUCCESS_OK], response, (int64_t)n, content_type);
+}
+
+/* ---- Problems ---- */
+
+static void write_problem(vx_out *out, const problem_row *row, const char *detail) {
+    char type[80];
+    snprintf(type, sizeof type, "/problems/%s", row->short_name);
+    vx_out_string(out, "type", type);
+    vx_out_string(out, "title", row->title);
+    vx_out_int(out, "status", row->status);
+    vx_out_string(out, "detail", detail && *detail ? detail : row->hint);
+    vx_out_string(out, "hint", row->hint);
+}
+
+void vx_reply_problem_with(vx_request *request, vx_problem problem, vx_out *members,
+                           const char *detail) {
+    VX_AUTO_OUT out = {0};
+    if (members) {
+        out = *members;
+        *members = (vx_out){0};
+    } else {
+        vx_out_begin(&out, NULL, '{');
+    }
+    const problem_row *row = &problems[problem];
+    write_problem(&out, row, detail);
+    vx_out_string(&out, "request_id", request->id);
+    vx_out_end(&out, '}');
+    bool first = !request->response;
+    reply_text(request, row->status, &out, "application/problem+json");
+    if (!first)
+        return;
+    vx_reply_header(request, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
+    if (row->status == MHD_HTTP_SERVICE_UNAVAILABLE)
+        vx_reply_header(request, MHD_HTTP_HEADER_RETRY_AFTER, RETRY_AFTER_S);
+}
+
+void vx_reply_problem(vx_request *request, vx_problem problem, const char *fmt, ...) {
+    char detail[1000] = "";
+    if (fmt) {
+        va_list ap;
+        va_start(ap, fmt);
+        vsnprintf(detail, sizeof detail, fmt, ap);
+        va_end(ap);
+    }
+    vx_reply_problem_with(request, problem, NULL, detail);
+}
+
+void vx_reply_failure(vx_request *request, const vx_err *err) {
+    vx_problem problem = err->code == -ENOSPC ? VX_PROBLEM_NO_SPACE : VX_PROBLEM_INTERNAL;
+    /* The sentence may name paths of this machine: it is for the log, not for clients. */
+    vx_log(VX_LOG_ERROR, "failure", "request_id=%s code=%d at=%s:%d message=\"%s\"", request->id,
+           err->code, err->func ? err->func : "?", err->line, err->msg);
+    vx_reply_problem(request, problem, NULL);
+}
+
+void vx_reply_outcome(vx_request *request, vx_outcome outcome, const vx_err *err) {
+    if (outcome == VX_OUTCOME_INTERNAL)
+        vx_reply_failure(request, err);
+    else
+        vx_reply_problem_with(request, outcome_problems[outcome], NULL, err ? err->msg : NULL);
+}
+
+void vx_problem_write_outcome(vx_out *out, const char *key, vx_outcome outcome,
+                              const char *detail) {
+    vx_out_begin(out, key, '{');
+    write_problem(out, &problems[outcome_problems[outcome]], detail);
+    vx_out_end(out, '}');
+}
+
+bool vx_problem_write_named(vx_out *out, const char *short_name) {
+    for (int i = 0; i < VX_PROBLEM_COUNT; i++) {
+        if (strcmp(problems[i].short_name, short_name))
+            continue;
+        vx_out_begin(out, NULL, '{');
+        write_problem(out, &problems[i], NULL);
+        vx_out_end(out, '}');
+        return true;
+    }
+    return false;
+}
+
+/* ---- Sending ---- */
+
+enum MHD_Result vx_reply_send(vx_request *request) {
+    request->phase = VX_REQUEST_ANSWERED;
+    if (!request->response)
+        return MHD_NO;
+    vx_reply_header(request, "X-Request-Id", request->id);
+    vx_reply_header(request, "X-Content-Type-Options", "nosniff");
+    if (!request->http->allow_origin)
+        vx_reply_header(request, "Cross-Origin-Resource-Policy", "same-origin");
+    vx_guard_allow_origin(request);
+    if (atomic_load(&request->http->stopping))
+        vx_reply_header(request, MHD_HTTP_HEADER_CONNECTION, "close");
+    return MHD_queue_response(request->connection, request->status, request->response);
+}

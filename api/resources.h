@@ -1,0 +1,37 @@
+/* resources.h — who answers what: the functions that routes.c puts into its table. */
+#pragma once
+
+#include "api/request.h"
+
+void vx_videos_post(vx_request *request); /* upload.c */
+void vx_videos_put(vx_request *request);
+
+void vx_videos_list(vx_request *request); /* videos.c */
+void vx_videos_get(vx_request *request);
+void vx_videos_patch(vx_request *request);
+void vx_videos_delete(vx_request *request);
+
+void vx_content_get(vx_request *request);   /* content.c */
+void vx_thumbnail_get(vx_request *request); /* thumbnail.c */
+void vx_vectors_get(vx_request *request);   /* vectors.c */
+
+void vx_search_post(vx_request *request); /* search.c */
+
+void vx_jobs_list_get(vx_request *request); /* jobs.c */
+void vx_jobs_one_get(vx_request *request);
+void vx_jobs_one_delete(vx_request *request);
+void vx_jobs_events_get(vx_request *request); /* events.c */
+
+void vx_health_live_get(vx_request *request); /* health.c */
+void vx_health_ready_get(vx_request *request);
+void vx_models_list_get(vx_request *request); /* models.c */
+void vx_metrics_get(vx_request *request);     /* metrics.c */
+void vx_stats_get(vx_request *request);
+
+void vx_assets_get(vx_request *request);   /* assets.c */
+void vx_problems_get(vx_request *request); /* reply.c's table as documents */
+
+/* Helpers that several resources share (videos.c): the stored video that args[0] names; NULL after a
+ * reply. Gives. */
+struct vx_video;
+struct vx_video *vx_videos_find(vx_request *request);

@@ -1,0 +1,109 @@
+/* vectors.c — GET /v1/videos/{id}/vectors: streamed clip by clip, so that ten thousand clips take no
+ * more memory than one. */
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "api/reply.h"
+#include "api/resources.h"
+#include "base/log.h"
+#include "embed/embed.h"
+#include "server.h"
+
+#define BLOCK_BYTES ((size_t)32 * 1024)
+
+typedef struct stream {
+    vx_server *server; /* borrows */
+    vx_video *video;
+    float *vector; /* float32 [dim] */
+    size_t next_clip;
+    vx_out out; /* text that waits to be sent */
+    size_t sent;
+    bool ended;
+} stream;
+
+static void free_stream(void *ctx) {
+    stream *s = ctx;
+    vx_video_free(s->video);
+    free(s->vector);
+    vx_out_clear(&s->out);
+    free(s);
+}
+
+/* The next clip's text replaces what was sent. */
+static int write_clip(stream *s, vx_err *err) {
+    const vx_clip *clip = &s->video->clips[s->next_clip];
+    int dim = vx_embedder_info(s->server->embedder)->dim;
+    int rc = vx_catalog_get_vector(s->server->catalog, s->server->space, clip->row, s->vector, dim,
+                                   err);
+    if (rc)
+        return rc;
+    char id[VX_CLIP_ID_CHARS + 16];
+    snprintf(id, sizeof id, "%s.%d", s->video->id, clip->index);
+    vx_out_text(&s->out, s->next_clip ? ",\n{" : "\n{");
+    vx_out_string(&s->out, "clip_id", id);
+    vx_out_number(&s->out, "start_s", round(clip->start_s * 1e6) / 1e6);
+    vx_out_number(&s->out, "end_s", round(clip->end_s * 1e6) / 1e6);
+    vx_out_begin(&s->out, "vector", '[');
+    for (int i = 0; i < dim; i++)
+        vx_out_float(&s->out, NULL, s->vector[i]);
+    vx_out_end(&s->out, ']');
+    vx_out_end(&s->out, '}');
+    s->next_clip++;
+    return 0;
+}
+
+static ssize_t read_stream(void *ctx, uint64_t at, char *buffer, size_t capacity) {
+    (void)at;
+    stream *s = ctx;
+    vx_err err;
+    if (s->sent == s->out.n) {
+        s->out.n = s->sent = 0;
+        if (s->ended)
+            return MHD_CONTENT_READER_END_OF_STREAM;
+        if (s->next_clip < s->video->n_clips) {
+            if (write_clip(s, &err)) {
+                /* Deleted meanwhile, or our fault: the status is out, so the answer breaks off. */
+                vx_log(VX_LOG_WARN, "vectors", "video=%s error=\"%s\"", s->video->id, err.msg);
+                return MHD_CONTENT_READER_END_WITH_ERROR;
+            }
+        } else {
+            vx_out_text(&s->out, "\n]}");
+            s->ended = true;
+        }
+    }
+    if (s->out.failed)
+        return MHD_CONTENT_READER_END_WITH_ERROR;
+    size_t n = s->out.n - s->sent < capacity ? s->out.n - s->sent : capacity;
+    memcpy(buffer, s->out.text + s->sent, n);
+    s->sent += n;
+    return (ssize_t)n;
+}
+
+void vx_vectors_get(vx_request *request) {
+    VX_AUTO(vx_video) video = vx_videos_find(request);
+    if (!video)
+        return;
+    const vx_model_info *model = vx_embedder_info(request->server->embedder);
+    stream *s = vx_new(stream);
+    float *vector = vx_new_array((size_t)model->dim, sizeof *vector);
+    if (!s || !vector) {
+        free(s);
+        free(vector);
+        request->failed = true;
+        return;
+    }
+    *s = (stream){.server = request->server, .video = vx_take(video), .vector = vector};
+    vx_out_begin(&s->out, NULL, '{');
+    vx_out_string(&s->out, "model", model->name);
+    vx_out_string(&s->out, "digest", model->digest);
+    vx_out_int(&s->out, "dim", model->dim);
+    vx_out_begin(&s->out, "items", '[');
+    struct MHD_Response *response =
+        MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, BLOCK_BYTES, read_stream, s, free_stream);
+    if (!response)
+        free_stream(s);
+    vx_reply_response(request, VX_SUCCESS_OK, response, -1);
+    vx_reply_header(request, MHD_HTTP_HEADER_CONTENT_TYPE, "application/json");
+    vx_reply_header(request, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
+}

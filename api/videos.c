@@ -1,0 +1,188 @@
+/* videos.c — the stored videos: list, one, change its metadata, delete. */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "api/body.h"
+#include "api/json.h"
+#include "api/reply.h"
+#include "api/resources.h"
+#include "api/show.h"
+#include "commit.h"
+
+#define MAX_LIST 500
+#define MAX_METADATA_BYTES ((size_t)256 * 1024)
+
+/* ---- One ---- */
+
+/* Replies to a catalog code: not found, or our fault. */
+static void reply_code(vx_request *request, int rc, const vx_err *err) {
+    if (rc == VX_CATALOG_NOT_FOUND)
+        vx_reply_problem(request, VX_PROBLEM_NOT_FOUND, "There is no video with this id.");
+    else
+        vx_reply_failure(request, err);
+}
+
+vx_video *vx_videos_find(vx_request *request) {
+    vx_video *video = NULL;
+    vx_err err;
+    int rc = vx_catalog_get_video(request->server->catalog, request->args[0], &video, &err);
+    if (rc)
+        reply_code(request, rc, &err);
+    return rc ? NULL : video;
+}
+
+void vx_videos_get(vx_request *request) {
+    VX_AUTO(vx_video) video = vx_videos_find(request);
+    if (!video)
+        return;
+    VX_AUTO_OUT out = {0};
+    vx_show_video(&out, NULL, video, NULL);
+    vx_reply_json(request, VX_SUCCESS_OK, &out);
+}
+
+/* ---- List ---- */
+
+/* The cursor is the last row of the page before, written so that nobody takes it for an id. */
+static bool read_cursor(vx_request *request, int64_t *ret_row) {
+    const char *text = vx_request_value(request, "cursor");
+    *ret_row = 0;
+    if (!text)
+        return true;
+    size_t n = strlen(text);
+    bool valid = text[0] == 'r' && n >= 2 && n <= 16 && strspn(text + 1, "0123456789abcdef") == n - 1;
+    if (valid)
+        *ret_row = strtoll(text + 1, NULL, 16);
+    if (valid && *ret_row > 0)
+        return true;
+    vx_reply_problem(request, VX_PROBLEM_BAD_PARAMETER,
+                     "cursor must be the value of next in the page before.");
+    return false;
+}
+
+static void write_page(vx_out *out, vx_video **videos, size_t n, size_t limit) {
+    vx_out_begin(out, NULL, '{');
+    vx_out_begin(out, "items", '[');
+    for (size_t i = 0; i < n && i < limit; i++)
+        vx_show_video(out, NULL, videos[i], NULL);
+    vx_out_end(out, ']');
+    char cursor[24];
+    if (n > limit)
+        snprintf(cursor, sizeof cursor, "r%llx", (unsigned long long)videos[limit - 1]->row);
+    vx_out_string(out, "next", n > limit ? cursor : NULL);
+    vx_out_end(out, '}');
+}
+
+void vx_videos_list(vx_request *request) {
+    int64_t limit;
+    vx_video_query query = {.filename_contains = vx_request_value(request, "filename")};
+    if (!vx_request_int(request, "limit", 1, MAX_LIST, 50, &limit) ||
+        !read_cursor(request, &query.before_row) ||
+        !vx_request_choice(request, "verdict", "new exact copy similar", -1, &query.verdict))
+        return;
+    query.limit = (size_t)limit + 1; /* one more tells whether there is a next page */
+    vx_video **videos = NULL;
+    size_t n = 0;
+    vx_err err;
+    int rc = vx_catalog_list_videos(request->server->catalog, &query, &videos, &n, &err);
+    if (rc) {
+        vx_reply_failure(request, &err);
+        return;
+    }
+    VX_AUTO_OUT out = {0};
+    write_page(&out, videos, n, (size_t)limit);
+    for (size_t i = 0; i < n; i++)
+        vx_video_free(videos[i]);
+    free(videos);
+    vx_reply_json(request, VX_SUCCESS_OK, &out);
+}
+
+/* ---- Changes: the request waits for the committer ---- */
+
+typedef struct change {
+    int rc;
+    vx_err err;
+} change;
+
+static void on_changed(void *ctx, int rc, const vx_err *err) {
+    vx_request *request = ctx;
+    change *result = request->state;
+    result->rc = rc;
+    if (rc && err)
+        result->err = *err;
+    vx_request_wake(request);
+}
+
+/* Room for the result and the wait; false after a failure. */
+static bool begin_change(vx_request *request, void (*finish)(vx_request *)) {
+    request->state = vx_new(change);
+    request->state_free = free;
+    if (!request->state) {
+        request->failed = true;
+        return false;
+    }
+    vx_request_wait(request, finish);
+    return true;
+}
+
+/* The committer took nothing: it stops. */
+static void change_refused(vx_request *request) {
+    ((change *)request->state)->rc = -ECANCELED;
+    vx_request_wake(request);
+}
+
+static bool changed(vx_request *request) {
+    const change *result = request->state;
+    if (result->rc == -ECANCELED)
+        vx_reply_problem(request, VX_PROBLEM_STOPPING, NULL);
+    else if (result->rc)
+        reply_code(request, result->rc, &result->err);
+    return !result->rc;
+}
+
+static void finish_delete(vx_request *request) {
+    if (changed(request))
+        vx_reply_empty(request, VX_SUCCESS_NO_CONTENT);
+}
+
+void vx_videos_delete(vx_request *request) {
+    if (begin_change(request, finish_delete) &&
+        !vx_commit_delete_video(request->server, request->args[0], on_changed, request))
+        change_refused(request);
+}
+
+static void finish_patch(vx_request *request) {
+    if (changed(request))
+        vx_videos_get(request);
+}
+
+/* The merge patch as text; NULL after a refusal. */
+static char *read_patch(vx_request *request) {
+    json_t *body = vx_body_json(request), *metadata = json_object_get(body, "metadata");
+    if (!vx_json_only(request, body, "metadata"))
+        return NULL;
+    if (!json_is_object(metadata)) {
+        vx_reply_problem(request, VX_PROBLEM_BAD_PARAMETER,
+                         "metadata must be an object; its members replace those of the same name, "
+                         "null removes one.");
+        return NULL;
+    }
+    char *patch = json_dumps(metadata, JSON_COMPACT);
+    request->failed |= !patch;
+    return patch;
+}
+
+void vx_videos_patch(vx_request *request) {
+    VX_AUTO_FREE char *patch = read_patch(request);
+    VX_AUTO(vx_video) video = patch ? vx_videos_find(request) : NULL;
+    if (!video)
+        return;
+    if (strlen(patch) + strlen(video->metadata) > MAX_METADATA_BYTES) {
+        vx_reply_problem(request, VX_PROBLEM_BODY_TOO_LARGE,
+                         "The metadata of one video may have %zu bytes.", MAX_METADATA_BYTES);
+        return;
+    }
+    if (begin_change(request, finish_patch) &&
+        !vx_commit_set_metadata(request->server, request->args[0], patch, on_changed, request))
+        change_refused(request);
+}
