@@ -1,0 +1,100 @@
+"""Runs the real vidx program for tests: start, stop, kill -9, and a few calls every suite makes.
+
+    with Server(tmp_path, model="tiny", models=TINY) as server:
+        server.upload(path).json()["id"]
+
+The binary is $VIDX_BIN or build/release/vidx. Ports are chosen by the system. The log goes to a
+file; after a failing test its tail is what to read first.
+"""
+
+import os
+import re
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import requests
+
+ROOT = Path(__file__).resolve().parents[2]
+BINARY = Path(os.environ.get("VIDX_BIN", ROOT / "build" / "release" / "vidx"))
+START_SECONDS = float(os.environ.get("VIDX_TEST_START_S", "60"))  # sanitizers are slow
+
+
+class Server:
+    def __init__(self, data, models, model="tiny", flags=(), env=None):
+        self.data, self.models, self.model = Path(data), Path(models), model
+        self.flags, self.env = list(flags), env or {}
+        self.log = self.data.parent / f"{self.data.name}.log"
+        self.process, self.url = None, None
+        self.http = requests.Session()
+
+    def start(self):
+        self.data.parent.mkdir(parents=True, exist_ok=True)
+        offset = self.log.stat().st_size if self.log.exists() else 0
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [BINARY, "serve", "--listen", "127.0.0.1:0", "--data", self.data, "--models",
+                 self.models, "--model", self.model, "--reserve", "1m", *self.flags],
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log, env={**os.environ, **self.env})
+        self.url = f"http://127.0.0.1:{self._wait_for_port(offset)}"
+        return self
+
+    def _wait_for_port(self, offset):
+        deadline = time.monotonic() + START_SECONDS
+        while time.monotonic() < deadline:
+            text = self.log.read_bytes()[offset:].decode(errors="replace")
+            found = re.search(r" listening .*?port=(\d+)", text)
+            if found:
+                return int(found.group(1))
+            if self.process.poll() is not None:
+                break
+            time.sleep(0.01)
+        raise AssertionError(f"vidx did not start:\n{self.tail()}")
+
+    def tail(self, lines=40):
+        return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
+
+    def kill(self):
+        """As a power cut would, for the process: no handler runs."""
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait()
+
+    def stop(self, timeout=60):
+        """Asks it to stop; returns the exit code."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        try:
+            return self.process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            raise AssertionError(f"vidx did not stop:\n{self.tail()}") from None
+
+    def __enter__(self):
+        return self.start()
+
+    def __exit__(self, *_):
+        code = self.stop()
+        assert code == 0, f"vidx ended with {code}:\n{self.tail()}"
+
+    def get(self, path, **kw):
+        return self.http.get(self.url + path, timeout=60, **kw)
+
+    def post(self, path, **kw):
+        return self.http.post(self.url + path, timeout=120, **kw)
+
+    def delete(self, path, **kw):
+        return self.http.delete(self.url + path, timeout=60, **kw)
+
+    def upload(self, path, **params):
+        with open(path, "rb") as file:
+            return self.post("/v1/videos", params={"filename": Path(path).name, **params}, data=file)
+
+    def wait_for_job(self, job_id, seconds=60):
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            job = self.get(f"/v1/jobs/{job_id}").json()
+            if job["state"] not in ("queued", "running"):
+                return job
+            time.sleep(0.02)
+        raise AssertionError(f"job {job_id} did not end: {job}\n{self.tail()}")
