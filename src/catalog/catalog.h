@@ -192,8 +192,9 @@ int vx_catalog_has_sha256(vx_catalog *catalog, const uint8_t sha256[32], bool *r
                           vx_err *err);
 
 int vx_catalog_get_job(vx_catalog *catalog, const char *job_id, vx_job_row *ret_job, vx_err *err);
-/* Newest first. before_us/before_id: the cursor; 0/NULL = from the newest. unfinished_only: queued
- * and running. Gives an array (each vx_job_row_clear, then free()). */
+/* Newest first, up to `limit` (SIZE_MAX = all). before_us/before_id: the cursor, the last job of
+ * the page before; 0/NULL = from the newest. unfinished_only: queued and running. Gives an array
+ * (each vx_job_row_clear, then free()). */
 int vx_catalog_list_jobs(vx_catalog *catalog, size_t limit, int64_t before_us,
                          const char *before_id, bool unfinished_only, vx_job_row **ret_jobs,
                          size_t *ret_n, vx_err *err);

@@ -103,7 +103,7 @@ int vx_catalog_get_job(vx_catalog *catalog, const char *job_id, vx_job_row *ret_
 
 typedef struct job_list {
     vx_job_row *rows;
-    size_t n;
+    size_t n, capacity;
 } job_list;
 
 static void job_list_done(job_list *list) {
@@ -112,22 +112,30 @@ static void job_list_done(job_list *list) {
     free(list->rows);
 }
 
+static int make_room(job_list *list, vx_err *err) {
+    if (list->n < list->capacity)
+        return 0;
+    size_t capacity = list->capacity ? 2 * list->capacity : 16;
+    vx_job_row *grown = vx_regrow(list->rows, capacity, sizeof *grown);
+    if (!grown)
+        return VX_FAIL(err, -ENOMEM, "out of memory");
+    list->rows = grown;
+    list->capacity = capacity;
+    return 0;
+}
+
 static int read_jobs(vx_sql *q, size_t limit, int64_t before_us, const char *before_id,
                      job_list *list, vx_err *err) {
-    list->rows = vx_new_array(limit, sizeof *list->rows);
-    if (!list->rows)
-        return VX_FAIL(err, -ENOMEM, "out of memory");
     vx_sql_bind_int(q, before_us > 0 ? before_us : INT64_MAX);
     vx_sql_bind_text(q, before_id ? before_id : "");
-    vx_sql_bind_int(q, (int64_t)limit);
-    int rc = 0;
-    while (list->n < limit && (rc = vx_sql_next(q, err)) > 0) {
-        rc = read_job(q, &list->rows[list->n], err);
-        if (rc)
+    vx_sql_bind_int(q, limit < INT64_MAX ? (int64_t)limit : INT64_MAX);
+    int rc;
+    while ((rc = vx_sql_next(q, err)) > 0) {
+        if ((rc = make_room(list, err)) || (rc = read_job(q, &list->rows[list->n], err)))
             return rc;
         list->n++;
     }
-    return rc < 0 ? rc : 0;
+    return rc;
 }
 
 /* Two statements, because the partial index serves only a query that says `state <= 1` itself. */
@@ -136,7 +144,7 @@ static int read_jobs(vx_sql *q, size_t limit, int64_t before_us, const char *bef
 int vx_catalog_list_jobs(vx_catalog *catalog, size_t limit, int64_t before_us,
                          const char *before_id, bool unfinished_only, vx_job_row **ret_jobs,
                          size_t *ret_n, vx_err *err) {
-    __attribute__((cleanup(job_list_done))) job_list list = {NULL, 0};
+    __attribute__((cleanup(job_list_done))) job_list list = {0};
     VX_READER(reader, catalog);
     int rc;
     if (unfinished_only) {

@@ -71,26 +71,49 @@ static void assert_jobs(fixture *f, size_t limit, int64_t before_us, const char 
 static void job_list_pages_through_equal_times_and_prunes_the_old(void **state) {
     fixture *f = *state;
     OK(vx_catalog_begin(f->catalog, &oops));
-    add_job(f, "ja", VX_JOB_DONE, 100, 110);
+    add_job(f, "jz", VX_JOB_DONE, 100, 110);
     add_job(f, "jb", VX_JOB_QUEUED, 200, 0);
     add_job(f, "jc", VX_JOB_FAILED, 200, 210);
     add_job(f, "jd", VX_JOB_RUNNING, 200, 0);
-    add_job(f, "je", VX_JOB_CANCELLED, 300, 310);
+    add_job(f, "j0", VX_JOB_CANCELLED, 300, 310);
     OK(vx_catalog_commit(f->catalog, &oops));
-    assert_jobs(f, 10, 0, NULL, false, "je jd jc jb ja");
-    assert_jobs(f, 2, 0, NULL, false, "je jd");
+    assert_jobs(f, 10, 0, NULL, false, "j0 jd jc jb jz");
+    assert_jobs(f, 2, 0, NULL, false, "j0 jd");
     assert_jobs(f, 2, 200, "jd", false, "jc jb");
-    assert_jobs(f, 2, 200, "jb", false, "ja");
+    assert_jobs(f, 2, 200, "jb", false, "jz");
     assert_jobs(f, 10, 0, NULL, true, "jd jb");
     assert_jobs(f, 10, 200, "jd", true, "jb");
     OK(vx_catalog_begin(f->catalog, &oops));
     OK(vx_catalog_prune_jobs(f->catalog, 310, 1, &oops));
     OK(vx_catalog_commit(f->catalog, &oops));
-    assert_jobs(f, 10, 0, NULL, false, "je jd jc jb");
+    assert_jobs(f, 10, 0, NULL, false, "j0 jd jc jb");
     OK(vx_catalog_begin(f->catalog, &oops));
     OK(vx_catalog_prune_jobs(f->catalog, 310, 100, &oops));
     OK(vx_catalog_commit(f->catalog, &oops));
-    assert_jobs(f, 10, 0, NULL, false, "je jd jb");
+    assert_jobs(f, 10, 0, NULL, false, "j0 jd jb");
+}
+
+static void job_list_without_a_limit_gives_all(void **state) {
+    fixture *f = *state;
+    vx_job_row *jobs = NULL;
+    size_t n = 99;
+    OK(vx_catalog_list_jobs(f->catalog, SIZE_MAX, 0, NULL, true, &jobs, &n, &oops));
+    assert_int_equal(n, 0);
+    free(jobs);
+    OK(vx_catalog_begin(f->catalog, &oops));
+    for (int i = 0; i < 100; i++) {
+        char id[16];
+        snprintf(id, sizeof id, "j%03d", i);
+        add_job(f, id, VX_JOB_QUEUED, 1000 + i, 0);
+    }
+    OK(vx_catalog_commit(f->catalog, &oops));
+    OK(vx_catalog_list_jobs(f->catalog, SIZE_MAX, 0, NULL, true, &jobs, &n, &oops));
+    assert_int_equal(n, 100);
+    for (size_t i = 0; i < n; i++) {
+        assert_int_equal(jobs[i].created_us, 1099 - (int64_t)i);
+        vx_job_row_clear(&jobs[i]);
+    }
+    free(jobs);
 }
 
 int main(void) {
@@ -98,6 +121,7 @@ int main(void) {
         TEST(job_runs_its_course_and_survives_reopening),
         TEST(job_finished_without_a_time_is_refused),
         TEST(job_list_pages_through_equal_times_and_prunes_the_old),
+        TEST(job_list_without_a_limit_gives_all),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
