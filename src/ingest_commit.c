@@ -54,8 +54,7 @@ static int find_similar(vx_server *server, const vx_extract *extract, vx_dedup_s
         for (size_t i = 0; i < counts[c] && !rc; i++) {
             const vx_neighbour *hit = &found[c * NEIGHBOURS_PER_CLIP + i];
             VX_AUTO(vx_video) video = NULL;
-            size_t clip;
-            rc = vx_catalog_get_video_of_clip(server->catalog, hit->id, &video, &clip, err);
+            rc = vx_catalog_get_video_of_clip(server->catalog, hit->id, &video, err);
             if (!rc)
                 add_similar(all, n, video->row, hit->score);
             else if (rc == VX_CATALOG_NOT_FOUND) /* deleted earlier in this group */

@@ -216,8 +216,7 @@ static bool has_video(const vx_query_result *result, const char *video_id) {
 static int add_hit(vx_server *server, const vx_query *query, const vx_neighbour *neighbour,
                    vx_query_result *result) {
     VX_AUTO(vx_video) video = NULL;
-    size_t c;
-    int rc = vx_catalog_get_video_of_clip(server->catalog, neighbour->id, &video, &c, &result->err);
+    int rc = vx_catalog_get_video_of_clip(server->catalog, neighbour->id, &video, &result->err);
     if (rc == VX_CATALOG_NOT_FOUND)
         return 0;
     if (rc)
@@ -225,13 +224,13 @@ static int add_hit(vx_server *server, const vx_query *query, const vx_neighbour 
     if (query->group_by_video && has_video(result, video->id))
         return 0;
     vx_hit *hit = &result->hits[result->n_hits++];
-    *hit = (vx_hit){.start_s = video->clips[c].start_s,
-                    .end_s = video->clips[c].end_s,
+    *hit = (vx_hit){.start_s = video->clips[0].start_s,
+                    .end_s = video->clips[0].end_s,
                     .score = neighbour->score,
                     .filename = vx_take(video->filename),
                     .metadata = vx_take(video->metadata)};
     strcpy(hit->video_id, video->id);
-    snprintf(hit->clip_id, sizeof hit->clip_id, "%s.%d", video->id, video->clips[c].index);
+    snprintf(hit->clip_id, sizeof hit->clip_id, "%s.%d", video->id, video->clips[0].index);
     return 0;
 }
 

@@ -151,9 +151,10 @@ int vx_catalog_get_video_by_sha256(vx_catalog *catalog, const uint8_t sha256[32]
                                    vx_video **ret_video, vx_err *err);
 int vx_catalog_get_video_by_row(vx_catalog *catalog, int64_t row, vx_video **ret_video,
                                 vx_err *err);
-/* Which video and clip a neighbour's id means: (*ret_video)->clips[*ret_clip]. */
+/* What a neighbour's id means: the video with that clip alone (n_clips is 1), so that a hit in a
+ * film of a thousand shots costs no more than another. */
 int vx_catalog_get_video_of_clip(vx_catalog *catalog, int64_t clip_row, vx_video **ret_video,
-                                 size_t *ret_clip, vx_err *err);
+                                 vx_err *err);
 
 typedef struct vx_video_query {
     size_t limit;                  /* 1..1000 */

@@ -88,6 +88,13 @@ static int read_page(vx_sql *q, size_t limit, video_page *page, vx_err *err) {
     return rc < 0 ? rc : 0;
 }
 
+static void read_clip(vx_sql *q, vx_clip *ret_clip) {
+    ret_clip->row = vx_sql_int(q);
+    ret_clip->index = (int)vx_sql_int(q);
+    ret_clip->start_s = vx_sql_real(q);
+    ret_clip->end_s = vx_sql_real(q);
+}
+
 static int append_clip(vx_video *video, const vx_clip *clip, vx_err *err) {
     if ((video->n_clips & (video->n_clips - 1)) == 0) { /* full at 0, 1, 2, 4, 8 … */
         vx_clip *grown =
@@ -131,10 +138,7 @@ static int read_clips(vx_db *db, video_page *page, vx_err *err) {
     while ((rc = vx_sql_next(&q, err)) > 0) {
         int64_t video = vx_sql_int(&q);
         vx_clip clip;
-        clip.row = vx_sql_int(&q);
-        clip.index = (int)vx_sql_int(&q);
-        clip.start_s = vx_sql_real(&q);
-        clip.end_s = vx_sql_real(&q);
+        read_clip(&q, &clip);
         while (i < page->n && page->videos[i]->row != video)
             i++;
         if (i == page->n)
@@ -200,24 +204,27 @@ int vx_catalog_get_video_by_row(vx_catalog *catalog, int64_t row, vx_video **ret
 }
 
 int vx_catalog_get_video_of_clip(vx_catalog *catalog, int64_t clip_row, vx_video **ret_video,
-                                 size_t *ret_clip, vx_err *err) {
+                                 vx_err *err) {
     VX_READER(reader, catalog);
     VX_SQL(q, reader.db,
-           "SELECT " VIDEO_COLUMNS " FROM videos"
-           " WHERE row = (SELECT video FROM clips WHERE row = ?)");
+           "SELECT " VIDEO_COLUMNS ", clip, position, start_s, end_s FROM videos JOIN"
+           " (SELECT row AS clip, video, position, start_s, end_s FROM clips WHERE row = ?)"
+           " ON row = video");
     vx_sql_bind_int(&q, clip_row);
-    VX_AUTO(vx_video) video = NULL;
-    int rc = read_one(reader.db, &q, &video, err);
-    if (rc)
+    int rc = vx_sql_next(&q, err);
+    if (rc < 0)
         return rc;
-    for (size_t i = 0; i < video->n_clips; i++) {
-        if (video->clips[i].row == clip_row) {
-            *ret_clip = i;
-            *ret_video = vx_take(video);
-            return 0;
-        }
-    }
-    return VX_FAIL(err, -EIO, "catalog: clip %" PRId64 " is not among its video's", clip_row);
+    if (rc == 0)
+        return VX_FAIL(err, VX_CATALOG_NOT_FOUND, "no clip %" PRId64, clip_row);
+    VX_AUTO(vx_video) video = NULL;
+    if ((rc = read_video(&q, &video, err)))
+        return rc;
+    vx_clip clip;
+    read_clip(&q, &clip);
+    if ((rc = append_clip(video, &clip, err)))
+        return rc;
+    *ret_video = vx_take(video);
+    return 0;
 }
 
 /* instr() of lower() is literal and folds ASCII only, where LIKE has wildcards to escape. */

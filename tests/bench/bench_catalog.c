@@ -149,9 +149,8 @@ static void bench_reads(bench *b) {
     double start = now_s();
     for (int i = 0; i < n; i++) {
         vx_video *video;
-        size_t clip;
         int64_t row = 1 + (int64_t)((double)i / n * (double)b->n);
-        need(vx_catalog_get_video_of_clip(b->catalog, row, &video, &clip, &failure));
+        need(vx_catalog_get_video_of_clip(b->catalog, row, &video, &failure));
         vx_video_free(video);
     }
     printf("get_video_of_clip_us %.1f\n", (now_s() - start) / n * 1e6);
