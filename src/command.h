@@ -5,4 +5,3 @@
 #include <stdbool.h>
 
 int vx_command_serve(int argc, char **argv);
-int vx_command_embed(int argc, char **argv);
