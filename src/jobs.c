@@ -307,6 +307,7 @@ static void fail_unreadable(vx_server *server, const vx_job_row *row, const vx_e
                                    vx_clock_unix_us(), &err);
     if (!rc)
         rc = vx_catalog_commit(server->catalog, &err);
+    vx_catalog_rollback(server->catalog); /* after a commit there is nothing left to undo */
     if (rc)
         vx_log(VX_LOG_ERROR, "resume", "job=%s error=\"%s\"", row->id, err.msg);
 }
