@@ -119,29 +119,36 @@ void vx_reply_bytes(vx_request *request, void *bytes, size_t n, const char *cont
 
 /* ---- Problems ---- */
 
+/* Modules write their sentences so that context can be put before them: in lower case. */
+static const char *as_sentence(const char *detail, char *buffer, size_t capacity) {
+    snprintf(buffer, capacity, "%s", detail);
+    if (buffer[0] >= 'a' && buffer[0] <= 'z')
+        buffer[0] = (char)(buffer[0] - 'a' + 'A');
+    return buffer;
+}
+
 static void write_problem(vx_out *out, const problem_row *row, const char *detail) {
-    char type[80];
+    char type[80], text[1000];
     snprintf(type, sizeof type, "/problems/%s", row->short_name);
     vx_out_string(out, "type", type);
     vx_out_string(out, "title", row->title);
     vx_out_int(out, "status", row->status);
-    vx_out_string(out, "detail", detail && *detail ? detail : row->hint);
+    vx_out_string(out, "detail", as_sentence(detail && *detail ? detail : row->hint, text, sizeof text));
     vx_out_string(out, "hint", row->hint);
 }
 
 void vx_reply_problem_with(vx_request *request, vx_problem problem, vx_out *members,
                            const char *detail) {
     VX_AUTO_OUT out = {0};
-    if (members) {
-        out = *members;
-        *members = (vx_out){0};
-    } else {
-        vx_out_begin(&out, NULL, '{');
-    }
     const problem_row *row = &problems[problem];
+    vx_out_begin(&out, NULL, '{');
     write_problem(&out, row, detail);
     vx_out_string(&out, "request_id", request->id);
+    if (members && members->n > 1)
+        vx_out_text(&out, ",%s", members->text + 1); /* behind its brace */
     vx_out_end(&out, '}');
+    if (members)
+        vx_out_clear(members);
     bool first = !request->response;
     reply_text(request, row->status, &out, "application/problem+json");
     if (!first)
