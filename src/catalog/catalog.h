@@ -85,13 +85,13 @@ int vx_catalog_open(const char *path, int readers, vx_catalog **ret_catalog, vx_
 vx_catalog *vx_catalog_close(vx_catalog *catalog);
 VX_DEFINE_AUTO(vx_catalog, vx_catalog_close)
 
-/* ---- Writing: one thread at a time ---- */
+/* ---- Writing: inside a transaction of the calling thread ---- */
 int vx_catalog_begin(vx_catalog *catalog, vx_err *err);
 /* On failure everything since begin is undone, and the next begin works. A full disk or lack of
  * memory in any write can undo the whole transaction at once: every later call of it, and commit,
  * then fails with that code. */
 int vx_catalog_commit(vx_catalog *catalog, vx_err *err);
-void vx_catalog_rollback(vx_catalog *catalog);
+void vx_catalog_rollback(vx_catalog *catalog); /* outside one: does nothing */
 /* Between begin and commit, so that one item of a group can fail without the others: each savepoint
  * ends in either release (keep) or rollback_to (undo since the savepoint). They do not nest. */
 int vx_catalog_savepoint(vx_catalog *catalog, vx_err *err);
@@ -117,6 +117,10 @@ int vx_catalog_delete_video(vx_catalog *catalog, const char *video_id, vx_err *e
 /* VX_CATALOG_NOT_FOUND. */
 int vx_catalog_set_metadata(vx_catalog *catalog, const char *video_id, const char *metadata_json,
                             vx_err *err);
+/* Merges an object by RFC 7396 (null removes a member), in one step: of two patches both count.
+ * Names are compared as written: an escaped one is another name. VX_CATALOG_NOT_FOUND. */
+int vx_catalog_merge_metadata(vx_catalog *catalog, const char *video_id, const char *patch_json,
+                              vx_err *err);
 
 typedef enum vx_job_state {
     VX_JOB_QUEUED,

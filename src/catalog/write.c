@@ -266,3 +266,18 @@ int vx_catalog_set_metadata(vx_catalog *catalog, const char *video_id, const cha
         return rc;
     return changed_one(catalog, video_id, err);
 }
+
+int vx_catalog_merge_metadata(vx_catalog *catalog, const char *video_id, const char *patch_json,
+                              vx_err *err) {
+    int rc = vx_catalog_check_writing(catalog, err);
+    if (rc)
+        return rc;
+    VX_SQL(q, &catalog->writer,
+           "UPDATE videos SET metadata = json_patch(metadata, ?) WHERE id = ?");
+    vx_sql_bind_text(&q, patch_json);
+    vx_sql_bind_text(&q, video_id);
+    rc = vx_sql_run(&q, err);
+    if (rc)
+        return rc;
+    return changed_one(catalog, video_id, err);
+}

@@ -177,6 +177,34 @@ static void metadata_with_quotes_and_utf8_is_replaced_literally(void **state) {
     assert_same_video(untouched, other);
 }
 
+/* From RFC 7396, appendix A, and what clients write. */
+static void metadata_patch_merges_as_rfc_7396_says(void **state) {
+    fixture *f = *state;
+    VX_AUTO(vx_video) v = add_video(f, 1, 0);
+    static const char *const cases[][3] = {
+        {"{\"a\":\"b\"}", "{\"a\":\"c\"}", "{\"a\":\"c\"}"},
+        {"{\"a\":\"b\",\"b\":\"c\"}", "{\"a\":null}", "{\"b\":\"c\"}"},
+        {"{\"a\":{\"b\":\"c\"}}", "{\"a\":{\"b\":\"d\",\"c\":null}}", "{\"a\":{\"b\":\"d\"}}"},
+        {"{\"a\":[1,2]}", "{\"a\":[3]}", "{\"a\":[3]}"},
+        {"{\"it's\":1}", "{\"\xE6\xBC\xA2\":\"\\\"\"}", "{\"it's\":1,\"\xE6\xBC\xA2\":\"\\\"\"}"},
+        {"{}", "{\"a\":{\"bb\":{\"ccc\":null}}}", "{\"a\":{\"bb\":{}}}"},
+    };
+    for (size_t i = 0; i < VX_LEN(cases); i++) {
+        VX_AUTO(vx_video) found = NULL;
+        OK(vx_catalog_begin(f->catalog, &oops));
+        OK(vx_catalog_set_metadata(f->catalog, v->id, cases[i][0], &oops));
+        OK(vx_catalog_merge_metadata(f->catalog, v->id, cases[i][1], &oops));
+        OK(vx_catalog_commit(f->catalog, &oops));
+        OK(vx_catalog_get_video(f->catalog, v->id, &found, &oops));
+        assert_string_equal(found->metadata, cases[i][2]);
+    }
+    vx_err err;
+    OK(vx_catalog_begin(f->catalog, &oops));
+    assert_int_equal(vx_catalog_merge_metadata(f->catalog, "vnone", "{}", &err),
+                     VX_CATALOG_NOT_FOUND);
+    vx_catalog_rollback(f->catalog);
+}
+
 static void video_deleted_leaves_no_row_of_it(void **state) {
     fixture *f = *state;
     VX_AUTO(vx_video) kept = add_video(f, 1, 2);
@@ -371,6 +399,7 @@ int main(void) {
         TEST(video_with_a_forged_id_is_refused_not_taken_for_the_stored),
         TEST(verdict_float_of_nan_is_null_in_the_file),
         TEST(metadata_with_quotes_and_utf8_is_replaced_literally),
+        TEST(metadata_patch_merges_as_rfc_7396_says),
         TEST(video_deleted_leaves_no_row_of_it),
         TEST(row_of_a_deleted_video_or_clip_is_never_given_again),
         TEST(write_outside_a_transaction_is_refused),
