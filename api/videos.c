@@ -156,6 +156,26 @@ static void finish_patch(vx_request *request) {
         vx_videos_get(request);
 }
 
+/* The merge happens inside the transaction: of two patches at once none is lost. */
+typedef struct patch_op {
+    vx_commit_op op;
+    vx_request *request; /* waits, so it and its path outlive the operation */
+    char *patch;
+} patch_op;
+
+static int apply_patch(vx_commit_op *op, vx_server *server, vx_err *err) {
+    patch_op *o = (patch_op *)op;
+    return vx_catalog_merge_metadata(server->catalog, o->request->args[0], o->patch, err);
+}
+
+static void patch_done(vx_commit_op *op, vx_server *server, int rc, const vx_err *err) {
+    (void)server;
+    patch_op *o = (patch_op *)op;
+    on_changed(o->request, rc, err);
+    free(o->patch);
+    free(o);
+}
+
 /* The merge patch as text; NULL after a refusal. */
 static char *read_patch(vx_request *request) {
     json_t *body = vx_body_json(request), *metadata = json_object_get(body, "metadata");
@@ -182,7 +202,16 @@ void vx_videos_patch(vx_request *request) {
                          "The metadata of one video may have %zu bytes.", MAX_METADATA_BYTES);
         return;
     }
-    if (begin_change(request, finish_patch) &&
-        !vx_commit_set_metadata(request->server, request->args[0], patch, on_changed, request))
-        change_refused(request);
+    patch_op *op = vx_new(patch_op);
+    if (!op || !begin_change(request, finish_patch)) {
+        request->failed = true;
+        free(op);
+        return;
+    }
+    *op = (patch_op){{apply_patch, patch_done}, request, vx_take(patch)};
+    if (vx_commit_submit(request->server, &op->op))
+        return;
+    free(op->patch);
+    free(op);
+    change_refused(request);
 }
