@@ -1,4 +1,4 @@
-"""EfficientNet-Lite0 as a plain module, and the video tower made of it.
+"""EfficientNet-Lite0 as a plain module.
 
 The names of modules and parameters are those of the published checkpoint, so that its state dict
 loads with strict=True and no mapping. The network is the "lite" one of Tan et al.: MBConv blocks
@@ -7,6 +7,8 @@ without squeeze-and-excitation, ReLU6 for every activation, TensorFlow's SAME pa
 import torch
 from torch import nn
 from torch.nn import functional as F
+
+from common.tower import fold_norms
 
 # repeats, kernel, stride of the first repeat, expansion, channels out
 STAGES = [
@@ -40,6 +42,10 @@ def norm(channels):
     return nn.BatchNorm2d(channels, eps=BN_EPS)
 
 
+def relu6(x):
+    return F.relu6(x, inplace=True)  # the network is bound by memory: one pass less over it
+
+
 class Block(nn.Module):
     def __init__(self, n_in, n_out, kernel, stride, expansion):
         super().__init__()
@@ -52,8 +58,8 @@ class Block(nn.Module):
         self.residual = stride == 1 and n_in == n_out
 
     def forward(self, x):
-        y = F.relu6(self._bn0(self._expand_conv(x))) if self.expands else x
-        y = F.relu6(self._bn1(self._depthwise_conv(y)))
+        y = relu6(self._bn0(self._expand_conv(x))) if self.expands else x
+        y = relu6(self._bn1(self._depthwise_conv(y)))
         y = self._bn2(self._project_conv(y))
         return x + y if self.residual else y
 
@@ -73,24 +79,29 @@ class EfficientNetLite0(nn.Module):
 
     def features(self, x):
         """float [N, 3, H, W] -> pooled features [N, 1280]; H and W multiples of 32."""
-        x = F.relu6(self._bn0(self._conv_stem(x)))
+        x = relu6(self._bn0(self._conv_stem(x)))
         for block in self._blocks:
             x = block(x)
-        return F.relu6(self._bn1(self._conv_head(x))).mean((2, 3))
+        return relu6(self._bn1(self._conv_head(x))).mean((2, 3))
 
     def forward(self, x):
         return self._fc(self.features(x))
 
+    def fold_norms(self):
+        """Folds every batch norm into the convolution before it; for inference alone."""
+        fold_norms(self, [("_conv_stem", "_bn0"), ("_conv_head", "_bn1")])
+        for block in self._blocks:
+            pairs = [("_depthwise_conv", "_bn1"), ("_project_conv", "_bn2")]
+            fold_norms(block, [("_expand_conv", "_bn0")] * block.expands + pairs)
+        return self
 
-class VideoTower(nn.Module):
-    """float [B, T, 3, H, W] -> unit vectors [B, 1280]: the mean over frames of the features."""
 
-    def __init__(self, net, dtype=torch.float32):
+class Features(nn.Module):
+    """The network without its classifier, as a module of its own."""
+
+    def __init__(self, net):
         super().__init__()
-        self.net, self.dtype = net.to(dtype), dtype
+        self.net = net.fold_norms().to(memory_format=torch.channels_last)
 
-    def forward(self, clips):
-        n_clips, n_frames = clips.shape[0], clips.shape[1]
-        frames = clips.flatten(0, 1).to(self.dtype, memory_format=torch.channels_last)
-        features = self.net.features(frames).float().unflatten(0, (n_clips, n_frames))
-        return F.normalize(features.mean(1), dim=-1)
+    def forward(self, x):
+        return self.net.features(x)

@@ -1,0 +1,1 @@
+"""What the exporters of all models share."""

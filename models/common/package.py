@@ -1,0 +1,71 @@
+"""Writing a model package: TorchScript archives, manifest.json, all or nothing.
+
+The bytes of an archive decide the digest of the space that its vectors live in, so they must be the
+same whenever and wherever the same exporter runs: archive_bytes() drops what is not.
+"""
+import hashlib
+import io
+import json
+import shutil
+import tempfile
+import zipfile
+from importlib import metadata
+from pathlib import Path
+
+
+def fingerprint(sources, distributions):
+    """What a package was made from, as text: digests of the exporter's files (and of those beside
+    this one), versions of what it used. Needs no torch, so that asking costs little."""
+    parts = [f"{name}=={metadata.version(name)}" for name in distributions]
+    files = {Path(path).resolve() for path in sources} | set(Path(__file__).parent.glob("*.py"))
+    for path in sorted(files, key=lambda file: (file.parent.name, file.name)):
+        parts.append(f"{path.name}:{hashlib.sha256(path.read_bytes()).hexdigest()}")
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def is_current(output, made_from):
+    """Whether `output` already holds, undamaged, the package that would be written."""
+    try:
+        manifest = json.loads((output / "manifest.json").read_text())
+        return manifest["self_check"]["made_from"] == made_from and all(
+            hashlib.sha256((output / name).read_bytes()).hexdigest() == digest
+            for name, digest in manifest["files"].items())
+    except (OSError, ValueError, KeyError):
+        return False
+
+
+def archive_bytes(module):
+    """A ScriptModule as a TorchScript archive that depends on nothing but its code and weights.
+
+    torch.jit.save adds, for tracebacks, where in which Python file each operation was written: it
+    differs between checkouts. Entries stay uncompressed, as libtorch wants them."""
+    import torch
+
+    saved, written = io.BytesIO(), io.BytesIO()
+    torch.jit.save(module, saved)
+    with zipfile.ZipFile(saved) as source, zipfile.ZipFile(written, "w") as target:
+        for entry in source.infolist():
+            if not entry.filename.endswith((".debug_pkl", "/serialization_id")):
+                target.writestr(zipfile.ZipInfo(entry.filename), source.read(entry))
+    return written.getvalue()
+
+
+def write(output, manifest, archives):
+    """Writes the folder `output` from {file name: ScriptModule}, beside its place first, so that
+    an interrupted run leaves the old package or none. `files` of the manifest is filled in."""
+    output.parent.mkdir(parents=True, exist_ok=True)
+    staging = Path(tempfile.mkdtemp(prefix=f".{output.name}-", dir=output.parent))
+    try:
+        staging.chmod(0o755)
+        digests = {}
+        for name, module in archives.items():
+            data = archive_bytes(module)
+            (staging / name).write_bytes(data)
+            digests[name] = hashlib.sha256(data).hexdigest()
+        text = json.dumps(manifest | {"files": digests}, indent=2)
+        (staging / "manifest.json").write_text(text + "\n")
+        shutil.rmtree(output, ignore_errors=True)
+        staging.rename(output)
+    except BaseException:
+        shutil.rmtree(staging, ignore_errors=True)
+        raise

