@@ -25,7 +25,8 @@ static int nal_length_bytes(const AVCodecParameters *par) {
     const uint8_t *x = par->extradata;
     if (par->codec_id == AV_CODEC_ID_H264 && par->extradata_size >= 7 && x[0] == 1)
         return (x[4] & 3) + 1;
-    if (par->codec_id == AV_CODEC_ID_HEVC && par->extradata_size >= 23 && (x[0] || x[1] || x[2] > 1))
+    if (par->codec_id == AV_CODEC_ID_HEVC && par->extradata_size >= 23 &&
+        (x[0] || x[1] || x[2] > 1))
         return (x[21] & 3) + 1;
     return 0;
 }

@@ -144,8 +144,8 @@ uint32_t vx_classify_h264(vx_classifier *c, const uint8_t *data, size_t n_bytes)
     }
     c->may_skip &= !w.broken;
     uint32_t flags = sets ? vx_note_sets(c, hash) : 0;
-    if (!picture)
-        return flags | VX_PACKET_HIDDEN;
+    if (!picture) /* a damaged packet counts as a picture, so that its loss is noticed */
+        return w.broken ? flags : flags | VX_PACKET_HIDDEN;
     if (idr)
         return flags | VX_PACKET_POINT | VX_PACKET_CLOSED;
     if (recovery)
@@ -155,7 +155,16 @@ uint32_t vx_classify_h264(vx_classifier *c, const uint8_t *data, size_t n_bytes)
 
 /* Flags of an HEVC picture by its NAL unit type. */
 static uint32_t hevc_picture(vx_classifier *c, int type) {
-    enum { RADL_N = 6, RADL_R = 7, RASL_N = 8, RASL_R = 9, BLA = 16, IDR = 19, CRA = 21, IRAP = 23 };
+    enum {
+        RADL_N = 6,
+        RADL_R = 7,
+        RASL_N = 8,
+        RASL_R = 9,
+        BLA = 16,
+        IDR = 19,
+        CRA = 21,
+        IRAP = 23
+    };
     if (type >= BLA && type <= IRAP) {
         c->rasl_hidden = type < IDR || (type == CRA && c->after_end);
         bool closed = type < CRA || c->rasl_hidden;
@@ -197,5 +206,5 @@ uint32_t vx_classify_hevc(vx_classifier *c, const uint8_t *data, size_t n_bytes)
     flags |= layer << VX_PACKET_LAYER_SHIFT;
     if (sets)
         flags |= vx_note_sets(c, hash);
-    return picture ? flags : flags | VX_PACKET_HIDDEN;
+    return picture || w.broken ? flags : flags | VX_PACKET_HIDDEN;
 }

@@ -4,6 +4,8 @@
  * hands timestamps through to the picture, so a picture is known by the packet it came from even
  * where real timestamps repeat. If a wanted picture does not come out although the plan promised
  * it (a stream that breaks the rules its own headers state), the run is repeated without skipping.
+ * A picture that is missing even then is replaced by the one before it, as a player would show it,
+ * as long as that stays an exception.
  */
 #include <libavutil/cpu.h>
 
@@ -24,7 +26,10 @@ typedef struct decode_run {
     AVFrame **pending;     /* [n], decoded but waiting for an earlier slot */
     int n_pending;
     int64_t next_slot; /* everything before it has been handed out */
-    int64_t n_decoded; /* in this run, for streams known by order */
+    int64_t n_decoded; /* in this pass, for streams known by order */
+    int64_t *number;   /* [n_packets] shown frame or -1; only in the second pass */
+    AVFrame *last;     /* only in the second pass: the picture shown before the one in hand */
+    int64_t n_replaced;
     AVCodecContext *codec;
     AVFrame *frame;
     vx_picture *picture;
@@ -37,6 +42,8 @@ static void run_done(decode_run *run) {
     for (int64_t i = 0; run->pending && i < run->n; i++)
         av_frame_free(&run->pending[i]);
     free(run->pending);
+    free(run->number);
+    av_frame_free(&run->last);
     free(run->wanted);
     avcodec_free_context(&run->codec);
     av_frame_free(&run->frame);
@@ -90,16 +97,25 @@ static int open_codec(decode_run *run, int threads, vx_err *err) {
     return 0;
 }
 
-/* Slot of the picture in run->frame, -1 if nobody wants it. */
-static int64_t find_slot(const decode_run *run) {
-    wanted_packet key = {.packet = run->frame->pts};
-    if (run->media->by_order)
-        key.packet = run->n_decoded < run->media->info.n_frames
-                         ? run->media->shown[run->n_decoded]
-                         : -1;
-    const wanted_packet *found = bsearch(&key, run->wanted, (size_t)run->n, sizeof(key),
-                                         compare_wanted);
+/* Packet of the picture in run->frame, -1 if that is not a shown one. */
+static int64_t packet_of_picture(const decode_run *run) {
+    const vx_media *media = run->media;
+    if (!media->by_order)
+        return run->frame->pts;
+    return run->n_decoded < media->info.n_frames ? media->shown[run->n_decoded] : -1;
+}
+
+/* Slot of a packet's picture, -1 if nobody wants it. */
+static int64_t find_slot(const decode_run *run, int64_t packet) {
+    wanted_packet key = {.packet = packet};
+    const wanted_packet *found =
+        bsearch(&key, run->wanted, (size_t)run->n, sizeof(key), compare_wanted);
     return found ? found->slot : -1;
+}
+
+static int missing(const decode_run *run, vx_err *err) {
+    return VX_FAIL(err, VX_MEDIA_DAMAGED, "the picture at %.3f s cannot be decoded",
+                   run->media->times[run->frames[run->next_slot]]);
 }
 
 static int hand_out(decode_run *run, const AVFrame *frame, vx_err *err) {
@@ -108,21 +124,9 @@ static int hand_out(decode_run *run, const AVFrame *frame, vx_err *err) {
     return run->on_picture(run->ctx, number, run->media->times[number], run->picture, err);
 }
 
-static int take_picture(decode_run *run, vx_err *err) {
-    int64_t slot = find_slot(run);
-    run->n_decoded++;
-    run->stats.frames_decoded++;
-    if (slot < run->next_slot || run->pending[slot])
-        return 0;
-    if (slot > run->next_slot) {
-        if (run->n_pending == MAX_PENDING)
-            return VX_FAIL(err, VX_MEDIA_DAMAGED, "the picture at %.3f s cannot be decoded",
-                           run->media->times[run->frames[run->next_slot]]);
-        run->pending[slot] = av_frame_clone(run->frame);
-        run->n_pending++;
-        return run->pending[slot] ? 0 : VX_FAIL(err, -ENOMEM, "no memory for a picture");
-    }
-    int rc = hand_out(run, run->frame, err);
+/* Hands out what waited for the slots from next_slot on. */
+static int hand_out_pending(decode_run *run, vx_err *err) {
+    int rc = 0;
     while (rc == 0 && run->next_slot < run->n && run->pending[run->next_slot]) {
         AVFrame *frame = vx_take(run->pending[run->next_slot]);
         run->n_pending--;
@@ -130,6 +134,47 @@ static int take_picture(decode_run *run, vx_err *err) {
         av_frame_free(&frame);
     }
     return rc;
+}
+
+/* Second pass: wanted frames before `number`, the picture in hand, will not come any more. */
+static int replace_before(decode_run *run, int64_t number, vx_err *err) {
+    const AVFrame *stand_in = run->last->buf[0] ? run->last : run->frame;
+    while (run->next_slot < run->n && run->frames[run->next_slot] < number) {
+        if (!stand_in->buf[0] || ++run->n_replaced * 10 > run->n)
+            return missing(run, err);
+        int rc = hand_out(run, stand_in, err);
+        if (rc == 0)
+            rc = hand_out_pending(run, err);
+        if (rc != 0)
+            return rc;
+    }
+    return 0;
+}
+
+static int take_picture(decode_run *run, vx_err *err) {
+    int64_t packet = packet_of_picture(run);
+    int64_t slot = find_slot(run, packet);
+    run->n_decoded++;
+    run->stats.frames_decoded++;
+    if (run->number && packet >= 0 && run->number[packet] >= 0) {
+        int rc = replace_before(run, run->number[packet], err);
+        av_frame_unref(run->last);
+        if (rc == 0 && av_frame_ref(run->last, run->frame) < 0)
+            rc = VX_FAIL(err, -ENOMEM, "no memory for a picture");
+        if (rc != 0)
+            return rc;
+    }
+    if (slot < run->next_slot || run->pending[slot])
+        return 0;
+    if (slot > run->next_slot) {
+        if (run->n_pending == MAX_PENDING) /* the second pass will meet it again */
+            return 0;
+        run->pending[slot] = av_frame_clone(run->frame);
+        run->n_pending++;
+        return run->pending[slot] ? 0 : VX_FAIL(err, -ENOMEM, "no memory for a picture");
+    }
+    int rc = hand_out(run, run->frame, err);
+    return rc == 0 ? hand_out_pending(run, err) : rc;
 }
 
 /* Sends one packet (NULL: no more) and takes what comes out. Pictures that a decoder refuses are
@@ -180,21 +225,41 @@ static int run_plan(decode_run *run, vx_demux *demux, const uint8_t *action, int
     return rc;
 }
 
+static int start_second_pass(decode_run *run, vx_err *err) {
+    const vx_media *media = run->media;
+    run->last = av_frame_alloc();
+    run->number = vx_new_array((size_t)media->n_packets, sizeof(*run->number));
+    if (!run->last || !run->number)
+        return VX_FAIL(err, -ENOMEM, "no memory to decode %lld packets",
+                       (long long)media->n_packets);
+    for (int64_t i = 0; i < media->n_packets; i++)
+        run->number[i] = -1;
+    for (int64_t i = 0; i < media->info.n_frames; i++)
+        run->number[media->shown[i]] = i;
+    return 0;
+}
+
+/* One pass over the file; without a plan every packet is sent. */
+static int pass(decode_run *run, const uint8_t *action, int64_t n_packets, vx_err *err) {
+    VX_AUTO(vx_demux) demux = NULL;
+    int rc = vx_demux_open(run->media->path, &run->media->limits, &demux, err);
+    return rc == 0 ? run_plan(run, demux, action, n_packets, err) : rc;
+}
+
 static int run_all(decode_run *run, vx_err *err) {
     const vx_media *media = run->media;
     VX_AUTO_FREE uint8_t *action = NULL;
     int64_t n_packets = 0;
     int rc = vx_media_plan(media, run->frames, run->n, &action, &n_packets, err);
-    for (int attempt = 0; rc == 0 && attempt < 2 && run->next_slot < run->n; attempt++) {
-        VX_AUTO(vx_demux) demux = NULL;
-        rc = vx_demux_open(media->path, &media->limits, &demux, err);
+    if (rc == 0)
+        rc = pass(run, action, n_packets, err);
+    if (rc == 0 && run->next_slot < run->n) {
+        rc = start_second_pass(run, err);
         if (rc == 0)
-            rc = run_plan(run, demux, attempt == 0 ? action : NULL,
-                          attempt == 0 ? n_packets : media->n_packets, err);
+            rc = pass(run, NULL, media->n_packets, err);
+        if (rc == 0)
+            rc = replace_before(run, media->info.n_frames, err);
     }
-    if (rc == 0 && run->next_slot < run->n)
-        rc = VX_FAIL(err, VX_MEDIA_DAMAGED, "the picture at %.3f s cannot be decoded",
-                     media->times[run->frames[run->next_slot]]);
     return rc;
 }
 

@@ -31,11 +31,12 @@ typedef struct vx_media_limits {
 typedef struct vx_media_info {
     char container[32]; /* FFmpeg's demuxer name, first of its list: mov, matroska, avi, mpegts … */
     char codec[32];     /* h264, hevc, vp9, av1, mpeg4 … */
-    int width_px, height_px; /* as shown: rotation and sample aspect ratio's rotation only applied */
-    int rotation_deg;        /* clockwise turn that was applied: 0, 90, 180, 270 */
-    double fps;              /* average */
-    double duration_s;       /* last presented frame's time plus one frame, from the first frame */
-    int64_t n_frames;        /* presented frames */
+    int width_px,
+        height_px;     /* as shown: rotation and sample aspect ratio's rotation only applied */
+    int rotation_deg;  /* clockwise turn that was applied: 0, 90, 180, 270 */
+    double fps;        /* average */
+    double duration_s; /* last presented frame's time plus one frame, from the first frame */
+    int64_t n_frames;  /* presented frames */
 } vx_media_info;
 
 typedef struct vx_media vx_media;

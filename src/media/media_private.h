@@ -24,7 +24,8 @@ typedef enum vx_packet_flag {
     VX_PACKET_DISCARD = 1 << 5, /* outside the edit list: decoded, never shown */
     VX_PACKET_HIDDEN = 1 << 6,  /* gives no picture of its own */
     VX_PACKET_SETS = 1 << 7,    /* carries parameter sets */
-    VX_PACKET_LAYER_SHIFT = 8,  /* HEVC temporal id, 3 bits */
+    VX_PACKET_MARKED = 1 << 8,  /* the container calls it a key frame; not proof of anything */
+    VX_PACKET_LAYER_SHIFT = 9,  /* HEVC temporal id, 3 bits */
 } vx_packet_flag;
 
 typedef struct vx_packet {

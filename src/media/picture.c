@@ -164,7 +164,8 @@ static bool is_full_range(const AVFrame *frame) {
     return frame->color_range == AVCOL_RANGE_JPEG || (desc->flags & AV_PIX_FMT_FLAG_RGB);
 }
 
-/* libswscale's table for the stream's matrix; players guess it from the size where it is missing. */
+/* libswscale's table for the stream's matrix; players guess it from the size where it is missing.
+ */
 static const int *matrix_of(const AVFrame *frame) {
     int id = frame->colorspace; /* AVCOL_SPC_* and SWS_CS_* share their numbers */
     if (id == AVCOL_SPC_UNSPECIFIED || id == AVCOL_SPC_RGB || id == AVCOL_SPC_RESERVED)

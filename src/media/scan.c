@@ -43,9 +43,32 @@ static int append_packet(vx_media *media, const vx_packet *packet, vx_err *err) 
 
 /* How many samples the index of an MP4 promises; 0 where the container has no such index. */
 static int64_t promised_packets(const vx_demux *demux) {
+    int64_t n = 0;
     if (!av_match_name("mov", demux->fmt->iformat->name))
         return 0;
-    return avformat_index_get_entries_count(demux->stream);
+    for (int i = 0; i < avformat_index_get_entries_count(demux->stream); i++)
+        n += avformat_index_get_entry(demux->stream, i)->size > 0;
+    return n;
+}
+
+/* Streams that were spliced, such as recordings of broadcasts, may jump back in time. A point is
+ * shown after everything decoded before it, so one that is not starts a new stretch, which is
+ * moved behind what came before. */
+static void join_stretches(vx_media *media) {
+    int64_t latest = INT64_MIN, offset = 0;
+    int64_t slack = (int64_t)(0.5 / av_q2d(media->time_base));
+    for (int64_t i = 0; i < media->n_packets; i++) {
+        vx_packet *p = &media->packets[i];
+        if (p->pts == AV_NOPTS_VALUE)
+            continue;
+        p->pts += offset;
+        if ((p->flags & VX_PACKET_POINT) && latest != INT64_MIN && p->pts < latest - slack) {
+            int64_t jump = latest - p->pts + slack / 10;
+            offset += jump;
+            p->pts += jump;
+        }
+        latest = p->pts > latest ? p->pts : latest;
+    }
 }
 
 static int read_packets(vx_media *media, vx_demux *demux, vx_err *err) {
@@ -59,8 +82,8 @@ static int read_packets(vx_media *media, vx_demux *demux, vx_err *err) {
             continue;
         vx_packet entry = {.pts = p->pts, .dts = p->dts, .n_bytes = (uint32_t)p->size};
         entry.flags = vx_classify(&classifier, p);
-        if (p->flags & AV_PKT_FLAG_DISCARD)
-            entry.flags |= VX_PACKET_DISCARD;
+        entry.flags |= p->flags & AV_PKT_FLAG_DISCARD ? VX_PACKET_DISCARD : 0;
+        entry.flags |= p->flags & AV_PKT_FLAG_KEY ? VX_PACKET_MARKED : 0;
         corrupt |= (p->flags & AV_PKT_FLAG_CORRUPT) != 0;
         int rc = append_packet(media, &entry, err);
         if (rc != 0)
@@ -93,14 +116,20 @@ static int compare_shown(const void *a, const void *b) {
     return (x->rank > y->rank) - (x->rank < y->rank);
 }
 
+/* First packet that has one of the flags; 0 if none has. */
+static int64_t first_with(const vx_media *media, uint32_t flags) {
+    for (int64_t i = 0; i < media->n_packets; i++)
+        if (media->packets[i].flags & flags)
+            return i;
+    return 0;
+}
+
 /* The packets whose pictures are presented. What comes before the first point, in decode or in
  * presentation order, depends on pictures that are not in the file. */
 static int64_t collect_shown(const vx_media *media, shown_entry *entries) {
-    int64_t first = 0, n = 0;
-    while (first < media->n_packets && !(media->packets[first].flags & VX_PACKET_POINT))
-        first++;
-    if (first == media->n_packets)
-        first = 0;
+    int64_t n = 0, first = first_with(media, VX_PACKET_POINT);
+    if (!(media->packets[first].flags & VX_PACKET_POINT))
+        first = first_with(media, VX_PACKET_MARKED);
     const vx_packet *point = &media->packets[first];
     bool open = (point->flags & VX_PACKET_POINT) && !(point->flags & VX_PACKET_CLOSED);
     for (int64_t i = first; i < media->n_packets; i++) {
@@ -144,8 +173,8 @@ static void time_by_order(vx_media *media, const AVStream *stream) {
     }
     for (int64_t i = 0; i < n; i++) {
         int64_t ticks = media->packets[media->shown[i]].dts - media->packets[media->shown[0]].dts;
-        media->times[i] = usable ? (double)ticks * av_q2d(media->time_base)
-                                 : (double)i * frame_duration(stream);
+        media->times[i] =
+            usable ? (double)ticks * av_q2d(media->time_base) : (double)i * frame_duration(stream);
     }
 }
 
@@ -185,7 +214,8 @@ static int fill_info(vx_media *media, const vx_demux *demux, vx_err *err) {
     info->height_px = media->orientation.transpose ? media->par->width : media->par->height;
 
     double span_s = media->times[info->n_frames - 1];
-    double frame_s = span_s > 0 ? span_s / (double)(info->n_frames - 1) : frame_duration(demux->stream);
+    double frame_s =
+        span_s > 0 ? span_s / (double)(info->n_frames - 1) : frame_duration(demux->stream);
     info->fps = 1 / frame_s;
     info->duration_s = span_s + frame_s;
     if (!(info->duration_s <= media->limits.max_duration_s))
@@ -212,6 +242,8 @@ int vx_media_open(const char *path, const vx_media_limits *limits, vx_media **re
         return rc;
     if (media->n_packets == 0)
         return VX_FAIL(err, VX_MEDIA_NO_VIDEO, "the video stream is empty");
+    if (demux->fmt->iformat->flags & AVFMT_TS_DISCONT)
+        join_stretches(media);
     rc = order_shown(media, demux->stream, err);
     if (rc == 0)
         rc = fill_info(media, demux, err);

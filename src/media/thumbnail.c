@@ -1,4 +1,9 @@
-/* thumbnail.c — one frame of a file as a small JPEG, without a scan of the file. */
+/* thumbnail.c — one frame of a file as a small JPEG, without a scan of the file.
+ *
+ * Seeking in a container without an index (MPEG-TS) lands anywhere, and a decoder that starts
+ * there invents what it does not have. So packets are passed over until one that decoding may start
+ * at, and if that one is shown after the wanted time, the seek is repeated from further back.
+ */
 #include <libavutil/opt.h>
 #include <libswscale/swscale.h>
 #include <math.h>
@@ -54,6 +59,21 @@ static int open_decoder(thumbnailer *t, const vx_media_limits *limits, vx_err *e
     return 0;
 }
 
+/* Reads up to the first packet that decoding may start at, which stays in demux->packet; with
+ * `marks`, to one that the container calls a key frame. */
+static int read_point(thumbnailer *t, bool marks) {
+    vx_classifier classifier;
+    vx_classifier_init(&classifier, t->demux->stream->codecpar);
+    int rc;
+    while ((rc = vx_demux_read(t->demux)) >= 0) {
+        const AVPacket *packet = t->demux->packet;
+        bool known = packet->size > 0 && (vx_classify(&classifier, packet) & VX_PACKET_POINT);
+        if (known || ((marks || !classifier.may_skip) && (packet->flags & AV_PKT_FLAG_KEY)))
+            break;
+    }
+    return rc;
+}
+
 /* Keeps the frame nearest to target; true once no later frame can be nearer. */
 static bool consider(thumbnailer *t, int64_t target) {
     int64_t pts = t->frame->best_effort_timestamp, kept = t->nearest->best_effort_timestamp;
@@ -69,12 +89,20 @@ static bool consider(thumbnailer *t, int64_t target) {
     return pts == AV_NOPTS_VALUE || pts >= target;
 }
 
+/* Decodes from the packet in hand on. */
 static int decode_nearest(thumbnailer *t, int64_t target, vx_err *err) {
     bool done = false, ended = false;
+    int64_t start = t->demux->packet->pts;
+    avcodec_send_packet(t->decoder, t->demux->packet);
     for (int n = 0; !done && n < MAX_DECODED;) {
         int rc = avcodec_receive_frame(t->decoder, t->frame);
         if (rc == 0) {
-            done = consider(t, target);
+            /* what is shown before the starting point may lack what it refers to */
+            bool leading = start != AV_NOPTS_VALUE && t->frame->best_effort_timestamp < start;
+            if (leading)
+                av_frame_unref(t->frame);
+            else
+                done = consider(t, target);
             n++;
         } else if (rc == AVERROR(ENOMEM)) {
             return VX_FAIL(err, -ENOMEM, "no memory for a thumbnail");
@@ -85,25 +113,43 @@ static int decode_nearest(thumbnailer *t, int64_t target, vx_err *err) {
             avcodec_send_packet(t->decoder, ended ? NULL : t->demux->packet);
         }
     }
-    if (!t->nearest->buf[0])
-        return VX_FAIL(err, VX_MEDIA_DAMAGED, "no picture of the video can be decoded");
     return 0;
 }
 
-/* Decodes from the key frame before time_s; from the start of the file if that gives nothing. */
-static int find_picture(thumbnailer *t, double time_s, vx_err *err) {
+/* Seeks so that the next point is shown at target or earlier; false if there is none like that. */
+static bool seek_point(thumbnailer *t, int64_t first, int64_t target) {
+    static const int back_s[] = {0, 2, 10, 60};
+    const AVStream *stream = t->demux->stream;
+    for (size_t i = 0; i < VX_LEN(back_s); i++) {
+        int64_t at = target - (int64_t)(back_s[i] / av_q2d(stream->time_base));
+        if (at <= first ||
+            av_seek_frame(t->demux->fmt, stream->index, at, AVSEEK_FLAG_BACKWARD) < 0)
+            return false;
+        int rc = read_point(t, false);
+        int64_t pts = t->demux->packet->pts;
+        if (rc >= 0 && (pts == AV_NOPTS_VALUE || pts <= target))
+            return true;
+    }
+    return false;
+}
+
+static int find_picture(thumbnailer *t, const char *path, const vx_media_limits *limits,
+                        double time_s, vx_err *err) {
     const AVStream *stream = t->demux->stream;
     int64_t first = stream->start_time == AV_NOPTS_VALUE ? 0 : stream->start_time;
-    double ticks = fmin(fmax(time_s, 0) / av_q2d(stream->time_base), 1e18);
-    int64_t target = first + (int64_t)ticks;
-    if (time_s > 0)
-        av_seek_frame(t->demux->fmt, stream->index, target, AVSEEK_FLAG_BACKWARD);
-    int rc = decode_nearest(t, target, err);
-    if (rc == VX_MEDIA_DAMAGED && time_s > 0) {
-        avcodec_flush_buffers(t->decoder);
-        av_seek_frame(t->demux->fmt, stream->index, INT64_MIN, 0);
-        rc = decode_nearest(t, target, err);
+    int64_t target = first + (int64_t)fmin(time_s / av_q2d(stream->time_base), 1e15);
+    bool found = seek_point(t, first, target);
+    int rc = 0;
+    for (int marks = 0; rc == 0 && !found && marks < 2; marks++) {
+        /* from the start, which no seek reaches in every container */
+        t->demux = vx_demux_free(t->demux);
+        rc = vx_demux_open(path, limits, &t->demux, err);
+        found = rc == 0 && read_point(t, marks) >= 0;
     }
+    if (rc == 0)
+        rc = decode_nearest(t, target, err);
+    if (rc == 0 && !t->nearest->buf[0])
+        rc = VX_FAIL(err, VX_MEDIA_DAMAGED, "no picture of the video can be decoded");
     return rc;
 }
 
@@ -180,7 +226,7 @@ int vx_media_thumbnail(const char *path, double time_s, int max_side_px, uint8_t
     if (rc == 0)
         rc = open_decoder(&t, &limits, err);
     if (rc == 0)
-        rc = find_picture(&t, time_s, err);
+        rc = find_picture(&t, path, &limits, time_s, err);
     if (rc == 0)
         rc = shrink(&t, max_side_px, err);
     if (rc == 0)

@@ -1,7 +1,8 @@
-/* media_dump FILE [FPS|all|N,N,…] [THREADS] — what src/media makes of a file, as JSON for the tests.
+/* media_dump FILE [FPS|all|N,N,…] [THREADS] [md5|luma|rgb|none] — what src/media makes of a file,
+ * as JSON for the tests and for timing.
  *
- * For each wanted frame it prints the MD5 of the decoded planes as they left the decoder (visible
- * rows only), so that another decoder's pictures can be compared bit for bit.
+ * With md5, for each wanted frame it prints the MD5 of the decoded planes as they left the decoder
+ * (visible rows only), so that another decoder's pictures can be compared bit for bit.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -33,14 +34,30 @@ static void hash_frame(const AVFrame *f, char *ret_hex) {
         sprintf(ret_hex + 2 * i, "%02x", digest[i]);
 }
 
+typedef struct dump_options {
+    char what; /* first letter of md5, luma, rgb, none */
+    FILE *raw;
+    int n_printed;
+} dump_options;
+
 static int print_picture(void *ctx, int64_t frame, double time_s, vx_picture *picture,
                          vx_err *err) {
-    char hex[33];
-    int *n_printed = ctx;
-    (void)err;
-    hash_frame(vx_picture_frame(picture), hex);
-    printf("%s\n    [%" PRId64 ", %.6f, \"%s\"]", (*n_printed)++ ? "," : "", frame, time_s, hex);
-    return 0;
+    dump_options *options = ctx;
+    char hex[33] = "";
+    const uint8_t *pixels = NULL;
+    int w = 0, h = 0, stride = 0, rc = 0;
+    if (options->what == 'm')
+        hash_frame(vx_picture_frame(picture), hex);
+    if (options->what == 'l')
+        rc = vx_picture_luma(picture, &pixels, &w, &h, &stride, err);
+    if (options->what == 'r')
+        rc = vx_picture_rgb(picture, &pixels, &w, &h, &stride, err);
+    for (int y = 0; options->raw && rc == 0 && y < h; y++)
+        fwrite(pixels + (ptrdiff_t)y * stride, options->what == 'r' ? 3 : 1, (size_t)w,
+               options->raw);
+    printf("%s\n    [%" PRId64 ", %.6f, \"%s\"]", options->n_printed++ ? "," : "", frame, time_s,
+           hex);
+    return rc;
 }
 
 /* "all", a rate, or a list of frame numbers. */
@@ -68,7 +85,8 @@ static double seconds(void) {
     return (double)ts.tv_sec + 1e-9 * (double)ts.tv_nsec;
 }
 
-static int dump(const char *path, const char *wanted, int threads, vx_err *err) {
+static int dump(const char *path, const char *wanted, int threads, dump_options *options,
+                vx_err *err) {
     VX_AUTO(vx_media) media = NULL;
     VX_AUTO_FREE int64_t *frames = NULL;
     int64_t n = 0;
@@ -95,19 +113,50 @@ static int dump(const char *path, const char *wanted, int threads, vx_err *err) 
     }
     printf("],\n \"pictures\": [");
     vx_media_stats stats = {0};
-    int n_printed = 0;
-    rc = vx_media_decode(media, frames, n_unique, threads, print_picture, &n_printed, &stats, err);
+    rc = vx_media_decode(media, frames, n_unique, threads, print_picture, options, &stats, err);
     printf("],\n \"open_s\": %.6f, \"decode_s\": %.6f, \"frames_decoded\": %" PRId64
            ", \"frames_total\": %" PRId64 ", \"rc\": %d}\n",
            opened_s - start_s, seconds() - opened_s, stats.frames_decoded, stats.frames_total, rc);
     return rc;
 }
 
+static int choose(double target_fps, vx_err *err) {
+    VX_AUTO_FREE float *times = NULL;
+    VX_AUTO_FREE int64_t *frames = NULL;
+    int64_t n = 0, n_frames = 0;
+    for (float t; scanf("%f", &t) == 1;) {
+        times = realloc(times, (size_t)(n + 1) * sizeof(*times));
+        times[n++] = t;
+    }
+    int rc = vx_choose_nearest(times, n, target_fps, &frames, &n_frames, err);
+    for (int64_t i = 0; rc == 0 && i < n_frames; i++)
+        printf("%" PRId64 "\n", frames[i]);
+    return rc;
+}
+
+static int thumbnail(const char *path, double time_s, int side_px, vx_err *err) {
+    VX_AUTO_FREE uint8_t *jpeg = NULL;
+    size_t n_bytes = 0;
+    int rc = vx_media_thumbnail(path, time_s, side_px, &jpeg, &n_bytes, err);
+    if (rc == 0)
+        fwrite(jpeg, 1, n_bytes, stdout);
+    return rc;
+}
+
 int main(int argc, char **argv) {
     vx_err err = {0};
-    if (argc < 2)
-        return 64;
-    int rc = dump(argv[1], argc > 2 ? argv[2] : "2", argc > 3 ? atoi(argv[3]) : 0, &err);
+    int rc = 64;
+    dump_options options = {.what = argc > 4 ? argv[4][0] : 'm'};
+    if (argc == 3 && strcmp(argv[1], "--choose") == 0) {
+        rc = choose(atof(argv[2]), &err);
+    } else if (argc == 5 && strcmp(argv[1], "--thumbnail") == 0) {
+        rc = thumbnail(argv[2], atof(argv[3]), atoi(argv[4]), &err);
+    } else if (argc >= 2) {
+        options.raw = argc > 5 ? fopen(argv[5], "wb") : NULL;
+        rc = dump(argv[1], argc > 2 ? argv[2] : "2", argc > 3 ? atoi(argv[3]) : 0, &options, &err);
+        if (options.raw)
+            fclose(options.raw);
+    }
     if (rc != 0)
         fprintf(stderr, "%d: %s\n", rc, err.msg);
     return rc < 0 ? 100 : rc;

