@@ -15,7 +15,8 @@ static const vx_route routes[] = {
     {"POST", "/v1/videos", VX_ACCEPT_FORM | VX_ACCEPT_RAW, "filename " UPLOAD_FIELDS,
      "filename " UPLOAD_FIELDS, vx_videos_post},
     {"GET", "/v1/videos", 0, "limit cursor filename verdict", "", vx_videos_list},
-    {"PUT", "/v1/videos/{filename}", VX_ACCEPT_RAW, UPLOAD_FIELDS, "", vx_videos_put},
+    /* Its {id} is the file's name; two names for one segment would be two paths in OpenAPI. */
+    {"PUT", "/v1/videos/{id}", VX_ACCEPT_RAW, UPLOAD_FIELDS, "", vx_videos_put},
     {"GET", "/v1/videos/{id}", 0, "", "", vx_videos_get},
     {"PATCH", "/v1/videos/{id}", VX_ACCEPT_JSON, "", "", vx_videos_patch},
     {"DELETE", "/v1/videos/{id}", 0, "", "", vx_videos_delete},

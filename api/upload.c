@@ -1,4 +1,4 @@
-/* upload.c — POST /v1/videos and PUT /v1/videos/{filename}: a file becomes an ingest item.
+/* upload.c — POST /v1/videos and PUT /v1/videos/<file name>: a file becomes an ingest item.
  *
  * The body has been streamed into a vx_upload when these run. With wait=true the request sleeps
  * until the video is durable and searchable (or why not); with wait=false only until the job is.

@@ -47,7 +47,7 @@ void vx_videos_get(vx_request *request) {
 static bool read_cursor(vx_request *request, int64_t *ret_row) {
     const char *text = vx_request_value(request, "cursor");
     *ret_row = 0;
-    if (!text)
+    if (!text || !*text)
         return true;
     size_t n = strlen(text);
     bool valid = text[0] == 'r' && n >= 2 && n <= 16 && strspn(text + 1, "0123456789abcdef") == n - 1;
