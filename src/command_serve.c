@@ -69,16 +69,24 @@ static void wait_for_signal(const sigset_t *set) {
 
 static int serve(const settings *s, const sigset_t *signals, vx_err *err) {
     vx_server_params params = {
-        .data_dir = s->data, .models_dir = s->models, .model = s->model, .device = s->device,
-        .clip = s->clip, .ingest_threads = (int)s->ingest_threads,
-        .search_threads = (int)s->search_threads, .queue_capacity = (int)s->queue,
-        .max_upload_bytes = s->max_upload, .reserve_bytes = s->reserve,
+        .data_dir = s->data,
+        .models_dir = s->models,
+        .model = s->model,
+        .device = s->device,
+        .clip = s->clip,
+        .ingest_threads = (int)s->ingest_threads,
+        .search_threads = (int)s->search_threads,
+        .queue_capacity = (int)s->queue,
+        .max_upload_bytes = s->max_upload,
+        .reserve_bytes = s->reserve,
         .media = {.max_side_px = (int)s->max_side, .max_duration_s = s->max_duration},
         .fingerprints = !s->no_fingerprints,
     };
     vx_http_params http_params = {
-        .listen = s->listen, .threads = (int)s->http_threads,
-        .max_connections = (int)s->max_connections, .max_json_bytes = (size_t)s->max_json,
+        .listen = s->listen,
+        .threads = (int)s->http_threads,
+        .max_connections = (int)s->max_connections,
+        .max_json_bytes = (size_t)s->max_json,
         .allow_origin = s->allow_origin,
     };
     VX_AUTO(vx_server) server = NULL;

@@ -5,8 +5,8 @@
  * verdict of every video sees all videos before it, also those of its own group; and a reply is
  * sent only after the data is on the disk and searchable.
  *
- * Threads: submit from any thread; it waits only while a thousand operations wait already. Callbacks
- * run on the committer thread and must be short.
+ * Threads: submit from any thread; it waits only while a thousand operations wait already.
+ * Callbacks run on the committer thread and must be short.
  */
 #pragma once
 
@@ -28,7 +28,8 @@ void vx_commit_stop(vx_server *server); /* finishes what was submitted */
 /* Takes op. False when the server is stopping: nothing was called. */
 bool vx_commit_submit(vx_server *server, vx_commit_op *op);
 
-/* As submit, and waits for the end: for callers that may block. Returns apply's or the commit's rc. */
+/* As submit, and waits for the end: for callers that may block. Returns apply's or the commit's rc.
+ */
 int vx_commit_run(vx_server *server, int (*apply)(void *ctx, vx_server *server, vx_err *err),
                   void *ctx, vx_err *err);
 

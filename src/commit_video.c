@@ -8,8 +8,8 @@
 typedef struct video_op {
     vx_commit_op op;
     char id[VX_VIDEO_ID_CHARS + 1];
-    char *metadata;   /* NULL = delete */
-    vx_video *video;  /* delete: what was removed */
+    char *metadata;  /* NULL = delete */
+    vx_video *video; /* delete: what was removed */
     vx_commit_video_done done;
     void *ctx;
 } video_op;
@@ -86,7 +86,8 @@ static bool submit(vx_server *server, const char *video_id, char *metadata, vx_c
 
 bool vx_commit_delete_video(vx_server *server, const char *video_id, vx_commit_video_done done,
                             void *ctx) {
-    return submit(server, video_id, NULL, (vx_commit_op){.apply = delete_apply, .done = delete_done}, done, ctx);
+    return submit(server, video_id, NULL,
+                  (vx_commit_op){.apply = delete_apply, .done = delete_done}, done, ctx);
 }
 
 bool vx_commit_set_metadata(vx_server *server, const char *video_id, const char *metadata_json,
@@ -97,5 +98,6 @@ bool vx_commit_set_metadata(vx_server *server, const char *video_id, const char 
         done(ctx, VX_FAIL(&err, -ENOMEM, "no memory"), &err);
         return true;
     }
-    return submit(server, video_id, copy, (vx_commit_op){.apply = metadata_apply, .done = metadata_done}, done, ctx);
+    return submit(server, video_id, copy,
+                  (vx_commit_op){.apply = metadata_apply, .done = metadata_done}, done, ctx);
 }

@@ -7,7 +7,8 @@
 
 #define FINGERPRINT_FPS 2.0
 
-/* One picture that one clip's tensor wants. Sorted by frame, so that a cursor follows the decode. */
+/* One picture that one clip's tensor wants. Sorted by frame, so that a cursor follows the decode.
+ */
 typedef struct want {
     int64_t frame;
     size_t clip;
@@ -148,8 +149,8 @@ static int plan_union(run *r, vx_err *err) {
         return VX_FAIL(err, -ENOMEM, "no memory for the frame list");
     size_t n = 0, i = 0, j = 0;
     while (i < r->n_wants || j < r->n_fp_frames) {
-        bool take_want = j == r->n_fp_frames ||
-                         (i < r->n_wants && r->wants[i].frame <= r->fp_frames[j]);
+        bool take_want =
+            j == r->n_fp_frames || (i < r->n_wants && r->wants[i].frame <= r->fp_frames[j]);
         r->frames[n++] = take_want ? r->wants[i++].frame : r->fp_frames[j++];
     }
     r->n_frames = unique_sorted(r->frames, n);
@@ -309,8 +310,7 @@ static vx_outcome decode_and_embed(run *r, int decode_threads, vx_err *err) {
     tell_phase(r, VX_PHASE_FRAMES, 0, (int64_t)r->n_frames);
     int rc = vx_media_decode(r->media, r->frames, (int64_t)r->n_frames, decode_threads, on_picture,
                              r, &r->out->stats, err);
-    tell_time(r, VX_PHASE_FRAMES,
-              vx_clock_monotonic_us() - start_us - r->prepare_us - r->embed_us);
+    tell_time(r, VX_PHASE_FRAMES, vx_clock_monotonic_us() - start_us - r->prepare_us - r->embed_us);
     tell_time(r, VX_PHASE_PREPARE, r->prepare_us);
     if (rc)
         return r->outcome ? r->outcome : outcome_of_media(rc);

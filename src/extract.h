@@ -16,7 +16,7 @@ typedef struct vx_extract {
     vx_media_stats stats;
     vx_span *spans; /* [n_clips]; owned */
     size_t n_clips;
-    float *vectors; /* float32 [n_clips, dim], unit length; owned */
+    float *vectors;                 /* float32 [n_clips, dim], unit length; owned */
     vx_fp_frame *frames, *mirrored; /* [n_frames] ascending time, and left-right flipped; owned */
     size_t n_frames;
 } vx_extract;

@@ -30,8 +30,8 @@ struct vx_ingest {
     int capacity;
     vx_mutex mu;
     vx_cond emptied;
-    int inside VX_GUARDED;               /* items between submit and finish */
-    vx_ingest_item *leaders VX_GUARDED;  /* in work, by ->next: one per digest */
+    int inside VX_GUARDED;                /* items between submit and finish */
+    vx_ingest_item *leaders VX_GUARDED;   /* in work, by ->next: one per digest */
     vx_ingest_item *followers VX_GUARDED; /* waiting for a leader of the same digest */
     vx_ingest_stats stats VX_GUARDED;
     atomic_int working;
@@ -148,21 +148,22 @@ static void release_followers(struct vx_ingest *in, vx_ingest_item *item) {
 /* ---- the end of an item ---- */
 
 static void log_result(const vx_ingest_item *item, const vx_ingest_result *result) {
+    static const char *const verdicts[] = {"new", "exact", "copy", "similar"};
     char name[96];
     int64_t started_us = atomic_load(&item->work->started_us);
     int64_t ms = started_us ? (vx_clock_monotonic_us() - started_us) / 1000 : 0;
     bool failed = result->outcome > VX_OUTCOME_DUPLICATE;
-    vx_log(failed ? VX_LOG_WARN : VX_LOG_INFO, "ingest",
-           "request_id=%s outcome=%s phase=%s file=%s video=%s verdict=%d bytes=%lld frames=%lld/%lld "
-           "ms=%lld%s%s%s",
-           item->request_id, vx_outcome_name(result->outcome),
-           vx_phase_name((vx_phase)atomic_load(&item->work->phase)),
-           vx_log_quote(item->filename, name, sizeof name),
-           result->video ? result->video->id : "-", (int)result->verdict.kind,
-           (long long)vx_upload_bytes(item->upload),
-           (long long)item->work->extract.stats.frames_decoded,
-           (long long)item->work->extract.stats.frames_total, (long long)ms,
-           failed ? " error=\"" : "", failed ? result->err.msg : "", failed ? "\"" : "");
+    vx_log(
+        failed ? VX_LOG_WARN : VX_LOG_INFO, "ingest",
+        "request_id=%s outcome=%s phase=%s file=%s video=%s verdict=%s bytes=%lld frames=%lld/%lld "
+        "ms=%lld%s%s%s",
+        item->request_id, vx_outcome_name(result->outcome),
+        vx_phase_name((vx_phase)atomic_load(&item->work->phase)),
+        vx_log_quote(item->filename, name, sizeof name), result->video ? result->video->id : "-",
+        verdicts[result->verdict.kind], (long long)vx_upload_bytes(item->upload),
+        (long long)item->work->extract.stats.frames_decoded,
+        (long long)item->work->extract.stats.frames_total, (long long)ms, failed ? " error=\"" : "",
+        failed ? result->err.msg : "", failed ? "\"" : "");
 }
 
 void vx_ingest_finish(vx_server *server, vx_ingest_item *item, vx_ingest_result *result) {
@@ -249,9 +250,9 @@ static void work_on(vx_server *server, vx_ingest_item *item) {
     int working = atomic_fetch_add(&in->working, 1) + 1;
     int threads = vx_thread_cores() / working;
     vx_ingest_result result = {0};
-    result.outcome = vx_extract_run(server, vx_upload_path(item->upload), &item->clip,
-                                    threads > 0 ? threads : 1, &watch, &item->work->extract,
-                                    &result.err);
+    result.outcome =
+        vx_extract_run(server, vx_upload_path(item->upload), &item->clip, threads > 0 ? threads : 1,
+                       &watch, &item->work->extract, &result.err);
     atomic_fetch_sub(&in->working, 1);
     if (result.outcome == VX_OUTCOME_CANCELLED && !atomic_load(&item->work->cancelled)) {
         VX_FAIL(&result.err, -ESHUTDOWN, "the server is shutting down");
@@ -347,8 +348,8 @@ vx_outcome vx_ingest_submit(vx_server *server, vx_ingest_item *item) {
 
 static int start_threads(vx_server *server, vx_err *err) {
     struct vx_ingest *in = server->ingest;
-    int workers = server->params.ingest_threads ? server->params.ingest_threads
-                                                : vx_thread_cores() + 1;
+    int workers =
+        server->params.ingest_threads ? server->params.ingest_threads : vx_thread_cores() + 1;
     for (; in->n_sealers < SEALERS; in->n_sealers++) {
         int rc = vx_thread_start(&in->sealers[in->n_sealers], "vx-seal", run_sealer, server, err);
         if (rc)

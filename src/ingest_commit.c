@@ -120,18 +120,23 @@ static int decide(vx_server *server, const vx_extract *extract, vx_verdict_row *
     if (!rc)
         rc = find_similar(server, extract, similar, &n_similar, err);
     vx_dedup_input input = {
-        .frames = extract->frames, .mirrored = extract->mirrored, .n_frames = extract->n_frames,
-        .candidates = copies, .n_candidates = n_copies,
-        .similar = similar, .n_similar = n_similar,
+        .frames = extract->frames,
+        .mirrored = extract->mirrored,
+        .n_frames = extract->n_frames,
+        .candidates = copies,
+        .n_candidates = n_copies,
+        .similar = similar,
+        .n_similar = n_similar,
         .similar_threshold = vx_embedder_info(server->embedder)->similar_threshold,
-        .load = load_fingerprint, .load_ctx = server,
+        .load = load_fingerprint,
+        .load_ctx = server,
     };
     if (!rc)
         rc = vx_dedup_decide(&input, &found, err);
     if (rc)
         return rc;
-    *ret_verdict = (vx_verdict_row){.kind = VX_VERDICT_NEW, .score = NAN, .share = NAN,
-                                    .offset_s = NAN};
+    *ret_verdict =
+        (vx_verdict_row){.kind = VX_VERDICT_NEW, .score = NAN, .share = NAN, .offset_s = NAN};
     if (found.kind == VX_VERDICT_NEW)
         return 0;
     rc = vx_catalog_get_video_by_row(server->catalog, found.of, ret_of, err);
@@ -140,7 +145,9 @@ static int decide(vx_server *server, const vx_extract *extract, vx_verdict_row *
     *ret_verdict = (vx_verdict_row){
         .kind = found.kind,
         .score = isnan(found.score) ? best_score(server, extract, *ret_of) : found.score,
-        .share = found.share, .offset_s = found.offset_s, .mirrored = found.mirrored,
+        .share = found.share,
+        .offset_s = found.offset_s,
+        .mirrored = found.mirrored,
     };
     strcpy(ret_verdict->of, (*ret_of)->id);
     return 0;
@@ -148,8 +155,8 @@ static int decide(vx_server *server, const vx_extract *extract, vx_verdict_row *
 
 /* ---- the insert ---- */
 
-static int new_video(const vx_ingest_item *item, const vx_verdict_row *verdict, vx_video **ret_video,
-                     vx_err *err) {
+static int new_video(const vx_ingest_item *item, const vx_verdict_row *verdict,
+                     vx_video **ret_video, vx_err *err) {
     const vx_extract *extract = &item->work->extract;
     const char *source = vx_upload_external_path(item->upload);
     VX_AUTO(vx_video) video = vx_new(vx_video);
@@ -178,7 +185,8 @@ static int new_video(const vx_ingest_item *item, const vx_verdict_row *verdict, 
     video->frames_total = extract->stats.frames_total;
     video->n_clips = extract->n_clips;
     for (size_t i = 0; i < video->n_clips; i++)
-        video->clips[i] = (vx_clip){.index = (int)i, .start_s = extract->spans[i].start_s,
+        video->clips[i] = (vx_clip){.index = (int)i,
+                                    .start_s = extract->spans[i].start_s,
                                     .end_s = extract->spans[i].end_s};
     *ret_video = vx_take(video);
     return 0;
@@ -228,7 +236,7 @@ static int end_job(vx_server *server, const vx_ingest_item *item, const vx_inges
     VX_AUTO_FREE char *json = vx_jobs_result_json(result);
     if (!json)
         return VX_FAIL(err, -ENOMEM, "no memory for a job's result");
-    vx_job_state state = result->outcome <= VX_OUTCOME_EXISTING     ? VX_JOB_DONE
+    vx_job_state state = result->outcome <= VX_OUTCOME_EXISTING    ? VX_JOB_DONE
                          : result->outcome == VX_OUTCOME_CANCELLED ? VX_JOB_CANCELLED
                                                                    : VX_JOB_FAILED;
     return vx_catalog_update_job(server->catalog, item->job_id, state, json, vx_clock_unix_us(),
@@ -257,8 +265,10 @@ static int reject(vx_server *server, video_op *o, vx_video *of, vx_err *err) {
     o->result.video = of;
     const vx_verdict_row *v = &o->result.verdict;
     if (v->kind == VX_VERDICT_COPY)
-        VX_FAIL(&o->result.err, 1, "a copy of this video is stored already (%s, %.0f %% of the "
-                "frames agree)", v->of, (double)v->share * 100);
+        VX_FAIL(&o->result.err, 1,
+                "a copy of this video is stored already (%s, %.0f %% of the "
+                "frames agree)",
+                v->of, (double)v->share * 100);
     else
         VX_FAIL(&o->result.err, 1, "a similar video is stored already (%s, score %.3f)", v->of,
                 (double)v->score);
@@ -316,7 +326,8 @@ void vx_ingest_commit(vx_server *server, vx_ingest_item *item) {
     vx_ingest_enter_phase(server, item, VX_PHASE_COMMIT, 0, 0);
     video_op *o = vx_new(video_op);
     if (o)
-        *o = (video_op){.op = {.apply = video_apply, .done = video_done}, .item = item,
+        *o = (video_op){.op = {.apply = video_apply, .done = video_done},
+                        .item = item,
                         .started_us = vx_clock_monotonic_us()};
     if (!o || !vx_commit_submit(server, &o->op))
         finish_unsubmitted(server, item, o);
@@ -343,7 +354,8 @@ static void fail_done(vx_commit_op *op, vx_server *server, int rc, const vx_err 
 void vx_ingest_fail_job(vx_server *server, vx_ingest_item *item, vx_ingest_result *result) {
     video_op *o = vx_new(video_op);
     if (o)
-        *o = (video_op){.op = {.apply = fail_apply, .done = fail_done}, .item = item, .result = *result};
+        *o = (video_op){
+            .op = {.apply = fail_apply, .done = fail_done}, .item = item, .result = *result};
     if (o && vx_commit_submit(server, &o->op))
         return;
     free(o);

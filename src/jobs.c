@@ -82,10 +82,10 @@ static char *request_json(const vx_ingest_item *item) {
 }
 
 char *vx_jobs_result_json(const vx_ingest_result *result) {
-    json_t *object = json_pack("{s:s, s:s*, s:s*}", "outcome", vx_outcome_name(result->outcome),
-                               "message",
-                               result->outcome > VX_OUTCOME_EXISTING ? result->err.msg : NULL,
-                               "video_id", result->video ? result->video->id : NULL);
+    json_t *object =
+        json_pack("{s:s, s:s*, s:s*}", "outcome", vx_outcome_name(result->outcome), "message",
+                  result->outcome > VX_OUTCOME_EXISTING ? result->err.msg : NULL, "video_id",
+                  result->video ? result->video->id : NULL);
     char *text = object ? json_dumps(object, JSON_COMPACT) : NULL;
     json_decref(object);
     return text;
@@ -124,9 +124,12 @@ static int item_of_row(vx_server *server, const vx_job_row *row, vx_ingest_item 
         item->background = true;
         snprintf(item->request_id, sizeof item->request_id, "%s", request_id);
         strcpy(item->job_id, row->id);
+        bool stored = true;
         rc = item->filename && item->metadata
-                 ? vx_upload_adopt(server->store, file, sha256, &item->upload, err)
+                 ? vx_catalog_has_sha256(server->catalog, sha256, &stored, err)
                  : VX_FAIL(err, -ENOMEM, "no memory for job %s", row->id);
+        if (!rc)
+            rc = vx_upload_adopt(server->store, file, sha256, !stored, &item->upload, err);
     }
     json_decref(object);
     if (!rc)
@@ -147,7 +150,9 @@ static int accept_apply(vx_commit_op *op, vx_server *server, vx_err *err) {
     VX_AUTO_FREE char *request = request_json(item);
     if (!request)
         return VX_FAIL(err, -ENOMEM, "no memory for a job");
-    vx_job_row row = {.state = VX_JOB_QUEUED, .kind = "ingest", .request = request,
+    vx_job_row row = {.state = VX_JOB_QUEUED,
+                      .kind = "ingest",
+                      .request = request,
                       .created_us = vx_clock_unix_us()};
     strcpy(row.id, item->job_id);
     return vx_catalog_insert_job(server->catalog, &row, err);
@@ -231,8 +236,10 @@ static void view_progress(vx_server *server, vx_job_view *view) {
 }
 
 static void view_of_row(vx_server *server, vx_job_row *row, vx_job_view *ret_view) {
-    *ret_view = (vx_job_view){.state = row->state, .created_us = row->created_us,
-                              .finished_us = row->finished_us, .eta_s = NAN};
+    *ret_view = (vx_job_view){.state = row->state,
+                              .created_us = row->created_us,
+                              .finished_us = row->finished_us,
+                              .eta_s = NAN};
     strcpy(ret_view->id, row->id);
     ret_view->kind = vx_take(row->kind);
     json_t *request = json_loads(row->request, 0, NULL);

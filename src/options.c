@@ -63,8 +63,8 @@ static int set(const parser *p, const vx_option *option, const char *text, const
         errno = 0;
         long long value = strtoll(text, &end, 10);
         if (end == text || *end || errno || value < 0 || value > INT_MAX)
-            return VX_FAIL(err, VX_OPTION_WRONG, "%s must be a whole number from 0, not '%s'", where,
-                           text);
+            return VX_FAIL(err, VX_OPTION_WRONG, "%s must be a whole number from 0, not '%s'",
+                           where, text);
         *(int64_t *)(void *)field = value;
         return 0;
     }
@@ -76,7 +76,8 @@ static int set(const parser *p, const vx_option *option, const char *text, const
     case VX_OPTION_REAL: {
         double value = strtod(text, &end);
         if (end == text || *end || !(value >= 0) || !isfinite(value))
-            return VX_FAIL(err, VX_OPTION_WRONG, "%s must be a number from 0, not '%s'", where, text);
+            return VX_FAIL(err, VX_OPTION_WRONG, "%s must be a number from 0, not '%s'", where,
+                           text);
         *(double *)(void *)field = value;
         return 0;
     }
@@ -113,8 +114,9 @@ static int read_file(const parser *p, const char *path, vx_err *err) {
         else if (json_is_boolean(value))
             text = json_is_true(value) ? "true" : "false";
         if (!rc && (!option || !text))
-            rc = VX_FAIL(err, VX_OPTION_WRONG, "%s: %s", where,
-                         option ? "must be a string, number or boolean" : "there is no such option");
+            rc =
+                VX_FAIL(err, VX_OPTION_WRONG, "%s: %s", where,
+                        option ? "must be a string, number or boolean" : "there is no such option");
         if (!rc)
             rc = set(p, option, text, where, err);
     }
@@ -148,8 +150,8 @@ static void print_help(const parser *p, const char *usage) {
         printf("  %-26s %s%s%s%s\n", left, o->help, o->initial ? " (default " : "",
                o->initial ? o->initial : "", o->initial ? ")" : "");
     }
-    printf("  %-26s %s\n  %-26s %s\n", "--config FILE", "read settings from a JSON object", "--help",
-           "print this");
+    printf("  %-26s %s\n  %-26s %s\n", "--config FILE", "read settings from a JSON object",
+           "--help", "print this");
 }
 
 /* One pass over argv: the first finds --config and --help, the second sets. */
@@ -157,10 +159,13 @@ static int read_arguments(const parser *p, const struct option *longs, int argc,
                           bool apply, const char **ret_config, bool *ret_help, vx_err *err) {
     optind = 0; /* glibc: start over */
     opterr = 0;
-    for (int which = -1, got; (got = getopt_long(argc, argv, "", longs, &which)) != -1; which = -1) {
+    for (int which = -1, got; (got = getopt_long(argc, argv, "", longs, &which)) != -1;
+         which = -1) {
         if (got == '?')
-            return VX_FAIL(err, VX_OPTION_WRONG, "%s: there is no such option, or its value is "
-                           "missing or too much; see --help", argv[optind - 1]);
+            return VX_FAIL(err, VX_OPTION_WRONG,
+                           "%s: there is no such option, or its value is "
+                           "missing or too much; see --help",
+                           argv[optind - 1]);
         if ((size_t)which == p->n) {
             *ret_config = optarg;
         } else if ((size_t)which == p->n + 1) {
@@ -185,8 +190,9 @@ int vx_options_parse(const char *usage, const vx_option *table, size_t n, int ar
     if (!longs)
         return VX_FAIL(err, -ENOMEM, "no memory for the options");
     for (size_t i = 0; i < n; i++)
-        longs[i] = (struct option){table[i].name, table[i].kind == VX_OPTION_FLAG ? no_argument
-                                   : required_argument, NULL, 0};
+        longs[i] = (struct option){
+            table[i].name, table[i].kind == VX_OPTION_FLAG ? no_argument : required_argument, NULL,
+            0};
     longs[n] = (struct option){"config", required_argument, NULL, 0};
     longs[n + 1] = (struct option){"help", no_argument, NULL, 0};
     const char *config = getenv("VIDX_CONFIG");

@@ -7,22 +7,23 @@
 
 typedef enum vx_outcome {
     VX_OUTCOME_OK,
-    VX_OUTCOME_EXISTING,         /* the same bytes are stored already; nothing was inserted */
-    VX_OUTCOME_DUPLICATE,        /* on_duplicate=reject and a copy or similar video is stored */
-    VX_OUTCOME_MEDIA_UNSUPPORTED,/* not a video, or a codec or shape we do not decode */
+    VX_OUTCOME_EXISTING,          /* the same bytes are stored already; nothing was inserted */
+    VX_OUTCOME_DUPLICATE,         /* on_duplicate=reject and a copy or similar video is stored */
+    VX_OUTCOME_MEDIA_UNSUPPORTED, /* not a video, or a codec or shape we do not decode */
     VX_OUTCOME_MEDIA_NO_VIDEO,
     VX_OUTCOME_MEDIA_DAMAGED,
-    VX_OUTCOME_MEDIA_TOO_LARGE,  /* over a limit of picture size, duration or frames */
-    VX_OUTCOME_BAD_REQUEST,      /* a value is wrong; the message names it */
+    VX_OUTCOME_MEDIA_TOO_LARGE, /* over a limit of picture size, duration or frames */
+    VX_OUTCOME_BAD_REQUEST,     /* a value is wrong; the message names it */
     VX_OUTCOME_NOT_FOUND,
-    VX_OUTCOME_WRONG_SPACE,      /* a vector or model that does not fit the index asked */
-    VX_OUTCOME_BUSY,             /* a queue is full: try again */
-    VX_OUTCOME_NO_SPACE,         /* the disk is full */
+    VX_OUTCOME_WRONG_SPACE, /* a vector or model that does not fit the index asked */
+    VX_OUTCOME_BUSY,        /* a queue is full: try again */
+    VX_OUTCOME_NO_SPACE,    /* the disk is full */
     VX_OUTCOME_CANCELLED,
-    VX_OUTCOME_STOPPING,         /* the server is shutting down */
+    VX_OUTCOME_STOPPING, /* the server is shutting down */
     VX_OUTCOME_INTERNAL,
 } vx_outcome;
 
-/* Stable short name ("media_damaged"), stored in job rows; and back (INTERNAL for unknown names). */
+/* Stable short name ("media_damaged"), stored in job rows; and back (INTERNAL for unknown names).
+ */
 const char *vx_outcome_name(vx_outcome outcome);
 vx_outcome vx_outcome_of_name(const char *name);

@@ -1,5 +1,5 @@
-/* phase.h — where a video is on its way in. The same words stand in the log, the metrics labels, the
- * job rows and the README. */
+/* phase.h — where a video is on its way in. The same words stand in the log, the metrics labels,
+ * the job rows and the README. */
 #pragma once
 
 typedef enum vx_phase {

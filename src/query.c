@@ -89,8 +89,9 @@ static vx_outcome load_vectors(vx_server *server, question *q, const char *only,
         found += rc == 0;
     }
     if (!found) {
-        VX_FAIL(err, VX_CATALOG_NOT_FOUND, only ? "there is no clip with this id"
-                : "this video has no vectors in model %s", vx_embedder_info(server->embedder)->name);
+        VX_FAIL(err, VX_CATALOG_NOT_FOUND,
+                only ? "there is no clip with this id" : "this video has no vectors in model %s",
+                vx_embedder_info(server->embedder)->name);
         return VX_OUTCOME_NOT_FOUND;
     }
     q->n = found;
@@ -99,13 +100,14 @@ static vx_outcome load_vectors(vx_server *server, question *q, const char *only,
 
 static vx_outcome ask_by_id(vx_server *server, const vx_query *query, question *q, vx_err *err) {
     char video_id[VX_VIDEO_ID_CHARS + 1] = "";
-    const char *end = query->by == VX_QUERY_CLIP ? strrchr(query->id, '.')
-                                                 : query->id + strlen(query->id);
+    const char *end =
+        query->by == VX_QUERY_CLIP ? strrchr(query->id, '.') : query->id + strlen(query->id);
     if (end && end - query->id <= VX_VIDEO_ID_CHARS)
         memcpy(video_id, query->id, (size_t)(end - query->id));
     int rc = vx_catalog_get_video(server->catalog, video_id, &q->video, err);
     if (rc == VX_CATALOG_NOT_FOUND) {
-        VX_FAIL(err, rc, "there is no %s with this id", query->by == VX_QUERY_CLIP ? "clip" : "video");
+        VX_FAIL(err, rc, "there is no %s with this id",
+                query->by == VX_QUERY_CLIP ? "clip" : "video");
         return VX_OUTCOME_NOT_FOUND;
     }
     if (rc)
@@ -124,8 +126,9 @@ static vx_outcome ask_by_vector(vx_server *server, vx_query *query, question *q,
     for (size_t i = 0; i < dim; i++)
         square += (double)query->vector[i] * query->vector[i];
     if (!isfinite(square) || square < 1e-24) {
-        VX_FAIL(err, 1, square < 1e-24 ? "the vector is all zero: it has no direction"
-                                       : "the vector holds a number that is not finite");
+        VX_FAIL(err, 1,
+                square < 1e-24 ? "the vector is all zero: it has no direction"
+                               : "the vector holds a number that is not finite");
         return VX_OUTCOME_BAD_REQUEST;
     }
     for (size_t i = 0; i < dim; i++)
@@ -354,8 +357,8 @@ int vx_query_start(vx_server *server, vx_err *err) {
     vx_mutex_init(&pool->mu);
     int rc = vx_queue_new(QUEUE_CAPACITY, &pool->queue, err);
     /* Two at least: a search by file must not hold up the quick ones. */
-    int wanted = server->params.search_threads ? server->params.search_threads
-                                               : vx_thread_cores() + 1;
+    int wanted =
+        server->params.search_threads ? server->params.search_threads : vx_thread_cores() + 1;
     for (int i = 0; !rc && i < wanted && i < THREADS_MAX; i++) {
         rc = vx_thread_start(&pool->threads[i], "vx-search", run_searcher, server, err);
         pool->n_threads += !rc;

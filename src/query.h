@@ -9,7 +9,12 @@
 
 #define VX_QUERY_MAX_K 1000
 
-typedef enum vx_query_by { VX_QUERY_VIDEO, VX_QUERY_CLIP, VX_QUERY_VECTOR, VX_QUERY_FILE } vx_query_by;
+typedef enum vx_query_by {
+    VX_QUERY_VIDEO,
+    VX_QUERY_CLIP,
+    VX_QUERY_VECTOR,
+    VX_QUERY_FILE
+} vx_query_by;
 
 typedef struct vx_hit {
     char video_id[VX_VIDEO_ID_CHARS + 1];
@@ -31,12 +36,12 @@ void vx_query_result_clear(vx_query_result *result);
 /* A video's own clips are never among its hits; nor a clip's own. */
 typedef struct vx_query {
     vx_query_by by;
-    char *id;          /* VIDEO, CLIP; owned */
-    float *vector;     /* VECTOR: float32 [dim], finite, not all zero; normalised here; owned */
+    char *id;      /* VIDEO, CLIP; owned */
+    float *vector; /* VECTOR: float32 [dim], finite, not all zero; normalised here; owned */
     size_t dim;
-    vx_upload *upload; /* FILE; takes; need not be sealed */
-    size_t k;          /* 1..VX_QUERY_MAX_K */
-    float min_score;   /* -1..1 */
+    vx_upload *upload;   /* FILE; takes; need not be sealed */
+    size_t k;            /* 1..VX_QUERY_MAX_K */
+    float min_score;     /* -1..1 */
     bool group_by_video; /* one hit per video, its best */
     char *model;         /* NULL = the server's; another name is VX_OUTCOME_WRONG_SPACE; owned */
     vx_query_done done;

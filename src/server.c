@@ -14,7 +14,8 @@
 #include "jobs.h"
 #include "query.h"
 
-#define SCAN_CHUNK_ROWS 1024
+#define SCAN_CHUNK_BYTES (64 << 20) /* a whole segment at once: FAISS then copies at memory speed  \
+                                     */
 #define DEFAULT_RESERVE_BYTES (256LL << 20)
 
 static int open_store_and_catalog(vx_server *server, vx_err *err) {
@@ -35,7 +36,8 @@ static int open_store_and_catalog(vx_server *server, vx_err *err) {
 
 static int open_model(vx_server *server, vx_err *err) {
     const vx_server_params *p = &server->params;
-    vx_embedder_params params = {.models_dir = p->models_dir, .name = p->model, .device = p->device};
+    vx_embedder_params params = {
+        .models_dir = p->models_dir, .name = p->model, .device = p->device};
     int rc = vx_embedder_open(&params, &server->embedder, err);
     if (rc)
         return rc;
@@ -69,10 +71,11 @@ static int load_fingerprint(void *ctx, int64_t video_row, const void *blob, size
 static int rebuild_indexes(vx_server *server, vx_err *err) {
     const vx_model_info *model = vx_embedder_info(server->embedder);
     vx_index_params params = {.dim = model->dim, .threads = server->params.search_threads};
+    size_t chunk_rows = SCAN_CHUNK_BYTES / ((size_t)model->dim * sizeof(float));
     int64_t start_us = vx_clock_monotonic_us();
     int rc = vx_index_new(&params, &server->index, err);
     if (!rc)
-        rc = vx_catalog_scan_vectors(server->catalog, server->space, model->dim, SCAN_CHUNK_ROWS,
+        rc = vx_catalog_scan_vectors(server->catalog, server->space, model->dim, chunk_rows,
                                      vx_thread_cores(), load_vectors, server, err);
     int64_t vectors_us = vx_clock_monotonic_us() - start_us;
     if (!rc)

@@ -3,9 +3,9 @@
  * Threads of a running server: HTTP (api/), the ingest pool, one model worker (embed/), one
  * committer (commit.c), the search pool, main (signals).
  *
- * Lock order, outermost first: in-flight table (ingest.c) → job table (jobs.c) → index / fingerprint
- * index (inside their modules) → catalog reader pool → metrics. No lock is held across a model run,
- * a decode, an fsync or a callback.
+ * Lock order, outermost first: in-flight table (ingest.c) → job table (jobs.c) → index /
+ * fingerprint index (inside their modules) → catalog reader pool → metrics. No lock is held across
+ * a model run, a decode, an fsync or a callback.
  */
 #pragma once
 
@@ -37,10 +37,10 @@ typedef struct vx_server_params {
     bool fingerprints; /* false: no copy verdicts, half the CPU work of a frame */
 } vx_server_params;
 
-struct vx_ingest;  /* ingest.c */
-struct vx_commit;  /* commit.c */
+struct vx_ingest;     /* ingest.c */
+struct vx_commit;     /* commit.c */
 struct vx_query_pool; /* query.c */
-struct vx_jobs;    /* jobs.c */
+struct vx_jobs;       /* jobs.c */
 
 /* Plain struct so that ingest.c, query.c, jobs.c and api/ can reach the modules; every field is set
  * by vx_server_open and constant until vx_server_close. */

@@ -17,8 +17,10 @@ static int parse_seconds(const char **text, const char *what, double *ret, vx_er
     char *end;
     double value = strtod(*text, &end);
     if (end == *text || (*end && *end != ',') || !(value >= MIN_SECONDS && value <= MAX_SECONDS))
-        return VX_FAIL(err, VX_CLIP_BAD_SPEC, "the clip rule's %s must be a number of seconds "
-                       "from %.1f to %.0f", what, MIN_SECONDS, MAX_SECONDS);
+        return VX_FAIL(err, VX_CLIP_BAD_SPEC,
+                       "the clip rule's %s must be a number of seconds "
+                       "from %.1f to %.0f",
+                       what, MIN_SECONDS, MAX_SECONDS);
     *ret = value;
     *text = *end ? end + 1 : end;
     return 0;
@@ -45,10 +47,13 @@ int vx_clip_parse(const char *text, vx_clip_spec *ret_spec, vx_err *err) {
     if (rc)
         return rc;
     if (spec.stride_s * VX_CLIP_MAX_OVERLAP < spec.length_s)
-        return VX_FAIL(err, VX_CLIP_BAD_SPEC, "the clip rule's stride must be at least 1/%d of its "
-                       "length", VX_CLIP_MAX_OVERLAP);
+        return VX_FAIL(err, VX_CLIP_BAD_SPEC,
+                       "the clip rule's stride must be at least 1/%d of its "
+                       "length",
+                       VX_CLIP_MAX_OVERLAP);
     if (*rest || text[strlen(text) - 1] == ',')
-        return VX_FAIL(err, VX_CLIP_BAD_SPEC, "the clip rule has more than three numbers or a "
+        return VX_FAIL(err, VX_CLIP_BAD_SPEC,
+                       "the clip rule has more than three numbers or a "
                        "comma at its end");
     *ret_spec = spec;
     return 0;
@@ -70,8 +75,10 @@ int vx_clip_cut(const vx_clip_spec *spec, double duration_s, vx_span **ret_spans
         return whole(duration_s, ret_spans, ret_n, err);
     double count = ceil(duration_s / spec->stride_s);
     if (count > VX_CLIP_MAX)
-        return VX_FAIL(err, VX_CLIP_TOO_MANY, "this clip rule gives %.0f clips for a video of %.0f "
-                       "s; at most %d are made: use a longer stride", count, duration_s, VX_CLIP_MAX);
+        return VX_FAIL(err, VX_CLIP_TOO_MANY,
+                       "this clip rule gives %.0f clips for a video of %.0f "
+                       "s; at most %d are made: use a longer stride",
+                       count, duration_s, VX_CLIP_MAX);
     VX_AUTO_FREE vx_span *spans = vx_new_array((size_t)count + 1, sizeof *spans);
     if (!spans)
         return VX_FAIL(err, -ENOMEM, "no memory for %.0f clips", count);

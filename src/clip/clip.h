@@ -1,9 +1,9 @@
 /* clip.h — which spans of a video become embeddings.
  *
  * whole                 one clip, the whole video
- * fixed:L[,S[,M]]       L-second clips every S seconds (S = L when absent); the last, shorter one is
- *                       kept from M seconds on (M = 2 when absent); a video shorter than M is one clip
- * Seconds, 0.1..86400. Threads: any (pure functions).
+ * fixed:L[,S[,M]]       L-second clips every S seconds (S = L when absent); the last, shorter one
+ * is kept from M seconds on (M = 2 when absent); a video shorter than M is one clip Seconds,
+ * 0.1..86400. Threads: any (pure functions).
  */
 #pragma once
 

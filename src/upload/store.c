@@ -1,4 +1,5 @@
-/* store.c — the directories behind uploads: content-addressed files, their durability, the sweep. */
+/* store.c — the directories behind uploads: content-addressed files, their durability, the sweep.
+ */
 #include "upload_internal.h"
 
 #include <dirent.h>

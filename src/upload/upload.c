@@ -69,7 +69,8 @@ int vx_upload_begin(vx_store *store, int64_t expected_bytes, vx_upload **ret_upl
     rc = set_path(upload, "incoming", upload->name, err);
     if (rc)
         return rc;
-    upload->fd = openat(store->incoming_fd, upload->name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    upload->fd =
+        openat(store->incoming_fd, upload->name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     if (upload->fd < 0)
         return VX_FAIL_ERRNO(err, "creating %s", upload->path);
     *ret_upload = vx_take(upload);
@@ -79,8 +80,10 @@ int vx_upload_begin(vx_store *store, int64_t expected_bytes, vx_upload **ret_upl
 int vx_upload_write(vx_upload *upload, const void *bytes, size_t n, vx_err *err) {
     int64_t limit = upload->store->max_upload_bytes;
     if (limit && (int64_t)n > limit - upload->bytes)
-        return VX_FAIL(err, VX_UPLOAD_TOO_LARGE, "the file is larger than the %lld bytes that the "
-                       "server takes", (long long)limit);
+        return VX_FAIL(err, VX_UPLOAD_TOO_LARGE,
+                       "the file is larger than the %lld bytes that the "
+                       "server takes",
+                       (long long)limit);
     for (size_t done = 0; done < n;) {
         ssize_t wrote = write(upload->fd, (const char *)bytes + done, n - done);
         if (wrote < 0 && errno == EINTR)
@@ -140,13 +143,20 @@ int vx_upload_publish(vx_upload *upload, vx_err *err) {
     return set_path(upload, "media", relative, err);
 }
 
+static int move_back(const vx_upload *upload, const uint8_t sha256[32], vx_err *err) {
+    char relative[STORE_RELATIVE_BYTES];
+    store_relative_path(sha256, relative);
+    if (renameat(upload->store->media_fd, relative, upload->store->incoming_fd, upload->name))
+        return VX_FAIL_ERRNO(err, "moving media/%s back", relative);
+    return 0;
+}
+
 int vx_upload_unpublish(vx_upload *upload, vx_err *err) {
     if (upload->state != UPLOAD_PUBLISHED)
         return 0;
-    char relative[STORE_RELATIVE_BYTES];
-    store_relative_path(upload->sha256, relative);
-    if (renameat(upload->store->media_fd, relative, upload->store->incoming_fd, upload->name))
-        return VX_FAIL_ERRNO(err, "moving media/%s back", relative);
+    int rc = move_back(upload, upload->sha256, err);
+    if (rc)
+        return rc;
     upload->state = UPLOAD_SEALED;
     return set_path(upload, "incoming", upload->name, err);
 }
@@ -209,7 +219,7 @@ static bool is_upload_name(const char *name) {
            strspn(name, "0123456789abcdef") == UPLOAD_NAME_CHARS;
 }
 
-int vx_upload_adopt(vx_store *store, const char *name, const uint8_t sha256[32],
+int vx_upload_adopt(vx_store *store, const char *name, const uint8_t sha256[32], bool unpublish,
                     vx_upload **ret_upload, vx_err *err) {
     if (!is_upload_name(name))
         return VX_FAIL(err, -EINVAL, "not the name of an upload");
@@ -222,6 +232,8 @@ int vx_upload_adopt(vx_store *store, const char *name, const uint8_t sha256[32],
     if (rc)
         return rc;
     VX_AUTO_FD int fd = openat(store->incoming_fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    if (fd < 0 && errno == ENOENT && unpublish && !move_back(upload, sha256, err))
+        fd = openat(store->incoming_fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
     if (fd < 0 && errno == ENOENT)
         return VX_FAIL(err, VX_UPLOAD_NOT_FOUND, "%s is gone", upload->path);
     if (fd < 0)

@@ -60,8 +60,10 @@ const char *vx_upload_name(const vx_upload *upload); /* borrows; for vx_upload_a
 const uint8_t *vx_upload_sha256(const vx_upload *upload); /* 32 bytes, valid once sealed */
 int64_t vx_upload_bytes(const vx_upload *upload);
 
-/* A kept upload from before a restart, sealed; its digest is computed again and must be sha256. */
-int vx_upload_adopt(vx_store *store, const char *name, const uint8_t sha256[32],
+/* A kept upload from before a restart, sealed; its digest is computed again and must be sha256.
+ * unpublish: a file that had been published, but whose transaction the crash undid, is taken back
+ * out of the store; the caller knows that no stored video needs it. VX_UPLOAD_NOT_FOUND. */
+int vx_upload_adopt(vx_store *store, const char *name, const uint8_t sha256[32], bool unpublish,
                     vx_upload **ret_upload, vx_err *err);
 /* A file outside the store (batch mode): hashed, sealed, never moved, never removed. */
 int vx_upload_external(const char *path, vx_upload **ret_upload, vx_err *err);
@@ -70,7 +72,8 @@ int vx_upload_external(const char *path, vx_upload **ret_upload, vx_err *err);
 const char *vx_upload_external_path(const vx_upload *upload);
 
 /* The stored file's path into out (PATH_MAX). */
-void vx_store_path(const vx_store *store, const uint8_t sha256[32], char *ret_path, size_t capacity);
+void vx_store_path(const vx_store *store, const uint8_t sha256[32], char *ret_path,
+                   size_t capacity);
 /* Makes earlier publishes and removals of these digests durable: one fsync per directory. */
 int vx_store_sync(vx_store *store, const uint8_t (*sha256)[32], size_t n, vx_err *err);
 int vx_store_remove(vx_store *store, const uint8_t sha256[32], vx_err *err); /* absent is fine */

@@ -14,7 +14,12 @@ struct vx_store {
 
 #define UPLOAD_NAME_CHARS 32 /* random hex */
 
-typedef enum upload_state { UPLOAD_OPEN, UPLOAD_SEALED, UPLOAD_PUBLISHED, UPLOAD_EXTERNAL } upload_state;
+typedef enum upload_state {
+    UPLOAD_OPEN,
+    UPLOAD_SEALED,
+    UPLOAD_PUBLISHED,
+    UPLOAD_EXTERNAL
+} upload_state;
 
 struct vx_upload {
     vx_store *store; /* borrows; NULL for an external file */

@@ -64,7 +64,8 @@ static void settings_without_anything_are_the_defaults(void **state) {
 static void settings_in_several_places_the_later_wins(void **state) {
     (void)state;
     settings s;
-    setenv("VIDX_CONFIG", config_file("{\"data-dir\": \"file\", \"threads\": 3, \"off\": true}"), 1);
+    setenv("VIDX_CONFIG", config_file("{\"data-dir\": \"file\", \"threads\": 3, \"off\": true}"),
+           1);
     assert_int_equal(parse(&s, NULL, NULL, NULL), 0);
     assert_string_equal(s.data_dir, "file");
     assert_int_equal(s.threads, 3);
