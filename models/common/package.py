@@ -51,15 +51,15 @@ def archive_bytes(module):
 
 
 def write(output, manifest, archives):
-    """Writes the folder `output` from {file name: ScriptModule}, beside its place first, so that
-    an interrupted run leaves the old package or none. `files` of the manifest is filled in."""
+    """Writes the folder `output` from {file name: ScriptModule or bytes}, beside its place first,
+    so that an interrupted run leaves the old package or none. `files` is filled in."""
     output.parent.mkdir(parents=True, exist_ok=True)
     staging = Path(tempfile.mkdtemp(prefix=f".{output.name}-", dir=output.parent))
     try:
         staging.chmod(0o755)
         digests = {}
         for name, module in archives.items():
-            data = archive_bytes(module)
+            data = module if isinstance(module, bytes) else archive_bytes(module)
             (staging / name).write_bytes(data)
             digests[name] = hashlib.sha256(data).hexdigest()
         text = json.dumps(manifest | {"files": digests}, indent=2)

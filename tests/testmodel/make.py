@@ -1,0 +1,125 @@
+"""Makes the model package that tests use where speed matters, and a few that are wrong.
+
+    build/venv/bin/python tests/testmodel/make.py --output build/models-test
+
+writes build/models-test/tiny (4 frames of 64 px to 64 numbers, well under a millisecond) and, for
+the tests of the loader, packages whose module answers nonsense. tiny is arithmetic without training
+and without chance: what looks alike has a cosine near 1, what does not is far off.
+"""
+import argparse
+import os
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.append(str(ROOT / "models"))
+from common import package  # noqa: E402
+
+T, SIZE, GRID, DIM = 4, 64, 8, 64
+PACKAGES = ["tiny", "slow", "answers-nan", "answers-long", "answers-dim", "answers-tuple", "throws",
+            "no-script"]
+
+
+def modules():
+    """{package: module}, of which all but tiny and slow break the contract."""
+    import torch
+    from torch import nn
+    from torch.nn import functional as F
+
+    class Tiny(nn.Module):
+        """Where the picture is lighter or darker than its mean, how that changes over time, and,
+        weakly, its mean colour; projected by fixed signs. The constant keeps a grey clip from
+        being the zero vector."""
+
+        def __init__(self):
+            super().__init__()
+            n = 2 * 3 * GRID * GRID + 4
+            i = torch.arange(n * DIM)
+            for factor in (2654435761, 2246822519):  # a hash of 32 bits; the wrap-around is meant
+                i = i * factor & 0xFFFFFFFF
+                i = i ^ i >> 15
+            self.register_buffer("signs", (i & 1).float().mul(2).sub(1).view(n, DIM))
+
+        def forward(self, clips: torch.Tensor) -> torch.Tensor:
+            b, t = clips.size(0), clips.size(1)
+            cells = F.adaptive_avg_pool2d(clips.flatten(0, 1), [8, 8]).view(b, t, 3, 64)
+            mean = cells.mean(dim=(1, 3))
+            shape = (cells.mean(1) - mean.unsqueeze(2)).flatten(1)
+            motion = (cells[:, t // 2:].mean(1) - cells[:, :t // 2].mean(1)).flatten(1)
+            parts = [shape, motion, mean, torch.full([b, 1], 0.2)]
+            return F.normalize(torch.cat(parts, 1) @ self.signs, dim=-1)
+
+    class Slow(nn.Module):
+        """Tiny, after some 10 ms of work: for tests that need a queue."""
+
+        def __init__(self):
+            super().__init__()
+            self.tiny = Tiny()
+
+        def forward(self, clips: torch.Tensor) -> torch.Tensor:
+            x = clips.flatten()[:1].clamp(0.0, 0.001).expand(256, 256)
+            for _ in range(20):
+                x = (x @ x).clamp(0.0, 0.001)
+            return self.tiny(clips + 0.0 * x[0, 0])
+
+    class Answers(nn.Module):
+        def __init__(self, dim: int, value: float):
+            super().__init__()
+            self.dim, self.value = dim, value
+
+        def forward(self, clips: torch.Tensor) -> torch.Tensor:
+            return torch.full([clips.size(0), self.dim], self.value)
+
+    class AnswersTuple(nn.Module):
+        def forward(self, clips: torch.Tensor):
+            return clips, clips
+
+    class Throws(nn.Module):
+        def forward(self, clips: torch.Tensor) -> torch.Tensor:
+            return clips.view(7, -1, 11)
+
+    return {"tiny": Tiny(), "slow": Slow(), "answers-nan": Answers(DIM, float("nan")),
+            "answers-long": Answers(DIM, 2.0), "answers-dim": Answers(DIM + 1, 0.1),
+            "answers-tuple": AnswersTuple(), "throws": Throws()}
+
+
+def manifest(name, made_from):
+    return {
+        "format": 1,
+        "name": name,
+        "source": "tests/testmodel/make.py",
+        "revision": "1",
+        "license": "Apache-2.0",
+        "dim": DIM,
+        "metric": "cosine",
+        "frames": {"count": T, "fps": 2.0, "sampling": "spread"},
+        "picture": {"width": SIZE, "height": SIZE, "filter": "bilinear_antialias",
+                    "fit": "squash", "mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5]},
+        "video": [{"file": "video.pt", "device": "cpu", "dtype": "fp32", "max_batch": 8}],
+        "threshold": {"similar": 0.97,
+                      "measured": "tests/model/test_tiny.py: re-encoded clips are above, others below"},
+        "self_check": {"made_from": made_from},
+    }
+
+
+def make(output):
+    """Writes all packages into the folder `output`, those that are there and current excepted."""
+    output = Path(output).resolve()
+    made_from = package.fingerprint([__file__], ["torch"])
+    missing = [name for name in PACKAGES if not package.is_current(output / name, made_from)]
+    if not missing:
+        return
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    import torch
+
+    ready = {name: torch.jit.freeze(torch.jit.script(module.eval())) for name, module in
+             modules().items()}
+    for name in missing:
+        archive = ready[name] if name in ready else b"this is no TorchScript archive\n"
+        package.write(output / name, manifest(name, made_from), {"video.pt": archive})
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--output", type=Path, required=True, help="folder for the packages")
+    make(parser.parse_args().output)
