@@ -11,7 +11,7 @@
  * Errs     VX_CATALOG_* (> 0) or -errno: -ENOSPC when the disk is full, -EIO with SQLite's text.
  *          Every non-zero return fills *err, outcomes too. Outputs are untouched on non-zero.
  * Cost     a commit is one fsync of the log; every some 500 commits it also folds the log into the
- *          file (two more). A read of one video: some ten µs.
+ *          file (two more). A read of one video: some ten µs, of a clip's: five.
  */
 #pragma once
 
@@ -181,8 +181,8 @@ int vx_catalog_get_fingerprint(vx_catalog *catalog, int64_t video_row, void **re
 /* Streams every committed vector of a space, in chunks of up to chunk_rows: ids int64 [n], vectors
  * float32 [n, dim], both borrowed until return. Non-zero stops and is returned. Runs on `threads`
  * connections of its own over disjoint row ranges, each in clip order; the callback is then called
- * concurrently (one thread: on the caller's). Cost: some 4 GB/s on two cores from the page
- * cache. */
+ * concurrently (one thread: on the caller's). Cost: bench_catalog; on two cores some
+ * 4 GB/s from the page cache, and twice a plain read from the disk. */
 typedef int (*vx_catalog_on_vectors)(void *ctx, const int64_t *clip_rows, const float *vectors,
                                      size_t n, vx_err *err);
 int vx_catalog_scan_vectors(vx_catalog *catalog, int64_t space, int dim, size_t chunk_rows,
