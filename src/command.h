@@ -5,3 +5,4 @@
 #include <stdbool.h>
 
 int vx_command_serve(int argc, char **argv);
+int vx_command_embed(int argc, char **argv);

@@ -10,6 +10,7 @@ static const struct {
     const char *help;
 } commands[] = {
     {"serve", vx_command_serve, "the index as an HTTP server"},
+    {"embed", vx_command_embed, "all videos of a folder to vectors, without a server"},
 };
 
 static void print_usage(FILE *out) {

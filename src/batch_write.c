@@ -1,0 +1,325 @@
+/* batch_write.c — see the header. */
+#include "batch_write.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <jansson.h>
+#include <limits.h>
+#include <math.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#define FAISS "video_index.faiss"
+#define NPY "embeddings.npy"
+#define JSONL "clips.jsonl"
+#define STAGING ".vidx/staging"
+#define STAMP ".vidx/written"
+#define BUFFER_BYTES (1 << 20)
+
+static const char *const outputs[] = {FAISS, NPY, JSONL};
+
+typedef struct writer {
+    vx_server *server;
+    const vx_batch_library *library;
+    const char *output;
+    int64_t *ids; /* [n] clip rows, rising: row i of the outputs */
+    size_t n;
+} writer;
+
+/* ---- files ---- */
+
+static void close_file(FILE *file) {
+    fclose(file);
+}
+VX_DEFINE_AUTO(FILE, close_file)
+
+static int join(char ret_path[PATH_MAX], const char *output, const char *name, vx_err *err) {
+    if (snprintf(ret_path, PATH_MAX, "%s/%s", output, name) >= PATH_MAX)
+        return VX_FAIL(err, -ENAMETOOLONG, "%s is too long a path", output);
+    return 0;
+}
+
+static int sync_folder(const char *output, const char *name, vx_err *err) {
+    char path[PATH_MAX];
+    int rc = join(path, output, name, err);
+    if (rc)
+        return rc;
+    VX_AUTO_FD int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0 || fsync(fd))
+        return VX_FAIL_ERRNO(err, "making %s durable", path);
+    return 0;
+}
+
+/* fill returns 0 or -errno; what it wrote is on the disk when this returns 0. */
+static int write_file(const char *path, int (*fill)(FILE *file, void *ctx), void *ctx,
+                      vx_err *err) {
+    VX_AUTO(FILE) file = fopen(path, "we");
+    if (!file)
+        return VX_FAIL_ERRNO(err, "creating %s", path);
+    setvbuf(file, NULL, _IOFBF, BUFFER_BYTES);
+    errno = 0;
+    int rc = fill(file, ctx);
+    if (rc)
+        errno = -rc;
+    if (rc || fflush(file) || ferror(file) || fsync(fileno(file))) {
+        errno = errno ? errno : EIO;
+        return VX_FAIL_ERRNO(err, "writing %s", path);
+    }
+    return 0;
+}
+
+static int move(const char *output, const char *from, const char *to, vx_err *err) {
+    char source[PATH_MAX], target[PATH_MAX];
+    int rc = join(source, output, from, err);
+    if (!rc)
+        rc = join(target, output, to, err);
+    if (!rc && rename(source, target))
+        rc = VX_FAIL_ERRNO(err, "putting %s into place", target);
+    return rc;
+}
+
+/* An empty staging folder: a killed run may have left files of any name in it. */
+static int open_staging(const char *output, vx_err *err) {
+    char path[PATH_MAX];
+    int rc = join(path, output, STAGING, err);
+    if (rc)
+        return rc;
+    if (mkdir(path, 0700) && errno != EEXIST)
+        return VX_FAIL_ERRNO(err, "creating %s", path);
+    DIR *folder = opendir(path);
+    if (!folder)
+        return VX_FAIL_ERRNO(err, "reading %s", path);
+    for (struct dirent *entry; (entry = readdir(folder));)
+        unlinkat(dirfd(folder), entry->d_name, 0); /* "." and ".." refuse */
+    closedir(folder);
+    return 0;
+}
+
+int vx_batch_replace(const char *output, const char *name, int (*fill)(FILE *file, void *ctx),
+                     void *ctx, vx_err *err) {
+    char staged[PATH_MAX];
+    int rc = open_staging(output, err);
+    if (!rc)
+        rc = join(staged, output, STAGING "/new", err);
+    if (!rc)
+        rc = write_file(staged, fill, ctx, err);
+    if (!rc)
+        rc = move(output, STAGING "/new", name, err);
+    return rc ? rc : sync_folder(output, ".", err);
+}
+
+/* ---- embeddings.npy ---- */
+
+/* NPY format 1.0: magic, version, length of the text, the text padded so that the data is aligned
+ * to 64 bytes. */
+static int fill_npy(FILE *file, void *ctx) {
+    const writer *w = ctx;
+    size_t dim = (size_t)vx_index_dim(w->server->index);
+    char header[128];
+    int n = snprintf(header + 10, sizeof header - 10,
+                     "{'descr': '<f4', 'fortran_order': False, 'shape': (%zu, %zu), }", w->n, dim);
+    memcpy(header, "\x93NUMPY\x01\x00", 8);
+    header[8] = (char)(sizeof header - 10);
+    header[9] = 0;
+    memset(header + 10 + n, ' ', sizeof header - 11 - (size_t)n);
+    header[sizeof header - 1] = '\n';
+    fwrite(header, sizeof header, 1, file);
+    VX_AUTO_FREE float *vector = vx_new_array(dim, sizeof *vector);
+    if (!vector)
+        return -ENOMEM;
+    for (size_t i = 0; i < w->n; i++) {
+        if (vx_index_get(w->server->index, w->ids[i], vector, NULL))
+            return -EIO;
+        if (fwrite(vector, sizeof *vector, dim, file) != dim)
+            return -errno;
+    }
+    return 0;
+}
+
+/* ---- clips.jsonl ---- */
+
+static json_t *number(double value) {
+    return isfinite(value) ? json_real(value) : json_null();
+}
+
+static const char *verdict_name(vx_verdict_kind kind) {
+    static const char *const names[] = {[VX_VERDICT_NEW] = "new",
+                                        [VX_VERDICT_EXACT] = "exact",
+                                        [VX_VERDICT_COPY] = "copy",
+                                        [VX_VERDICT_SIMILAR] = "similar"};
+    return names[kind];
+}
+
+static json_t *verdict(const writer *w, const vx_video *video, bool is_first) {
+    vx_verdict_row row = video->duplicate;
+    if (!is_first) {
+        row = (vx_verdict_row){.kind = VX_VERDICT_EXACT, .score = 1, .share = 1};
+        strcpy(row.of, video->id);
+    } else if (row.kind == VX_VERDICT_NEW || !vx_batch_library_has(w->library, row.of)) {
+        row = (vx_verdict_row){.kind = VX_VERDICT_NEW, .score = NAN, .share = NAN, .offset_s = NAN};
+    }
+    return json_pack("{s:s, s:s?, s:o, s:o, s:o, s:b}", "verdict", verdict_name(row.kind), "of",
+                     row.of[0] ? row.of : NULL, "score", number((double)row.score), "share",
+                     number((double)row.share), "offset_s", number((double)row.offset_s),
+                     "mirrored", (int)row.mirrored);
+}
+
+/* Seconds to the microsecond: what lies behind is the noise of time base arithmetic. */
+static double seconds(double value) {
+    return round(value * 1e6) / 1e6;
+}
+
+/* video: with the row's clip alone. */
+static int write_line(FILE *file, const writer *w, const vx_video *video, size_t row, json_t *path,
+                      bool is_first) {
+    const vx_model_info *model = vx_embedder_info(w->server->embedder);
+    const vx_clip *clip = &video->clips[0];
+    char sha256[65], clip_id[VX_CLIP_ID_CHARS + 16];
+    for (int i = 0; i < 32; i++)
+        sprintf(sha256 + 2 * i, "%02x", video->sha256[i]);
+    snprintf(clip_id, sizeof clip_id, "%s.%d", video->id, clip->index);
+    json_t *line = json_pack(
+        "{s:I, s:O, s:s, s:s, s:i, s:f, s:f, s:s, s:s, s:s, s:o}", "row", (json_int_t)row, "file",
+        path, "video_id", video->id, "clip_id", clip_id, "index", clip->index, "start_s",
+        seconds(clip->start_s), "end_s", seconds(clip->end_s), "model", model->name, "model_digest",
+        model->digest, "sha256", sha256, "duplicate", verdict(w, video, is_first));
+    if (!line)
+        return -ENOMEM;
+    /* 17 digits would show a float's conversion noise; 11 hold a day to the microsecond. */
+    int rc = json_dumpf(line, file, JSON_COMPACT | JSON_REAL_PRECISION(11));
+    json_decref(line);
+    fputc('\n', file);
+    return rc ? -EIO : 0;
+}
+
+static int write_row(FILE *file, const writer *w, size_t row) {
+    VX_AUTO(vx_video) video = NULL;
+    vx_err err;
+    if (vx_catalog_get_video_of_clip(w->server->catalog, w->ids[row], &video, &err))
+        return -EIO;
+    json_t *paths = vx_batch_library_paths(video->metadata);
+    int rc = paths ? 0 : -EIO;
+    for (size_t i = 0; i < json_array_size(paths) && !rc; i++)
+        rc = write_line(file, w, video, row, json_array_get(paths, i), i == 0);
+    json_decref(paths);
+    return rc;
+}
+
+static int fill_jsonl(FILE *file, void *ctx) {
+    const writer *w = ctx;
+    int rc = 0;
+    for (size_t row = 0; row < w->n && !rc; row++)
+        rc = write_row(file, w, row);
+    return rc;
+}
+
+/* ---- up to date? ---- */
+
+static int sizes_of(const char *output, const char *folder, char ret_text[96], vx_err *err) {
+    long long sizes[VX_LEN(outputs)];
+    for (size_t i = 0; i < VX_LEN(outputs); i++) {
+        char name[64], path[PATH_MAX];
+        struct stat info;
+        snprintf(name, sizeof name, "%s/%s", folder, outputs[i]);
+        int rc = join(path, output, name, err);
+        if (rc)
+            return rc;
+        if (stat(path, &info))
+            return VX_FAIL_ERRNO(err, "looking at %s", path);
+        sizes[i] = info.st_size;
+    }
+    snprintf(ret_text, 96, "%lld %lld %lld\n", sizes[0], sizes[1], sizes[2]);
+    return 0;
+}
+
+static int fill_text(FILE *file, void *ctx) {
+    return fputs(ctx, file) < 0 ? -errno : 0;
+}
+
+static bool same_content(const char *a, const char *b) {
+    VX_AUTO(FILE) x = fopen(a, "re");
+    VX_AUTO(FILE) y = fopen(b, "re");
+    if (!x || !y)
+        return false;
+    char left[1 << 14], right[1 << 14];
+    for (;;) {
+        size_t n = fread(left, 1, sizeof left, x), m = fread(right, 1, sizeof right, y);
+        if (n != m || memcmp(left, right, n) || ferror(x) || ferror(y))
+            return false;
+        if (n < sizeof left)
+            return true;
+    }
+}
+
+/* The three are whole and untouched, and say what the staged clips.jsonl says: as every line names
+ * the bytes and the model behind its vector, the vectors are the same too. */
+static bool up_to_date(const writer *w, const char *staged_jsonl) {
+    char path[PATH_MAX], wanted[96] = "", found[96] = "";
+    vx_err err;
+    if (join(path, w->output, STAMP, &err) || sizes_of(w->output, ".", wanted, &err))
+        return false;
+    VX_AUTO(FILE) stamp = fopen(path, "re");
+    if (!stamp || !fgets(found, sizeof found, stamp) || strcmp(found, wanted))
+        return false;
+    return !join(path, w->output, JSONL, &err) && same_content(path, staged_jsonl);
+}
+
+/* ---- all together ---- */
+
+static int stage_vectors(writer *w, vx_err *err) {
+    char path[PATH_MAX];
+    int64_t *ids = NULL;
+    size_t n;
+    int rc = join(path, w->output, STAGING "/" FAISS, err);
+    if (!rc)
+        rc = vx_index_write_faiss(w->server->index, path, &ids, &n, err);
+    free(ids); /* the same: nothing is added or removed meanwhile */
+    if (!rc)
+        rc = join(path, w->output, STAGING "/" NPY, err);
+    return rc ? rc : write_file(path, fill_npy, w, err);
+}
+
+static int install(const writer *w, vx_err *err) {
+    char stamp[PATH_MAX], sizes[96];
+    int rc = sizes_of(w->output, STAGING, sizes, err);
+    if (!rc)
+        rc = join(stamp, w->output, STAMP, err);
+    if (!rc && unlink(stamp) && errno != ENOENT)
+        rc = VX_FAIL_ERRNO(err, "removing %s", stamp);
+    if (!rc)
+        rc = sync_folder(w->output, ".vidx", err);
+    for (size_t i = 0; i < VX_LEN(outputs) && !rc; i++) {
+        char staged[64];
+        snprintf(staged, sizeof staged, STAGING "/%s", outputs[i]);
+        rc = move(w->output, staged, outputs[i], err);
+    }
+    if (!rc)
+        rc = sync_folder(w->output, ".", err);
+    return rc ? rc : vx_batch_replace(w->output, STAMP, fill_text, sizes, err);
+}
+
+int vx_batch_write(vx_server *server, const vx_batch_library *library, const char *output,
+                   bool *ret_written, size_t *ret_rows, vx_err *err) {
+    VX_AUTO_FREE int64_t *ids = NULL;
+    writer w = {.server = server, .library = library, .output = output};
+    char jsonl[PATH_MAX];
+    int rc = vx_index_ids(server->index, &ids, &w.n, err);
+    w.ids = ids;
+    if (!rc)
+        rc = open_staging(output, err);
+    if (!rc)
+        rc = join(jsonl, output, STAGING "/" JSONL, err);
+    if (!rc)
+        rc = write_file(jsonl, fill_jsonl, &w, err);
+    if (rc)
+        return rc;
+    *ret_rows = w.n;
+    *ret_written = !up_to_date(&w, jsonl);
+    if (!*ret_written) {
+        unlink(jsonl);
+        return 0;
+    }
+    rc = stage_vectors(&w, err);
+    return rc ? rc : install(&w, err);
+}

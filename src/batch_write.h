@@ -1,0 +1,30 @@
+/* batch_write.h — the outputs of vidx embed, out of the catalog and the index.
+ *
+ *   video_index.faiss  IndexFlatIP, row i = vector i
+ *   embeddings.npy     float32 [rows, dim], C order, NPY format 1.0; the same rows
+ *   clips.jsonl        one object a line:
+ *     {"row","file","video_id","clip_id","index","start_s","end_s","model","model_digest","sha256",
+ *      "duplicate":{"verdict","of","score","share","offset_s","mirrored"}}
+ *     ordered by row, then file. A row has several lines when several files have the same bytes:
+ *     the first file carries the video's own verdict, the others are `exact`. What a verdict does
+ *     not know is null; one against a video that is gone reads `new`.
+ *
+ * All three are written beside each other under <output>/.vidx/staging, made durable and then moved
+ * into place, clips.jsonl last. Should the process end between the moves, the next call does it
+ * again: <output>/.vidx/written, their sizes, stands only while the three belong together.
+ *
+ * Threads: one at a time, with no ingest running. Memory: one vector.
+ */
+#pragma once
+
+#include "batch_library.h"
+
+/* The library is flushed and pruned. ret_written: false = they were up to date and are untouched.
+ */
+int vx_batch_write(vx_server *server, const vx_batch_library *library, const char *output,
+                   bool *ret_written, size_t *ret_rows, vx_err *err);
+
+/* Replaces <output>/<name> by what fill writes: through a temporary file under .vidx, fsync,
+ * rename. */
+int vx_batch_replace(const char *output, const char *name, int (*fill)(FILE *file, void *ctx),
+                     void *ctx, vx_err *err);

@@ -1,0 +1,257 @@
+/* command_embed.c — vidx embed: a folder of videos to vectors, without HTTP. */
+#include <errno.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/thread.h"
+#include "batch.h"
+#include "batch_write.h"
+#include "command.h"
+#include "options.h"
+
+#define EXIT_SKIPPED 3
+#define EXIT_INTERRUPTED 130 /* as a shell says of a program that SIGINT ended */
+
+typedef struct settings {
+    const char *input, *output, *models, *model, *device, *clip;
+    int64_t threads, max_side;
+    double max_duration;
+    bool no_fingerprints, quiet;
+} settings;
+
+#define AT(field) offsetof(settings, field)
+static const vx_option table[] = {
+    {"input", VX_OPTION_TEXT, AT(input), NULL, "DIR", "folder of videos, with all below it"},
+    {"output", VX_OPTION_TEXT, AT(output), NULL, "DIR", "where the vectors go; made if absent"},
+    {"models", VX_OPTION_TEXT, AT(models), "models", "DIR", "where the model packages are"},
+    {"model", VX_OPTION_TEXT, AT(model), "efficientnet-lite0", "NAME", "the model package to use"},
+    {"device", VX_OPTION_TEXT, AT(device), "auto", "DEVICE", "auto, cpu or cuda:N"},
+    {"clip", VX_OPTION_TEXT, AT(clip), "whole", "RULE", "whole or fixed:length[,stride[,minimum]]"},
+    {"no-fingerprints", VX_OPTION_FLAG, AT(no_fingerprints), NULL, NULL,
+     "do not hash frames: no copy verdicts"},
+    {"threads", VX_OPTION_COUNT, AT(threads), NULL, "N", "videos at once; 0: cores + 1"},
+    {"max-side", VX_OPTION_COUNT, AT(max_side), "8192", "PX", "longest picture side"},
+    {"max-duration", VX_OPTION_REAL, AT(max_duration), "86400", "S", "longest video"},
+    {"quiet", VX_OPTION_FLAG, AT(quiet), NULL, NULL, "say only what went wrong"},
+};
+
+static const char usage[] =
+    "usage: vidx embed --input DIR --output DIR [options]\n\n"
+    "Embeds every video below a folder and writes video_index.faiss, embeddings.npy and "
+    "clips.jsonl\n"
+    "(failed.jsonl: the videos that could not be read). Run it again to go on after an "
+    "interruption\n"
+    "or to follow changes of the folder: what is known is not read again, what is gone is "
+    "removed.\n\n"
+    "Exit code: 0 done; 1 failed; 2 wrong usage; 3 done, but some videos were skipped; 130\n"
+    "interrupted.";
+
+static atomic_bool interrupted;
+
+static void on_signal(int number) {
+    (void)number;
+    atomic_store(&interrupted, true);
+}
+
+/* Not before the model is loaded: until then the signal may simply end the process. The handler
+ * goes with its first call, so a second signal ends it too; nothing stored can be lost by that. */
+static void catch_signals(void) {
+    struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESTART | SA_RESETHAND};
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+}
+
+/* ---- folders ---- */
+
+static int make_folders(const char *path, vx_err *err) {
+    char partial[PATH_MAX];
+    if (snprintf(partial, sizeof partial, "%s", path) >= (int)sizeof partial)
+        return VX_FAIL(err, -ENAMETOOLONG, "%s is too long a path", path);
+    for (char *slash = partial; *slash;) {
+        slash += strspn(slash, "/");
+        slash += strcspn(slash, "/");
+        char end = *slash;
+        *slash = '\0';
+        if (mkdir(partial, 0777) && errno != EEXIST)
+            return VX_FAIL_ERRNO(err, "creating the folder %s", partial);
+        *slash = end;
+    }
+    return 0;
+}
+
+static int find_folder(const char *path, char ret_path[PATH_MAX], vx_err *err) {
+    struct stat info;
+    if (!realpath(path, ret_path) || stat(ret_path, &info))
+        return VX_FAIL_ERRNO(err, "cannot read the folder %s", path);
+    return S_ISDIR(info.st_mode) ? 0 : VX_FAIL(err, -ENOTDIR, "%s is not a folder", path);
+}
+
+/* ---- the steps ---- */
+
+typedef struct job {
+    const settings *s;
+    char input[PATH_MAX], output[PATH_MAX], data[PATH_MAX];
+    vx_batch_files *files;
+    vx_batch_failures *failures;
+    vx_batch_progress progress;
+    int workers;
+    int64_t started_us;
+} job;
+
+static void on_problem(void *ctx, const char *path, const char *reason) {
+    job *j = ctx;
+    vx_err err;
+    vx_batch_say(NULL, "skipped: %s: %s", path, reason);
+    if (vx_batch_failures_add(j->failures, path, "unreadable", reason, &err))
+        vx_batch_say(NULL, "vidx embed: %s", err.msg);
+}
+
+static int look(job *j, vx_err *err) {
+    int rc = find_folder(j->s->input, j->input, err);
+    if (!rc)
+        rc = make_folders(j->s->output, err);
+    if (!rc)
+        rc = find_folder(j->s->output, j->output, err);
+    if (!rc && snprintf(j->data, sizeof j->data, "%s/.vidx", j->output) >= (int)sizeof j->data)
+        rc = VX_FAIL(err, -ENAMETOOLONG, "%s is too long a path", j->output);
+    if (!rc)
+        rc = vx_batch_walk(j->input, on_problem, j, &j->files, err);
+    if (rc || j->s->quiet)
+        return rc;
+    vx_batch_say(NULL, "%zu videos, %.1f MB in %s", j->files->n, (double)j->files->bytes / 1e6,
+                 j->input);
+    if (j->files->links)
+        vx_batch_say(NULL, "%zu symbolic links are not followed", j->files->links);
+    return 0;
+}
+
+static int open_server(job *j, vx_server **ret_server, vx_err *err) {
+    const settings *s = j->s;
+    j->workers = s->threads ? (int)s->threads : vx_thread_cores() + 1;
+    vx_server_params params = {
+        .data_dir = j->data,
+        .models_dir = s->models,
+        .model = s->model,
+        .device = s->device,
+        .clip = s->clip,
+        .ingest_threads = j->workers,
+        .queue_capacity = 2 * j->workers,
+        .media = {.max_side_px = (int)s->max_side, .max_duration_s = s->max_duration},
+        .fingerprints = !s->no_fingerprints,
+    };
+    return vx_server_open(&params, ret_server, err);
+}
+
+/* A disk that is not mounted looks like a folder without videos. */
+static int check_not_emptied(const job *j, const vx_batch_library *library, vx_err *err) {
+    size_t stored = vx_batch_library_count(library);
+    if (j->files->n || !stored || !j->files->complete)
+        return 0;
+    return VX_FAIL(err, -ENOENT,
+                   "%s holds no video any more, %s has %zu: is a disk not mounted? "
+                   "Remove %s to begin anew",
+                   j->s->input, j->s->output, stored, j->data);
+}
+
+static int write_outputs(job *j, vx_server *server, vx_batch_library *library,
+                         const vx_batch_result *result, vx_err *err) {
+    size_t removed = 0, rows = 0, skipped = vx_batch_failures_count(j->failures);
+    bool written;
+    int rc = vx_batch_library_prune(library, &removed, err);
+    if (!rc)
+        rc = vx_batch_write(server, library, j->output, &written, &rows, err);
+    if (!rc)
+        rc = vx_batch_failures_write(j->failures, j->output, err);
+    if (rc || j->s->quiet)
+        return rc;
+    vx_batch_say(NULL,
+                 "%zu videos embedded, %zu known, %zu with the bytes of another, %zu removed, "
+                 "%zu skipped, in %.1f s",
+                 result->embedded, result->known, result->duplicates, removed, skipped,
+                 (double)(vx_clock_monotonic_us() - j->started_us) / 1e6);
+    vx_batch_say(NULL, "%zu rows in %s%s", rows, j->output, written ? "" : ", unchanged");
+    if (skipped)
+        vx_batch_say(NULL, "what was skipped, and why: %s/failed.jsonl", j->output);
+    return 0;
+}
+
+static int run(job *j, int *ret_exit, vx_err *err) {
+    VX_AUTO(vx_server) server = NULL;
+    VX_AUTO(vx_batch_library) library = NULL;
+    int rc = open_server(j, &server, err);
+    if (rc)
+        return rc;
+    catch_signals();
+    rc = vx_batch_library_open(server, j->files, &library, err);
+    if (rc)
+        return VX_WRAP(err, "%s", j->s->output), rc;
+    rc = check_not_emptied(j, library, err);
+    if (rc)
+        return rc;
+    vx_batch_params params = {
+        .server = server,
+        .input = j->input,
+        .files = j->files,
+        .library = library,
+        .failures = j->failures,
+        .progress = &j->progress,
+        .interrupted = &interrupted,
+        .workers = j->workers,
+    };
+    vx_batch_result result;
+    rc = vx_batch_run(&params, &result, err);
+    if (rc)
+        return rc;
+    if (result.interrupted) {
+        vx_batch_say(NULL, "interrupted with %zu of %zu videos done: run the same command to go on",
+                     result.known + result.embedded + result.duplicates, j->files->n);
+        *ret_exit = EXIT_INTERRUPTED;
+        return 0;
+    }
+    rc = write_outputs(j, server, library, &result, err);
+    *ret_exit = result.internal ? 1 : vx_batch_failures_count(j->failures) ? EXIT_SKIPPED : 0;
+    return rc;
+}
+
+static int embed(const settings *s, int *ret_exit, vx_err *err) {
+    VX_AUTO(vx_batch_failures) failures = vx_batch_failures_new();
+    VX_AUTO_FREE job *j = vx_new(job);
+    if (!failures || !j)
+        return VX_FAIL(err, -ENOMEM, "no memory");
+    *j = (job){.s = s,
+               .failures = failures,
+               .progress.quiet = s->quiet,
+               .started_us = vx_clock_monotonic_us()};
+    int rc = look(j, err);
+    if (!rc)
+        rc = run(j, ret_exit, err);
+    vx_batch_files_free(j->files);
+    return rc;
+}
+
+int vx_command_embed(int argc, char **argv) {
+    settings s = {0};
+    vx_err err = {0};
+    int exit_code = 0;
+    int rc = vx_options_parse(usage, table, VX_LEN(table), argc, argv, &s, &err);
+    if (rc == VX_OPTION_HELP)
+        return 0;
+    if (!rc && (!s.input || !s.output))
+        rc = VX_FAIL(&err, VX_OPTION_WRONG, "--input DIR and --output DIR are needed; see --help");
+    if (rc) {
+        vx_batch_say(NULL, "vidx embed: %s", err.msg);
+        return 2;
+    }
+    vx_log_set_level(VX_LOG_ERROR); /* single videos are reported here */
+    signal(SIGPIPE, SIG_IGN);
+    rc = embed(&s, &exit_code, &err);
+    if (rc)
+        vx_batch_say(NULL, "vidx embed: %s", err.msg);
+    return rc ? 1 : exit_code;
+}
