@@ -1,0 +1,447 @@
+/* Model packages and the batching worker. Good and broken packages come from
+ * tests/testmodel/make.py, in $VX_TEST_MODELS. */
+#include <errno.h>
+#include <jansson.h>
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include <cmocka.h>
+
+#include "base/clock.h"
+#include "base/thread.h"
+#include "embed/embed.h"
+
+enum { T = 4, SIZE = 64, DIM = 64, CLIP_FLOATS = T * 3 * SIZE * SIZE };
+
+static const char *models(void) {
+    return getenv("VX_TEST_MODELS");
+}
+
+static int open_package(const char *dir, const char *name, vx_embedder **ret, vx_err *err) {
+    return vx_embedder_open(
+        &(vx_embedder_params){.models_dir = dir, .name = name, .device = "cpu", .threads = 1}, ret,
+        err);
+}
+
+static void fill(float *clip, int seed) {
+    for (int i = 0; i < CLIP_FLOATS; i++)
+        clip[i] = (float)((i * (seed + 3) + i / (97 + seed)) % 255) / 127.0f - 1.0f;
+}
+
+/* ---- packages --------------------------------------------------------------------------------*/
+
+static void package_of_tiny_reads_every_field(void **state) {
+    (void)state;
+    vx_err err;
+    VX_AUTO(vx_embedder) e = NULL;
+    assert_int_equal(open_package(models(), "tiny", &e, &err), 0);
+    const vx_model_info *m = vx_embedder_info(e);
+    assert_string_equal(m->name, "tiny");
+    assert_string_equal(m->device, "cpu");
+    assert_string_equal(m->dtype, "fp32");
+    assert_string_equal(m->license, "Apache-2.0");
+    assert_int_equal(m->dim, DIM);
+    assert_int_equal(m->n_frames, T);
+    assert_float_equal(m->target_fps, 2.0, 0);
+    assert_int_equal(m->sampling, VX_SAMPLE_SPREAD);
+    assert_int_equal(m->preprocess.width_px, SIZE);
+    assert_int_equal(m->preprocess.filter, VX_RESIZE_BILINEAR_ANTIALIAS);
+    assert_int_equal(m->preprocess.fit, VX_FIT_SQUASH);
+    assert_float_equal(m->preprocess.mean[1], 0.5, 0);
+    assert_float_equal(m->preprocess.std[2], 0.5, 0);
+    assert_float_equal(m->similar_threshold, 0.97, 1e-6);
+    assert_int_equal(strlen(m->digest), 64);
+    assert_int_equal(strspn(m->digest, "0123456789abcdef"), 64);
+}
+
+/* A copy of tiny in a fresh models folder, for a test to damage. */
+typedef struct copy {
+    char dir[64], package[80], manifest_path[112], archive_path[112];
+    json_t *manifest;
+} copy;
+
+static void write_manifest(const copy *c) {
+    assert_int_equal(json_dump_file(c->manifest, c->manifest_path, 0), 0);
+}
+
+static copy copy_tiny(void) {
+    copy c;
+    char original[512];
+    strcpy(c.dir, "/tmp/vx-embed-XXXXXX");
+    assert_non_null(mkdtemp(c.dir));
+    snprintf(c.package, sizeof c.package, "%s/tiny", c.dir);
+    snprintf(c.manifest_path, sizeof c.manifest_path, "%s/manifest.json", c.package);
+    snprintf(c.archive_path, sizeof c.archive_path, "%s/video.pt", c.package);
+    assert_int_equal(mkdir(c.package, 0700), 0);
+    snprintf(original, sizeof original, "%s/tiny/video.pt", models());
+    char *target = realpath(original, NULL);
+    assert_non_null(target);
+    assert_int_equal(symlink(target, c.archive_path), 0);
+    free(target);
+    snprintf(original, sizeof original, "%s/tiny/manifest.json", models());
+    c.manifest = json_load_file(original, 0, NULL);
+    assert_non_null(c.manifest);
+    write_manifest(&c);
+    return c;
+}
+
+static void remove_copy(copy *c) {
+    json_decref(c->manifest);
+    unlink(c->archive_path);
+    unlink(c->manifest_path);
+    rmdir(c->package);
+    rmdir(c->dir);
+}
+
+static void expect_bad(const copy *c, const char *reason) {
+    vx_err err;
+    vx_embedder *e = NULL;
+    int r = open_package(c->dir, "tiny", &e, &err);
+    if (r != VX_EMBED_BAD_PACKAGE || !strstr(err.msg, reason))
+        fail_msg("expected '%s', got %d: %s", reason, r, r ? err.msg : "");
+    assert_null(e);
+}
+
+/* Each row puts a JSON value at a path into a good manifest (NULL removes the field). */
+static void manifest_with_one_wrong_field_is_refused_by_name(void **state) {
+    (void)state;
+    static const struct {
+        const char *object, *field, *value, *reason;
+    } rows[] = {
+        {NULL, "dim", "0", "dim is 0"},
+        {NULL, "dim", "8193", "dim is 8193"},
+        {NULL, "dim", "64.0", "dim is not a whole number"},
+        {NULL, "dim", "\"64\"", "dim is not a whole number"},
+        {NULL, "dim", NULL, "dim is missing"},
+        {NULL, "format", "2", "format is 2"},
+        {NULL, "metric", "\"l2\"", "metric is 'l2'"},
+        {NULL, "name", "\"../tiny\"", "name may hold"},
+        {NULL, "name", "\"other\"", "name is 'other'"},
+        {NULL, "license", "\"\"", "license is empty"},
+        {NULL, "source", "\"a\\u0000b\"", "manifest.json: line"},
+        {NULL, "samplng", "\"spread\"", "samplng is no field"},
+        {NULL, "files", "[]", "files is not an object"},
+        {NULL, "video", "[]", "video is not a list"},
+        {NULL, "threshold", "0.9", "threshold is not an object"},
+        {"frames", "count", "0", "frames.count is 0"},
+        {"frames", "count", "65", "frames.count is 65"},
+        {"frames", "fps", "1e999", "manifest.json: line"},
+        {"frames", "fps", "-2", "frames.fps is -2"},
+        {"frames", "sampling", "\"first\"", "frames.sampling is 'first'"},
+        {"picture", "width", "0", "picture.width is 0"},
+        {"picture", "height", "1025", "picture.height is 1025"},
+        {"picture", "filter", "\"nearest\"", "picture.filter is 'nearest'"},
+        {"picture", "fit", "\"pad\"", "picture.fit is 'pad'"},
+        {"picture", "std", "[0.5, 0, 0.5]", "picture.std holds"},
+        {"picture", "mean", "[0.5, 0.5]", "picture.mean is not a list of 3"},
+        {"threshold", "similar", "1.5", "threshold.similar is 1.5"},
+        {"files", "../x", "\"00\"", "files.../x is no file name"},
+        {"files", ".hidden", "\"00\"", "files..hidden is no file name"},
+        {"files", "manifest.json", "\"00\"", "is no file name"},
+        {"files", "video.pt", "\"00\"", "files.video.pt is not a SHA-256"},
+        {"video[0]", "file", "\"/etc/passwd\"", "video[0].file is not listed"},
+        {"video[0]", "device", "\"tpu\"", "video[0].device is 'tpu'"},
+        {"video[0]", "dtype", "\"int4\"", "video[0].dtype is 'int4'"},
+        {"video[0]", "max_batch", "0", "video[0].max_batch is 0"},
+        {"video[0]", "max_batch", "100000000000", "video[0].max_batch is 1e+11"},
+        {"video[0]", "needs_amx", "1", "video[0].needs_amx is neither"},
+        {"video[0]", "batch", "8", "video[0].batch is no field"},
+    };
+    for (size_t i = 0; i < VX_LEN(rows); i++) {
+        copy c = copy_tiny();
+        json_t *object = !rows[i].object ? c.manifest : json_object_get(c.manifest, rows[i].object);
+        if (rows[i].object && !strcmp(rows[i].object, "video[0]"))
+            object = json_array_get(json_object_get(c.manifest, "video"), 0);
+        assert_non_null(object);
+        if (!rows[i].value) {
+            json_object_del(object, rows[i].field);
+            write_manifest(&c);
+        } else { /* by text, so that values which jansson would not build can be written */
+            json_object_set_new(object, rows[i].field, json_string("@@"));
+            char *text = json_dumps(c.manifest, 0);
+            char *mark = strstr(text, "\"@@\"");
+            FILE *file = fopen(c.manifest_path, "w");
+            assert_non_null(file);
+            fprintf(file, "%.*s%s%s", (int)(mark - text), text, rows[i].value, mark + 4);
+            fclose(file);
+            free(text);
+        }
+        expect_bad(&c, rows[i].reason);
+        remove_copy(&c);
+    }
+}
+
+static void manifest_that_is_no_json_is_refused_with_its_line(void **state) {
+    (void)state;
+    copy c = copy_tiny();
+    FILE *file = fopen(c.manifest_path, "w");
+    fputs("{\n\"format\": 1,,}", file);
+    fclose(file);
+    expect_bad(&c, "manifest.json: line 2");
+    file = fopen(c.manifest_path, "w");
+    for (int i = 0; i < 300 * 1024; i++)
+        fputc(' ', file);
+    fclose(file);
+    expect_bad(&c, "not a file of at most");
+    remove_copy(&c);
+}
+
+static void package_with_a_changed_byte_is_refused(void **state) {
+    (void)state;
+    copy c = copy_tiny();
+    unlink(c.archive_path);
+    FILE *file = fopen(c.archive_path, "w");
+    fputs("something else", file);
+    fclose(file);
+    expect_bad(&c, "video.pt is damaged");
+    unlink(c.archive_path);
+    expect_bad(&c, "video.pt is in the manifest but not there");
+    remove_copy(&c);
+}
+
+static void digest_follows_what_changes_vectors_alone(void **state) {
+    (void)state;
+    vx_err err;
+    copy c = copy_tiny();
+    char before[65];
+    static const struct {
+        const char *object, *field;
+        double value;
+        bool changes;
+    } rows[] = {{"threshold", "similar", 0.5, false}, {"frames", "fps", 4.0, true}};
+    for (size_t i = 0; i < VX_LEN(rows); i++) {
+        VX_AUTO(vx_embedder) e = NULL;
+        VX_AUTO(vx_embedder) after = NULL;
+        assert_int_equal(open_package(c.dir, "tiny", &e, &err), 0);
+        strcpy(before, vx_embedder_info(e)->digest);
+        json_object_set_new(json_object_get(c.manifest, rows[i].object), rows[i].field,
+                            json_real(rows[i].value));
+        write_manifest(&c);
+        assert_int_equal(open_package(c.dir, "tiny", &after, &err), 0);
+        assert_int_equal(strcmp(before, vx_embedder_info(after)->digest) != 0, rows[i].changes);
+    }
+    remove_copy(&c);
+}
+
+static void module_that_answers_nonsense_is_refused_at_open(void **state) {
+    (void)state;
+    static const struct {
+        const char *name, *reason;
+    } rows[] = {
+        {"answers-nan", "NaN"},
+        {"answers-long", "length 16, not 1"},
+        {"answers-dim", "[1, 65], expected [1, 64]"},
+        {"answers-tuple", "not a tensor"},
+        {"throws", "is invalid for input"},
+        {"no-script", "no-script/video.pt"},
+    };
+    for (size_t i = 0; i < VX_LEN(rows); i++) {
+        vx_err err;
+        vx_embedder *e = NULL;
+        int r = open_package(models(), rows[i].name, &e, &err);
+        if (r != VX_EMBED_BAD_PACKAGE || !strstr(err.msg, rows[i].reason))
+            fail_msg("%s: expected '%s', got %d: %s", rows[i].name, rows[i].reason, r, err.msg);
+        assert_null(e);
+    }
+}
+
+static void package_that_is_not_there_is_no_package(void **state) {
+    (void)state;
+    static const char *const names[] = {"absent",       "",     "..",     "../tiny",
+                                        "tiny/../tiny", "Tiny", "tiny\n", ".tiny"};
+    for (size_t i = 0; i < VX_LEN(names); i++) {
+        vx_err err;
+        vx_embedder *e = NULL;
+        assert_int_equal(open_package(models(), names[i], &e, &err), VX_EMBED_NO_PACKAGE);
+        assert_null(e);
+    }
+}
+
+static void device_or_dtype_that_is_not_there_is_no_device(void **state) {
+    (void)state;
+    static const struct {
+        const char *device, *dtype, *reason;
+    } rows[] = {{"cuda:0", NULL, "no variant for cuda:0"},
+                {"gpu", NULL, "is not auto, cpu or cuda:N"},
+                {"cuda", NULL, "is not auto, cpu or cuda:N"},
+                {"cpu", "bf16", "no bf16 variant for cpu"}};
+    for (size_t i = 0; i < VX_LEN(rows); i++) {
+        vx_err err;
+        vx_embedder *e = NULL;
+        vx_embedder_params params = {.models_dir = models(),
+                                     .name = "tiny",
+                                     .device = rows[i].device,
+                                     .dtype = rows[i].dtype};
+        assert_int_equal(vx_embedder_open(&params, &e, &err), VX_EMBED_NO_DEVICE);
+        assert_non_null(strstr(err.msg, rows[i].reason));
+    }
+}
+
+/* ---- batching --------------------------------------------------------------------------------*/
+
+typedef struct caller {
+    vx_embedder *embedder;
+    int seed, n_clips, code;
+    float *clips, *vectors;
+    pthread_t thread;
+    vx_err err;
+} caller;
+
+static void *call(void *ctx) {
+    caller *c = ctx;
+    c->code = vx_embedder_run(c->embedder, c->clips, c->n_clips, c->vectors, &c->err);
+    return NULL;
+}
+
+static void prepare(caller *c, vx_embedder *e, int seed, int n_clips) {
+    *c = (caller){.embedder = e, .seed = seed, .n_clips = n_clips, .code = 77};
+    c->clips = vx_new_array((size_t)(n_clips * CLIP_FLOATS), sizeof(float));
+    c->vectors = vx_new_array((size_t)(n_clips * DIM), sizeof(float));
+    for (int i = 0; i < n_clips; i++)
+        fill(c->clips + i * CLIP_FLOATS, seed * 20 + i);
+}
+
+static void release(caller *c) {
+    free(c->clips);
+    free(c->vectors);
+}
+
+/* 12 callers with 1 to 11 clips each meet a slow model with batches of 8, so that requests are
+ * joined and split; a second embedder with batches of 1 is the oracle. */
+static void concurrent_callers_get_what_lone_clips_get(void **state) {
+    (void)state;
+    enum { N = 12 };
+    vx_err err;
+    VX_AUTO(vx_embedder) batching = NULL;
+    VX_AUTO(vx_embedder) single = NULL;
+    assert_int_equal(open_package(models(), "slow", &batching, &err), 0);
+    vx_embedder_params params = {
+        .models_dir = models(), .name = "tiny", .device = "cpu", .max_batch = 1, .threads = 1};
+    assert_int_equal(vx_embedder_open(&params, &single, &err), 0);
+    caller callers[N];
+    int n_clips = 0;
+    for (int i = 0; i < N; i++) {
+        prepare(&callers[i], batching, i, i % 4 == 3 ? 11 : 1 + i % 3);
+        n_clips += callers[i].n_clips;
+        assert_int_equal(vx_thread_start(&callers[i].thread, "caller", call, &callers[i], &err), 0);
+    }
+    for (int i = 0; i < N; i++)
+        pthread_join(callers[i].thread, NULL);
+    for (int i = 0; i < N; i++) {
+        assert_int_equal(callers[i].code, 0);
+        for (int j = 0; j < callers[i].n_clips; j++) {
+            float alone[DIM];
+            assert_int_equal(
+                vx_embedder_run(single, callers[i].clips + j * CLIP_FLOATS, 1, alone, &err), 0);
+            for (int d = 0; d < DIM; d++)
+                assert_float_equal(alone[d], callers[i].vectors[j * DIM + d], 1e-5);
+        }
+        release(&callers[i]);
+    }
+    vx_embedder_stats stats;
+    vx_embedder_get_stats(batching, &stats);
+    assert_int_equal(stats.clips, n_clips);
+    assert_true(stats.batches < n_clips / 2); /* they were joined */
+    assert_true(stats.batches >= (n_clips + 7) / 8);
+    assert_true(stats.busy_us > 0);
+}
+
+static void clip_with_nan_fails_its_own_caller_alone(void **state) {
+    (void)state;
+    enum { N = 6 };
+    vx_err err;
+    VX_AUTO(vx_embedder) e = NULL;
+    assert_int_equal(open_package(models(), "slow", &e, &err), 0);
+    caller callers[N];
+    for (int i = 0; i < N; i++) {
+        prepare(&callers[i], e, i, 2);
+        if (i == 3)
+            callers[i].clips[CLIP_FLOATS + 77] = NAN;
+        assert_int_equal(vx_thread_start(&callers[i].thread, "caller", call, &callers[i], &err), 0);
+    }
+    for (int i = 0; i < N; i++) {
+        pthread_join(callers[i].thread, NULL);
+        assert_int_equal(callers[i].code, i == 3 ? -EIO : 0);
+        release(&callers[i]);
+    }
+}
+
+static void free_while_callers_wait_answers_closed(void **state) {
+    (void)state;
+    enum { N = 6, CLIPS = 40 };
+    vx_err err;
+    vx_embedder *e = NULL;
+    assert_int_equal(open_package(models(), "slow", &e, &err), 0);
+    caller callers[N];
+    for (int i = 0; i < N; i++) {
+        prepare(&callers[i], e, i, CLIPS);
+        assert_int_equal(vx_thread_start(&callers[i].thread, "caller", call, &callers[i], &err), 0);
+    }
+    vx_embedder_stats stats;
+    do { /* wait for the first batch, so that calls are inside */
+        usleep(1000);
+        vx_embedder_get_stats(e, &stats);
+    } while (stats.batches == 0);
+    usleep(50 * 1000);
+    assert_null(vx_embedder_free(e));
+    int n_closed = 0;
+    for (int i = 0; i < N; i++) {
+        pthread_join(callers[i].thread, NULL);
+        assert_true(callers[i].code == 0 || callers[i].code == VX_EMBED_CLOSED);
+        n_closed += callers[i].code == VX_EMBED_CLOSED;
+        release(&callers[i]);
+    }
+    assert_true(n_closed > 0); /* 240 clips take far longer than the wait above */
+}
+
+/* ---- sampling --------------------------------------------------------------------------------*/
+
+static void sampling_follows_the_published_tables(void **state) {
+    (void)state;
+    static const struct {
+        vx_sampling rule;
+        int t;
+        int64_t n, want[8];
+    } rows[] = {
+        {VX_SAMPLE_SPREAD, 8, 17, {0, 2, 4, 6, 9, 11, 13, 16}},
+        {VX_SAMPLE_SPREAD, 8, 8, {0, 1, 2, 3, 4, 5, 6, 7}},
+        {VX_SAMPLE_SPREAD, 8, 21, {0, 2, 5, 8, 11, 14, 17, 20}},
+        {VX_SAMPLE_SPREAD, 8, 3, {0, 0, 0, 0, 1, 1, 1, 2}},
+        {VX_SAMPLE_SPREAD, 8, 1, {0}},
+        {VX_SAMPLE_SPREAD, 1, 9, {0}},
+        {VX_SAMPLE_CURATOR, 8, 21, {0, 2, 4, 6, 8, 10, 12, 14}},
+        {VX_SAMPLE_CURATOR, 8, 15, {0, 1, 2, 3, 4, 5, 6, 7}},
+        {VX_SAMPLE_CURATOR, 8, 16, {0, 2, 4, 6, 8, 10, 12, 14}},
+        {VX_SAMPLE_CURATOR, 8, 3, {0, 0, 0, 0, 1, 1, 1, 2}},
+    };
+    for (size_t i = 0; i < VX_LEN(rows); i++) {
+        vx_model_info model = {.n_frames = rows[i].t, .sampling = rows[i].rule};
+        int64_t got[8];
+        vx_model_sample(&model, rows[i].n, got);
+        for (int k = 0; k < rows[i].t; k++)
+            assert_int_equal(got[k], rows[i].want[k]);
+    }
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(package_of_tiny_reads_every_field),
+        cmocka_unit_test(manifest_with_one_wrong_field_is_refused_by_name),
+        cmocka_unit_test(manifest_that_is_no_json_is_refused_with_its_line),
+        cmocka_unit_test(package_with_a_changed_byte_is_refused),
+        cmocka_unit_test(digest_follows_what_changes_vectors_alone),
+        cmocka_unit_test(module_that_answers_nonsense_is_refused_at_open),
+        cmocka_unit_test(package_that_is_not_there_is_no_package),
+        cmocka_unit_test(device_or_dtype_that_is_not_there_is_no_device),
+        cmocka_unit_test(concurrent_callers_get_what_lone_clips_get),
+        cmocka_unit_test(clip_with_nan_fails_its_own_caller_alone),
+        cmocka_unit_test(free_while_callers_wait_answers_closed),
+        cmocka_unit_test(sampling_follows_the_published_tables),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
