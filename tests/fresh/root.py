@@ -105,7 +105,7 @@ class Root:
         subprocess.run(self.command(command, **where), check=True, stdin=subprocess.DEVNULL)
 
     def start(self, command, log, **where):
-        """Starts a command in the background; its output goes to the file `log`."""
+        """Starts a program in the background as process 1; its output goes to the file `log`."""
         with open(log, "wb") as out:
-            return subprocess.Popen(self.command(command, **where), stdin=subprocess.DEVNULL,
+            return subprocess.Popen(self.command("exec " + command, **where), stdin=subprocess.DEVNULL,
                                     stdout=out, stderr=subprocess.STDOUT)
