@@ -57,7 +57,7 @@ vx_batch_library *vx_batch_library_free(vx_batch_library *library) {
 
 static vx_batch_video *find(const vx_batch_library *library, const char *id) {
     vx_batch_video key = {.id = ""};
-    strncpy(key.id, id, VX_VIDEO_ID_CHARS);
+    snprintf(key.id, sizeof key.id, "%s", id);
     vx_batch_video **slot = tfind(&key, &library->by_id, compare_ids);
     return slot ? *slot : NULL;
 }
@@ -76,7 +76,7 @@ static int find_or_add(vx_batch_library *library, const char *id, vx_batch_video
     }
     vx_batch_video *video = vx_new(vx_batch_video);
     if (video)
-        strncpy(video->id, id, VX_VIDEO_ID_CHARS);
+        snprintf(video->id, sizeof video->id, "%s", id);
     if (!video || !tsearch(video, &library->by_id, compare_ids)) {
         free(video);
         return VX_FAIL(err, -ENOMEM, "no memory for a list of %zu videos", library->n + 1);
