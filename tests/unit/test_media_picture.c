@@ -1,0 +1,185 @@
+/* Media pictures: luma, RGB and turning, against arithmetic written out pixel by pixel. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include <libavutil/display.h>
+#include <libavutil/pixdesc.h>
+#include <math.h>
+
+#include "media/media_private.h"
+
+static AVFrame *new_frame(enum AVPixelFormat format, int w, int h) {
+    AVFrame *f = av_frame_alloc();
+    f->format = format;
+    f->width = w;
+    f->height = h;
+    assert_int_equal(av_frame_get_buffer(f, 0), 0);
+    return f;
+}
+
+/* Luma samples of all values that fit the depth, other planes in the middle. */
+static AVFrame *ramp_frame(enum AVPixelFormat format, int w, int h) {
+    const AVPixFmtDescriptor *desc = av_pix_fmt_desc_get(format);
+    AVFrame *f = new_frame(format, w, h);
+    int depth = desc->comp[0].depth;
+    for (int plane = 1; plane < 4 && f->data[plane]; plane++) {
+        int rows = AV_CEIL_RSHIFT(h, desc->log2_chroma_h);
+        for (int i = 0; i < rows * f->linesize[plane]; i++)
+            f->data[plane][i] = 128;
+    }
+    for (int y = 0; y < h; y++) {
+        uint8_t *row = f->data[0] + y * f->linesize[0];
+        for (int x = 0; x < w; x++) {
+            unsigned value = (unsigned)(y * w + x) * 37 & ((1u << depth) - 1);
+            if (depth == 8)
+                row[x] = (uint8_t)value;
+            else
+                ((uint16_t *)(void *)row)[x] = (uint16_t)(value << desc->comp[0].shift);
+        }
+    }
+    return f;
+}
+
+static void expect_luma_ramp(enum AVPixelFormat format, int depth, bool full) {
+    enum { W = 61, H = 40 };
+    VX_AUTO(vx_picture) picture = vx_picture_new((vx_orientation){0});
+    AVFrame *f = ramp_frame(format, W, H);
+    f->color_range = full ? AVCOL_RANGE_JPEG : AVCOL_RANGE_UNSPECIFIED;
+    vx_picture_set(picture, f);
+    const uint8_t *luma;
+    int w, h, stride;
+    assert_int_equal(vx_picture_luma(picture, &luma, &w, &h, &stride, NULL), 0);
+    assert_int_equal(w, W);
+    assert_int_equal(h, H);
+    double top = (1 << depth) - 1, unit = 1 << (depth - 8);
+    for (int i = 0; i < W * H; i++) {
+        double value = i * 37 & ((1 << depth) - 1);
+        value = full ? value * 255 / top : (value - 16 * unit) * 255 / (219 * unit);
+        value = fmin(fmax(floor(value + 0.5), 0), 255);
+        assert_int_equal(luma[i / W * stride + i % W], (int)value);
+    }
+    av_frame_free(&f);
+}
+
+static void luma_of_every_depth_and_range_is_stretched_to_a_byte(void **state) {
+    (void)state;
+    for (int full = 0; full < 2; full++) {
+        expect_luma_ramp(AV_PIX_FMT_YUV420P, 8, full);
+        expect_luma_ramp(AV_PIX_FMT_NV12, 8, full);
+        expect_luma_ramp(AV_PIX_FMT_GRAY8, 8, full);
+        expect_luma_ramp(AV_PIX_FMT_YUV422P10LE, 10, full);
+        expect_luma_ramp(AV_PIX_FMT_P010LE, 10, full);
+        expect_luma_ramp(AV_PIX_FMT_YUV444P12LE, 12, full);
+    }
+}
+
+static void luma_of_other_layouts_goes_through_conversion(void **state) {
+    (void)state;
+    const enum AVPixelFormat formats[] = {AV_PIX_FMT_RGB24, AV_PIX_FMT_GBRP, AV_PIX_FMT_BGRA};
+    for (size_t i = 0; i < VX_LEN(formats); i++) {
+        VX_AUTO(vx_picture) picture = vx_picture_new((vx_orientation){0});
+        AVFrame *f = new_frame(formats[i], 32, 32);
+        for (int plane = 0; plane < 4 && f->data[plane]; plane++)
+            memset(f->data[plane], 200, (size_t)(f->linesize[plane] * 32));
+        vx_picture_set(picture, f);
+        const uint8_t *luma;
+        int w, h, stride;
+        assert_int_equal(vx_picture_luma(picture, &luma, &w, &h, &stride, NULL), 0);
+        for (int k = 0; k < 32 * 32; k++)
+            assert_in_range(luma[k / 32 * stride + k % 32], 199, 201);
+        av_frame_free(&f);
+    }
+}
+
+/* The stream's display matrix turned into where a stored pixel is shown. */
+static void expect_turned(int a, int b, int c, int d, int rotation_deg) {
+    enum { W = 70, H = 45 };
+    AVFormatContext *fmt = avformat_alloc_context();
+    AVStream *stream = avformat_new_stream(fmt, NULL);
+    int32_t matrix[9] = {a * 65536, b * 65536, 0, c * 65536, d * 65536, 0, 0, 0, 1 << 30};
+#if LIBAVCODEC_VERSION_MAJOR >= 61
+    AVCodecParameters *par = stream->codecpar;
+    AVPacketSideData *side =
+        av_packet_side_data_new(&par->coded_side_data, &par->nb_coded_side_data,
+                                AV_PKT_DATA_DISPLAYMATRIX, sizeof(matrix), 0);
+    memcpy(side->data, matrix, sizeof(matrix));
+#else
+    memcpy(av_stream_new_side_data(stream, AV_PKT_DATA_DISPLAYMATRIX, sizeof(matrix)), matrix,
+           sizeof(matrix));
+#endif
+    int got_deg;
+    VX_AUTO(vx_picture) picture = vx_picture_new(vx_orientation_of(stream, &got_deg));
+    assert_int_equal(got_deg, rotation_deg);
+    AVFrame *f = ramp_frame(AV_PIX_FMT_GRAY8, W, H);
+    f->color_range = AVCOL_RANGE_JPEG;
+    vx_picture_set(picture, f);
+    const uint8_t *luma;
+    int w, h, stride;
+    assert_int_equal(vx_picture_luma(picture, &luma, &w, &h, &stride, NULL), 0);
+    assert_int_equal(w, a ? W : H);
+    assert_int_equal(h, a ? H : W);
+    for (int y = 0; y < H; y++) {
+        for (int x = 0; x < W; x++) {
+            int to_x = a * x + c * y, to_y = b * x + d * y;
+            to_x += to_x < 0 || a + c < 0 ? w - 1 : 0;
+            to_y += to_y < 0 || b + d < 0 ? h - 1 : 0;
+            assert_int_equal(luma[to_y * stride + to_x], f->data[0][y * f->linesize[0] + x]);
+        }
+    }
+    av_frame_free(&f);
+    avformat_free_context(fmt);
+}
+
+static void turning_follows_the_display_matrix(void **state) {
+    (void)state;
+    expect_turned(1, 0, 0, 1, 0);
+    expect_turned(0, 1, -1, 0, 90);
+    expect_turned(-1, 0, 0, -1, 180);
+    expect_turned(0, -1, 1, 0, 270);
+    expect_turned(-1, 0, 0, 1, 0); /* mirrored */
+    expect_turned(1, 0, 0, -1, 180);
+    expect_turned(0, 1, 1, 0, 270);
+    expect_turned(0, -1, -1, 0, 90);
+}
+
+static void one_picture_serves_frames_of_changing_size_and_format(void **state) {
+    (void)state;
+    VX_AUTO(vx_picture) picture = vx_picture_new((vx_orientation){.transpose = true});
+    const int sizes[][2] = {{64, 32}, {200, 300}, {16, 16}, {31, 17}};
+    const enum AVPixelFormat formats[] = {AV_PIX_FMT_YUV420P, AV_PIX_FMT_YUVJ422P,
+                                          AV_PIX_FMT_YUV420P10LE, AV_PIX_FMT_RGB24};
+    for (size_t i = 0; i < VX_LEN(sizes); i++) {
+        AVFrame *f = new_frame(formats[i], sizes[i][0], sizes[i][1]);
+        for (int plane = 0; plane < 4 && f->buf[plane]; plane++)
+            memset(f->buf[plane]->data, 0x02, (size_t)f->buf[plane]->size);
+        vx_picture_set(picture, f);
+        const uint8_t *pixels;
+        int w, h, stride;
+        assert_int_equal(vx_picture_rgb(picture, &pixels, &w, &h, &stride, NULL), 0);
+        assert_int_equal(w, sizes[i][1]);
+        assert_int_equal(h, sizes[i][0]);
+        assert_true(stride >= 3 * w);
+        assert_int_equal(vx_picture_luma(picture, &pixels, &w, &h, &stride, NULL), 0);
+        assert_int_equal(w, sizes[i][1]);
+        assert_true(stride >= w);
+        assert_int_equal(vx_picture_rgb_within(picture, 10, &pixels, &w, &h, &stride, NULL), 0);
+        assert_int_equal(w > h ? w : h, 10);
+        av_frame_free(&f);
+    }
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(luma_of_every_depth_and_range_is_stretched_to_a_byte),
+        cmocka_unit_test(luma_of_other_layouts_goes_through_conversion),
+        cmocka_unit_test(turning_follows_the_display_matrix),
+        cmocka_unit_test(one_picture_serves_frames_of_changing_size_and_format),
+    };
+    return cmocka_run_group_tests_name("media_picture", tests, NULL, NULL);
+}
