@@ -1,14 +1,19 @@
 /* Aligned comparison of two frame sequences.
  *
- * 1. Usable frames of both are packed. The one with fewer is "the shorter".
+ * 1. Usable frames of both are packed, and weighed by the time that they stand for.
  * 2. Up to 256 anchors, different pictures spread over the shorter, are looked up in all of the
  *    longer. Each place where an anchor matches votes for its offset, and an anchor that matches in
  *    m places gives each 1/m: a still picture matches everywhere and so decides nothing.
- * 3. At the offsets with most votes all frames of the shorter are compared; the offset at which
- *    most frames match wins.
+ * 3. At the offsets with most votes the frames are compared one by one; the offset at which most
+ *    time matches wins.
  *
- * A title card of a minute is one picture, not 120 witnesses: frames of a still weigh so much less
- * that it counts as STILL_FRAMES frames, in the choice of the offset and in the share.
+ * The two may be sampled at different rates. Then the frames of the sparser one are counted, and
+ * those of the denser are what they may match: where much moves, a frame matches only frames a few
+ * hundredths of a second away, so a dense sequence finds a sparse one at any offset and two sparse
+ * ones only at offsets near a multiple of their step.
+ *
+ * A title card of a minute is one picture, not 120 witnesses: a still weighs as much as STILL_S
+ * seconds, in the choice of the offset and in the share.
  *
  * Only step 2 depends on both lengths, as 256 x n. Comparing every frame with every frame would
  * need 3e10 steps for two recordings of a day.
@@ -21,17 +26,19 @@
 #include "base/simd.h"
 #include "fingerprint/hash256.h"
 
-enum { MAX_ANCHORS = 256, MAX_OFFSETS = 16, STILL_FRAMES = 4 };
+enum { MAX_ANCHORS = 256, MAX_OFFSETS = 16 };
 /* Frames of a copy are sampled at other moments than the original's: at 2 frames a second the
  * nearest is up to 0.25 s away, and an offset is known to half a bin. */
-static const float BIN_S = 0.5f, TOLERANCE_S = 0.55f;
+static const double BIN_S = 0.5, TOLERANCE_S = 0.55;
+static const double STILL_S = 2;
 static const double MAX_SPAN_S = 1 << 20; /* 12 days; bounds the histogram at 16 MB */
 
 typedef struct sequence {
-    vx_hash256 *hash; /* [n] */
+    vx_hash256 *hash; /* [n] usable frames */
     float *time_s;    /* [n] ascending */
-    float *weight;    /* [n] 0..1 */
+    float *weight;    /* [n] seconds that the frame stands for */
     double weight_sum;
+    double step_s; /* between frames, the unusable ones included */
     size_t n;
 } sequence;
 
@@ -47,10 +54,10 @@ static void weigh(sequence *seq) {
         for (to = from + 1; to < seq->n; to++)
             if (vx_hash256_distance(&seq->hash[from], &seq->hash[to]) > VX_FP_MATCH_DISTANCE)
                 break;
-        size_t n = to - from;
+        double lasts_s = fmin((double)(to - from) * seq->step_s, STILL_S);
         for (size_t i = from; i < to; i++)
-            seq->weight[i] = n > STILL_FRAMES ? (float)STILL_FRAMES / (float)n : 1.f;
-        seq->weight_sum += (double)(n > STILL_FRAMES ? STILL_FRAMES : n);
+            seq->weight[i] = (float)(lasts_s / (double)(to - from));
+        seq->weight_sum += lasts_s;
     }
 }
 
@@ -70,8 +77,14 @@ static int sequence_init(sequence *seq, const vx_fp_frame *frames, size_t n, vx_
         seq->hash[seq->n] = vx_hash256_load(frames[i].hash);
         seq->time_s[seq->n++] = time_s;
     }
+    double span_s = n > 1 ? (double)frames[n - 1].time_s - (double)frames[0].time_s : 0;
+    seq->step_s = span_s > 0 ? span_s / (double)(n - 1) : BIN_S;
     weigh(seq);
     return 0;
+}
+
+static double span_s(const sequence *seq) {
+    return (double)seq->time_s[seq->n - 1] - (double)seq->time_s[0];
 }
 
 /* Which of hay's hashes match the needle: their numbers into ret_found [n]. */
@@ -107,8 +120,8 @@ typedef struct votes {
 static int votes_init(votes *v, const sequence *shorter, const sequence *longer, vx_err *err) {
     double lowest = (double)longer->time_s[0] - (double)shorter->time_s[shorter->n - 1];
     double highest = (double)longer->time_s[longer->n - 1] - (double)shorter->time_s[0];
-    v->lowest_s = lowest - 2 * (double)BIN_S;
-    v->n_bins = (size_t)((highest - lowest) / (double)BIN_S) + 5;
+    v->lowest_s = lowest - 2 * BIN_S;
+    v->n_bins = (size_t)((highest - lowest) / BIN_S) + 5;
     v->weight = vx_new_array(v->n_bins, sizeof *v->weight);
     return v->weight ? 0 : VX_FAIL(err, -ENOMEM, "out of memory for comparing fingerprints");
 }
@@ -122,7 +135,7 @@ static void votes_cast(votes *v, const sequence *shorter, const sequence *longer
         for (size_t f = 0; f < n_found; f++) {
             double offset_s =
                 (double)longer->time_s[scratch[f]] - (double)shorter->time_s[anchors[k]];
-            size_t bin = (size_t)((offset_s - v->lowest_s) / (double)BIN_S + 0.5);
+            size_t bin = (size_t)((offset_s - v->lowest_s) / BIN_S + 0.5);
             v->weight[bin] += 1.f / (float)n_found;
         }
     }
@@ -149,10 +162,10 @@ static size_t votes_take_best(votes *v) {
 static int nearest_around(const sequence *seq, const vx_hash256 *needle, double time_s,
                           size_t *from, double *ret_time_s) {
     int nearest = 257;
-    while (*from < seq->n && (double)seq->time_s[*from] < time_s - (double)TOLERANCE_S)
+    while (*from < seq->n && (double)seq->time_s[*from] < time_s - TOLERANCE_S)
         ++*from;
     for (size_t k = *from; k < seq->n; k++) {
-        if ((double)seq->time_s[k] > time_s + (double)TOLERANCE_S)
+        if ((double)seq->time_s[k] > time_s + TOLERANCE_S)
             break;
         int distance = vx_hash256_distance(&seq->hash[k], needle);
         if (distance < nearest) {
@@ -163,26 +176,50 @@ static int nearest_around(const sequence *seq, const vx_hash256 *needle, double 
     return nearest;
 }
 
-/* All frames of the shorter against the frames of the longer at that offset. */
-static vx_fp_match match_at(const sequence *shorter, const sequence *longer, double offset_s) {
+/* Two sequences in their two roles: by length for the search, by rate for the count. */
+typedef struct pairing {
+    const sequence *shorter, *longer;
+    const sequence *counted, *other; /* the counted one is the sparser; at like rates the shorter */
+    double sign;                     /* counted time + sign * offset = other time */
+} pairing;
+
+static pairing pair_up(const sequence *a, const sequence *b) {
+    const double like = 1.5; /* rates within this factor */
+    pairing p = {.shorter = a, .longer = b};
+    if (span_s(a) > span_s(b) || (span_s(a) == span_s(b) && a->n > b->n))
+        p = (pairing){.shorter = b, .longer = a};
+    bool longer_is_sparse = p.longer->step_s > like * p.shorter->step_s;
+    p.counted = longer_is_sparse ? p.longer : p.shorter;
+    p.other = longer_is_sparse ? p.shorter : p.longer;
+    p.sign = longer_is_sparse ? -1 : 1;
+    return p;
+}
+
+/* All counted frames against the other's at that offset (longer's time minus shorter's). */
+static vx_fp_match match_at(const pairing *p, double offset_s) {
+    const sequence *counted = p->counted, *other = p->other;
+    const double end_s = (double)other->time_s[other->n - 1] + TOLERANCE_S;
     vx_fp_match match = {0};
-    double offset_sum = 0, weight = 0;
+    double offset_sum = 0, matched_s = 0;
     size_t from = 0;
     const vx_hash256 *last_distinct = NULL;
-    for (size_t i = 0; i < shorter->n; i++) {
-        const vx_hash256 *hash = &shorter->hash[i];
-        double own_s = (double)shorter->time_s[i], found_s = 0;
-        if (nearest_around(longer, hash, own_s + offset_s, &from, &found_s) > VX_FP_MATCH_DISTANCE)
+    for (size_t i = 0; i < counted->n; i++) {
+        const vx_hash256 *hash = &counted->hash[i];
+        double own_s = (double)counted->time_s[i], found_s = 0;
+        double expected_s = own_s + p->sign * offset_s;
+        if (expected_s > end_s)
+            break;
+        if (nearest_around(other, hash, expected_s, &from, &found_s) > VX_FP_MATCH_DISTANCE)
             continue;
         match.n_matched++;
-        weight += (double)shorter->weight[i];
-        offset_sum += found_s - own_s;
+        matched_s += (double)counted->weight[i];
+        offset_sum += p->sign * (found_s - own_s);
         if (!last_distinct || vx_hash256_distance(hash, last_distinct) > VX_FP_MATCH_DISTANCE) {
             match.n_distinct++;
             last_distinct = hash;
         }
     }
-    match.share = (float)fmin(weight / shorter->weight_sum, 1);
+    match.share = (float)fmin(matched_s / fmin(counted->weight_sum, other->weight_sum), 1);
     if (match.n_matched)
         match.offset_s = (float)(offset_sum / match.n_matched);
     return match;
@@ -194,21 +231,21 @@ static bool is_better(const vx_fp_match *a, const vx_fp_match *b) {
     return fabsf(a->offset_s) < fabsf(b->offset_s);
 }
 
-static int best_match(const sequence *shorter, const sequence *longer, vx_fp_match *ret_match,
-                      vx_err *err) {
+static int best_match(const pairing *p, vx_fp_match *ret_match, vx_err *err) {
     votes v = {0};
-    VX_AUTO_FREE uint32_t *scratch = vx_new_array(longer->n + 1, sizeof *scratch);
+    size_t n = p->shorter->n > p->longer->n ? p->shorter->n : p->longer->n;
+    VX_AUTO_FREE uint32_t *scratch = vx_new_array(n + 1, sizeof *scratch);
     if (!scratch)
         return VX_FAIL(err, -ENOMEM, "out of memory for comparing fingerprints");
-    int rc = votes_init(&v, shorter, longer, err);
+    int rc = votes_init(&v, p->shorter, p->longer, err);
     if (rc)
         return rc;
-    votes_cast(&v, shorter, longer, scratch);
+    votes_cast(&v, p->shorter, p->longer, scratch);
     for (int k = 0; k < MAX_OFFSETS; k++) {
         size_t bin = votes_take_best(&v);
         if (!bin)
             break;
-        vx_fp_match match = match_at(shorter, longer, v.lowest_s + (double)bin * (double)BIN_S);
+        vx_fp_match match = match_at(p, v.lowest_s + (double)bin * BIN_S);
         if (is_better(&match, ret_match))
             *ret_match = match;
     }
@@ -224,9 +261,9 @@ int vx_fp_compare(const vx_fp_frame *a, size_t n_a, const vx_fp_frame *b, size_t
     if (!rc)
         rc = sequence_init(&seq_b, b, n_b, err);
     if (!rc && seq_a.n && seq_b.n) {
-        bool swapped = seq_a.n > seq_b.n;
-        rc = best_match(swapped ? &seq_b : &seq_a, swapped ? &seq_a : &seq_b, &match, err);
-        if (swapped)
+        pairing p = pair_up(&seq_a, &seq_b);
+        rc = best_match(&p, &match, err);
+        if (p.shorter == &seq_b)
             match.offset_s = -match.offset_s;
     }
     sequence_done(&seq_a);

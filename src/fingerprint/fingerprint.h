@@ -29,14 +29,15 @@ int vx_fp_hash(const uint8_t *luma, int w_px, int h_px, int stride_bytes, vx_fp_
                vx_fp_frame *ret_mirrored, vx_err *err);
 
 typedef struct vx_fp_match {
-    float share; /* of the shorter sequence's usable frames that match at the best offset, 0..1 */
+    float share;    /* time that matches at the best offset, of the shorter sequence's usable time,
+                       0..1; a still weighs as much as 2 s, however long it lasts */
     float offset_s; /* time in b minus time in a of the same content */
     int n_matched;  /* frames behind the share */
     int n_distinct; /* different pictures among them: a still that lasts a minute counts once */
 } vx_fp_match;
 
-/* Compares two sequences (ascending time, any length; borrows both). The best offset is reported,
- * the smaller one where a still picture matches everywhere; nothing usable in common gives zeros.
+/* Compares two sequences (ascending time, any length, any rates; borrows both). The best offset is
+ * reported, the smaller one where a still matches everywhere; nothing usable in common gives zeros.
  * To find mirrored copies, compare again with one side's mirrored hashes.
  * Cost: 256 hashes against the longer sequence: about 1 ms for an hour, 0.1 s for 24 h. -ENOMEM;
  * -EINVAL when times are not finite or not ascending. */

@@ -8,6 +8,11 @@
  * 64 x h and 64 x w, whose weights are the filters' composed: the same numbers up to float
  * rounding, for under half a millisecond, and without the customary downscale before it.
  *
+ * One thing is added. Below 128 pixels a side the published filter does not smooth at all and the
+ * grid takes single pixels, so that the hashes of a small copy and of its original differ by some
+ * 22 bits. A side under 256 pixels is therefore enlarged to that (bilinear, by a whole factor),
+ * within the same weights: then it is 2 bits. Larger pictures are hashed exactly as published.
+ *
  * Flipping the picture left to right negates the odd horizontal frequencies, so the hash of the
  * mirrored picture costs only a second median.
  */
@@ -20,7 +25,7 @@
 
 #include "base/simd.h"
 
-enum { GRID = 64, FREQS = 16, MAX_SIDE_PX = 8192, MIN_SIDE_PX = 1 };
+enum { GRID = 64, FREQS = 16, MAX_SIDE_PX = 8192, MIN_SMOOTH_PX = 256 };
 
 /* 64 rows of weights over one axis; row o covers [first, first + n). */
 typedef struct smooth_axis {
@@ -46,25 +51,41 @@ static void box_window(int i, int n, int width, int *ret_from, int *ret_to) {
     *ret_to = to > n ? n : to;
 }
 
+/* Adds a weight for pixel i of the enlarged axis: it lies between two pixels of the picture's. */
+static void weigh_enlarged(float *row, int first, int i, int factor, int n, float weight) {
+    float position = ((float)i + 0.5f) / (float)factor - 0.5f;
+    int left = (int)floorf(position);
+    float right_share = position - (float)left;
+    int right = left + 1 < n ? left + 1 : n - 1;
+    left = left < 0 ? 0 : left;
+    row[left - first] += weight * (1 - right_share);
+    row[right - first] += weight * right_share;
+}
+
 static int smooth_axis_init(smooth_axis *axis, int n, vx_err *err) {
-    int width = (n + 2 * GRID - 1) / (2 * GRID);
-    axis->n_taps = 2 * width + 1;
+    int factor = n < MIN_SMOOTH_PX ? (MIN_SMOOTH_PX + n - 1) / n : 1;
+    int n_large = n * factor, width = (n_large + 2 * GRID - 1) / (2 * GRID);
+    axis->n_taps = 2 * width + 3;
     axis->taps = vx_new_array((size_t)GRID * (size_t)axis->n_taps, sizeof *axis->taps);
     if (!axis->taps)
         return VX_FAIL(err, -ENOMEM, "out of memory for a frame's fingerprint");
     for (int o = 0; o < GRID; o++) {
-        int at = (int)((o + 0.5) * n / GRID); /* which smoothed pixel the grid takes */
+        int at = (int)((o + 0.5) * n_large / GRID); /* which smoothed pixel the grid takes */
         float *row = axis->taps + o * axis->n_taps;
         int outer_from, outer_to, from, to;
-        box_window(at, n, width, &outer_from, &outer_to);
-        box_window(outer_from, n, width, &axis->first[o], &to);
+        box_window(at, n_large, width, &outer_from, &outer_to);
+        box_window(outer_from, n_large, width, &from, &to);
+        int first = from / factor - (factor > 1 && from / factor > 0);
         for (int i = outer_from; i < outer_to; i++) {
-            box_window(i, n, width, &from, &to);
+            box_window(i, n_large, width, &from, &to);
             float share = 1.f / (float)((outer_to - outer_from) * (to - from));
             for (int k = from; k < to; k++)
-                row[k - axis->first[o]] += share;
+                weigh_enlarged(row, first, k, factor, n, share);
         }
-        axis->n_used[o] = to - axis->first[o];
+        axis->first[o] = first;
+        axis->n_used[o] = (to - 1) / factor + (factor > 1) + 1 - first;
+        if (first + axis->n_used[o] > n)
+            axis->n_used[o] = n - first;
     }
     return 0;
 }

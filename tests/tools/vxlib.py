@@ -35,10 +35,16 @@ def _load():
     return ct.CDLL(str(path))
 
 
+class Error(ct.Structure):
+    _fields_ = [("code", ct.c_int), ("func", ct.c_char_p), ("line", ct.c_int),
+                ("msg", ct.c_char * 240)]
+
+
 lib = _load()
 assert FRAME.itemsize == 40
-for _name in ("vxt_compare",):
-    getattr(lib, _name).argtypes = [ct.c_void_p, ct.c_size_t, ct.c_void_p, ct.c_size_t, ct.c_void_p]
+lib.vxt_compare.argtypes = [ct.c_void_p, ct.c_size_t, ct.c_void_p, ct.c_size_t, ct.c_void_p]
+lib.vxt_extract.argtypes = [ct.c_char_p, ct.c_double, ct.c_double, ct.c_void_p, ct.c_int, ct.c_void_p,
+                            ct.c_void_p, ct.c_void_p, ct.c_int, ct.c_void_p, ct.c_void_p]
 
 
 def _pointer(array):
@@ -87,6 +93,19 @@ def compare(a, b):
 
 def is_copy(match):
     return bool(lib.vxt_is_copy(ct.byref(match)) & 1)
+
+
+def extract(path, spec, n_wanted, target_fps=2.0, hash_fps=2.0, max_frames=16384):
+    """A video file to (FRAME [n], mirrored FRAME [n], float32 [n_wanted, 3, H, W])."""
+    frames, mirrored = np.zeros(max_frames, FRAME), np.zeros(max_frames, FRAME)
+    tensor = np.empty((n_wanted, 3, spec.height_px, spec.width_px), np.float32)
+    n, err = ct.c_int(), Error()
+    rc = lib.vxt_extract(str(path).encode(), target_fps, hash_fps, ct.byref(spec), n_wanted,
+                         _pointer(tensor), _pointer(frames), _pointer(mirrored), max_frames,
+                         ct.byref(n), ct.byref(err))
+    if rc:
+        raise RuntimeError(f"{path}: {err.msg.decode()} ({rc})")
+    return frames[:n.value], mirrored[:n.value], tensor
 
 
 def distance(a, b):

@@ -177,6 +177,53 @@ static void compare_trimmed_copy_finds_share_and_offset_both_ways(void **state) 
     }
 }
 
+/* A film at 25 frames a second in which every frame is 20 bits away from the one before. */
+static void fill_film(vx_fp_frame *film, int n) {
+    random_frames(film, 1);
+    for (int i = 0; i < n; i++) {
+        if (i)
+            film[i] = film[i - 1];
+        film[i].time_s = (float)i / 25;
+        disturb(&film[i], 20);
+    }
+}
+
+static size_t sample(const vx_fp_frame *film, int from, int to, int step, vx_fp_frame *ret) {
+    size_t n = 0;
+    for (int i = from; i < to; i += step) {
+        ret[n] = film[i];
+        ret[n++].time_s -= film[from].time_s;
+    }
+    return n;
+}
+
+static void compare_dense_with_sparse_matches_where_two_sparse_cannot(void **state) {
+    (void)state;
+    enum { N = 1500 };
+    static vx_fp_frame film[N], stored[N], query[N];
+    rng = 19;
+    fill_film(film, N);
+    size_t n_stored = sample(film, 0, N, 12, stored);
+    size_t n_sparse = sample(film, 606, 906, 12, query); /* half a step off everywhere */
+    vx_fp_match match = compare(query, n_sparse, stored, n_stored);
+    assert_true(match.share < 0.1f);
+    size_t n_dense = sample(film, 606, 906, 3, query);
+    match = compare(query, n_dense, stored, n_stored);
+    assert_true(match.share > 0.9f);
+    assert_float_equal(match.offset_s, 606 / 25.0, 0.05);
+    assert_in_range(match.n_matched, 24, 25);
+    assert_true(vx_fp_is_copy(&match));
+    /* The other way round, and with the long one dense. */
+    match = compare(stored, n_stored, query, n_dense);
+    assert_true(match.share > 0.9f);
+    assert_float_equal(match.offset_s, -606 / 25.0, 0.05);
+    n_stored = sample(film, 0, N, 3, stored);
+    n_sparse = sample(film, 607, 907, 12, query);
+    match = compare(query, n_sparse, stored, n_stored);
+    assert_true(match.share > 0.9f);
+    assert_float_equal(match.offset_s, 607 / 25.0, 0.05);
+}
+
 static void compare_unrelated_finds_nothing(void **state) {
     (void)state;
     static vx_fp_frame a[300], b[300];
@@ -493,6 +540,7 @@ int main(void) {
         cmocka_unit_test(hash_with_padded_rows_ignores_the_padding),
         cmocka_unit_test(hash_of_impossible_shape_is_refused),
         cmocka_unit_test(compare_trimmed_copy_finds_share_and_offset_both_ways),
+        cmocka_unit_test(compare_dense_with_sparse_matches_where_two_sparse_cannot),
         cmocka_unit_test(compare_unrelated_finds_nothing),
         cmocka_unit_test(compare_half_overlap_has_half_share),
         cmocka_unit_test(compare_with_long_stills_aligns_on_what_moves),
