@@ -60,7 +60,7 @@ json_t *vx_json_parse(vx_request *request, const char *what, const char *text, s
         return NULL;
     }
     json_error_t error;
-    json_t *root = json_loadb(text, n, JSON_REJECT_DUPLICATES, &error);
+    json_t *root = json_loadb(text, n, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &error);
     if (!root) {
         vx_reply_problem(request, VX_PROBLEM_BAD_JSON,
                          "%s is not valid JSON, line %d, column %d: %s.", what, error.line,

@@ -1,0 +1,94 @@
+"""The HTTP suite: the real program, the small test model, one server per file of tests."""
+
+import socket
+from urllib.parse import urlparse
+
+import make as samples
+import pytest
+from server import Server
+
+
+@pytest.fixture(scope="module")
+def start(tmp_path_factory, tiny_model):
+    """start(*flags, model=…) gives a running server that is stopped with the file of tests."""
+    servers = []
+
+    def start_server(*flags, model="tiny", data=None):
+        data = data or tmp_path_factory.mktemp("server") / "data"
+        server = Server(data, tiny_model, model=model, flags=flags)
+        servers.append(server.start())
+        return server
+
+    yield start_server
+    for server in servers:
+        assert server.stop() == 0, server.tail()
+
+
+@pytest.fixture(scope="module")
+def server(start):
+    return start()
+
+
+@pytest.fixture(autouse=True)
+def still_answers(request):
+    """Whatever a test did to its server: it goes on."""
+    yield
+    if "server" in request.fixturenames:
+        server = request.getfixturevalue("server")
+        assert server.process.poll() is None, server.tail()
+        assert server.get("/v1/health/ready").json() == {"status": "ready"}
+
+
+@pytest.fixture(scope="session")
+def clip(tmp_path_factory):
+    """clip(seed) is the path of a small video, another scene for each seed."""
+    folder = tmp_path_factory.mktemp("clips")
+
+    def make(seed, seconds=3, size=(96, 64), codec="libx264", suffix=".mp4", **more):
+        path = folder / f"clip-{seed}-{seconds}-{size[0]}{suffix}"
+        if not path.exists():
+            samples.encode(path, codec, n=int(seconds * 8), size=size, rate=8, seed=seed, **more)
+        return path
+
+    return make
+
+
+@pytest.fixture
+def stored(server, clip):
+    """stored(seed) uploads that clip and gives its video object."""
+
+    def upload(seed, **params):
+        answer = server.upload(clip(seed), **params)
+        assert answer.status_code in (200, 201), answer.text
+        return answer.json()
+
+    return upload
+
+
+def assert_problem(answer, status, name, *words):
+    """The answer is that problem, well formed, and its detail has the words."""
+    assert answer.status_code == status, answer.text
+    assert answer.headers["Content-Type"] == "application/problem+json"
+    body = answer.json()
+    assert body["type"] == f"/problems/{name}", body
+    assert body["status"] == status and body["title"] and body["hint"]
+    assert body["request_id"] == answer.headers["X-Request-Id"]
+    for word in words:
+        assert word.lower() in body["detail"].lower(), body
+    return body
+
+
+def raw_request(server, data, timeout=20):
+    """Sends bytes as they are, gives all that comes back until the server closes."""
+    with raw_connection(server, timeout) as connection:
+        connection.sendall(data)
+        connection.shutdown(socket.SHUT_WR)
+        received = b""
+        while chunk := connection.recv(65536):
+            received += chunk
+        return received
+
+
+def raw_connection(server, timeout=20):
+    address = urlparse(server.url)
+    return socket.create_connection((address.hostname, address.port), timeout)

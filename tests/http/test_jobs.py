@@ -1,0 +1,69 @@
+"""Uploads that are worked on in the background."""
+
+import pytest
+from conftest import assert_problem
+
+
+def test_job_is_accepted_done_and_leads_to_the_video(server, clip):
+    accepted = server.upload(clip(60), wait="false")
+    assert accepted.status_code == 202
+    job = accepted.json()
+    assert accepted.headers["Location"] == f"/v1/jobs/{job['id']}"
+    assert (job["kind"], job["state"]) == ("ingest", "queued")
+    done = server.wait_for_job(job["id"])
+    assert done["state"] == "done" and done["phase"] == "DONE" and done["problem"] is None
+    assert done["filename"] == clip(60).name and done["finished_at"] >= done["created_at"]
+    video = server.get(f"/v1/videos/{done['video_id']}").json()
+    assert video["filename"] == clip(60).name
+
+
+def test_job_of_a_bad_file_fails_with_the_problem(server):
+    accepted = server.post("/v1/videos", data=b"text " * 100, params={"wait": "false"})
+    assert accepted.status_code == 202
+    job = server.wait_for_job(accepted.json()["id"])
+    assert job["state"] == "failed" and job["video_id"] is None
+    assert job["problem"]["type"] == "/problems/media-unsupported"
+    assert job["problem"]["status"] == 415 and job["problem"]["detail"]
+    assert list((server.data / "incoming").iterdir()) == []
+
+
+def test_job_of_stored_bytes_leads_to_the_stored_video(server, clip):
+    video = server.upload(clip(61)).json()
+    job = server.wait_for_job(server.upload(clip(61), wait="false").json()["id"])
+    assert job["state"] == "done" and job["video_id"] == video["id"]
+
+
+def test_list_is_newest_first_in_pages(server, clip):
+    ids = [server.upload(clip(62), wait="false").json()["id"] for _ in range(3)]
+    page = server.get("/v1/jobs", params={"limit": 2}).json()
+    assert [job["id"] for job in page["items"]] == [ids[2], ids[1]]
+    following = server.get("/v1/jobs", params={"limit": 1, "cursor": page["next"]}).json()
+    assert following["items"][0]["id"] == ids[0]
+
+
+def test_queued_job_that_is_cancelled_stores_nothing(start, clip):
+    slow = start("--ingest-threads", "1", model="slow")
+    ids = [slow.upload(clip(seed), wait="false", clip="fixed:0.2").json()["id"] for seed in range(160, 172)]
+    answer = slow.delete(f"/v1/jobs/{ids[-1]}")
+    assert answer.status_code == 200 and answer.json()["id"] == ids[-1]
+    states = [slow.wait_for_job(job_id)["state"] for job_id in ids]
+    assert states[:-1] == ["done"] * 11
+    assert states[-1] == "cancelled"
+    assert slow.get(f"/v1/jobs/{ids[-1]}").json()["problem"]["type"] == "/problems/cancelled"
+    assert slow.get("/v1/stats").json()["videos"] == 11
+
+
+def test_finished_job_stays_as_it_is_when_cancelled(server, clip):
+    job = server.wait_for_job(server.upload(clip(63), wait="false").json()["id"])
+    answer = server.delete(f"/v1/jobs/{job['id']}")
+    assert answer.status_code == 200 and answer.json()["state"] == "done"
+
+
+@pytest.mark.parametrize("id", ["j000000000000000000000000", "x", "j" * 2000])
+def test_unknown_job_is_not_found(server, id):
+    assert_problem(server.get(f"/v1/jobs/{id}"), 404, "not-found")
+    assert_problem(server.delete(f"/v1/jobs/{id}"), 404, "not-found")
+
+
+def test_unknown_cursor_is_refused(server):
+    assert_problem(server.get("/v1/jobs", params={"cursor": "x"}), 400, "bad-parameter", "cursor")

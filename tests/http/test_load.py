@@ -1,0 +1,169 @@
+"""Many at once, very long ones, a full queue, a stop in the middle."""
+
+import concurrent.futures
+import os
+import socket
+import threading
+import time
+
+import pytest
+import requests
+from conftest import assert_problem, raw_connection
+
+
+def memory_peak_bytes(server):
+    with open(f"/proc/{server.process.pid}/status") as status:
+        return next(int(line.split()[1]) * 1024 for line in status if line.startswith("VmHWM"))
+
+
+def reset_memory_peak(server):
+    with open(f"/proc/{server.process.pid}/clear_refs", "w") as file:
+        file.write("5")
+
+
+def test_thousand_connections_are_all_answered(server):
+    connections = []
+    try:
+        for _ in range(1000):
+            connections.append(raw_connection(server, timeout=60))
+        for connection in connections:
+            connection.sendall(b"GET /v1/health/live HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        for connection in connections:
+            assert connection.recv(4096).startswith(b"HTTP/1.1 200")
+    finally:
+        for connection in connections:
+            connection.close()
+
+
+def test_uploads_from_many_clients_are_all_stored(server, clip):
+    paths = [clip(seed, seconds=1) for seed in range(200, 240)]
+    with concurrent.futures.ThreadPoolExecutor(16) as pool:
+        answers = list(pool.map(
+            lambda path: requests.post(f"{server.url}/v1/videos", data=path.read_bytes(), timeout=120), paths))
+    assert [answer.status_code for answer in answers] == [201] * 40
+    stored = {video["id"] for video in server.get("/v1/videos", params={"limit": 500}).json()["items"]}
+    assert {answer.json()["id"] for answer in answers} <= stored
+
+
+@pytest.mark.parametrize("form", [False, True])
+def test_long_upload_does_not_grow_the_memory(server, form):
+    """2 GB (VIDX_TEST_UPLOAD_MB=4096 for more) of nothing, as a body and as a form."""
+    megabytes = int(os.environ.get("VIDX_TEST_UPLOAD_MB", "2048"))
+    room = os.statvfs(server.data)
+    if room.f_bavail * room.f_frsize < megabytes * 3 << 20:
+        pytest.skip("not enough disk")
+    before = memory_peak_bytes(server)
+    reset_memory_peak(server)
+    head, tail = b"", b""
+    if form:
+        head = b'--frontier\r\nContent-Disposition: form-data; name="file"; filename="a.mp4"\r\n\r\n'
+        tail = b"\r\n--frontier--\r\n"
+    length = len(head) + (megabytes << 20) + len(tail)
+    kind = "multipart/form-data; boundary=frontier" if form else "video/mp4"
+    block = bytes(1 << 20)
+    with raw_connection(server, timeout=300) as connection:
+        connection.sendall(f"POST /v1/videos HTTP/1.1\r\nHost: localhost\r\nContent-Type: {kind}\r\n"
+                           f"Content-Length: {length}\r\n\r\n".encode() + head)
+        for _ in range(megabytes):
+            connection.sendall(block)
+        connection.sendall(tail)
+        answer = connection.recv(65536)
+    assert answer.startswith(b"HTTP/1.1 415"), answer
+    grown = memory_peak_bytes(server) - before
+    assert grown <= 64 << 20, f"grew by {grown / 2**20:.0f} MiB"
+    assert list((server.data / "incoming").iterdir()) == []
+
+
+def test_full_queue_answers_503_and_when_to_come_back(start, clip):
+    server = start("--queue", "2", "--ingest-threads", "1", model="slow")
+    paths = [clip(seed, seconds=1) for seed in range(300, 324)]
+    with concurrent.futures.ThreadPoolExecutor(24) as pool:
+        answers = list(pool.map(
+            lambda path: requests.post(f"{server.url}/v1/videos", data=path.read_bytes(), timeout=120), paths))
+    codes = {answer.status_code for answer in answers}
+    assert codes == {201, 503}, codes
+    for answer in answers:
+        if answer.status_code == 503:
+            assert_problem(answer, 503, "busy")
+            assert int(answer.headers["Retry-After"]) > 0
+    stored = sum(answer.status_code == 201 for answer in answers)
+    assert server.get("/v1/stats").json()["videos"] == stored
+
+
+def test_slow_client_is_not_in_the_way_of_others(server, clip):
+    with raw_connection(server) as slow:
+        slow.sendall(b"POST /v1/videos HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000\r\n\r\nabc")
+        started = time.monotonic()
+        assert server.upload(clip(240)).status_code == 201
+        assert time.monotonic() - started < 5
+
+
+def test_connection_is_used_for_many_requests(server):
+    with raw_connection(server) as connection:
+        for number in range(50):
+            connection.sendall(b"GET /v1/health/live HTTP/1.1\r\nHost: localhost\r\n"
+                               b"X-Request-Id: keep-%d\r\n\r\n" % number)
+            assert b"keep-%d\r\n" % number in connection.recv(4096)
+
+
+def test_stop_answers_what_waits_and_loses_nothing(start, clip):
+    server = start("--ingest-threads", "1", model="slow")
+    answers = []
+
+    def send(path):
+        try:
+            answers.append(requests.post(f"{server.url}/v1/videos", data=path.read_bytes(), timeout=60))
+        except requests.RequestException as error:
+            answers.append(error)
+
+    threads = [threading.Thread(target=send, args=(clip(seed, seconds=1),)) for seed in range(330, 350)]
+    for thread in threads:
+        thread.start()
+    while server.get("/v1/stats").json()["requests"]["waiting"] < 15:
+        time.sleep(0.01)
+    started = time.monotonic()
+    assert server.stop() == 0
+    assert time.monotonic() - started < 15
+    for thread in threads:
+        thread.join()
+    refused = [a for a in answers if not isinstance(a, Exception) and a.status_code == 503]
+    stored = [a.json()["id"] for a in answers if not isinstance(a, Exception) and a.status_code == 201]
+    assert len(refused) + len(stored) >= 15
+    for answer in refused:
+        assert_problem(answer, 503, "stopping")
+    server.start()
+    found = {video["id"] for video in server.get("/v1/videos", params={"limit": 100}).json()["items"]}
+    assert set(stored) <= found
+    assert server.stop() == 0
+
+
+def test_port_that_is_taken_is_told_and_not_shared(server, tiny_model, tmp_path):
+    from server import BINARY
+    import subprocess
+
+    address = server.url.removeprefix("http://")
+    second = subprocess.run([BINARY, "serve", "--listen", address, "--data", tmp_path / "d", "--models", tiny_model,
+                             "--model", "tiny"], capture_output=True, text=True, timeout=60)
+    assert second.returncode == 1 and address in second.stderr and "in use" in second.stderr
+
+
+@pytest.mark.parametrize("address", ["8000", "localhost", "127.0.0.1:", "127.0.0.1:99999", "::1:80", "nowhere.invalid:80"])
+def test_listen_address_that_is_none_is_told(tiny_model, tmp_path, address):
+    from server import BINARY
+    import subprocess
+
+    run = subprocess.run([BINARY, "serve", "--listen", address, "--data", tmp_path / "d", "--models", tiny_model,
+                          "--model", "tiny"], capture_output=True, text=True, timeout=60)
+    assert run.returncode == 1 and address in run.stderr
+
+
+def test_ipv6_is_served(start):
+    if not socket.has_ipv6 or not os.path.exists("/proc/net/if_inet6"):
+        pytest.skip("no IPv6 here")
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError as error:
+        pytest.skip(f"no IPv6 here: {error}")
+    server = start("--listen", "[::1]:0")
+    url = server.url.replace("127.0.0.1", "[::1]")
+    assert requests.get(f"{url}/v1/health/live", timeout=10).status_code == 200

@@ -1,0 +1,140 @@
+"""What holds for every address: errors, methods, ids, names in addresses, figures, the page's files."""
+
+import re
+
+import pytest
+import requests
+from conftest import assert_problem, raw_request
+
+
+def test_unknown_address_is_a_problem(server):
+    for path in ("/v2", "/v1", "/v1/", "/v1/videos/", "/v1/videos/a/b/c", "//", "/v1/videos/a/"):
+        assert_problem(server.get(path), 404, "no-route")
+
+
+def test_wrong_method_names_the_right_ones(server):
+    answer = requests.post(f"{server.url}/v1/models", data=b"x")
+    assert_problem(answer, 405, "method-not-allowed", "GET, HEAD")
+    assert answer.headers["Allow"] == "GET, HEAD"
+    answer = requests.request("BREW", f"{server.url}/v1/videos/x")
+    assert answer.headers["Allow"] == "PUT, GET, HEAD, PATCH, DELETE"
+
+
+def test_options_names_the_methods(server):
+    answer = requests.options(f"{server.url}/v1/videos")
+    assert answer.status_code == 204 and answer.headers["Allow"] == "POST, GET, HEAD"
+
+
+@pytest.mark.parametrize("path", ["/v1/videos/%", "/v1/videos/%4", "/v1/videos/%zz", "/v1/videos/a%00b",
+                                  "/v1/videos/%ff", "/v1/videos?filename=%c3", "/v1/videos?%00=1"])
+def test_address_that_is_not_utf8_is_refused(server, path):
+    received = raw_request(server, f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+    assert b" 400 " in received.splitlines()[0] and b"/problems/bad-uri" in received
+
+
+def test_client_id_is_kept_when_it_is_harmless(server):
+    answer = server.get("/v1/nothing", headers={"X-Request-Id": "my.id_7-A"})
+    assert answer.headers["X-Request-Id"] == answer.json()["request_id"] == "my.id_7-A"
+
+
+@pytest.mark.parametrize("sent", ["a b", "x" * 37, "", "ä", 'a"b'])
+def test_client_id_that_could_do_harm_is_replaced(server, sent):
+    answer = server.get("/v1/nothing", headers={"X-Request-Id": sent.encode("latin-1")})
+    assert re.fullmatch("[0-9a-f]{16}", answer.headers["X-Request-Id"])
+
+
+def test_every_answer_has_its_own_id_and_is_not_sniffed(server):
+    answers = [server.get(path) for path in ("/", "/v1/videos", "/v1/metrics", "/nix", "/openapi.yaml")]
+    assert len({a.headers["X-Request-Id"] for a in answers}) == len(answers)
+    assert all(a.headers["X-Content-Type-Options"] == "nosniff" for a in answers)
+
+
+def test_request_is_logged_on_one_line_whatever_its_address(server):
+    raw_request(server, b"GET /v1/log\tprobe%0Aevent\x01\x7f=forged HTTP/1.1\r\nHost: localhost\r\n"
+                        b"X-Request-Id: logprobe1\r\n\r\n")
+    server.get("/v1/nothing%0Aforged", headers={"X-Request-Id": "logprobe2"})
+    lines = [line for line in server.log.read_text().splitlines() if "logprobe2" in line]
+    assert len(lines) == 1
+    assert re.search(r' info http method=GET path="/v1/nothing%0Aforged" status=404 ms=\d+\.\d '
+                     r"in=0 out=\d+ request_id=logprobe2$", lines[0]), lines[0]
+    assert not any(line.startswith(("event", "forged")) for line in server.log.read_text().splitlines())
+
+
+def test_type_of_a_problem_explains_itself(server):
+    problem = server.get("/v1/videos/none").json()
+    answer = server.get(problem["type"])
+    assert answer.status_code == 200
+    assert answer.json()["title"] == problem["title"] and answer.json()["status"] == 404
+    assert_problem(server.get("/problems/none"), 404, "not-found")
+
+
+def test_head_is_get_without_the_body(server):
+    for path in ("/v1/videos", "/v1/models", "/", "/v1/nothing"):
+        head, get = requests.head(server.url + path), server.get(path)
+        assert head.status_code == get.status_code and head.content == b""
+        assert head.headers["Content-Type"] == get.headers["Content-Type"]
+
+
+@pytest.mark.parametrize("data", [
+    b"\x00\x01\x02\x03\r\n\r\n", b"GET\r\n\r\n", b"GET / HTTP/9.9\r\n\r\n", b"\r\n" * 50,
+    b"GET /" + b"a" * 300_000 + b" HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    b"GET / HTTP/1.1\r\nHost: localhost\r\n" + b"X: y\r\n" * 60_000 + b"\r\n",
+    b"POST /v1/videos HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\nhello\r\n",
+    b"POST /v1/videos HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\nContent-Length: 7\r\n\r\nhello",
+])
+def test_nonsense_on_the_wire_costs_only_its_connection(server, data):
+    try:
+        received = raw_request(server, data, timeout=3)
+    except OSError:  # closed in the middle of what was being sent, or left waiting for more
+        received = b""
+    assert not received or re.match(rb"HTTP/1\.[01] [45]\d\d ", received), received[:200]
+
+
+def test_metrics_count_requests_and_name_the_build(server, clip):
+    server.upload(clip(70))
+    server.get("/v1/videos/none")
+    answer = server.get("/v1/metrics")
+    assert answer.headers["Content-Type"].startswith("text/plain; version=0.0.4")
+    text = answer.text
+    for line in text.splitlines():
+        assert re.fullmatch(r'# (HELP|TYPE) vidx_\w+ .+|vidx_\w+(\{(\w+="[^"]*",?)+\})? -?[\d.e+-]+', line), line
+    assert re.search(r'vidx_http_requests_total\{method="POST",route="/v1/videos",status="201"\} [1-9]', text)
+    assert re.search(r'vidx_http_requests_total\{method="GET",route="/v1/videos/\{id\}",status="404"\} [1-9]', text)
+    assert 'vidx_ingest_finished_total{outcome="ok"}' in text
+    assert re.search(r'vidx_build_info\{version="[\d.]+"\} 1', text)
+    count = re.search(r'request_seconds_count\{method="POST",route="/v1/videos"\} (\d+)', text).group(1)
+    assert f'request_seconds_bucket{{method="POST",route="/v1/videos",le="+Inf"}} {count}' in text
+    names = re.findall(r"^# TYPE (\S+)", text, re.M)
+    assert len(names) == len(set(names))
+
+
+def test_stats_agree_with_what_is_stored(server, clip):
+    before = server.get("/v1/stats").json()
+    server.upload(clip(71), clip="fixed:1")
+    after = server.get("/v1/stats").json()
+    assert after["videos"] == before["videos"] + 1
+    assert after["vectors"] == before["vectors"] + 3
+    assert after["ingest"]["finished"]["ok"] == before["ingest"]["finished"]["ok"] + 1
+    assert after["ingest"]["phases"]["EMBED"]["total_s"] > before["ingest"]["phases"]["EMBED"]["total_s"]
+
+
+def test_models_tell_what_is_loaded(server):
+    model = server.get("/v1/models").json()["items"][0]
+    assert (model["name"], model["dim"], model["frames"], model["device"]) == ("tiny", 64, 4, "cpu")
+    assert model["text"] is False and 0 < model["similar_threshold"] < 1
+
+
+def test_health_tells_live_and_ready(server):
+    assert server.get("/v1/health/live").json() == {"status": "live"}
+    assert server.get("/v1/health/ready").json() == {"status": "ready"}
+
+
+@pytest.mark.parametrize("path, content_type", [("/", "text/html"), ("/app.js", "text/javascript"),
+                                                ("/style.css", "text/css"), ("/icon.svg", "image/svg+xml"),
+                                                ("/openapi.yaml", "application/yaml")])
+def test_page_files_come_from_the_program_itself(server, path, content_type):
+    answer = server.get(path)
+    assert answer.status_code == 200 and answer.headers["Content-Type"].startswith(content_type)
+    assert "default-src 'self'" in answer.headers["Content-Security-Policy"]
+    again = server.get(path, headers={"If-None-Match": answer.headers["ETag"]})
+    assert again.status_code == 304 and again.content == b""

@@ -1,0 +1,183 @@
+"""Searching by what is stored, by a vector, by a file."""
+
+import numpy as np
+import pytest
+import requests
+from conftest import assert_problem
+
+
+@pytest.fixture(scope="module")
+def videos(server, clip):
+    made = [server.upload(clip(seed, seconds=4), clip="fixed:2", metadata=f'{{"n":{seed}}}').json()
+            for seed in range(20, 26)]
+    return {video["id"]: video for video in made}
+
+
+@pytest.fixture(scope="module")
+def vectors(server, videos):
+    """Clip id → vector, read back from the server."""
+    return {item["clip_id"]: np.array(item["vector"])
+            for id in videos for item in server.get(f"/v1/videos/{id}/vectors").json()["items"]}
+
+
+def search(server, **query):
+    answer = server.post("/v1/search", json=query)
+    assert answer.status_code == 200, answer.text
+    return answer.json()["items"]
+
+
+def test_vectors_are_unit_length_and_one_per_clip(server, videos, vectors):
+    assert len(vectors) == 12
+    for vector in vectors.values():
+        assert abs(np.linalg.norm(vector) - 1) < 1e-5
+
+
+def test_clip_search_equals_brute_force(server, videos, vectors):
+    """Every other clip, in the order of the inner products that numpy computes."""
+    asked = next(iter(vectors))
+    hits = search(server, clip_id=asked, k=100, group_by="clip")
+    expected = {clip: float(vectors[asked] @ v) for clip, v in vectors.items() if clip != asked}
+    assert {hit["clip_id"] for hit in hits} == set(expected)
+    for hit in hits:
+        assert hit["score"] == pytest.approx(expected[hit["clip_id"]], abs=1e-5)
+    scores = [hit["score"] for hit in hits]
+    assert scores == sorted(scores, reverse=True)
+    assert [hit["rank"] for hit in hits] == list(range(1, len(hits) + 1))
+
+
+def test_video_search_gives_each_other_video_once_with_its_best(server, videos, vectors):
+    asked = next(iter(videos))
+    mine = [vectors[f"{asked}.0"], vectors[f"{asked}.1"]]
+    hits = search(server, video_id=asked, k=100)
+    assert {hit["video_id"] for hit in hits} == set(videos) - {asked}
+    for hit in hits:
+        best = max(float(a @ vectors[f"{hit['video_id']}.{i}"]) for a in mine for i in (0, 1))
+        assert hit["score"] == pytest.approx(best, abs=1e-5)
+        assert hit["filename"] == videos[hit["video_id"]]["filename"]
+        assert hit["metadata"] == videos[hit["video_id"]]["metadata"]
+
+
+def test_vector_search_finds_the_clip_it_came_from(server, vectors, videos):
+    for clip_id, vector in vectors.items():
+        hit = search(server, vector=(vector * 3).tolist(), k=1, group_by="clip")[0]
+        assert hit["score"] == pytest.approx(1, abs=1e-5)
+        span = next(c for c in videos[hit["video_id"]]["clips"] if c["id"] == hit["clip_id"])
+        assert (hit["start_s"], hit["end_s"]) == (span["start_s"], span["end_s"])
+        assert vectors[hit["clip_id"]] @ vector > 0.9999
+
+
+def test_file_search_finds_the_stored_video_and_stores_nothing(server, videos, clip):
+    whole = server.upload(clip(27)).json()
+    before = server.get("/v1/stats").json()
+    with clip(27).open("rb") as file:
+        answer = server.post("/v1/search", files={"file": file}, data={"k": "2", "min_score": "0.99"})
+    server.delete(f"/v1/videos/{whole['id']}")
+    assert answer.status_code == 200, answer.text
+    best, = answer.json()["items"]
+    assert best["video_id"] == whole["id"] and best["score"] == pytest.approx(1, abs=1e-5)
+    after = server.get("/v1/stats").json()
+    assert after["videos"] == before["videos"] - 1  # the one deleted above
+    assert list((server.data / "incoming").iterdir()) == []
+
+
+def test_k_and_min_score_bound_the_hits(server, videos):
+    asked = next(iter(videos))
+    hits = search(server, video_id=asked, k=100)
+    assert len(search(server, video_id=asked, k=2)) == 2
+    middle = (hits[1]["score"] + hits[2]["score"]) / 2
+    assert len(search(server, video_id=asked, k=100, min_score=middle)) == 2
+
+
+def test_model_of_the_server_is_accepted_by_name(server, videos):
+    asked = next(iter(videos))
+    assert search(server, video_id=asked, model="tiny") == search(server, video_id=asked)
+
+
+def test_same_search_gives_the_same_answer_every_time(server, videos):
+    asked = next(iter(videos))
+    first = search(server, video_id=asked, k=100)
+    for _ in range(5):
+        assert search(server, video_id=asked, k=100) == first
+
+
+# ---- What is wrong ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("query, status, name, word", [
+    ({}, 400, "missing-parameter", "exactly one"),
+    ({"video_id": "a", "clip_id": "b"}, 400, "bad-parameter", "exactly one"),
+    ({"video_id": "vnone"}, 404, "not-found", "video"),
+    ({"clip_id": "vnone.0"}, 404, "not-found", "clip"),
+    ({"clip_id": "nonsense"}, 404, "not-found", "clip"),
+    ({"video_id": ""}, 404, "not-found", "video"),
+    ({"video_id": "v" + "0" * 5000}, 404, "not-found", "video"),
+    ({"video_id": 5}, 400, "bad-parameter", "video_id must be a string"),
+    ({"vector": []}, 400, "bad-parameter", "vector"),
+    ({"vector": "abc"}, 400, "bad-parameter", "vector"),
+    ({"vector": [1, "2"]}, 400, "bad-parameter", "vector[1]"),
+    ({"vector": [1, None]}, 400, "bad-parameter", "vector[1]"),
+    ({"vector": [True]}, 400, "bad-parameter", "vector[0]"),
+    ({"vector": [1e39] * 64}, 400, "bad-parameter", "vector[0]"),
+    ({"vector": [0] * 64}, 400, "bad-parameter", "all its numbers are 0"),
+    ({"vector": [1] * 63}, 422, "wrong-space", "64"),
+    ({"vector": [1] * 64, "k": 0}, 400, "bad-parameter", "from 1 to 1000"),
+    ({"vector": [1] * 64, "k": 10**9}, 400, "bad-parameter", "from 1 to 1000"),
+    ({"vector": [1] * 64, "k": 1.5}, 400, "bad-parameter", "whole number"),
+    ({"vector": [1] * 64, "k": "5"}, 400, "bad-parameter", "whole number"),
+    ({"vector": [1] * 64, "min_score": 2}, 400, "bad-parameter", "min_score"),
+    ({"vector": [1] * 64, "group_by": "file"}, 400, "bad-parameter", "clip or video"),
+    ({"vector": [1] * 64, "model": "other"}, 422, "wrong-space", "other"),
+    ({"vector": [1] * 64, "limit": 5}, 400, "unknown-parameter", "limit"),
+])
+def test_wrong_query_is_refused_with_its_reason(server, query, status, name, word):
+    assert_problem(server.post("/v1/search", json=query), status, name, word)
+
+
+@pytest.mark.parametrize("body, word", [
+    (b"", "too early"), (b"{", "too early"), (b"nonsense", "line 1"), (b"[]", "object"),
+    (b'"x"', "object"), (b'{"vector":[NaN]}', "line 1, column"), (b'{"vector":[Infinity]}', "line 1"),
+    (b'{"vector":[1e400]}', "too large"), (b'{"k":1}{"k":2}', "follows the end"),
+    (b'{"k":1,"k":2}', "twice"), (b'{"video_id":"a\xff"}', "UTF-8"), (b'{"video_id":"a\\u0000"}', "U+0000"),
+    (b'{"a":' * 100 + b"1" + b"}" * 100, "64 levels"), (b"[" * 500_000, "64 levels"),
+])
+def test_broken_json_is_refused_with_its_place(server, body, word):
+    answer = server.post("/v1/search", data=body, headers={"Content-Type": "application/json"})
+    assert_problem(answer, 400, "bad-json", word)
+
+
+def test_brackets_inside_strings_are_not_depth(server):
+    answer = server.post("/v1/search", json={"video_id": "\\\"[{" * 100})
+    assert_problem(answer, 404, "not-found")
+
+
+def test_json_over_the_limit_is_refused(server):
+    answer = server.post("/v1/search", data=b" " * (1 << 20) + b"{}",
+                         headers={"Content-Type": "application/json"})
+    assert_problem(answer, 413, "body-too-large", "1048576")
+
+
+def test_chunked_json_over_the_limit_is_refused(server):
+    answer = server.post("/v1/search", data=(b" " * 65536 for _ in range(20)),
+                         headers={"Content-Type": "application/json"})
+    assert_problem(answer, 413, "body-too-large")
+
+
+@pytest.mark.parametrize("content_type", ["text/plain", "application/x-www-form-urlencoded", ""])
+def test_other_content_type_is_refused_with_the_right_one(server, content_type):
+    answer = server.post("/v1/search", data=b"{}", headers={"Content-Type": content_type})
+    assert_problem(answer, 415, "bad-content-type", "application/json")
+
+
+@pytest.mark.parametrize("field, value, word", [
+    ("k", "0", "from 1 to 1000"), ("k", "1e2", "whole number"), ("k", "", "whole number"),
+    ("min_score", "nan", "min_score"), ("min_score", "0x1", "min_score"), ("group_by", "x", "clip or video"),
+])
+def test_wrong_form_field_is_refused_with_its_reason(server, clip, field, value, word):
+    with clip(22, seconds=4).open("rb") as file:
+        answer = requests.post(f"{server.url}/v1/search", files={"file": file}, data={field: value})
+    assert_problem(answer, 400, "bad-parameter", word)
+
+
+def test_file_that_is_no_video_is_refused(server):
+    answer = server.post("/v1/search", files={"file": ("a.mp4", b"text " * 100)})
+    assert_problem(answer, 415, "media-unsupported")
