@@ -10,11 +10,13 @@
 #include "base/log.h"
 #include "base/thread.h"
 #include "fp_blob.h"
+#include "housekeeper.h"
 #include "ingest_internal.h"
 #include "jobs.h"
 #include "query.h"
 
-#define SCAN_CHUNK_BYTES (64 << 20) /* a whole segment at once: FAISS then copies at memory speed  \
+#define SCAN_CHUNK_BYTES                                                                           \
+    (64 << 20) /* a whole segment at once: FAISS then copies at memory speed  \
                                      */
 #define DEFAULT_RESERVE_BYTES (256LL << 20)
 
@@ -133,6 +135,8 @@ static int start_threads(vx_server *server, vx_err *err) {
         rc = vx_ingest_start(server, err);
     if (!rc)
         rc = vx_query_start(server, err);
+    if (!rc)
+        rc = vx_housekeeper_start(server, err);
     return rc;
 }
 
@@ -179,6 +183,7 @@ vx_server *vx_server_close(vx_server *server) {
     if (!server)
         return NULL;
     atomic_store(&server->stopping, true);
+    vx_housekeeper_stop(server);
     vx_query_stop(server);
     vx_ingest_stop(server);
     vx_commit_stop(server);

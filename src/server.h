@@ -1,7 +1,7 @@
 /* server.h — owns every module: starts them in the order data flows, stops them in reverse.
  *
  * Threads of a running server: HTTP (api/), the ingest pool, one model worker (embed/), one
- * committer (commit.c), the search pool, main (signals).
+ * committer (commit.c), the search pool, one housekeeper, main (signals).
  *
  * Lock order, outermost first: in-flight table (ingest.c) → job table (jobs.c) → index /
  * fingerprint index (inside their modules) → catalog reader pool → metrics. No lock is held across
@@ -37,10 +37,11 @@ typedef struct vx_server_params {
     bool fingerprints; /* false: no copy verdicts, half the CPU work of a frame */
 } vx_server_params;
 
-struct vx_ingest;     /* ingest.c */
-struct vx_commit;     /* commit.c */
-struct vx_query_pool; /* query.c */
-struct vx_jobs;       /* jobs.c */
+struct vx_ingest;      /* ingest.c */
+struct vx_commit;      /* commit.c */
+struct vx_query_pool;  /* query.c */
+struct vx_housekeeper; /* housekeeper.c */
+struct vx_jobs;        /* jobs.c */
 
 /* Plain struct so that ingest.c, query.c, jobs.c and api/ can reach the modules; every field is set
  * by vx_server_open and constant until vx_server_close. */
@@ -57,6 +58,7 @@ typedef struct vx_server {
     struct vx_commit *commit;
     struct vx_ingest *ingest;
     struct vx_query_pool *queries;
+    struct vx_housekeeper *housekeeper;
     int64_t started_us; /* monotonic */
     atomic_bool ready, stopping;
 } vx_server;

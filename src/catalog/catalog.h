@@ -145,8 +145,8 @@ int vx_catalog_insert_job(vx_catalog *catalog, const vx_job_row *job, vx_err *er
 /* VX_CATALOG_NOT_FOUND. result_json NULL: none. */
 int vx_catalog_update_job(vx_catalog *catalog, const char *job_id, vx_job_state state,
                           const char *result_json, int64_t finished_us, vx_err *err);
-/* Forgets finished jobs older than before_us, at most `max` of them per call. */
-int vx_catalog_prune_jobs(vx_catalog *catalog, int64_t before_us, int max, vx_err *err);
+/* Forgets finished jobs older than before_us, at most `max` of them; ret_n tells how many. */
+int vx_catalog_prune_jobs(vx_catalog *catalog, int64_t before_us, int max, int *ret_n, vx_err *err);
 
 /* ---- Reading: any thread. VX_CATALOG_NOT_FOUND where one thing is asked for ---- */
 int vx_catalog_get_video(vx_catalog *catalog, const char *video_id, vx_video **ret_video,

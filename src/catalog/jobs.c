@@ -59,7 +59,8 @@ int vx_catalog_update_job(vx_catalog *catalog, const char *job_id, vx_job_state 
     return 0;
 }
 
-int vx_catalog_prune_jobs(vx_catalog *catalog, int64_t before_us, int max, vx_err *err) {
+int vx_catalog_prune_jobs(vx_catalog *catalog, int64_t before_us, int max, int *ret_n,
+                          vx_err *err) {
     int rc = vx_catalog_check_writing(catalog, err);
     if (rc)
         return rc;
@@ -68,7 +69,10 @@ int vx_catalog_prune_jobs(vx_catalog *catalog, int64_t before_us, int max, vx_er
            " WHERE state > 1 AND finished_us < ? ORDER BY finished_us LIMIT ?)");
     vx_sql_bind_int(&q, before_us);
     vx_sql_bind_int(&q, max > 0 ? max : 0);
-    return vx_sql_run(&q, err);
+    rc = vx_sql_run(&q, err);
+    if (!rc)
+        *ret_n = sqlite3_changes(catalog->writer.handle);
+    return rc;
 }
 
 #define JOB_COLUMNS "id, state, kind, request, result, created_us, finished_us"

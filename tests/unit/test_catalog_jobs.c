@@ -84,11 +84,13 @@ static void job_list_pages_through_equal_times_and_prunes_the_old(void **state) 
     assert_jobs(f, 10, 0, NULL, true, "jd jb");
     assert_jobs(f, 10, 200, "jd", true, "jb");
     OK(vx_catalog_begin(f->catalog, &oops));
-    OK(vx_catalog_prune_jobs(f->catalog, 310, 1, &oops));
+    int pruned = 0;
+    OK(vx_catalog_prune_jobs(f->catalog, 310, 1, &pruned, &oops));
+    assert_int_equal(pruned, 1);
     OK(vx_catalog_commit(f->catalog, &oops));
     assert_jobs(f, 10, 0, NULL, false, "j0 jd jc jb");
     OK(vx_catalog_begin(f->catalog, &oops));
-    OK(vx_catalog_prune_jobs(f->catalog, 310, 100, &oops));
+    OK(vx_catalog_prune_jobs(f->catalog, 310, 100, &pruned, &oops));
     OK(vx_catalog_commit(f->catalog, &oops));
     assert_jobs(f, 10, 0, NULL, false, "j0 jd jb");
 }

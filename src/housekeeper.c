@@ -1,0 +1,87 @@
+#include "housekeeper.h"
+
+#include <errno.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/thread.h"
+#include "commit.h"
+
+#define KEEP_JOBS_US (INT64_C(7) * 24 * 3600 * 1000000)
+#define ROUND_US (INT64_C(3600) * 1000000)
+#define PRUNE_AT_ONCE 500 /* rows per transaction: uploads commit in between */
+
+struct vx_housekeeper {
+    pthread_t thread;
+    vx_mutex mu;
+    vx_cond wake;
+    bool stopping VX_GUARDED;
+};
+
+typedef struct prune {
+    int64_t before_us;
+    int pruned;
+} prune;
+
+static int apply_prune(void *ctx, vx_server *server, vx_err *err) {
+    prune *p = ctx;
+    return vx_catalog_prune_jobs(server->catalog, p->before_us, PRUNE_AT_ONCE, &p->pruned, err);
+}
+
+static int prune_jobs(vx_server *server, vx_err *err) {
+    prune p = {.before_us = vx_clock_unix_us() - KEEP_JOBS_US};
+    int rc;
+    do
+        rc = vx_commit_run(server, apply_prune, &p, err);
+    while (!rc && p.pruned == PRUNE_AT_ONCE && !atomic_load(&server->stopping));
+    return rc;
+}
+
+static void *run(void *ctx) {
+    vx_server *server = ctx;
+    struct vx_housekeeper *keeper = server->housekeeper;
+    vx_mutex_lock(&keeper->mu);
+    while (!keeper->stopping) {
+        vx_mutex_unlock(&keeper->mu);
+        vx_err err;
+        if (prune_jobs(server, &err))
+            vx_log(VX_LOG_WARN, "housekeeper", "error=\"%s\"", err.msg);
+        int64_t until_us = vx_clock_monotonic_us() + ROUND_US;
+        vx_mutex_lock(&keeper->mu);
+        while (!keeper->stopping && vx_cond_wait_until(&keeper->wake, &keeper->mu, until_us))
+            continue;
+    }
+    vx_mutex_unlock(&keeper->mu);
+    return NULL;
+}
+
+static void destroy(struct vx_housekeeper *keeper) {
+    vx_cond_done(&keeper->wake);
+    vx_mutex_done(&keeper->mu);
+    free(keeper);
+}
+
+int vx_housekeeper_start(vx_server *server, vx_err *err) {
+    struct vx_housekeeper *keeper = vx_new(struct vx_housekeeper);
+    if (!keeper)
+        return VX_FAIL(err, -ENOMEM, "no memory for the housekeeper");
+    vx_mutex_init(&keeper->mu);
+    vx_cond_init(&keeper->wake);
+    server->housekeeper = keeper;
+    int rc = vx_thread_start(&keeper->thread, "vx-house", run, server, err);
+    if (rc)
+        destroy(vx_take(server->housekeeper));
+    return rc;
+}
+
+void vx_housekeeper_stop(vx_server *server) {
+    struct vx_housekeeper *keeper = server->housekeeper;
+    if (!keeper)
+        return;
+    vx_mutex_lock(&keeper->mu);
+    keeper->stopping = true;
+    vx_cond_signal(&keeper->wake);
+    vx_mutex_unlock(&keeper->mu);
+    pthread_join(keeper->thread, NULL);
+    destroy(vx_take(server->housekeeper));
+}
