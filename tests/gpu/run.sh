@@ -1,0 +1,39 @@
+#!/usr/bin/env bash
+# The default model on a CUDA device against the CPU. Exit 0 passed, 77 no device here, else failed.
+#
+# Needs a Python whose torch has CUDA ($PYTHON, default python3), a C++20 compiler and
+# build/models/efficientnet-lite0; nothing else of the build. The shim is compiled against that
+# torch, which is another one than the CPU build that vidx is developed with.
+set -euo pipefail
+cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/../.."
+
+skip() { echo "tests/gpu: skipped: $*"; exit 77; }
+
+PYTHON=${PYTHON:-python3}
+MODEL=${MODEL:-build/models/efficientnet-lite0}
+[ -e "$MODEL/video.pt" ] || { echo "tests/gpu: no $MODEL; run ./dev model $(basename "$MODEL")"; exit 1; }
+torch=$("$PYTHON" - <<'PY' 2>/dev/null
+import torch
+if torch.cuda.is_available():
+    print(torch.__path__[0])
+PY
+) || skip "$PYTHON has no torch (set PYTHON)"
+[ -n "$torch" ] || skip "no CUDA device that $PYTHON's torch can use"
+
+out=build/test-gpu
+mkdir -p "$out"
+torch_include=(-isystem "$torch/include" -isystem "$torch/include/torch/csrc/api/include")
+warn=(-Wall -Wextra -Werror -O2 -g -D_GNU_SOURCE -Isrc)
+g++ -std=c++20 "${warn[@]}" -Wno-unused-parameter "${torch_include[@]}" \
+    -c src/torch/torch_shim.cpp -o "$out/torch_shim.o" &
+compiling=$!
+for source in src/base/err.c src/base/mem.c src/base/clock.c tests/gpu/compare.c; do
+    gcc -std=gnu17 "${warn[@]}" -c "$source" -o "$out/$(basename "$source" .c).o"
+done
+wait $compiling
+# libtorch_cuda registers itself when loaded; the libraries it needs lie beside it or are found by
+# the run paths of the Python packages.
+g++ -o "$out/compare" "$out"/{torch_shim,err,mem,clock,compare}.o -L"$torch/lib" \
+    -Wl,-rpath,"$torch/lib" -Wl,--no-as-needed -ltorch -ltorch_cpu -ltorch_cuda -lc10_cuda -lc10 \
+    -Wl,--as-needed -Wl,--allow-shlib-undefined -lm
+"$out/compare" "$MODEL/video.pt" 8 224 1280
