@@ -238,6 +238,9 @@ static int choose_stream(vx_demux *demux, const vx_media_limits *l, vx_err *err)
     if (!stream)
         return VX_FAIL(err, VX_MEDIA_NO_VIDEO, "the file has no video stream, only %s",
                        fmt->nb_streams ? "sound or other data" : "a header");
+    if (stream->codecpar->codec_id == AV_CODEC_ID_NONE && !stream->codecpar->codec_tag)
+        return VX_FAIL(err, VX_MEDIA_DAMAGED,
+                       "the file's header breaks off before it names the codec");
     if (!codec_is_accepted(stream->codecpar->codec_id))
         return VX_FAIL(err, VX_MEDIA_UNSUPPORTED, "video of the codec '%s' cannot be decoded",
                        avcodec_get_name(stream->codecpar->codec_id));
