@@ -209,7 +209,10 @@ static void on_hashed(run *r, task *t) {
     vx_outcome refused = item ? vx_ingest_submit(r->p->server, item) : VX_OUTCOME_INTERNAL;
     if (!refused)
         return;
-    VX_FAIL(&t->err, -ENOMEM, "no memory to begin");
+    if (refused == VX_OUTCOME_BUSY)
+        VX_FAIL(&t->err, -EAGAIN, "the ingest queue is full");
+    else
+        VX_FAIL(&t->err, -ENOMEM, "no memory to begin");
     t->outcome = refused == VX_OUTCOME_STOPPING ? refused : VX_OUTCOME_INTERNAL;
     on_finished(r, t);
 }

@@ -11,8 +11,11 @@
 
 #define REDRAW_US 200000
 #define LINE_US 10000000
-#define BAR_MAX 30
-#define BAR_MIN 8
+#define BAR_WIDE 30
+#define BAR_NARROW 8
+#define HASHES "##############################"
+#define DOTS ".............................."
+_Static_assert(sizeof HASHES == BAR_WIDE + 1 && sizeof DOTS == BAR_WIDE + 1, "the longest bar");
 
 void vx_batch_progress_start(vx_batch_progress *progress, const vx_batch_counts *before) {
     progress->before = *before;
@@ -37,19 +40,22 @@ static double share_done(const vx_batch_progress *p, const vx_batch_counts *coun
     return p->total_videos ? (double)counts->videos / (double)p->total_videos : 1;
 }
 
-static int format_text(const vx_batch_progress *p, const vx_batch_counts *counts, char *out,
-                       size_t capacity) {
+/* What matters most first: a narrow terminal cuts the end. */
+static void format_text(const vx_batch_progress *p, const vx_batch_counts *counts, char *out,
+                        size_t capacity) {
     double elapsed_s = (double)(vx_clock_monotonic_us() - p->started_us + 1) / 1e6;
     double bytes_per_s = (double)(counts->bytes - p->before.bytes) / elapsed_s;
     double videos_per_s = (double)(counts->videos - p->before.videos) / elapsed_s;
     char eta[32];
     format_time(bytes_per_s > 0 ? (double)(p->total_bytes - counts->bytes) / bytes_per_s : 1e9, eta,
                 sizeof eta);
-    return snprintf(
-        out, capacity,
-        "%3.0f %%  %zu/%zu videos  %lld clips  %.1f MB/s  %.2f videos/s  ETA %s  %zu bad",
-        100 * share_done(p, counts), counts->videos, p->total_videos, (long long)counts->clips,
-        bytes_per_s / 1e6, videos_per_s, eta, counts->bad);
+    char bad[32] = "";
+    if (counts->bad)
+        snprintf(bad, sizeof bad, ", %zu bad", counts->bad);
+    snprintf(out, capacity,
+             "%3.0f%% %zu/%zu videos, ETA %s%s, %.1f MB/s, %.1f videos/s, %lld clips",
+             100 * share_done(p, counts), counts->videos, p->total_videos, eta, bad,
+             bytes_per_s / 1e6, videos_per_s, (long long)counts->clips);
 }
 
 static int terminal_columns(void) {
@@ -57,22 +63,16 @@ static int terminal_columns(void) {
     return ioctl(STDERR_FILENO, TIOCGWINSZ, &size) || !size.ws_col ? 80 : size.ws_col;
 }
 
-/* Narrow terminals lose the bar, then the end of the line: it must never wrap. */
+/* One line that never wraps. The bar's width depends on the terminal alone, so that it stays put. */
 static void draw(const vx_batch_progress *p, const vx_batch_counts *counts) {
-    char text[256], bar[BAR_MAX + 4] = "";
-    int length = format_text(p, counts, text, sizeof text);
-    int columns = terminal_columns() - 1;
-    int width = columns - length - 3;
-    width = width > BAR_MAX ? BAR_MAX : width;
-    if (width >= BAR_MIN) {
-        int full = (int)(share_done(p, counts) * width);
-        bar[0] = '[';
-        memset(bar + 1, '#', (size_t)full);
-        memset(bar + 1 + full, '.', (size_t)(width - full));
-        strcpy(bar + 1 + width, "] ");
-    }
-    int room = columns - (int)strlen(bar);
-    fprintf(stderr, "\r%s%.*s\033[K", bar, room > 0 ? room : 0, text);
+    char text[256];
+    int columns = terminal_columns() - 1; /* a full line would wrap on some terminals */
+    int width = columns < 100 ? BAR_NARROW : BAR_WIDE;
+    int full = (int)(share_done(p, counts) * width);
+    format_text(p, counts, text, sizeof text);
+    int room = columns - width - 2;
+    fprintf(stderr, "\r[%.*s%.*s]%.*s\033[K", full, HASHES, width - full, DOTS, room > 0 ? room : 0,
+            text);
     fflush(stderr);
 }
 

@@ -16,6 +16,7 @@
 #include "options.h"
 
 #define EXIT_SKIPPED 3
+#define WORKERS_MAX 256
 #define EXIT_INTERRUPTED 130 /* as a shell says of a program that SIGINT ended */
 
 typedef struct settings {
@@ -133,7 +134,8 @@ static int look(job *j, vx_err *err) {
 
 static int open_server(job *j, vx_server **ret_server, vx_err *err) {
     const settings *s = j->s;
-    j->workers = s->threads ? (int)s->threads : vx_thread_cores() + 1;
+    int workers = s->threads ? (int)s->threads : vx_thread_cores() + 1;
+    j->workers = workers < WORKERS_MAX ? workers : WORKERS_MAX;
     vx_server_params params = {
         .data_dir = j->data,
         .models_dir = s->models,
@@ -141,7 +143,8 @@ static int open_server(job *j, vx_server **ret_server, vx_err *err) {
         .device = s->device,
         .clip = s->clip,
         .ingest_threads = j->workers,
-        .queue_capacity = 2 * j->workers,
+        .queue_capacity = 4 * WORKERS_MAX, /* never full: at most 2 * workers are inside, and
+                                              for a moment those that have just ended */
         .media = {.max_side_px = (int)s->max_side, .max_duration_s = s->max_duration},
         .fingerprints = !s->no_fingerprints,
     };
