@@ -24,6 +24,7 @@ typedef enum vx_embed_outcome {
                                 message says which field or file */
     VX_EMBED_NO_DEVICE,      /* the device asked for is not there, or lacks memory */
     VX_EMBED_CLOSED,         /* the embedder is shutting down */
+    VX_EMBED_BAD_TEXT,       /* a query's text is too long or not UTF-8 */
 } vx_embed_outcome;
 
 typedef enum vx_sampling {
