@@ -19,7 +19,9 @@ def run(*command, stdin=None):
 @pytest.mark.parametrize("path", c_files())
 def test_file_is_formatted(path):
     done = run("clang-format", "--dry-run", "--Werror", path)
-    assert done.returncode == 0, "./dev fmt formats it:\n" + done.stdout[:2000]
+    if done.returncode:
+        lines = sorted(set(re.findall(r":(\d+):\d+: error", done.stdout)), key=int)
+        pytest.fail(f"./dev fmt formats {path}, lines {', '.join(lines)}", pytrace=False)
 
 
 def compiles(header, *compiler):
