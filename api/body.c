@@ -13,7 +13,7 @@
 #include "base/mem.h"
 
 struct vx_body {
-    int kind; /* one of VX_ACCEPT_…; 0 = ignored */
+    int kind;   /* one of VX_ACCEPT_…; 0 = ignored */
     char *text; /* JSON as it arrives */
     size_t n_text, capacity;
     json_t *json;

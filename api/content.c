@@ -83,9 +83,9 @@ static const char *content_type(const vx_video *video) {
     static const struct {
         const char *container, *type;
     } types[] = {
-        {"mov", "video/mp4"},     {"mp4", "video/mp4"},        {"avi", "video/x-msvideo"},
-        {"mpegts", "video/mp2t"}, {"mpeg", "video/mpeg"},      {"flv", "video/x-flv"},
-        {"ogg", "video/ogg"},     {"asf", "video/x-ms-asf"},   {"webm", "video/webm"},
+        {"mov", "video/mp4"},     {"mp4", "video/mp4"},      {"avi", "video/x-msvideo"},
+        {"mpegts", "video/mp2t"}, {"mpeg", "video/mpeg"},    {"flv", "video/x-flv"},
+        {"ogg", "video/ogg"},     {"asf", "video/x-ms-asf"}, {"webm", "video/webm"},
     };
     if (!strcmp(video->container, "matroska")) /* FFmpeg has one demuxer for both */
         return ends_with(video->filename, ".mkv") ? "video/x-matroska" : "video/webm";
@@ -129,8 +129,8 @@ static void refuse_range(vx_request *request, int64_t size) {
 }
 
 static void send_span(vx_request *request, int fd, const span *part, int64_t size) {
-    struct MHD_Response *response = MHD_create_response_from_fd_at_offset64(
-        (uint64_t)part->n_bytes, fd, (uint64_t)part->first);
+    struct MHD_Response *response =
+        MHD_create_response_from_fd_at_offset64((uint64_t)part->n_bytes, fd, (uint64_t)part->first);
     if (!response)
         close(fd);
     vx_reply_response(request, part->partial ? VX_SUCCESS_PARTIAL : VX_SUCCESS_OK, response,

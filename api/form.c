@@ -80,8 +80,8 @@ static bool feed_field(vx_form *form, const char *name, const char *bytes, uint6
         form->field = strdup(name);
     }
     if (n > MAX_FIELD_BYTES - form->text.n) {
-        vx_reply_problem(form->request, VX_PROBLEM_BODY_TOO_LARGE, "The part %s may have %zu bytes.",
-                         name, MAX_FIELD_BYTES);
+        vx_reply_problem(form->request, VX_PROBLEM_BODY_TOO_LARGE,
+                         "The part %s may have %zu bytes.", name, MAX_FIELD_BYTES);
         return false;
     }
     if (n)

@@ -13,5 +13,5 @@ vx_form *vx_form_new(vx_request *request, int64_t body_bytes);
 vx_form *vx_form_free(vx_form *form);
 void vx_form_feed(vx_form *form, const char *bytes, size_t n);
 void vx_form_end(vx_form *form);
-vx_upload *vx_form_take_upload(vx_form *form); /* gives */
+vx_upload *vx_form_take_upload(vx_form *form);     /* gives */
 const char *vx_form_filename(const vx_form *form); /* borrows */

@@ -35,8 +35,10 @@ static int split_address(const char *listen_on, char **ret_host, char **ret_port
         n = 0;
     if (!n || strspn(colon + 1, "0123456789") != strlen(colon + 1) || !colon[1] ||
         strtol(colon + 1, NULL, 10) > 65535)
-        return VX_FAIL(err, -EINVAL, "cannot listen on \"%s\": give HOST:PORT, for example "
-                       "127.0.0.1:8000 or [::1]:8000", listen_on);
+        return VX_FAIL(err, -EINVAL,
+                       "cannot listen on \"%s\": give HOST:PORT, for example "
+                       "127.0.0.1:8000 or [::1]:8000",
+                       listen_on);
     *ret_host = strndup(host, n);
     *ret_port = strdup(colon + 1);
     return *ret_host && *ret_port ? 0 : VX_FAIL(err, -ENOMEM, "out of memory");
@@ -121,6 +123,7 @@ static void raise_descriptor_limit(int connections) {
 static int start_daemon(vx_http *http, int fd, vx_err *err) {
     raise_descriptor_limit(http->params.max_connections);
     signal(SIGPIPE, SIG_IGN); /* sendfile(2) to a client that left raises it */
+    /* clang-format off: one option a line */
     http->mhd = MHD_start_daemon(
         MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ITC | MHD_USE_ERROR_LOG,
         0, NULL, NULL, vx_request_on_call, http,
@@ -134,6 +137,7 @@ static int start_daemon(vx_http *http, int fd, vx_err *err) {
         MHD_OPTION_URI_LOG_CALLBACK, vx_request_on_uri, http,
         MHD_OPTION_NOTIFY_COMPLETED, vx_request_on_end, http,
         MHD_OPTION_END);
+    /* clang-format on */
     return http->mhd ? 0 : VX_FAIL_ERRNO(err, "starting the HTTP daemon on %s", http->listen);
 }
 

@@ -86,7 +86,8 @@ void vx_jobs_list_get(vx_request *request) {
     vx_job_view *jobs = NULL;
     size_t n = 0;
     vx_err err;
-    int rc = vx_jobs_list(request->server, cursor ? cursor : "", (size_t)limit + 1, &jobs, &n, &err);
+    int rc =
+        vx_jobs_list(request->server, cursor ? cursor : "", (size_t)limit + 1, &jobs, &n, &err);
     if (rc == VX_CATALOG_NOT_FOUND) {
         vx_reply_problem(request, VX_PROBLEM_BAD_PARAMETER,
                          "cursor must be the value of next in the page before.");

@@ -69,7 +69,8 @@ json_t *vx_json_parse(vx_request *request, const char *what, const char *text, s
     }
     if (!json_is_object(root)) {
         json_decref(root);
-        vx_reply_problem(request, VX_PROBLEM_BAD_JSON, "%s must be a JSON object, {\"…\": …}.", what);
+        vx_reply_problem(request, VX_PROBLEM_BAD_JSON, "%s must be a JSON object, {\"…\": …}.",
+                         what);
         return NULL;
     }
     return root;

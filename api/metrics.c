@@ -92,7 +92,8 @@ static void head(vx_out *out, const char *name, const char *type, const char *he
     vx_out_text(out, "# HELP vidx_%s %s\n# TYPE vidx_%s %s\n", name, help, name, type);
 }
 
-static void single(vx_out *out, const char *name, const char *type, const char *help, double value) {
+static void single(vx_out *out, const char *name, const char *type, const char *help,
+                   double value) {
     head(out, name, type, help);
     vx_out_text(out, "vidx_%s %.15g\n", name, value);
 }

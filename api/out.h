@@ -25,13 +25,13 @@ typedef struct vx_out {
 void vx_out_clear(vx_out *out);
 #define VX_AUTO_OUT __attribute__((cleanup(vx_out_clear))) vx_out
 
-void vx_out_begin(vx_out *out, const char *key, char bracket); /* '{' or '[' */
-void vx_out_end(vx_out *out, char bracket);                    /* '}' or ']' */
+void vx_out_begin(vx_out *out, const char *key, char bracket);      /* '{' or '[' */
+void vx_out_end(vx_out *out, char bracket);                         /* '}' or ']' */
 void vx_out_string(vx_out *out, const char *key, const char *text); /* NULL = null */
 void vx_out_int(vx_out *out, const char *key, int64_t value);
 void vx_out_number(vx_out *out, const char *key, double value); /* NaN, infinite = null */
 void vx_out_float(vx_out *out, const char *key, float value);   /* NaN, infinite = null */
 void vx_out_bool(vx_out *out, const char *key, bool value);
 void vx_out_json(vx_out *out, const char *key, const char *json); /* is JSON already */
-void vx_out_bytes(vx_out *out, const char *bytes, size_t n);             /* as they are */
+void vx_out_bytes(vx_out *out, const char *bytes, size_t n);      /* as they are */
 void vx_out_text(vx_out *out, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

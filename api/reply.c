@@ -75,7 +75,8 @@ void vx_reply_response(vx_request *request, vx_success success, struct MHD_Respo
     set_reply(request, successes[success], response, bytes, NULL);
 }
 
-static void reply_text(vx_request *request, unsigned status, vx_out *out, const char *content_type) {
+static void reply_text(vx_request *request, unsigned status, vx_out *out,
+                       const char *content_type) {
     if (request->response || out->failed) {
         request->failed |= !request->response;
         vx_out_clear(out);
@@ -110,7 +111,8 @@ void vx_reply_static(vx_request *request, const void *bytes, size_t n, const cha
 
 void vx_reply_bytes(vx_request *request, void *bytes, size_t n, const char *content_type) {
     struct MHD_Response *response =
-        request->response ? NULL : MHD_create_response_from_buffer_with_free_callback(n, bytes, free);
+        request->response ? NULL
+                          : MHD_create_response_from_buffer_with_free_callback(n, bytes, free);
     if (!response)
         free(bytes);
     if (!request->response)
@@ -133,7 +135,8 @@ static void write_problem(vx_out *out, const problem_row *row, const char *detai
     vx_out_string(out, "type", type);
     vx_out_string(out, "title", row->title);
     vx_out_int(out, "status", row->status);
-    vx_out_string(out, "detail", as_sentence(detail && *detail ? detail : row->hint, text, sizeof text));
+    vx_out_string(out, "detail",
+                  as_sentence(detail && *detail ? detail : row->hint, text, sizeof text));
     vx_out_string(out, "hint", row->hint);
 }
 

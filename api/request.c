@@ -75,7 +75,8 @@ void *vx_request_on_uri(void *cls, const char *uri, struct MHD_Connection *conne
  * none, or the client waits for 100 Continue. */
 static bool may_answer_before_body(const vx_request *request) {
     const char *expect = vx_request_header(request, MHD_HTTP_HEADER_EXPECT);
-    return vx_request_content_length(request) == 0 || (expect && !strcasecmp(expect, "100-continue"));
+    return vx_request_content_length(request) == 0 ||
+           (expect && !strcasecmp(expect, "100-continue"));
 }
 
 static enum MHD_Result on_start(vx_request *request, const char *method) {
@@ -109,8 +110,8 @@ static enum MHD_Result on_body(vx_request *request, const char *bytes, size_t *n
 }
 
 enum MHD_Result vx_request_on_call(void *http, struct MHD_Connection *connection, const char *url,
-                                   const char *method, const char *version,
-                                   const char *upload_data, size_t *upload_data_size, void **slot) {
+                                   const char *method, const char *version, const char *upload_data,
+                                   size_t *upload_data_size, void **slot) {
     (void)http, (void)connection, (void)url, (void)version;
     vx_request *request = *slot;
     if (!request)
@@ -133,10 +134,11 @@ static void log_access(const vx_request *request, int64_t us) {
     char path[512];
     size_t n = strcspn(request->uri, "?");
     char *only_path = strndup(request->uri, n < 400 ? n : 400);
-    vx_log(VX_LOG_INFO, "http", "method=%s path=%s status=%u ms=%.1f in=%lld out=%lld request_id=%s",
-           request->method, vx_log_quote(only_path ? only_path : "", path, sizeof path),
-           request->status, (double)us / 1000.0, (long long)request->body_bytes,
-           (long long)request->reply_bytes, request->id);
+    vx_log(VX_LOG_INFO, "http",
+           "method=%s path=%s status=%u ms=%.1f in=%lld out=%lld request_id=%s", request->method,
+           vx_log_quote(only_path ? only_path : "", path, sizeof path), request->status,
+           (double)us / 1000.0, (long long)request->body_bytes, (long long)request->reply_bytes,
+           request->id);
     free(only_path);
 }
 
@@ -205,7 +207,8 @@ bool vx_request_add_value(vx_request *request, const char *allowed, const char *
     VX_AUTO_FREE char *owned = text;
     char shown[80];
     if (!allowed || !vx_word_in(allowed, name) || strchr(name, ' ')) {
-        vx_reply_problem(request, VX_PROBLEM_UNKNOWN_PARAMETER, "There is no parameter %s here; %s%s.",
+        vx_reply_problem(request, VX_PROBLEM_UNKNOWN_PARAMETER,
+                         "There is no parameter %s here; %s%s.",
                          vx_log_quote(name, shown, sizeof shown),
                          allowed && *allowed ? "known are: " : "this address takes none",
                          allowed ? allowed : "");
@@ -262,7 +265,8 @@ bool vx_request_int(vx_request *request, const char *name, int64_t low, int64_t 
     char *end, shown[64];
     errno = 0;
     long long value = strtoll(text, &end, 10);
-    bool digits = isdigit((unsigned char)*text) || (*text == '-' && isdigit((unsigned char)text[1]));
+    bool digits =
+        isdigit((unsigned char)*text) || (*text == '-' && isdigit((unsigned char)text[1]));
     if (!digits || *end || errno || value < low || value > high) {
         vx_reply_problem(request, VX_PROBLEM_BAD_PARAMETER,
                          "%s must be a whole number from %lld to %lld, not %s.", name,
@@ -309,7 +313,7 @@ bool vx_request_choice(vx_request *request, const char *name, const char *words,
         p += n + (p[n] == ' ');
     }
     char shown[64];
-    vx_reply_problem(request, VX_PROBLEM_BAD_PARAMETER, "%s must be one of: %s; not %s.", name, words,
-                     vx_log_quote(text, shown, sizeof shown));
+    vx_reply_problem(request, VX_PROBLEM_BAD_PARAMETER, "%s must be one of: %s; not %s.", name,
+                     words, vx_log_quote(text, shown, sizeof shown));
     return false;
 }

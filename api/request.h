@@ -46,9 +46,9 @@ typedef struct vx_request {
     const struct vx_route *route; /* NULL: none matched */
     vx_request_phase phase;
     char id[VX_REQUEST_ID_CHARS + 1];
-    char *uri;                       /* as sent, still encoded */
-    const char *method;              /* borrows from MHD */
-    char *args[VX_REQUEST_MAX_ARGS]; /* decoded {…} parts of the path, in order */
+    char *uri;                              /* as sent, still encoded */
+    const char *method;                     /* borrows from MHD */
+    char *args[VX_REQUEST_MAX_ARGS];        /* decoded {…} parts of the path, in order */
     vx_value values[VX_REQUEST_MAX_VALUES]; /* query parameters, then form fields */
     size_t n_values;
     struct vx_body *body;
@@ -68,9 +68,8 @@ typedef struct vx_request {
 /* Callbacks of the daemon (http.c installs them). */
 void *vx_request_on_uri(void *http, const char *uri, struct MHD_Connection *connection);
 enum MHD_Result vx_request_on_call(void *http, struct MHD_Connection *connection, const char *url,
-                                   const char *method, const char *version,
-                                   const char *upload_data, size_t *upload_data_size,
-                                   void **slot);
+                                   const char *method, const char *version, const char *upload_data,
+                                   size_t *upload_data_size, void **slot);
 void vx_request_on_end(void *http, struct MHD_Connection *connection, void **slot,
                        enum MHD_RequestTerminationCode code);
 

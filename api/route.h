@@ -13,10 +13,10 @@
 
 typedef struct vx_route {
     const char *method;
-    const char *path;   /* {name} stands for one non-empty segment */
-    int accepts;        /* VX_ACCEPT_… */
-    const char *params; /* query parameters it knows, space separated */
-    const char *fields; /* form fields it knows, beside `file` */
+    const char *path;                 /* {name} stands for one non-empty segment */
+    int accepts;                      /* VX_ACCEPT_… */
+    const char *params;               /* query parameters it knows, space separated */
+    const char *fields;               /* form fields it knows, beside `file` */
     void (*run)(vx_request *request); /* the body is complete: replies or waits */
 } vx_route;
 

@@ -78,7 +78,8 @@ void vx_show_video(vx_out *out, const char *key, const vx_video *video,
     show_media(out, video);
     vx_out_json(out, "metadata", video->metadata ? video->metadata : "{}");
     vx_show_time(out, "created_at", video->created_us);
-    vx_out_string(out, "status", "ready"); /* only what is durable and searchable is in the catalog */
+    vx_out_string(out, "status",
+                  "ready"); /* only what is durable and searchable is in the catalog */
     show_clips(out, video);
     vx_show_verdict(out, "duplicate", verdict ? verdict : &video->duplicate);
     vx_out_begin(out, "decode", '{');

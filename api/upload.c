@@ -38,9 +38,10 @@ static bool read_filename(vx_request *request, const char *name, char **ret_name
     if (!name || !*name)
         name = "unnamed";
     if (strlen(name) > MAX_FILENAME_BYTES || !vx_utf8_is_plain(name)) {
-        vx_reply_problem(request, VX_PROBLEM_BAD_PARAMETER,
-                         "The file's name must be UTF-8 without control characters, at most %d bytes.",
-                         MAX_FILENAME_BYTES);
+        vx_reply_problem(
+            request, VX_PROBLEM_BAD_PARAMETER,
+            "The file's name must be UTF-8 without control characters, at most %d bytes.",
+            MAX_FILENAME_BYTES);
         return false;
     }
     *ret_name = strdup(name);

@@ -34,8 +34,8 @@ static void free_stream(void *ctx) {
 static int write_clip(stream *s, vx_err *err) {
     const vx_clip *clip = &s->video->clips[s->next_clip];
     int dim = vx_embedder_info(s->server->embedder)->dim;
-    int rc = vx_catalog_get_vector(s->server->catalog, s->server->space, clip->row, s->vector, dim,
-                                   err);
+    int rc =
+        vx_catalog_get_vector(s->server->catalog, s->server->space, clip->row, s->vector, dim, err);
     if (rc)
         return rc;
     char id[VX_CLIP_ID_CHARS + 16];
@@ -99,8 +99,8 @@ void vx_vectors_get(vx_request *request) {
     vx_out_string(&s->out, "digest", model->digest);
     vx_out_int(&s->out, "dim", model->dim);
     vx_out_begin(&s->out, "items", '[');
-    struct MHD_Response *response =
-        MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, BLOCK_BYTES, read_stream, s, free_stream);
+    struct MHD_Response *response = MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, BLOCK_BYTES,
+                                                                      read_stream, s, free_stream);
     if (!response)
         free_stream(s);
     vx_reply_response(request, VX_SUCCESS_OK, response, -1);

@@ -50,7 +50,8 @@ static bool read_cursor(vx_request *request, int64_t *ret_row) {
     if (!text || !*text)
         return true;
     size_t n = strlen(text);
-    bool valid = text[0] == 'r' && n >= 2 && n <= 16 && strspn(text + 1, "0123456789abcdef") == n - 1;
+    bool valid =
+        text[0] == 'r' && n >= 2 && n <= 16 && strspn(text + 1, "0123456789abcdef") == n - 1;
     if (valid)
         *ret_row = strtoll(text + 1, NULL, 16);
     if (valid && *ret_row > 0)

@@ -8,7 +8,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-void store_relative_path(const uint8_t sha256[32], char ret_path[STORE_RELATIVE_BYTES]) {
+void vx_store_relative_path(const uint8_t sha256[32], char ret_path[STORE_RELATIVE_BYTES]) {
     char *out = ret_path + sprintf(ret_path, "%02x/", sha256[0]);
     for (int i = 0; i < 32; i++)
         out += sprintf(out, "%02x", sha256[i]);
@@ -57,7 +57,7 @@ vx_store *vx_store_close(vx_store *store) {
 void vx_store_path(const vx_store *store, const uint8_t sha256[32], char *ret_path,
                    size_t capacity) {
     char relative[STORE_RELATIVE_BYTES];
-    store_relative_path(sha256, relative);
+    vx_store_relative_path(sha256, relative);
     snprintf(ret_path, capacity, "%s/media/%s", store->data_dir, relative);
 }
 
@@ -83,7 +83,7 @@ int vx_store_sync(vx_store *store, const uint8_t (*sha256)[32], size_t n, vx_err
 
 int vx_store_remove(vx_store *store, const uint8_t sha256[32], vx_err *err) {
     char relative[STORE_RELATIVE_BYTES];
-    store_relative_path(sha256, relative);
+    vx_store_relative_path(sha256, relative);
     if (unlinkat(store->media_fd, relative, 0) && errno != ENOENT)
         return VX_FAIL_ERRNO(err, "removing media/%s", relative);
     return 0;

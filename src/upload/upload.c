@@ -133,7 +133,7 @@ int vx_upload_publish(vx_upload *upload, vx_err *err) {
     if (upload->state == UPLOAD_EXTERNAL || upload->state == UPLOAD_PUBLISHED)
         return 0;
     char relative[STORE_RELATIVE_BYTES], folder[3];
-    store_relative_path(upload->sha256, relative);
+    vx_store_relative_path(upload->sha256, relative);
     snprintf(folder, sizeof folder, "%.2s", relative);
     if (mkdirat(upload->store->media_fd, folder, 0700) && errno != EEXIST)
         return VX_FAIL_ERRNO(err, "creating media/%s", folder);
@@ -145,7 +145,7 @@ int vx_upload_publish(vx_upload *upload, vx_err *err) {
 
 static int move_back(const vx_upload *upload, const uint8_t sha256[32], vx_err *err) {
     char relative[STORE_RELATIVE_BYTES];
-    store_relative_path(sha256, relative);
+    vx_store_relative_path(sha256, relative);
     if (renameat(upload->store->media_fd, relative, upload->store->incoming_fd, upload->name))
         return VX_FAIL_ERRNO(err, "moving media/%s back", relative);
     return 0;

@@ -35,4 +35,4 @@ struct vx_upload {
 
 /* <2 hex>/<64 hex> */
 #define STORE_RELATIVE_BYTES (2 + 1 + 64 + 1)
-void store_relative_path(const uint8_t sha256[32], char ret_path[STORE_RELATIVE_BYTES]);
+void vx_store_relative_path(const uint8_t sha256[32], char ret_path[STORE_RELATIVE_BYTES]);
