@@ -123,7 +123,8 @@ static void raise_descriptor_limit(int connections) {
 static int start_daemon(vx_http *http, int fd, vx_err *err) {
     raise_descriptor_limit(http->params.max_connections);
     signal(SIGPIPE, SIG_IGN); /* sendfile(2) to a client that left raises it */
-    /* clang-format off: one option a line */
+    /* One option a line. */
+    /* clang-format off */
     http->mhd = MHD_start_daemon(
         MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ITC | MHD_USE_ERROR_LOG,
         0, NULL, NULL, vx_request_on_call, http,
