@@ -34,7 +34,7 @@ vx_media_limits vx_media_limits_or_default(const vx_media_limits *limits) {
     if (!(l.max_duration_s > 0))
         l.max_duration_s = 24 * 3600;
     if (l.max_frames <= 0)
-        l.max_frames = 16 << 20;
+        l.max_frames = 6 * 1000 * 1000;
     return l;
 }
 

@@ -2,7 +2,10 @@
  *
  * A vx_media is one opened file whose packets have been scanned once: the presentation time of
  * every frame is known before anything is decoded, so a caller chooses frames by time and only the
- * packets that those frames depend on are decoded. The pictures are bit-identical to decoding all.
+ * packets that those frames depend on are decoded. The pictures are bit-identical to decoding all:
+ * starting points and pictures nobody refers to are proven from the packets' own bytes (H.264, HEVC,
+ * VP8, VP9, AV1, MPEG-1/2/4, intra codecs), never taken from the container's key frame marks; other
+ * codecs, and streams with missing timestamps or changing parameters, are decoded from the start.
  *
  * Units    times in seconds from the first presented frame (edit lists applied); sizes in pixels
  * Errs     vx_media_outcome (> 0) when the file is at fault, -errno when we are
@@ -25,23 +28,24 @@ typedef enum vx_media_outcome {
 typedef struct vx_media_limits {
     int max_side_px;       /* longest picture side; 0 = 8192 */
     double max_duration_s; /* 0 = 24 h */
-    int64_t max_frames;    /* 0 = 16 million; bounds the packet table (24 bytes a frame) */
+    int64_t max_frames;    /* 0 = 6 million (24 h at 60 a second); 40 bytes of memory a frame */
 } vx_media_limits;
 
 typedef struct vx_media_info {
     char container[32]; /* FFmpeg's demuxer name, first of its list: mov, matroska, avi, mpegts … */
     char codec[32];     /* h264, hevc, vp9, av1, mpeg4 … */
-    int width_px,
-        height_px;     /* as shown: rotation and sample aspect ratio's rotation only applied */
-    int rotation_deg;  /* clockwise turn that was applied: 0, 90, 180, 270 */
-    double fps;        /* average */
-    double duration_s; /* last presented frame's time plus one frame, from the first frame */
-    int64_t n_frames;  /* presented frames */
+    int width_px, height_px; /* as shown: turned, but not stretched to square pixels */
+    int rotation_deg;        /* clockwise turn that was applied: 0, 90, 180, 270 */
+    double fps;              /* average */
+    double duration_s;       /* last presented frame's time plus one frame, from the first frame */
+    int64_t n_frames;        /* presented frames */
 } vx_media_info;
 
 typedef struct vx_media vx_media;
 
-/* Opens and probes a local file and scans its packets. path is borrowed. */
+/* Opens and probes a local file and reads its packets once. path is borrowed. Pictures of less than
+ * 16x16 pixels are unsupported. An MP4 that holds fewer pictures than its index lists is damaged; in
+ * containers without such an index (Matroska, MPEG-TS, AVI) what is there counts. */
 int vx_media_open(const char *path, const vx_media_limits *limits, vx_media **ret_media,
                   vx_err *err);
 vx_media *vx_media_free(vx_media *media);
@@ -52,10 +56,11 @@ const vx_media_info *vx_media_get_info(const vx_media *media); /* borrows from m
 /* Time in seconds of presented frame i (0 <= i < n_frames). */
 double vx_media_frame_time(const vx_media *media, int64_t frame);
 
-/* Chooses frames of [start_s, end_s) at target_fps: sample times start, start + 1/fps, … below the
- * last frame's time + 0.5/fps; each takes the frame with the nearest timestamp, ties to the
- * earlier; a frame may be chosen several times when the source is slower than target_fps.
- * (The rule of NeMo Curator's ClipFrameExtractionStage.)
+/* Chooses frames among those of [start_s, end_s) at target_fps: sample times t0, t0 + 1/fps, … below
+ * the last frame's time + 0.5/fps, where t0 is the time of the span's first frame; each takes the
+ * frame with the nearest timestamp, ties to the earlier; a frame may be chosen several times when
+ * the source is slower than target_fps. A span without a frame takes the one shown in it.
+ * (The rule of NeMo Curator's ClipFrameExtractionStage, in its float32 arithmetic.)
  *   ret_frames  gives an ascending array of presented-frame numbers (free()), at least one entry
  *   ret_n       its length */
 int vx_media_choose(const vx_media *media, double start_s, double end_s, double target_fps,
@@ -82,8 +87,8 @@ typedef struct vx_media_stats {
 } vx_media_stats;
 
 /* Decodes the wanted frames (ascending, unique) and calls on_picture for each.
- * threads: decoder threads, 0 = one per core. A file whose packets end early or whose pictures
- * cannot be decoded gives VX_MEDIA_DAMAGED. */
+ * threads: decoder threads, 0 = one per core. A wanted picture that no decoder gives is replaced by
+ * the one before it, as a player shows it, for at most one in ten; beyond that VX_MEDIA_DAMAGED. */
 int vx_media_decode(vx_media *media, const int64_t *frames, int64_t n, int threads,
                     vx_media_on_picture on_picture, void *ctx, vx_media_stats *ret_stats,
                     vx_err *err);

@@ -123,6 +123,14 @@ int vx_media_plan(const vx_media *media, const int64_t *frames, int64_t n, uint8
 int vx_choose_nearest(const float *times, int64_t n, double target_fps, int64_t **ret_frames,
                       int64_t *ret_n, vx_err *err);
 
+/* ---- yuv.c ---- */
+
+struct AVPixFmtDescriptor;
+bool vx_yuv_is_planar8(const struct AVPixFmtDescriptor *desc);
+/* A frame of such a format to RGB [h, w, 3] with the luma weights kr and kb of its matrix. */
+int vx_yuv_to_rgb(const AVFrame *frame, double kr, double kb, bool full_range, uint8_t *rgb,
+                  int stride, vx_err *err);
+
 /* ---- picture.c ---- */
 
 /* How the stream's display matrix wants its pictures turned, and the same as clockwise degrees. */

@@ -164,13 +164,21 @@ static bool is_full_range(const AVFrame *frame) {
     return frame->color_range == AVCOL_RANGE_JPEG || (desc->flags & AV_PIX_FMT_FLAG_RGB);
 }
 
-/* libswscale's table for the stream's matrix; players guess it from the size where it is missing.
- */
-static const int *matrix_of(const AVFrame *frame) {
+/* The stream's colour matrix; players guess it from the size where it is missing. */
+static int matrix_of(const AVFrame *frame) {
     int id = frame->colorspace; /* AVCOL_SPC_* and SWS_CS_* share their numbers */
     if (id == AVCOL_SPC_UNSPECIFIED || id == AVCOL_SPC_RGB || id == AVCOL_SPC_RESERVED)
         id = frame->height < 720 ? SWS_CS_ITU601 : SWS_CS_ITU709;
-    return sws_getCoefficients(id);
+    return id;
+}
+
+/* The matrix as weights of red and blue in luma; false for the rare ones left to libswscale. */
+static bool luma_weights(int matrix, double *ret_kr, double *ret_kb) {
+    bool bt601 = matrix == AVCOL_SPC_BT470BG || matrix == AVCOL_SPC_SMPTE170M;
+    bool bt2020 = matrix == AVCOL_SPC_BT2020_NCL;
+    *ret_kr = bt601 ? 0.299 : bt2020 ? 0.2627 : 0.2126;
+    *ret_kb = bt601 ? 0.114 : bt2020 ? 0.0593 : 0.0722;
+    return bt601 || bt2020 || matrix == AVCOL_SPC_BT709;
 }
 
 /* The yuvj formats are yuv formats with the full range built into the name. */
@@ -208,7 +216,7 @@ static int convert(vx_picture *picture, struct SwsContext **sws, enum AVPixelFor
     if (!*sws)
         return VX_FAIL(err, VX_MEDIA_UNSUPPORTED, "pictures of the format %s cannot be converted",
                        av_get_pix_fmt_name(from));
-    const int *matrix = matrix_of(f);
+    const int *matrix = sws_getCoefficients(matrix_of(f));
     sws_setColorspaceDetails(*sws, matrix, is_full_range(f), matrix, 1, 0, 1 << 16, 1 << 16);
     uint8_t *planes[4] = {picture->converted.pixels};
     int strides[4] = {picture->converted.stride};
@@ -221,7 +229,18 @@ static int convert(vx_picture *picture, struct SwsContext **sws, enum AVPixelFor
 
 static int rgb_at(vx_picture *picture, int w, int h, const uint8_t **ret_pixels, int *ret_w,
                   int *ret_h, int *ret_stride, vx_err *err) {
-    int rc = convert(picture, &picture->to_rgb, AV_PIX_FMT_RGB24, w, h, err);
+    const AVFrame *f = picture->frame;
+    double kr, kb;
+    int rc;
+    if (w == f->width && h == f->height && vx_yuv_is_planar8(av_pix_fmt_desc_get(f->format)) &&
+        luma_weights(matrix_of(f), &kr, &kb)) {
+        rc = reserve_picture(&picture->converted, w, h, 3, err);
+        if (rc == 0)
+            rc = vx_yuv_to_rgb(f, kr, kb, is_full_range(f), picture->converted.pixels,
+                               picture->converted.stride, err);
+    } else {
+        rc = convert(picture, &picture->to_rgb, AV_PIX_FMT_RGB24, w, h, err);
+    }
     if (rc != 0)
         return rc;
     return stand_upright(picture, picture->converted.pixels, picture->converted.stride, w, h, 3,

@@ -61,8 +61,8 @@ def test_every_frame_is_found_at_its_time(name, full):
 def test_wanted_frames_are_exact_whatever_is_left_out(name, full):
     expected = full(name)
     rng = random.Random(name)
-    for _ in range(8):
-        n = max(1, len(expected) // rng.choice([2, 5, 15, 60]))
+    for size in (2, 5, 15, 60):
+        n = max(1, len(expected) // size)
         wanted = sorted(rng.sample(range(len(expected)), n))
         got = dump(path_of(name), wanted, threads=rng.choice([1, 2, 3]))
         assert [p[0] for p in got["pictures"]] == wanted

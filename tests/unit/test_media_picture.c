@@ -97,6 +97,80 @@ static void luma_of_other_layouts_goes_through_conversion(void **state) {
     }
 }
 
+/* ---- RGB of planar YUV ---- */
+
+static double clamp_byte(double value) {
+    return fmin(fmax(value, 0), 255);
+}
+
+/* Chroma minus 128 at luma position (x, y): linear between samples that lie on even columns and
+ * half-way between rows. */
+static double chroma_at(const AVFrame *f, int plane, int x, int y) {
+    const AVPixFmtDescriptor *desc = av_pix_fmt_desc_get(f->format);
+    int columns = AV_CEIL_RSHIFT(f->width, desc->log2_chroma_w);
+    int rows = AV_CEIL_RSHIFT(f->height, desc->log2_chroma_h);
+    double u = desc->log2_chroma_w ? x / 2.0 : x, v = desc->log2_chroma_h ? (y - 0.5) / 2 : y;
+    double sum = 0;
+    for (int dy = 0; dy < 2; dy++) {
+        for (int dx = 0; dx < 2; dx++) {
+            int i = (int)floor(u) + dx, j = (int)floor(v) + dy;
+            double weight = (1 - fabs(u - i)) * (1 - fabs(v - j));
+            i = i < columns ? i : columns - 1;
+            j = j < 0 ? 0 : j < rows ? j : rows - 1;
+            sum += weight * (f->data[plane][j * f->linesize[plane] + i] - 128);
+        }
+    }
+    return sum;
+}
+
+static void expect_rgb_by_the_book(enum AVPixelFormat format, int matrix, double kr, double kb,
+                                   bool full) {
+    enum { W = 51, H = 38 };
+    AVFrame *f = new_frame(format, W, H);
+    unsigned seed = (unsigned)format * 31 + (unsigned)matrix;
+    int chroma_rows = AV_CEIL_RSHIFT(H, av_pix_fmt_desc_get(format)->log2_chroma_h);
+    for (int plane = 0; plane < 3; plane++)
+        for (int i = 0; i < f->linesize[plane] * (plane ? chroma_rows : H); i++)
+            f->data[plane][i] = (uint8_t)rand_r(&seed);
+    f->colorspace = matrix;
+    f->color_range = full ? AVCOL_RANGE_JPEG : AVCOL_RANGE_MPEG;
+    VX_AUTO(vx_picture) picture = vx_picture_new((vx_orientation){0});
+    vx_picture_set(picture, f);
+    const uint8_t *rgb;
+    int w, h, stride;
+    assert_int_equal(vx_picture_rgb(picture, &rgb, &w, &h, &stride, NULL), 0);
+    for (int i = 0; i < W * H; i++) {
+        int x = i % W, y = i / W;
+        double luma = f->data[0][y * f->linesize[0] + x], c = full ? 1 : 255.0 / 224;
+        luma = full ? luma : (luma - 16) * 255 / 219;
+        double cb = c * chroma_at(f, 1, x, y), cr = c * chroma_at(f, 2, x, y);
+        double r = luma + 2 * (1 - kr) * cr, b = luma + 2 * (1 - kb) * cb;
+        double g = (luma - kr * r - kb * b) / (1 - kr - kb);
+        const uint8_t *got = rgb + y * stride + 3 * x;
+        assert_true(fabs(got[0] - clamp_byte(r)) < 1);
+        assert_true(fabs(got[1] - clamp_byte(g)) < 1);
+        assert_true(fabs(got[2] - clamp_byte(b)) < 1);
+    }
+    av_frame_free(&f);
+}
+
+static void rgb_of_planar_yuv_is_by_the_book(void **state) {
+    (void)state;
+    const enum AVPixelFormat formats[] = {AV_PIX_FMT_YUV420P, AV_PIX_FMT_YUV422P,
+                                          AV_PIX_FMT_YUV444P, AV_PIX_FMT_YUV440P};
+    for (size_t i = 0; i < VX_LEN(formats); i++) {
+        for (int full = 0; full < 2; full++) {
+            expect_rgb_by_the_book(formats[i], AVCOL_SPC_BT709, 0.2126, 0.0722, full);
+            expect_rgb_by_the_book(formats[i], AVCOL_SPC_SMPTE170M, 0.299, 0.114, full);
+            expect_rgb_by_the_book(formats[i], AVCOL_SPC_BT2020_NCL, 0.2627, 0.0593, full);
+        }
+    }
+    expect_rgb_by_the_book(AV_PIX_FMT_YUV420P, AVCOL_SPC_UNSPECIFIED, 0.299, 0.114, false);
+    expect_rgb_by_the_book(AV_PIX_FMT_YUVJ420P, AVCOL_SPC_BT709, 0.2126, 0.0722, true);
+}
+
+/* ---- turning ---- */
+
 /* The stream's display matrix turned into where a stored pixel is shown. */
 static void expect_turned(int a, int b, int c, int d, int rotation_deg) {
     enum { W = 70, H = 45 };
@@ -178,6 +252,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(luma_of_every_depth_and_range_is_stretched_to_a_byte),
         cmocka_unit_test(luma_of_other_layouts_goes_through_conversion),
+        cmocka_unit_test(rgb_of_planar_yuv_is_by_the_book),
         cmocka_unit_test(turning_follows_the_display_matrix),
         cmocka_unit_test(one_picture_serves_frames_of_changing_size_and_format),
     };
