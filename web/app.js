@@ -47,6 +47,7 @@ function time(seconds) {
 }
 
 const preciseTime = (seconds) => `${seconds.toFixed(1)} s`;
+const span = (part) => `${preciseTime(part.start_s)} – ${preciseTime(part.end_s)}`;
 
 function size(bytes) {
   const units = ["bytes", "kB", "MB", "GB", "TB"];
@@ -186,8 +187,8 @@ function hitCard(hit) {
       () => openViewer(hit.video_id, hit.start_s)),
     el("div", { className: "body" },
       el("span", { className: "name", textContent: hit.filename, title: hit.filename }),
-      el("span", { className: "quiet", textContent:
-        `Score ${hit.score.toFixed(3)} · ${preciseTime(hit.start_s)} – ${preciseTime(hit.end_s)}` })));
+      el("span", { className: "quiet", textContent: `Score ${hit.score.toFixed(3)}` }),
+      el("span", { className: "quiet", textContent: span(hit) })));
   return card;
 }
 
@@ -214,7 +215,6 @@ function fact(name, value) {
 }
 
 function clipRow(video, clip) {
-  const span = `${preciseTime(clip.start_s)} – ${preciseTime(clip.end_s)}`;
   const player = $("player");
   const play = button("Play", () => {
     player.currentTime = clip.start_s;
@@ -222,9 +222,9 @@ function clipRow(video, clip) {
   });
   play.setAttribute("aria-label", `Play from ${preciseTime(clip.start_s)}`);
   const find = button("Find similar", () =>
-    showSimilar({ clip_id: clip.id }, `${video.filename}, ${span}`));
-  find.setAttribute("aria-label", `Find similar to the clip ${span}`);
-  return el("li", {}, el("span", { className: "span", textContent: span }), play, find);
+    showSimilar({ clip_id: clip.id }, `${video.filename}, ${span(clip)}`));
+  find.setAttribute("aria-label", `Find similar to the clip ${span(clip)}`);
+  return el("li", {}, el("span", { className: "span", textContent: span(clip) }), play, find);
 }
 
 async function openViewer(id, start) {
@@ -256,6 +256,7 @@ async function openViewer(id, start) {
   if (!$("viewer").open) $("viewer").showModal();
   const original = await nameOf(video.duplicate.of);
   $("viewer-verdict").textContent = verdictSentence(video.duplicate, original);
+  $("viewer-verdict").className = `verdict ${video.duplicate.verdict}`;
 }
 
 function askDelete(id, name) {
@@ -315,7 +316,7 @@ function endRow(row, text, isError) {
 async function showVerdict(row, video) {
   const original = await nameOf(video.duplicate.of);
   endRow(row, verdictSentence(video.duplicate, original), false);
-  row.note.classList.add("badge", video.duplicate.verdict);
+  row.note.classList.add("verdict", video.duplicate.verdict);
   try {
     const found = await search({ video_id: video.id, k: 6 });
     if (!found.items.length) return;

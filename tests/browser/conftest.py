@@ -1,0 +1,74 @@
+"""The page in the real browser: Debian's Chromium, driven by Playwright, against the real server."""
+
+import os
+import shutil
+from pathlib import Path
+
+import make as samples
+import pytest
+from server import Server
+
+ROOT = Path(__file__).resolve().parents[2]
+SHOTS = ROOT / "build" / "browser"  # what the tests saw, for people
+
+
+@pytest.fixture(scope="session")
+def browser():
+    from playwright.sync_api import sync_playwright
+
+    program = os.environ.get("VIDX_CHROMIUM") or shutil.which("chromium")
+    if not program:
+        pytest.skip("Chromium is not installed")
+    with sync_playwright() as playwright:
+        # Its sandbox needs user namespaces or a setuid helper, which root in a container lacks.
+        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def server(tmp_path, tiny_model):
+    with Server(tmp_path / "data", tiny_model) as server:
+        yield server
+
+
+@pytest.fixture
+def page(browser, server):
+    """The page, opened; a test fails when its console shows an error that it did not expect."""
+    context = browser.new_context(viewport={"width": 1100, "height": 850})
+    page = context.new_page()
+    page.faults = []
+    page.on("pageerror", lambda error: page.faults.append(str(error)))
+    page.on("console", lambda message: message.type == "error" and page.faults.append(message.text))
+    page.goto(server.url)
+    page.set_default_timeout(15_000)
+    yield page
+    SHOTS.mkdir(parents=True, exist_ok=True)
+    assert page.faults == []
+    context.close()
+
+
+@pytest.fixture
+def shot(page, request):
+    """shot("name") keeps a picture of the page."""
+
+    def take(name, full_page=True):
+        SHOTS.mkdir(parents=True, exist_ok=True)
+        page.screenshot(path=SHOTS / f"{name}.png", full_page=full_page)
+
+    return take
+
+
+@pytest.fixture(scope="session")
+def film(tmp_path_factory):
+    """film(seed) is the path of a small video; VP8, which every Chromium plays."""
+    folder = tmp_path_factory.mktemp("films")
+
+    def make(seed, name=None, **more):
+        path = folder / (name or f"film {seed}.webm")
+        if not path.exists():
+            samples.encode(path, "libvpx", n=50, size=(320, 180), rate=10, seed=seed,
+                           options={"b": more.pop("bitrate", "400k"), "deadline": "realtime"}, **more)
+        return path
+
+    return make

@@ -1,0 +1,252 @@
+"""What a person does with the page: drop, read the verdict, look at neighbours, search, delete."""
+
+import time
+
+import pytest
+from playwright.sync_api import expect
+
+DROP = """([names, contents]) => {
+    const data = new DataTransfer();
+    names.forEach((name, i) => {
+        const bytes = Uint8Array.from(atob(contents[i]), (c) => c.charCodeAt(0));
+        data.items.add(new File([bytes], name));
+    });
+    for (const type of ["dragover", "drop"])
+        document.body.dispatchEvent(new DragEvent(type, {dataTransfer: data, bubbles: true, cancelable: true}));
+}"""
+
+
+def drop(page, *paths):
+    """As if the files were dropped beside the box."""
+    import base64
+
+    page.evaluate(DROP, [[p.name for p in paths], [base64.b64encode(p.read_bytes()).decode() for p in paths]])
+
+
+def choose(page, *paths):
+    page.locator("#files").set_input_files([str(path) for path in paths])
+
+
+def wait_until(page, expression, seconds=15):
+    """wait_for_function would evaluate text inside the page, which its policy forbids."""
+    deadline = time.monotonic() + seconds
+    while not page.evaluate(expression):
+        assert time.monotonic() < deadline, expression
+        time.sleep(0.05)
+
+
+def upload_row(page, name):
+    return page.locator("#uploads > li", has=page.locator(".line .name", has_text=name))
+
+
+def test_empty_library_says_what_to_do(page, shot):
+    expect(page.locator("#library-note")).to_have_text("No videos yet. Drop some above.")
+    expect(page.locator("#status")).to_have_text("0 videos · tiny on cpu")
+    shot("empty")
+
+
+def test_dropped_files_are_stored_and_shown_with_thumbnails(page, film, server, shot):
+    paths = [film(seed) for seed in (1, 2, 3)]
+    drop(page, *paths)
+    for path in paths:
+        expect(upload_row(page, path.name)).to_contain_text("New: no copy of it is stored.")
+    expect(page.locator("#videos .card")).to_have_count(3)
+    expect(page.locator("#status")).to_contain_text("3 videos")
+    wait_until(page, "[...document.querySelectorAll('#videos img')].filter(i => i.naturalWidth > 100).length == 3")
+    assert server.get("/v1/stats").json()["videos"] == 3
+    shot("uploaded")
+
+
+def test_upload_shows_its_nearest_videos(page, film, server):
+    server.upload(film(1))
+    server.upload(film(2))
+    choose(page, film(3))
+    expect(upload_row(page, "film 3.webm").locator(".card")).to_have_count(2)
+    expect(upload_row(page, "film 3.webm").locator(".card").first).to_contain_text("Score")
+
+
+def test_copy_is_told_with_the_name_of_its_original(page, film, server, shot):
+    server.upload(film(1))
+    choose(page, film(1, name="again.webm", bitrate="60k"))
+    expect(upload_row(page, "again.webm")).to_contain_text("Copy of film 1.webm")
+    expect(upload_row(page, "again.webm")).to_contain_text("of the frames agree")
+    shot("copy")
+
+
+def test_same_file_is_told_and_not_stored_twice(page, film, server):
+    server.upload(film(1))
+    choose(page, film(1))
+    expect(upload_row(page, "film 1.webm")).to_contain_text("This very file is stored already.")
+    expect(page.locator("#videos .card")).to_have_count(1)
+
+
+def test_refused_copy_names_the_reason_and_the_original(page, film, server):
+    server.upload(film(1))
+    page.get_by_label("Do not store copies").check()
+    choose(page, film(1, name="again.webm", bitrate="60k"))
+    row = upload_row(page, "again.webm")
+    expect(row.locator(".error")).to_contain_text("A copy of this video is stored already")
+    expect(row.locator(".error")).to_contain_text("film 1.webm")
+    assert server.get("/v1/stats").json()["videos"] == 1
+    page.faults.clear()  # Chromium logs every 409
+
+
+def test_file_that_is_no_video_shows_the_server_sentence(page, tmp_path, shot):
+    bad = tmp_path / "notes.mp4"
+    bad.write_text("not a film " * 100)
+    choose(page, bad)
+    expect(upload_row(page, "notes.mp4").locator(".error")).to_contain_text("not a video file")
+    shot("refused")
+    upload_row(page, "notes.mp4").get_by_role("button", name="Dismiss").click()
+    expect(page.locator("#uploads > li")).to_have_count(0)
+    page.faults.clear()
+
+
+def test_file_names_are_text_and_never_markup(page, film, server):
+    evil = "<img src=x onerror=document.title='owned'>.webm"
+    server.upload(film(1), filename=evil)
+    server.upload(film(2), metadata='{"<b>x</b>": "<script>1</script>"}')
+    page.reload()
+    card = page.locator("#videos .card", has_text="onerror")
+    expect(card.locator(".name")).to_have_text(evil)
+    card.get_by_role("button", name="Find similar").click()
+    page.locator("#videos .card").first.locator(".picture").click()
+    expect(page.locator("#facts")).to_contain_text("<script>1</script>")
+    assert page.title() != "owned"
+    assert page.locator("img[src=x]").count() == 0
+
+
+def test_similar_videos_of_a_stored_one_are_listed_nearest_first(page, film, server, shot):
+    for seed in (1, 2, 3, 4):
+        server.upload(film(seed))
+    page.reload()
+    page.locator("#videos .card", has_text="film 2.webm").get_by_role("button", name="Find similar").click()
+    expect(page.locator("#results-title")).to_have_text("Similar to film 2.webm")
+    expect(page.locator("#hits .card")).to_have_count(3)
+    scores = [float(text.removeprefix("Score "))
+              for text in page.locator("#hits .quiet", has_text="Score").all_text_contents()]
+    assert len(scores) == 3
+    assert scores == sorted(scores, reverse=True)
+    shot("similar")
+    page.locator("#results-close").click()
+    expect(page.locator("#results")).to_be_hidden()
+
+
+def test_video_opens_plays_and_its_clips_can_be_searched(page, film, server, shot):
+    server.upload(film(1), clip="fixed:2", metadata='{"camera": 3}')
+    server.upload(film(2))
+    page.reload()
+    page.locator("#videos .card", has_text="film 1.webm").locator(".picture").click()
+    viewer = page.locator("#viewer")
+    expect(viewer).to_be_visible()
+    expect(viewer.locator("#facts")).to_contain_text("320 × 180")
+    expect(viewer.locator("#facts")).to_contain_text('{"camera":3}')
+    expect(viewer.locator("#clips li")).to_have_count(2)
+    wait_until(page, "document.getElementById('player').videoWidth === 320")
+    viewer.get_by_role("button", name="Play from 2.0 s").click()
+    wait_until(page, "document.getElementById('player').currentTime > 2")
+    shot("viewer", full_page=False)
+    viewer.get_by_role("button", name="Find similar to the clip 2.0 s").click()
+    expect(viewer).to_be_hidden()
+    expect(page.locator("#results-title")).to_contain_text("film 1.webm, 2.0 s")
+    expect(page.locator("#hits .card .name")).to_have_text(["film 1.webm", "film 2.webm"])
+
+
+def test_delete_asks_first_and_then_removes_everywhere(page, film, server, shot):
+    server.upload(film(1))
+    server.upload(film(2))
+    page.reload()
+    card = page.locator("#videos .card", has_text="film 1.webm")
+    card.get_by_role("button", name="Delete").click()
+    expect(page.locator("#confirm-text")).to_contain_text("film 1.webm")
+    shot("confirm", full_page=False)
+    page.get_by_role("button", name="Keep").click()
+    assert server.get("/v1/stats").json()["videos"] == 2
+    card.get_by_role("button", name="Delete").click()
+    page.locator("#confirm-yes").click()
+    expect(page.locator("#videos .card")).to_have_count(1)
+    expect(page.locator("#status")).to_contain_text("1 video")
+    assert server.get("/v1/stats").json()["videos"] == 1
+
+
+def test_filters_narrow_the_library(page, film, server):
+    for seed in (1, 2, 3):
+        server.upload(film(seed))
+    server.upload(film(1, name="again.webm", bitrate="60k"))
+    page.reload()
+    expect(page.locator("#videos .card")).to_have_count(4)
+    page.locator("#filter-name").fill("FILM 2")
+    expect(page.locator("#videos .card")).to_have_count(1)
+    page.locator("#filter-name").fill("nothing like it")
+    expect(page.locator("#library-note")).to_have_text("No video fits the filter.")
+    page.locator("#filter-name").fill("")
+    page.locator("#filter-verdict").select_option("copy")
+    expect(page.locator("#videos .card .name")).to_have_text(["again.webm"])
+
+
+def test_keyboard_alone_reaches_and_closes_a_video(page, film, server):
+    server.upload(film(1))
+    page.reload()
+    expect(page.locator("#videos .card")).to_have_count(1)
+    for _ in range(12):
+        page.keyboard.press("Tab")
+        if page.evaluate("document.activeElement.className") == "picture":
+            break
+    assert page.evaluate("document.activeElement.getAttribute('aria-label')") == "Open film 1.webm"
+    page.keyboard.press("Enter")
+    expect(page.locator("#viewer")).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(page.locator("#viewer")).to_be_hidden()
+
+
+@pytest.mark.parametrize("width, scheme", [(360, "light"), (360, "dark"), (1100, "dark")])
+def test_page_fits_its_width_in_both_colour_schemes(page, film, server, shot, width, scheme):
+    server.upload(film(1, name="a rather long name without any space_" + "x" * 80 + ".webm"))
+    server.upload(film(2))
+    page.set_viewport_size({"width": width, "height": 780})
+    page.emulate_media(color_scheme=scheme)
+    page.reload()
+    page.locator("#videos .card").first.get_by_role("button", name="Find similar").click()
+    expect(page.locator("#hits .card")).to_have_count(1)
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    shot(f"{scheme}-{width}")
+    page.locator("#videos .card").first.locator(".picture").click()
+    expect(page.locator("#viewer")).to_be_visible()
+    assert page.evaluate("document.getElementById('viewer').scrollWidth <= innerWidth")
+    shot(f"viewer-{scheme}-{width}", full_page=False)
+
+
+def test_every_control_has_a_name_and_every_image_a_text(page, film, server):
+    server.upload(film(1))
+    page.reload()
+    page.locator("#videos .card .picture").click()
+    nameless = page.evaluate("""[...document.querySelectorAll('button, input, select, a, progress')].filter((e) =>
+        !(e.textContent.trim() || e.getAttribute('aria-label') || e.labels?.length)).map((e) => e.outerHTML)""")
+    assert nameless == []
+    assert page.evaluate("[...document.images].every((i) => i.hasAttribute('alt'))")
+
+
+def test_server_that_is_gone_is_told(page, film, server, tmp_path):
+    server.upload(film(1))
+    page.reload()
+    expect(page.locator("#videos .card")).to_have_count(1)
+    server.stop()
+    page.locator("#videos .card").get_by_role("button", name="Find similar").click()
+    expect(page.locator("#results-note")).to_have_text("The server cannot be reached.")
+    choose(page, film(2))
+    expect(upload_row(page, "film 2.webm").locator(".error")).to_contain_text("The connection to the server broke.")
+    page.faults.clear()
+
+
+def test_many_videos_come_in_pages(page, server, tmp_path):
+    import make as samples
+
+    for seed in range(50):
+        path = tmp_path / f"c{seed}.mp4"
+        samples.encode(path, "libx264", n=4, size=(64, 48), rate=4, seed=500 + seed)
+        server.upload(path)
+    page.reload()
+    expect(page.locator("#videos .card")).to_have_count(48)
+    page.locator("#more").click()
+    expect(page.locator("#videos .card")).to_have_count(50)
+    expect(page.locator("#more")).to_be_hidden()
