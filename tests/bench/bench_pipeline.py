@@ -1,0 +1,88 @@
+"""Videos to searchable vectors: vidx beside the same job written in Python, clips per second.
+
+vidx does more in that time: bytes are stored durably, every half second is fingerprinted, verdicts
+are reached. Both start with the model loaded and warm, and get files that are in the page cache.
+"""
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+
+import clips
+import measure
+from server import Server
+
+PACKAGE = measure.MODELS / measure.DEFAULT_MODEL
+CLIPS_A_ROUND = 8
+
+
+class PythonSide:
+    def __init__(self, warm_up):
+        script = measure.ROOT / "tests/bench/python_pipeline.py"
+        self.process = subprocess.Popen([sys.executable, script, PACKAGE], stdin=subprocess.PIPE,
+                                        stdout=subprocess.PIPE, text=True)
+        self.run(warm_up)
+
+    def run(self, paths):
+        self.process.stdin.write(json.dumps([str(p) for p in paths]) + "\n")
+        self.process.stdin.flush()
+        return json.loads(self.process.stdout.readline())
+
+    def close(self):
+        self.process.stdin.close()
+        self.process.wait()
+
+
+def uploads(paths, at_once):
+    """One round of vidx serve with an empty catalog: seconds, and seconds of each phase."""
+    with Server(measure.scratch("data"), measure.MODELS, measure.DEFAULT_MODEL) as server:
+        command = ["curl", "-sZ", "--parallel-max", str(at_once)]
+        for path in paths:
+            command += ["-o", "/dev/null", "-w", "%{http_code}\n", "-T", path,
+                        f"{server.url}/v1/videos/{path.name}"]
+        start = time.perf_counter()
+        run = subprocess.run(command, check=True, capture_output=True, text=True)
+        seconds = time.perf_counter() - start
+        assert run.stdout.split() == ["201"] * len(paths), run.stdout
+        stats = server.get("/v1/stats").json()
+    phases = {name: phase["total_s"] for name, phase in stats["ingest"]["phases"].items()}
+    return {"clips": len(paths), "seconds": seconds, **phases,
+            "decoded": stats["ingest"]["frames_decoded"] / stats["ingest"]["frames_total"]}
+
+
+def rate(result):
+    return result["clips"] / result["seconds"]
+
+
+def per_clip(results, names):
+    return ", ".join(f"{name} {statistics.median(r[name] / r['clips'] for r in results):.3f}"
+                     for name in names)
+
+
+def compare(keyint, rounds):
+    sources = clips.full_hd(keyint)
+    files = clips.distinct(sources, measure.scratch("files"), CLIPS_A_ROUND)
+    python = PythonSide(files[:2])
+    theirs, ours, alone = measure.alternate(rounds, lambda: python.run(files),
+                                            lambda: uploads(files, CLIPS_A_ROUND),
+                                            lambda: uploads(files, 1))
+    python.close()
+    print(f"15 s of 1080p H.264, a keyframe every {keyint} frames, "
+          f"{files[0].stat().st_size / 1e6:.1f} MB: clips per second")
+    measure.line("Python", measure.spread([rate(r) for r in theirs]))
+    for name, results in ((f"vidx, {CLIPS_A_ROUND} uploads at once", ours),
+                          ("vidx, one upload after another", alone)):
+        ratio = statistics.median(rate(a) / rate(b) for a, b in zip(results, theirs))
+        measure.line(name, measure.spread([rate(r) for r in results]), f"{ratio:.2f} x Python")
+    print("  seconds a clip, Python:", per_clip(theirs, ("frames", "prepare", "embed")))
+    print("  seconds a clip, vidx:  ", per_clip(ours, ("RECEIVE", "PROBE", "FRAMES", "PREPARE",
+                                                       "EMBED", "COMMIT")))
+    print(f"  seconds a clip, alone:  {per_clip(alone, ('FRAMES', 'PREPARE', 'EMBED'))}")
+    print(f"  vidx decoded {ours[0]['decoded']:.0%} of the pictures")
+
+
+def main(rounds):
+    for keyint in (30, 250):
+        compare(keyint, rounds)

@@ -1,0 +1,43 @@
+"""All measurements of tests/bench/README.md, or those named.
+
+    ./dev bench [--rounds N] [pipeline] [http] [server] [index]
+
+Rounds alternate between the sides, and medians with the lowest and the highest are printed.
+"""
+import argparse
+import os
+import platform
+import subprocess
+import sys
+import time
+
+import measure
+
+PARTS = ("pipeline", "http", "server", "index")
+
+
+def machine():
+    with open("/proc/cpuinfo") as info:
+        model = next((line.split(":")[1].strip() for line in info if "model name" in line),
+                     platform.machine())
+    return f"{os.cpu_count()} cores, {model}, load {os.getloadavg()[0]:.1f}"
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("parts", nargs="*", choices=[[], *PARTS], metavar="part",
+                        help=", ".join(PARTS))
+    args = parser.parse_args()
+    print(f"{time.strftime('%Y-%m-%d')}: {machine()}")
+    for part in args.parts or PARTS:
+        print(flush=True)
+        if part == "index":
+            subprocess.run([sys.executable, measure.ROOT / "tests/bench/bench_index.py"],
+                           check=True)
+        else:
+            __import__(f"bench_{part}").main(args.rounds)
+
+
+if __name__ == "__main__":
+    main()
