@@ -111,5 +111,6 @@ def test_output_inside_the_input_is_not_input(batch, clip):
     batch.output = batch.input / "out"
     batch.put("clip.mp4", clip(1))
     batch.run()
+    batch.put("out/.vidx/media/stored.mp4", clip(2))
     batch.run()
     assert [line["file"] for line in batch.lines()] == ["clip.mp4"]
