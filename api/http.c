@@ -14,7 +14,6 @@
 #include "api/request.h"
 #include "base/clock.h"
 #include "base/log.h"
-#include "base/thread.h"
 
 /* Bytes that one connection may hold: request head, and the window in which a body arrives. */
 #define CONNECTION_BYTES ((size_t)256 * 1024)
@@ -143,9 +142,8 @@ static int start_daemon(vx_http *http, int fd, vx_err *err) {
 }
 
 static void fill_defaults(vx_http_params *params) {
-    int cores = vx_thread_cores();
     if (!params->threads)
-        params->threads = cores < 4 ? cores : 4;
+        params->threads = 8; /* not by cores: a write to the disk may wait for its journal */
     if (!params->max_connections)
         params->max_connections = 4096;
     if (!params->idle_timeout_s)

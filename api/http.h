@@ -18,7 +18,7 @@ typedef struct vx_http vx_http;
 
 typedef struct vx_http_params {
     const char *listen;       /* borrows; host:port or [v6]:port; port 0 = any free one */
-    int threads;              /* 0 = cores, at most 4 */
+    int threads;              /* 0 = 8 */
     int max_connections;      /* 0 = 4096 */
     int idle_timeout_s;       /* of a connection on which nothing moves; 0 = 120 */
     size_t max_json_bytes;    /* 0 = 1 MiB */

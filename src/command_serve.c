@@ -30,7 +30,7 @@ static const vx_option table[] = {
      "do not hash frames: no copy verdicts"},
     {"ingest-threads", VX_OPTION_COUNT, AT(ingest_threads), NULL, "N", "0: cores + 1"},
     {"search-threads", VX_OPTION_COUNT, AT(search_threads), NULL, "N", "0: cores + 1"},
-    {"http-threads", VX_OPTION_COUNT, AT(http_threads), NULL, "N", "0: cores, at most 4"},
+    {"http-threads", VX_OPTION_COUNT, AT(http_threads), NULL, "N", "0: 8"},
     {"queue", VX_OPTION_COUNT, AT(queue), "1024", "N", "videos inside at once; more get 503"},
     {"max-connections", VX_OPTION_COUNT, AT(max_connections), "4096", "N", "HTTP connections"},
     {"max-upload", VX_OPTION_BYTES, AT(max_upload), "64g", "BYTES", "largest file; 0: no limit"},

@@ -1,6 +1,8 @@
 /* main.c — the subcommands of the vidx program. */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "command.h"
 
@@ -21,11 +23,22 @@ static void print_usage(FILE *out) {
             "print the version");
 }
 
+/* libtorch's OpenMP threads spin for milliseconds where they wait, on cores that decoders and
+ * uploads need: 16 small uploads at once took a quarter longer. libgomp reads the setting before
+ * main, so the program starts itself once more; if it cannot, it only runs slower. */
+static void let_openmp_sleep(char **argv) {
+    if (!getenv("OMP_WAIT_POLICY") && !setenv("OMP_WAIT_POLICY", "passive", 1))
+        execv("/proc/self/exe", argv);
+}
+
 int main(int argc, char **argv) {
     const char *name = argc > 1 ? argv[1] : "";
-    for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++)
-        if (!strcmp(name, commands[i].name))
-            return commands[i].run(argc - 1, argv + 1);
+    for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++) {
+        if (strcmp(name, commands[i].name))
+            continue;
+        let_openmp_sleep(argv);
+        return commands[i].run(argc - 1, argv + 1);
+    }
     if (!strcmp(name, "version") || !strcmp(name, "--version"))
         return puts("vidx " VX_VERSION) < 0;
     bool asked = !strcmp(name, "help") || !strcmp(name, "--help");
