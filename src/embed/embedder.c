@@ -298,7 +298,9 @@ static int probe(vx_embedder *e, const char *file, vx_err *err) {
     for (size_t i = 0; i < e->clip_floats; i++)
         clip[i] = (float)(i % 251) / 125.0f - 1.0f; /* any picture but an empty one */
     int r = vx_embedder_run(e, clip, 1, vector, err);
+    vx_mutex_lock(&e->lock);
     e->stats = (vx_embedder_stats){0};
+    vx_mutex_unlock(&e->lock);
     if (r == -EIO)
         return VX_WRAP(err, "%s", file), err->code = VX_EMBED_BAD_PACKAGE;
     return r == -ENOMEM ? (err->code = VX_EMBED_NO_DEVICE) : r;
