@@ -27,9 +27,7 @@
 #include "fingerprint/hash256.h"
 
 enum { MAX_ANCHORS = 256, MAX_OFFSETS = 16 };
-/* Frames of a copy are sampled at other moments than the original's: at 2 frames a second the
- * nearest is up to 0.25 s away, and an offset is known to half a bin. */
-static const double BIN_S = 0.5, TOLERANCE_S = 0.55;
+static const double BIN_S = 0.5; /* of offsets that votes are gathered in */
 static const double STILL_S = 2;
 static const double MAX_SPAN_S = 1 << 20; /* 12 days; bounds the histogram at 16 MB */
 
@@ -157,15 +155,23 @@ static size_t votes_take_best(votes *v) {
     return best;
 }
 
+/* How far from the expected time a frame may match: half a step because of where the sampling
+ * fell, half a step because offsets are tried in steps, and a little. More would let a dancer in
+ * front of a fixed camera match one of many poses at any offset. */
+static double tolerance_s(const sequence *other) {
+    return 1.1 * other->step_s;
+}
+
 /* The frame of seq that is nearest in Hamming distance among those within the tolerance around
  * time_s; *from moves on to the first of them. Returns the distance, 257 when there is none. */
 static int nearest_around(const sequence *seq, const vx_hash256 *needle, double time_s,
                           size_t *from, double *ret_time_s) {
+    const double tolerance = tolerance_s(seq);
     int nearest = 257;
-    while (*from < seq->n && (double)seq->time_s[*from] < time_s - TOLERANCE_S)
+    while (*from < seq->n && (double)seq->time_s[*from] < time_s - tolerance)
         ++*from;
     for (size_t k = *from; k < seq->n; k++) {
-        if ((double)seq->time_s[k] > time_s + TOLERANCE_S)
+        if ((double)seq->time_s[k] > time_s + tolerance)
             break;
         int distance = vx_hash256_distance(&seq->hash[k], needle);
         if (distance < nearest) {
@@ -198,7 +204,7 @@ static pairing pair_up(const sequence *a, const sequence *b) {
 /* All counted frames against the other's at that offset (longer's time minus shorter's). */
 static vx_fp_match match_at(const pairing *p, double offset_s) {
     const sequence *counted = p->counted, *other = p->other;
-    const double end_s = (double)other->time_s[other->n - 1] + TOLERANCE_S;
+    const double end_s = (double)other->time_s[other->n - 1] + tolerance_s(other);
     vx_fp_match match = {0};
     double offset_sum = 0, matched_s = 0;
     size_t from = 0;
@@ -245,9 +251,13 @@ static int best_match(const pairing *p, vx_fp_match *ret_match, vx_err *err) {
         size_t bin = votes_take_best(&v);
         if (!bin)
             break;
-        vx_fp_match match = match_at(p, v.lowest_s + (double)bin * BIN_S);
-        if (is_better(&match, ret_match))
-            *ret_match = match;
+        double centre_s = v.lowest_s + (double)bin * BIN_S, step_s = fmax(p->other->step_s, 0.02);
+        int n_each_side = (int)(BIN_S / 2 / step_s);
+        for (int t = -n_each_side; t <= n_each_side; t++) {
+            vx_fp_match match = match_at(p, centre_s + t * step_s);
+            if (is_better(&match, ret_match))
+                *ret_match = match;
+        }
     }
     free(v.weight);
     return 0;
@@ -273,6 +283,16 @@ int vx_fp_compare(const vx_fp_frame *a, size_t n_a, const vx_fp_frame *b, size_t
     return rc;
 }
 
+size_t vx_fp_thin(const vx_fp_frame *frames, size_t n, double step_s, vx_fp_frame *ret_frames) {
+    const double early_s = step_s / 8; /* a source whose frames do not fall on the step */
+    size_t n_kept = 0;
+    for (size_t i = 0; i < n; i++)
+        if (!n_kept ||
+            (double)frames[i].time_s >= (double)ret_frames[n_kept - 1].time_s + step_s - early_s)
+            ret_frames[n_kept++] = frames[i];
+    return n_kept;
+}
+
 bool vx_fp_is_copy(const vx_fp_match *match) {
-    return match->n_matched >= 3 && match->n_distinct >= 2 && match->share >= 0.5f;
+    return match->n_matched >= 2 && match->n_distinct >= 2 && match->share >= 0.2f;
 }

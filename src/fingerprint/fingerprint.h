@@ -43,6 +43,10 @@ typedef struct vx_fp_match {
  * -EINVAL when times are not finite or not ascending. */
 int vx_fp_compare(const vx_fp_frame *a, size_t n_a, const vx_fp_frame *b, size_t n_b,
                   vx_fp_match *ret_match, vx_err *err);
+/* Keeps about one frame in step_s seconds, the first always; ret_frames [n] may be frames itself.
+ * Returns how many. What is stored can be sparse when what is asked with is dense: where much
+ * moves, a frame matches only frames a few hundredths of a second away. */
+size_t vx_fp_thin(const vx_fp_frame *frames, size_t n, double step_s, vx_fp_frame *ret_frames);
 /* Whether a match means "copy": thresholds measured in models/README.md. */
 bool vx_fp_is_copy(const vx_fp_match *match);
 

@@ -18,6 +18,7 @@ EXPORT int vxt_hash(const uint8_t *luma, int w, int h, int stride, vx_fp_frame *
                     vx_fp_frame *ret_mirrored);
 EXPORT int vxt_compare(const vx_fp_frame *a, size_t n_a, const vx_fp_frame *b, size_t n_b,
                        vx_fp_match *ret_match);
+EXPORT size_t vxt_thin(vx_fp_frame *frames, size_t n, double step_s);
 EXPORT int vxt_is_copy(const vx_fp_match *match);
 
 /* One file as the product sees it: what vx_extract_run does up to the model, for one clip of the
@@ -56,6 +57,10 @@ int vxt_hash(const uint8_t *luma, int w, int h, int stride, vx_fp_frame *ret_fra
 int vxt_compare(const vx_fp_frame *a, size_t n_a, const vx_fp_frame *b, size_t n_b,
                 vx_fp_match *ret_match) {
     return vx_fp_compare(a, n_a, b, n_b, ret_match, NULL);
+}
+
+size_t vxt_thin(vx_fp_frame *frames, size_t n, double step_s) {
+    return vx_fp_thin(frames, n, step_s, frames);
 }
 
 int vxt_is_copy(const vx_fp_match *match) {

