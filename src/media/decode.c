@@ -87,10 +87,15 @@ static int open_codec(decode_run *run, int threads, vx_err *err) {
     codec->thread_count = threads > 0 ? threads : av_cpu_count();
     codec->max_pixels = (int64_t)media->limits.max_side_px * media->limits.max_side_px;
     codec->pkt_timebase = (AVRational){1, 1000}; /* timestamps are packet numbers */
-    /* H.264 may leave the reordering delay open; a decoder that starts with too little drops
-     * pictures until it has learned better. The timestamps tell the true delay. */
-    if (media->par->codec_id == AV_CODEC_ID_H264 && codec->has_b_frames < media->reorder)
-        codec->has_b_frames = media->reorder;
+    if (media->par->codec_id == AV_CODEC_ID_H264) {
+        /* The reordering delay may be left open; a decoder that starts with too little drops
+         * pictures until it has learned better. The timestamps tell the true delay. */
+        if (codec->has_b_frames < media->reorder)
+            codec->has_b_frames = media->reorder;
+        /* After a start at an open point the decoder would hold back pictures that it has not yet
+         * seen follow the point in display order. The plan wants only those that do. */
+        codec->flags |= AV_CODEC_FLAG_OUTPUT_CORRUPT;
+    }
     int rc = avcodec_open2(codec, decoder, NULL);
     if (rc < 0)
         return vx_media_fail_av(err, VX_MEDIA_UNSUPPORTED, rc, "the decoder refuses this video");
@@ -242,6 +247,7 @@ static int start_second_pass(decode_run *run, vx_err *err) {
 /* One pass over the file; without a plan every packet is sent. */
 static int pass(decode_run *run, const uint8_t *action, int64_t n_packets, vx_err *err) {
     VX_AUTO(vx_demux) demux = NULL;
+    run->stats.n_passes++;
     int rc = vx_demux_open(run->media->path, &run->media->limits, &demux, err);
     return rc == 0 ? run_plan(run, demux, action, n_packets, err) : rc;
 }

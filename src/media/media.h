@@ -84,6 +84,7 @@ typedef int (*vx_media_on_picture)(void *ctx, int64_t frame, double time_s, vx_p
 typedef struct vx_media_stats {
     int64_t frames_decoded; /* pictures the decoder produced */
     int64_t frames_total;   /* pictures in the stream */
+    int n_passes;           /* 2: not all came out, so everything was decoded once more */
 } vx_media_stats;
 
 /* Decodes the wanted frames (ascending, unique) and calls on_picture for each.

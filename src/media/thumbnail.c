@@ -53,6 +53,7 @@ static int open_decoder(thumbnailer *t, const vx_media_limits *limits, vx_err *e
     t->decoder->thread_count = 1; /* one picture: a second thread would only add delay */
     t->decoder->max_pixels = (int64_t)limits->max_side_px * limits->max_side_px;
     t->decoder->pkt_timebase = t->demux->stream->time_base;
+    t->decoder->flags |= AV_CODEC_FLAG_OUTPUT_CORRUPT; /* see decode.c; leading ones are left out */
     int rc = avcodec_open2(t->decoder, decoder, NULL);
     if (rc < 0)
         return vx_media_fail_av(err, VX_MEDIA_UNSUPPORTED, rc, "the decoder refuses this video");

@@ -115,8 +115,9 @@ static int dump(const char *path, const char *wanted, int threads, dump_options 
     vx_media_stats stats = {0};
     rc = vx_media_decode(media, frames, n_unique, threads, print_picture, options, &stats, err);
     printf("],\n \"open_s\": %.6f, \"decode_s\": %.6f, \"frames_decoded\": %" PRId64
-           ", \"frames_total\": %" PRId64 ", \"rc\": %d}\n",
-           opened_s - start_s, seconds() - opened_s, stats.frames_decoded, stats.frames_total, rc);
+           ", \"frames_total\": %" PRId64 ", \"passes\": %d, \"rc\": %d}\n",
+           opened_s - start_s, seconds() - opened_s, stats.frames_decoded, stats.frames_total,
+           stats.n_passes, rc);
     return rc;
 }
 
