@@ -87,8 +87,11 @@ void vx_ingest_get_stats(vx_server *server, vx_ingest_stats *ret_stats) {
     vx_mutex_unlock(&in->mu);
 }
 
-static void count_result(struct vx_ingest *in, const vx_ingest_item *item,
-                         const vx_ingest_result *result) {
+static void count_result_locked(struct vx_ingest *in, const vx_ingest_item *item,
+                                const vx_ingest_result *result) VX_REQUIRES(&in->mu);
+
+static void count_result_locked(struct vx_ingest *in, const vx_ingest_item *item,
+                                const vx_ingest_result *result) {
     in->stats.finished[result->outcome]++;
     if (result->outcome != VX_OUTCOME_OK)
         return;
@@ -175,7 +178,7 @@ void vx_ingest_finish(vx_server *server, vx_ingest_item *item, vx_ingest_result 
                           0, 0);
     vx_jobs_remove(server, item);
     vx_mutex_lock(&in->mu);
-    count_result(in, item, result);
+    count_result_locked(in, item, result);
     vx_mutex_unlock(&in->mu);
     if (item->done)
         item->done(item->ctx, result);

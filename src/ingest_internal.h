@@ -1,4 +1,4 @@
-/* ingest_internal.h — what ingest.c, ingest_commit.c and jobs.c share about one video on its way. */
+/* ingest_internal.h — what ingest.c, ingest_commit.c, jobs.c share about one video on its way. */
 #pragma once
 
 #include "commit.h"
@@ -9,7 +9,7 @@
 typedef struct vx_ingest_work {
     vx_extract extract;
     atomic_llong started_us; /* monotonic, when PROBE began; 0 = still waiting */
-    atomic_int phase;   /* vx_phase */
+    atomic_int phase;        /* vx_phase */
     atomic_llong done, total;
     atomic_bool cancelled;
 } vx_ingest_work;
@@ -18,8 +18,8 @@ typedef struct vx_ingest_work {
 void vx_ingest_enter_phase(vx_server *server, vx_ingest_item *item, vx_phase phase, int64_t done,
                            int64_t total);
 void vx_ingest_add_time(vx_server *server, vx_phase phase, int64_t us);
-/* The end of every item: leaves the in-flight table, wakes followers, calls done, frees. Takes both;
- * result->video is freed unless done took it. */
+/* The end of every item: leaves the in-flight table, wakes followers, calls done, frees. Takes
+ * both; result->video is freed unless done took it. */
 void vx_ingest_finish(vx_server *server, vx_ingest_item *item, vx_ingest_result *result);
 
 /* ingest_commit.c: hands a video whose vectors are ready to the committer, which finishes it. */
@@ -34,8 +34,9 @@ void vx_jobs_remove(vx_server *server, vx_ingest_item *item);
 void vx_jobs_accept(vx_server *server, vx_ingest_item *item,
                     void (*on_accepted)(vx_server *server, vx_ingest_item *item, int rc,
                                         const vx_err *err));
-/* At start, before the sweep: the items of the jobs that were queued or running, oldest first, their
- * files adopted. A job that cannot be read is marked failed. Gives the array and the items. */
+/* At start, before the sweep: the items of the jobs that were queued or running, oldest first,
+ * their files adopted. A job that cannot be read is marked failed. Gives the array and the items.
+ */
 int vx_jobs_load(vx_server *server, vx_ingest_item ***ret_items, size_t *ret_n, vx_err *err);
 /* {"outcome":…,"message":…,"video_id":…}; NULL when out of memory. free(). */
 char *vx_jobs_result_json(const vx_ingest_result *result);
