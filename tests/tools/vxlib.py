@@ -1,6 +1,6 @@
 """The C functions behind libvxtest.so, with numpy arrays in and out.
 
-The library is taken from VIDX_BUILD (a build directory), else from the newest build under build/.
+The library is that of build/release, or of the build directory that VIDX_BUILD names.
 """
 import ctypes as ct
 import os
@@ -25,13 +25,10 @@ class Match(ct.Structure):
 
 
 def _load():
-    if "VIDX_BUILD" in os.environ:
-        path = ROOT / os.environ["VIDX_BUILD"] / "tests/tools/libvxtest.so"
-    else:
-        built = ROOT.glob("build/*/tests/tools/libvxtest.so")
-        path = max(built, key=lambda p: p.stat().st_mtime, default=None)
-        if path is None:
-            raise RuntimeError("no libvxtest.so under build/: run ninja first, or set VIDX_BUILD")
+    folder = ROOT / os.environ.get("VIDX_BUILD", "build/release")
+    path = folder / "tests/tools/libvxtest.so"
+    if not path.exists():
+        raise RuntimeError(f"no {path}: run ./dev build, or set VIDX_BUILD")
     return ct.CDLL(str(path))
 
 
