@@ -100,3 +100,19 @@ def test_a_class_name_finds_its_class(tower, classifier):
     best = (vectors @ F.normalize(classifier.weight, dim=-1).t()).topk(5).indices
     found = [i in row for i, row in zip(chosen, best.tolist(), strict=True)]
     assert sum(found) >= 95
+
+
+@torch.inference_mode()
+def test_names_are_in_the_order_of_the_classifier(encoder, classifier):
+    """What is called alike looks alike: names and directions agree best where neither is moved."""
+    names = text.sentences(encoder, text.class_names())
+    rows = F.normalize(classifier.weight, dim=-1)
+    by_name, by_look = names @ names.t(), rows @ rows.t()
+    off_diagonal = ~torch.eye(1000, dtype=torch.bool)
+
+    def agreement(shift):
+        pairs = by_name.roll((shift, shift), (0, 1))[off_diagonal], by_look[off_diagonal]
+        return float(torch.corrcoef(torch.stack(pairs))[0, 1])
+
+    moved = [agreement(shift) for shift in (-100, -3, -2, -1, 1, 2, 3, 100)]
+    assert agreement(0) > max(moved) + 0.02
