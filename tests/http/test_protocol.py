@@ -104,6 +104,7 @@ def test_metrics_count_requests_and_name_the_build(server, clip):
     assert re.search(r'vidx_build_info\{version="[\d.]+"\} 1', text)
     count = re.search(r'request_seconds_count\{method="POST",route="/v1/videos"\} (\d+)', text).group(1)
     assert f'request_seconds_bucket{{method="POST",route="/v1/videos",le="+Inf"}} {count}' in text
+    assert f'request_seconds_bucket{{method="POST",route="/v1/videos",le="60"}} {count}' in text
     names = re.findall(r"^# TYPE (\S+)", text, re.M)
     assert len(names) == len(set(names))
 
