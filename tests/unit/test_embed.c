@@ -107,7 +107,31 @@ static void expect_bad(const copy *c, const char *reason) {
     assert_null(e);
 }
 
-/* Each row puts a JSON value at a path into a good manifest (NULL removes the field). */
+/* Writes the manifest with `value`, as JSON text, for a field of one of its objects (NULL: the
+ * outermost); without the field where value is NULL. By text, so that values which jansson would
+ * not build can be written. */
+static void put(const copy *c, const char *object_name, const char *field, const char *value) {
+    json_t *object = c->manifest;
+    if (object_name && !strcmp(object_name, "video[0]"))
+        object = json_array_get(json_object_get(c->manifest, "video"), 0);
+    else if (object_name)
+        object = json_object_get(c->manifest, object_name);
+    assert_non_null(object);
+    if (!value) {
+        json_object_del(object, field);
+        write_manifest(c);
+        return;
+    }
+    json_object_set_new(object, field, json_string("@@"));
+    char *text = json_dumps(c->manifest, 0);
+    char *mark = strstr(text, "\"@@\"");
+    FILE *file = fopen(c->manifest_path, "w");
+    assert_non_null(file);
+    fprintf(file, "%.*s%s%s", (int)(mark - text), text, value, mark + 4);
+    fclose(file);
+    free(text);
+}
+
 static void manifest_with_one_wrong_field_is_refused_by_name(void **state) {
     (void)state;
     static const struct {
@@ -154,23 +178,7 @@ static void manifest_with_one_wrong_field_is_refused_by_name(void **state) {
     };
     for (size_t i = 0; i < VX_LEN(rows); i++) {
         copy c = copy_tiny();
-        json_t *object = !rows[i].object ? c.manifest : json_object_get(c.manifest, rows[i].object);
-        if (rows[i].object && !strcmp(rows[i].object, "video[0]"))
-            object = json_array_get(json_object_get(c.manifest, "video"), 0);
-        assert_non_null(object);
-        if (!rows[i].value) {
-            json_object_del(object, rows[i].field);
-            write_manifest(&c);
-        } else { /* by text, so that values which jansson would not build can be written */
-            json_object_set_new(object, rows[i].field, json_string("@@"));
-            char *text = json_dumps(c.manifest, 0);
-            char *mark = strstr(text, "\"@@\"");
-            FILE *file = fopen(c.manifest_path, "w");
-            assert_non_null(file);
-            fprintf(file, "%.*s%s%s", (int)(mark - text), text, rows[i].value, mark + 4);
-            fclose(file);
-            free(text);
-        }
+        put(&c, rows[i].object, rows[i].field, rows[i].value);
         expect_bad(&c, rows[i].reason);
         remove_copy(&c);
     }
