@@ -20,7 +20,6 @@ void vx_search_post(vx_request *request); /* search.c */
 void vx_jobs_list_get(vx_request *request); /* jobs.c */
 void vx_jobs_one_get(vx_request *request);
 void vx_jobs_one_delete(vx_request *request);
-void vx_jobs_events_get(vx_request *request); /* events.c */
 
 void vx_health_live_get(vx_request *request); /* health.c */
 void vx_health_ready_get(vx_request *request);
@@ -29,9 +28,9 @@ void vx_metrics_get(vx_request *request);     /* metrics.c */
 void vx_stats_get(vx_request *request);
 
 void vx_assets_get(vx_request *request);   /* assets.c */
-void vx_problems_get(vx_request *request); /* reply.c's table as documents */
+void vx_problems_get(vx_request *request);
 
-/* Helpers that several resources share (videos.c): the stored video that args[0] names; NULL after a
+/* Helper that several resources share (videos.c): the stored video that args[0] names; NULL after a
  * reply. Gives. */
 struct vx_video;
 struct vx_video *vx_videos_find(vx_request *request);
