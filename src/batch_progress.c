@@ -19,8 +19,9 @@ _Static_assert(sizeof HASHES == BAR_WIDE + 1 && sizeof DOTS == BAR_WIDE + 1, "th
 
 void vx_batch_progress_start(vx_batch_progress *progress, const vx_batch_counts *before) {
     progress->before = *before;
-    progress->started_us = progress->drawn_us = vx_clock_monotonic_us();
+    progress->started_us = vx_clock_monotonic_us();
     progress->is_terminal = isatty(STDERR_FILENO);
+    progress->drawn_us = progress->is_terminal ? 0 : progress->started_us; /* the bar at once */
 }
 
 /* "1:02:03", "2:03"; "-" when the rate is not known yet. */

@@ -114,6 +114,8 @@ def test_output_in_use_is_said(batch, clip):
     try:
         while not batch.rows():
             assert process.poll() is None
+        process.send_signal(signal.SIGSTOP)  # it holds the output for as long as we look
+        assert process.poll() is None
         assert "another vidx" in batch.run(code=1, model="slow")
     finally:
         process.kill()

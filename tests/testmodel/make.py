@@ -50,7 +50,7 @@ def modules():
             return F.normalize(torch.cat(parts, 1) @ self.signs, dim=-1)
 
     class Slow(nn.Module):
-        """Tiny, after some 10 ms of work: for tests that need a queue."""
+        """Tiny, after some 50 ms of work: for tests that need a queue."""
 
         def __init__(self):
             super().__init__()
@@ -58,7 +58,7 @@ def modules():
 
         def forward(self, clips: torch.Tensor) -> torch.Tensor:
             x = clips.flatten()[:1].clamp(0.0, 0.001).expand(256, 256)
-            for _ in range(20):
+            for _ in range(150):
                 x = (x @ x).clamp(0.0, 0.001)
             return self.tiny(clips + 0.0 * x[0, 0])
 
