@@ -27,7 +27,7 @@ void vx_models_list_get(vx_request *request); /* models.c */
 void vx_metrics_get(vx_request *request);     /* metrics.c */
 void vx_stats_get(vx_request *request);
 
-void vx_assets_get(vx_request *request);   /* assets.c */
+void vx_assets_get(vx_request *request); /* assets.c */
 void vx_problems_get(vx_request *request);
 
 /* Helper that several resources share (videos.c): the stored video that args[0] names; NULL after a
