@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -106,10 +107,26 @@ static void wrong_settings_are_named_with_their_place(void **state) {
     assert_non_null(strstr(err.msg, "not a JSON object"));
 }
 
-static void help_is_printed_and_reported(void **state) {
+static void help_lists_every_setting_and_is_reported(void **state) {
     (void)state;
     settings s;
-    assert_int_equal(parse(&s, NULL, "--help", NULL), VX_OPTION_HELP);
+    char text[4096] = "";
+    FILE *file = tmpfile();
+    assert_non_null(file);
+    fflush(stdout);
+    int terminal = dup(STDOUT_FILENO);
+    dup2(fileno(file), STDOUT_FILENO);
+    int r = parse(&s, NULL, "--help", NULL);
+    fflush(stdout);
+    dup2(terminal, STDOUT_FILENO);
+    close(terminal);
+    rewind(file);
+    assert_in_range(fread(text, 1, sizeof text - 1, file), 1, sizeof text - 1);
+    fclose(file);
+    assert_int_equal(r, VX_OPTION_HELP);
+    for (size_t i = 0; i < VX_LEN(table); i++)
+        assert_non_null(strstr(text, table[i].name));
+    assert_non_null(strstr(text, "(default 1.5)"));
 }
 
 int main(void) {
@@ -118,7 +135,7 @@ int main(void) {
         cmocka_unit_test_teardown(settings_in_several_places_the_later_wins, clean_up),
         cmocka_unit_test_teardown(sizes_with_units_are_powers_of_1024, clean_up),
         cmocka_unit_test_teardown(wrong_settings_are_named_with_their_place, clean_up),
-        cmocka_unit_test_teardown(help_is_printed_and_reported, clean_up),
+        cmocka_unit_test_teardown(help_lists_every_setting_and_is_reported, clean_up),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -114,7 +114,7 @@ static void run_with_impossible_views_is_refused(void **state) {
     float vector[DIM];
     vx_torch_view view = {vector, VX_TORCH_F32, VX_TORCH_MAX_DIMS + 1, {1}};
     assert_int_equal(vx_torch_run(module, &view, 1, &view, &err), VX_TORCH_BAD_RESULT);
-    view = (vx_torch_view){vector, (vx_torch_dtype)99, 1, {DIM}};
+    view = (vx_torch_view){vector, (vx_torch_dtype)3, 1, {DIM}};
     assert_int_equal(vx_torch_run(module, &view, 1, &view, &err), VX_TORCH_BAD_RESULT);
     assert_int_equal(vx_torch_run(module, &view, 0, &view, &err), VX_TORCH_BAD_RESULT);
 }
