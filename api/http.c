@@ -123,10 +123,11 @@ static void raise_descriptor_limit(int connections) {
 static int start_daemon(vx_http *http, int fd, vx_err *err) {
     raise_descriptor_limit(http->params.max_connections);
     signal(SIGPIPE, SIG_IGN); /* sendfile(2) to a client that left raises it */
-    /* One option a line. */
+    /* poll, not epoll: under libmicrohttpd 0.9.75's epoll a worker of the pool that reaches its share
+     * of the connection limit answers none of them any more. One option a line. */
     /* clang-format off */
     http->mhd = MHD_start_daemon(
-        MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ITC | MHD_USE_ERROR_LOG,
+        MHD_USE_POLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ITC | MHD_USE_ERROR_LOG,
         0, NULL, NULL, vx_request_on_call, http,
         MHD_OPTION_EXTERNAL_LOGGER, log_mhd, NULL,
         MHD_OPTION_LISTEN_SOCKET, fd,

@@ -43,7 +43,8 @@ def test_list_is_newest_first_in_pages(server, clip):
 
 def test_queued_job_that_is_cancelled_stores_nothing(start, clip):
     slow = start("--ingest-threads", "1", model="slow")
-    ids = [slow.upload(clip(seed), wait="false", clip="fixed:0.2").json()["id"] for seed in range(160, 172)]
+    paths = [clip(seed) for seed in range(160, 172)]  # made first: the queue must not drain meanwhile
+    ids = [slow.upload(path, wait="false", clip="fixed:0.2").json()["id"] for path in paths]
     answer = slow.delete(f"/v1/jobs/{ids[-1]}")
     assert answer.status_code == 200 and answer.json()["id"] == ids[-1]
     states = [slow.wait_for_job(job_id)["state"] for job_id in ids]
