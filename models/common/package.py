@@ -1,10 +1,9 @@
 """Writing a model package: TorchScript archives, manifest.json, all or nothing.
 
 The bytes of an archive decide the digest of the space that its vectors live in, so they must be the
-same whenever and wherever the same exporter runs: archive_bytes() drops what is not.
+same whenever and wherever the same exporter runs: write_archive() drops what is not.
 """
 import hashlib
-import io
 import json
 import shutil
 import tempfile
@@ -13,13 +12,19 @@ from importlib import metadata
 from pathlib import Path
 
 
+def digest(path):
+    """SHA-256 of a file, in hexadecimal."""
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def fingerprint(sources, distributions):
     """What a package was made from, as text: digests of the exporter's files (and of those beside
     this one), versions of what it used. Needs no torch, so that asking costs little."""
     parts = [f"{name}=={metadata.version(name)}" for name in distributions]
     files = {Path(path).resolve() for path in sources} | set(Path(__file__).parent.glob("*.py"))
     for path in sorted(files, key=lambda file: (file.parent.name, file.name)):
-        parts.append(f"{path.name}:{hashlib.sha256(path.read_bytes()).hexdigest()}")
+        parts.append(f"{path.name}:{digest(path)}")
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
@@ -28,26 +33,26 @@ def is_current(output, made_from):
     try:
         manifest = json.loads((output / "manifest.json").read_text())
         return manifest["self_check"]["made_from"] == made_from and all(
-            hashlib.sha256((output / name).read_bytes()).hexdigest() == digest
-            for name, digest in manifest["files"].items())
+            digest(output / name) == wanted for name, wanted in manifest["files"].items())
     except (OSError, ValueError, KeyError):
         return False
 
 
-def archive_bytes(module):
-    """A ScriptModule as a TorchScript archive that depends on nothing but its code and weights.
+def write_archive(module, path):
+    """Writes a ScriptModule as a TorchScript archive that depends on nothing but its code and weights.
 
     torch.jit.save adds, for tracebacks, where in which Python file each operation was written: it
-    differs between checkouts. Entries stay uncompressed, as libtorch wants them."""
+    differs between checkouts. Entries stay uncompressed, as libtorch wants them. Goes through a file
+    beside `path`, an entry at a time: the archives of large models have several GB."""
     import torch
 
-    saved, written = io.BytesIO(), io.BytesIO()
-    torch.jit.save(module, saved)
-    with zipfile.ZipFile(saved) as source, zipfile.ZipFile(written, "w") as target:
-        for entry in source.infolist():
-            if not entry.filename.endswith((".debug_pkl", "/serialization_id")):
-                target.writestr(zipfile.ZipInfo(entry.filename), source.read(entry))
-    return written.getvalue()
+    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+        saved = f"{folder}/archive"  # the name becomes that of the archive's own root folder
+        torch.jit.save(module, saved)
+        with zipfile.ZipFile(saved) as source, zipfile.ZipFile(path, "w") as target:
+            for entry in source.infolist():
+                if not entry.filename.endswith((".debug_pkl", "/serialization_id")):
+                    target.writestr(zipfile.ZipInfo(entry.filename), source.read(entry))
 
 
 def write(output, manifest, archives):
@@ -59,9 +64,11 @@ def write(output, manifest, archives):
         staging.chmod(0o755)
         digests = {}
         for name, module in archives.items():
-            data = module if isinstance(module, bytes) else archive_bytes(module)
-            (staging / name).write_bytes(data)
-            digests[name] = hashlib.sha256(data).hexdigest()
+            if isinstance(module, bytes):
+                (staging / name).write_bytes(module)
+            else:
+                write_archive(module, staging / name)
+            digests[name] = digest(staging / name)
         text = json.dumps(manifest | {"files": digests}, indent=2)
         (staging / "manifest.json").write_text(text + "\n")
         shutil.rmtree(output, ignore_errors=True)
