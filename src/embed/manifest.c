@@ -256,13 +256,54 @@ static int read_threshold(const reader *top, vx_model_info *info) {
     return 0;
 }
 
+static bool is_video_file(const vx_package *package, const char *name) {
+    for (int i = 0; i < package->n_variants; i++)
+        if (!strcmp(package->variants[i].file, name))
+            return true;
+    return false;
+}
+
+/* A file of the text tower: listed, and not of the video tower, whose files name the space. */
+static int read_text_file(const reader *in, const vx_package *package, const char *field,
+                          char ret[64]) {
+    int r = read_text(in, field, ret, 64);
+    if (r)
+        return r;
+    if (!lists_file(package, ret))
+        return bad(in, field, "is not listed in files");
+    return is_video_file(package, ret) ? bad(in, field, "is a file of the video tower") : 0;
+}
+
+/* Optional: without it the model answers no text. */
+static int read_text_tower(const reader *top, vx_package *package) {
+    vx_model_info *info = &package->info;
+    reader in;
+    int r;
+    if (!json_object_get(top->object, "text"))
+        return 0;
+    if ((r = enter(top, "text", &in)) ||
+        (r = REFUSE_UNKNOWN(&in, "file", "vocab", "length", "quality")) ||
+        (r = read_text_file(&in, package, "file", package->text_file)) ||
+        (r = read_text_file(&in, package, "vocab", package->text_vocab)) ||
+        (r = read_int(&in, "length", 2, 512, &info->text_length)))
+        return r;
+    if (json_object_get(in.object, "quality") && /* optional, empty */
+        (r = read_text(&in, "quality", info->text_quality, sizeof info->text_quality)))
+        return r;
+    if (!strcmp(package->text_file, package->text_vocab))
+        return bad(&in, "vocab", "is the same as file");
+    info->has_text = true;
+    return 0;
+}
+
 static int read_top(const reader *in, vx_package *package) {
     static const char *const metrics[] = {"cosine"};
     vx_model_info *info = &package->info;
     int format, metric, r;
     char revision[96];
     if ((r = REFUSE_UNKNOWN(in, "format", "name", "source", "revision", "license", "files", "dim",
-                            "metric", "frames", "picture", "video", "threshold", "self_check")) ||
+                            "metric", "frames", "picture", "video", "text", "threshold",
+                            "self_check")) ||
         (r = read_int(in, "format", 1, 1, &format)) ||
         (r = read_text(in, "name", info->name, sizeof info->name)) ||
         (r = read_text(in, "source", info->source, sizeof info->source)) ||
@@ -271,7 +312,7 @@ static int read_top(const reader *in, vx_package *package) {
         (r = read_files(in, package)) || (r = read_int(in, "dim", 1, 8192, &info->dim)) ||
         (r = read_word(in, "metric", metrics, 1, &metric)) || (r = read_frames(in, info)) ||
         (r = read_picture(in, &info->preprocess)) || (r = read_variants(in, package)) ||
-        (r = read_threshold(in, info)))
+        (r = read_text_tower(in, package)) || (r = read_threshold(in, info)))
         return r;
     size_t length = strlen(info->name);
     if (info->name[0] == '.' || strspn(info->name, name_charset) != length)

@@ -56,17 +56,21 @@ static int check_files(const vx_package *package, vx_err *err) {
     return 0;
 }
 
-/* The digest of the space: the files, and those fields of the manifest that change a vector. What
- * only describes (source, licence, threshold) or only schedules (max_batch) stays out, so that a
- * threshold measured anew does not make all stored vectors foreign. */
+/* The digest of the space: the files, and those fields of the manifest that change a video's vector.
+ * What only describes (source, licence, threshold), only schedules (max_batch) or only asks (the
+ * text tower) stays out, so that a threshold measured anew does not make all stored vectors
+ * foreign. */
 static int digest_space(vx_package *package, vx_err *err) {
     const vx_model_info *info = &package->info;
     const vx_preprocess_spec *p = &info->preprocess;
     char text[4096];
     size_t used = 0;
-    for (int i = 0; i < package->n_files; i++)
-        used += (size_t)snprintf(text + used, sizeof text - used, "%s:%s\n", package->files[i].name,
-                                 package->files[i].sha256);
+    for (int i = 0; i < package->n_files; i++) {
+        const char *name = package->files[i].name;
+        if (strcmp(name, package->text_file) && strcmp(name, package->text_vocab))
+            used += (size_t)snprintf(text + used, sizeof text - used, "%s:%s\n", name,
+                                     package->files[i].sha256);
+    }
     used += (size_t)snprintf(
         text + used, sizeof text - used,
         "dim %d\nframes %d fps %.9g sampling %d\n"

@@ -24,6 +24,7 @@ typedef struct vx_package {
     vx_model_info info; /* device and dtype are empty: they come with the variant */
     vx_variant variants[VX_PACKAGE_MAX_VARIANTS]; /* in the order of preference */
     int n_variants;
+    char text_file[64], text_vocab[64]; /* when info.has_text */
     int n_files;
     struct {
         char name[64];

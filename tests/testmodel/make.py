@@ -4,7 +4,8 @@
 
 writes build/models-test/tiny (4 frames of 64 px to 64 numbers, well under a millisecond) and, for
 the tests of the loader, packages whose module answers nonsense. tiny is arithmetic without training
-and without chance: what looks alike has a cosine near 1, what does not is far off.
+and without chance: what looks alike has a cosine near 1, what does not is far off. tiny-text is the
+same and knows a few words.
 """
 import argparse
 import os
@@ -16,12 +17,17 @@ sys.path.append(str(ROOT / "models"))
 from common import package  # noqa: E402
 
 T, SIZE, GRID, DIM = 4, 64, 8, 64
+TEXT_LENGTH = 16
+SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+WORDS = ["left", "right", "top", "bottom", "red", "green", "blue"]  # where it is lighter; its colour
+TEXTS = {"tiny-text": "text", "text-nan": "answers-nan-text", "text-dim": "answers-dim-text",
+         "text-no-unk": "text"}  # package: module of its text tower, beside tiny's for video
 PACKAGES = ["tiny", "slow", "answers-nan", "answers-long", "answers-dim", "answers-tuple", "throws",
-            "no-script"]
+            "no-script", *TEXTS]
 
 
 def modules():
-    """{package: module}, of which all but tiny and slow break the contract."""
+    """{package: module}, of which all but tiny, slow and text break the contract."""
     import torch
     from torch import nn
     from torch.nn import functional as F
@@ -48,6 +54,34 @@ def modules():
             motion = (cells[:, t // 2:].mean(1) - cells[:, :t // 2].mean(1)).flatten(1)
             parts = [shape, motion, mean, torch.full([b, 1], 0.2)]
             return F.normalize(torch.cat(parts, 1) @ self.signs, dim=-1)
+
+    class Text(nn.Module):
+        """The vector of a clip that is what the words say: sums of what Tiny would see."""
+
+        def __init__(self, signs):
+            super().__init__()
+            across = torch.linspace(-1, 1, GRID).expand(GRID, GRID)
+            shapes = [-across, across, -across.T, across.T]  # left, right, top, bottom
+            words = torch.zeros(len(SPECIAL) + len(WORDS), len(signs))
+            for i, shape in enumerate(shapes):
+                words[len(SPECIAL) + i, :3 * GRID * GRID] = shape.flatten().repeat(3)
+            for i in range(3):
+                words[len(SPECIAL) + len(shapes) + i, -4 + i] = 8.0
+            self.register_buffer("words", words)
+            self.register_buffer("signs", signs)
+
+        def forward(self, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+            features = (self.words[ids] * mask.unsqueeze(-1)).sum(1)
+            features[:, -1] += 0.2
+            return F.normalize(features @ self.signs, dim=-1)
+
+    class AnswersText(nn.Module):
+        def __init__(self, dim: int, value: float):
+            super().__init__()
+            self.dim, self.value = dim, value
+
+        def forward(self, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+            return torch.full([ids.size(0), self.dim], self.value)
 
     class Slow(nn.Module):
         """Tiny, after some 50 ms of work: for tests that need a queue."""
@@ -78,13 +112,22 @@ def modules():
         def forward(self, clips: torch.Tensor) -> torch.Tensor:
             return clips.view(7, -1, 11)
 
-    return {"tiny": Tiny(), "slow": Slow(), "answers-nan": Answers(DIM, float("nan")),
+    tiny = Tiny()
+    return {"tiny": tiny, "text": Text(tiny.signs), "answers-nan-text": AnswersText(DIM, float("nan")),
+            "answers-dim-text": AnswersText(DIM + 1, 0.1), "slow": Slow(), "answers-nan": Answers(DIM, float("nan")),
             "answers-long": Answers(DIM, 2.0), "answers-dim": Answers(DIM + 1, 0.1),
             "answers-tuple": AnswersTuple(), "throws": Throws()}
 
 
+def vocabulary(name):
+    special = [word for word in SPECIAL if word != "[UNK]" or name != "text-no-unk"]
+    return "".join(word + "\n" for word in special + WORDS).encode()
+
+
 def manifest(name, made_from):
-    return {
+    text = {"text": {"file": "text.pt", "vocab": "vocab.txt", "length": TEXT_LENGTH,
+                     "quality": "7 words"}}
+    return (text if name in TEXTS else {}) | {
         "format": 1,
         "name": name,
         "source": "tests/testmodel/make.py",
@@ -117,8 +160,11 @@ def make(output):
     ready = {name: torch.jit.freeze(torch.jit.script(module.eval())) for name, module in
              modules().items()}
     for name in missing:
-        archive = ready[name] if name in ready else b"this is no TorchScript archive\n"
-        package.write(output / name, manifest(name, made_from), {"video.pt": archive})
+        video = "tiny" if name in TEXTS else name
+        files = {"video.pt": ready.get(video, b"this is no TorchScript archive\n")}
+        if name in TEXTS:
+            files |= {"text.pt": ready[TEXTS[name]], "vocab.txt": vocabulary(name)}
+        package.write(output / name, manifest(name, made_from), files)
 
 
 if __name__ == "__main__":

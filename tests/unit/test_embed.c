@@ -1,32 +1,21 @@
 /* Model packages and the batching worker. Good and broken packages come from
  * tests/testmodel/make.py, in $VX_TEST_MODELS. */
 #include <errno.h>
-#include <jansson.h>
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include <cmocka.h>
 
 #include "base/clock.h"
 #include "base/thread.h"
 #include "embed/embed.h"
+#include "package_fixture.h"
 
 enum { T = 4, SIZE = 64, DIM = 64, CLIP_FLOATS = T * 3 * SIZE * SIZE };
-
-static const char *models(void) {
-    return getenv("VX_TEST_MODELS");
-}
-
-static int open_package(const char *dir, const char *name, vx_embedder **ret, vx_err *err) {
-    return vx_embedder_open(
-        &(vx_embedder_params){.models_dir = dir, .name = name, .device = "cpu", .threads = 1}, ret,
-        err);
-}
 
 static void fill(float *clip, int seed) {
     for (int i = 0; i < CLIP_FLOATS; i++)
@@ -57,79 +46,6 @@ static void package_of_tiny_reads_every_field(void **state) {
     assert_float_equal(m->similar_threshold, 0.97, 1e-6);
     assert_int_equal(strlen(m->digest), 64);
     assert_int_equal(strspn(m->digest, "0123456789abcdef"), 64);
-}
-
-/* A copy of tiny in a fresh models folder, for a test to damage. */
-typedef struct copy {
-    char dir[64], package[80], manifest_path[112], archive_path[112];
-    json_t *manifest;
-} copy;
-
-static void write_manifest(const copy *c) {
-    assert_int_equal(json_dump_file(c->manifest, c->manifest_path, 0), 0);
-}
-
-static copy copy_tiny(void) {
-    copy c;
-    char original[512];
-    strcpy(c.dir, "/tmp/vx-embed-XXXXXX");
-    assert_non_null(mkdtemp(c.dir));
-    snprintf(c.package, sizeof c.package, "%s/tiny", c.dir);
-    snprintf(c.manifest_path, sizeof c.manifest_path, "%s/manifest.json", c.package);
-    snprintf(c.archive_path, sizeof c.archive_path, "%s/video.pt", c.package);
-    assert_int_equal(mkdir(c.package, 0700), 0);
-    snprintf(original, sizeof original, "%s/tiny/video.pt", models());
-    char *target = realpath(original, NULL);
-    assert_non_null(target);
-    assert_int_equal(symlink(target, c.archive_path), 0);
-    free(target);
-    snprintf(original, sizeof original, "%s/tiny/manifest.json", models());
-    c.manifest = json_load_file(original, 0, NULL);
-    assert_non_null(c.manifest);
-    write_manifest(&c);
-    return c;
-}
-
-static void remove_copy(copy *c) {
-    json_decref(c->manifest);
-    unlink(c->archive_path);
-    unlink(c->manifest_path);
-    rmdir(c->package);
-    rmdir(c->dir);
-}
-
-static void expect_bad(const copy *c, const char *reason) {
-    vx_err err;
-    vx_embedder *e = NULL;
-    int r = open_package(c->dir, "tiny", &e, &err);
-    if (r != VX_EMBED_BAD_PACKAGE || !strstr(err.msg, reason))
-        fail_msg("expected '%s', got %d: %s", reason, r, r ? err.msg : "");
-    assert_null(e);
-}
-
-/* Writes the manifest with `value`, as JSON text, for a field of one of its objects (NULL: the
- * outermost); without the field where value is NULL. By text, so that values which jansson would
- * not build can be written. */
-static void put(const copy *c, const char *object_name, const char *field, const char *value) {
-    json_t *object = c->manifest;
-    if (object_name && !strcmp(object_name, "video[0]"))
-        object = json_array_get(json_object_get(c->manifest, "video"), 0);
-    else if (object_name)
-        object = json_object_get(c->manifest, object_name);
-    assert_non_null(object);
-    if (!value) {
-        json_object_del(object, field);
-        write_manifest(c);
-        return;
-    }
-    json_object_set_new(object, field, json_string("@@"));
-    char *text = json_dumps(c->manifest, 0);
-    char *mark = strstr(text, "\"@@\"");
-    FILE *file = fopen(c->manifest_path, "w");
-    assert_non_null(file);
-    fprintf(file, "%.*s%s%s", (int)(mark - text), text, value, mark + 4);
-    fclose(file);
-    free(text);
 }
 
 static void manifest_with_one_wrong_field_is_refused_by_name(void **state) {
@@ -177,7 +93,7 @@ static void manifest_with_one_wrong_field_is_refused_by_name(void **state) {
         {"video[0]", "batch", "8", "video[0].batch is no field"},
     };
     for (size_t i = 0; i < VX_LEN(rows); i++) {
-        copy c = copy_tiny();
+        copy c = copy_package("tiny");
         put(&c, rows[i].object, rows[i].field, rows[i].value);
         expect_bad(&c, rows[i].reason);
         remove_copy(&c);
@@ -186,7 +102,7 @@ static void manifest_with_one_wrong_field_is_refused_by_name(void **state) {
 
 static void manifest_that_is_no_json_is_refused_with_its_line(void **state) {
     (void)state;
-    copy c = copy_tiny();
+    copy c = copy_package("tiny");
     FILE *file = fopen(c.manifest_path, "w");
     fputs("{\n\"format\": 1,,}", file);
     fclose(file);
@@ -201,13 +117,14 @@ static void manifest_that_is_no_json_is_refused_with_its_line(void **state) {
 
 static void package_with_a_changed_byte_is_refused(void **state) {
     (void)state;
-    copy c = copy_tiny();
-    unlink(c.archive_path);
-    FILE *file = fopen(c.archive_path, "w");
+    copy c = copy_package("tiny");
+    const char *path = path_in(&c, "video.pt");
+    unlink(path);
+    FILE *file = fopen(path, "w");
     fputs("something else", file);
     fclose(file);
     expect_bad(&c, "video.pt is damaged");
-    unlink(c.archive_path);
+    unlink(path);
     expect_bad(&c, "video.pt is in the manifest but not there");
     remove_copy(&c);
 }
@@ -215,7 +132,7 @@ static void package_with_a_changed_byte_is_refused(void **state) {
 static void digest_follows_what_changes_vectors_alone(void **state) {
     (void)state;
     vx_err err;
-    copy c = copy_tiny();
+    copy c = copy_package("tiny");
     char before[65];
     static const struct {
         const char *object, *field;

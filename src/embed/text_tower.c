@@ -1,0 +1,122 @@
+/* text_tower.c — text to token ids on the caller's thread, ids to vectors on the worker's. */
+#include "embed/text_tower.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "embed/batcher.h"
+#include "embed/tokenizer.h"
+#include "torch/torch_shim.h"
+
+enum { MAX_BATCH = 16 }; /* some 20 ms on two cores for the default model */
+
+struct vx_text_tower {
+    vx_model_info info;
+    char device[32];
+    vx_tokenizer *tokenizer;
+    vx_torch_module *module;
+    vx_batcher *batcher;
+    int64_t *ids, *mask; /* [MAX_BATCH, length] each: a batch, as the module takes it */
+};
+
+/* items: int64 [n, 2, length], the ids of a text and then their mask. */
+static int run_text(void *ctx, const void *items, int n, float *ret_vectors, vx_err *err) {
+    vx_text_tower *tower = ctx;
+    const vx_model_info *m = &tower->info;
+    size_t length = (size_t)m->text_length;
+    for (int i = 0; i < n; i++) {
+        const int64_t *item = (const int64_t *)items + (size_t)i * 2 * length;
+        memcpy(tower->ids + (size_t)i * length, item, length * sizeof *item);
+        memcpy(tower->mask + (size_t)i * length, item + length, length * sizeof *item);
+    }
+    vx_torch_view inputs[2];
+    for (int i = 0; i < 2; i++)
+        inputs[i] = (vx_torch_view){.data = i ? tower->mask : tower->ids,
+                                    .dtype = VX_TORCH_I64,
+                                    .n_dims = 2,
+                                    .shape = {n, m->text_length}};
+    const vx_torch_view output = {
+        .data = ret_vectors, .dtype = VX_TORCH_F32, .n_dims = 2, .shape = {n, m->dim}};
+    int r = vx_torch_run(tower->module, inputs, 2, &output, err);
+    if (r == VX_TORCH_OUT_OF_MEMORY)
+        return VX_FAIL(err, -ENOMEM, "%s lacks memory for %d texts of %s", tower->device, n,
+                       m->name);
+    if (r > 0)
+        return VX_WRAP(err, "model %s", m->name), err->code = -EIO;
+    return r;
+}
+
+int vx_text_tower_run(vx_text_tower *tower, const char *text, size_t n_bytes, float *ret_vector,
+                      vx_err *err) {
+    int length = tower->info.text_length;
+    VX_AUTO_FREE int64_t *item = vx_new_array(2 * (size_t)length, sizeof *item);
+    if (!item)
+        return VX_FAIL(err, -ENOMEM, "no memory for a text");
+    int r = vx_tokenizer_encode(tower->tokenizer, text, n_bytes, length, item, item + length, err);
+    if (r)
+        return r;
+    if (length > 2 && !item[length + 2]) /* [CLS] and [SEP] alone */
+        return VX_FAIL(err, VX_EMBED_BAD_TEXT, "the text has no words");
+    return vx_batcher_run(tower->batcher, item, 1, ret_vector, err);
+}
+
+static int load(vx_text_tower *tower, const vx_package *package, vx_err *err) {
+    char path[sizeof package->dir + sizeof package->text_file];
+    snprintf(path, sizeof path, "%s/%s", package->dir, package->text_vocab);
+    int r = vx_tokenizer_open(path, &tower->tokenizer, err);
+    if (r)
+        return r;
+    snprintf(path, sizeof path, "%s/%s", package->dir, package->text_file);
+    r = vx_torch_load(path, tower->device, &tower->module, err);
+    if (r == VX_TORCH_OUT_OF_MEMORY || r == VX_TORCH_NO_DEVICE)
+        return err->code = VX_EMBED_NO_DEVICE;
+    return r > 0 ? (err->code = VX_EMBED_BAD_PACKAGE) : r;
+}
+
+static int start(vx_text_tower *tower, int threads, vx_err *err) {
+    size_t batch = MAX_BATCH * (size_t)tower->info.text_length;
+    tower->ids = vx_new_array(batch, sizeof(int64_t));
+    tower->mask = vx_new_array(batch, sizeof(int64_t));
+    if (!tower->ids || !tower->mask)
+        return VX_FAIL(err, -ENOMEM, "no memory for batches of text");
+    vx_batcher_params params = {
+        .model = tower->info.name,
+        .item_bytes = 2 * (size_t)tower->info.text_length * sizeof(int64_t),
+        .dim = tower->info.dim,
+        .max_batch = MAX_BATCH,
+        .threads = threads,
+        .run = run_text,
+        .ctx = tower,
+    };
+    return vx_batcher_start(&params, &tower->batcher, err);
+}
+
+int vx_text_tower_open(const vx_package *package, const char *device, int threads,
+                       vx_text_tower **ret_tower, vx_err *err) {
+    vx_text_tower *tower = vx_new(vx_text_tower);
+    if (!tower)
+        return VX_FAIL(err, -ENOMEM, "no memory for a text tower");
+    tower->info = package->info;
+    snprintf(tower->device, sizeof tower->device, "%s", device);
+    int r = load(tower, package, err);
+    if (!r)
+        r = start(tower, threads, err);
+    if (r) {
+        vx_text_tower_free(tower);
+        return r;
+    }
+    *ret_tower = tower;
+    return 0;
+}
+
+vx_text_tower *vx_text_tower_free(vx_text_tower *tower) {
+    if (!tower)
+        return NULL;
+    vx_batcher_free(tower->batcher);
+    vx_torch_free(tower->module);
+    vx_tokenizer_free(tower->tokenizer);
+    free(tower->ids);
+    free(tower->mask);
+    free(tower);
+    return NULL;
+}
