@@ -40,11 +40,12 @@ class WordPiece:
             start = end
         return found
 
-    def encode(self, texts):
-        """(ids, mask) int64 [n, L], padded to the longest text."""
-        rows = [[self.ids["[CLS]"], *(i for w in self.words(text) for i in self.pieces(w)),
-                 self.ids["[SEP]"]] for text in texts]
-        length = max(map(len, rows))
+    def encode(self, texts, length=None):
+        """(ids, mask) int64 [n, L]: padded to the longest text, or cut and padded to `length`."""
+        rows = [[self.ids["[CLS]"], *(i for w in self.words(text) for i in self.pieces(w))]
+                for text in texts]
+        rows = [row[:length - 1 if length else None] + [self.ids["[SEP]"]] for row in rows]
+        length = length or max(map(len, rows))
         pad = self.ids["[PAD]"]
         return (torch.tensor([row + [pad] * (length - len(row)) for row in rows]),
                 torch.tensor([[1] * len(row) + [0] * (length - len(row)) for row in rows]))
