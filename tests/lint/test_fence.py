@@ -24,6 +24,7 @@ ALLOWED = {
     "index": {"base"},
     "catalog": {"base"},
     "dedup": {"base", "fingerprint", "index", "catalog"},
+    "parquet": {"base"},
 }
 ALLOWED["src"] = set(ALLOWED)
 ALLOWED["api"] = set(ALLOWED)
