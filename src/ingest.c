@@ -281,6 +281,8 @@ static void on_accepted(vx_server *server, vx_ingest_item *item, int rc, const v
                          : rc == -ENOSPC    ? VX_OUTCOME_NO_SPACE
                          : rc == -ESHUTDOWN ? VX_OUTCOME_STOPPING
                                             : VX_OUTCOME_INTERNAL;
+    if (!rc)
+        vx_jobs_add(server, item); /* before the client knows the id: it may cancel at once */
     if (item->accepted)
         item->accepted(item->ctx, outcome, item->job_id, err);
     if (rc) {
@@ -289,7 +291,6 @@ static void on_accepted(vx_server *server, vx_ingest_item *item, int rc, const v
         end_with_error(server, item, rc, err);
         return;
     }
-    vx_jobs_add(server, item);
     vx_queue_try_push(server->ingest->to_work, item);
 }
 
