@@ -54,11 +54,18 @@ void vx_traffic_count(vx_traffic *traffic, const vx_route *route, unsigned statu
 
 /* ---- Gathering ---- */
 
+typedef struct model_report {
+    const vx_model_info *info;
+    vx_embedder_stats embedder;
+    int64_t vectors, missing, index_bytes, failures;
+} model_report;
+
 typedef struct report {
     vx_ingest_stats ingest;
     vx_query_stats query;
-    vx_embedder_stats embedder;
-    int64_t videos, vectors, index_bytes, memory_bytes, connections, waiting;
+    model_report models[VX_MODELS_MAX];
+    int n_models;
+    int64_t videos, memory_bytes, connections, waiting;
     double uptime_s;
 } report;
 
@@ -72,18 +79,28 @@ static int64_t resident_bytes(void) {
     return n == 2 ? resident * sysconf(_SC_PAGESIZE) : 0;
 }
 
+static int gather_model(vx_server *server, vx_model *model, model_report *ret_report, vx_err *err) {
+    ret_report->info = model->info;
+    ret_report->vectors = vx_index_count(model->index);
+    ret_report->index_bytes = (int64_t)vx_index_memory_bytes(model->index);
+    ret_report->failures = atomic_load(&model->failures);
+    vx_embedder_get_stats(model->embedder, &ret_report->embedder);
+    return vx_server_count_missing(server, model, &ret_report->missing, err);
+}
+
 static int gather(vx_request *request, report *ret_report, vx_err *err) {
     vx_server *server = request->server;
     vx_ingest_get_stats(server, &ret_report->ingest);
     vx_query_get_stats(server, &ret_report->query);
-    vx_embedder_get_stats(server->embedder, &ret_report->embedder);
-    ret_report->vectors = vx_index_count(server->index);
-    ret_report->index_bytes = (int64_t)vx_index_memory_bytes(server->index);
     ret_report->memory_bytes = resident_bytes();
     ret_report->connections = atomic_load(&request->http->active);
     ret_report->waiting = atomic_load(&request->http->waiting);
     ret_report->uptime_s = (double)(vx_clock_monotonic_us() - server->started_us) / 1e6;
-    return vx_catalog_count_videos(server->catalog, &ret_report->videos, err);
+    int rc = vx_catalog_count_videos(server->catalog, &ret_report->videos, err);
+    for (int i = 0; i < server->n_models && !rc; i++)
+        rc = gather_model(server, &server->models[i], &ret_report->models[i], err);
+    ret_report->n_models = server->n_models;
+    return rc;
 }
 
 /* ---- Prometheus ---- */
@@ -180,6 +197,34 @@ static void write_ingest(vx_out *out, const vx_ingest_stats *ingest) {
     single(out, "ingest_clips_total", "counter", "Clips embedded.", (double)ingest->clips);
 }
 
+static double model_figure(const model_report *m, int which) {
+    const double figures[] = {(double)m->vectors,          (double)m->missing,
+                              (double)m->index_bytes,      (double)m->embedder.clips,
+                              (double)m->embedder.batches, (double)m->embedder.busy_us / 1e6,
+                              (double)m->failures};
+    return figures[which];
+}
+
+static void write_models(vx_out *out, const report *r) {
+    static const struct {
+        const char *name, *type, *help;
+    } rows[] = {
+        {"index_vectors", "gauge", "Vectors in the index, by model."},
+        {"index_missing_vectors", "gauge", "Stored clips without a vector, by model."},
+        {"index_bytes", "gauge", "Memory of the index, by model."},
+        {"model_clips_total", "counter", "Clips run through the model."},
+        {"model_batches_total", "counter", "Batches run through the model."},
+        {"model_busy_seconds_total", "counter", "Time inside the model."},
+        {"model_failures_total", "counter", "Videos stored without vectors as the model failed."},
+    };
+    for (size_t i = 0; i < VX_LEN(rows); i++) {
+        head(out, rows[i].name, rows[i].type, rows[i].help);
+        for (int m = 0; m < r->n_models; m++)
+            vx_out_text(out, "vidx_%s{model=\"%s\"} %.15g\n", rows[i].name, r->models[m].info->name,
+                        model_figure(&r->models[m], (int)i));
+    }
+}
+
 static void write_rest(vx_out *out, const report *r) {
     head(out, "search_finished_total", "counter", "Searches that ended, by outcome.");
     for (int i = 0; i <= VX_OUTCOME_INTERNAL; i++)
@@ -189,14 +234,6 @@ static void write_rest(vx_out *out, const report *r) {
            (double)r->query.total_us / 1e6);
     single(out, "search_queue", "gauge", "Searches that wait.", (double)r->query.queued);
     single(out, "videos", "gauge", "Videos stored.", (double)r->videos);
-    single(out, "index_vectors", "gauge", "Vectors in the index.", (double)r->vectors);
-    single(out, "index_bytes", "gauge", "Memory of the index.", (double)r->index_bytes);
-    single(out, "model_clips_total", "counter", "Clips run through the model.",
-           (double)r->embedder.clips);
-    single(out, "model_batches_total", "counter", "Batches run through the model.",
-           (double)r->embedder.batches);
-    single(out, "model_busy_seconds_total", "counter", "Time inside the model.",
-           (double)r->embedder.busy_us / 1e6);
     single(out, "http_requests_active", "gauge", "Requests being read or answered.",
            (double)r->connections);
     single(out, "http_requests_waiting", "gauge", "Requests suspended until their work ends.",
@@ -219,6 +256,7 @@ void vx_metrics_get(vx_request *request) {
     write_statuses(&out, request->http->traffic);
     write_durations(&out, request->http->traffic);
     write_ingest(&out, &r.ingest);
+    write_models(&out, &r);
     write_rest(&out, &r);
     if (out.failed) {
         request->failed = true;
@@ -256,6 +294,23 @@ static void write_ingest_json(vx_out *out, const vx_ingest_stats *ingest) {
     vx_out_end(out, '}');
 }
 
+static void write_models_json(vx_out *out, const report *r) {
+    vx_out_begin(out, "models", '{');
+    for (int i = 0; i < r->n_models; i++) {
+        const model_report *m = &r->models[i];
+        vx_out_begin(out, m->info->name, '{');
+        vx_out_int(out, "vectors", m->vectors);
+        vx_out_int(out, "missing", m->missing);
+        vx_out_int(out, "index_bytes", m->index_bytes);
+        vx_out_int(out, "clips", m->embedder.clips);
+        vx_out_int(out, "batches", m->embedder.batches);
+        vx_out_number(out, "busy_s", (double)m->embedder.busy_us / 1e6);
+        vx_out_int(out, "failures", m->failures);
+        vx_out_end(out, '}');
+    }
+    vx_out_end(out, '}');
+}
+
 void vx_stats_get(vx_request *request) {
     report r = {0};
     vx_err err;
@@ -268,8 +323,7 @@ void vx_stats_get(vx_request *request) {
     vx_out_string(&out, "version", VX_VERSION);
     vx_out_number(&out, "uptime_s", r.uptime_s);
     vx_out_int(&out, "videos", r.videos);
-    vx_out_int(&out, "vectors", r.vectors);
-    vx_out_int(&out, "index_bytes", r.index_bytes);
+    vx_out_int(&out, "vectors", r.models[0].vectors);
     vx_out_int(&out, "memory_bytes", r.memory_bytes);
     vx_out_begin(&out, "requests", '{');
     vx_out_int(&out, "active", r.connections);
@@ -281,11 +335,7 @@ void vx_stats_get(vx_request *request) {
     vx_out_int(&out, "finished", r.query.finished[VX_OUTCOME_OK]);
     vx_out_number(&out, "total_s", (double)r.query.total_us / 1e6);
     vx_out_end(&out, '}');
-    vx_out_begin(&out, "model", '{');
-    vx_out_int(&out, "clips", r.embedder.clips);
-    vx_out_int(&out, "batches", r.embedder.batches);
-    vx_out_number(&out, "busy_s", (double)r.embedder.busy_us / 1e6);
-    vx_out_end(&out, '}');
+    write_models_json(&out, &r);
     vx_out_end(&out, '}');
     vx_reply_json(request, VX_SUCCESS_OK, &out);
 }

@@ -1,10 +1,10 @@
-/* models.c — GET /v1/models: what is loaded, where it runs, what its scores mean. */
+/* models.c — GET /v1/models: what is loaded, where it runs, what its scores mean, what it lacks. */
 #include "api/reply.h"
 #include "api/resources.h"
 #include "server.h"
 
-static void write_model(vx_out *out, vx_server *server) {
-    const vx_model_info *model = vx_embedder_info(server->embedder);
+static void write_model(vx_out *out, vx_model *loaded, bool is_default, int64_t missing) {
+    const vx_model_info *model = loaded->info;
     vx_out_begin(out, NULL, '{');
     vx_out_string(out, "name", model->name);
     vx_out_string(out, "digest", model->digest);
@@ -18,16 +18,28 @@ static void write_model(vx_out *out, vx_server *server) {
     vx_out_string(out, "sampling", model->sampling == VX_SAMPLE_CURATOR ? "curator" : "spread");
     vx_out_float(out, "similar_threshold", model->similar_threshold);
     vx_out_bool(out, "text", model->has_text);
-    vx_out_int(out, "vectors", vx_index_count(server->index));
-    vx_out_int(out, "index_bytes", (int64_t)vx_index_memory_bytes(server->index));
+    vx_out_bool(out, "default", is_default);
+    vx_out_int(out, "vectors", vx_index_count(loaded->index));
+    vx_out_int(out, "missing", missing);
+    vx_out_int(out, "failures", atomic_load(&loaded->failures));
+    vx_out_int(out, "index_bytes", (int64_t)vx_index_memory_bytes(loaded->index));
     vx_out_end(out, '}');
 }
 
 void vx_models_list_get(vx_request *request) {
+    vx_server *server = request->server;
     VX_AUTO_OUT out = {0};
     vx_out_begin(&out, NULL, '{');
     vx_out_begin(&out, "items", '[');
-    write_model(&out, request->server);
+    for (int i = 0; i < server->n_models; i++) {
+        int64_t missing;
+        vx_err err;
+        if (vx_server_count_missing(server, &server->models[i], &missing, &err)) {
+            vx_reply_failure(request, &err);
+            return;
+        }
+        write_model(&out, &server->models[i], i == 0, missing);
+    }
     vx_out_end(&out, ']');
     vx_out_string(&out, "next", NULL);
     vx_out_end(&out, '}');

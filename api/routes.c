@@ -22,7 +22,7 @@ static const vx_route routes[] = {
     {"DELETE", "/v1/videos/{id}", 0, "", "", vx_videos_delete},
     {"GET", "/v1/videos/{id}/content", 0, "", "", vx_content_get},
     {"GET", "/v1/videos/{id}/thumbnail", 0, "t size", "", vx_thumbnail_get},
-    {"GET", "/v1/videos/{id}/vectors", 0, "", "", vx_vectors_get},
+    {"GET", "/v1/videos/{id}/vectors", 0, "model", "", vx_vectors_get},
     {"POST", "/v1/search", VX_ACCEPT_JSON | VX_ACCEPT_FORM, "", SEARCH_FIELDS, vx_search_post},
     {"GET", "/v1/jobs", 0, "limit cursor", "", vx_jobs_list_get},
     {"GET", "/v1/jobs/{id}", 0, "", "", vx_jobs_one_get},

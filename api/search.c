@@ -48,7 +48,7 @@ static void finish(vx_request *request) {
     }
     VX_AUTO_OUT out = {0};
     vx_out_begin(&out, NULL, '{');
-    vx_out_string(&out, "model", vx_embedder_info(request->server->embedder)->name);
+    vx_out_string(&out, "model", result->model);
     vx_out_begin(&out, "items", '[');
     for (size_t i = 0; i < result->n_hits; i++)
         write_hit(&out, &result->hits[i], i + 1);

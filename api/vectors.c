@@ -13,7 +13,8 @@
 #define BLOCK_BYTES ((size_t)32 * 1024)
 
 typedef struct stream {
-    vx_server *server; /* borrows */
+    vx_server *server;     /* borrows */
+    const vx_model *model; /* borrows */
     vx_video *video;
     float *vector; /* float32 [dim] */
     size_t next_clip;
@@ -33,9 +34,9 @@ static void free_stream(void *ctx) {
 /* The next clip's text replaces what was sent. */
 static int write_clip(stream *s, vx_err *err) {
     const vx_clip *clip = &s->video->clips[s->next_clip];
-    int dim = vx_embedder_info(s->server->embedder)->dim;
+    int dim = s->model->info->dim;
     int rc =
-        vx_catalog_get_vector(s->server->catalog, s->server->space, clip->row, s->vector, dim, err);
+        vx_catalog_get_vector(s->server->catalog, s->model->space, clip->row, s->vector, dim, err);
     if (rc)
         return rc;
     char id[VX_CLIP_ID_CHARS + 16];
@@ -80,24 +81,46 @@ static ssize_t read_stream(void *ctx, uint64_t at, char *buffer, size_t capacity
     return (ssize_t)n;
 }
 
+/* The model that is asked for, if the video has vectors of it; NULL after a reply. The status goes
+ * out before the first vector is read, so this is where "none" can still be said. */
+static const vx_model *find_model(vx_request *request, const vx_video *video) {
+    vx_err err;
+    vx_model *model =
+        vx_server_find_model(request->server, vx_request_value(request, "model"), &err);
+    if (!model) {
+        vx_reply_problem(request, VX_PROBLEM_WRONG_SPACE, "%s.", err.msg);
+        return NULL;
+    }
+    if (vx_index_has(model->index, video->clips[0].row))
+        return model;
+    vx_reply_problem(request, VX_PROBLEM_NOT_FOUND,
+                     "This video has no vectors of model %s yet: POST /v1/models/%s/backfill "
+                     "makes those that are missing.",
+                     model->info->name, model->info->name);
+    return NULL;
+}
+
 void vx_vectors_get(vx_request *request) {
     VX_AUTO(vx_video) video = vx_videos_find(request);
     if (!video)
         return;
-    const vx_model_info *model = vx_embedder_info(request->server->embedder);
+    const vx_model *model = find_model(request, video);
+    if (!model)
+        return;
     stream *s = vx_new(stream);
-    float *vector = vx_new_array((size_t)model->dim, sizeof *vector);
+    float *vector = vx_new_array((size_t)model->info->dim, sizeof *vector);
     if (!s || !vector) {
         free(s);
         free(vector);
         request->failed = true;
         return;
     }
-    *s = (stream){.server = request->server, .video = vx_take(video), .vector = vector};
+    *s = (stream){
+        .server = request->server, .model = model, .video = vx_take(video), .vector = vector};
     vx_out_begin(&s->out, NULL, '{');
-    vx_out_string(&s->out, "model", model->name);
-    vx_out_string(&s->out, "digest", model->digest);
-    vx_out_int(&s->out, "dim", model->dim);
+    vx_out_string(&s->out, "model", model->info->name);
+    vx_out_string(&s->out, "digest", model->info->digest);
+    vx_out_int(&s->out, "dim", model->info->dim);
     vx_out_begin(&s->out, "items", '[');
     struct MHD_Response *response = MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, BLOCK_BYTES,
                                                                       read_stream, s, free_stream);

@@ -94,7 +94,7 @@ static void link_file(vx_batch_video *video, vx_batch_file *file) {
 /* ---- the metadata ---- */
 
 static void describe_settings(vx_batch_library *library) {
-    const vx_model_info *model = vx_embedder_info(library->server->embedder);
+    const vx_model_info *model = library->server->models[0].info;
     const vx_clip_spec *clip = &library->server->clip;
     char rule[96] = "whole";
     if (clip->mode == VX_CLIP_FIXED)

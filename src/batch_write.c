@@ -115,7 +115,7 @@ int vx_batch_replace(const char *output, const char *name, int (*fill)(FILE *fil
  * to 64 bytes. */
 static int fill_npy(FILE *file, void *ctx) {
     const writer *w = ctx;
-    size_t dim = (size_t)vx_index_dim(w->server->index);
+    size_t dim = (size_t)vx_index_dim(w->server->models[0].index);
     char header[128];
     int n = snprintf(header + 10, sizeof header - 10,
                      "{'descr': '<f4', 'fortran_order': False, 'shape': (%zu, %zu), }", w->n, dim);
@@ -129,7 +129,7 @@ static int fill_npy(FILE *file, void *ctx) {
     if (!vector)
         return -ENOMEM;
     for (size_t i = 0; i < w->n; i++) {
-        if (vx_index_get(w->server->index, w->ids[i], vector, NULL))
+        if (vx_index_get(w->server->models[0].index, w->ids[i], vector, NULL))
             return -EIO;
         if (fwrite(vector, sizeof *vector, dim, file) != dim)
             return -errno;
@@ -173,7 +173,7 @@ static double seconds(double value) {
 /* video: with the row's clip alone. */
 static int write_line(FILE *file, const writer *w, const vx_video *video, size_t row, json_t *path,
                       bool is_first) {
-    const vx_model_info *model = vx_embedder_info(w->server->embedder);
+    const vx_model_info *model = w->server->models[0].info;
     const vx_clip *clip = &video->clips[0];
     char sha256[65], clip_id[VX_CLIP_ID_CHARS + 16];
     for (int i = 0; i < 32; i++)
@@ -273,7 +273,7 @@ static int stage_vectors(writer *w, vx_err *err) {
     size_t n;
     int rc = join(path, w->output, STAGING "/" FAISS, err);
     if (!rc)
-        rc = vx_index_write_faiss(w->server->index, path, &ids, &n, err);
+        rc = vx_index_write_faiss(w->server->models[0].index, path, &ids, &n, err);
     free(ids); /* the same: nothing is added or removed meanwhile */
     if (!rc)
         rc = join(path, w->output, STAGING "/" NPY, err);
@@ -304,7 +304,7 @@ int vx_batch_write(vx_server *server, const vx_batch_library *library, const cha
     VX_AUTO_FREE int64_t *ids = NULL;
     writer w = {.server = server, .library = library, .output = output};
     char jsonl[PATH_MAX];
-    int rc = vx_index_ids(server->index, &ids, &w.n, err);
+    int rc = vx_index_ids(server->models[0].index, &ids, &w.n, err);
     w.ids = ids;
     if (!rc)
         rc = open_staging(output, err);

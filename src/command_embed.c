@@ -247,6 +247,10 @@ int vx_command_embed(int argc, char **argv) {
         return 0;
     if (!rc && (!s.input || !s.output))
         rc = VX_FAIL(&err, VX_OPTION_WRONG, "--input DIR and --output DIR are needed; see --help");
+    if (!rc && strchr(s.model, ','))
+        rc =
+            VX_FAIL(&err, VX_OPTION_WRONG,
+                    "--model takes one name here: an output folder holds the vectors of one model");
     if (rc) {
         vx_batch_say(NULL, "vidx embed: %s", err.msg);
         return 2;

@@ -23,7 +23,8 @@ static const vx_option table[] = {
     {"listen", VX_OPTION_TEXT, AT(listen), "127.0.0.1:8000", "HOST:PORT", "address to serve on"},
     {"data", VX_OPTION_TEXT, AT(data), "data", "DIR", "where everything is kept; made if absent"},
     {"models", VX_OPTION_TEXT, AT(models), "models", "DIR", "where the model packages are"},
-    {"model", VX_OPTION_TEXT, AT(model), "efficientnet-lite0", "NAME", "the model package to use"},
+    {"model", VX_OPTION_TEXT, AT(model), "efficientnet-lite0", "NAME[,NAME…]",
+     "the model packages to use; the first is the default"},
     {"device", VX_OPTION_TEXT, AT(device), "auto", "DEVICE", "auto, cpu or cuda:N"},
     {"clip", VX_OPTION_TEXT, AT(clip), "whole", "RULE", "whole or fixed:length[,stride[,minimum]]"},
     {"no-fingerprints", VX_OPTION_FLAG, AT(no_fingerprints), NULL, NULL,
@@ -97,9 +98,8 @@ static int serve(const settings *s, const sigset_t *signals, vx_err *err) {
     rc = vx_http_start(server, &http_params, &http, err);
     if (rc)
         return rc;
-    const vx_model_info *model = vx_embedder_info(server->embedder);
-    vx_log(VX_LOG_INFO, "listening", "url=http://%s port=%d model=%s device=%s data=%s", s->listen,
-           vx_http_port(http), model->name, model->device, s->data);
+    vx_log(VX_LOG_INFO, "listening", "url=http://%s port=%d model=%s data=%s", s->listen,
+           vx_http_port(http), server->models[0].info->name, s->data);
     wait_for_signal(signals);
     return 0;
 }

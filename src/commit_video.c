@@ -55,8 +55,7 @@ static void remove_file(vx_server *server, const vx_video *video) {
 static void delete_done(vx_commit_op *op, vx_server *server, int rc, const vx_err *err) {
     video_op *o = (video_op *)op;
     if (!rc) {
-        for (size_t i = 0; i < o->video->n_clips; i++)
-            vx_index_remove(server->index, &o->video->clips[i].row, 1, NULL);
+        vx_server_forget_clips(server, o->video);
         vx_fp_index_remove(server->fingerprints, o->video->row, NULL);
         remove_file(server, o->video);
     }

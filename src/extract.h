@@ -1,7 +1,8 @@
 /* extract.h — one video file to vectors and fingerprints: PROBE, CLIP, FRAMES, PREPARE, EMBED.
  *
- * What ingest and search-by-file share. Blocks for as long as the video takes. Memory: the open
- * clips' tensors (T·3·H·W floats each, at most one batch and the overlapping clips), 41 bytes per
+ * What ingest, search-by-file and backfill share. One decode feeds every model that is asked for.
+ * Blocks for as long as the video takes. Memory: for each model the open clips' tensors (T·3·H·W
+ * floats each, at most one batch and the overlapping clips), 41 bytes per
  * fingerprinted frame and 24 per frame of the file; it does not grow with the picture count beyond.
  * Threads: any; a run belongs to its caller's thread.
  */
@@ -16,7 +17,9 @@ typedef struct vx_extract {
     vx_media_stats stats;
     vx_span *spans; /* [n_clips]; owned */
     size_t n_clips;
-    float *vectors;                 /* float32 [n_clips, dim], unit length; owned */
+    /* Of server->models[i]: float32 [n_clips, dim], unit length; owned. NULL: not asked for, or the
+     * model failed and was not the first of those asked for. */
+    float *vectors[VX_MODELS_MAX];
     vx_fp_frame *frames, *mirrored; /* [n_frames] ascending time, and left-right flipped; owned */
     size_t n_frames;
 } vx_extract;
@@ -30,8 +33,21 @@ typedef struct vx_extract_watch {
     void *ctx;
 } vx_extract_watch;
 
+typedef struct vx_extract_params {
+    const char *path;
+    const vx_clip_spec *clip; /* the rule to cut by; NULL = these clips: */
+    const vx_span *spans;
+    size_t n_spans;
+    unsigned models;               /* bit i = server->models[i] */
+    bool fingerprints;             /* if the server has them at all */
+    int decode_threads;            /* 0 = one per core */
+    const vx_extract_watch *watch; /* NULL = nobody */
+} vx_extract_params;
+#define VX_EXTRACT_ALL_MODELS (~0U)
+
 /* OK, MEDIA_*, BAD_REQUEST (too many clips), CANCELLED, STOPPING or INTERNAL; err has the sentence.
- * decode_threads: 0 = one per core. */
-vx_outcome vx_extract_run(vx_server *server, const char *path, const vx_clip_spec *clip,
-                          int decode_threads, const vx_extract_watch *watch,
+ * The first model asked for must succeed. Another that fails is logged, counted
+ * (vx_model.failures) and leaves no vectors: the video is not lost for it, a backfill can make them
+ * later. All members of params are borrowed. */
+vx_outcome vx_extract_run(vx_server *server, const vx_extract_params *params,
                           vx_extract *ret_extract, vx_err *err);

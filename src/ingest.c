@@ -252,10 +252,16 @@ static void work_on(vx_server *server, vx_ingest_item *item) {
     /* One video alone gets every core for its decode; a full house one core each. */
     int working = atomic_fetch_add(&in->working, 1) + 1;
     int threads = vx_thread_cores() / working;
+    vx_extract_params params = {
+        .path = vx_upload_path(item->upload),
+        .clip = &item->clip,
+        .models = VX_EXTRACT_ALL_MODELS,
+        .fingerprints = true,
+        .decode_threads = threads > 0 ? threads : 1,
+        .watch = &watch,
+    };
     vx_ingest_result result = {0};
-    result.outcome =
-        vx_extract_run(server, vx_upload_path(item->upload), &item->clip, threads > 0 ? threads : 1,
-                       &watch, &item->work->extract, &result.err);
+    result.outcome = vx_extract_run(server, &params, &item->work->extract, &result.err);
     atomic_fetch_sub(&in->working, 1);
     if (result.outcome == VX_OUTCOME_CANCELLED && !atomic_load(&item->work->cancelled)) {
         VX_FAIL(&result.err, -ESHUTDOWN, "the server is shutting down");

@@ -2,6 +2,10 @@
  *
  * Everything here runs inside the committer's transaction, whose thread reads its own writes: the
  * verdict sees every video before it, stored minutes ago or earlier in the same group.
+ *
+ * A video gets its vectors of every model in one transaction. The verdict `similar` is the default
+ * model's alone, by its threshold: thresholds of different spaces mean different things, and one
+ * that a server was started with must not change what another model decides.
  */
 #include <errno.h>
 #include <math.h>
@@ -47,9 +51,10 @@ static int find_similar(vx_server *server, const vx_extract *extract, vx_dedup_s
     VX_AUTO_FREE size_t *counts = vx_new_array(extract->n_clips, sizeof *counts);
     if (!found || !counts)
         return VX_FAIL(err, -ENOMEM, "no memory for the verdict");
-    float threshold = vx_embedder_info(server->embedder)->similar_threshold;
-    int rc = vx_index_search(server->index, extract->vectors, extract->n_clips, NEIGHBOURS_PER_CLIP,
-                             threshold, NULL, NULL, found, counts, err);
+    const vx_model *model = &server->models[0];
+    int rc =
+        vx_index_search(model->index, extract->vectors[0], extract->n_clips, NEIGHBOURS_PER_CLIP,
+                        model->info->similar_threshold, NULL, NULL, found, counts, err);
     for (size_t c = 0; c < extract->n_clips && !rc; c++) {
         for (size_t i = 0; i < counts[c] && !rc; i++) {
             const vx_neighbour *hit = &found[c * NEIGHBOURS_PER_CLIP + i];
@@ -93,16 +98,17 @@ static int load_fingerprint(void *ctx, int64_t video, vx_fp_frame **ret_frames, 
 
 /* The best cosine between the new clips and those of one stored video; NaN if it has no vectors. */
 static float best_score(vx_server *server, const vx_extract *extract, const vx_video *video) {
-    size_t dim = (size_t)vx_embedder_info(server->embedder)->dim;
+    const vx_model *model = &server->models[0];
+    size_t dim = (size_t)model->info->dim;
     VX_AUTO_FREE float *stored = vx_new_array(dim, sizeof(float));
     float best = NAN;
     for (size_t i = 0; stored && i < video->n_clips; i++) {
-        if (vx_index_get(server->index, video->clips[i].row, stored, NULL))
+        if (vx_index_get(model->index, video->clips[i].row, stored, NULL))
             continue;
         for (size_t c = 0; c < extract->n_clips; c++) {
             double dot = 0;
             for (size_t d = 0; d < dim; d++)
-                dot += (double)stored[d] * extract->vectors[c * dim + d];
+                dot += (double)stored[d] * extract->vectors[0][c * dim + d];
             if (!(best >= (float)dot))
                 best = (float)dot;
         }
@@ -127,7 +133,7 @@ static int decide(vx_server *server, const vx_extract *extract, vx_verdict_row *
         .n_candidates = n_copies,
         .similar = similar,
         .n_similar = n_similar,
-        .similar_threshold = vx_embedder_info(server->embedder)->similar_threshold,
+        .similar_threshold = server->models[0].info->similar_threshold,
         .load = load_fingerprint,
         .load_ctx = server,
     };
@@ -192,12 +198,20 @@ static int new_video(const vx_ingest_item *item, const vx_verdict_row *verdict,
     return 0;
 }
 
-static int insert_rows(vx_server *server, const vx_extract *extract, vx_video *video, vx_err *err) {
-    int dim = vx_embedder_info(server->embedder)->dim;
-    int rc = vx_catalog_insert_video(server->catalog, video, err);
+static int insert_vectors(vx_server *server, const vx_model *model, const float *vectors,
+                          const vx_video *video, vx_err *err) {
+    int dim = model->info->dim, rc = 0;
     for (size_t i = 0; i < video->n_clips && !rc; i++)
-        rc = vx_catalog_insert_vector(server->catalog, server->space, video->clips[i].row,
-                                      extract->vectors + i * (size_t)dim, dim, err);
+        rc = vx_catalog_insert_vector(server->catalog, model->space, video->clips[i].row,
+                                      vectors + i * (size_t)dim, dim, err);
+    return rc;
+}
+
+static int insert_rows(vx_server *server, const vx_extract *extract, vx_video *video, vx_err *err) {
+    int rc = vx_catalog_insert_video(server->catalog, video, err);
+    for (int m = 0; m < server->n_models && !rc; m++)
+        if (extract->vectors[m])
+            rc = insert_vectors(server, &server->models[m], extract->vectors[m], video, err);
     if (rc || !extract->n_frames)
         return rc;
     VX_AUTO_FREE void *blob = NULL;
@@ -207,8 +221,7 @@ static int insert_rows(vx_server *server, const vx_extract *extract, vx_video *v
 }
 
 static void remove_from_indexes(vx_server *server, const vx_video *video) {
-    for (size_t i = 0; i < video->n_clips; i++)
-        vx_index_remove(server->index, &video->clips[i].row, 1, NULL);
+    vx_server_forget_clips(server, video);
     vx_fp_index_remove(server->fingerprints, video->row, NULL);
 }
 
@@ -219,7 +232,11 @@ static int add_to_indexes(vx_server *server, const vx_extract *extract, const vx
         return VX_FAIL(err, -ENOMEM, "no memory for %zu clips", video->n_clips);
     for (size_t i = 0; i < video->n_clips; i++)
         rows[i] = video->clips[i].row;
-    int rc = vx_index_add(server->index, rows, extract->vectors, video->n_clips, err);
+    int rc = 0;
+    for (int m = 0; m < server->n_models && !rc; m++)
+        if (extract->vectors[m])
+            rc = vx_index_add(server->models[m].index, rows, extract->vectors[m], video->n_clips,
+                              err);
     if (!rc)
         rc = vx_fp_index_add(server->fingerprints, video->row, extract->frames, extract->n_frames,
                              err);

@@ -56,7 +56,8 @@ void vx_query_result_clear(vx_query_result *result) {
 /* ---- what is asked for ---- */
 
 typedef struct question {
-    float *vectors; /* float32 [n, dim], unit length; owned */
+    vx_model *model; /* whose space is asked */
+    float *vectors;  /* float32 [n, dim], unit length; owned */
     size_t n;
     const int64_t *skip; /* clip rows that must not be hits; borrows from video */
     size_t n_skip;
@@ -69,8 +70,8 @@ static void question_clear(question *q) {
 }
 
 /* Vectors of all clips of q->video, or of the one clip `only`. */
-static vx_outcome load_vectors(vx_server *server, question *q, const char *only, vx_err *err) {
-    size_t dim = (size_t)vx_embedder_info(server->embedder)->dim, found = 0;
+static vx_outcome load_vectors(question *q, const char *only, vx_err *err) {
+    size_t dim = (size_t)q->model->info->dim, found = 0;
     q->vectors = vx_new_array(q->video->n_clips, dim * sizeof(float));
     VX_AUTO_FREE int64_t *rows = vx_new_array(q->video->n_clips, sizeof *rows);
     if (!q->vectors || !rows) {
@@ -83,15 +84,15 @@ static vx_outcome load_vectors(vx_server *server, question *q, const char *only,
         rows[found] = q->video->clips[i].row;
         if (only && strcmp(only, id))
             continue;
-        int rc = vx_index_get(server->index, rows[found], q->vectors + found * dim, err);
+        int rc = vx_index_get(q->model->index, rows[found], q->vectors + found * dim, err);
         if (rc < 0)
             return VX_OUTCOME_INTERNAL;
         found += rc == 0;
     }
     if (!found) {
         VX_FAIL(err, VX_CATALOG_NOT_FOUND,
-                only ? "there is no clip with this id" : "this video has no vectors in model %s",
-                vx_embedder_info(server->embedder)->name);
+                "there is no %s with this id that has a vector of model %s",
+                only ? "clip" : "video", q->model->info->name);
         return VX_OUTCOME_NOT_FOUND;
     }
     q->n = found;
@@ -112,14 +113,24 @@ static vx_outcome ask_by_id(vx_server *server, const vx_query *query, question *
     }
     if (rc)
         return VX_OUTCOME_INTERNAL;
-    return load_vectors(server, q, query->by == VX_QUERY_CLIP ? query->id : NULL, err);
+    return load_vectors(q, query->by == VX_QUERY_CLIP ? query->id : NULL, err);
+}
+
+/* A loaded model whose vectors have that length, or NULL. */
+static const char *model_of_dim(const vx_server *server, size_t dim) {
+    for (int i = 0; i < server->n_models; i++)
+        if ((size_t)server->models[i].info->dim == dim)
+            return server->models[i].info->name;
+    return NULL;
 }
 
 static vx_outcome ask_by_vector(vx_server *server, vx_query *query, question *q, vx_err *err) {
-    size_t dim = (size_t)vx_embedder_info(server->embedder)->dim;
+    size_t dim = (size_t)q->model->info->dim;
     if (query->dim != dim) {
-        VX_FAIL(err, 1, "the vector has %zu numbers, model %s has %zu", query->dim,
-                vx_embedder_info(server->embedder)->name, dim);
+        const char *other = model_of_dim(server, query->dim);
+        VX_FAIL(err, 1, "the vector has %zu numbers, model %s has %zu%s%s%s", query->dim,
+                q->model->info->name, dim, other ? "; name model " : "", other ? other : "",
+                other ? " to search in its space" : "");
         return VX_OUTCOME_WRONG_SPACE;
     }
     double square = 0;
@@ -143,22 +154,22 @@ static vx_outcome ask_by_file(vx_server *server, vx_query *query, question *q, v
     if (rc)
         return rc == -ENOSPC ? VX_OUTCOME_NO_SPACE : VX_OUTCOME_INTERNAL;
     vx_extract extract = {0};
-    vx_outcome outcome = vx_extract_run(server, vx_upload_path(query->upload), &server->clip, 0,
-                                        NULL, &extract, err);
+    int slot = (int)(q->model - server->models);
+    vx_extract_params params = {
+        .path = vx_upload_path(query->upload), .clip = &server->clip, .models = 1U << slot};
+    vx_outcome outcome = vx_extract_run(server, &params, &extract, err);
     if (!outcome) {
         q->n = extract.n_clips;
-        q->vectors = vx_take(extract.vectors);
+        q->vectors = vx_take(extract.vectors[slot]);
     }
     vx_extract_clear(&extract);
     return outcome;
 }
 
 static vx_outcome ask(vx_server *server, vx_query *query, question *q, vx_err *err) {
-    const char *model = vx_embedder_info(server->embedder)->name;
-    if (query->model && strcmp(query->model, model)) {
-        VX_FAIL(err, 1, "model %.64s is not loaded; this server has %s", query->model, model);
+    q->model = vx_server_find_model(server, query->model, err);
+    if (!q->model)
         return VX_OUTCOME_WRONG_SPACE;
-    }
     switch (query->by) {
     case VX_QUERY_VECTOR:
         return ask_by_vector(server, query, q, err);
@@ -244,7 +255,7 @@ static int search_once(vx_server *server, const vx_query *query, const question 
     VX_AUTO_FREE size_t *counts = vx_new_array(q->n, sizeof *counts);
     if (!found || !counts)
         return VX_FAIL(&result->err, -ENOMEM, "no memory for %zu neighbours", depth);
-    int rc = vx_index_search(server->index, q->vectors, q->n, depth, query->min_score, NULL, NULL,
+    int rc = vx_index_search(q->model->index, q->vectors, q->n, depth, query->min_score, NULL, NULL,
                              found, counts, &result->err);
     if (rc)
         return rc;
@@ -296,6 +307,7 @@ static void answer(vx_server *server, vx_query *query) {
     }
     if (!result.outcome && search_until_enough(server, query, &q, &result))
         result.outcome = VX_OUTCOME_INTERNAL;
+    result.model = q.model ? q.model->info->name : NULL;
     question_clear(&q);
     struct vx_query_pool *pool = server->queries;
     vx_mutex_lock(&pool->mu);

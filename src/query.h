@@ -27,7 +27,8 @@ typedef struct vx_hit {
 typedef struct vx_query_result {
     vx_outcome outcome;
     vx_err err;
-    vx_hit *hits; /* best first, ties by clip row; owned */
+    const char *model; /* whose space was asked; NULL when none of that name is loaded. Borrows */
+    vx_hit *hits;      /* best first, ties by clip row; owned */
     size_t n_hits;
 } vx_query_result;
 typedef void (*vx_query_done)(void *ctx, vx_query_result *result); /* may take result->hits */
@@ -43,7 +44,7 @@ typedef struct vx_query {
     size_t k;            /* 1..VX_QUERY_MAX_K */
     float min_score;     /* -1..1 */
     bool group_by_video; /* one hit per video, its best */
-    char *model;         /* NULL = the server's; another name is VX_OUTCOME_WRONG_SPACE; owned */
+    char *model; /* NULL = the default one; one not loaded is VX_OUTCOME_WRONG_SPACE; owned */
     vx_query_done done;
     void *ctx;
 } vx_query;

@@ -8,16 +8,12 @@
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "base/thread.h"
 #include "fp_blob.h"
 #include "housekeeper.h"
 #include "ingest_internal.h"
 #include "jobs.h"
 #include "query.h"
 
-#define SCAN_CHUNK_BYTES                                                                           \
-    (64 << 20) /* a whole segment at once: FAISS then copies at memory speed  \
-                                     */
 #define DEFAULT_RESERVE_BYTES (256LL << 20)
 
 static int open_store_and_catalog(vx_server *server, vx_err *err) {
@@ -36,31 +32,7 @@ static int open_store_and_catalog(vx_server *server, vx_err *err) {
     return vx_catalog_open(path, 0, &server->catalog, err);
 }
 
-static int open_model(vx_server *server, vx_err *err) {
-    const vx_server_params *p = &server->params;
-    vx_embedder_params params = {
-        .models_dir = p->models_dir, .name = p->model, .device = p->device};
-    int rc = vx_embedder_open(&params, &server->embedder, err);
-    if (rc)
-        return rc;
-    const vx_model_info *model = vx_embedder_info(server->embedder);
-    rc = vx_catalog_begin(server->catalog, err);
-    if (!rc)
-        rc = vx_catalog_space(server->catalog, model->name, model->digest, model->dim,
-                              &server->space, err);
-    if (rc) {
-        vx_catalog_rollback(server->catalog);
-        return rc;
-    }
-    return vx_catalog_commit(server->catalog, err);
-}
-
 /* ---- the derived state: rebuilt from the catalog at every start ---- */
-
-static int load_vectors(void *ctx, const int64_t *clip_rows, const float *vectors, size_t n,
-                        vx_err *err) {
-    return vx_index_add(((vx_server *)ctx)->index, clip_rows, vectors, n, err);
-}
 
 static int load_fingerprint(void *ctx, int64_t video_row, const void *blob, size_t bytes,
                             vx_err *err) {
@@ -71,27 +43,17 @@ static int load_fingerprint(void *ctx, int64_t video_row, const void *blob, size
 }
 
 static int rebuild_indexes(vx_server *server, vx_err *err) {
-    const vx_model_info *model = vx_embedder_info(server->embedder);
-    vx_index_params params = {.dim = model->dim, .threads = server->params.search_threads};
-    size_t chunk_rows = SCAN_CHUNK_BYTES / ((size_t)model->dim * sizeof(float));
+    int rc = vx_server_load_vectors(server, err);
+    if (rc)
+        return rc;
     int64_t start_us = vx_clock_monotonic_us();
-    int rc = vx_index_new(&params, &server->index, err);
-    if (!rc)
-        rc = vx_catalog_scan_vectors(server->catalog, server->space, model->dim, chunk_rows,
-                                     vx_thread_cores(), load_vectors, server, err);
-    int64_t vectors_us = vx_clock_monotonic_us() - start_us;
-    if (!rc)
-        rc = vx_fp_index_new(&server->fingerprints, err);
+    rc = vx_fp_index_new(&server->fingerprints, err);
     if (!rc)
         rc = vx_catalog_scan_fingerprints(server->catalog, load_fingerprint, server, err);
     if (rc)
-        return VX_WRAP(err, "rebuilding the index"), rc;
-    int64_t rows = vx_index_count(server->index);
-    double bytes = (double)rows * model->dim * sizeof(float);
-    vx_log(VX_LOG_INFO, "index", "model=%s rows=%lld ms=%.1f gb_per_s=%.2f fingerprints_ms=%.1f",
-           model->name, (long long)rows, (double)vectors_us / 1e3,
-           bytes / 1e3 / (double)(vectors_us ? vectors_us : 1),
-           (double)(vx_clock_monotonic_us() - start_us - vectors_us) / 1e3);
+        return VX_WRAP(err, "rebuilding the index of fingerprints"), rc;
+    vx_log(VX_LOG_INFO, "index", "fingerprints_ms=%.1f",
+           (double)(vx_clock_monotonic_us() - start_us) / 1e3);
     return 0;
 }
 
@@ -149,7 +111,7 @@ static int start(vx_server *server, resume *r, vx_err *err) {
     if (!rc)
         rc = sweep_and_resume(server, r, err);
     if (!rc)
-        rc = open_model(server, err);
+        rc = vx_server_open_models(server, err);
     if (!rc)
         rc = rebuild_indexes(server, err);
     if (!rc)
@@ -190,8 +152,7 @@ vx_server *vx_server_close(vx_server *server) {
     vx_ingest_free(server);
     vx_jobs_stop(server);
     vx_fp_index_free(server->fingerprints);
-    vx_index_free(server->index);
-    vx_embedder_free(server->embedder);
+    vx_server_close_models(server);
     vx_catalog_close(server->catalog);
     vx_store_close(server->store);
     free(server);

@@ -1,7 +1,10 @@
 /* server.h — owns every module: starts them in the order data flows, stops them in reverse.
  *
- * Threads of a running server: HTTP (api/), the ingest pool, one model worker (embed/), one
+ * Threads of a running server: HTTP (api/), the ingest pool, one worker per model (embed/), one
  * committer (commit.c), the search pool, one housekeeper, main (signals).
+ *
+ * Several models may be loaded. Each has a space of its own: its own index, its own row of the
+ * catalog's spaces. The first is the default: verdicts are its, and searches that name none.
  *
  * Lock order, outermost first: in-flight table (ingest.c) → job table (jobs.c) → index /
  * fingerprint index (inside their modules) → catalog reader pool → metrics. No lock is held across
@@ -25,17 +28,28 @@
 
 typedef struct vx_server_params {
     const char *data_dir, *models_dir; /* borrows, for the server's life */
-    const char *model;                 /* package name */
-    const char *device;                /* auto, cpu, cuda:N */
-    const char *clip;                  /* default clip rule */
-    int ingest_threads;                /* 0 = cores + 1 */
-    int search_threads;                /* 0 = cores */
-    int queue_capacity;                /* videos waiting for the ingest pool; 0 = 256 */
-    int64_t max_upload_bytes;          /* 0 = no limit */
-    int64_t reserve_bytes;             /* free space kept on the data disk */
+    const char *model;        /* package names, comma separated; the first is the default */
+    const char *device;       /* auto, cpu, cuda:N */
+    const char *clip;         /* default clip rule */
+    int ingest_threads;       /* 0 = cores + 1 */
+    int search_threads;       /* 0 = cores */
+    int queue_capacity;       /* videos waiting for the ingest pool; 0 = 256 */
+    int64_t max_upload_bytes; /* 0 = no limit */
+    int64_t reserve_bytes;    /* free space kept on the data disk */
     vx_media_limits media;
     bool fingerprints; /* false: no copy verdicts, half the CPU work of a frame */
 } vx_server_params;
+
+#define VX_MODELS_MAX 8
+
+/* One loaded model and the space of its vectors. */
+typedef struct vx_model {
+    vx_embedder *embedder;
+    const vx_model_info *info; /* of the embedder */
+    int64_t space;             /* the catalog's row of this model and digest */
+    vx_index *index;
+    atomic_llong failures; /* videos stored without its vectors, because it failed on them */
+} vx_model;
 
 struct vx_ingest;      /* ingest.c */
 struct vx_commit;      /* commit.c */
@@ -50,9 +64,8 @@ typedef struct vx_server {
     vx_clip_spec clip;
     vx_store *store;
     vx_catalog *catalog;
-    vx_embedder *embedder;
-    int64_t space; /* the catalog's row of this model and digest */
-    vx_index *index;
+    vx_model models[VX_MODELS_MAX]; /* [n_models], the default first */
+    int n_models;
     vx_fp_index *fingerprints;
     struct vx_jobs *jobs;
     struct vx_commit *commit;
@@ -68,3 +81,17 @@ int vx_server_open(const vx_server_params *params, vx_server **ret_server, vx_er
 /* Finishes what runs, answers what waits with VX_OUTCOME_STOPPING, closes all. */
 vx_server *vx_server_close(vx_server *server);
 VX_DEFINE_AUTO(vx_server, vx_server_close)
+
+/* ---- server_models.c ---- */
+/* Loads params.model, all or none: a package that is refused refuses the start. */
+int vx_server_open_models(vx_server *server, vx_err *err);
+/* The index of every model, out of the catalog. */
+int vx_server_load_vectors(vx_server *server, vx_err *err);
+void vx_server_close_models(vx_server *server);
+/* NULL = the default one. NULL when none of that name is loaded: err names those that are. */
+vx_model *vx_server_find_model(vx_server *server, const char *name, vx_err *err);
+/* Takes the video's clips out of every index. */
+void vx_server_forget_clips(vx_server *server, const vx_video *video);
+/* Clips that have no vector of this model: made while it was not loaded, had another digest, or
+ * failed. Cost: counts the catalog's clips. */
+int vx_server_count_missing(vx_server *server, vx_model *model, int64_t *ret_clips, vx_err *err);

@@ -170,6 +170,7 @@ typedef struct vx_video_query {
 int vx_catalog_list_videos(vx_catalog *catalog, const vx_video_query *query, vx_video ***ret_videos,
                            size_t *ret_n, vx_err *err);
 int vx_catalog_count_videos(vx_catalog *catalog, int64_t *ret_n, vx_err *err);
+int vx_catalog_count_clips(vx_catalog *catalog, int64_t *ret_n, vx_err *err);
 
 /* One clip's vector: float32 [dim] into ret_vector; -EINVAL if the stored size differs. */
 int vx_catalog_get_vector(vx_catalog *catalog, int64_t space, int64_t clip_row, float *ret_vector,

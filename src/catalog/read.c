@@ -280,6 +280,12 @@ int vx_catalog_count_videos(vx_catalog *catalog, int64_t *ret_n, vx_err *err) {
     return read_int(&q, ret_n, err);
 }
 
+int vx_catalog_count_clips(vx_catalog *catalog, int64_t *ret_n, vx_err *err) {
+    VX_READER(reader, catalog);
+    VX_SQL(q, reader.db, "SELECT count(*) FROM clips");
+    return read_int(&q, ret_n, err);
+}
+
 int vx_catalog_has_sha256(vx_catalog *catalog, const uint8_t sha256[32], bool *ret_stored,
                           vx_err *err) {
     char id[VX_VIDEO_ID_CHARS + 1];

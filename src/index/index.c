@@ -236,6 +236,13 @@ int vx_index_get(vx_index *index, int64_t id, float *ret_vector, vx_err *err) {
     return place ? 0 : VX_FAIL(err, VX_INDEX_NOT_FOUND, "no vector has the id %lld", (long long)id);
 }
 
+bool vx_index_has(vx_index *index, int64_t id) {
+    pthread_mutex_lock(&index->writer);
+    bool has = vx_idmap_find(&index->map, id) != NULL;
+    pthread_mutex_unlock(&index->writer);
+    return has;
+}
+
 static int compare_ids(const void *a, const void *b) {
     int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
     return (x > y) - (x < y);

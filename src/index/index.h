@@ -13,6 +13,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -61,6 +62,7 @@ int vx_index_search(vx_index *index, const float *queries, size_t n_queries, siz
 
 /* Copies one vector (float32 [dim]) out; VX_INDEX_NOT_FOUND. */
 int vx_index_get(vx_index *index, int64_t id, float *ret_vector, vx_err *err);
+bool vx_index_has(vx_index *index, int64_t id);
 /* Every id, rising (gives a malloc'ed array). */
 int vx_index_ids(vx_index *index, int64_t **ret_ids, size_t *ret_n, vx_err *err);
 int vx_index_dim(const vx_index *index);

@@ -5,7 +5,8 @@
 writes build/models-test/tiny (4 frames of 64 px to 64 numbers, well under a millisecond) and, for
 the tests of the loader, packages whose module answers nonsense. tiny is arithmetic without training
 and without chance: what looks alike has a cosine near 1, what does not is far off. tiny-text is the
-same and knows a few words.
+same and knows a few words. small is another model of another shape (8 frames of 32 px to 48
+numbers); moody is small, but fails on dark clips.
 """
 import argparse
 import os
@@ -17,13 +18,14 @@ sys.path.append(str(ROOT / "models"))
 from common import package  # noqa: E402
 
 T, SIZE, GRID, DIM = 4, 64, 8, 64
+SHAPES = {"small": (8, 32, 48), "moody": (8, 32, 48)}  # where T, SIZE, DIM are others
 TEXT_LENGTH = 16
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 WORDS = ["left", "right", "top", "bottom", "red", "green", "blue"]  # where it is lighter; its colour
 TEXTS = {"tiny-text": "text", "text-nan": "answers-nan-text", "text-dim": "answers-dim-text",
          "text-no-unk": "text"}  # package: module of its text tower, beside tiny's for video
 PACKAGES = ["tiny", "slow", "answers-nan", "answers-long", "answers-dim", "answers-tuple", "throws",
-            "no-script", *TEXTS]
+            "no-script", *SHAPES, *TEXTS]
 
 
 def modules():
@@ -96,6 +98,23 @@ def modules():
                 x = (x @ x).clamp(0.0, 0.001)
             return self.tiny(clips + 0.0 * x[0, 0])
 
+    class Small(nn.Module):
+        """Where each frame is lighter or darker than its mean, projected by waves."""
+
+        def __init__(self, fails: bool):
+            super().__init__()
+            self.fails = fails
+            i = torch.arange(64).view(-1, 1) * torch.arange(1, 49).view(1, -1)
+            self.register_buffer("waves", torch.sin(i.float() * 0.7))
+
+        def forward(self, clips: torch.Tensor) -> torch.Tensor:
+            if self.fails and bool(clips.mean() < -0.8):
+                raise RuntimeError("it is too dark in here")
+            grey = clips.mean(dim=(1, 2))
+            cells = F.adaptive_avg_pool2d(grey.unsqueeze(1), [8, 8]).flatten(1)
+            cells = cells - cells.mean(1, keepdim=True)
+            return F.normalize(cells @ self.waves + 0.01, dim=-1)
+
     class Answers(nn.Module):
         def __init__(self, dim: int, value: float):
             super().__init__()
@@ -114,7 +133,8 @@ def modules():
 
     tiny = Tiny()
     return {"tiny": tiny, "text": Text(tiny.signs), "answers-nan-text": AnswersText(DIM, float("nan")),
-            "answers-dim-text": AnswersText(DIM + 1, 0.1), "slow": Slow(), "answers-nan": Answers(DIM, float("nan")),
+            "answers-dim-text": AnswersText(DIM + 1, 0.1), "slow": Slow(),
+            "small": Small(False), "moody": Small(True), "answers-nan": Answers(DIM, float("nan")),
             "answers-long": Answers(DIM, 2.0), "answers-dim": Answers(DIM + 1, 0.1),
             "answers-tuple": AnswersTuple(), "throws": Throws()}
 
@@ -125,6 +145,7 @@ def vocabulary(name):
 
 
 def manifest(name, made_from):
+    t, size, dim = SHAPES.get(name, (T, SIZE, DIM))
     text = {"text": {"file": "text.pt", "vocab": "vocab.txt", "length": TEXT_LENGTH,
                      "quality": "7 words"}}
     return (text if name in TEXTS else {}) | {
@@ -133,10 +154,10 @@ def manifest(name, made_from):
         "source": "tests/testmodel/make.py",
         "revision": "1",
         "license": "Apache-2.0",
-        "dim": DIM,
+        "dim": dim,
         "metric": "cosine",
-        "frames": {"count": T, "fps": 2.0, "sampling": "spread"},
-        "picture": {"width": SIZE, "height": SIZE, "filter": "bilinear_antialias",
+        "frames": {"count": t, "fps": 2.0, "sampling": "spread"},
+        "picture": {"width": size, "height": size, "filter": "bilinear_antialias",
                     "fit": "squash", "mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5]},
         "video": [{"file": "video.pt", "device": "cpu", "dtype": "fp32", "max_batch": 8}],
         "threshold": {"similar": 0.97,
