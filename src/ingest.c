@@ -176,7 +176,8 @@ void vx_ingest_finish(vx_server *server, vx_ingest_item *item, vx_ingest_result 
     vx_ingest_enter_phase(server, item,
                           result->outcome > VX_OUTCOME_DUPLICATE ? VX_PHASE_FAILED : VX_PHASE_DONE,
                           0, 0);
-    vx_jobs_remove(server, item);
+    if (item->job_id[0])
+        vx_jobs_remove(server, item);
     vx_mutex_lock(&in->mu);
     count_result_locked(in, item, result);
     vx_mutex_unlock(&in->mu);
@@ -287,8 +288,6 @@ static void on_accepted(vx_server *server, vx_ingest_item *item, int rc, const v
                          : rc == -ENOSPC    ? VX_OUTCOME_NO_SPACE
                          : rc == -ESHUTDOWN ? VX_OUTCOME_STOPPING
                                             : VX_OUTCOME_INTERNAL;
-    if (!rc)
-        vx_jobs_add(server, item); /* before the client knows the id: it may cancel at once */
     if (item->accepted)
         item->accepted(item->ctx, outcome, item->job_id, err);
     if (rc) {

@@ -35,7 +35,7 @@ typedef struct vx_ingest_item {
     /* private to ingest.c, commit.c and jobs.c */
     char job_id[VX_JOB_ID_CHARS + 1];
     struct vx_ingest_work *work;
-    struct vx_ingest_item *next;
+    struct vx_ingest_item *next, *next_job;
 } vx_ingest_item;
 vx_ingest_item *vx_ingest_item_free(vx_ingest_item *item);
 VX_DEFINE_AUTO(vx_ingest_item, vx_ingest_item_free)

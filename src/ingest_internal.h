@@ -27,10 +27,12 @@ void vx_ingest_commit(vx_server *server, vx_ingest_item *item);
 /* Writes the end of a background job that stored nothing; then finishes the item. */
 void vx_ingest_fail_job(vx_server *server, vx_ingest_item *item, vx_ingest_result *result);
 
-/* jobs.c: the live table, and what a job row holds. */
+/* jobs.c: the live table (an item is in it from before its row can be read until it is finished),
+ * and what a job row holds. */
 void vx_jobs_add(vx_server *server, vx_ingest_item *item);
 void vx_jobs_remove(vx_server *server, vx_ingest_item *item);
-/* Makes the item a durable job: item->job_id is set; on_accepted runs on the committer thread. */
+/* Makes the item a durable job: item->job_id is set and the item live; on_accepted runs on the
+ * committer thread (rc 0), or says why not, the item then not being live. */
 void vx_jobs_accept(vx_server *server, vx_ingest_item *item,
                     void (*on_accepted)(vx_server *server, vx_ingest_item *item, int rc,
                                         const vx_err *err));

@@ -14,13 +14,8 @@
 
 struct vx_jobs {
     vx_mutex mu;
-    struct live_job *live VX_GUARDED; /* newest first */
+    vx_ingest_item *live VX_GUARDED; /* by ->next_job; borrows: removed before an item is freed */
 };
-
-typedef struct live_job {
-    vx_ingest_item *item; /* borrows: removed before the item is freed */
-    struct live_job *next;
-} live_job;
 
 int vx_jobs_start(vx_server *server, vx_err *err) {
     server->jobs = vx_new(struct vx_jobs);
@@ -38,26 +33,18 @@ void vx_jobs_stop(vx_server *server) {
 }
 
 void vx_jobs_add(vx_server *server, vx_ingest_item *item) {
-    live_job *job = vx_new(live_job);
-    if (!job)
-        return; /* the job runs; only its progress cannot be watched */
-    job->item = item;
     vx_mutex_lock(&server->jobs->mu);
-    job->next = server->jobs->live;
-    server->jobs->live = job;
+    item->next_job = server->jobs->live;
+    server->jobs->live = item;
     vx_mutex_unlock(&server->jobs->mu);
 }
 
 void vx_jobs_remove(vx_server *server, vx_ingest_item *item) {
-    if (!item->job_id[0])
-        return;
     vx_mutex_lock(&server->jobs->mu);
-    for (live_job **slot = &server->jobs->live; *slot; slot = &(*slot)->next) {
-        if ((*slot)->item != item)
+    for (vx_ingest_item **slot = &server->jobs->live; *slot; slot = &(*slot)->next_job) {
+        if (*slot != item)
             continue;
-        live_job *gone = *slot;
-        *slot = gone->next;
-        free(gone);
+        *slot = item->next_job;
         break;
     }
     vx_mutex_unlock(&server->jobs->mu);
@@ -160,6 +147,8 @@ static int accept_apply(vx_commit_op *op, vx_server *server, vx_err *err) {
 
 static void accept_done(vx_commit_op *op, vx_server *server, int rc, const vx_err *err) {
     accept_op *a = (accept_op *)op;
+    if (rc)
+        vx_jobs_remove(server, a->item);
     a->on_accepted(server, a->item, rc, err);
     free(a);
 }
@@ -182,8 +171,11 @@ void vx_jobs_accept(vx_server *server, vx_ingest_item *item,
     int rc = op ? new_job_id(item->job_id, &err) : VX_FAIL(&err, -ENOMEM, "no memory for a job");
     if (!rc) {
         *op = (accept_op){{.apply = accept_apply, .done = accept_done}, item, on_accepted};
+        /* Live before its row can be seen: whoever reads the id may cancel it at once. */
+        vx_jobs_add(server, item);
         if (vx_commit_submit(server, &op->op))
             return;
+        vx_jobs_remove(server, item);
         rc = VX_FAIL(&err, -ESHUTDOWN, "the server is shutting down");
     }
     free(op);
@@ -218,10 +210,10 @@ static void view_result(vx_job_view *view, const char *result_json) {
 /* How far the live item is, if the job runs in this process right now. */
 static void view_progress(vx_server *server, vx_job_view *view) {
     vx_mutex_lock(&server->jobs->mu);
-    for (live_job *job = server->jobs->live; job; job = job->next) {
-        if (strcmp(job->item->job_id, view->id))
+    for (vx_ingest_item *job = server->jobs->live; job; job = job->next_job) {
+        if (strcmp(job->job_id, view->id))
             continue;
-        vx_ingest_work *work = job->item->work;
+        vx_ingest_work *work = job->work;
         int64_t started_us = atomic_load(&work->started_us);
         view->phase = (vx_phase)atomic_load(&work->phase);
         view->done = atomic_load(&work->done);
@@ -230,7 +222,7 @@ static void view_progress(vx_server *server, vx_job_view *view) {
         if (started_us && view->done > 0 && view->total > 0)
             view->eta_s = (double)(vx_clock_monotonic_us() - started_us) / 1e6 *
                           (double)(view->total - view->done) / (double)view->done;
-        vx_video_id_of(vx_upload_sha256(job->item->upload), view->video_id);
+        vx_video_id_of(vx_upload_sha256(job->upload), view->video_id);
     }
     vx_mutex_unlock(&server->jobs->mu);
 }
@@ -294,9 +286,9 @@ int vx_jobs_cancel(vx_server *server, const char *id, vx_err *err) {
     if (rc)
         return rc;
     vx_mutex_lock(&server->jobs->mu);
-    for (live_job *job = server->jobs->live; job; job = job->next)
-        if (!strcmp(job->item->job_id, id))
-            atomic_store(&job->item->work->cancelled, true);
+    for (vx_ingest_item *job = server->jobs->live; job; job = job->next_job)
+        if (!strcmp(job->job_id, id))
+            atomic_store(&job->work->cancelled, true);
     vx_mutex_unlock(&server->jobs->mu);
     return 0;
 }

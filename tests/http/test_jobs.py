@@ -54,6 +54,15 @@ def test_queued_job_that_is_cancelled_stores_nothing(start, clip):
     assert slow.get("/v1/stats").json()["videos"] == 11
 
 
+def test_job_that_is_cancelled_as_soon_as_it_is_known_is_cancelled(start, clip):
+    slow = start("--ingest-threads", "1", model="slow")
+    for seed in range(180, 200):
+        job_id = slow.upload(clip(seed), wait="false", clip="fixed:0.2").json()["id"]
+        assert slow.delete(f"/v1/jobs/{job_id}").status_code == 200
+        assert slow.wait_for_job(job_id)["state"] == "cancelled"
+    assert slow.get("/v1/stats").json()["videos"] == 0
+
+
 def test_finished_job_stays_as_it_is_when_cancelled(server, clip):
     job = server.wait_for_job(server.upload(clip(63), wait="false").json()["id"])
     answer = server.delete(f"/v1/jobs/{job['id']}")
