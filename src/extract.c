@@ -8,6 +8,7 @@
 #include "extract_model.h"
 
 #define FINGERPRINT_FPS 2.0
+#define EXTRA_FPS 8.0 /* of the pictures to ask with */
 
 /* A run in progress. */
 typedef struct run {
@@ -20,7 +21,8 @@ typedef struct run {
     int n_parts;
     int64_t *fp_frames; /* frames to fingerprint, ascending, unique */
     size_t n_fp_frames, next_fp;
-    int64_t *frames; /* what anybody wants, ascending, unique */
+    size_t fp_capacity; /* of out->frames and out->mirrored */
+    int64_t *frames;    /* what anybody wants, ascending, unique */
     size_t n_frames, n_seen;
     vx_outcome outcome; /* why a callback stopped the decode */
     int64_t prepare_us, embed_us;
@@ -30,6 +32,7 @@ void vx_extract_clear(vx_extract *extract) {
     free(extract->spans);
     for (int i = 0; i < VX_MODELS_MAX; i++)
         free(extract->vectors[i]);
+    free(extract->stored);
     free(extract->frames);
     free(extract->mirrored);
     *extract = (vx_extract){0};
@@ -109,9 +112,8 @@ static int plan_fingerprints(run *r, vx_err *err) {
     if (rc)
         return rc;
     r->n_fp_frames = unique_sorted(r->fp_frames, (size_t)n);
-    r->out->frames = vx_new_array(r->n_fp_frames, sizeof *r->out->frames);
-    r->out->mirrored = vx_new_array(r->n_fp_frames, sizeof *r->out->mirrored);
-    if (!r->out->frames || !r->out->mirrored)
+    r->out->stored = vx_new_array(r->n_fp_frames, sizeof *r->out->stored);
+    if (!r->out->stored)
         return VX_FAIL(err, -ENOMEM, "no memory for %zu fingerprints", r->n_fp_frames);
     return 0;
 }
@@ -135,10 +137,28 @@ static int plan_union(run *r, vx_err *err) {
     return 0;
 }
 
+static int reserve_fingerprint(run *r, vx_err *err) {
+    vx_extract *out = r->out;
+    if (out->n_frames < r->fp_capacity)
+        return 0;
+    size_t capacity = 2 * r->fp_capacity + 64;
+    vx_fp_frame *frames = vx_regrow(out->frames, capacity, sizeof *frames);
+    if (frames)
+        out->frames = frames;
+    vx_fp_frame *mirrored = frames ? vx_regrow(out->mirrored, capacity, sizeof *mirrored) : NULL;
+    if (!mirrored)
+        return VX_FAIL(err, -ENOMEM, "no memory for %zu fingerprints", capacity);
+    out->mirrored = mirrored;
+    r->fp_capacity = capacity;
+    return 0;
+}
+
 static int fingerprint_picture(run *r, double time_s, vx_picture *picture, vx_err *err) {
     const uint8_t *luma;
     int w, h, stride;
     int rc = vx_picture_luma(picture, &luma, &w, &h, &stride, err);
+    if (!rc)
+        rc = reserve_fingerprint(r, err);
     if (rc)
         return rc;
     vx_fp_frame *frame = &r->out->frames[r->out->n_frames];
@@ -148,6 +168,21 @@ static int fingerprint_picture(run *r, double time_s, vx_picture *picture, vx_er
     if (!rc)
         r->out->n_frames++;
     return rc;
+}
+
+/* A picture that was decoded on the way to a wanted one: hashed when the last hash is old enough
+ * and the next one is not near. */
+static int on_extra(void *ctx, int64_t frame, double time_s, vx_picture *picture, vx_err *err) {
+    run *r = ctx;
+    (void)frame;
+    const double step_s = 1 / EXTRA_FPS, early_s = step_s / 8;
+    const vx_extract *out = r->out;
+    if (out->n_frames && time_s < (double)out->frames[out->n_frames - 1].time_s + step_s - early_s)
+        return 0;
+    if (r->next_fp < r->n_fp_frames &&
+        time_s > vx_media_frame_time(r->media, r->fp_frames[r->next_fp]) - step_s / 2)
+        return 0;
+    return fingerprint_picture(r, time_s, picture, err);
 }
 
 /* The first model's failure ends the run; another one drops out of it. */
@@ -192,6 +227,7 @@ static int on_picture(void *ctx, int64_t frame, double time_s, vx_picture *pictu
         int rc = fingerprint_picture(r, time_s, picture, err);
         if (rc)
             return rc;
+        r->out->stored[r->out->n_stored++] = r->out->frames[r->out->n_frames - 1];
     }
     int rc = prepare(r, frame, picture, err);
     if (!rc)
@@ -245,8 +281,13 @@ static void sum_times(run *r) {
 static vx_outcome decode_and_embed(run *r, vx_err *err) {
     int64_t start_us = vx_clock_monotonic_us();
     tell_phase(r, VX_PHASE_FRAMES, 0, (int64_t)r->n_frames);
-    int rc = vx_media_decode(r->media, r->frames, (int64_t)r->n_frames, r->params->decode_threads,
-                             on_picture, r, &r->out->stats, err);
+    const vx_media_wish wish = {.frames = r->frames,
+                                .n = (int64_t)r->n_frames,
+                                .threads = r->params->decode_threads,
+                                .on_picture = on_picture,
+                                .on_extra = r->fp_frames ? on_extra : NULL,
+                                .ctx = r};
+    int rc = vx_media_decode(r->media, &wish, &r->out->stats, err);
     sum_times(r);
     tell_time(r, VX_PHASE_FRAMES, vx_clock_monotonic_us() - start_us - r->prepare_us - r->embed_us);
     tell_time(r, VX_PHASE_PREPARE, r->prepare_us);

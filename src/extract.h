@@ -2,8 +2,13 @@
  *
  * What ingest, search-by-file and backfill share. One decode feeds every model that is asked for.
  * Blocks for as long as the video takes. Memory: for each model the open clips' tensors (T·3·H·W
- * floats each, at most one batch and the overlapping clips), 41 bytes per
- * fingerprinted frame and 24 per frame of the file; it does not grow with the picture count beyond.
+ * floats each, at most one batch and the overlapping clips), some 400 bytes a second for
+ * fingerprints and 32 per frame of the file; it does not grow with the picture count beyond.
+ *
+ * Fingerprints come at two rates. What is stored is the frame nearest to each half second and no
+ * other, whatever else was decoded: it depends on the file alone. What the verdict asks with has
+ * besides these up to eight a second of the pictures that were decoded anyway, because a copy whose
+ * start was cut shows other frames at its half seconds (see vx_fp_compare).
  * Threads: any; a run belongs to its caller's thread.
  */
 #pragma once
@@ -20,7 +25,10 @@ typedef struct vx_extract {
     /* Of server->models[i]: float32 [n_clips, dim], unit length; owned. NULL: not asked for, or the
      * model failed and was not the first of those asked for. */
     float *vectors[VX_MODELS_MAX];
-    vx_fp_frame *frames, *mirrored; /* [n_frames] ascending time, and left-right flipped; owned */
+    vx_fp_frame *stored; /* [n_stored] two a second, ascending time; owned */
+    size_t n_stored;
+    vx_fp_frame *frames, *mirrored; /* [n_frames] to ask with: the stored ones and more, ascending
+                                       time, and left-right flipped; owned */
     size_t n_frames;
 } vx_extract;
 void vx_extract_clear(vx_extract *extract);

@@ -212,11 +212,11 @@ static int insert_rows(vx_server *server, const vx_extract *extract, vx_video *v
     for (int m = 0; m < server->n_models && !rc; m++)
         if (extract->vectors[m])
             rc = insert_vectors(server, &server->models[m], extract->vectors[m], video, err);
-    if (rc || !extract->n_frames)
+    if (rc || !extract->n_stored)
         return rc;
     VX_AUTO_FREE void *blob = NULL;
     size_t bytes;
-    rc = vx_fp_blob_pack(extract->frames, extract->n_frames, &blob, &bytes, err);
+    rc = vx_fp_blob_pack(extract->stored, extract->n_stored, &blob, &bytes, err);
     return rc ? rc : vx_catalog_insert_fingerprint(server->catalog, video->row, blob, bytes, err);
 }
 
@@ -238,7 +238,7 @@ static int add_to_indexes(vx_server *server, const vx_extract *extract, const vx
             rc = vx_index_add(server->models[m].index, rows, extract->vectors[m], video->n_clips,
                               err);
     if (!rc)
-        rc = vx_fp_index_add(server->fingerprints, video->row, extract->frames, extract->n_frames,
+        rc = vx_fp_index_add(server->fingerprints, video->row, extract->stored, extract->n_stored,
                              err);
     if (rc)
         remove_from_indexes(server, video);

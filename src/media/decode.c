@@ -6,6 +6,9 @@
  * it (a stream that breaks the rules its own headers state), the run is repeated without skipping.
  * A picture that is missing even then is replaced by the one before it, as a player would show it,
  * as long as that stays an exception.
+ *
+ * Pictures that come out without being wanted are offered as extras, where the plan says that they
+ * are exact and where they fit into the ascending order; the rest of them is dropped.
  */
 #include <libavutil/cpu.h>
 
@@ -20,21 +23,22 @@ typedef struct wanted_packet {
 
 typedef struct decode_run {
     const vx_media *media;
-    const int64_t *frames;
+    const vx_media_wish *wish;
+    const int64_t *frames; /* the wish's */
     int64_t n;
     wanted_packet *wanted; /* by packet; NULL where pictures are known by order */
     AVFrame **pending;     /* [n], decoded but waiting for an earlier slot */
     int n_pending;
     int64_t next_slot; /* everything before it has been handed out */
+    int64_t last_out;  /* the frame handed out last, wanted or not; -1 = none yet */
     int64_t n_decoded; /* in this pass, for streams known by order */
-    int64_t *number;   /* [n_packets] shown frame or -1; only in the second pass */
+    int64_t *number;   /* [n_packets] shown frame or -1; for extras and in the second pass */
+    uint8_t *action;   /* [n_packets] the plan; NULL in the second pass */
     AVFrame *last;     /* only in the second pass: the picture shown before the one in hand */
     int64_t n_replaced;
     AVCodecContext *codec;
     AVFrame *frame;
     vx_picture *picture;
-    vx_media_on_picture on_picture;
-    void *ctx;
     vx_media_stats stats;
 } decode_run;
 
@@ -43,6 +47,7 @@ static void run_done(decode_run *run) {
         av_frame_free(&run->pending[i]);
     free(run->pending);
     free(run->number);
+    free(run->action);
     av_frame_free(&run->last);
     free(run->wanted);
     avcodec_free_context(&run->codec);
@@ -54,6 +59,19 @@ static void run_done(decode_run *run) {
 static int compare_wanted(const void *a, const void *b) {
     const wanted_packet *x = a, *y = b;
     return (x->packet > y->packet) - (x->packet < y->packet);
+}
+
+static int number_packets(decode_run *run, vx_err *err) {
+    const vx_media *media = run->media;
+    run->number = vx_new_array((size_t)media->n_packets, sizeof(*run->number));
+    if (!run->number)
+        return VX_FAIL(err, -ENOMEM, "no memory to decode %lld packets",
+                       (long long)media->n_packets);
+    for (int64_t i = 0; i < media->n_packets; i++)
+        run->number[i] = -1;
+    for (int64_t i = 0; i < media->info.n_frames; i++)
+        run->number[media->shown[i]] = i;
+    return 0;
 }
 
 static int run_init(decode_run *run, vx_err *err) {
@@ -72,7 +90,7 @@ static int run_init(decode_run *run, vx_err *err) {
         run->wanted[i] = (wanted_packet){media->shown[run->frames[i]], i};
     }
     qsort(run->wanted, (size_t)run->n, sizeof(*run->wanted), compare_wanted);
-    return 0;
+    return run->wish->on_extra ? number_packets(run, err) : 0;
 }
 
 static int open_codec(decode_run *run, int threads, vx_err *err) {
@@ -125,8 +143,24 @@ static int missing(const decode_run *run, vx_err *err) {
 
 static int hand_out(decode_run *run, const AVFrame *frame, vx_err *err) {
     int64_t number = run->frames[run->next_slot++];
+    run->last_out = number;
     vx_picture_set(run->picture, frame);
-    return run->on_picture(run->ctx, number, run->media->times[number], run->picture, err);
+    return run->wish->on_picture(run->wish->ctx, number, run->media->times[number], run->picture,
+                                 err);
+}
+
+/* The unwanted picture in run->frame; something wanted is still to come. */
+static int offer_extra(decode_run *run, int64_t packet, vx_err *err) {
+    if (!run->wish->on_extra || packet < 0 || packet >= run->media->n_packets ||
+        (run->action && run->action[packet] == VX_PLAN_WRONG))
+        return 0;
+    int64_t number = run->number[packet];
+    if (number <= run->last_out || number >= run->frames[run->next_slot])
+        return 0;
+    run->last_out = number;
+    vx_picture_set(run->picture, run->frame);
+    return run->wish->on_extra(run->wish->ctx, number, run->media->times[number], run->picture,
+                               err);
 }
 
 /* Hands out what waited for the slots from next_slot on. */
@@ -161,7 +195,7 @@ static int take_picture(decode_run *run, vx_err *err) {
     int64_t slot = find_slot(run, packet);
     run->n_decoded++;
     run->stats.frames_decoded++;
-    if (run->number && packet >= 0 && run->number[packet] >= 0) {
+    if (run->last && packet >= 0 && run->number[packet] >= 0) {
         int rc = replace_before(run, run->number[packet], err);
         av_frame_unref(run->last);
         if (rc == 0 && av_frame_ref(run->last, run->frame) < 0)
@@ -169,6 +203,8 @@ static int take_picture(decode_run *run, vx_err *err) {
         if (rc != 0)
             return rc;
     }
+    if (slot < 0)
+        return offer_extra(run, packet, err);
     if (slot < run->next_slot || run->pending[slot])
         return 0;
     if (slot > run->next_slot) {
@@ -204,8 +240,8 @@ static int send_packet(decode_run *run, const AVPacket *packet, vx_err *err) {
     return 0;
 }
 
-static int run_plan(decode_run *run, vx_demux *demux, const uint8_t *action, int64_t n_packets,
-                    vx_err *err) {
+static int run_plan(decode_run *run, vx_demux *demux, int64_t n_packets, vx_err *err) {
+    const uint8_t *action = run->action;
     int64_t number = 0;
     run->n_decoded = 0;
     while (number < n_packets && run->next_slot < run->n && vx_demux_read(demux) >= 0) {
@@ -231,53 +267,46 @@ static int run_plan(decode_run *run, vx_demux *demux, const uint8_t *action, int
 }
 
 static int start_second_pass(decode_run *run, vx_err *err) {
-    const vx_media *media = run->media;
+    free(vx_take(run->action));
     run->last = av_frame_alloc();
-    run->number = vx_new_array((size_t)media->n_packets, sizeof(*run->number));
-    if (!run->last || !run->number)
-        return VX_FAIL(err, -ENOMEM, "no memory to decode %lld packets",
-                       (long long)media->n_packets);
-    for (int64_t i = 0; i < media->n_packets; i++)
-        run->number[i] = -1;
-    for (int64_t i = 0; i < media->info.n_frames; i++)
-        run->number[media->shown[i]] = i;
-    return 0;
+    if (!run->last)
+        return VX_FAIL(err, -ENOMEM, "no memory to decode once more");
+    return run->number ? 0 : number_packets(run, err);
 }
 
 /* One pass over the file; without a plan every packet is sent. */
-static int pass(decode_run *run, const uint8_t *action, int64_t n_packets, vx_err *err) {
+static int pass(decode_run *run, int64_t n_packets, vx_err *err) {
     VX_AUTO(vx_demux) demux = NULL;
     run->stats.n_passes++;
     int rc = vx_demux_open(run->media->path, &run->media->limits, &demux, err);
-    return rc == 0 ? run_plan(run, demux, action, n_packets, err) : rc;
+    return rc == 0 ? run_plan(run, demux, n_packets, err) : rc;
 }
 
 static int run_all(decode_run *run, vx_err *err) {
     const vx_media *media = run->media;
-    VX_AUTO_FREE uint8_t *action = NULL;
     int64_t n_packets = 0;
-    int rc = vx_media_plan(media, run->frames, run->n, &action, &n_packets, err);
+    int rc = vx_media_plan(media, run->frames, run->n, &run->action, &n_packets, err);
     if (rc == 0)
-        rc = pass(run, action, n_packets, err);
+        rc = pass(run, n_packets, err);
     if (rc == 0 && run->next_slot < run->n) {
         rc = start_second_pass(run, err);
         if (rc == 0)
-            rc = pass(run, NULL, media->n_packets, err);
+            rc = pass(run, media->n_packets, err);
         if (rc == 0)
             rc = replace_before(run, media->info.n_frames, err);
     }
     return rc;
 }
 
-int vx_media_decode(vx_media *media, const int64_t *frames, int64_t n, int threads,
-                    vx_media_on_picture on_picture, void *ctx, vx_media_stats *ret_stats,
+int vx_media_decode(vx_media *media, const vx_media_wish *wish, vx_media_stats *ret_stats,
                     vx_err *err) {
-    AUTO_RUN run = {.media = media, .frames = frames, .n = n, .on_picture = on_picture, .ctx = ctx};
+    AUTO_RUN run = {
+        .media = media, .wish = wish, .frames = wish->frames, .n = wish->n, .last_out = -1};
     run.stats.frames_total = media->n_packets;
-    int rc = n > 0 ? run_init(&run, err) : 0;
-    if (rc == 0 && n > 0)
-        rc = open_codec(&run, threads, err);
-    if (rc == 0 && n > 0)
+    int rc = run.n > 0 ? run_init(&run, err) : 0;
+    if (rc == 0 && run.n > 0)
+        rc = open_codec(&run, wish->threads, err);
+    if (rc == 0 && run.n > 0)
         rc = run_all(&run, err);
     if (ret_stats)
         *ret_stats = run.stats;

@@ -87,11 +87,23 @@ typedef struct vx_media_stats {
     int n_passes;           /* 2: not all came out, so everything was decoded once more */
 } vx_media_stats;
 
-/* Decodes the wanted frames (ascending, unique) and calls on_picture for each.
- * threads: decoder threads, 0 = one per core. A wanted picture that no decoder gives is replaced by
- * the one before it, as a player shows it, for at most one in ten; beyond that VX_MEDIA_DAMAGED. */
-int vx_media_decode(vx_media *media, const int64_t *frames, int64_t n, int threads,
-                    vx_media_on_picture on_picture, void *ctx, vx_media_stats *ret_stats,
+typedef struct vx_media_wish {
+    const int64_t *frames; /* [n] wanted frames, ascending, unique; borrowed for the call */
+    int64_t n;
+    int threads; /* of the decoder; 0 = one per core */
+    vx_media_on_picture on_picture;
+    /* If not NULL: called for pictures before the last wanted one that nobody wants but that were
+     * decoded on the way to one. They cost nothing until they are converted, are as exact as the
+     * wanted ones, and each frame comes at most once, in one ascending order with those; which ones
+     * there are depends on the stream. 8 bytes of memory a frame of the file. */
+    vx_media_on_picture on_extra;
+    void *ctx; /* for both */
+} vx_media_wish;
+
+/* Decodes the wanted frames and calls on_picture for each. A wanted picture that no decoder gives is
+ * replaced by the one before it, as a player shows it, for at most one in ten; beyond that
+ * VX_MEDIA_DAMAGED. */
+int vx_media_decode(vx_media *media, const vx_media_wish *wish, vx_media_stats *ret_stats,
                     vx_err *err);
 
 /* JPEG (4:2:0, quality about 85) of the frame nearest to time_s, its longest side at most

@@ -109,7 +109,12 @@ const uint8_t *vx_next_start_code(const uint8_t *p, const uint8_t *end);
 
 /* ---- plan.c ---- */
 
-enum { VX_PLAN_DROP, VX_PLAN_SEND, VX_PLAN_RESTART /* send to an emptied decoder */ };
+enum {
+    VX_PLAN_DROP,
+    VX_PLAN_SEND,
+    VX_PLAN_RESTART, /* send to an emptied decoder */
+    VX_PLAN_WRONG,   /* send, for those that depend on it: its own picture is not exact */
+};
 
 /* Which packets the shown frames `frames` need.
  *   ret_action   gives one VX_PLAN_* per packet (free())

@@ -12,6 +12,12 @@
 
 enum { WANTED = 1 };
 
+/* Whether a picture may look at the GOP before: it is shown before the open point of its own. */
+static bool is_leading(const vx_packet *point, const vx_packet *packet) {
+    return !(point->flags & VX_PACKET_CLOSED) && !(packet->flags & VX_PACKET_RADL) &&
+           packet->pts < point->pts;
+}
+
 /* Packet number of the last wanted packet of [from, to), -1 if none; *ret_leading: one of them is
  * shown before an open point that starts the GOP. */
 static int64_t last_wanted(const vx_media *media, const uint8_t *wanted, int64_t from, int64_t to,
@@ -23,9 +29,7 @@ static int64_t last_wanted(const vx_media *media, const uint8_t *wanted, int64_t
         if (!wanted[i])
             continue;
         last = i;
-        *ret_leading |= !(point->flags & VX_PACKET_CLOSED) &&
-                        !(media->packets[i].flags & VX_PACKET_RADL) &&
-                        media->packets[i].pts < point->pts;
+        *ret_leading |= is_leading(point, &media->packets[i]);
     }
     return last;
 }
@@ -36,7 +40,14 @@ static void send_gop(const vx_media *media, uint8_t *action, int64_t from, int64
     for (int64_t i = from; i <= upto; i++) {
         uint32_t flags = media->packets[i].flags;
         bool skip = (flags & VX_PACKET_NONREF) || (!leading && (flags & VX_PACKET_RASL));
-        action[i] = action[i] == WANTED || !skip ? VX_PLAN_SEND : VX_PLAN_DROP;
+        if (action[i] == WANTED)
+            action[i] = VX_PLAN_SEND;
+        else if (skip)
+            action[i] = VX_PLAN_DROP;
+        else
+            action[i] = !leading && is_leading(&media->packets[from], &media->packets[i])
+                            ? VX_PLAN_WRONG
+                            : VX_PLAN_SEND;
     }
 }
 

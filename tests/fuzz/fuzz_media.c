@@ -34,7 +34,13 @@ static void use_file(const char *path) {
     for (int64_t i = 0; i < n; i++)
         if (i == 0 || frames[i] != frames[n_unique - 1])
             frames[n_unique++] = frames[i];
-    vx_media_decode(media, frames, n_unique, 1, use_picture, &n_seen, NULL, &err);
+    const vx_media_wish wish = {.frames = frames,
+                                .n = n_unique,
+                                .threads = 1,
+                                .on_picture = use_picture,
+                                .on_extra = use_picture,
+                                .ctx = &n_seen};
+    vx_media_decode(media, &wish, NULL, &err);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n_bytes) {

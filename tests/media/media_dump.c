@@ -2,7 +2,8 @@
  * as JSON for the tests and for timing.
  *
  * With md5, for each wanted frame it prints the MD5 of the decoded planes as they left the decoder
- * (visible rows only), so that another decoder's pictures can be compared bit for bit.
+ * (visible rows only), so that another decoder's pictures can be compared bit for bit; and for each
+ * extra one that came out on the way, marked as such.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -40,9 +41,8 @@ typedef struct dump_options {
     int n_printed;
 } dump_options;
 
-static int print_picture(void *ctx, int64_t frame, double time_s, vx_picture *picture,
-                         vx_err *err) {
-    dump_options *options = ctx;
+static int print_one(dump_options *options, int64_t frame, double time_s, bool wanted,
+                     vx_picture *picture, vx_err *err) {
     char hex[33] = "";
     const uint8_t *pixels = NULL;
     int w = 0, h = 0, stride = 0, rc = 0;
@@ -55,9 +55,18 @@ static int print_picture(void *ctx, int64_t frame, double time_s, vx_picture *pi
     for (int y = 0; options->raw && rc == 0 && y < h; y++)
         fwrite(pixels + (ptrdiff_t)y * stride, options->what == 'r' ? 3 : 1, (size_t)w,
                options->raw);
-    printf("%s\n    [%" PRId64 ", %.6f, \"%s\"]", options->n_printed++ ? "," : "", frame, time_s,
-           hex);
+    printf("%s\n    [%" PRId64 ", %.6f, \"%s\", %s]", options->n_printed++ ? "," : "", frame,
+           time_s, hex, wanted ? "true" : "false");
     return rc;
+}
+
+static int print_picture(void *ctx, int64_t frame, double time_s, vx_picture *picture,
+                         vx_err *err) {
+    return print_one(ctx, frame, time_s, true, picture, err);
+}
+
+static int print_extra(void *ctx, int64_t frame, double time_s, vx_picture *picture, vx_err *err) {
+    return print_one(ctx, frame, time_s, false, picture, err);
 }
 
 /* "all", a rate, or a list of frame numbers. */
@@ -113,7 +122,13 @@ static int dump(const char *path, const char *wanted, int threads, dump_options 
     }
     printf("],\n \"pictures\": [");
     vx_media_stats stats = {0};
-    rc = vx_media_decode(media, frames, n_unique, threads, print_picture, options, &stats, err);
+    const vx_media_wish wish = {.frames = frames,
+                                .n = n_unique,
+                                .threads = threads,
+                                .on_picture = print_picture,
+                                .on_extra = options->what == 'm' ? print_extra : NULL,
+                                .ctx = options};
+    rc = vx_media_decode(media, &wish, &stats, err);
     printf("],\n \"open_s\": %.6f, \"decode_s\": %.6f, \"frames_decoded\": %" PRId64
            ", \"frames_total\": %" PRId64 ", \"passes\": %d, \"rc\": %d}\n",
            opened_s - start_s, seconds() - opened_s, stats.frames_decoded, stats.frames_total,

@@ -41,10 +41,14 @@ def call(*arguments, **keywords):
 
 
 def dump(path, wanted="all", threads=2, what="md5", raw=""):
-    """wanted: a rate, "all" or frame numbers."""
+    """wanted: a rate, "all" or frame numbers. "pictures" and "extras" are [frame, seconds, MD5]."""
     if isinstance(wanted, list):
         wanted = ",".join(map(str, wanted)) + ","
-    return json.loads(call(path, wanted, threads, what, raw or "/dev/null"))
+    got = json.loads(call(path, wanted, threads, what, raw or "/dev/null"))
+    got["order"] = [p[0] for p in got["pictures"]]
+    got["extras"] = [p[:3] for p in got["pictures"] if not p[3]]
+    got["pictures"] = [p[:3] for p in got["pictures"] if p[3]]
+    return got
 
 
 def visible(plane, bytes_per_sample):

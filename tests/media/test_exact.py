@@ -4,10 +4,12 @@ The oracle is PyAV, which brings its own newer FFmpeg, decodes every packet in o
 nothing of plans.
 """
 
+import fractions
 import random
 
+import av
 import pytest
-from make import REAL, SAMPLES, names, real, sample
+from make import REAL, SAMPLES, names, real, remux, sample
 from media_dump import decode_all, dump
 
 # Pictures to decode for 2 a second, where leaving packets out is possible at all: an upper bound
@@ -41,8 +43,10 @@ def full():
 
 
 def check(got, expected):
-    wrong = [(i, t) for i, t, md5 in got["pictures"] if md5 != expected[i][1]]
-    assert not wrong, f"other pictures at (frame, s) {wrong[:5]}"
+    for kind in ("pictures", "extras"):
+        wrong = [(i, t) for i, t, md5 in got[kind] if md5 != expected[i][1]]
+        assert not wrong, f"other {kind} at (frame, s) {wrong[:5]}"
+    assert got["order"] == sorted(set(got["order"])), "not ascending, or a frame came twice"
     assert got["passes"] == 1, "the plan fell short and everything was decoded once more"
 
 
@@ -87,6 +91,24 @@ def test_two_frames_a_second_leave_packets_out(name, full, record_property):
     assert share <= SHARE[name]
     if SHARE[name] == 1:
         assert share == 1, "an intra refresh has no point to start at"
+
+
+def test_pictures_stay_in_order_when_everything_is_decoded_once_more(tmp_path):
+    """One wanted picture is broken: what came out before is not handed out again."""
+    def break_one(_, packet):
+        if packet.pts * packet.time_base != fractions.Fraction(13, 10):
+            return [packet]
+        broken = av.Packet(bytes(packet)[:5] + b"\xff" * (packet.size - 5))
+        broken.pts, broken.dts, broken.time_base = packet.pts, packet.dts, packet.time_base
+        return [broken]
+
+    path = tmp_path / "broken.mp4"
+    remux(sample("h264_closed.mp4"), path, break_one)
+    wanted = list(range(3, 90, 6))
+    got = dump(path, wanted)
+    assert got["passes"] == 2
+    assert [p[0] for p in got["pictures"]] == wanted
+    assert got["order"] == sorted(set(got["order"])) and len(got["extras"]) >= 15
 
 
 def test_key_frame_marks_of_the_container_are_not_believed(full):

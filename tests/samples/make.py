@@ -87,6 +87,8 @@ def x265(**params):
 
 add("h264_closed.mp4", "libx264", options=x264(keyint=30, min_keyint=30, scenecut=0))
 add("h264_open.mp4", "libx264", options=x264(keyint=30, min_keyint=15, open_gop=1, bframes=3))
+add("h264_open_pyramid.mp4", "libx264",  # with references among the pictures before a key picture
+    options=x264(keyint=32, min_keyint=32, scenecut=0, open_gop=1, bframes=7, b_adapt=0))
 add("h264_open.ts", "libx264", options=x264(keyint=30, min_keyint=15, open_gop=1, bframes=3))
 add("h264_pyramid_off.mp4", "libx264", options=x264(keyint=30, bframes=3, b_pyramid="none"))
 add("h264_pyramid_strict.mkv", "libx264", options=x264(keyint=30, bframes=3, b_pyramid="strict"))

@@ -127,7 +127,9 @@ int vxt_extract(const char *path, double target_fps, double hash_fps,
             unique[n++] = frame;
     }
     vx_media_stats stats;
-    rc = vx_media_decode(media, unique, n, 1, on_picture, &run, &stats, err);
+    const vx_media_wish wish = {
+        .frames = unique, .n = n, .threads = 1, .on_picture = on_picture, .ctx = &run};
+    rc = vx_media_decode(media, &wish, &stats, err);
     *ret_n_frames = run.n_frames;
     return rc;
 }

@@ -136,7 +136,8 @@ static void random_stream(model *m, unsigned *seed) {
 }
 
 /* Runs the plan through the model: a picture comes out right if the decoder holds, since its last
- * restart, right pictures of all that it depends on. */
+ * restart, right pictures of all that it depends on. What is sent is right, unless the plan says
+ * that it need not be. */
 static void expect_plan_suffices(const model *m, const int64_t *frames, int64_t n_frames,
                                  const uint8_t *action, int64_t n) {
     bool wanted[MAX_PACKETS] = {false}, right[MAX_PACKETS] = {false};
@@ -150,6 +151,7 @@ static void expect_plan_suffices(const model *m, const int64_t *frames, int64_t 
         for (int k = 0; k < MAX_DEPENDENCIES; k++)
             right[i] &= m->depends[i][k] < 0 || right[m->depends[i][k]];
         assert_true(right[i] || !wanted[i]);
+        assert_true(right[i] || !sent || action[i] == VX_PLAN_WRONG);
         assert_true(wanted[i] || !sent || !(m->packets[i].flags & VX_PACKET_NONREF));
     }
 }
@@ -198,9 +200,11 @@ static void expect_plan(const char *types, const int64_t *pts, const int64_t *wa
     media.info.n_frames = count;
     VX_AUTO_FREE uint8_t *action = NULL;
     assert_int_equal(vx_media_plan(&media, frames, n_wanted, &action, &n, NULL), 0);
+    const char letters[] = {
+        [VX_PLAN_DROP] = '.', [VX_PLAN_SEND] = '+', [VX_PLAN_RESTART] = '^', [VX_PLAN_WRONG] = '!'};
     char got[33] = {0};
     for (int64_t i = 0; i < count; i++)
-        got[i] = i >= n || action[i] == VX_PLAN_DROP ? '.' : action[i] == VX_PLAN_SEND ? '+' : '^';
+        got[i] = i < n ? letters[action[i]] : '.';
     assert_string_equal(got, expected);
 }
 
@@ -225,6 +229,15 @@ static void plan_leading_picture_of_an_open_gop_needs_the_gop_before(void **stat
     expect_plan("IPBPBOBP", pts, (int64_t[]){6}, 1, true, "++.+.++.");
     expect_plan("IPBPBOBP", pts, (int64_t[]){7}, 1, true, ".....^.+");
     expect_plan("IPBPBIBP", pts, (int64_t[]){6}, 1, true, ".....^+.");
+}
+
+static void plan_leading_reference_is_exact_only_with_the_gop_before(void **state) {
+    (void)state;
+    /* shown:               I  P  O  P  P  I  P */
+    const int64_t pts[] = {0, 1, 3, 2, 4, 5, 6};
+    expect_plan("IPOPPIP", pts, (int64_t[]){4}, 1, true, "..^!+..");
+    expect_plan("IPOPPIP", pts, (int64_t[]){3, 4}, 2, true, "+++++..");
+    expect_plan("IPIPPIP", pts, (int64_t[]){4}, 1, true, "..^++..");
 }
 
 /* ---- classifying ---- */
@@ -425,6 +438,7 @@ int main(void) {
         cmocka_unit_test(plan_leaves_out_what_is_decoded_later_and_restarts_behind_it),
         cmocka_unit_test(plan_with_doubt_sends_everything_up_to_the_last_wanted),
         cmocka_unit_test(plan_leading_picture_of_an_open_gop_needs_the_gop_before),
+        cmocka_unit_test(plan_leading_reference_is_exact_only_with_the_gop_before),
         cmocka_unit_test(h264_idr_is_a_closed_point_and_other_i_pictures_are_none),
         cmocka_unit_test(h264_recovery_point_is_a_point_only_where_it_is_exact_at_once),
         cmocka_unit_test(h264_changed_parameter_sets_forbid_skipping),

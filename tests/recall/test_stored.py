@@ -1,0 +1,56 @@
+"""What is kept of a video's fingerprint, and what a new video is asked with, from outside."""
+import sqlite3
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from server import Server
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "media"))
+import corpus  # noqa: E402
+from media_dump import dump  # noqa: E402
+
+RECORD = np.dtype([("time_s", "<f4"), ("quality", "u1"), ("hash", "u1", 32)])
+
+
+@pytest.fixture(scope="module")
+def scenes():
+    return corpus.clips("scenes", 12)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory, tiny_model):
+    with Server(tmp_path_factory.mktemp("stored") / "data", tiny_model) as running:
+        yield running
+
+
+def fingerprint(server, video_id):
+    with sqlite3.connect(f"file:{server.data}/catalog.db?mode=ro", uri=True) as catalog:
+        (data,) = catalog.execute("SELECT data FROM fingerprints JOIN videos ON row = video "
+                                  "WHERE id = ?", (video_id,)).fetchone()
+    return np.frombuffer(data, RECORD)
+
+
+def test_stored_are_the_frames_at_each_half_second_and_no_others(server, scenes):
+    for name, clip in scenes.items():
+        path = corpus.original("scenes", name, clip)
+        answer = server.upload(path).json()
+        chosen = dump(path, 2)
+        assert len(chosen["extras"]) > 2 * len(chosen["pictures"]), "nothing to leave out"
+        stored = fingerprint(server, answer["id"])
+        assert stored["time_s"] == pytest.approx([t for _, t, _ in chosen["pictures"]], abs=1e-4)
+
+
+def test_copies_with_a_cut_start_are_found_by_the_pictures_between(server, scenes):
+    """With half-second steps on both sides most of these do not meet: the cut lies between them."""
+    found = []
+    for name, (frames, rate) in scenes.items():
+        server.upload(corpus.original("scenes", name, (frames, rate)))
+        start = round(float(rate) * 1.25)
+        path = server.data.parent / f"{name}-cut.mp4"
+        corpus.write(path, frames[start:], rate)
+        verdict = server.upload(path).json()["duplicate"]
+        found.append(verdict["verdict"] == "copy"
+                     and abs(verdict["offset_s"] - start / float(rate)) < 0.1)
+    assert sum(found) >= len(found) - 1, found
