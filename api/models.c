@@ -3,6 +3,17 @@
 #include "api/resources.h"
 #include "server.h"
 
+static void write_text(vx_out *out, const vx_model_info *model) {
+    if (!model->has_text) {
+        vx_out_json(out, "text", "null");
+        return;
+    }
+    vx_out_begin(out, "text", '{');
+    vx_out_int(out, "length", model->text_length);
+    vx_out_string(out, "quality", model->text_quality[0] ? model->text_quality : NULL);
+    vx_out_end(out, '}');
+}
+
 static void write_model(vx_out *out, vx_model *loaded, bool is_default, int64_t missing) {
     const vx_model_info *model = loaded->info;
     vx_out_begin(out, NULL, '{');
@@ -17,7 +28,7 @@ static void write_model(vx_out *out, vx_model *loaded, bool is_default, int64_t 
     vx_out_number(out, "target_fps", model->target_fps);
     vx_out_string(out, "sampling", model->sampling == VX_SAMPLE_CURATOR ? "curator" : "spread");
     vx_out_float(out, "similar_threshold", model->similar_threshold);
-    vx_out_bool(out, "text", model->has_text);
+    write_text(out, model);
     vx_out_bool(out, "default", is_default);
     vx_out_int(out, "vectors", vx_index_count(loaded->index));
     vx_out_int(out, "missing", missing);

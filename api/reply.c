@@ -164,9 +164,12 @@ void vx_reply_problem_with(vx_request *request, vx_problem problem, vx_out *memb
 void vx_reply_problem(vx_request *request, vx_problem problem, const char *fmt, ...) {
     char detail[1000] = "";
     if (fmt) {
+        size_t n = 0;
+        if (request->where[0])
+            n = (size_t)snprintf(detail, sizeof detail, "%s: ", request->where);
         va_list ap;
         va_start(ap, fmt);
-        vsnprintf(detail, sizeof detail, fmt, ap);
+        vsnprintf(detail + n, sizeof detail - n, fmt, ap);
         va_end(ap);
     }
     vx_reply_problem_with(request, problem, NULL, detail);

@@ -16,6 +16,7 @@ void vx_thumbnail_get(vx_request *request); /* thumbnail.c */
 void vx_vectors_get(vx_request *request);   /* vectors.c */
 
 void vx_search_post(vx_request *request); /* search.c */
+void vx_search_get(vx_request *request);
 
 void vx_jobs_list_get(vx_request *request); /* jobs.c */
 void vx_jobs_one_get(vx_request *request);

@@ -24,6 +24,7 @@ static const vx_route routes[] = {
     {"GET", "/v1/videos/{id}/thumbnail", 0, "t size", "", vx_thumbnail_get},
     {"GET", "/v1/videos/{id}/vectors", 0, "model", "", vx_vectors_get},
     {"POST", "/v1/search", VX_ACCEPT_JSON | VX_ACCEPT_FORM, "", SEARCH_FIELDS, vx_search_post},
+    {"GET", "/v1/search", 0, "q " SEARCH_FIELDS, "", vx_search_get},
     {"GET", "/v1/jobs", 0, "limit cursor", "", vx_jobs_list_get},
     {"GET", "/v1/jobs/{id}", 0, "", "", vx_jobs_one_get},
     {"DELETE", "/v1/jobs/{id}", 0, "", "", vx_jobs_one_delete},

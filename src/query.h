@@ -1,4 +1,4 @@
-/* query.h — the read path: a clip, a vector or an uploaded file to ranked hits.
+/* query.h — the read path: texts, clips, vectors or an uploaded file to ranked hits.
  *
  * Threads: vx_query_submit from any thread, never blocks; done runs on a search thread.
  */
@@ -8,8 +8,11 @@
 #include "server.h"
 
 #define VX_QUERY_MAX_K 1000
+#define VX_QUERY_MAX_QUESTIONS 64
+#define VX_QUERY_MAX_HITS 10000 /* the sum of k over the questions of one query */
 
 typedef enum vx_query_by {
+    VX_QUERY_TEXT,
     VX_QUERY_VIDEO,
     VX_QUERY_CLIP,
     VX_QUERY_VECTOR,
@@ -24,30 +27,45 @@ typedef struct vx_hit {
     char *filename, *metadata; /* owned */
 } vx_hit;
 
+typedef struct vx_hits {
+    vx_hit *items; /* best first, ties by clip row; owned */
+    size_t n;
+} vx_hits;
+void vx_hits_clear(vx_hits *hits);
+
 typedef struct vx_query_result {
     vx_outcome outcome;
-    vx_err err;
-    const char *model; /* whose space was asked; NULL when none of that name is loaded. Borrows */
-    vx_hit *hits;      /* best first, ties by clip row; owned */
-    size_t n_hits;
+    const char *model; /* that was asked; NULL when none of that name is loaded. Borrows */
+    vx_err err;        /* of several questions it names the one: "queries[2]: …" */
+    vx_hits *answers;  /* [n], in the order of the questions; owned */
+    size_t n;
 } vx_query_result;
-typedef void (*vx_query_done)(void *ctx, vx_query_result *result); /* may take result->hits */
+typedef void (*vx_query_done)(void *ctx, vx_query_result *result); /* may take result->answers */
 void vx_query_result_clear(vx_query_result *result);
 
 /* A video's own clips are never among its hits; nor a clip's own. */
-typedef struct vx_query {
+typedef struct vx_question {
     vx_query_by by;
     char *id;      /* VIDEO, CLIP; owned */
+    char *text;    /* TEXT: UTF-8; owned */
     float *vector; /* VECTOR: float32 [dim], finite, not all zero; normalised here; owned */
     size_t dim;
     vx_upload *upload;   /* FILE; takes; need not be sealed */
     size_t k;            /* 1..VX_QUERY_MAX_K */
     float min_score;     /* -1..1 */
     bool group_by_video; /* one hit per video, its best */
+} vx_question;
+
+/* Several questions to one model, answered together: their texts are one batch of the model, and
+ * those of one vector and the same k are one search of the index. */
+typedef struct vx_query {
+    vx_question *questions; /* [n]; owned */
+    size_t n;               /* 1..VX_QUERY_MAX_QUESTIONS */
     char *model; /* NULL = the default one; one not loaded is VX_OUTCOME_WRONG_SPACE; owned */
     vx_query_done done;
     void *ctx;
 } vx_query;
+vx_query *vx_query_new(size_t n); /* n empty questions; NULL: no memory */
 vx_query *vx_query_free(vx_query *query);
 VX_DEFINE_AUTO(vx_query, vx_query_free)
 

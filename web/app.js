@@ -1,4 +1,4 @@
-// The page of vidx: drop files, read the verdicts, look for neighbours, delete.
+// The page of vidx: drop files, read the verdicts, search, look for neighbours, delete.
 // Everything that came from files or people is put in as text, never as markup.
 
 const $ = (id) => document.getElementById(id);
@@ -164,6 +164,7 @@ async function refreshStatus() {
   try {
     const [stats, models] = await Promise.all([api("/v1/stats"), api("/v1/models")]);
     const model = models.items[0];
+    offerText(models.items.find((each) => each.text));
     const count = stats.videos === 1 ? "1 video" : `${stats.videos} videos`;
     $("status").textContent = `${count} · ${model.name} on ${model.device}`;
   } catch (problem) {
@@ -192,10 +193,12 @@ function hitCard(hit) {
   return card;
 }
 
-async function showSimilar(query, title) {
+const showSimilar = (query, title) => show(query, `Similar to ${title}`);
+
+async function show(query, title) {
   $("viewer").close();
   $("results").hidden = false;
-  $("results-title").textContent = `Similar to ${title}`;
+  $("results-title").textContent = title;
   $("results-note").textContent = "Searching…";
   $("hits").replaceChildren();
   $("results-title").focus();
@@ -206,6 +209,20 @@ async function showSimilar(query, title) {
   } catch (problem) {
     $("results-note").textContent = problem.message;
   }
+}
+
+// Text is offered when a model takes it, with what its makers say of how well it does.
+let textModel = null;
+
+function offerText(model) {
+  textModel = model ? model.name : null;
+  $("ask").hidden = !model;
+  $("ask-quality").textContent = model && model.text.quality ? `Text search is ${model.text.quality}.` : "";
+}
+
+function askText() {
+  const text = $("ask-text").value.trim();
+  if (text) show({ text, model: textModel }, `“${text}”`);
 }
 
 // ---- One video ----------------------------------------------------------------------------------
@@ -417,6 +434,10 @@ function wire() {
   let typing;
   wireDrop();
   $("more").onclick = () => list(true);
+  $("ask").onsubmit = (event) => {
+    event.preventDefault();
+    askText();
+  };
   $("filter").onsubmit = (event) => {
     event.preventDefault();
     list(false);

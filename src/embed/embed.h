@@ -78,10 +78,28 @@ void vx_model_sample(const vx_model_info *model, int64_t n, int64_t *ret_index);
 int vx_embedder_run(vx_embedder *embedder, const float *clips, int n_clips, float *ret_vectors,
                     vx_err *err);
 
-/* UTF-8 text → float32 [dim], unit length, comparable with the model's video vectors. Blocks until
- * done. VX_EMBED_NO_TEXT, VX_EMBED_BAD_TEXT, VX_EMBED_CLOSED, or -EIO as above. */
+typedef struct vx_text {
+    const char *text; /* UTF-8; borrows */
+    size_t n_bytes;
+} vx_text;
+
+typedef struct vx_text_report {
+    int64_t tokens; /* read by the model, [CLS] and [SEP] among them */
+    int bad;        /* on VX_EMBED_BAD_TEXT: which text */
+} vx_text_report;
+
+/* n texts → float32 [n, dim], unit length, comparable with the model's video vectors. Blocks until
+ * done. VX_EMBED_NO_TEXT, VX_EMBED_BAD_TEXT, VX_EMBED_CLOSED, or -EIO as above.
+ *   ret_report  may be NULL */
+int vx_embedder_run_texts(vx_embedder *embedder, const vx_text *texts, int n, float *ret_vectors,
+                          vx_text_report *ret_report, vx_err *err);
+/* The same for one text: float32 [dim]. */
 int vx_embedder_run_text(vx_embedder *embedder, const char *text, size_t n_bytes, float *ret_vector,
                          vx_err *err);
+
+/* Names of the packages under models_dir whose manifest has a text tower, comma separated, as many
+ * as fit; "" when there is none. The files are not looked at. */
+void vx_models_with_text(const char *models_dir, char *ret_names, size_t capacity);
 
 typedef struct vx_embedder_stats { /* of the video tower */
     int64_t clips, batches;

@@ -42,11 +42,18 @@ int vx_embedder_run(vx_embedder *e, const float *clips, int n_clips, float *ret_
     return vx_batcher_run(e->batcher, clips, n_clips, ret_vectors, err);
 }
 
-int vx_embedder_run_text(vx_embedder *e, const char *text, size_t n_bytes, float *ret_vector,
-                         vx_err *err) {
+int vx_embedder_run_texts(vx_embedder *e, const vx_text *texts, int n, float *ret_vectors,
+                          vx_text_report *ret_report, vx_err *err) {
+    vx_text_report unread;
     if (!e->text)
         return VX_FAIL(err, VX_EMBED_NO_TEXT, "model %s takes no text", e->info.name);
-    return vx_text_tower_run(e->text, text, n_bytes, ret_vector, err);
+    return vx_text_tower_run(e->text, texts, n, ret_vectors, ret_report ? ret_report : &unread,
+                             err);
+}
+
+int vx_embedder_run_text(vx_embedder *e, const char *text, size_t n_bytes, float *ret_vector,
+                         vx_err *err) {
+    return vx_embedder_run_texts(e, &(vx_text){text, n_bytes}, 1, ret_vector, NULL, err);
 }
 
 void vx_embedder_get_stats(vx_embedder *e, vx_embedder_stats *ret_stats) {

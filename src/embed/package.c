@@ -1,6 +1,7 @@
 /* package.c — a package's files: their digests, the digest of the whole, and frame sampling. */
 #include "embed/package.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <openssl/evp.h>
@@ -111,6 +112,26 @@ int vx_package_read(const char *models_dir, const char *name, vx_package *ret_pa
         return r;
     *ret_package = package;
     return 0;
+}
+
+void vx_models_with_text(const char *models_dir, char *ret_names, size_t capacity) {
+    size_t used = 0;
+    ret_names[0] = '\0';
+    DIR *dir = opendir(models_dir);
+    for (const struct dirent *entry; dir && (entry = readdir(dir));) {
+        VX_AUTO_FREE vx_package *package = vx_new(vx_package);
+        VX_AUTO_FREE char *path = NULL;
+        if (!package || !is_model_name(entry->d_name) ||
+            asprintf(&path, "%s/%s/manifest.json", models_dir, entry->d_name) < 0)
+            continue;
+        if (vx_manifest_read(path, package, NULL) || !package->info.has_text ||
+            used + strlen(entry->d_name) + 3 > capacity)
+            continue;
+        used += (size_t)snprintf(ret_names + used, capacity - used, "%s%s", used ? ", " : "",
+                                 entry->d_name);
+    }
+    if (dir)
+        closedir(dir);
 }
 
 void vx_model_sample(const vx_model_info *model, int64_t n, int64_t *ret_index) {

@@ -46,18 +46,36 @@ static int run_text(void *ctx, const void *items, int n, float *ret_vectors, vx_
     return r;
 }
 
-int vx_text_tower_run(vx_text_tower *tower, const char *text, size_t n_bytes, float *ret_vector,
-                      vx_err *err) {
-    int length = tower->info.text_length;
-    VX_AUTO_FREE int64_t *item = vx_new_array(2 * (size_t)length, sizeof *item);
-    if (!item)
-        return VX_FAIL(err, -ENOMEM, "no memory for a text");
-    int r = vx_tokenizer_encode(tower->tokenizer, text, n_bytes, length, item, item + length, err);
+static int encode(const vx_text_tower *tower, vx_text text, int64_t *item, int64_t *tokens,
+                  vx_err *err) {
+    int length = tower->info.text_length, n = 0;
+    int64_t *mask = item + length;
+    int r = vx_tokenizer_encode(tower->tokenizer, text.text, text.n_bytes, length, item, mask, err);
     if (r)
         return r;
-    if (length > 2 && !item[length + 2]) /* [CLS] and [SEP] alone */
+    while (n < length && mask[n])
+        n++;
+    if (n <= 2 && length > 2) /* [CLS] and [SEP] alone */
         return VX_FAIL(err, VX_EMBED_BAD_TEXT, "the text has no words");
-    return vx_batcher_run(tower->batcher, item, 1, ret_vector, err);
+    *tokens += n;
+    return 0;
+}
+
+int vx_text_tower_run(vx_text_tower *tower, const vx_text *texts, int n, float *ret_vectors,
+                      vx_text_report *ret_report, vx_err *err) {
+    size_t item = 2 * (size_t)tower->info.text_length, all;
+    *ret_report = (vx_text_report){0};
+    if (n < 1 || !vx_mul((size_t)n, item, &all))
+        return VX_FAIL(err, -EINVAL, "%d texts to embed", n);
+    VX_AUTO_FREE int64_t *items = vx_new_array(all, sizeof *items);
+    if (!items)
+        return VX_FAIL(err, -ENOMEM, "no memory for %d texts", n);
+    for (int i = 0; i < n; i++) {
+        int r = encode(tower, texts[i], items + (size_t)i * item, &ret_report->tokens, err);
+        if (r)
+            return ret_report->bad = i, r;
+    }
+    return vx_batcher_run(tower->batcher, items, n, ret_vectors, err);
 }
 
 static int load(vx_text_tower *tower, const vx_package *package, vx_err *err) {

@@ -15,6 +15,6 @@ int vx_text_tower_open(const vx_package *package, const char *device, int thread
                        vx_text_tower **ret_tower, vx_err *err);
 vx_text_tower *vx_text_tower_free(vx_text_tower *tower);
 
-/* As vx_embedder_run_text(). */
-int vx_text_tower_run(vx_text_tower *tower, const char *text, size_t n_bytes, float *ret_vector,
-                      vx_err *err);
+/* As vx_embedder_run_texts(). */
+int vx_text_tower_run(vx_text_tower *tower, const vx_text *texts, int n, float *ret_vectors,
+                      vx_text_report *ret_report, vx_err *err);

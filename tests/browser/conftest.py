@@ -12,6 +12,10 @@ ROOT = Path(__file__).resolve().parents[2]
 SHOTS = ROOT / "build" / "browser"  # what the tests saw, for people
 
 
+def pytest_configure(config):
+    config.addinivalue_line("markers", "model(name): the server's model package")
+
+
 @pytest.fixture(scope="session")
 def browser():
     from playwright.sync_api import sync_playwright
@@ -27,8 +31,10 @@ def browser():
 
 
 @pytest.fixture
-def server(tmp_path, tiny_model):
-    with Server(tmp_path / "data", tiny_model) as server:
+def server(tmp_path, tiny_model, request):
+    """With tiny, or with the model that @pytest.mark.model(name) says."""
+    mark = request.node.get_closest_marker("model")
+    with Server(tmp_path / "data", tiny_model, model=mark.args[0] if mark else "tiny") as server:
         yield server
 
 

@@ -132,6 +132,36 @@ def test_similar_videos_of_a_stored_one_are_listed_nearest_first(page, film, ser
     expect(page.locator("#results")).to_be_hidden()
 
 
+def test_model_without_text_shows_no_box_for_it(page):
+    expect(page.locator("#status")).to_have_text("0 videos · tiny on cpu")
+    expect(page.locator("#ask")).to_be_hidden()
+
+
+@pytest.mark.model("tiny-text")
+def test_text_finds_videos_and_says_how_good_it_is(page, film, server, shot):
+    for seed in (1, 2, 3):
+        server.upload(film(seed))
+    expect(page.locator("#ask-quality")).to_have_text("Text search is 7 words.")
+    page.get_by_label("What the videos show").fill("left <b>red</b>")
+    page.keyboard.press("Enter")
+    expect(page.locator("#results-title")).to_have_text("“left <b>red</b>”")
+    expect(page.locator("#hits .card")).to_have_count(3)
+    names = [hit["filename"] for hit in server.get("/v1/search", params={"q": "left <b>red</b>"}).json()["items"]]
+    expect(page.locator("#hits .card .name")).to_have_text(names)
+    shot("text")
+    page.locator("#ask-text").fill("   ")
+    page.get_by_role("button", name="Search", exact=True).click()
+    expect(page.locator("#results-title")).to_have_text("“left <b>red</b>”")
+
+
+@pytest.mark.model("tiny-text")
+def test_text_that_is_refused_shows_the_server_sentence(page, server):
+    page.locator("#ask-text").fill("\u200b")
+    page.get_by_role("button", name="Search", exact=True).click()
+    expect(page.locator("#results-note")).to_have_text("The text has no words")
+    page.faults.clear()
+
+
 def test_video_opens_plays_and_its_clips_can_be_searched(page, film, server, shot):
     server.upload(film(1), clip="fixed:2", metadata='{"camera": 3}')
     server.upload(film(2))

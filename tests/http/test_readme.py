@@ -17,7 +17,8 @@ def curl_block():
     return rest
 
 
-def test_curl_lines_pasted_answer_what_their_comments_say(server, tmp_path):
+def test_curl_lines_pasted_answer_what_their_comments_say(start, tmp_path):
+    server = start(model="tiny-text")
     for name, sample in {"clip.mp4": "h264_closed.mp4", "copy.mkv": "hevc_closed.mkv",
                          "long.mp4": "h264_long_gop.mp4", "unknown.mp4": "h264_vfr.mp4"}.items():
         shutil.copy(samples.sample(sample), tmp_path / name)
@@ -28,4 +29,4 @@ def test_curl_lines_pasted_answer_what_their_comments_say(server, tmp_path):
                           text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     statuses = [int(line) for line in done.stderr.split()]
-    assert statuses == [201, 200, 409, 202, 200, 200, 200, 200, 200, 204], done.stdout
+    assert statuses == [201, 200, 409, 202, 200, 200, 200, 200, 200, 200, 204], done.stdout
