@@ -30,6 +30,8 @@ void vx_job_show(vx_out *out, const char *key, const vx_job_view *job) {
     vx_show_time(out, "finished_at", job->finished_us);
     vx_out_string(out, "filename", job->filename);
     vx_out_string(out, "video_id", job->video_id[0] ? job->video_id : NULL);
+    vx_out_string(out, "model", job->model);
+    vx_out_json(out, "report", job->report ? job->report : "null");
     if (job->state == VX_JOB_FAILED || job->state == VX_JOB_CANCELLED)
         vx_problem_write_outcome(out, "problem", job->outcome, job->message);
     else

@@ -1,6 +1,11 @@
 /* models.c — GET /v1/models: what is loaded, where it runs, what its scores mean, what it lacks. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
 #include "api/reply.h"
 #include "api/resources.h"
+#include "backfill.h"
 #include "server.h"
 
 static void write_text(vx_out *out, const vx_model_info *model) {
@@ -14,7 +19,23 @@ static void write_text(vx_out *out, const vx_model_info *model) {
     vx_out_end(out, '}');
 }
 
-static void write_model(vx_out *out, vx_model *loaded, bool is_default, int64_t missing) {
+#define OLD_DIGESTS_MAX 8
+
+/* What the answer tells beside what is in memory. */
+typedef struct model_store {
+    int64_t missing;
+    char old_digests[OLD_DIGESTS_MAX][65];
+    size_t n_old;
+} model_store;
+
+static int find_stored(vx_server *server, vx_model *model, model_store *ret, vx_err *err) {
+    int rc = vx_server_count_missing(server, model, &ret->missing, err);
+    return rc ? rc
+              : vx_catalog_old_digests(server->catalog, model->info->name, model->space,
+                                       OLD_DIGESTS_MAX, ret->old_digests, &ret->n_old, err);
+}
+
+static void write_model(vx_out *out, vx_model *loaded, bool is_default, const model_store *stored) {
     const vx_model_info *model = loaded->info;
     vx_out_begin(out, NULL, '{');
     vx_out_string(out, "name", model->name);
@@ -31,11 +52,76 @@ static void write_model(vx_out *out, vx_model *loaded, bool is_default, int64_t 
     write_text(out, model);
     vx_out_bool(out, "default", is_default);
     vx_out_int(out, "vectors", vx_index_count(loaded->index));
-    vx_out_int(out, "missing", missing);
+    vx_out_int(out, "missing", stored->missing);
     vx_out_int(out, "failures", atomic_load(&loaded->failures));
     vx_out_int(out, "index_bytes", (int64_t)vx_index_memory_bytes(loaded->index));
+    vx_out_begin(out, "old_digests", '[');
+    for (size_t i = 0; i < stored->n_old; i++)
+        vx_out_string(out, NULL, stored->old_digests[i]);
+    vx_out_end(out, ']');
     vx_out_end(out, '}');
 }
+
+/* ---- POST /v1/models/{name}/backfill ---- */
+
+typedef struct backfill {
+    int rc;
+    vx_err err;
+    char job_id[VX_JOB_ID_CHARS + 1];
+} backfill;
+
+static void on_accepted(void *ctx, int rc, const char *job_id, const vx_err *err) {
+    vx_request *request = ctx;
+    backfill *b = request->state;
+    b->rc = rc;
+    if (rc)
+        b->err = *err;
+    snprintf(b->job_id, sizeof b->job_id, "%s", job_id);
+    vx_request_wake(request);
+}
+
+static void finish_backfill(vx_request *request) {
+    const backfill *b = request->state;
+    if (b->rc == -ESHUTDOWN) {
+        vx_reply_outcome(request, VX_OUTCOME_STOPPING, &b->err);
+        return;
+    }
+    if (b->rc) {
+        vx_reply_failure(request, &b->err);
+        return;
+    }
+    VX_AUTO_OUT out = {0};
+    char location[64];
+    snprintf(location, sizeof location, "/v1/jobs/%s", b->job_id);
+    vx_out_begin(&out, NULL, '{');
+    vx_out_string(&out, "id", b->job_id);
+    vx_out_string(&out, "kind", "backfill");
+    vx_out_string(&out, "state", "queued");
+    vx_out_end(&out, '}');
+    vx_reply_json(request, VX_SUCCESS_ACCEPTED, &out);
+    vx_reply_header(request, MHD_HTTP_HEADER_LOCATION, location);
+}
+
+void vx_models_backfill_post(vx_request *request) {
+    vx_err err;
+    vx_model *model = vx_server_find_model(request->server, request->args[0], &err);
+    if (!model) {
+        vx_reply_problem(request, VX_PROBLEM_NOT_FOUND, "%s.", err.msg);
+        return;
+    }
+    backfill *b = request->state = vx_new(backfill);
+    request->state_free = free;
+    request->failed |= !b;
+    if (!b)
+        return;
+    vx_request_wait(request, finish_backfill);
+    if (vx_backfill_submit(request->server, model, on_accepted, request))
+        return;
+    b->rc = VX_FAIL(&b->err, -ESHUTDOWN, "the server is shutting down");
+    vx_request_wake(request);
+}
+
+/* ---- GET /v1/models ---- */
 
 void vx_models_list_get(vx_request *request) {
     vx_server *server = request->server;
@@ -43,13 +129,13 @@ void vx_models_list_get(vx_request *request) {
     vx_out_begin(&out, NULL, '{');
     vx_out_begin(&out, "items", '[');
     for (int i = 0; i < server->n_models; i++) {
-        int64_t missing;
+        model_store stored;
         vx_err err;
-        if (vx_server_count_missing(server, &server->models[i], &missing, &err)) {
+        if (find_stored(server, &server->models[i], &stored, &err)) {
             vx_reply_failure(request, &err);
             return;
         }
-        write_model(&out, &server->models[i], i == 0, missing);
+        write_model(&out, &server->models[i], i == 0, &stored);
     }
     vx_out_end(&out, ']');
     vx_out_string(&out, "next", NULL);

@@ -31,6 +31,7 @@ static const vx_route routes[] = {
     {"GET", "/v1/health/live", 0, "", "", vx_health_live_get},
     {"GET", "/v1/health/ready", 0, "", "", vx_health_ready_get},
     {"GET", "/v1/models", 0, "", "", vx_models_list_get},
+    {"POST", "/v1/models/{name}/backfill", 0, "", "", vx_models_backfill_post},
     {"GET", "/v1/metrics", 0, "", "", vx_metrics_get},
     {"GET", "/v1/stats", 0, "", "", vx_stats_get},
     {"GET", "/problems/{name}", 0, "", "", vx_problems_get},

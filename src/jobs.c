@@ -15,6 +15,7 @@
 struct vx_jobs {
     vx_mutex mu;
     vx_ingest_item *live VX_GUARDED; /* by ->next_job; borrows: removed before an item is freed */
+    vx_job_live *others VX_GUARDED;  /* of other kinds; borrows */
 };
 
 int vx_jobs_start(vx_server *server, vx_err *err) {
@@ -47,6 +48,23 @@ void vx_jobs_remove(vx_server *server, vx_ingest_item *item) {
         *slot = item->next_job;
         break;
     }
+    vx_mutex_unlock(&server->jobs->mu);
+}
+
+void vx_jobs_watch(vx_server *server, vx_job_live *job) {
+    vx_mutex_lock(&server->jobs->mu);
+    job->next = server->jobs->others;
+    server->jobs->others = job;
+    vx_mutex_unlock(&server->jobs->mu);
+}
+
+void vx_jobs_unwatch(vx_server *server, vx_job_live *job) {
+    vx_mutex_lock(&server->jobs->mu);
+    vx_job_live **slot = &server->jobs->others;
+    while (*slot && *slot != job)
+        slot = &(*slot)->next;
+    if (*slot)
+        *slot = job->next;
     vx_mutex_unlock(&server->jobs->mu);
 }
 
@@ -153,7 +171,7 @@ static void accept_done(vx_commit_op *op, vx_server *server, int rc, const vx_er
     free(a);
 }
 
-static int new_job_id(char ret_id[VX_JOB_ID_CHARS + 1], vx_err *err) {
+int vx_jobs_new_id(char ret_id[VX_JOB_ID_CHARS + 1], vx_err *err) {
     uint8_t bytes[12];
     if (getrandom(bytes, sizeof bytes, 0) != (ssize_t)sizeof bytes)
         return VX_FAIL_ERRNO(err, "reading random bytes");
@@ -168,7 +186,8 @@ void vx_jobs_accept(vx_server *server, vx_ingest_item *item,
                                         const vx_err *err)) {
     vx_err err = {0};
     accept_op *op = vx_new(accept_op);
-    int rc = op ? new_job_id(item->job_id, &err) : VX_FAIL(&err, -ENOMEM, "no memory for a job");
+    int rc =
+        op ? vx_jobs_new_id(item->job_id, &err) : VX_FAIL(&err, -ENOMEM, "no memory for a job");
     if (!rc) {
         *op = (accept_op){{.apply = accept_apply, .done = accept_done}, item, on_accepted};
         /* Live before its row can be seen: whoever reads the id may cancel it at once. */
@@ -187,6 +206,8 @@ void vx_jobs_accept(vx_server *server, vx_ingest_item *item,
 void vx_job_view_clear(vx_job_view *view) {
     free(view->kind);
     free(view->filename);
+    free(view->model);
+    free(view->report);
     free(view->message);
     *view = (vx_job_view){0};
 }
@@ -204,7 +225,16 @@ static void view_result(vx_job_view *view, const char *result_json) {
     if (video)
         snprintf(view->video_id, sizeof view->video_id, "%s", video);
     view->message = copy_string(object, "message");
+    const json_t *report = json_object_get(object, "report");
+    view->report = report ? json_dumps(report, JSON_COMPACT) : NULL;
     json_decref(object);
+}
+
+static void set_times(vx_job_view *view, int64_t started_us) {
+    view->state = started_us ? VX_JOB_RUNNING : VX_JOB_QUEUED;
+    if (started_us && view->done > 0 && view->total > 0)
+        view->eta_s = (double)(vx_clock_monotonic_us() - started_us) / 1e6 *
+                      (double)(view->total - view->done) / (double)view->done;
 }
 
 /* How far the live item is, if the job runs in this process right now. */
@@ -218,11 +248,17 @@ static void view_progress(vx_server *server, vx_job_view *view) {
         view->phase = (vx_phase)atomic_load(&work->phase);
         view->done = atomic_load(&work->done);
         view->total = atomic_load(&work->total);
-        view->state = started_us ? VX_JOB_RUNNING : VX_JOB_QUEUED;
-        if (started_us && view->done > 0 && view->total > 0)
-            view->eta_s = (double)(vx_clock_monotonic_us() - started_us) / 1e6 *
-                          (double)(view->total - view->done) / (double)view->done;
+        set_times(view, started_us);
         vx_video_id_of(vx_upload_sha256(job->upload), view->video_id);
+    }
+    for (const vx_job_live *job = server->jobs->others; job; job = job->next) {
+        if (strcmp(job->id, view->id))
+            continue;
+        int64_t started_us = atomic_load(&job->started_us);
+        view->phase = VX_PHASE_EMBED;
+        view->done = atomic_load(&job->done);
+        view->total = atomic_load(&job->total);
+        set_times(view, started_us);
     }
     vx_mutex_unlock(&server->jobs->mu);
 }
@@ -236,6 +272,7 @@ static void view_of_row(vx_server *server, vx_job_row *row, vx_job_view *ret_vie
     ret_view->kind = vx_take(row->kind);
     json_t *request = json_loads(row->request, 0, NULL);
     ret_view->filename = copy_string(request, "filename");
+    ret_view->model = copy_string(request, "model");
     json_decref(request);
     view_result(ret_view, row->result);
     if (row->state == VX_JOB_QUEUED || row->state == VX_JOB_RUNNING)
@@ -289,6 +326,9 @@ int vx_jobs_cancel(vx_server *server, const char *id, vx_err *err) {
     for (vx_ingest_item *job = server->jobs->live; job; job = job->next_job)
         if (!strcmp(job->job_id, id))
             atomic_store(&job->work->cancelled, true);
+    for (vx_job_live *job = server->jobs->others; job; job = job->next)
+        if (!strcmp(job->id, id))
+            atomic_store(&job->cancelled, true);
     vx_mutex_unlock(&server->jobs->mu);
     return 0;
 }
@@ -322,6 +362,10 @@ int vx_jobs_load(vx_server *server, vx_ingest_item ***ret_items, size_t *ret_n, 
         rc = VX_FAIL(err, -ENOMEM, "no memory for %zu unfinished jobs", n);
     for (size_t i = n; i-- > 0;) { /* oldest first */
         vx_err reason;
+        if (strcmp(rows[i].kind, "ingest")) {
+            vx_job_row_clear(&rows[i]);
+            continue;
+        }
         if (items && item_of_row(server, &rows[i], &items[kept], &reason) == 0)
             kept++;
         else if (items)

@@ -10,6 +10,8 @@
 typedef struct vx_job_view {
     char id[VX_JOB_ID_CHARS + 1];
     char *kind, *filename; /* owned; filename may be NULL */
+    char *model;           /* owned; of a backfill, else NULL */
+    char *report;          /* owned; JSON object: what a finished backfill did, else NULL */
     vx_job_state state;
     vx_phase phase;
     int64_t done, total; /* units of the phase (frames, clips); 0/0 = not known */
@@ -29,6 +31,20 @@ int vx_jobs_list(vx_server *server, const char *cursor, size_t limit, vx_job_vie
 /* Asks a job to stop: a queued one never starts, a running one ends at its next phase.
  * VX_CATALOG_NOT_FOUND when unknown; 0 also when it has already finished. */
 int vx_jobs_cancel(vx_server *server, const char *id, vx_err *err);
+
+/* A job of another kind than ingest, as whoever runs it tells of it. */
+typedef struct vx_job_live {
+    char id[VX_JOB_ID_CHARS + 1];
+    atomic_llong started_us; /* monotonic; 0 = still waiting */
+    atomic_llong done, total;
+    atomic_bool cancelled;    /* set by vx_jobs_cancel */
+    struct vx_job_live *next; /* jobs.c */
+} vx_job_live;
+/* Borrows, until vx_jobs_unwatch (which may be called twice). To be watched before its row can be
+ * read. */
+void vx_jobs_watch(vx_server *server, vx_job_live *job);
+void vx_jobs_unwatch(vx_server *server, vx_job_live *job);
+int vx_jobs_new_id(char ret_id[VX_JOB_ID_CHARS + 1], vx_err *err);
 
 int vx_jobs_start(vx_server *server, vx_err *err); /* called before ingest and commit start */
 void vx_jobs_stop(vx_server *server);

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "backfill.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "fp_blob.h"
@@ -98,6 +99,8 @@ static int start_threads(vx_server *server, vx_err *err) {
     if (!rc)
         rc = vx_query_start(server, err);
     if (!rc)
+        rc = vx_backfill_start(server, err);
+    if (!rc)
         rc = vx_housekeeper_start(server, err);
     return rc;
 }
@@ -147,6 +150,7 @@ vx_server *vx_server_close(vx_server *server) {
     atomic_store(&server->stopping, true);
     vx_housekeeper_stop(server);
     vx_query_stop(server);
+    vx_backfill_stop(server);
     vx_ingest_stop(server);
     vx_commit_stop(server);
     vx_ingest_free(server);

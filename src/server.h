@@ -1,12 +1,13 @@
 /* server.h — owns every module: starts them in the order data flows, stops them in reverse.
  *
  * Threads of a running server: HTTP (api/), the ingest pool, one worker per model (embed/), one
- * committer (commit.c), the search pool, one housekeeper, main (signals).
+ * committer (commit.c), the search pool, one backfill coordinator
+ * with its helpers, one housekeeper, main (signals).
  *
  * Several models may be loaded. Each has a space of its own: its own index, its own row of the
  * catalog's spaces. The first is the default: verdicts are its, and searches that name none.
  *
- * Lock order, outermost first: in-flight table (ingest.c) → job table (jobs.c) → index /
+ * Lock order, outermost first: in-flight table (ingest.c) → backfill table → job table (jobs.c) → index /
  * fingerprint index (inside their modules) → catalog reader pool → metrics. No lock is held across
  * a model run, a decode, an fsync or a callback.
  */
@@ -56,6 +57,7 @@ struct vx_commit;      /* commit.c */
 struct vx_query_pool;  /* query.c */
 struct vx_housekeeper; /* housekeeper.c */
 struct vx_jobs;        /* jobs.c */
+struct vx_backfill;    /* backfill.c */
 
 /* Plain struct so that ingest.c, query.c, jobs.c and api/ can reach the modules; every field is set
  * by vx_server_open and constant until vx_server_close. */
@@ -71,6 +73,7 @@ typedef struct vx_server {
     struct vx_commit *commit;
     struct vx_ingest *ingest;
     struct vx_query_pool *queries;
+    struct vx_backfill *backfill;
     struct vx_housekeeper *housekeeper;
     int64_t started_us; /* monotonic */
     atomic_bool ready, stopping;

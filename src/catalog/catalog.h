@@ -103,6 +103,11 @@ void vx_catalog_rollback_to(vx_catalog *catalog);
 int vx_catalog_space(vx_catalog *catalog, const char *model, const char *digest, int dim,
                      int64_t *ret_space, vx_err *err);
 
+/* Vectors of this model's other digests: deletes up to `max` of them, and a space that has none
+ * left. ret_more false: there was no other space. */
+int vx_catalog_drop_old_vectors(vx_catalog *catalog, const char *model, int64_t space, int max,
+                                bool *ret_more, vx_err *err);
+
 /* Inserts the video and its clips; fills video->id (from the SHA-256), video->row and clips[].row.
  * VX_CATALOG_EXISTS; -EEXIST: another file with the same first 96 bits of SHA-256 (forged). */
 int vx_catalog_insert_video(vx_catalog *catalog, vx_video *video, vx_err *err);
@@ -172,6 +177,12 @@ int vx_catalog_list_videos(vx_catalog *catalog, const vx_video_query *query, vx_
 int vx_catalog_count_videos(vx_catalog *catalog, int64_t *ret_n, vx_err *err);
 int vx_catalog_count_clips(vx_catalog *catalog, int64_t *ret_n, vx_err *err);
 
+/* Whether a model of that name, whatever its digest, has stored vectors. */
+int vx_catalog_has_model(vx_catalog *catalog, const char *model, bool *ret_has, vx_err *err);
+/* The model's digests beside that of `space`, oldest first, up to max of them. */
+int vx_catalog_old_digests(vx_catalog *catalog, const char *model, int64_t space, size_t max,
+                           char (*ret_digests)[65], size_t *ret_n, vx_err *err);
+
 /* One clip's vector: float32 [dim] into ret_vector; -EINVAL if the stored size differs. */
 int vx_catalog_get_vector(vx_catalog *catalog, int64_t space, int64_t clip_row, float *ret_vector,
                           int dim, vx_err *err);
@@ -193,6 +204,9 @@ typedef int (*vx_catalog_on_fingerprint)(void *ctx, int64_t video_row, const voi
                                          size_t bytes, vx_err *err);
 int vx_catalog_scan_fingerprints(vx_catalog *catalog, vx_catalog_on_fingerprint on_fingerprint,
                                  void *ctx, vx_err *err);
+/* The same for clips, in order of videos and of clips in each. */
+typedef int (*vx_catalog_on_clip)(void *ctx, int64_t video_row, int64_t clip_row, vx_err *err);
+int vx_catalog_scan_clips(vx_catalog *catalog, vx_catalog_on_clip on_clip, void *ctx, vx_err *err);
 /* Whether these bytes are stored; for sweeping orphaned media files. */
 int vx_catalog_has_sha256(vx_catalog *catalog, const uint8_t sha256[32], bool *ret_stored,
                           vx_err *err);

@@ -27,6 +27,7 @@ from server import Server  # noqa: E402
 ROUNDS = int(os.environ.get("VIDX_CRASH_ROUNDS", "50"))
 SEED = int(os.environ.get("VIDX_CRASH_SEED", "1"))
 CLIPS, CLIENTS = 24, 6
+MODELS = ["tiny", "small"]  # two spaces: neither may be behind the other
 
 # What is known of one clip. MAYBE: a request broke off, either outcome is right.
 STORED, ABSENT, MAYBE = "stored", "absent", "maybe"
@@ -131,11 +132,13 @@ def check(server, clip):
 def check_whole(server, clip):
     content = server.get(f"/v1/videos/{clip.id}/content")
     assert hashlib.sha256(content.content).hexdigest() == clip.sha256
-    vectors = server.get(f"/v1/videos/{clip.id}/vectors").json()["items"]
-    assert len(vectors) == 1
-    hits = server.post("/v1/search", json={"vector": vectors[0]["vector"], "k": CLIPS}).json()
-    mine = [hit for hit in hits["items"] if hit["video_id"] == clip.id]
-    assert mine and mine[0]["score"] > 0.9999, f"{clip.path.name} is stored and not found"
+    for model in MODELS:
+        answer = server.get(f"/v1/videos/{clip.id}/vectors", params={"model": model})
+        assert answer.status_code == 200, answer.text
+        vector, = (item["vector"] for item in answer.json()["items"])
+        hits = server.post("/v1/search", json={"vector": vector, "k": CLIPS, "model": model}).json()
+        mine = [hit for hit in hits["items"] if hit["video_id"] == clip.id]
+        assert mine and mine[0]["score"] > 0.9999, f"{clip.path.name} is stored and not found"
 
 
 def check_disk(server, clips):
@@ -153,7 +156,7 @@ def check_disk(server, clips):
 
 
 def test_server_killed_at_random_moments_keeps_every_promise(tmp_path, clips, tiny_model):
-    server = Server(tmp_path / "data", tiny_model)
+    server = Server(tmp_path / "data", tiny_model, model=",".join(MODELS))
     acknowledged = 0
     for round_number in range(ROUNDS):
         server.start()
