@@ -1,9 +1,13 @@
 #!/usr/bin/env bash
-# The default model on a CUDA device against the CPU. Exit 0 passed, 77 no device here, else failed.
+# Models on a CUDA device against the CPU. Exit 0 passed, 77 no device here, else failed.
 #
-# Needs a Python whose torch has CUDA ($PYTHON, default python3), a C++20 compiler and
-# build/models/efficientnet-lite0; nothing else of the build. The shim is compiled against that
-# torch, which is another one than the CPU build that vidx is developed with.
+#     tests/gpu/run.sh [NAME...]
+#
+# compares the package build/models/efficientnet-lite0 ($MODEL for another) and, for each NAME of
+# archives.py, the full-size network with random weights (some GB under build/test-gpu).
+# Needs a Python whose torch has CUDA ($PYTHON, default python3) and a C++20 compiler; nothing else
+# of the build. The shim is compiled against that torch, which is another one than the CPU build that
+# vidx is developed with.
 set -euo pipefail
 cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/../.."
 
@@ -36,4 +40,12 @@ wait $compiling
 g++ -o "$out/compare" "$out"/{torch_shim,err,mem,clock,compare}.o -L"$torch/lib" \
     -Wl,-rpath,"$torch/lib" -Wl,--no-as-needed -ltorch -ltorch_cpu -ltorch_cuda -lc10_cuda -lc10 \
     -Wl,--as-needed -Wl,--allow-shlib-undefined -lm
-"$out/compare" "$MODEL/video.pt" 8 224 1280
+"$PYTHON" tests/gpu/archives.py "$MODEL" >"$out/list"
+[ $# = 0 ] || "$PYTHON" tests/gpu/archives.py --random "$out" "$@" >>"$out/list"
+status=0
+while read -r line; do
+    echo "tests/gpu: $line"
+    # shellcheck disable=SC2086 # the words of the line are the arguments
+    "$out/compare" $line || status=1
+done <"$out/list"
+exit $status
