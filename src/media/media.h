@@ -77,6 +77,12 @@ int vx_picture_luma(vx_picture *picture, const uint8_t **ret_pixels, int *ret_w,
 int vx_picture_rgb(vx_picture *picture, const uint8_t **ret_pixels, int *ret_w, int *ret_h,
                    int *ret_stride, vx_err *err);
 
+/* Upright RGB, uint8 [height_px, width_px, 3], squashed to that size exactly as the ffmpeg program
+ * does by default (bicubic; a stream that names no matrix is taken for BT.601): what networks were
+ * trained on that read its pipe. */
+int vx_picture_rgb_small(vx_picture *picture, int width_px, int height_px,
+                         const uint8_t **ret_pixels, int *ret_stride, vx_err *err);
+
 /* Called once per wanted frame in ascending order. Non-zero stops decoding and is returned. */
 typedef int (*vx_media_on_picture)(void *ctx, int64_t frame, double time_s, vx_picture *picture,
                                    vx_err *err);

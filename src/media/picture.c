@@ -1,6 +1,7 @@
 /* picture.c — a decoded frame as upright full-range luma or RGB. */
 #include <libavutil/display.h>
 #include <libavutil/imgutils.h>
+#include <libavutil/opt.h>
 #include <libavutil/pixdesc.h>
 #include <libswscale/swscale.h>
 #include <math.h>
@@ -17,10 +18,11 @@ typedef struct plane {
 struct vx_picture {
     const AVFrame *frame;
     vx_orientation orientation;
-    struct SwsContext *to_gray, *to_rgb;
-    plane converted; /* the frame as gray or RGB, as it lies in the file */
-    plane turned;    /* the same, upright */
-    uint8_t *curve;  /* code value → full-range byte, for curve_key */
+    struct SwsContext *to_gray, *to_rgb, *to_small;
+    int small_key[6]; /* what to_small was made for */
+    plane converted;  /* the frame as gray or RGB, as it lies in the file */
+    plane turned;     /* the same, upright */
+    uint8_t *curve;   /* code value → full-range byte, for curve_key */
     uint32_t curve_key;
 };
 
@@ -36,6 +38,7 @@ vx_picture *vx_picture_free(vx_picture *picture) {
         return NULL;
     sws_freeContext(picture->to_gray);
     sws_freeContext(picture->to_rgb);
+    sws_freeContext(picture->to_small);
     av_free(picture->converted.pixels);
     av_free(picture->turned.pixels);
     free(picture->curve);
@@ -262,6 +265,58 @@ int vx_picture_rgb_within(vx_picture *picture, int max_side_px, const uint8_t **
         h = (int)lrint((double)h * max_side_px / side);
     }
     return rgb_at(picture, w > 0 ? w : 1, h > 0 ? h : 1, ret_pixels, ret_w, ret_h, ret_stride, err);
+}
+
+/* ---- small pictures, as the ffmpeg program makes them ---- */
+
+/* A context with what `ffmpeg -s WxH -pix_fmt rgb24` sets: plain bicubic, 4:2:0 chroma sited as in
+ * MPEG-2, the matrix that the stream names or else BT.601, whatever the size. */
+static struct SwsContext *new_scaler(const AVFrame *f, enum AVPixelFormat from, int w, int h) {
+    struct SwsContext *sws = sws_alloc_context();
+    if (!sws)
+        return NULL;
+    av_opt_set_int(sws, "srcw", f->width, 0);
+    av_opt_set_int(sws, "srch", f->height, 0);
+    av_opt_set_int(sws, "src_format", from, 0);
+    av_opt_set_int(sws, "dstw", w, 0);
+    av_opt_set_int(sws, "dsth", h, 0);
+    av_opt_set_int(sws, "dst_format", AV_PIX_FMT_RGB24, 0);
+    av_opt_set_int(sws, "sws_flags", SWS_BICUBIC, 0);
+    if (from == AV_PIX_FMT_YUV420P)
+        av_opt_set_int(sws, "src_v_chr_pos", 128, 0);
+    const int *matrix = sws_getCoefficients(f->colorspace);
+    sws_setColorspaceDetails(sws, matrix, is_full_range(f), matrix, 0, 0, 1 << 16, 1 << 16);
+    if (sws_init_context(sws, NULL, NULL) >= 0)
+        return sws;
+    sws_freeContext(sws);
+    return NULL;
+}
+
+int vx_picture_rgb_small(vx_picture *picture, int width_px, int height_px,
+                         const uint8_t **ret_pixels, int *ret_stride, vx_err *err) {
+    const AVFrame *f = picture->frame;
+    bool turned = picture->orientation.transpose;
+    int w = turned ? height_px : width_px, h = turned ? width_px : height_px;
+    int key[6] = {f->width, f->height, f->format, w, h, (int)f->colorspace << 1 | is_full_range(f)};
+    int rc = reserve_picture(&picture->converted, w, h, 3, err);
+    if (rc != 0)
+        return rc;
+    if (!picture->to_small || memcmp(key, picture->small_key, sizeof key)) {
+        sws_freeContext(picture->to_small);
+        picture->to_small = new_scaler(f, plain_format(f->format), w, h);
+        memcpy(picture->small_key, key, sizeof key);
+    }
+    if (!picture->to_small)
+        return VX_FAIL(err, VX_MEDIA_UNSUPPORTED, "pictures of the format %s cannot be scaled",
+                       av_get_pix_fmt_name(f->format));
+    uint8_t *planes[4] = {picture->converted.pixels};
+    int strides[4] = {picture->converted.stride};
+    rc = sws_scale(picture->to_small, (const uint8_t *const *)f->data, f->linesize, 0, f->height,
+                   planes, strides);
+    if (rc < 0)
+        return vx_media_fail_av(err, VX_MEDIA_DAMAGED, rc, "a picture cannot be scaled");
+    return stand_upright(picture, picture->converted.pixels, picture->converted.stride, w, h, 3,
+                         ret_pixels, &w, &h, ret_stride, err);
 }
 
 /* ---- luma without libswscale: one table look-up per sample ---- */
