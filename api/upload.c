@@ -66,7 +66,12 @@ static bool read_clip(vx_request *request, vx_clip_spec *ret_clip) {
     const char *text = vx_request_value(request, "clip");
     vx_err err;
     *ret_clip = request->server->clip;
-    if (!text || !vx_clip_parse(text, ret_clip, &err))
+    int rc = text ? vx_clip_parse(text, ret_clip, &err) : 0;
+    if (!rc && vx_clip_needs_shots(ret_clip) && !request->server->shots)
+        rc = VX_FAIL(&err, VX_CLIP_BAD_SPEC,
+                     "the model " VX_SHOTS_MODEL " is not loaded; ./dev model " VX_SHOTS_MODEL
+                     " makes its package");
+    if (!rc)
         return true;
     vx_reply_problem(request, VX_PROBLEM_BAD_PARAMETER, "clip: %s", err.msg);
     return false;

@@ -95,13 +95,15 @@ static void link_file(vx_batch_video *video, vx_batch_file *file) {
 
 static void describe_settings(vx_batch_library *library) {
     const vx_model_info *model = library->server->models[0].info;
-    const vx_clip_spec *clip = &library->server->clip;
-    char rule[96] = "whole";
-    if (clip->mode == VX_CLIP_FIXED)
-        snprintf(rule, sizeof rule, "fixed:%g,%g,%g", clip->length_s, clip->stride_s,
-                 clip->minimum_s);
-    snprintf(library->made_with, sizeof library->made_with, "%s %.12s %s %s", model->name,
-             model->digest, rule, library->server->params.fingerprints ? "fingerprints" : "-");
+    const vx_server *server = library->server;
+    char rule[96];
+    vx_clip_describe(&server->clip, rule);
+    bool by_shots =
+        server->shots && (server->clip.mode == VX_CLIP_AUTO || vx_clip_needs_shots(&server->clip));
+    snprintf(library->made_with, sizeof library->made_with, "%s %.12s %s%s%.12s %s", model->name,
+             model->digest, rule, by_shots ? "@" : "",
+             by_shots ? vx_shots_get_info(server->shots)->digest : "",
+             server->params.fingerprints ? "fingerprints" : "-");
 }
 
 static int compare_paths(const void *a, const void *b) {

@@ -33,7 +33,7 @@ static const vx_option table[] = {
     {"models", VX_OPTION_TEXT, AT(models), "models", "DIR", "where the model packages are"},
     {"model", VX_OPTION_TEXT, AT(model), "efficientnet-lite0", "NAME", "the model package to use"},
     {"device", VX_OPTION_TEXT, AT(device), "auto", "DEVICE", "auto, cpu or cuda:N"},
-    {"clip", VX_OPTION_TEXT, AT(clip), "whole", "RULE", "whole or fixed:length[,stride[,minimum]]"},
+    {"clip", VX_OPTION_TEXT, AT(clip), "auto", "RULE", VX_CLIP_RULES},
     {"no-fingerprints", VX_OPTION_FLAG, AT(no_fingerprints), NULL, NULL,
      "do not hash frames: no copy verdicts"},
     {"threads", VX_OPTION_COUNT, AT(threads), NULL, "N", "videos at once; 0: cores + 1"},

@@ -26,7 +26,7 @@ static const vx_option table[] = {
     {"model", VX_OPTION_TEXT, AT(model), "efficientnet-lite0", "NAME[,NAME…]",
      "the model packages to use; the first is the default"},
     {"device", VX_OPTION_TEXT, AT(device), "auto", "DEVICE", "auto, cpu or cuda:N"},
-    {"clip", VX_OPTION_TEXT, AT(clip), "whole", "RULE", "whole or fixed:length[,stride[,minimum]]"},
+    {"clip", VX_OPTION_TEXT, AT(clip), "auto", "RULE", VX_CLIP_RULES},
     {"no-fingerprints", VX_OPTION_FLAG, AT(no_fingerprints), NULL, NULL,
      "do not hash frames: no copy verdicts"},
     {"ingest-threads", VX_OPTION_COUNT, AT(ingest_threads), NULL, "N", "0: cores + 1"},

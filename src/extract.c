@@ -236,12 +236,41 @@ static int on_picture(void *ctx, int64_t frame, double time_s, vx_picture *pictu
     return rc;
 }
 
+static bool on_shots_progress(void *ctx, int64_t done, int64_t total) {
+    tell_phase(ctx, VX_PHASE_CLIP, done, total);
+    return !is_cancelled(ctx);
+}
+
+static vx_outcome outcome_of_shots(int rc) {
+    if (rc == VX_SHOTS_STOPPED || rc == VX_SHOTS_CLOSED)
+        return rc == VX_SHOTS_STOPPED ? VX_OUTCOME_CANCELLED : VX_OUTCOME_STOPPING;
+    return outcome_of_media(rc);
+}
+
+/* A pass of its own over every frame: the clips must be known before frames are chosen. */
+static int cut_at_shots(run *r, const vx_clip_spec *rule, vx_err *err) {
+    VX_AUTO_FREE float *probability = NULL;
+    if (!r->server->shots)
+        return VX_FAIL(err, VX_CLIP_BAD_SPEC, "cutting at shots needs the model " VX_SHOTS_MODEL);
+    int rc = vx_shots_predict(r->server->shots, r->media, rule->mode == VX_CLIP_CURATOR,
+                              r->params->decode_threads, on_shots_progress, r, &probability, err);
+    if (rc) {
+        r->outcome = outcome_of_shots(rc);
+        return rc;
+    }
+    return vx_clip_cut_shots(rule, r->media, probability, &r->out->spans, &r->out->n_clips, err);
+}
+
 /* By the rule, or the clips that are known already. */
 static int cut(run *r, vx_err *err) {
     const vx_extract_params *p = r->params;
     vx_extract *out = r->out;
-    if (p->clip)
-        return vx_clip_cut(p->clip, out->info.duration_s, &out->spans, &out->n_clips, err);
+    if (p->clip) {
+        vx_clip_spec rule = vx_clip_resolve(p->clip, out->info.duration_s, r->server->shots);
+        return vx_clip_needs_shots(&rule)
+                   ? cut_at_shots(r, &rule, err)
+                   : vx_clip_cut(&rule, out->info.duration_s, &out->spans, &out->n_clips, err);
+    }
     out->spans = vx_new_array(p->n_spans, sizeof *out->spans);
     if (!out->spans)
         return VX_FAIL(err, -ENOMEM, "no memory for %zu clips", p->n_spans);
@@ -259,7 +288,11 @@ static vx_outcome probe_and_cut(run *r, vx_err *err) {
     r->out->info = *vx_media_get_info(r->media);
     tell_time(r, VX_PHASE_PROBE, vx_clock_monotonic_us() - start_us);
     tell_phase(r, VX_PHASE_CLIP, 0, 0);
+    start_us = vx_clock_monotonic_us();
     rc = cut(r, err);
+    tell_time(r, VX_PHASE_CLIP, vx_clock_monotonic_us() - start_us);
+    if (rc && r->outcome)
+        return r->outcome;
     if (rc)
         return rc > 0 ? VX_OUTCOME_BAD_REQUEST : VX_OUTCOME_INTERNAL;
     rc = plan_models(r, err);

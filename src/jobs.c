@@ -75,12 +75,12 @@ static char *request_json(const vx_ingest_item *item) {
     const uint8_t *sha256 = vx_upload_sha256(item->upload);
     for (int i = 0; i < 32; i++)
         snprintf(digest + 2 * i, 3, "%02x", sha256[i]);
+    char clip[96];
+    vx_clip_describe(&item->clip, clip);
     json_t *object = json_pack(
-        "{s:s, s:s, s:s, s:s, s:s, s:b, s:{s:i, s:f, s:f, s:f}}", "file",
-        vx_upload_name(item->upload), "sha256", digest, "filename", item->filename, "metadata",
-        item->metadata, "request_id", item->request_id, "reject_duplicates",
-        (int)item->reject_duplicates, "clip", "mode", (int)item->clip.mode, "length_s",
-        item->clip.length_s, "stride_s", item->clip.stride_s, "minimum_s", item->clip.minimum_s);
+        "{s:s, s:s, s:s, s:s, s:s, s:b, s:s}", "file", vx_upload_name(item->upload), "sha256",
+        digest, "filename", item->filename, "metadata", item->metadata, "request_id",
+        item->request_id, "reject_duplicates", (int)item->reject_duplicates, "clip", clip);
     char *text = object ? json_dumps(object, JSON_COMPACT) : NULL;
     json_decref(object);
     return text;
@@ -107,25 +107,22 @@ static bool parse_digest(const char *text, uint8_t ret_sha256[32]) {
 /* The item of a job row, with its kept file adopted. */
 static int item_of_row(vx_server *server, const vx_job_row *row, vx_ingest_item **ret_item,
                        vx_err *err) {
-    const char *file, *digest, *filename, *metadata, *request_id;
-    int reject, mode;
+    const char *file, *digest, *filename, *metadata, *request_id, *clip;
+    int reject;
     VX_AUTO(vx_ingest_item) item = vx_new(vx_ingest_item);
     json_t *object = json_loads(row->request, 0, NULL);
     uint8_t sha256[32];
     int rc = 0;
     if (!item || !object ||
-        json_unpack(object, "{s:s, s:s, s:s, s:s, s:s, s:b, s:{s:i, s:F, s:F, s:F}}", "file", &file,
-                    "sha256", &digest, "filename", &filename, "metadata", &metadata, "request_id",
-                    &request_id, "reject_duplicates", &reject, "clip", "mode", &mode, "length_s",
-                    &item->clip.length_s, "stride_s", &item->clip.stride_s, "minimum_s",
-                    &item->clip.minimum_s) ||
-        !parse_digest(digest, sha256)) {
+        json_unpack(object, "{s:s, s:s, s:s, s:s, s:s, s:b, s:s}", "file", &file, "sha256", &digest,
+                    "filename", &filename, "metadata", &metadata, "request_id", &request_id,
+                    "reject_duplicates", &reject, "clip", &clip) ||
+        !parse_digest(digest, sha256) || vx_clip_parse(clip, &item->clip, err)) {
         rc = VX_FAIL(err, -EINVAL, "job %s: its request cannot be read", row->id);
     } else {
         item->filename = strdup(filename);
         item->metadata = strdup(metadata);
         item->reject_duplicates = reject != 0;
-        item->clip.mode = (vx_clip_mode)mode;
         item->background = true;
         snprintf(item->request_id, sizeof item->request_id, "%s", request_id);
         strcpy(item->job_id, row->id);

@@ -92,6 +92,24 @@ static int sweep_and_resume(vx_server *server, resume *r, vx_err *err) {
     return rc;
 }
 
+/* Only a rule that asks for shots cannot do without their model. */
+static int open_shots(vx_server *server, vx_err *err) {
+    const vx_server_params *p = &server->params;
+    int64_t start_us = vx_clock_monotonic_us();
+    int rc = vx_shots_open(p->models_dir, p->device, &server->shots, err);
+    if (rc && !vx_clip_needs_shots(&server->clip)) {
+        vx_log(rc == VX_SHOTS_NO_PACKAGE ? VX_LOG_INFO : VX_LOG_WARN, "shots", "off=\"%s\"",
+               err->msg);
+        return 0;
+    }
+    if (!rc) {
+        const vx_shots_info *info = vx_shots_get_info(server->shots);
+        vx_log(VX_LOG_INFO, "shots", "model=" VX_SHOTS_MODEL " device=%s dtype=%s ms=%.1f",
+               info->device, info->dtype, (double)(vx_clock_monotonic_us() - start_us) / 1e3);
+    }
+    return rc;
+}
+
 static int start_threads(vx_server *server, vx_err *err) {
     int rc = vx_commit_start(server, err);
     if (!rc)
@@ -108,13 +126,15 @@ static int start_threads(vx_server *server, vx_err *err) {
 static int start(vx_server *server, resume *r, vx_err *err) {
     int rc = open_store_and_catalog(server, err);
     if (!rc)
-        rc = vx_clip_parse(server->params.clip ? server->params.clip : "whole", &server->clip, err);
+        rc = vx_clip_parse(server->params.clip ? server->params.clip : "auto", &server->clip, err);
     if (!rc)
         rc = vx_jobs_start(server, err);
     if (!rc)
         rc = sweep_and_resume(server, r, err);
     if (!rc)
         rc = vx_server_open_models(server, err);
+    if (!rc)
+        rc = open_shots(server, err);
     if (!rc)
         rc = rebuild_indexes(server, err);
     if (!rc)
@@ -156,6 +176,7 @@ vx_server *vx_server_close(vx_server *server) {
     vx_ingest_free(server);
     vx_jobs_stop(server);
     vx_fp_index_free(server->fingerprints);
+    vx_shots_free(server->shots);
     vx_server_close_models(server);
     vx_catalog_close(server->catalog);
     vx_store_close(server->store);

@@ -31,7 +31,7 @@ typedef struct vx_server_params {
     const char *data_dir, *models_dir; /* borrows, for the server's life */
     const char *model;        /* package names, comma separated; the first is the default */
     const char *device;       /* auto, cpu, cuda:N */
-    const char *clip;         /* default clip rule */
+    const char *clip;         /* default clip rule; NULL = auto */
     int ingest_threads;       /* 0 = cores + 1 */
     int search_threads;       /* 0 = cores */
     int queue_capacity;       /* videos waiting for the ingest pool; 0 = 256 */
@@ -64,6 +64,7 @@ struct vx_backfill;    /* backfill.c */
 typedef struct vx_server {
     vx_server_params params;
     vx_clip_spec clip;
+    vx_shots *shots; /* NULL: no package of it, or one that cannot be used */
     vx_store *store;
     vx_catalog *catalog;
     vx_model models[VX_MODELS_MAX]; /* [n_models], the default first */

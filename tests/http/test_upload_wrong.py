@@ -152,7 +152,8 @@ def test_form_that_is_none_is_refused(server, body):
     ("metadata", "{", "too early"), ("metadata", "[1]", "object"), ("metadata", '{"a":NaN}', "line 1"),
     ("metadata", '{"a":1e999}', "too large"), ("metadata", '{"a":1,"a":2}', "twice"),
     ("metadata", '{"a":"\\u0000"}', "U+0000"), ("metadata", '{"a":' + "[" * 65 + "]" * 65 + "}", "64"),
-    ("clip", "shorts", "whole or fixed"), ("clip", "fixed:0", "clip"), ("clip", "fixed:nan", "clip"),
+    ("clip", "shorts", "whole, fixed"), ("clip", "fixed:0", "clip"), ("clip", "fixed:nan", "clip"),
+    ("clip", "shots", "dev model transnetv2"),
     ("on_duplicate", "ignore", "flag reject"), ("wait", "maybe", "false true"),
     ("filename", "a\nb.mp4", "control"), ("filename", "x" * 256, "255"),
 ])

@@ -17,7 +17,7 @@ ALLOWED = {
     "torch": {"base"},
     "upload": {"base"},
     "media": {"base"},
-    "clip": {"base", "media"},
+    "clip": {"base", "media", "torch"},
     "preprocess": {"base"},
     "embed": {"base", "torch", "preprocess"},
     "fingerprint": {"base"},

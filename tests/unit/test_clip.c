@@ -87,8 +87,9 @@ static void rule_giving_too_many_clips_is_refused(void **state) {
 
 static void rule_with_wrong_text_is_refused_with_the_reason(void **state) {
     (void)state;
-    rule_refused("", "whole or fixed");
-    rule_refused("shot", "whole or fixed");
+    rule_refused("", "whole, fixed");
+    rule_refused("shot", "whole, fixed");
+    rule_refused("shots-", "whole, fixed");
     rule_refused("fixed:", "length");
     rule_refused("fixed:ten", "length");
     rule_refused("fixed:-1", "length");
@@ -99,6 +100,56 @@ static void rule_with_wrong_text_is_refused_with_the_reason(void **state) {
     rule_refused("fixed:10,5,2,1", "three numbers");
     rule_refused("fixed:10,", "comma");
     rule_refused("fixed:3600,0.1", "1/16");
+    rule_refused("shots:", "threshold");
+    rule_refused("shots:1", "threshold");
+    rule_refused("shots:nan", "threshold");
+    rule_refused("shots:0.5,x", "shortest");
+    rule_refused("shots:0.5,2,3", "twice");
+    rule_refused("shots:0.5,2,30,1", "three numbers");
+    rule_refused("shots-curator:0.5,2,30,1,1", "four numbers");
+}
+
+static void rule_described_reads_back_as_itself(void **state) {
+    (void)state;
+    static const char *const rules[][2] = {
+        {"whole", "whole"},
+        {"auto", "auto"},
+        {"fixed:10", "fixed:10,10,2"},
+        {"fixed:0.333333333,0.25", "fixed:0.333333333,0.25,0.333333333"},
+        {"shots", "shots:0.5,2,30"},
+        {"shots:0.25,1", "shots:0.25,1,30"},
+        {"shots-curator", "shots-curator:0.4,2,10,0.5"},
+        {"shots-curator:0.5,1,8,0", "shots-curator:0.5,1,8,0"},
+    };
+    for (size_t i = 0; i < VX_LEN(rules); i++) {
+        char text[96];
+        vx_clip_spec spec = parsed(rules[i][0]);
+        vx_clip_describe(&spec, text);
+        assert_string_equal(text, rules[i][1]);
+        vx_clip_spec again = parsed(text);
+        assert_memory_equal(&again, &spec, sizeof spec);
+    }
+}
+
+static void auto_takes_what_the_length_and_the_models_allow(void **state) {
+    (void)state;
+    vx_clip_spec rule = parsed("auto");
+    char text[96];
+    const struct {
+        double duration_s;
+        bool has_shots;
+        const char *expected;
+    } cases[] = {{30, true, "whole"},
+                 {30, false, "whole"},
+                 {30.01, true, "shots:0.5,2,30"},
+                 {30.01, false, "fixed:10,10,2"}};
+    for (size_t i = 0; i < VX_LEN(cases); i++) {
+        vx_clip_spec now = vx_clip_resolve(&rule, cases[i].duration_s, cases[i].has_shots);
+        vx_clip_describe(&now, text);
+        assert_string_equal(text, cases[i].expected);
+    }
+    rule = parsed("whole");
+    assert_int_equal(vx_clip_resolve(&rule, 7200, true).mode, VX_CLIP_WHOLE);
 }
 
 int main(void) {
@@ -111,6 +162,8 @@ int main(void) {
         cmocka_unit_test(fixed_starts_do_not_drift_over_a_day),
         cmocka_unit_test(rule_giving_too_many_clips_is_refused),
         cmocka_unit_test(rule_with_wrong_text_is_refused_with_the_reason),
+        cmocka_unit_test(rule_described_reads_back_as_itself),
+        cmocka_unit_test(auto_takes_what_the_length_and_the_models_allow),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,336 @@
+/* shots.c — TransNet V2 over a whole film: pictures in, one probability a frame out.
+ *
+ * The network sees windows of 100 frames, of which the middle 50 count; the next window starts 50
+ * frames later. The film goes through a buffer of a few windows: memory does not depend on its
+ * length. Before the first frame 25 copies of it are put, behind the last enough copies of that to
+ * fill the last window, as the authors of the network do; Curator leaves the end as it is.
+ *
+ * Threads  `lock` guards the slot, the flags and the count of callers. A caller puts its request
+ *          into the slot when that is free and sleeps until it is done; the worker owns the module.
+ *          libtorch keeps a pool of threads for each thread that runs it, hence one worker.
+ */
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/thread.h"
+#include "clip/shots_package.h"
+#include "torch/torch_shim.h"
+
+enum {
+    WIDTH = 48,
+    HEIGHT = 27,
+    FRAME_BYTES = WIDTH * HEIGHT * 3,
+    WINDOW = 100,
+    HOP = 50,
+    MARGIN = 25,
+};
+
+typedef struct request {
+    const uint8_t *windows; /* [n, length, 27, 48, 3] */
+    float *probability;     /* [n, length] */
+    int n, length;
+    int code;
+    vx_err err;
+    bool done;
+} request;
+
+struct vx_shots {
+    vx_shots_info info;
+    int max_batch;
+    vx_torch_module *module;
+
+    vx_mutex lock;
+    vx_cond work; /* the slot was filled, or closing */
+    vx_cond news; /* the slot is free, a request is done, or a caller has left */
+    request *slot VX_GUARDED;
+    bool closing VX_GUARDED;
+    int n_callers VX_GUARDED;
+    pthread_t worker;
+    bool has_worker;
+};
+
+/* ---- the worker ---- */
+
+static void run_request(vx_shots *shots, request *r) {
+    const vx_torch_view input = {.data = (void *)r->windows,
+                                 .dtype = VX_TORCH_U8,
+                                 .n_dims = 5,
+                                 .shape = {r->n, r->length, HEIGHT, WIDTH, 3}};
+    const vx_torch_view output = {
+        .data = r->probability, .dtype = VX_TORCH_F32, .n_dims = 2, .shape = {r->n, r->length}};
+    r->code = vx_torch_run(shots->module, &input, 1, &output, &r->err);
+    if (r->code > 0)
+        r->code = r->err.code = r->code == VX_TORCH_OUT_OF_MEMORY ? -ENOMEM : -EIO;
+    for (int i = 0; !r->code && i < r->n * r->length; i++)
+        if (!(r->probability[i] >= 0 && r->probability[i] <= 1))
+            r->code = VX_FAIL(&r->err, -EIO, "it answers %g where a probability is due",
+                              (double)r->probability[i]);
+    if (r->code)
+        VX_WRAP(&r->err, "model " VX_SHOTS_MODEL);
+}
+
+static void *work(void *ctx) {
+    vx_shots *shots = ctx;
+    vx_torch_set_threads(vx_thread_cores(), NULL); /* a failure costs speed alone */
+    vx_mutex_lock(&shots->lock);
+    for (;;) {
+        while (!shots->slot && !shots->closing)
+            vx_cond_wait(&shots->work, &shots->lock);
+        request *r = shots->slot;
+        if (!r)
+            break;
+        vx_mutex_unlock(&shots->lock);
+        run_request(shots, r);
+        vx_mutex_lock(&shots->lock);
+        r->done = true;
+        shots->slot = NULL;
+        vx_cond_broadcast(&shots->news);
+    }
+    vx_mutex_unlock(&shots->lock);
+    return NULL;
+}
+
+/* Runs n windows of `length` frames each. */
+static int ask(vx_shots *shots, const uint8_t *windows, int n, int length, float *ret_probability,
+               vx_err *err) {
+    request r = {.windows = windows, .probability = ret_probability, .n = n, .length = length};
+    vx_mutex_lock(&shots->lock);
+    shots->n_callers++;
+    while (shots->slot && !shots->closing)
+        vx_cond_wait(&shots->news, &shots->lock);
+    bool closing = shots->closing;
+    if (!closing) {
+        shots->slot = &r;
+        vx_cond_signal(&shots->work);
+        while (!r.done)
+            vx_cond_wait(&shots->news, &shots->lock);
+    }
+    shots->n_callers--;
+    vx_cond_broadcast(&shots->news);
+    vx_mutex_unlock(&shots->lock);
+    if (closing)
+        return VX_FAIL(err, VX_SHOTS_CLOSED, "model " VX_SHOTS_MODEL " is shutting down");
+    if (r.code && err)
+        *err = r.err;
+    return r.code;
+}
+
+/* ---- a film in windows ---- */
+
+typedef struct film {
+    vx_shots *shots;
+    bool curator;
+    bool (*on_progress)(void *ctx, int64_t done, int64_t total);
+    void *ctx;
+    int64_t n_frames, n_pushed, n_answers;
+    uint8_t *buffer; /* [HOP * (max_batch + 1), 27, 48, 3]: frames from n_answers - MARGIN on */
+    int n_buffered, capacity;
+    uint8_t *batch;     /* [max_batch, WINDOW, 27, 48, 3] */
+    float *answers;     /* [max_batch, WINDOW] */
+    float *probability; /* [n_frames] */
+} film;
+
+static void film_clear(film *f) {
+    free(f->buffer);
+    free(f->batch);
+    free(f->answers);
+    free(f->probability);
+}
+
+/* Answers for the n whole windows at the buffer's start, or for one of fewer frames; keeps what the
+ * next window needs. */
+static int answer(film *f, int n, int length, vx_err *err) {
+    size_t window_bytes = (size_t)length * FRAME_BYTES;
+    for (int i = 0; i < n; i++)
+        memcpy(f->batch + (size_t)i * window_bytes, f->buffer + (size_t)i * HOP * FRAME_BYTES,
+               window_bytes);
+    int rc = ask(f->shots, f->batch, n, length, f->answers, err);
+    if (rc)
+        return rc;
+    for (int i = 0; i < n; i++)
+        for (int k = MARGIN; k < MARGIN + HOP && k < length && f->n_answers < f->n_frames; k++)
+            f->probability[f->n_answers++] = f->answers[i * length + k];
+    int used = n * HOP < f->n_buffered ? n * HOP : f->n_buffered;
+    f->n_buffered -= used;
+    memmove(f->buffer, f->buffer + (size_t)used * FRAME_BYTES, (size_t)f->n_buffered * FRAME_BYTES);
+    return 0;
+}
+
+static int push(film *f, const uint8_t *pixels, int stride, vx_err *err) {
+    uint8_t *to = f->buffer + (size_t)f->n_buffered++ * FRAME_BYTES;
+    for (int y = 0; y < HEIGHT; y++)
+        memmove(to + (size_t)y * WIDTH * 3, pixels + (ptrdiff_t)y * stride, WIDTH * 3);
+    return f->n_buffered < f->capacity ? 0 : answer(f, f->shots->max_batch, WINDOW, err);
+}
+
+static int on_picture(void *ctx, int64_t frame, double time_s, vx_picture *picture, vx_err *err) {
+    (void)time_s;
+    film *f = ctx;
+    if (f->on_progress && !f->on_progress(f->ctx, frame, f->n_frames))
+        return VX_FAIL(err, VX_SHOTS_STOPPED, "the search for shots was stopped");
+    const uint8_t *pixels;
+    int stride;
+    int rc = vx_picture_rgb_small(picture, WIDTH, HEIGHT, &pixels, &stride, err);
+    for (int i = 0; !rc && frame == 0 && i < MARGIN; i++)
+        rc = push(f, pixels, stride, err);
+    if (!rc)
+        rc = push(f, pixels, stride, err);
+    f->n_pushed++;
+    return rc;
+}
+
+/* After the last frame: what is in the buffer, and copies of its last frame behind it. */
+static int finish(film *f, vx_err *err) {
+    int rc = 0;
+    while (!rc && f->n_answers < f->n_frames) {
+        int whole = (f->n_buffered - HOP) / HOP; /* windows of 100 frames that are complete */
+        if (whole > 0) {
+            rc = answer(f, whole, WINDOW, err);
+        } else if (f->curator) {
+            rc = answer(f, 1, f->n_buffered, err);
+        } else {
+            uint8_t last[FRAME_BYTES];
+            memcpy(last, f->buffer + (size_t)(f->n_buffered - 1) * FRAME_BYTES, sizeof last);
+            while (!rc && f->n_buffered < WINDOW && f->n_answers < f->n_frames)
+                rc = push(f, last, WIDTH * 3, err);
+        }
+    }
+    return rc;
+}
+
+static int film_init(film *f, vx_err *err) {
+    size_t batch = (size_t)f->shots->max_batch;
+    f->capacity = (int)((batch + 1) * HOP);
+    f->buffer = vx_new_array((size_t)f->capacity, FRAME_BYTES);
+    f->batch = vx_new_array(batch * WINDOW, FRAME_BYTES);
+    f->answers = vx_new_array(batch * WINDOW, sizeof(float));
+    f->probability = vx_new_array((size_t)f->n_frames, sizeof(float));
+    if (!f->buffer || !f->batch || !f->answers || !f->probability)
+        return VX_FAIL(err, -ENOMEM, "no memory for the windows of %lld frames",
+                       (long long)f->n_frames);
+    return 0;
+}
+
+static int decode_all(film *f, vx_media *media, int threads, vx_err *err) {
+    VX_AUTO_FREE int64_t *frames = vx_new_array((size_t)f->n_frames, sizeof *frames);
+    if (!frames)
+        return VX_FAIL(err, -ENOMEM, "no memory for a list of %lld frames", (long long)f->n_frames);
+    for (int64_t i = 0; i < f->n_frames; i++)
+        frames[i] = i;
+    const vx_media_wish wish = {
+        .frames = frames, .n = f->n_frames, .threads = threads, .on_picture = on_picture, .ctx = f};
+    return vx_media_decode(media, &wish, NULL, err);
+}
+
+int vx_shots_predict(vx_shots *shots, vx_media *media, bool curator, int decode_threads,
+                     bool (*on_progress)(void *ctx, int64_t done, int64_t total), void *ctx,
+                     float **ret_probability, vx_err *err) {
+    film f = {.shots = shots,
+              .curator = curator,
+              .on_progress = on_progress,
+              .ctx = ctx,
+              .n_frames = vx_media_get_info(media)->n_frames};
+    int rc = film_init(&f, err);
+    if (!rc)
+        rc = decode_all(&f, media, decode_threads, err);
+    if (!rc)
+        rc = finish(&f, err);
+    if (!rc)
+        *ret_probability = vx_take(f.probability);
+    film_clear(&f);
+    return rc;
+}
+
+/* ---- opening and closing ---- */
+
+static bool fits(const vx_shots_variant *v, const char *wish, char ret_device[16], vx_err *err) {
+    bool anywhere = !strcmp(wish, "auto");
+    if (!anywhere && strncmp(wish, v->device, strlen(v->device)))
+        return VX_FAIL(err, VX_SHOTS_BAD_PACKAGE, "it has no variant for %s", wish), false;
+    snprintf(ret_device, 16, "%s",
+             !strcmp(v->device, "cpu") ? "cpu" : (anywhere ? "cuda:0" : wish));
+    if (!strcmp(v->device, "cpu"))
+        return !v->needs_amx || vx_torch_cpu_has_amx();
+    int64_t free_bytes, total_bytes;
+    return !vx_torch_memory(ret_device, &free_bytes, &total_bytes, err) &&
+           free_bytes >= v->memory_bytes;
+}
+
+static int load(vx_shots *shots, const vx_shots_package *package, const char *wish, vx_err *err) {
+    const vx_shots_variant *v = NULL;
+    for (int i = 0; i < package->n_variants && !v; i++)
+        if (fits(&package->variants[i], wish, shots->info.device, err))
+            v = &package->variants[i];
+    if (!v)
+        return VX_FAIL(err, VX_SHOTS_BAD_PACKAGE, "nothing in %s runs on device %s", package->dir,
+                       wish);
+    shots->max_batch = v->max_batch;
+    snprintf(shots->info.dtype, sizeof shots->info.dtype, "%s", v->dtype);
+    char path[sizeof package->dir + sizeof v->file];
+    snprintf(path, sizeof path, "%s/%s", package->dir, v->file);
+    int rc = vx_torch_load(path, shots->info.device, &shots->module, err);
+    return rc > 0 ? (err->code = VX_SHOTS_BAD_PACKAGE) : rc;
+}
+
+/* One window of noise: proves the shapes, and warms up. */
+static int probe(vx_shots *shots, vx_err *err) {
+    VX_AUTO_FREE uint8_t *window = vx_new_array(WINDOW, FRAME_BYTES);
+    float probability[WINDOW];
+    if (!window)
+        return VX_FAIL(err, -ENOMEM, "no memory for a window");
+    for (size_t i = 0; i < (size_t)WINDOW * FRAME_BYTES; i++)
+        window[i] = (uint8_t)(i * 7 % 251);
+    int rc = ask(shots, window, 1, WINDOW, probability, err);
+    return rc == -EIO ? (err->code = VX_SHOTS_BAD_PACKAGE) : rc;
+}
+
+int vx_shots_open(const char *models_dir, const char *device, vx_shots **ret_shots, vx_err *err) {
+    vx_err unread; /* the text is built upon below, so there must be one */
+    err = err ? err : &unread;
+    VX_AUTO(vx_shots) shots = vx_new(vx_shots);
+    VX_AUTO_FREE vx_shots_package *package = vx_new(vx_shots_package);
+    if (!shots || !package)
+        return VX_FAIL(err, -ENOMEM, "no memory for model " VX_SHOTS_MODEL);
+    vx_mutex_init(&shots->lock);
+    vx_cond_init(&shots->work);
+    vx_cond_init(&shots->news);
+    int rc = vx_shots_package_read(models_dir, package, err);
+    if (rc)
+        return rc;
+    shots->info = package->info;
+    rc = load(shots, package, device ? device : "auto", err);
+    if (!rc)
+        rc = vx_thread_start(&shots->worker, "vx-shots", work, shots, err);
+    shots->has_worker = !rc;
+    if (!rc)
+        rc = probe(shots, err);
+    if (!rc)
+        *ret_shots = vx_take(shots);
+    return rc;
+}
+
+vx_shots *vx_shots_free(vx_shots *shots) {
+    if (!shots)
+        return NULL;
+    vx_mutex_lock(&shots->lock);
+    shots->closing = true;
+    vx_cond_broadcast(&shots->work);
+    vx_cond_broadcast(&shots->news);
+    while (shots->n_callers > 0)
+        vx_cond_wait(&shots->news, &shots->lock);
+    vx_mutex_unlock(&shots->lock);
+    if (shots->has_worker)
+        pthread_join(shots->worker, NULL);
+    vx_torch_free(shots->module);
+    vx_cond_done(&shots->work);
+    vx_cond_done(&shots->news);
+    vx_mutex_done(&shots->lock);
+    free(shots);
+    return NULL;
+}
+
+const vx_shots_info *vx_shots_get_info(const vx_shots *shots) {
+    return &shots->info;
+}

@@ -1,0 +1,72 @@
+"""Films with cuts at known frames, and what src/clip makes of a file."""
+import fractions
+import json
+import os
+import subprocess
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+MODELS = ROOT / "build" / "models"
+TOOL = ROOT / os.environ.get("VIDX_BUILD", "build/release") / "tests/clip/shots_dump"
+TICKS = 600  # a second
+
+
+@pytest.fixture(scope="session")
+def dump():
+    """dump(path, rule) -> {"frames": [[time, probability]…], "spans": [[start, end]…], …}"""
+    def run(path, rule="shots", device="cpu"):
+        done = subprocess.run([TOOL, MODELS, path, rule, device], capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    return run
+
+
+def scenes(lengths, size=(160, 90)):
+    """One made scene after the other, of so many frames each: drifting waves of its own colours."""
+    w, h = size
+    y, x = np.mgrid[0:h, 0:w] / h
+    for seed, n in enumerate(lengths):
+        random = np.random.default_rng(seed)
+        waves = random.uniform(2, 14, (6, 2)) * random.choice([-1, 1], (6, 2))
+        phase, colour = random.uniform(0, 6, 6), random.uniform(-50, 50, (6, 3))
+        base = random.uniform(40, 215, 3)
+        for i in range(n):
+            shades = [np.sin(a * x + b * y + p + i * 0.02)[..., None] * c
+                      for (a, b), p, c in zip(waves, phase, colour)]
+            yield np.clip(base + sum(shades), 0, 255).astype(np.uint8)
+
+
+def write_film(path, lengths, ticks):
+    """An H.264 film of scenes; frame i is shown for ticks[i % len(ticks)]. Gives the cuts in
+    seconds: 0, the start of each further scene, the end. The end is that of a last frame that is
+    shown as long as the average one, which is how src/media counts."""
+    times = [0]
+    with av.open(str(path), "w") as out:
+        stream = out.add_stream("libx264", rate=25, options={"preset": "veryfast", "crf": "20"})
+        stream.width, stream.height, stream.pix_fmt = 160, 90, "yuv420p"
+        stream.codec_context.time_base = stream.time_base = fractions.Fraction(1, TICKS)
+        for i, rgb in enumerate(scenes(lengths)):
+            frame = av.VideoFrame.from_ndarray(rgb, format="rgb24")
+            frame.pts, frame.time_base = times[-1], fractions.Fraction(1, TICKS)
+            times.append(times[-1] + ticks[i % len(ticks)])
+            out.mux(stream.encode(frame))
+        out.mux(stream.encode(None))
+    times = np.array(times[:-1]) / TICKS
+    end = times[-1] + times[-1] / (len(times) - 1)
+    return [*times[np.cumsum([0, *lengths[:-1]])], end]
+
+
+LENGTHS = (75, 60, 110, 55, 90, 130, 66)
+FILMS = {"constant": (24,), "variable": (12, 36, 20, 28, 60, 12)}
+
+
+@pytest.fixture(scope="session", params=FILMS)
+def film(request, tmp_path_factory):
+    """(path, cuts in seconds) of a film with a constant and of one with a variable frame rate."""
+    path = tmp_path_factory.mktemp("films") / f"{request.param}.mp4"
+    return path, write_film(path, LENGTHS, FILMS[request.param])

@@ -1,0 +1,86 @@
+/* shots_dump MODELS FILE RULE [DEVICE] — what src/clip makes of a file, as JSON for the tests: how
+ * likely each frame is the last of its shot, each frame's time, and the spans.
+ * shots_dump --pictures FILE — every frame as the network sees it, raw RGB 48x27. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "clip/clip.h"
+
+static int write_picture(void *ctx, int64_t frame, double time_s, vx_picture *picture,
+                         vx_err *err) {
+    (void)ctx, (void)frame, (void)time_s;
+    const uint8_t *pixels;
+    int stride;
+    int rc = vx_picture_rgb_small(picture, 48, 27, &pixels, &stride, err);
+    for (int y = 0; rc == 0 && y < 27; y++)
+        fwrite(pixels + (ptrdiff_t)y * stride, 3, 48, stdout);
+    return rc;
+}
+
+static int pictures(const char *path, vx_err *err) {
+    VX_AUTO(vx_media) media = NULL;
+    int rc = vx_media_open(path, NULL, &media, err);
+    if (rc)
+        return rc;
+    int64_t n = vx_media_get_info(media)->n_frames;
+    VX_AUTO_FREE int64_t *frames = vx_new_array((size_t)n, sizeof *frames);
+    for (int64_t i = 0; i < n; i++)
+        frames[i] = i;
+    const vx_media_wish wish = {
+        .frames = frames, .n = n, .threads = 1, .on_picture = write_picture};
+    return vx_media_decode(media, &wish, NULL, err);
+}
+
+static double seconds(void) {
+    struct timespec ts;
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    return (double)ts.tv_sec + 1e-9 * (double)ts.tv_nsec;
+}
+
+static int dump(char **argv, vx_err *err) {
+    VX_AUTO(vx_shots) shots = NULL;
+    VX_AUTO(vx_media) media = NULL;
+    VX_AUTO_FREE float *probability = NULL;
+    VX_AUTO_FREE vx_span *spans = NULL;
+    vx_clip_spec rule;
+    size_t n_spans = 0;
+    int rc = vx_clip_parse(argv[3], &rule, err);
+    if (!rc)
+        rc = vx_shots_open(argv[1], argv[4], &shots, err);
+    double start_s = seconds();
+    if (!rc)
+        rc = vx_media_open(argv[2], NULL, &media, err);
+    if (!rc)
+        rc = vx_shots_predict(shots, media, rule.mode == VX_CLIP_CURATOR, 0, NULL, NULL,
+                              &probability, err);
+    double end_s = seconds();
+    if (!rc)
+        rc = vx_clip_cut_shots(&rule, media, probability, &spans, &n_spans, err);
+    if (rc)
+        return rc;
+    int64_t n = vx_media_get_info(media)->n_frames;
+    printf("{\"seconds\": %.3f, \"dtype\": \"%s\", \"duration\": %.9f, \"frames\": [",
+           end_s - start_s, vx_shots_get_info(shots)->dtype, vx_media_get_info(media)->duration_s);
+    for (int64_t i = 0; i < n; i++)
+        printf("%s[%.9f, %.9g]", i ? ", " : "", vx_media_frame_time(media, i),
+               (double)probability[i]);
+    printf("],\n\"spans\": [");
+    for (size_t i = 0; i < n_spans; i++)
+        printf("%s[%.9f, %.9f]", i ? ", " : "", spans[i].start_s, spans[i].end_s);
+    printf("]}\n");
+    return 0;
+}
+
+int main(int argc, char **argv) {
+    vx_err err = {0};
+    int rc = 64;
+    if (argc == 3 && !strcmp(argv[1], "--pictures"))
+        rc = pictures(argv[2], &err);
+    else if (argc == 4 || argc == 5)
+        rc = dump(argv, &err);
+    if (rc)
+        fprintf(stderr, "%d: %s\n", rc, err.msg);
+    return rc < 0 ? 100 : rc;
+}
