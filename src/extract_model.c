@@ -7,6 +7,7 @@
 #include "base/clock.h"
 
 #define BATCH_CLIPS 8 /* the embedder joins the batches of several videos */
+#define CURATOR_MAX_FPS 20
 
 void vx_extract_model_clear(vx_extract_model *part) {
     for (size_t i = 0; part->tensors && i < part->n_clips; i++)
@@ -51,6 +52,20 @@ static int allocate(vx_extract_model *part, vx_err *err) {
     return 0;
 }
 
+/* The frames of a span that the model's T are taken from. NeMo Curator doubles the rate where a clip
+ * is too short for T, up to a limit where it gives up; there we go on with what there is. */
+static int choose(const vx_model_info *m, const vx_media *media, const vx_span *span,
+                  int64_t **ret_frames, int64_t *ret_n, vx_err *err) {
+    for (double fps = m->target_fps;; fps *= 2) {
+        int rc = vx_media_choose(media, span->start_s, span->end_s, fps, ret_frames, ret_n, err);
+        if (rc || m->sampling != VX_SAMPLE_CURATOR || *ret_n >= m->n_frames ||
+            2 * fps > CURATOR_MAX_FPS)
+            return rc;
+        free(*ret_frames);
+        *ret_frames = NULL;
+    }
+}
+
 int vx_extract_model_plan(vx_extract_model *part, const vx_media *media, const vx_span *spans,
                           size_t n_clips, vx_err *err) {
     const vx_model_info *m = part->model->info;
@@ -59,8 +74,7 @@ int vx_extract_model_plan(vx_extract_model *part, const vx_media *media, const v
     for (size_t c = 0; c < n_clips && !rc; c++) {
         VX_AUTO_FREE int64_t *chosen = NULL;
         int64_t n, picks[64];
-        rc = vx_media_choose(media, spans[c].start_s, spans[c].end_s, m->target_fps, &chosen, &n,
-                             err);
+        rc = choose(m, media, &spans[c], &chosen, &n, err);
         if (rc)
             return rc;
         vx_model_sample(m, n, picks);

@@ -29,9 +29,10 @@ typedef enum vx_embed_outcome {
 } vx_embed_outcome;
 
 typedef enum vx_sampling {
-    VX_SAMPLE_SPREAD,  /* T of N frames over the whole clip: floor(k (N-1) / (T-1)), repeats when
+    VX_SAMPLE_SPREAD, /* T of N frames over the whole clip: floor(k (N-1) / (T-1)); repeats when
                           short */
-    VX_SAMPLE_CURATOR, /* NeMo Curator: step = N / T, frames 0, step, 2 step …: the leading part */
+    VX_SAMPLE_CURATOR, /* NeMo Curator: step = N / T, frames 0, step, 2 step …: the leading part. For
+                          N < T, frames are to be chosen at a higher rate; else as SPREAD */
 } vx_sampling;
 
 typedef struct vx_model_info {
