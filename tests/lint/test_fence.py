@@ -16,6 +16,7 @@ ALLOWED = {
     "base": set(),
     "torch": {"base"},
     "upload": {"base"},
+    "fetch": {"base"},
     "media": {"base"},
     "clip": {"base", "media", "torch"},
     "preprocess": {"base"},
@@ -42,6 +43,7 @@ HOMES = {
     "ATen/": ["src/torch/torch_shim.cpp"],
     "c10/": ["src/torch/torch_shim.cpp"],
     "microhttpd": ["api/"],
+    "curl/": ["src/fetch/"],
     "utf8proc": ["src/embed/"],
 }
 
