@@ -13,7 +13,7 @@ FROM debian:12
 COPY --from=build /opt/vidx /opt/vidx
 # packages.txt: the Debian packages of the shared libraries that the binary loads.
 RUN apt-get update && \
-    apt-get install -y --no-install-recommends curl $(cat /opt/vidx/packages.txt) && \
+    apt-get install -y --no-install-recommends ca-certificates curl $(cat /opt/vidx/packages.txt) && \
     rm -rf /var/lib/apt/lists/*
 RUN useradd --system --user-group --no-create-home vidx && install -d -o vidx -g vidx /data
 USER vidx

@@ -16,14 +16,16 @@ struct vx_body {
     int kind;   /* one of VX_ACCEPT_…; 0 = ignored */
     char *text; /* JSON as it arrives */
     size_t n_text, capacity;
+    size_t n_booked; /* of http->large_json_bytes */
     json_t *json;
     vx_form *form;
     vx_upload *upload; /* raw */
 };
 
-vx_body *vx_body_free(vx_body *body) {
+vx_body *vx_body_free(vx_body *body, vx_http *http) {
     if (!body)
         return NULL;
+    atomic_fetch_sub(&http->large_json_bytes, body->n_booked);
     free(body->text);
     json_decref(body->json);
     vx_form_free(body->form);
@@ -56,9 +58,32 @@ static void refuse_type(vx_request *request, int accepts) {
     vx_reply_problem(request, VX_PROBLEM_BAD_CONTENT_TYPE, "Content-Type must be %s.", wanted);
 }
 
+static size_t json_limit(const vx_request *request) {
+    const vx_http_params *params = &request->http->params;
+    bool may_be_large = request->route->accepts & VX_LIKE_OPENAI;
+    return may_be_large && params->max_embeddings_json_bytes > params->max_json_bytes
+               ? params->max_embeddings_json_bytes
+               : params->max_json_bytes;
+}
+
 static void refuse_length(vx_request *request) {
     vx_reply_problem(request, VX_PROBLEM_BODY_TOO_LARGE, "A JSON body may have %zu bytes.",
-                     request->http->params.max_json_bytes);
+                     json_limit(request));
+}
+
+/* Large bodies share one allowance, however many connections there are. */
+static bool book(vx_request *request, size_t capacity) {
+    vx_body *body = request->body;
+    vx_http *http = request->http;
+    if (capacity <= http->params.max_json_bytes)
+        return true;
+    size_t more = capacity - body->n_booked;
+    size_t before = atomic_fetch_add(&http->large_json_bytes, more);
+    body->n_booked = capacity;
+    if (before + more <= 2 * http->params.max_embeddings_json_bytes)
+        return true;
+    vx_reply_problem(request, VX_PROBLEM_BUSY, "too many large bodies are being read already");
+    return false;
 }
 
 /* ---- Uploads ---- */
@@ -100,7 +125,7 @@ void vx_body_begin(vx_request *request) {
         body->form = vx_form_new(request, length);
     else if (body->kind == VX_ACCEPT_RAW && length != 0)
         vx_body_upload_begin(request, length, &body->upload);
-    else if (body->kind == VX_ACCEPT_JSON && length > (int64_t)request->http->params.max_json_bytes)
+    else if (body->kind == VX_ACCEPT_JSON && length > (int64_t)json_limit(request))
         refuse_length(request);
     else if (!body->kind)
         refuse_type(request, accepts);
@@ -108,12 +133,19 @@ void vx_body_begin(vx_request *request) {
 
 static void feed_json(vx_request *request, const char *bytes, size_t n) {
     vx_body *body = request->body;
-    if (n > request->http->params.max_json_bytes - body->n_text) {
+    size_t limit = json_limit(request);
+    if (n > limit - body->n_text) {
         refuse_length(request);
         return;
     }
     if (body->n_text + n > body->capacity) {
-        size_t capacity = (body->n_text + n) * 2; /* at most twice max_json_bytes */
+        int64_t length = vx_request_content_length(request);
+        size_t capacity = (body->n_text + n) * 2;
+        if (length >= (int64_t)(body->n_text + n) && (size_t)length < capacity)
+            capacity = (size_t)length;
+        capacity = capacity < limit ? capacity : limit;
+        if (!book(request, capacity))
+            return;
         char *text = vx_regrow(body->text, capacity, 1);
         if (!text) {
             request->failed = true;
@@ -144,8 +176,10 @@ void vx_body_feed(vx_request *request, const char *bytes, size_t n) {
 
 void vx_body_end(vx_request *request) {
     vx_body *body = request->body;
-    if (body->kind == VX_ACCEPT_JSON)
+    if (body->kind == VX_ACCEPT_JSON) {
         body->json = vx_json_parse(request, "the body", body->text ? body->text : "", body->n_text);
+        free(vx_take(body->text));
+    }
     if (body->kind == VX_ACCEPT_FORM)
         vx_form_end(body->form);
     if (body->kind == VX_ACCEPT_RAW && !request->body_bytes)

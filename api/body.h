@@ -1,6 +1,7 @@
 /* body.h — reads a request's body by the kinds its route accepts.
  *
- *   JSON       collected up to max_json_bytes, parsed at the end
+ *   JSON       collected up to max_json_bytes (max_embeddings_json_bytes where the route says so),
+ *              parsed at the end; while jansson parses, a body takes four times its size
  *   multipart  the part `file` streams into a vx_upload, other parts become request values
  *   raw        streams into a vx_upload
  *
@@ -19,7 +20,7 @@ typedef struct vx_body vx_body;
 void vx_body_begin(vx_request *request);
 void vx_body_feed(vx_request *request, const char *bytes, size_t n);
 void vx_body_end(vx_request *request);
-vx_body *vx_body_free(vx_body *body);
+vx_body *vx_body_free(vx_body *body, struct vx_http *http);
 
 /* The parsed object; borrows. NULL when the body was a form. */
 json_t *vx_body_json(const vx_request *request);

@@ -17,9 +17,10 @@ struct vx_http {
     char *listen, *allow_origin;
     struct MHD_Daemon *mhd;
     int port;
-    bool loopback;      /* only names of this machine are answered */
-    atomic_int active;  /* requests between their first line and their completion */
-    atomic_int waiting; /* suspended ones among them */
+    bool loopback;                  /* only names of this machine are answered */
+    atomic_int active;              /* requests between their first line and their completion */
+    atomic_int waiting;             /* suspended ones among them */
+    atomic_size_t large_json_bytes; /* of bodies over max_json_bytes, being read or kept */
     atomic_bool stopping;
     struct vx_traffic *traffic;
 };

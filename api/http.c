@@ -151,6 +151,8 @@ static void fill_defaults(vx_http_params *params) {
         params->idle_timeout_s = 120;
     if (!params->max_json_bytes)
         params->max_json_bytes = (size_t)1 << 20;
+    if (!params->max_embeddings_json_bytes)
+        params->max_embeddings_json_bytes = (size_t)32 << 20;
 }
 
 static vx_http *http_free(vx_http *http) {

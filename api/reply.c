@@ -8,6 +8,7 @@
 
 #include "api/daemon.h"
 #include "api/guard.h"
+#include "api/route.h"
 #include "base/log.h"
 
 typedef struct problem_row {
@@ -140,20 +141,50 @@ static void write_problem(vx_out *out, const problem_row *row, const char *detai
     vx_out_string(out, "hint", row->hint);
 }
 
+/* {"error": {message, type, param, code}}, for routes that speak so. */
+static void reply_openai(vx_request *request, const problem_row *row, unsigned status,
+                         const char *detail) {
+    VX_AUTO_OUT out = {0};
+    char text[1000];
+    vx_out_begin(&out, NULL, '{');
+    vx_out_begin(&out, "error", '{');
+    vx_out_string(&out, "message",
+                  as_sentence(detail && *detail ? detail : row->hint, text, sizeof text));
+    vx_out_string(&out, "type", status < 500 ? "invalid_request_error" : "server_error");
+    vx_out_string(&out, "param", request->param);
+    vx_out_string(&out, "code", row->short_name);
+    vx_out_end(&out, '}');
+    vx_out_end(&out, '}');
+    reply_text(request, status, &out, "application/json");
+}
+
+static bool is_wrong_field(vx_problem problem) {
+    return problem == VX_PROBLEM_BAD_PARAMETER || problem == VX_PROBLEM_MISSING_PARAMETER ||
+           problem == VX_PROBLEM_UNKNOWN_PARAMETER;
+}
+
+static bool is_like_openai(const vx_request *request) {
+    return request->route && (request->route->accepts & VX_LIKE_OPENAI);
+}
+
 void vx_reply_problem_with(vx_request *request, vx_problem problem, vx_out *members,
                            const char *detail) {
-    VX_AUTO_OUT out = {0};
     const problem_row *row = &problems[problem];
-    vx_out_begin(&out, NULL, '{');
-    write_problem(&out, row, detail);
-    vx_out_string(&out, "request_id", request->id);
-    if (members && members->n > 1)
-        vx_out_text(&out, ",%s", members->text + 1); /* behind its brace */
-    vx_out_end(&out, '}');
+    bool first = !request->response;
+    if (is_like_openai(request)) {
+        reply_openai(request, row, is_wrong_field(problem) ? 422 : row->status, detail);
+    } else {
+        VX_AUTO_OUT out = {0};
+        vx_out_begin(&out, NULL, '{');
+        write_problem(&out, row, detail);
+        vx_out_string(&out, "request_id", request->id);
+        if (members && members->n > 1)
+            vx_out_text(&out, ",%s", members->text + 1); /* behind its brace */
+        vx_out_end(&out, '}');
+        reply_text(request, row->status, &out, "application/problem+json");
+    }
     if (members)
         vx_out_clear(members);
-    bool first = !request->response;
-    reply_text(request, row->status, &out, "application/problem+json");
     if (!first)
         return;
     vx_reply_header(request, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");

@@ -23,7 +23,7 @@
 static vx_request *request_free(vx_request *request) {
     if (request->state_free)
         request->state_free(request->state);
-    vx_body_free(request->body);
+    vx_body_free(request->body, request->http);
     for (size_t i = 0; i < request->n_values; i++) {
         free(request->values[i].name);
         free(request->values[i].text);

@@ -53,6 +53,7 @@ typedef struct vx_request {
     size_t n_values;
     struct vx_body *body;
     int64_t started_us, body_bytes;
+    const char *param; /* the field that is being judged, for OpenAI's errors; NULL = none */
     char where[40]; /* which part of the body a refusal is about ("queries[3]"); "" = the whole */
 
     /* What a resource keeps while it waits, and how it is freed; set together. */

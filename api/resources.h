@@ -18,6 +18,8 @@ void vx_vectors_get(vx_request *request);   /* vectors.c */
 void vx_search_post(vx_request *request); /* search.c */
 void vx_search_get(vx_request *request);
 
+void vx_embeddings_post(vx_request *request); /* embeddings.c */
+
 void vx_jobs_list_get(vx_request *request); /* jobs.c */
 void vx_jobs_one_get(vx_request *request);
 void vx_jobs_one_delete(vx_request *request);

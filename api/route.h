@@ -10,6 +10,9 @@
 #define VX_ACCEPT_JSON 1
 #define VX_ACCEPT_FORM 2 /* multipart/form-data with one part `file` */
 #define VX_ACCEPT_RAW 4  /* any other content type: the bytes are the file */
+/* Beside a kind: as OpenAI's API has it. Problems are its error object, wrong fields 422, and the
+ * body may have max_embeddings_json_bytes. */
+#define VX_LIKE_OPENAI 8
 
 typedef struct vx_route {
     const char *method;

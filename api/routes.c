@@ -25,6 +25,7 @@ static const vx_route routes[] = {
     {"GET", "/v1/videos/{id}/vectors", 0, "model", "", vx_vectors_get},
     {"POST", "/v1/search", VX_ACCEPT_JSON | VX_ACCEPT_FORM, "", SEARCH_FIELDS, vx_search_post},
     {"GET", "/v1/search", 0, "q " SEARCH_FIELDS, "", vx_search_get},
+    {"POST", "/v1/embeddings", VX_ACCEPT_JSON | VX_LIKE_OPENAI, "", "", vx_embeddings_post},
     {"GET", "/v1/jobs", 0, "limit cursor", "", vx_jobs_list_get},
     {"GET", "/v1/jobs/{id}", 0, "", "", vx_jobs_one_get},
     {"DELETE", "/v1/jobs/{id}", 0, "", "", vx_jobs_one_delete},

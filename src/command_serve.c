@@ -13,8 +13,10 @@
 typedef struct settings {
     const char *listen, *data, *models, *model, *device, *clip, *log_level, *allow_origin;
     int64_t ingest_threads, search_threads, http_threads, queue, max_connections;
-    int64_t max_upload, reserve, max_side, max_json;
-    double max_duration;
+    int64_t max_upload, reserve, max_side, max_json, max_embeddings_json, fetch_max;
+    double max_duration, fetch_timeout;
+    const char *fetch_hosts, *fetch_private;
+    bool fetch_http;
     bool no_fingerprints;
 } settings;
 
@@ -36,6 +38,15 @@ static const vx_option table[] = {
     {"max-connections", VX_OPTION_COUNT, AT(max_connections), "4096", "N", "HTTP connections"},
     {"max-upload", VX_OPTION_BYTES, AT(max_upload), "64g", "BYTES", "largest file; 0: no limit"},
     {"max-json", VX_OPTION_BYTES, AT(max_json), "1m", "BYTES", "largest JSON body"},
+    {"max-embeddings-json", VX_OPTION_BYTES, AT(max_embeddings_json), "32m", "BYTES",
+     "largest body of /v1/embeddings, whose videos are base64"},
+    {"fetch-hosts", VX_OPTION_TEXT, AT(fetch_hosts), NULL, "LIST",
+     "hosts that clients' URLs may name, *.example.org for all below; default: all public ones"},
+    {"fetch-private", VX_OPTION_TEXT, AT(fetch_private), NULL, "LIST",
+     "hosts that they may name even with a private address"},
+    {"fetch-http", VX_OPTION_FLAG, AT(fetch_http), NULL, NULL, "let them be http, not https alone"},
+    {"fetch-max", VX_OPTION_BYTES, AT(fetch_max), "1g", "BYTES", "largest file behind a URL"},
+    {"fetch-timeout", VX_OPTION_REAL, AT(fetch_timeout), "60", "S", "longest transfer"},
     {"reserve", VX_OPTION_BYTES, AT(reserve), "256m", "BYTES", "disk space never filled"},
     {"max-side", VX_OPTION_COUNT, AT(max_side), "8192", "PX", "longest picture side"},
     {"max-duration", VX_OPTION_REAL, AT(max_duration), "86400", "S", "longest video"},
@@ -81,6 +92,11 @@ static int serve(const settings *s, const sigset_t *signals, vx_err *err) {
         .max_upload_bytes = s->max_upload,
         .reserve_bytes = s->reserve,
         .media = {.max_side_px = (int)s->max_side, .max_duration_s = s->max_duration},
+        .fetch = {.hosts = s->fetch_hosts,
+                  .private_hosts = s->fetch_private,
+                  .allow_http = s->fetch_http,
+                  .max_bytes = s->fetch_max,
+                  .timeout_s = s->fetch_timeout},
         .fingerprints = !s->no_fingerprints,
     };
     vx_http_params http_params = {
@@ -88,6 +104,7 @@ static int serve(const settings *s, const sigset_t *signals, vx_err *err) {
         .threads = (int)s->http_threads,
         .max_connections = (int)s->max_connections,
         .max_json_bytes = (size_t)s->max_json,
+        .max_embeddings_json_bytes = (size_t)s->max_embeddings_json,
         .allow_origin = s->allow_origin,
     };
     VX_AUTO(vx_server) server = NULL;

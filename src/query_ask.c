@@ -6,6 +6,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "embed_texts.h"
 #include "extract.h"
 
 void vx_asked_clear(vx_asked *asked) {
@@ -114,36 +115,6 @@ static vx_outcome ask_by_file(vx_server *server, const vx_model *model, vx_quest
 
 /* ---- texts ---- */
 
-/* Names a model that would have answered: a loaded one, or else a package that could be. */
-static vx_outcome refuse_text(vx_server *server, const vx_model *model, vx_err *err) {
-    char names[128];
-    for (int i = 0; i < server->n_models; i++)
-        if (server->models[i].info->has_text) {
-            VX_FAIL(err, VX_EMBED_NO_TEXT, "model %s takes no text; name model %s to search by it",
-                    model->info->name, server->models[i].info->name);
-            return VX_OUTCOME_WRONG_SPACE;
-        }
-    vx_models_with_text(server->params.models_dir, names, sizeof names);
-    VX_FAIL(err, VX_EMBED_NO_TEXT, "model %s takes no text, and no other is loaded; %s%s",
-            model->info->name,
-            names[0] ? "the server can be started with one that does: " : "no package here does",
-            names);
-    return VX_OUTCOME_WRONG_SPACE;
-}
-
-static vx_outcome outcome_of_embedder(int rc) {
-    switch (rc) {
-    case 0:
-        return VX_OUTCOME_OK;
-    case VX_EMBED_BAD_TEXT:
-        return VX_OUTCOME_BAD_REQUEST;
-    case VX_EMBED_CLOSED:
-        return VX_OUTCOME_STOPPING;
-    default:
-        return VX_OUTCOME_INTERNAL;
-    }
-}
-
 /* Embeds the texts among the questions, as one batch. *ret_failed: the question that is at fault. */
 static vx_outcome ask_by_texts(vx_server *server, const vx_model *model, const vx_query *query,
                                vx_asked *asked, size_t *ret_failed, vx_err *err) {
@@ -159,13 +130,12 @@ static vx_outcome ask_by_texts(vx_server *server, const vx_model *model, const v
         return VX_OUTCOME_OK;
     *ret_failed = from[0];
     VX_AUTO_FREE float *vectors = vx_new_array((size_t)n * dim, sizeof *vectors);
+    if (!vectors)
+        return VX_FAIL(err, -ENOMEM, "no memory for %d texts", n), VX_OUTCOME_INTERNAL;
     vx_text_report report = {0};
-    int rc = vectors ? vx_embedder_run_texts(model->embedder, texts, n, vectors, &report, err)
-                     : VX_FAIL(err, -ENOMEM, "no memory for %d texts", n);
-    if (rc == VX_EMBED_NO_TEXT)
-        return refuse_text(server, model, err);
+    vx_outcome outcome = vx_embed_texts(server, model, texts, n, vectors, &report, err);
     *ret_failed = from[report.bad];
-    for (int i = 0; i < n && !rc; i++) {
+    for (int i = 0; i < n && !outcome; i++) {
         vx_asked *one = &asked[from[i]];
         one->vectors = vx_new_array(dim, sizeof(float));
         if (!one->vectors)
@@ -173,7 +143,7 @@ static vx_outcome ask_by_texts(vx_server *server, const vx_model *model, const v
         memcpy(one->vectors, vectors + (size_t)i * dim, dim * sizeof(float));
         one->n = 1;
     }
-    return outcome_of_embedder(rc);
+    return outcome;
 }
 
 /* ---- all ---- */

@@ -9,6 +9,7 @@
 #include "backfill.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "embeddings.h"
 #include "fp_blob.h"
 #include "housekeeper.h"
 #include "ingest_internal.h"
@@ -119,6 +120,8 @@ static int start_threads(vx_server *server, vx_err *err) {
     if (!rc)
         rc = vx_backfill_start(server, err);
     if (!rc)
+        rc = vx_embeddings_start(server, err);
+    if (!rc)
         rc = vx_housekeeper_start(server, err);
     return rc;
 }
@@ -169,6 +172,7 @@ vx_server *vx_server_close(vx_server *server) {
         return NULL;
     atomic_store(&server->stopping, true);
     vx_housekeeper_stop(server);
+    vx_embeddings_stop(server);
     vx_query_stop(server);
     vx_backfill_stop(server);
     vx_ingest_stop(server);

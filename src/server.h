@@ -1,7 +1,7 @@
 /* server.h — owns every module: starts them in the order data flows, stops them in reverse.
  *
  * Threads of a running server: HTTP (api/), the ingest pool, one worker per model (embed/), one
- * committer (commit.c), the search pool, one backfill coordinator
+ * committer (commit.c), the search pool, the embeddings pool, one backfill coordinator
  * with its helpers, one housekeeper, main (signals).
  *
  * Several models may be loaded. Each has a space of its own: its own index, its own row of the
@@ -22,6 +22,7 @@
 #include "catalog/catalog.h"
 #include "clip/clip.h"
 #include "embed/embed.h"
+#include "fetch/fetch.h"
 #include "fingerprint/fingerprint.h"
 #include "index/index.h"
 #include "media/media.h"
@@ -38,7 +39,8 @@ typedef struct vx_server_params {
     int64_t max_upload_bytes; /* 0 = no limit */
     int64_t reserve_bytes;    /* free space kept on the data disk */
     vx_media_limits media;
-    bool fingerprints; /* false: no copy verdicts, half the CPU work of a frame */
+    vx_fetch_params fetch; /* of what clients name by URL; borrows, for the server's life */
+    bool fingerprints;     /* false: no copy verdicts, half the CPU work of a frame */
 } vx_server_params;
 
 #define VX_MODELS_MAX 8
@@ -52,12 +54,13 @@ typedef struct vx_model {
     atomic_llong failures; /* videos stored without its vectors, because it failed on them */
 } vx_model;
 
-struct vx_ingest;      /* ingest.c */
-struct vx_commit;      /* commit.c */
-struct vx_query_pool;  /* query.c */
-struct vx_housekeeper; /* housekeeper.c */
-struct vx_jobs;        /* jobs.c */
-struct vx_backfill;    /* backfill.c */
+struct vx_ingest;          /* ingest.c */
+struct vx_commit;          /* commit.c */
+struct vx_query_pool;      /* query.c */
+struct vx_embeddings_pool; /* embeddings.c */
+struct vx_housekeeper;     /* housekeeper.c */
+struct vx_jobs;            /* jobs.c */
+struct vx_backfill;        /* backfill.c */
 
 /* Plain struct so that ingest.c, query.c, jobs.c and api/ can reach the modules; every field is set
  * by vx_server_open and constant until vx_server_close. */
@@ -75,6 +78,8 @@ typedef struct vx_server {
     struct vx_ingest *ingest;
     struct vx_query_pool *queries;
     struct vx_backfill *backfill;
+    struct vx_embeddings_pool *embeddings;
+    vx_fetcher *fetcher;
     struct vx_housekeeper *housekeeper;
     int64_t started_us; /* monotonic */
     atomic_bool ready, stopping;

@@ -94,11 +94,12 @@ static int judge_parts(transfer *t, CURLU *url) {
     bool has_secret = curl_url_get(url, CURLUPART_USER, &user, 0) == CURLUE_OK ||
                       curl_url_get(url, CURLUPART_PASSWORD, &password, 0) == CURLUE_OK;
     if (curl_url_get(url, CURLUPART_SCHEME, &scheme, 0) ||
-        curl_url_get(url, CURLUPART_HOST, &host, 0) || !*host || strlen(host) >= sizeof t->host)
-        rc = VX_FAIL(t->err, VX_FETCH_REFUSED, "the URL names no host");
-    else if (strcmp(scheme, "https") && (strcmp(scheme, "http") || !f->allow_http))
+        (strcmp(scheme, "https") && (strcmp(scheme, "http") || !f->allow_http)))
         rc = VX_FAIL(t->err, VX_FETCH_REFUSED, "the URL's scheme must be https%s",
                      f->allow_http ? " or http" : "");
+    else if (curl_url_get(url, CURLUPART_HOST, &host, 0) || !*host ||
+             strlen(host) >= sizeof t->host)
+        rc = VX_FAIL(t->err, VX_FETCH_REFUSED, "the URL names no host");
     else if (has_secret)
         rc = VX_FAIL(t->err, VX_FETCH_REFUSED, "the URL must not hold a user name or password");
     if (!rc) {

@@ -116,3 +116,8 @@ int vx_media_decode(vx_media *media, const vx_media_wish *wish, vx_media_stats *
  * max_side_px. ret_jpeg gives malloc'ed bytes. Opens the file itself and seeks: needs no scan. */
 int vx_media_thumbnail(const char *path, double time_s, int max_side_px, uint8_t **ret_jpeg,
                        size_t *ret_bytes, vx_err *err);
+
+/* One JPEG picture of n bytes in memory (borrowed): calls on_picture once, with frame and time 0. A
+ * side may have max_side_px. VX_MEDIA_UNSUPPORTED for anything but JPEG; EXIF is not looked at. */
+int vx_media_jpeg(const void *bytes, size_t n, int max_side_px, vx_media_on_picture on_picture,
+                  void *ctx, vx_err *err);

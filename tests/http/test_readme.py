@@ -29,4 +29,4 @@ def test_curl_lines_pasted_answer_what_their_comments_say(start, tmp_path):
                           text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     statuses = [int(line) for line in done.stderr.split()]
-    assert statuses == [201, 200, 409, 202, 200, 200, 200, 200, 200, 200, 204], done.stdout
+    assert statuses == [201, 200, 409, 202, 200, 200, 200, 200, 200, 200, 200, 204], done.stdout

@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include "base/base64.h"
 #include "base/err.h"
 #include "base/mem.h"
 
@@ -62,12 +63,61 @@ static void take_moves_ownership_and_leaves_null(void **state) {
     free(mine);
 }
 
+static void base64_of_the_rfc_goes_there_and_back(void **state) {
+    (void)state;
+    static const char *const rows[][2] = {{"", ""},
+                                          {"f", "Zg=="},
+                                          {"fo", "Zm8="},
+                                          {"foo", "Zm9v"},
+                                          {"foob", "Zm9vYg=="},
+                                          {"fooba", "Zm9vYmE="},
+                                          {"foobar", "Zm9vYmFy"},
+                                          {"\xfb\xff\xbf", "+/+/"}};
+    for (size_t i = 0; i < VX_LEN(rows); i++) {
+        char text[16];
+        uint8_t bytes[16];
+        size_t n = 99, length = strlen(rows[i][0]);
+        vx_base64_encode(rows[i][0], length, text);
+        assert_string_equal(text, rows[i][1]);
+        assert_int_equal(strlen(text), vx_base64_length(length));
+        assert_true(vx_base64_decode(text, strlen(text), true, bytes, &n));
+        assert_int_equal(n, length);
+        assert_memory_equal(bytes, rows[i][0], length);
+    }
+}
+
+static void text_that_is_not_base64_is_refused(void **state) {
+    (void)state;
+    static const char *const rows[] = {"A",
+                                       "AA",
+                                       "AAA",
+                                       "A===",
+                                       "====",
+                                       "=AAA",
+                                       "A=AA",
+                                       "AA=A",
+                                       "AA A",
+                                       "AA\nA",
+                                       "-_AA",
+                                       "AA==AAAA",
+                                       "\xc3\xa9"
+                                       "AA"};
+    uint8_t bytes[16];
+    size_t n;
+    for (size_t i = 0; i < VX_LEN(rows); i++)
+        if (vx_base64_decode(rows[i], strlen(rows[i]), true, bytes, &n))
+            fail_msg("'%s' is taken for base64", rows[i]);
+    assert_false(vx_base64_decode("AA==", 4, false, bytes, &n)); /* more is to come */
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(err_wrapped_twice_reads_outermost_first),
         cmocka_unit_test(err_longer_than_buffer_ends_on_a_whole_character),
         cmocka_unit_test(err_errno_quotes_the_system_reason),
         cmocka_unit_test(size_product_over_limit_is_refused),
+        cmocka_unit_test(base64_of_the_rfc_goes_there_and_back),
+        cmocka_unit_test(text_that_is_not_base64_is_refused),
         cmocka_unit_test(take_moves_ownership_and_leaves_null),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
