@@ -33,7 +33,8 @@ static int apply_in_savepoint(vx_server *server, vx_commit_op *op, vx_err *err) 
     return rc;
 }
 
-/* One fsync a directory, whatever the number of files: a row never outlives its file. */
+/* Before the transaction: a row never outlives its file. What the files hold is durable already
+ * (vx_upload_seal), here their names become so, those of the whole group at once. */
 static int sync_published(vx_server *server, vx_commit_op **ops, const int *rc, size_t n,
                           vx_err *err) {
     uint8_t digests[GROUP_MAX][32];

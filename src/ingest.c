@@ -1,7 +1,15 @@
 /* ingest.c — the write path as a line of small stations.
  *
- *   submit → sealers (fsync; a background item becomes a durable job) → workers (PROBE … EMBED)
- *          → committer (verdict and insert) → finish
+ *   submit → sealers (fsync) ────────┐
+ *          → workers (PROBE … EMBED) ──┴→ committer (verdict and insert) → finish
+ *
+ *   submit → sealers (fsync; the item becomes a durable job) → workers → committer → finish
+ *
+ * The second line is a background item: its 202 promises that it survives, so it is durable before
+ * anything is done with it. In the first nobody has been promised anything until the end, so the
+ * disk writes while the processor decodes, and whichever ends last goes on to the committer. What
+ * is on the disk when, in both: the bytes (fsync of the file, here), their name in the store (fsync
+ * of its folder, vx_store_sync), the rows that speak of them (the transaction, commit.c), the answer.
  *
  * Sealing has threads of its own because it waits for the disk, not for a core: sixteen uploads
  * fsync side by side, and a 202 does not wait behind a two-hour film. At most `capacity` items are
@@ -200,12 +208,29 @@ static void end_item(vx_server *server, vx_ingest_item *item, vx_ingest_result *
         vx_ingest_finish(server, item, result);
 }
 
+static vx_outcome outcome_of_error(int rc) {
+    return rc == -ENOSPC      ? VX_OUTCOME_NO_SPACE
+           : rc == -ESHUTDOWN ? VX_OUTCOME_STOPPING
+                              : VX_OUTCOME_INTERNAL;
+}
+
 static void end_with_error(vx_server *server, vx_ingest_item *item, int rc, const vx_err *err) {
-    vx_ingest_result result = {.outcome = rc == -ENOSPC      ? VX_OUTCOME_NO_SPACE
-                                          : rc == -ESHUTDOWN ? VX_OUTCOME_STOPPING
-                                                             : VX_OUTCOME_INTERNAL,
-                               .err = *err};
+    vx_ingest_result result = {.outcome = outcome_of_error(rc), .err = *err};
     end_item(server, item, &result);
+}
+
+/* Called once by each of those that the item waits for; the last one sends it on. */
+static void arrive(vx_server *server, vx_ingest_item *item) {
+    vx_ingest_work *work = item->work;
+    if (atomic_fetch_sub(&work->n_awaited, 1) > 1)
+        return;
+    vx_ingest_result result = work->result; /* the work goes with the item */
+    if (result.outcome)
+        end_item(server, item, &result);
+    else if (work->seal_rc)
+        end_with_error(server, item, work->seal_rc, &work->seal_err);
+    else
+        vx_ingest_commit(server, item);
 }
 
 /* ---- workers ---- */
@@ -226,27 +251,23 @@ static bool is_cancelled(void *ctx) {
     return atomic_load(&item->work->cancelled) || atomic_load(&server->stopping);
 }
 
-/* The stored video with the same bytes, if there is one, ends the item. */
-static bool end_if_existing(vx_server *server, vx_ingest_item *item) {
+/* OK: these bytes are not stored yet. */
+static vx_ingest_result look_for_stored(vx_server *server, const vx_ingest_item *item) {
     vx_ingest_result result = {.outcome = VX_OUTCOME_EXISTING,
                                .verdict = {.kind = VX_VERDICT_EXACT, .score = 1, .share = 1}};
     int rc = vx_catalog_get_video_by_sha256(server->catalog, vx_upload_sha256(item->upload),
                                             &result.video, &result.err);
     if (rc == VX_CATALOG_NOT_FOUND)
-        return false;
-    if (rc) {
-        end_with_error(server, item, rc, &result.err);
-        return true;
-    }
-    strcpy(result.verdict.of, result.video->id);
-    end_item(server, item, &result);
-    return true;
+        return (vx_ingest_result){0};
+    if (rc)
+        result.outcome = outcome_of_error(rc);
+    else
+        strcpy(result.verdict.of, result.video->id);
+    return result;
 }
 
-static void work_on(vx_server *server, vx_ingest_item *item) {
+static vx_ingest_result extract(vx_server *server, vx_ingest_item *item) {
     struct vx_ingest *in = server->ingest;
-    if (!lead_or_park(in, item) || end_if_existing(server, item))
-        return;
     void *pair[2] = {server, item};
     vx_extract_watch watch = {on_phase, on_time, is_cancelled, pair};
     atomic_store(&item->work->started_us, vx_clock_monotonic_us());
@@ -268,10 +289,16 @@ static void work_on(vx_server *server, vx_ingest_item *item) {
         VX_FAIL(&result.err, -ESHUTDOWN, "the server is shutting down");
         result.outcome = VX_OUTCOME_STOPPING;
     }
-    if (result.outcome)
-        end_item(server, item, &result);
-    else
-        vx_ingest_commit(server, item);
+    return result;
+}
+
+static void work_on(vx_server *server, vx_ingest_item *item) {
+    if (!lead_or_park(server->ingest, item))
+        return;
+    item->work->result = look_for_stored(server, item);
+    if (!item->work->result.outcome)
+        item->work->result = extract(server, item);
+    arrive(server, item);
 }
 
 static void *run_worker(void *ctx) {
@@ -284,12 +311,8 @@ static void *run_worker(void *ctx) {
 /* ---- sealers ---- */
 
 static void on_accepted(vx_server *server, vx_ingest_item *item, int rc, const vx_err *err) {
-    vx_outcome outcome = !rc                ? VX_OUTCOME_OK
-                         : rc == -ENOSPC    ? VX_OUTCOME_NO_SPACE
-                         : rc == -ESHUTDOWN ? VX_OUTCOME_STOPPING
-                                            : VX_OUTCOME_INTERNAL;
     if (item->accepted)
-        item->accepted(item->ctx, outcome, item->job_id, err);
+        item->accepted(item->ctx, rc ? outcome_of_error(rc) : VX_OUTCOME_OK, item->job_id, err);
     if (rc) {
         vx_upload_unkeep(item->upload);
         item->job_id[0] = '\0';
@@ -299,22 +322,26 @@ static void on_accepted(vx_server *server, vx_ingest_item *item, int rc, const v
     vx_queue_try_push(server->ingest->to_work, item);
 }
 
+static bool must_become_job(const vx_ingest_item *item) {
+    return item->background && !item->job_id[0];
+}
+
 static void seal(vx_server *server, vx_ingest_item *item) {
+    bool job = must_become_job(item);
     vx_err err = {0};
     int64_t start_us = vx_clock_monotonic_us();
     int rc = vx_upload_seal(item->upload, &err);
-    if (!rc && item->background && !item->job_id[0])
+    if (!rc && job)
         rc = vx_upload_keep(item->upload, &err);
     vx_ingest_add_time(server, VX_PHASE_RECEIVE, vx_clock_monotonic_us() - start_us);
-    if (item->background && !item->job_id[0]) {
-        if (rc)
-            on_accepted(server, item, rc, &err);
-        else
-            vx_jobs_accept(server, item, on_accepted);
-    } else if (rc) {
-        end_with_error(server, item, rc, &err);
+    if (job && !rc) {
+        vx_jobs_accept(server, item, on_accepted);
+    } else if (job) {
+        on_accepted(server, item, rc, &err);
     } else {
-        vx_queue_try_push(server->ingest->to_work, item);
+        item->work->seal_rc = rc;
+        item->work->seal_err = err;
+        arrive(server, item);
     }
 }
 
@@ -331,8 +358,9 @@ vx_outcome vx_ingest_submit(vx_server *server, vx_ingest_item *item) {
     struct vx_ingest *in = server->ingest;
     vx_outcome refused = VX_OUTCOME_OK;
     item->work = vx_new(vx_ingest_work);
+    bool ended = !vx_upload_end(item->upload, NULL);
     vx_mutex_lock(&in->mu);
-    if (!item->work)
+    if (!item->work || !ended)
         refused = VX_OUTCOME_INTERNAL;
     else if (atomic_load(&server->stopping))
         refused = VX_OUTCOME_STOPPING;
@@ -349,9 +377,13 @@ vx_outcome vx_ingest_submit(vx_server *server, vx_ingest_item *item) {
         vx_ingest_item_free(item);
         return refused;
     }
-    if (item->job_id[0]) /* resumed after a restart: sealed and durable already */
+    if (item->job_id[0]) /* resumed after a restart */
         vx_jobs_add(server, item);
-    vx_queue_try_push(in->to_seal, item);
+    bool at_once = !must_become_job(item);
+    atomic_store(&item->work->n_awaited, at_once ? 2 : 1);
+    vx_queue_try_push(in->to_seal, item); /* with nothing to wait for if it is sealed already */
+    if (at_once)
+        vx_queue_try_push(in->to_work, item);
     return VX_OUTCOME_OK;
 }
 

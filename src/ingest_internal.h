@@ -12,6 +12,11 @@ typedef struct vx_ingest_work {
     atomic_int phase;        /* vx_phase */
     atomic_llong done, total;
     atomic_bool cancelled;
+    /* What the sealer and the worker found; the committer's turn comes when both have arrived. */
+    atomic_int n_awaited;
+    int seal_rc;
+    vx_err seal_err;
+    vx_ingest_result result; /* of the worker; OK: extract holds what is to be committed */
 } vx_ingest_work;
 
 /* ingest.c */

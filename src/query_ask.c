@@ -97,9 +97,8 @@ static vx_outcome ask_by_vector(const vx_server *server, const vx_model *model,
 
 static vx_outcome ask_by_file(vx_server *server, const vx_model *model, vx_question *question,
                               vx_asked *asked, vx_err *err) {
-    int rc = vx_upload_seal(question->upload, err);
-    if (rc)
-        return rc == -ENOSPC ? VX_OUTCOME_NO_SPACE : VX_OUTCOME_INTERNAL;
+    if (vx_upload_end(question->upload, err)) /* not sealed: it need not outlive the answer */
+        return VX_OUTCOME_INTERNAL;
     vx_extract extract = {0};
     int slot = (int)(model - server->models);
     vx_extract_params params = {

@@ -8,6 +8,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "base/thread.h"
+
 void vx_store_relative_path(const uint8_t sha256[32], char ret_path[STORE_RELATIVE_BYTES]) {
     char *out = ret_path + sprintf(ret_path, "%02x/", sha256[0]);
     for (int i = 0; i < 32; i++)
@@ -24,6 +26,17 @@ static int open_directory(const char *data_dir, const char *name, int *ret_fd, v
     return *ret_fd < 0 ? VX_FAIL_ERRNO(err, "opening %s", path) : 0;
 }
 
+/* All folders of media/ are there and durable from the start: a publish then changes one folder. */
+static int make_folders(const vx_store *store, vx_err *err) {
+    for (int i = 0; i < 256; i++) {
+        char name[3];
+        snprintf(name, sizeof name, "%02x", i);
+        if (mkdirat(store->media_fd, name, 0700) && errno != EEXIST)
+            return VX_FAIL_ERRNO(err, "creating media/%s", name);
+    }
+    return fsync(store->media_fd) ? VX_FAIL_ERRNO(err, "making media/ durable") : 0;
+}
+
 int vx_store_open(const vx_store_params *params, vx_store **ret_store, vx_err *err) {
     VX_AUTO(vx_store) store = vx_new(vx_store);
     if (!store || !(store->data_dir = strdup(params->data_dir)))
@@ -36,6 +49,8 @@ int vx_store_open(const vx_store_params *params, vx_store **ret_store, vx_err *e
     int rc = open_directory(params->data_dir, "incoming", &store->incoming_fd, err);
     if (!rc)
         rc = open_directory(params->data_dir, "media", &store->media_fd, err);
+    if (!rc)
+        rc = make_folders(store, err);
     if (rc)
         return rc;
     *ret_store = vx_take(store);
@@ -61,24 +76,49 @@ void vx_store_path(const vx_store *store, const uint8_t sha256[32], char *ret_pa
     snprintf(ret_path, capacity, "%s/media/%s", store->data_dir, relative);
 }
 
+typedef struct folder_sync {
+    const vx_store *store;
+    uint8_t folder;
+    bool threaded;
+    pthread_t thread;
+    int rc;
+    vx_err err;
+} folder_sync;
+
+static void *sync_folder(void *ctx) {
+    folder_sync *s = ctx;
+    char name[3];
+    snprintf(name, sizeof name, "%02x", s->folder);
+    VX_AUTO_FD int fd = openat(s->store->media_fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0 || fsync(fd))
+        s->rc = VX_FAIL_ERRNO(&s->err, "making media/%s durable", name);
+    return NULL;
+}
+
+/* Each fsync waits in the disk's queue behind what others write; threads for so short a time cost
+ * less than waiting there once a folder. */
 int vx_store_sync(vx_store *store, const uint8_t (*sha256)[32], size_t n, vx_err *err) {
-    bool seen[256] = {false}; /* the folder is the digest's first byte */
+    folder_sync syncs[256]; /* the folder is the digest's first byte */
+    bool seen[256] = {false};
+    size_t count = 0;
     for (size_t i = 0; i < n; i++) {
-        if (seen[sha256[i][0]])
-            continue;
+        if (!seen[sha256[i][0]])
+            syncs[count++] = (folder_sync){.store = store, .folder = sha256[i][0]};
         seen[sha256[i][0]] = true;
-        char folder[3];
-        snprintf(folder, sizeof folder, "%02x", sha256[i][0]);
-        VX_AUTO_FD int fd = openat(store->media_fd, folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        if (fd < 0 && errno == ENOENT)
-            continue;
-        if (fd < 0 || fsync(fd))
-            return VX_FAIL_ERRNO(err, "making media/%s durable", folder);
     }
-    /* A folder made for one of them is an entry of media/ itself. */
-    if (n && fsync(store->media_fd))
-        return VX_FAIL_ERRNO(err, "making media/ durable");
-    return 0;
+    for (size_t i = 1; i < count; i++)
+        syncs[i].threaded =
+            !vx_thread_start(&syncs[i].thread, "vx-sync", sync_folder, &syncs[i], NULL);
+    int rc = 0;
+    for (size_t i = 0; i < count; i++) {
+        if (syncs[i].threaded)
+            pthread_join(syncs[i].thread, NULL);
+        else
+            sync_folder(&syncs[i]);
+        if (!rc && (rc = syncs[i].rc) && err)
+            *err = syncs[i].err;
+    }
+    return rc;
 }
 
 int vx_store_remove(vx_store *store, const uint8_t sha256[32], vx_err *err) {

@@ -1,4 +1,7 @@
-/* upload.c — one file on its way in: written and hashed as it arrives, sealed by fsync. */
+/* upload.c — one file on its way in: written and hashed as it arrives, sealed by fsync.
+ *
+ * The hash costs most of what can be counted here (SHA-256 by OpenSSL with the processor's SHA
+ * instructions: 1.7 GB/s, 3 ms of 5 MB); it is computed while the bytes are still in the cache. */
 #include "upload_internal.h"
 
 #include <errno.h>
@@ -104,11 +107,18 @@ static int finish_digest(vx_upload *upload, vx_err *err) {
     return 0;
 }
 
-int vx_upload_seal(vx_upload *upload, vx_err *err) {
+int vx_upload_end(vx_upload *upload, vx_err *err) {
     if (upload->state != UPLOAD_OPEN)
         return 0;
     int rc = finish_digest(upload, err);
-    if (rc)
+    if (!rc)
+        upload->state = UPLOAD_ENDED;
+    return rc;
+}
+
+int vx_upload_seal(vx_upload *upload, vx_err *err) {
+    int rc = vx_upload_end(upload, err);
+    if (rc || upload->state != UPLOAD_ENDED)
         return rc;
     if (fsync(upload->fd))
         return VX_FAIL_ERRNO(err, "making the upload durable");
@@ -132,11 +142,8 @@ void vx_upload_unkeep(vx_upload *upload) {
 int vx_upload_publish(vx_upload *upload, vx_err *err) {
     if (upload->state == UPLOAD_EXTERNAL || upload->state == UPLOAD_PUBLISHED)
         return 0;
-    char relative[STORE_RELATIVE_BYTES], folder[3];
+    char relative[STORE_RELATIVE_BYTES];
     vx_store_relative_path(upload->sha256, relative);
-    snprintf(folder, sizeof folder, "%.2s", relative);
-    if (mkdirat(upload->store->media_fd, folder, 0700) && errno != EEXIST)
-        return VX_FAIL_ERRNO(err, "creating media/%s", folder);
     if (renameat(upload->store->incoming_fd, upload->name, upload->store->media_fd, relative))
         return VX_FAIL_ERRNO(err, "moving the upload to media/%s", relative);
     upload->state = UPLOAD_PUBLISHED;
@@ -166,7 +173,7 @@ vx_upload *vx_upload_free(vx_upload *upload) {
         return NULL;
     if (upload->fd >= 0)
         close(upload->fd);
-    bool ours = upload->state == UPLOAD_OPEN || upload->state == UPLOAD_SEALED;
+    bool ours = upload->state != UPLOAD_PUBLISHED && upload->state != UPLOAD_EXTERNAL;
     if (ours && !upload->kept && upload->store && upload->name[0])
         unlinkat(upload->store->incoming_fd, upload->name, 0);
     EVP_MD_CTX_free(upload->digest);

@@ -3,12 +3,16 @@
  *   <data>/incoming/<random>          partial and sealed uploads
  *   <data>/media/<2 hex>/<64 hex>     stored files, named by their SHA-256, never by a client
  *
- * Life of an upload: begin → write… → seal (fsync; digest known) → publish (rename into the store)
- * or free (the file is removed). A sealed upload that was kept survives a restart and is adopted by
- * its name. Nothing is held in memory but one digest context.
+ * Life of an upload: begin → write… → end (digest known) → seal (fsync) → publish (rename into the
+ * store) or free (the file is removed). A sealed upload that was kept survives a restart and is
+ * adopted by its name. Nothing is held in memory but one digest context.
+ *
+ * What a power cut leaves: after seal the bytes, after vx_upload_keep also their name in incoming/,
+ * after vx_store_sync their name in media/. Whoever writes down a name makes it durable first.
  *
  * Errs     VX_UPLOAD_TOO_LARGE (> 0); -ENOSPC when the disk is full; other -errno
- * Threads  one upload belongs to one thread at a time; the store may be used from any thread
+ * Threads  one upload belongs to one thread at a time, but that one may seal it while another reads
+ *          its file and asks for path, name, digest and size; the store may be used from any thread
  */
 #pragma once
 
@@ -39,7 +43,10 @@ VX_DEFINE_AUTO(vx_store, vx_store_close)
 /* expected_bytes: what the client announced, -1 = not known. */
 int vx_upload_begin(vx_store *store, int64_t expected_bytes, vx_upload **ret_upload, vx_err *err);
 int vx_upload_write(vx_upload *upload, const void *bytes, size_t n, vx_err *err);
-/* fsyncs the file; afterwards the digest is valid and nothing more can be written. */
+/* Nothing more can be written; the digest is valid, the file readable by its path, not yet durable.
+ */
+int vx_upload_end(vx_upload *upload, vx_err *err);
+/* Ends it if it has not ended, and makes its bytes durable (fsync). Waits for the disk. */
 int vx_upload_seal(vx_upload *upload, vx_err *err);
 /* After this the sealed file stays when the upload is freed, also over a crash (the directory is
  * fsynced): for jobs that were acknowledged before they ran. */
@@ -57,7 +64,7 @@ void vx_upload_unkeep(vx_upload *upload);
 
 const char *vx_upload_path(const vx_upload *upload); /* borrows; the store's path once published */
 const char *vx_upload_name(const vx_upload *upload); /* borrows; for vx_upload_adopt */
-const uint8_t *vx_upload_sha256(const vx_upload *upload); /* 32 bytes, valid once sealed */
+const uint8_t *vx_upload_sha256(const vx_upload *upload); /* 32 bytes, valid once ended */
 int64_t vx_upload_bytes(const vx_upload *upload);
 
 /* A kept upload from before a restart, sealed; its digest is computed again and must be sha256.
@@ -74,7 +81,8 @@ const char *vx_upload_external_path(const vx_upload *upload);
 /* The stored file's path into out (PATH_MAX). */
 void vx_store_path(const vx_store *store, const uint8_t sha256[32], char *ret_path,
                    size_t capacity);
-/* Makes earlier publishes and removals of these digests durable: one fsync per directory. */
+/* Makes earlier publishes and removals of these digests durable: one fsync per folder, all at once,
+ * so that a group waits for the disk about as long as one file. */
 int vx_store_sync(vx_store *store, const uint8_t (*sha256)[32], size_t n, vx_err *err);
 int vx_store_remove(vx_store *store, const uint8_t sha256[32], vx_err *err); /* absent is fine */
 

@@ -67,6 +67,50 @@ static void upload_in_pieces_has_the_published_digest(void **state) {
     assert_int_equal(vx_upload_bytes(upload), 3);
 }
 
+static void upload_ended_is_readable_and_has_its_digest_before_it_is_sealed(void **state) {
+    (void)state;
+    VX_AUTO(vx_store) store = open_store(0);
+    VX_AUTO(vx_upload) upload = NULL;
+    assert_int_equal(vx_upload_begin(store, 3, &upload, NULL), 0);
+    assert_int_equal(vx_upload_write(upload, "abc", 3, NULL), 0);
+    assert_int_equal(vx_upload_end(upload, NULL), 0);
+    assert_memory_equal(vx_upload_sha256(upload), sha256_of_abc, 32);
+    VX_AUTO(vx_upload) same = NULL;
+    assert_int_equal(vx_upload_external(vx_upload_path(upload), &same, NULL), 0);
+    assert_memory_equal(vx_upload_sha256(same), sha256_of_abc, 32);
+    assert_int_equal(vx_upload_end(upload, NULL), 0);
+    assert_int_equal(vx_upload_seal(upload, NULL), 0);
+    assert_memory_equal(vx_upload_sha256(upload), sha256_of_abc, 32);
+}
+
+static void upload_ended_and_dropped_leaves_no_file(void **state) {
+    (void)state;
+    VX_AUTO(vx_store) store = open_store(0);
+    vx_upload *upload = NULL;
+    assert_int_equal(vx_upload_begin(store, -1, &upload, NULL), 0);
+    assert_int_equal(vx_upload_end(upload, NULL), 0);
+    VX_AUTO_FREE char *path = strdup(vx_upload_path(upload));
+    assert_true(exists(path));
+    vx_upload_free(upload);
+    assert_false(exists(path));
+}
+
+static void sync_of_many_folders_fails_if_one_is_gone(void **state) {
+    (void)state;
+    VX_AUTO(vx_store) store = open_store(0);
+    uint8_t digests[64][32];
+    for (int i = 0; i < 64; i++)
+        memset(digests[i], i / 2, 32); /* two of each folder */
+    assert_int_equal(vx_store_sync(store, (const uint8_t(*)[32])digests, 64, NULL), 0);
+    char folder[PATH_MAX];
+    assert_true(snprintf(folder, sizeof folder, "%s/media/0b", dir) < (int)sizeof folder);
+    assert_int_equal(rmdir(folder), 0);
+    vx_err err;
+    assert_int_equal(vx_store_sync(store, (const uint8_t(*)[32])digests, 64, &err), -ENOENT);
+    assert_non_null(strstr(err.msg, "media/0b"));
+    assert_int_equal(vx_store_sync(store, (const uint8_t(*)[32])digests, 2, &err), 0);
+}
+
 static void upload_published_lies_under_its_digest(void **state) {
     (void)state;
     VX_AUTO(vx_store) store = open_store(0);
@@ -221,6 +265,9 @@ static void sweep_removes_only_what_nobody_knows(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(upload_in_pieces_has_the_published_digest),
+        TEST(upload_ended_is_readable_and_has_its_digest_before_it_is_sealed),
+        TEST(upload_ended_and_dropped_leaves_no_file),
+        TEST(sync_of_many_folders_fails_if_one_is_gone),
         TEST(upload_published_lies_under_its_digest),
         TEST(upload_unpublished_is_sealed_again_and_goes_with_its_owner),
         TEST(upload_abandoned_leaves_no_file),
