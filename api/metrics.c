@@ -198,10 +198,10 @@ static void write_ingest(vx_out *out, const vx_ingest_stats *ingest) {
 }
 
 static double model_figure(const model_report *m, int which) {
-    const double figures[] = {(double)m->vectors,          (double)m->missing,
-                              (double)m->index_bytes,      (double)m->embedder.clips,
-                              (double)m->embedder.batches, (double)m->embedder.busy_us / 1e6,
-                              (double)m->failures};
+    const double figures[] = {
+        (double)m->vectors,        (double)m->missing,          (double)m->index_bytes,
+        (double)m->embedder.clips, (double)m->embedder.batches, (double)m->embedder.busy_us / 1e6,
+        (double)m->failures,       (double)m->embedder.batch,   (double)m->embedder.out_of_memory};
     return figures[which];
 }
 
@@ -216,6 +216,8 @@ static void write_models(vx_out *out, const report *r) {
         {"model_batches_total", "counter", "Batches run through the model."},
         {"model_busy_seconds_total", "counter", "Time inside the model."},
         {"model_failures_total", "counter", "Videos stored without vectors as the model failed."},
+        {"model_batch_clips", "gauge", "Clips that the model runs at once at most."},
+        {"model_out_of_memory_total", "counter", "Runs that the device had no room for."},
     };
     for (size_t i = 0; i < VX_LEN(rows); i++) {
         head(out, rows[i].name, rows[i].type, rows[i].help);

@@ -37,6 +37,8 @@ static int find_stored(vx_server *server, vx_model *model, model_store *ret, vx_
 
 static void write_model(vx_out *out, vx_model *loaded, bool is_default, const model_store *stored) {
     const vx_model_info *model = loaded->info;
+    vx_embedder_stats stats;
+    vx_embedder_get_stats(loaded->embedder, &stats);
     vx_out_begin(out, NULL, '{');
     vx_out_string(out, "name", model->name);
     vx_out_string(out, "digest", model->digest);
@@ -51,6 +53,16 @@ static void write_model(vx_out *out, vx_model *loaded, bool is_default, const mo
     vx_out_float(out, "similar_threshold", model->similar_threshold);
     write_text(out, model);
     vx_out_bool(out, "default", is_default);
+    vx_out_string(out, "chosen", loaded->chosen);
+    vx_out_string(out, "device_note", model->device_note[0] ? model->device_note : NULL);
+    vx_out_int(out, "weights_bytes", model->weights_bytes);
+    if (model->run_bytes)
+        vx_out_int(out, "run_bytes", model->run_bytes);
+    else
+        vx_out_json(out, "run_bytes", "null");
+    vx_out_int(out, "batch", stats.batch);
+    vx_out_int(out, "max_batch", model->max_batch);
+    vx_out_int(out, "out_of_memory", stats.out_of_memory);
     vx_out_int(out, "vectors", vx_index_count(loaded->index));
     vx_out_int(out, "missing", stored->missing);
     vx_out_int(out, "failures", atomic_load(&loaded->failures));

@@ -30,12 +30,12 @@
 
 typedef struct vx_server_params {
     const char *data_dir, *models_dir; /* borrows, for the server's life */
-    const char *model;        /* package names, comma separated; the first is the default */
-    const char *device;       /* auto, cpu, cuda:N */
-    const char *clip;         /* default clip rule; NULL = auto */
-    int ingest_threads;       /* 0 = cores + 1 */
-    int search_threads;       /* 0 = cores */
-    int queue_capacity;       /* videos waiting for the ingest pool; 0 = 256 */
+    const char *model;  /* package names, comma separated, the first is the default; or auto */
+    const char *device; /* auto, cpu, cuda:N */
+    const char *clip;   /* default clip rule; NULL = auto */
+    int ingest_threads; /* 0 = cores + 1 */
+    int search_threads; /* 0 = cores */
+    int queue_capacity; /* videos waiting for the ingest pool; 0 = 256 */
     int64_t max_upload_bytes; /* 0 = no limit */
     int64_t reserve_bytes;    /* free space kept on the data disk */
     vx_media_limits media;
@@ -51,6 +51,7 @@ typedef struct vx_model {
     const vx_model_info *info; /* of the embedder */
     int64_t space;             /* the catalog's row of this model and digest */
     vx_index *index;
+    const char *chosen;    /* why this one: "named", or auto's reason; static */
     atomic_llong failures; /* videos stored without its vectors, because it failed on them */
 } vx_model;
 
@@ -92,7 +93,8 @@ vx_server *vx_server_close(vx_server *server);
 VX_DEFINE_AUTO(vx_server, vx_server_close)
 
 /* ---- server_models.c ---- */
-/* Loads params.model, all or none: a package that is refused refuses the start. */
+/* Loads params.model. Names: all or none, a package that is refused refuses the start. auto: the best
+ * that loads (model_choice.h), what is refused on the way is logged. */
 int vx_server_open_models(vx_server *server, vx_err *err);
 /* The index of every model, out of the catalog. */
 int vx_server_load_vectors(vx_server *server, vx_err *err);

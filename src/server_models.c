@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/thread.h"
+#include "model_choice.h"
 #include "server.h"
 
 /* A whole segment at once: FAISS then copies at memory speed. */
@@ -41,14 +42,84 @@ static int open_model(vx_server *server, const char *name, vx_err *err) {
     return open_space(server, model, err);
 }
 
+/* ---- --model auto ---- */
+
+static int look_at(vx_server *server, size_t i, vx_model_candidate *ret, vx_err *err) {
+    const vx_server_params *p = &server->params;
+    const char *name = vx_model_ranks[i].name;
+    char device[16];
+    vx_err why_not;
+    int rc = vx_catalog_has_model(server->catalog, name, &ret->stored, err);
+    if (rc)
+        return rc;
+    vx_embedder_params params = {.models_dir = p->models_dir, .name = name, .device = p->device};
+    rc = vx_embedder_find_device(&params, device, &why_not);
+    ret->present = rc == 0;
+    ret->on_gpu = rc == 0 && strncmp(device, "cpu", 3);
+    if (rc && (rc != VX_EMBED_NO_PACKAGE || ret->stored)) /* worth knowing */
+        vx_log(VX_LOG_WARN, "model", "model=%s skipped=\"%s\"", name, why_not.msg);
+    return 0;
+}
+
+/* The first of the order that loads: a package that is refused is skipped here, as nobody named it.
+ */
+static int open_auto(vx_server *server, vx_err *err) {
+    vx_model_candidate candidates[VX_MODEL_RANKS] = {0};
+    size_t order[VX_MODEL_RANKS];
+    for (size_t i = 0; i < VX_MODEL_RANKS; i++) {
+        int rc = look_at(server, i, &candidates[i], err);
+        if (rc)
+            return rc;
+    }
+    size_t n = vx_model_order(candidates, order);
+    VX_FAIL(err, VX_EMBED_NO_PACKAGE,
+            "no model to use under %s: make one with ./dev model %s, or name one with --model",
+            server->params.models_dir, vx_model_ranks[VX_MODEL_RANKS - 1].name);
+    for (size_t i = 0; i < n; i++) {
+        const vx_model_rank *rank = &vx_model_ranks[order[i]];
+        int rc = open_model(server, rank->name, err);
+        if (!rc) {
+            server->models[0].chosen = vx_model_reason(&candidates[order[i]], rank);
+            return 0;
+        }
+        if (rc < 0 || server->n_models) /* ours, or loaded and without a space */
+            return rc;
+        vx_log(VX_LOG_WARN, "model", "model=%s skipped=\"%s\"", rank->name, err->msg);
+    }
+    return err->code;
+}
+
+static void log_model(const vx_model *model) {
+    const vx_model_info *info = model->info;
+    vx_embedder_stats stats;
+    vx_embedder_get_stats(model->embedder, &stats);
+    vx_log(VX_LOG_INFO, "model",
+           "model=%s device=%s dtype=%s batch=%d weights_mib=%.1f run_mib=%.1f chosen=\"%s\"",
+           info->name, info->device, info->dtype, stats.batch, (double)info->weights_bytes / 0x1p20,
+           (double)info->run_bytes / 0x1p20, model->chosen);
+    if (info->device_note[0])
+        vx_log(VX_LOG_WARN, "model", "model=%s note=\"%s\"", info->name, info->device_note);
+}
+
 int vx_server_open_models(vx_server *server, vx_err *err) {
     VX_AUTO_FREE char *list = strdup(server->params.model);
     if (!list)
         return VX_FAIL(err, -ENOMEM, "no memory for the models' names");
+    if (!strcmp(list, "auto")) {
+        int rc = open_auto(server, err);
+        if (!rc)
+            log_model(&server->models[0]);
+        return rc;
+    }
     int rc = 0;
     char *rest = list;
-    for (char *name; !rc && (name = strsep(&rest, ","));)
+    for (char *name; !rc && (name = strsep(&rest, ","));) {
         rc = open_model(server, name, err);
+        if (!rc) {
+            server->models[server->n_models - 1].chosen = "named";
+            log_model(&server->models[server->n_models - 1]);
+        }
+    }
     return rc;
 }
 

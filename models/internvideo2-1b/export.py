@@ -133,11 +133,11 @@ def variants(archives, weights_bytes):
     memory = {"memory_bytes": weights_bytes + (2 << 30)}
     full = {"file": "video.pt", "dtype": "fp32"}
     ways = [full | {"device": "cuda", "max_batch": 8} | memory,
-            full | {"device": "cpu", "max_batch": 1}]
+            full | {"device": "cpu", "slow": True, "max_batch": 1}]
     if "video.bf16.pt" in archives:
         half = {"file": "video.bf16.pt", "dtype": "bf16"}
         ways = [half | {"device": "cuda", "max_batch": 8} | memory,
-                half | {"device": "cpu", "needs_amx": True, "max_batch": 1}, *ways]
+                half | {"device": "cpu", "needs_amx": True, "slow": True, "max_batch": 1}, *ways]
     return ways
 
 

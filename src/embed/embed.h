@@ -48,6 +48,11 @@ typedef struct vx_model_info {
     bool has_text;
     int text_length;       /* tokens of a text that the model reads, 2..512; the rest is cut off */
     char text_quality[80]; /* what people should know of its answers to text; may be empty */
+    int64_t weights_bytes; /* of the archives that are loaded: what it holds on its device */
+    int64_t run_bytes;     /* a run of one clip needs beside them, measured; 0 = not known (CPU) */
+    int max_batch;         /* clips per run that it was opened with */
+    char device_note
+        [320]; /* why it runs on a device that its package calls slow; "" = it does not */
 } vx_model_info;
 
 typedef struct vx_embedder vx_embedder;
@@ -63,6 +68,15 @@ typedef struct vx_embedder_params {
     bool video_only;        /* leave the text tower out; info.has_text still tells of it */
 } vx_embedder_params;
 
+/* Where the model would run, without loading it: "cpu" or "cuda:N" into ret_device. Reads the
+ * manifest alone. Returns as vx_embedder_open. */
+int vx_embedder_find_device(const vx_embedder_params *params, char ret_device[16], vx_err *err);
+
+/* The largest batch up to `wanted` that four fifths of the free memory hold, by what runs of one and
+ * of two clips needed; 1 at least. The rest is for fragmentation and for other models. */
+int vx_embedder_fit_batch(int wanted, int64_t free_bytes, int64_t one_clip_bytes,
+                          int64_t two_clips_bytes);
+
 int vx_embedder_open(const vx_embedder_params *params, vx_embedder **ret_embedder, vx_err *err);
 /* Callers still waiting get VX_EMBED_CLOSED; returns when the last of them has left. */
 vx_embedder *vx_embedder_free(vx_embedder *embedder);
@@ -75,7 +89,9 @@ void vx_model_sample(const vx_model_info *model, int64_t n, int64_t *ret_index);
 
 /* float32 [n_clips, T, 3, H, W] → float32 [n_clips, dim], unit length. Blocks until done; a result
  * with NaN or a length off 1 by more than 1e-3 is -EIO, for the caller whose clip it is alone.
- * Calls wait in order; what waits is bounded by the number of calling threads. */
+ * Calls wait in order; what waits is bounded by the number of calling threads. A batch that the
+ * device has no room for is run in halves, and no later one is larger than what had room; -ENOMEM
+ * only when one clip has none. */
 int vx_embedder_run(vx_embedder *embedder, const float *clips, int n_clips, float *ret_vectors,
                     vx_err *err);
 
@@ -105,5 +121,7 @@ void vx_models_with_text(const char *models_dir, char *ret_names, size_t capacit
 typedef struct vx_embedder_stats { /* of the video tower */
     int64_t clips, batches;
     int64_t busy_us; /* time spent inside the model */
+    int batch;       /* clips per run now: max_batch, or less since the device lacked memory */
+    int64_t out_of_memory; /* runs that the device had no room for */
 } vx_embedder_stats;
 void vx_embedder_get_stats(vx_embedder *embedder, vx_embedder_stats *ret_stats);

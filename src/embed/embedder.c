@@ -4,7 +4,9 @@
  * of clips is through.
  */
 #include <errno.h>
+#include <stdatomic.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/thread.h"
 #include "embed/batcher.h"
@@ -17,10 +19,12 @@ struct vx_embedder {
     vx_torch_module *module; /* the video tower's; run on its batcher's worker alone */
     vx_batcher *batcher;
     vx_text_tower *text; /* NULL: the package has none */
+    size_t clip_floats;  /* T * 3 * H * W */
+    atomic_int batch;    /* clips that the device has room for, as far as is known */
+    atomic_llong out_of_memory;
 };
 
-static int run_video(void *ctx, const void *clips, int n, float *ret_vectors, vx_err *err) {
-    vx_embedder *e = ctx;
+static int run_module(vx_embedder *e, const float *clips, int n, float *ret_vectors, vx_err *err) {
     const vx_model_info *m = &e->info;
     const vx_torch_view input = {
         .data = (void *)(uintptr_t)clips,
@@ -35,6 +39,28 @@ static int run_video(void *ctx, const void *clips, int n, float *ret_vectors, vx
     if (r > 0)
         return VX_WRAP(err, "model %s", m->name), err->code = -EIO;
     return r;
+}
+
+/* The limit stays down until the next start: memory that one batch lacked is lacking for the next,
+ * and finding that out costs a run. */
+static int run_video(void *ctx, const void *clips, int n, float *ret_vectors, vx_err *err) {
+    vx_embedder *e = ctx;
+    for (int done = 0; done < n;) {
+        int limit = atomic_load(&e->batch), take = n - done < limit ? n - done : limit;
+        int r = run_module(e, (const float *)clips + (size_t)done * e->clip_floats, take,
+                           ret_vectors + (size_t)done * (size_t)e->info.dim, err);
+        if (r == -ENOMEM) {
+            atomic_fetch_add(&e->out_of_memory, 1);
+            if (take > 1) {
+                atomic_store(&e->batch, (take + 1) / 2);
+                continue;
+            }
+        }
+        if (r)
+            return r;
+        done += take;
+    }
+    return 0;
 }
 
 int vx_embedder_run(vx_embedder *e, const float *clips, int n_clips, float *ret_vectors,
@@ -58,6 +84,8 @@ int vx_embedder_run_text(vx_embedder *e, const char *text, size_t n_bytes, float
 
 void vx_embedder_get_stats(vx_embedder *e, vx_embedder_stats *ret_stats) {
     vx_batcher_get_stats(e->batcher, ret_stats);
+    ret_stats->batch = atomic_load(&e->batch);
+    ret_stats->out_of_memory = atomic_load(&e->out_of_memory);
 }
 
 const vx_model_info *vx_embedder_info(const vx_embedder *e) {
@@ -70,6 +98,7 @@ const vx_model_info *vx_embedder_info(const vx_embedder *e) {
 typedef struct choice {
     const vx_variant *variant;
     char device[16];
+    vx_err why_not; /* of the last variant before it that cannot run here; "" = it is the first */
 } choice;
 
 /* Why this variant cannot run as wished, into err; 0 when it can. */
@@ -93,8 +122,9 @@ static int try_variant(const vx_variant *v, const vx_embedder_params *p, const c
     if (r)
         return r < 0 ? r : (err->code = VX_EMBED_NO_DEVICE);
     if (free_bytes < v->memory_bytes)
-        return VX_FAIL(err, VX_EMBED_NO_DEVICE, "%s has %.1f GiB free of %.1f, %.1f are needed",
-                       device, (double)free_bytes / 0x1p30, (double)total_bytes / 0x1p30,
+        return VX_FAIL(err, VX_EMBED_NO_DEVICE,
+                       "%s has %.1f GiB of memory free of %.1f, %.1f are needed", device,
+                       (double)free_bytes / 0x1p30, (double)total_bytes / 0x1p30,
                        (double)v->memory_bytes / 0x1p30);
     return 0;
 }
@@ -109,13 +139,33 @@ static int choose(const vx_package *package, const vx_embedder_params *p, choice
         r = try_variant(&package->variants[i], p, wish, ret->device, err);
         if (!r)
             return ret->variant = &package->variants[i], 0;
+        if (!strcmp(wish, "auto") && !strcmp(package->variants[i].device, "cuda"))
+            ret->why_not = *err;
     }
     return VX_WRAP(err, "model %s", package->info.name), r;
 }
 
+int vx_embedder_find_device(const vx_embedder_params *params, char ret_device[16], vx_err *err) {
+    VX_AUTO_FREE vx_package *package = vx_new(vx_package);
+    VX_AUTO_FREE choice *how = vx_new(choice);
+    if (!package || !how)
+        return VX_FAIL(err, -ENOMEM, "no memory for a manifest");
+    vx_err unread;
+    err = err ? err : &unread;
+    int r = vx_package_read_manifest(params->models_dir, params->name, package, err);
+    if (!r)
+        r = choose(package, params, how, err);
+    if (!r)
+        memcpy(ret_device, how->device, sizeof how->device);
+    return r;
+}
+
 static int load_module(vx_embedder *e, const vx_package *package, const choice *how, vx_err *err) {
     char path[sizeof package->dir + sizeof how->variant->file];
+    struct stat facts;
     snprintf(path, sizeof path, "%s/%s", package->dir, how->variant->file);
+    if (!stat(path, &facts)) /* TorchScript archives hold their tensors as they are in memory */
+        e->info.weights_bytes = facts.st_size;
     int r = vx_torch_load(path, how->device, &e->module, err);
     if (r == VX_TORCH_OUT_OF_MEMORY || r == VX_TORCH_NO_DEVICE)
         return err->code = VX_EMBED_NO_DEVICE;
@@ -129,15 +179,47 @@ static int judge_probe(int r, const char *file, vx_err *err) {
     return r == -ENOMEM ? (err->code = VX_EMBED_NO_DEVICE) : r;
 }
 
+int vx_embedder_fit_batch(int wanted, int64_t free_bytes, int64_t one_clip_bytes,
+                          int64_t two_clips_bytes) {
+    int64_t more = two_clips_bytes - one_clip_bytes, room = free_bytes / 5 * 4 - one_clip_bytes;
+    if (more <= 0 || room >= more * (wanted - 1))
+        return wanted;
+    return room > 0 ? 1 + (int)(room / more) : 1;
+}
+
+/* What runs of one and of two clips need, and from that the batch that fits. Where the device does
+ * not count its memory (the CPU), what the manifest says stays. */
+static int measure(vx_embedder *e, const float *clips, float *vectors, vx_err *err) {
+    int64_t free_bytes, total_bytes, one = 0, two = 0, before;
+    if (!strcmp(e->info.device, "cpu") || e->info.max_batch < 2 ||
+        vx_torch_memory(e->info.device, &free_bytes, &total_bytes, NULL) ||
+        vx_torch_take_peak(e->info.device, &before, NULL))
+        return 0;
+    int r = vx_embedder_run(e, clips, 1, vectors, err);
+    if (!r && !(r = vx_torch_take_peak(e->info.device, &one, err)))
+        r = vx_embedder_run(e, clips, 2, vectors, err);
+    if (!r)
+        r = vx_torch_take_peak(e->info.device, &two, err);
+    if (r)
+        return r;
+    e->info.run_bytes = one;
+    int fit = vx_embedder_fit_batch(e->info.max_batch, free_bytes, one, two);
+    if (fit < atomic_load(&e->batch)) /* two clips may have found no room */
+        atomic_store(&e->batch, fit);
+    return 0;
+}
+
 /* One clip through the worker: proves dim, shape and unit length, and warms up the operators. */
-static int probe_video(vx_embedder *e, size_t clip_floats, const char *file, vx_err *err) {
-    VX_AUTO_FREE float *clip = vx_new_array(clip_floats, sizeof(float));
-    VX_AUTO_FREE float *vector = vx_new_array((size_t)e->info.dim, sizeof(float));
-    if (!clip || !vector)
+static int probe_video(vx_embedder *e, const char *file, vx_err *err) {
+    VX_AUTO_FREE float *clips = vx_new_array(2 * e->clip_floats, sizeof(float));
+    VX_AUTO_FREE float *vectors = vx_new_array(2 * (size_t)e->info.dim, sizeof(float));
+    if (!clips || !vectors)
         return VX_FAIL(err, -ENOMEM, "no memory for a clip");
-    for (size_t i = 0; i < clip_floats; i++)
-        clip[i] = (float)(i % 251) / 125.0f - 1.0f; /* any picture but an empty one */
-    int r = vx_embedder_run(e, clip, 1, vector, err);
+    for (size_t i = 0; i < 2 * e->clip_floats; i++)
+        clips[i] = (float)(i % 251) / 125.0f - 1.0f; /* any picture but an empty one */
+    int r = vx_embedder_run(e, clips, 1, vectors, err);
+    if (!r)
+        r = measure(e, clips, vectors, err);
     vx_batcher_reset_stats(e->batcher);
     return judge_probe(r, file, err);
 }
@@ -145,13 +227,15 @@ static int probe_video(vx_embedder *e, size_t clip_floats, const char *file, vx_
 static int start_video(vx_embedder *e, const vx_package *package, const vx_embedder_params *p,
                        const choice *how, int threads, vx_err *err) {
     const vx_preprocess_spec *picture = &e->info.preprocess;
-    size_t clip_floats = (size_t)e->info.n_frames * 3 * (size_t)picture->width_px *
-                         (size_t)picture->height_px; /* the manifest's limits keep it < 2^28 */
+    e->clip_floats = (size_t)e->info.n_frames * 3 * (size_t)picture->width_px *
+                     (size_t)picture->height_px; /* the manifest's limits keep it < 2^28 */
+    e->info.max_batch = p->max_batch > 0 ? p->max_batch : how->variant->max_batch;
+    atomic_store(&e->batch, e->info.max_batch);
     vx_batcher_params params = {
         .model = e->info.name,
-        .item_bytes = clip_floats * sizeof(float),
+        .item_bytes = e->clip_floats * sizeof(float),
         .dim = e->info.dim,
-        .max_batch = p->max_batch > 0 ? p->max_batch : how->variant->max_batch,
+        .max_batch = e->info.max_batch,
         .threads = threads,
         .run = run_video,
         .ctx = e,
@@ -159,7 +243,7 @@ static int start_video(vx_embedder *e, const vx_package *package, const vx_embed
     int r = load_module(e, package, how, err);
     if (!r)
         r = vx_batcher_start(&params, &e->batcher, err);
-    return r ? r : probe_video(e, clip_floats, how->variant->file, err);
+    return r ? r : probe_video(e, how->variant->file, err);
 }
 
 static int start_text(vx_embedder *e, const vx_package *package, int threads, vx_err *err) {
@@ -182,6 +266,10 @@ static int start(vx_embedder *e, const vx_package *package, const vx_embedder_pa
     e->info = package->info;
     snprintf(e->info.device, sizeof e->info.device, "%s", how.device);
     snprintf(e->info.dtype, sizeof e->info.dtype, "%s", how.variant->dtype);
+    if (how.variant->slow)
+        snprintf(e->info.device_note, sizeof e->info.device_note,
+                 "runs on %s, which is slow for this model%s%s", how.device,
+                 how.why_not.msg[0] ? ": " : "", how.why_not.msg);
     r = start_video(e, package, p, &how, threads, err);
     if (!r && e->info.has_text && !p->video_only)
         r = start_text(e, package, threads, err);

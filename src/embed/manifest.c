@@ -165,11 +165,20 @@ static bool lists_file(const vx_package *package, const char *name) {
     return false;
 }
 
+/* Optional, false. */
+static int read_flag(const reader *in, const char *field, bool *ret) {
+    const json_t *value = json_object_get(in->object, field);
+    if (value && !json_is_boolean(value))
+        return bad(in, field, "is neither true nor false");
+    *ret = json_is_true(value);
+    return 0;
+}
+
 static int read_variant(const reader *in, const vx_package *package, vx_variant *ret) {
     static const char *const devices[] = {"cpu", "cuda"}, *const dtypes[] = {"fp32", "bf16",
                                                                              "fp16"};
     int device = 0, dtype = 0, r;
-    if ((r = REFUSE_UNKNOWN(in, "file", "device", "dtype", "needs_amx", "max_batch",
+    if ((r = REFUSE_UNKNOWN(in, "file", "device", "dtype", "needs_amx", "slow", "max_batch",
                             "memory_bytes")) ||
         (r = read_text(in, "file", ret->file, sizeof ret->file)) ||
         (r = read_word(in, "device", devices, VX_LEN(devices), &device)) ||
@@ -180,10 +189,9 @@ static int read_variant(const reader *in, const vx_package *package, vx_variant 
         return bad(in, "file", "is not listed in files");
     strcpy(ret->device, devices[device]);
     strcpy(ret->dtype, dtypes[dtype]);
-    json_t *needs_amx = json_object_get(in->object, "needs_amx"); /* optional, false */
-    if (needs_amx && !json_is_boolean(needs_amx))
-        return bad(in, "needs_amx", "is neither true nor false");
-    ret->needs_amx = json_is_true(needs_amx);
+    if ((r = read_flag(in, "needs_amx", &ret->needs_amx)) ||
+        (r = read_flag(in, "slow", &ret->slow)))
+        return r;
     if (!json_object_get(in->object, "memory_bytes")) /* optional, 0 */
         return 0;
     return read_integer(in, "memory_bytes", 0, INT64_C(1) << 42, &ret->memory_bytes);

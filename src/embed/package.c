@@ -92,8 +92,8 @@ static bool is_model_name(const char *name) {
            strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789.-") == length;
 }
 
-int vx_package_read(const char *models_dir, const char *name, vx_package *ret_package,
-                    vx_err *err) {
+int vx_package_read_manifest(const char *models_dir, const char *name, vx_package *ret_package,
+                             vx_err *err) {
     if (!is_model_name(name))
         return VX_FAIL(err, VX_EMBED_NO_PACKAGE, "'%.80s' is no name of a model", name);
     vx_package package = {0};
@@ -108,7 +108,15 @@ int vx_package_read(const char *models_dir, const char *name, vx_package *ret_pa
     if (strcmp(package.info.name, name))
         return VX_FAIL(err, VX_EMBED_BAD_PACKAGE, "%s: name is '%s', its folder's is '%s'", path,
                        package.info.name, name);
-    if ((r = check_files(&package, err)) || (r = digest_space(&package, err)))
+    *ret_package = package;
+    return 0;
+}
+
+int vx_package_read(const char *models_dir, const char *name, vx_package *ret_package,
+                    vx_err *err) {
+    vx_package package;
+    int r = vx_package_read_manifest(models_dir, name, &package, err);
+    if (r || (r = check_files(&package, err)) || (r = digest_space(&package, err)))
         return r;
     *ret_package = package;
     return 0;

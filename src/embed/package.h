@@ -15,6 +15,7 @@ typedef struct vx_variant {
     char device[8];       /* "cpu" or "cuda" */
     char dtype[8];        /* what the module computes in: "fp32", "bf16", "fp16" */
     bool needs_amx;       /* not worth running on a CPU without bfloat16 tiles */
+    bool slow;            /* works, but the model is meant for another device: people are told */
     int max_batch;        /* clips per run that this variant is fastest with, 1..256 */
     int64_t memory_bytes; /* that a CUDA device must have free; 0 = not stated */
 } vx_variant;
@@ -35,6 +36,10 @@ typedef struct vx_package {
 /* Reads <models_dir>/<name>/manifest.json, checks every field and the digest of every file, and
  * computes info.digest. Returns 0, -errno, VX_EMBED_NO_PACKAGE or VX_EMBED_BAD_PACKAGE. */
 int vx_package_read(const char *models_dir, const char *name, vx_package *ret_package, vx_err *err);
+
+/* The same without the files: neither their digests are checked nor info.digest is computed. */
+int vx_package_read_manifest(const char *models_dir, const char *name, vx_package *ret_package,
+                             vx_err *err);
 
 /* manifest.c: the fields alone, from parsed text; no file is touched. */
 int vx_manifest_read(const char *path, vx_package *package, vx_err *err);

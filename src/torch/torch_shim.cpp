@@ -38,6 +38,14 @@ std::string essence(const std::string &text) {
     return text.substr(from, text.find('\n', from) - from);
 }
 
+// A c10::OutOfMemoryError that is thrown inside a TorchScript module arrives as a runtime_error with
+// the interpreter's traceback around its text, so the text is what is left to tell it by. In order:
+// CUDA's and other accelerators' allocators; the CPU's; cuBLAS and cuDNN making a workspace.
+bool is_out_of_memory(const char *text) {
+    return strstr(text, "out of memory") || strstr(text, "allocate memory") ||
+           strstr(text, "_ALLOC_FAILED");
+}
+
 // Runs body and turns what it throws into an error; `failed` is the outcome for an error of torch
 // itself, whose meaning depends on what was being done. noexcept for the one thing left that could
 // throw, the building of a message without memory: then the process may as well end.
@@ -49,11 +57,14 @@ int guarded(vx_err *err, int failed, const char *what, Body body) noexcept {
         return VX_FAIL(err, VX_TORCH_OUT_OF_MEMORY, "%s: %s", what,
                        essence(e.what_without_backtrace()).c_str());
     } catch (const c10::Error &e) {
-        return VX_FAIL(err, failed, "%s: %s", what, essence(e.what_without_backtrace()).c_str());
+        const char *text = e.what_without_backtrace();
+        return VX_FAIL(err, is_out_of_memory(text) ? VX_TORCH_OUT_OF_MEMORY : failed, "%s: %s",
+                       what, essence(text).c_str());
     } catch (const std::bad_alloc &) {
         return VX_FAIL(err, -ENOMEM, "%s: out of memory", what);
     } catch (const std::exception &e) {
-        return VX_FAIL(err, failed, "%s: %s", what, essence(e.what()).c_str());
+        return VX_FAIL(err, is_out_of_memory(e.what()) ? VX_TORCH_OUT_OF_MEMORY : failed, "%s: %s",
+                       what, essence(e.what()).c_str());
     } catch (...) {
         return VX_FAIL(err, -EIO, "%s: unknown failure of libtorch", what);
     }
@@ -182,6 +193,24 @@ int vx_torch_memory(const char *device, int64_t *ret_free_bytes, int64_t *ret_to
         auto bytes = at::getDeviceAllocator(place.type())->getMemoryInfo(place.index());
         *ret_free_bytes = static_cast<int64_t>(bytes.first);
         *ret_total_bytes = static_cast<int64_t>(bytes.second);
+        return 0;
+    });
+}
+
+int vx_torch_take_peak(const char *device, int64_t *ret_bytes, vx_err *err) noexcept {
+    return guarded(err, VX_TORCH_NO_DEVICE, device, [&] {
+        at::Device place(at::kCPU);
+        if (int r = parse_device(device, &place, err))
+            return r;
+        if (place.is_cpu())
+            return VX_FAIL(err, VX_TORCH_NO_DEVICE, "libtorch does not count the CPU's memory");
+        at::globalContext().lazyInitDevice(place.type());
+        auto allocator = at::getDeviceAllocator(place.type());
+        const auto held =
+            allocator->getDeviceStats(place.index())
+                .allocated_bytes[static_cast<size_t>(c10::CachingAllocator::StatType::AGGREGATE)];
+        *ret_bytes = held.peak - held.current;
+        allocator->resetPeakStats(place.index());
         return 0;
     });
 }

@@ -26,10 +26,12 @@ extern "C" {
 #include <stdint.h>
 
 typedef enum vx_torch_outcome {
-    VX_TORCH_OUT_OF_MEMORY = 1, /* the device lacks memory for this run or module */
-    VX_TORCH_NO_DEVICE,         /* no such device here, or a build without CUDA */
-    VX_TORCH_BAD_FILE,          /* not a TorchScript archive that this libtorch reads */
-    VX_TORCH_BAD_RESULT,        /* the module failed on this input, or answered another shape */
+    VX_TORCH_OUT_OF_MEMORY =
+        1,               /* the device (the CPU too) lacks memory for this run or module; what
+                                   was allocated for it is free again */
+    VX_TORCH_NO_DEVICE,  /* no such device here, or a build without CUDA */
+    VX_TORCH_BAD_FILE,   /* not a TorchScript archive that this libtorch reads */
+    VX_TORCH_BAD_RESULT, /* the module failed on this input, or answered another shape */
 } vx_torch_outcome;
 
 typedef enum vx_torch_dtype { VX_TORCH_U8, VX_TORCH_I64, VX_TORCH_F32 } vx_torch_dtype;
@@ -65,6 +67,10 @@ int vx_torch_cuda_count(void) VX_TORCH_NOEXCEPT;
 /* Free and total bytes of "cuda:N". */
 int vx_torch_memory(const char *device, int64_t *ret_free_bytes, int64_t *ret_total_bytes,
                     vx_err *err) VX_TORCH_NOEXCEPT;
+
+/* By how much tensors on "cuda:N" held more bytes at one moment since the last call than they hold
+ * now: what a run needed beside the weights. VX_TORCH_NO_DEVICE for the CPU. */
+int vx_torch_take_peak(const char *device, int64_t *ret_bytes, vx_err *err) VX_TORCH_NOEXCEPT;
 
 /* Whether this CPU multiplies bfloat16 in tiles (AMX) and the kernel lets this process use them. */
 bool vx_torch_cpu_has_amx(void) VX_TORCH_NOEXCEPT;

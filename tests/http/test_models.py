@@ -1,10 +1,15 @@
 """Several models at once: one decode, a vector of each, spaces that never meet."""
 
+import json
+import shutil
+import threading
+
 import av
 import make as samples
 import numpy as np
 import pytest
 from conftest import assert_problem
+from server import Server
 
 DIM = {"tiny": 64, "small": 48}
 
@@ -216,3 +221,94 @@ def test_default_model_that_fails_fails_the_upload_alone(start, clip, dark):
     assert server.upload(clip(331)).status_code == 201
     listed = models(server)
     assert [(m["vectors"], m["missing"]) for m in listed.values()] == [(1, 0), (1, 0)]
+
+
+# ---- Batches and memory -------------------------------------------------------------------------
+
+
+def test_clips_of_several_uploads_share_batches_of_each_model(start, clip):
+    server = start("--ingest-threads", "8", model="tiny,slow")
+    paths = [clip(340 + i) for i in range(8)]
+    threads = [threading.Thread(target=server.upload, args=(path,)) for path in paths]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    slow = server.get("/v1/stats").json()["models"]["slow"]
+    assert slow["clips"] == 8 and slow["batches"] < 8, slow
+
+
+def test_model_that_runs_out_of_memory_goes_on_with_smaller_batches(start, clip):
+    server = start(model="tiny,hungry")
+    before = models(server)["hungry"]
+    assert (before["batch"], before["max_batch"], before["out_of_memory"]) == (8, 8, 0)
+    assert before["weights_bytes"] > 0 and before["run_bytes"] is None
+    video = server.upload(clip(350, seconds=4), clip="fixed:0.5").json()
+    after = models(server)["hungry"]
+    assert (after["batch"], after["out_of_memory"]) == (2, 2)  # 8, 4, 2
+    assert (after["vectors"], after["missing"]) == (8, 0)
+    assert models(server)["tiny"]["batch"] == 8
+    alone = start(model="small")
+    assert alone.upload(clip(350, seconds=4), clip="fixed:0.5").json()["id"] == video["id"]
+    theirs = alone.get(f"/v1/videos/{video['id']}/vectors").json()["items"]
+    mine = server.get(f"/v1/videos/{video['id']}/vectors", params={"model": "hungry"}).json()["items"]
+    assert np.allclose([i["vector"] for i in mine], [i["vector"] for i in theirs], atol=1e-5)
+
+
+# ---- --model auto -------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def packages(tmp_path, tiny_model):
+    """Packages under names that auto knows; the large one is meant for a GPU, which is not here."""
+    for name, like in (("efficientnet-lite0", "tiny"), ("cosmos-embed1-336p", "small")):
+        shutil.copytree(tiny_model / like, tmp_path / "models" / name)
+        path = tmp_path / "models" / name / "manifest.json"
+        manifest = json.loads(path.read_text()) | {"name": name}
+        if like == "small":
+            on_cpu, = manifest["video"]
+            on_gpu = on_cpu | {"device": "cuda", "memory_bytes": 1 << 41}
+            manifest["video"] = [on_gpu, on_cpu | {"slow": True}]
+        path.write_text(json.dumps(manifest))
+    return tmp_path / "models"
+
+
+def loaded(server):
+    item, = server.get("/v1/models").json()["items"]
+    return item
+
+
+def test_auto_without_a_gpu_takes_the_model_made_for_that(tmp_path, packages):
+    with Server(tmp_path / "data", packages, "auto") as server:
+        item = loaded(server)
+        assert item["name"] == "efficientnet-lite0" and "without a GPU" in item["chosen"]
+        assert item["device_note"] is None
+        assert 'model=efficientnet-lite0 device=cpu' in server.tail() and "chosen=" in server.tail()
+
+
+def test_auto_stays_with_the_model_of_the_collection(tmp_path, packages, clip):
+    with Server(tmp_path / "data", packages, "cosmos-embed1-336p") as server:
+        assert loaded(server)["chosen"] == "named"
+        assert "slow for this model" in loaded(server)["device_note"]  # and the log has it
+        assert "slow for this model" in server.tail()
+        server.upload(clip(360))
+    with Server(tmp_path / "data", packages, "auto") as server:
+        item = loaded(server)
+        assert item["name"] == "cosmos-embed1-336p" and "has vectors of it" in item["chosen"]
+        assert item["missing"] == 0
+
+
+def test_auto_skips_a_package_that_is_refused_with_a_warning(tmp_path, packages, clip):
+    with Server(tmp_path / "data", packages, "cosmos-embed1-336p") as server:
+        server.upload(clip(360))
+    (packages / "cosmos-embed1-336p" / "video.pt").write_bytes(b"other bytes")
+    with Server(tmp_path / "data", packages, "auto") as server:
+        assert loaded(server)["name"] == "efficientnet-lite0"
+        assert "warn model model=cosmos-embed1-336p skipped=" in server.tail()
+        assert "is damaged" in server.tail()
+
+
+def test_auto_without_any_package_says_how_to_make_one(tmp_path):
+    (tmp_path / "none").mkdir()
+    with pytest.raises(AssertionError, match="./dev model efficientnet-lite0"):
+        Server(tmp_path / "data", tmp_path / "none", "auto").start()

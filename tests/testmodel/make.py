@@ -6,7 +6,8 @@ writes build/models-test/tiny (4 frames of 64 px to 64 numbers, well under a mil
 the tests of the loader, packages whose module answers nonsense. tiny is arithmetic without training
 and without chance: what looks alike has a cosine near 1, what does not is far off. tiny-text is the
 same and knows a few words. small is another model of another shape (8 frames of 32 px to 48
-numbers); moody is small, but fails on dark clips.
+numbers); moody is small, but fails on dark clips; hungry
+runs out of memory on batches of more than 2, starving on any.
 """
 import argparse
 import os
@@ -18,7 +19,7 @@ sys.path.append(str(ROOT / "models"))
 from common import package  # noqa: E402
 
 T, SIZE, GRID, DIM = 4, 64, 8, 64
-SHAPES = {"small": (8, 32, 48), "moody": (8, 32, 48)}  # where T, SIZE, DIM are others
+SHAPES = {name: (8, 32, 48) for name in ("small", "moody", "hungry", "starving")}  # where T, SIZE, DIM are others
 TEXT_LENGTH = 16
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 WORDS = ["left", "right", "top", "bottom", "red", "green", "blue"]  # where it is lighter; its colour
@@ -101,15 +102,17 @@ def modules():
     class Small(nn.Module):
         """Where each frame is lighter or darker than its mean, projected by waves."""
 
-        def __init__(self, fails: bool):
+        def __init__(self, fails: bool = False, room: int = 1000):
             super().__init__()
-            self.fails = fails
+            self.fails, self.room = fails, room
             i = torch.arange(64).view(-1, 1) * torch.arange(1, 49).view(1, -1)
             self.register_buffer("waves", torch.sin(i.float() * 0.7))
 
         def forward(self, clips: torch.Tensor) -> torch.Tensor:
             if self.fails and bool(clips.mean() < -0.8):
                 raise RuntimeError("it is too dark in here")
+            if clips.size(0) > self.room:
+                return clips.new_empty([1 << 50])  # no machine has that
             grey = clips.mean(dim=(1, 2))
             cells = F.adaptive_avg_pool2d(grey.unsqueeze(1), [8, 8]).flatten(1)
             cells = cells - cells.mean(1, keepdim=True)
@@ -134,7 +137,8 @@ def modules():
     tiny = Tiny()
     return {"tiny": tiny, "text": Text(tiny.signs), "answers-nan-text": AnswersText(DIM, float("nan")),
             "answers-dim-text": AnswersText(DIM + 1, 0.1), "slow": Slow(),
-            "small": Small(False), "moody": Small(True), "answers-nan": Answers(DIM, float("nan")),
+            "small": Small(), "moody": Small(fails=True), "hungry": Small(room=2),
+            "starving": Small(room=0), "answers-nan": Answers(DIM, float("nan")),
             "answers-long": Answers(DIM, 2.0), "answers-dim": Answers(DIM + 1, 0.1),
             "answers-tuple": AnswersTuple(), "throws": Throws()}
 

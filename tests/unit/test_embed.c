@@ -90,6 +90,7 @@ static void manifest_with_one_wrong_field_is_refused_by_name(void **state) {
         {"video[0]", "max_batch", "0", "video[0].max_batch is 0"},
         {"video[0]", "max_batch", "100000000000", "video[0].max_batch is 1e+11"},
         {"video[0]", "needs_amx", "1", "video[0].needs_amx is neither"},
+        {"video[0]", "slow", "\"yes\"", "video[0].slow is neither"},
         {"video[0]", "batch", "8", "video[0].batch is no field"},
     };
     for (size_t i = 0; i < VX_LEN(rows); i++) {
@@ -173,6 +174,54 @@ static void module_that_answers_nonsense_is_refused_at_open(void **state) {
             fail_msg("%s: expected '%s', got %d: %s", rows[i].name, rows[i].reason, r, err.msg);
         assert_null(e);
     }
+}
+
+/* hungry runs out of memory on more than two clips. */
+static void batch_without_room_is_run_in_halves_from_then_on(void **state) {
+    (void)state;
+    enum { N = 7, HUNGRY_FLOATS = 8 * 3 * 32 * 32, HUNGRY_DIM = 48 };
+    vx_err err;
+    VX_AUTO(vx_embedder) e = NULL;
+    assert_int_equal(open_package(models(), "hungry", &e, &err), 0);
+    VX_AUTO_FREE float *clips = vx_new_array(N * HUNGRY_FLOATS, sizeof(float));
+    float together[N * HUNGRY_DIM], alone[HUNGRY_DIM];
+    for (int i = 0; i < N * HUNGRY_FLOATS; i++)
+        clips[i] = (float)(i * 7 % 255 + i / HUNGRY_FLOATS * 11 % 40) / 150.0f - 1.0f;
+    vx_embedder_stats stats;
+    vx_embedder_get_stats(e, &stats);
+    assert_int_equal(stats.batch, 8);
+    assert_int_equal(vx_embedder_run(e, clips, N, together, &err), 0);
+    vx_embedder_get_stats(e, &stats);
+    assert_int_equal(stats.batch, 2); /* 7, 4, 2 */
+    assert_int_equal(stats.out_of_memory, 2);
+    assert_int_equal(vx_embedder_run(e, clips, N, together, &err), 0);
+    vx_embedder_get_stats(e, &stats);
+    assert_int_equal(stats.out_of_memory, 2); /* it was not tried again */
+    for (int clip = 0; clip < N; clip++) {
+        assert_int_equal(vx_embedder_run(e, clips + clip * HUNGRY_FLOATS, 1, alone, &err), 0);
+        for (int i = 0; i < HUNGRY_DIM; i++)
+            assert_float_equal(alone[i], together[clip * HUNGRY_DIM + i], 1e-5);
+    }
+}
+
+static void module_without_room_for_one_clip_is_no_device(void **state) {
+    (void)state;
+    vx_err err;
+    vx_embedder *e = NULL;
+    assert_int_equal(open_package(models(), "starving", &e, &err), VX_EMBED_NO_DEVICE);
+    assert_non_null(strstr(err.msg, "cpu lacks memory for 1 clips of starving"));
+}
+
+static void fitted_batch_follows_the_measured_memory(void **state) {
+    (void)state;
+    const int64_t MIB = 1 << 20;
+    assert_int_equal(vx_embedder_fit_batch(16, 100000 * MIB, 300 * MIB, 400 * MIB), 16);
+    assert_int_equal(vx_embedder_fit_batch(16, 1000 * MIB, 300 * MIB, 400 * MIB), 6); /* 800 */
+    assert_int_equal(vx_embedder_fit_batch(16, 1120 * MIB, 300 * MIB, 400 * MIB), 6); /* 896 */
+    assert_int_equal(vx_embedder_fit_batch(16, 1130 * MIB, 300 * MIB, 400 * MIB), 7); /* 904 */
+    assert_int_equal(vx_embedder_fit_batch(16, 200 * MIB, 300 * MIB, 400 * MIB), 1);
+    assert_int_equal(vx_embedder_fit_batch(16, 500 * MIB, 300 * MIB, 300 * MIB), 16);
+    assert_int_equal(vx_embedder_fit_batch(1, 10, 300 * MIB, 400 * MIB), 1);
 }
 
 static void package_that_is_not_there_is_no_package(void **state) {
@@ -361,6 +410,9 @@ int main(void) {
         cmocka_unit_test(package_with_a_changed_byte_is_refused),
         cmocka_unit_test(digest_follows_what_changes_vectors_alone),
         cmocka_unit_test(module_that_answers_nonsense_is_refused_at_open),
+        cmocka_unit_test(batch_without_room_is_run_in_halves_from_then_on),
+        cmocka_unit_test(module_without_room_for_one_clip_is_no_device),
+        cmocka_unit_test(fitted_batch_follows_the_measured_memory),
         cmocka_unit_test(package_that_is_not_there_is_no_package),
         cmocka_unit_test(device_or_dtype_that_is_not_there_is_no_device),
         cmocka_unit_test(concurrent_callers_get_what_lone_clips_get),

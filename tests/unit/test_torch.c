@@ -106,6 +106,25 @@ static void run_that_throws_gives_the_reason_in_one_line(void **state) {
     assert_null(strchr(err.msg, '\n'));
 }
 
+/* hungry asks the allocator for petabytes when it is given more than two clips. */
+static void run_without_memory_is_told_from_other_failures(void **state) {
+    (void)state;
+    enum { N = 3, FLOATS = 8 * 3 * 32 * 32, HUNGRY_DIM = 48 };
+    vx_err err;
+    VX_AUTO(vx_torch_module) module = NULL;
+    assert_int_equal(load("hungry", &module, &err), 0);
+    VX_AUTO_FREE float *clips = vx_new_array(N * FLOATS, sizeof(float));
+    float vectors[N * HUNGRY_DIM];
+    for (int n = N; n > 0; n--) {
+        vx_torch_view in = {clips, VX_TORCH_F32, 5, {n, 8, 3, 32, 32}};
+        vx_torch_view out = {vectors, VX_TORCH_F32, 2, {n, HUNGRY_DIM}};
+        int expected = n > 2 ? VX_TORCH_OUT_OF_MEMORY : 0;
+        assert_int_equal(vx_torch_run(module, &in, 1, &out, &err), expected);
+        if (expected)
+            assert_non_null(strstr(err.msg, "allocate memory"));
+    }
+}
+
 static void run_with_impossible_views_is_refused(void **state) {
     (void)state;
     vx_err err;
@@ -157,6 +176,7 @@ int main(void) {
         cmocka_unit_test(run_answering_another_shape_names_both),
         cmocka_unit_test(run_answering_no_tensor_is_bad_result),
         cmocka_unit_test(run_that_throws_gives_the_reason_in_one_line),
+        cmocka_unit_test(run_without_memory_is_told_from_other_failures),
         cmocka_unit_test(run_with_impossible_views_is_refused),
         cmocka_unit_test(load_of_what_is_no_archive_names_the_file),
         cmocka_unit_test(device_that_is_not_there_is_no_device),
