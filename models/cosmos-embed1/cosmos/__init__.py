@@ -1,0 +1,1 @@
+"""Cosmos-Embed1: the network, its weights, the published implementation beside it, the exporter."""
