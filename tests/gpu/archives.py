@@ -6,6 +6,7 @@
 
 The CPU's side is always float32; against it float32 must agree to 0.9999, bfloat16 to 0.999.
 """
+import functools
 import json
 import sys
 from pathlib import Path
@@ -51,7 +52,30 @@ def random_internvideo2(folder):
     write(folder, "internvideo2-1b", towers, (sizes.frames, sizes.size, sizes.dim))
 
 
+def random_cosmos(variant, folder):
+    sys.path[:0] = [str(ROOT / path) for path in ("models", "models/cosmos-embed1",
+                                                  "tests/exporters")]
+    import cosmos_repository as made
+    import torch
+    from cosmos import exporter
+    from cosmos.network import Choices
+
+    weights = folder / f"cosmos-embed1-{variant}"
+    weights.mkdir(parents=True, exist_ok=True)
+    resolution, dim = made.VARIANTS[variant]
+    table = made.shapes(dim, made.FULL, made.FULL_QFORMER)
+    made.write_weights(weights, table, made.FULL["depth"], torch.bfloat16, made.PART_BYTES, seed=0)
+    made.write_config(weights, resolution, dim, {}, made.FULL, made.FULL_QFORMER)
+    published = exporter.load(variant, weights, any_size=False)
+    example = torch.rand(1, 1, 3, resolution, resolution)
+    towers = {name: (published.video(Choices(), dtype), example)
+              for name, dtype in (("fp32", torch.float32), ("bf16", torch.bfloat16))}
+    write(folder, weights.name, towers, (published.geometry.frames, resolution, dim))
+
+
 RANDOM = {"internvideo2-1b": random_internvideo2}
+RANDOM |= {f"cosmos-embed1-{variant}": functools.partial(random_cosmos, variant)
+           for variant in ("224p", "336p", "448p")}
 
 
 def main():
