@@ -271,15 +271,16 @@ static vx_ingest_result extract(vx_server *server, vx_ingest_item *item) {
     void *pair[2] = {server, item};
     vx_extract_watch watch = {on_phase, on_time, is_cancelled, pair};
     atomic_store(&item->work->started_us, vx_clock_monotonic_us());
-    /* One video alone gets every core for its decode; a full house one core each. */
+    /* One video alone gets every core for its decode; a full house two threads each, so that cores
+     * stay busy where one waits and when the last ones end. */
     int working = atomic_fetch_add(&in->working, 1) + 1;
-    int threads = vx_thread_cores() / working;
+    int threads = vx_thread_cores() / working < 2 ? 2 : vx_thread_cores() / working;
     vx_extract_params params = {
         .path = vx_upload_path(item->upload),
         .clip = &item->clip,
         .models = VX_EXTRACT_ALL_MODELS,
         .fingerprints = true,
-        .decode_threads = threads > 0 ? threads : 1,
+        .decode_threads = threads,
         .watch = &watch,
     };
     vx_ingest_result result = {0};
