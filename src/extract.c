@@ -8,7 +8,12 @@
 #include "extract_model.h"
 
 #define FINGERPRINT_FPS 2.0
-#define EXTRA_FPS 8.0 /* of the pictures to ask with */
+/* Of the pictures to ask with. Where too few are decoded anyway, as when all are key frames, more
+ * are wanted, at the first of these rates for which less than that share is decoded: no more than
+ * long GOPs cost without it. Of 186 trims of fast film in key frames only, 0.52 are found without
+ * it and 0.91 with. */
+#define EXTRA_FPS 12.0
+static const double DENSE_FPS[] = {8, 4}, DENSE_SHARE = 0.45;
 
 /* A run in progress. */
 typedef struct run {
@@ -118,6 +123,45 @@ static int plan_fingerprints(run *r, vx_err *err) {
     return 0;
 }
 
+static int merge_frames(const int64_t *a, size_t n_a, const int64_t *b, size_t n_b,
+                        int64_t **ret_frames, size_t *ret_n, vx_err *err) {
+    int64_t *frames = vx_new_array(n_a + n_b, sizeof *frames);
+    if (!frames)
+        return VX_FAIL(err, -ENOMEM, "no memory for the frame list");
+    memcpy(frames, a, n_a * sizeof *frames);
+    memcpy(frames + n_a, b, n_b * sizeof *frames);
+    qsort(frames, n_a + n_b, sizeof *frames, compare_frames);
+    *ret_n = unique_sorted(frames, n_a + n_b);
+    *ret_frames = frames;
+    return 0;
+}
+
+/* Adds frames to ask with, if that is cheap. */
+static int plan_dense(run *r, vx_err *err) {
+    for (size_t i = 0; r->fp_frames && i < VX_LEN(DENSE_FPS); i++) {
+        VX_AUTO_FREE int64_t *dense = NULL;
+        VX_AUTO_FREE int64_t *merged = NULL;
+        int64_t n_dense = 0, cost = 0;
+        size_t n_merged = 0;
+        int rc = vx_media_choose(r->media, 0, r->out->info.duration_s, DENSE_FPS[i], &dense,
+                                 &n_dense, err);
+        if (!rc)
+            rc = merge_frames(r->frames, r->n_frames, dense, (size_t)n_dense, &merged, &n_merged,
+                              err);
+        if (!rc)
+            rc = vx_media_cost(r->media, merged, (int64_t)n_merged, &cost, err);
+        if (rc)
+            return rc;
+        if ((double)cost > DENSE_SHARE * (double)r->out->info.n_frames)
+            continue;
+        free(r->frames);
+        r->frames = vx_take(merged);
+        r->n_frames = n_merged;
+        return 0;
+    }
+    return 0;
+}
+
 /* The frames that anybody wants: those are decoded. */
 static int plan_union(run *r, vx_err *err) {
     size_t n = r->n_fp_frames;
@@ -134,7 +178,7 @@ static int plan_union(run *r, vx_err *err) {
             r->frames[n++] = r->parts[i].wants[w].frame;
     qsort(r->frames, n, sizeof *r->frames, compare_frames);
     r->n_frames = unique_sorted(r->frames, n);
-    return 0;
+    return plan_dense(r, err);
 }
 
 static int reserve_fingerprint(run *r, vx_err *err) {
@@ -170,8 +214,8 @@ static int fingerprint_picture(run *r, double time_s, vx_picture *picture, vx_er
     return rc;
 }
 
-/* A picture that was decoded on the way to a wanted one: hashed when the last hash is old enough
- * and the next one is not near. */
+/* A picture that no half second needs: hashed when the last hash is old enough and the next one of
+ * a half second is not near. */
 static int on_extra(void *ctx, int64_t frame, double time_s, vx_picture *picture, vx_err *err) {
     run *r = ctx;
     (void)frame;
@@ -228,6 +272,10 @@ static int on_picture(void *ctx, int64_t frame, double time_s, vx_picture *pictu
         if (rc)
             return rc;
         r->out->stored[r->out->n_stored++] = r->out->frames[r->out->n_frames - 1];
+    } else if (r->fp_frames) {
+        int rc = on_extra(ctx, frame, time_s, picture, err);
+        if (rc)
+            return rc;
     }
     int rc = prepare(r, frame, picture, err);
     if (!rc)

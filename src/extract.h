@@ -2,13 +2,14 @@
  *
  * What ingest, search-by-file and backfill share. One decode feeds every model that is asked for.
  * Blocks for as long as the video takes. Memory: for each model the open clips' tensors (T·3·H·W
- * floats each, at most one batch and the overlapping clips), some 400 bytes a second for
+ * floats each, at most one batch and the overlapping clips), some 1000 bytes a second for
  * fingerprints and 32 per frame of the file; it does not grow with the picture count beyond.
  *
  * Fingerprints come at two rates. What is stored is the frame nearest to each half second and no
  * other, whatever else was decoded: it depends on the file alone. What the verdict asks with has
- * besides these up to eight a second of the pictures that were decoded anyway, because a copy whose
- * start was cut shows other frames at its half seconds (see vx_fp_compare).
+ * besides these up to twelve a second of the pictures that were decoded anyway, and some that are
+ * cheap to decode, because a copy whose start was cut shows other frames at its half seconds (see
+ * vx_fp_compare).
  * Threads: any; a run belongs to its caller's thread.
  */
 #pragma once

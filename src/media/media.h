@@ -66,6 +66,11 @@ double vx_media_frame_time(const vx_media *media, int64_t frame);
 int vx_media_choose(const vx_media *media, double start_s, double end_s, double target_fps,
                     int64_t **ret_frames, int64_t *ret_n, vx_err *err);
 
+/* How many of the stream's pictures must be decoded for these frames (ascending, unique). Nothing is
+ * decoded; the stream's packet table is walked once. */
+int vx_media_cost(const vx_media *media, const int64_t *frames, int64_t n, int64_t *ret_n_pictures,
+                  vx_err *err);
+
 /* One decoded picture, valid during the callback. Opaque: conversions happen on demand. */
 typedef struct vx_picture vx_picture;
 

@@ -102,3 +102,16 @@ int vx_media_plan(const vx_media *media, const int64_t *frames, int64_t n, uint8
     *ret_action = vx_take(action);
     return 0;
 }
+
+int vx_media_cost(const vx_media *media, const int64_t *frames, int64_t n, int64_t *ret_n_pictures,
+                  vx_err *err) {
+    VX_AUTO_FREE uint8_t *action = NULL;
+    int64_t n_packets;
+    int rc = vx_media_plan(media, frames, n, &action, &n_packets, err);
+    if (rc != 0)
+        return rc;
+    *ret_n_pictures = 0;
+    for (int64_t i = 0; i < n_packets; i++)
+        *ret_n_pictures += action[i] != VX_PLAN_DROP;
+    return 0;
+}

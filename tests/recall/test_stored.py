@@ -42,15 +42,29 @@ def test_stored_are_the_frames_at_each_half_second_and_no_others(server, scenes)
         assert stored["time_s"] == pytest.approx([t for _, t, _ in chosen["pictures"]], abs=1e-4)
 
 
-def test_copies_with_a_cut_start_are_found_by_the_pictures_between(server, scenes):
-    """With half-second steps on both sides most of these do not meet: the cut lies between them."""
+def found_with_a_cut_start(server, scenes, codec):
+    """For each scene, whether its copy without the first 1.25 s is named with that offset."""
     found = []
     for name, (frames, rate) in scenes.items():
         server.upload(corpus.original("film", name, (frames, rate)))
         start = round(float(rate) * 1.25)
-        path = server.data.parent / f"{name}-cut.mp4"
-        corpus.write(path, frames[start:], rate)
-        verdict = server.upload(path).json()["duplicate"]
+        path = server.data.parent / f"{name}-cut-{codec[1].get('g', '')}.mp4"
+        corpus.write(path, frames[start:], rate, codec)
+        video = server.upload(path).json()
+        verdict = video["duplicate"]
         found.append(verdict["verdict"] == "copy"
                      and abs(verdict["offset_s"] - start / float(rate)) < 0.1)
+        assert server.delete(f"/v1/videos/{video['id']}").ok
+    return found
+
+
+def test_copies_with_a_cut_start_are_found_by_the_pictures_between(server, scenes):
+    """With half-second steps on both sides most of these do not meet: the cut lies between them."""
+    found = found_with_a_cut_start(server, scenes, corpus.X264)
     assert sum(found) >= len(found) - 1, found
+
+
+def test_copies_of_key_frames_only_are_found_by_pictures_decoded_for_it(server, scenes):
+    """There nothing is decoded on the way; that more is wanted changes nothing that is stored."""
+    found = found_with_a_cut_start(server, scenes, ("libx264", {**corpus.X264[1], "g": "1"}))
+    assert sum(found) >= len(found) - 2, found

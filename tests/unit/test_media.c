@@ -240,6 +240,23 @@ static void plan_leading_reference_is_exact_only_with_the_gop_before(void **stat
     expect_plan("IPIPPIP", pts, (int64_t[]){4}, 1, true, "..^++..");
 }
 
+static void cost_is_what_the_plan_sends(void **state) {
+    (void)state;
+    vx_packet packets[6];
+    int64_t shown[6], cost = 0;
+    for (int64_t i = 0; i < 6; i++) { /* I P P I P P */
+        packets[i] = (vx_packet){.pts = i, .flags = i % 3 ? 0 : VX_PACKET_POINT | VX_PACKET_CLOSED};
+        shown[i] = i;
+    }
+    vx_media media = {.packets = packets, .n_packets = 6, .shown = shown, .may_skip = true};
+    media.info.n_frames = 6;
+    assert_int_equal(vx_media_cost(&media, (int64_t[]){1, 3}, 2, &cost, NULL), 0);
+    assert_int_equal(cost, 3);
+    media.may_skip = false;
+    assert_int_equal(vx_media_cost(&media, (int64_t[]){1, 3}, 2, &cost, NULL), 0);
+    assert_int_equal(cost, 4);
+}
+
 /* ---- classifying ---- */
 
 static uint32_t classify(vx_classifier *c, const uint8_t *bytes, int n_bytes) {
@@ -439,6 +456,7 @@ int main(void) {
         cmocka_unit_test(plan_with_doubt_sends_everything_up_to_the_last_wanted),
         cmocka_unit_test(plan_leading_picture_of_an_open_gop_needs_the_gop_before),
         cmocka_unit_test(plan_leading_reference_is_exact_only_with_the_gop_before),
+        cmocka_unit_test(cost_is_what_the_plan_sends),
         cmocka_unit_test(h264_idr_is_a_closed_point_and_other_i_pictures_are_none),
         cmocka_unit_test(h264_recovery_point_is_a_point_only_where_it_is_exact_at_once),
         cmocka_unit_test(h264_changed_parameter_sets_forbid_skipping),
