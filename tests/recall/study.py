@@ -68,38 +68,42 @@ def pick_threshold(answers, model, wanted):
     """The lowest cosine from which on the precision is as wanted."""
     best = 1.0
     for threshold in np.arange(0.999, 0.70, -0.001):
-        if not precision(*by_vector(answers, model, threshold)) >= wanted:
-            return round(float(best), 3)
+        if precision(*by_vector(answers, model, threshold)) < wanted:  # NaN: nothing named yet
+            break
         best = threshold
     return round(float(best), 3)
-
-
-def table(answers, ways):
-    """Markdown: a row for each family and each transform, recall by each way, precision."""
-    lines = ["| copies | n | " + " | ".join(ways) + " |", "|---" * (len(ways) + 2) + "|"]
-
-    def row(name, rows):
-        cells = []
-        for right, alarms in ways.values():
-            p = precision(right[rows], alarms[rows])
-            note = "" if np.isnan(p) or p == 1 else f" (p {p:.3f})"
-            cells.append(f"{right[rows].mean():.3f}{note}")
-        lines.append(f"| {name} | {rows.sum()} | " + " | ".join(cells) + " |")
-
-    for family in corpus.FAMILIES:
-        members = [t for t in corpus.FAMILIES[family] if (answers.transform == t).any()]
-        if members:
-            row(f"**{family}**", answers.family == family)
-        for transform in members if len(members) > 1 else []:
-            row(transform, answers.transform == transform)
-    row("all", np.ones(len(answers.truth), bool))
-    return "\n".join(lines)
 
 
 def ways_of(answers, threshold):
     return {"copy": by_program(answers, ["copy"]),
             "similar": by_vector(answers, product.MODEL, threshold),
             "verdict": by_program(answers, ["copy", "similar"])}
+
+
+def table(found, threshold):
+    """Markdown: recall of the families and of their members, film / others; precision if not 1."""
+    ways = {kind: ways_of(answers, threshold) for kind, answers in found.items()}
+    lines = ["| copies | n | copy | similar | verdict |", "|---" * 5 + "|"]
+
+    def cell(way, rows):
+        parts = []
+        for kind in found:
+            right, alarms = (a[rows[kind]] for a in ways[kind][way])
+            p = precision(right, alarms)
+            parts.append(f"{right.mean():.2f}" + ("" if np.isnan(p) or p == 1 else f" (p {p:.3f})"))
+        return " / ".join(parts)
+
+    def row(name, rows):
+        counts = " / ".join(str(rows[kind].sum()) for kind in found)
+        cells = " | ".join(cell(way, rows) for way in ("copy", "similar", "verdict"))
+        lines.append(f"| {name} | {counts} | {cells} |")
+
+    for family, members in corpus.FAMILIES.items():
+        row(f"**{family}**", {k: a.family == family for k, a in found.items()})
+        for transform in members if len(members) > 1 else []:
+            row(transform, {k: a.transform == transform for k, a in found.items()})
+    row("all", {k: np.ones(len(a.truth), bool) for k, a in found.items()})
+    return "\n".join(lines)
 
 
 def gather_all(limit, variants):
@@ -137,8 +141,9 @@ def main():
                           for kind, r in results.items()))
     threshold = pick_threshold(found["film"], product.MODEL, args.precision)
     for kind, answers in found.items():
-        print(f"\n## {kind}: {len(answers.names)} clips, {len(answers.copies)} copies\n")
-        print(table(answers, ways_of(answers, threshold)))
+        print(f"{kind}: {len(answers.names)} clips, {len(answers.copies)} copies")
+    print()
+    print(table(found, threshold))
 
 
 if __name__ == "__main__":
