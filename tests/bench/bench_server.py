@@ -81,9 +81,10 @@ def rebuild(data):
     offset = server.log.stat().st_size
     with server:
         log = server.log.read_text()[offset:]
-    found = re.search(r"rows=(\d+) ms=([\d.]+) gb_per_s=([\d.]+) fingerprints_ms=([\d.]+)", log)
-    assert int(found[1]) == N_VIDEOS, log
-    return float(found[3]), float(found[4]) / 1e3
+    vectors = re.search(r"rows=(\d+) ms=[\d.]+ gb_per_s=([\d.]+)", log)
+    fingerprints = re.search(r"fingerprints_ms=([\d.]+)", log)
+    assert int(vectors[1]) == N_VIDEOS, log
+    return float(vectors[2]), float(fingerprints[1]) / 1e3
 
 
 def restart(rounds):
