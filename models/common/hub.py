@@ -37,10 +37,11 @@ def open_url(url, repo):
 
 
 def listing(endpoint, repo, revision):
-    """{file name: (bytes or None, SHA-256 or None)} as the hub has them at that revision."""
+    """The revision's whole name, of which `revision` may be the beginning, and {file name: (bytes or
+    None, SHA-256 or None)} as the hub has them there."""
     with open_url(f"{endpoint}/api/models/{repo}/revision/{revision}?blobs=true", repo) as answer:
         facts = json.load(answer)
-    if facts.get("sha") != revision:
+    if not str(facts.get("sha")).startswith(revision):
         raise Failed(f"{endpoint} answers revision {facts.get('sha')} for {repo}@{revision}")
     found = {}
     for entry in facts["siblings"]:
@@ -49,7 +50,7 @@ def listing(endpoint, repo, revision):
         if name.startswith("/") or ".." in parts or "\\" in name:
             raise Failed(f"{repo}@{revision} lists a file {name!r}")
         found[name] = (entry.get("size", lfs.get("size")), lfs.get("sha256"))
-    return found
+    return facts["sha"], found
 
 
 def sha256_of(path):
@@ -81,7 +82,7 @@ def download(repo, revision, folder, patterns=("*",), digests=None):
     none is checked against the hub's own, if it has one."""
     endpoint = os.environ.get("HF_ENDPOINT", "https://huggingface.co").rstrip("/")
     digests = digests or {}
-    found = listing(endpoint, repo, revision)
+    revision, found = listing(endpoint, repo, revision)
     wanted = sorted(n for n in found if any(fnmatch.fnmatch(n, p) for p in patterns))
     if missing := {n for n in digests if any(fnmatch.fnmatch(n, p) for p in patterns)} - set(wanted):
         raise Failed(f"{repo}@{revision} lacks {', '.join(sorted(missing))}")

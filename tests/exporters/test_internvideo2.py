@@ -1,9 +1,13 @@
 """The exporter of InternVideo2 on checkpoints of random weights, against the reference beside this."""
+import hashlib
+import http.server
 import importlib
 import json
 import math
+import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import internvideo2_checkpoint as made
@@ -242,3 +246,43 @@ def test_checkpoint_that_is_a_program_is_not_run(tmp_path):
 
 def test_missing_checkpoint_is_named(tmp_path):
     assert f"{tmp_path / NAME} is not there" in export(tmp_path, tmp_path / "out", code=1)
+
+
+REPOSITORY = "OpenGVLab/InternVideo2-Stage2_1B-224p-f4"
+REVISION = "4362e1f" + 33 * "0"
+
+
+class Hub(http.server.BaseHTTPRequestHandler):
+    """The checkpoint `content`, for who has the token."""
+
+    def do_GET(self):
+        answers = {f"/api/models/{REPOSITORY}/revision/4362e1f?blobs=true": json.dumps(
+            {"sha": REVISION, "siblings": [{"rfilename": NAME, "lfs": {"sha256": self.digest}},
+                                           {"rfilename": "README.md"}]}).encode(),
+                   f"/{REPOSITORY}/resolve/{REVISION}/{NAME}": self.content}
+        allowed = self.headers["Authorization"] == "Bearer mine"
+        self.send_response(200 if allowed and self.path in answers else 401)
+        self.end_headers()
+        if allowed:
+            self.wfile.write(answers.get(self.path, b""))
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.mark.parametrize("token,digest,said", [
+    ("mine", None, "vision_encoder.pos_embed is missing"), ("", None, "accept the licence at"),
+    ("mine", "0" * 64, "has SHA-256")])
+def test_download_gets_the_pinned_file(tmp_path, state, monkeypatch, token, digest, said):
+    source, folder = tmp_path / "source.pt", tmp_path / "weights"
+    torch.save({"temp": state["temp"]}, source)  # no network, so that the export ends there
+    Hub.content = source.read_bytes()
+    Hub.digest = digest or hashlib.sha256(Hub.content).hexdigest()
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Hub) as hub:
+        threading.Thread(target=hub.serve_forever, daemon=True).start()
+        monkeypatch.setitem(os.environ, "HF_ENDPOINT", f"http://127.0.0.1:{hub.server_port}")
+        monkeypatch.setitem(os.environ, "HF_TOKEN", token)
+        assert said in export(folder, tmp_path / "out", "--download", code=1)
+        hub.shutdown()
+    found = [path.read_bytes() for path in folder.glob("*")]
+    assert found == ([Hub.content] if said.startswith("vision") else [])

