@@ -109,13 +109,14 @@ static void add_disposition(vx_request *request, const char *filename) {
     vx_reply_header(request, MHD_HTTP_HEADER_CONTENT_DISPOSITION, header);
 }
 
-static void add_headers(vx_request *request, const vx_video *video, const char *etag) {
+static void add_headers(vx_request *request, const char *type, const char *filename,
+                        const char *etag) {
     vx_reply_header(request, MHD_HTTP_HEADER_ETAG, etag);
     vx_reply_header(request, MHD_HTTP_HEADER_ACCEPT_RANGES, "bytes");
     vx_reply_header(request, MHD_HTTP_HEADER_CACHE_CONTROL, "private, no-cache");
-    vx_reply_header(request, MHD_HTTP_HEADER_CONTENT_TYPE, content_type(video));
+    vx_reply_header(request, MHD_HTTP_HEADER_CONTENT_TYPE, type);
     vx_reply_header(request, "Content-Security-Policy", "sandbox");
-    add_disposition(request, video->filename);
+    add_disposition(request, filename);
 }
 
 /* ---- The answer ---- */
@@ -161,23 +162,22 @@ static int open_content(vx_request *request, const vx_video *video, int64_t *ret
     return -1;
 }
 
-void vx_content_get(vx_request *request) {
-    VX_AUTO(vx_video) video = vx_videos_find(request);
-    if (!video)
-        return;
-    char etag[67] = "\"";
-    for (int i = 0; i < 32; i++)
-        snprintf(etag + 1 + 2 * i, 3, "%02x", video->sha256[i]);
-    strcat(etag, "\"");
-    if (tag_in(vx_request_header(request, MHD_HTTP_HEADER_IF_NONE_MATCH), etag)) {
-        vx_reply_empty(request, VX_SUCCESS_NOT_MODIFIED);
-        add_headers(request, video, etag);
+/* Whether the client has it already; then that is the answer. */
+static bool is_known(vx_request *request, const char *type, const char *filename,
+                     const char *etag) {
+    if (!tag_in(vx_request_header(request, MHD_HTTP_HEADER_IF_NONE_MATCH), etag))
+        return false;
+    vx_reply_empty(request, VX_SUCCESS_NOT_MODIFIED);
+    add_headers(request, type, filename, etag);
+    return true;
+}
+
+void vx_content_send(vx_request *request, int fd, int64_t size, const char *etag, const char *type,
+                     const char *filename) {
+    if (is_known(request, type, filename, etag)) {
+        close(fd);
         return;
     }
-    int64_t size;
-    int fd = open_content(request, video, &size);
-    if (fd < 0)
-        return;
     const char *range =
         range_applies(request, etag) ? vx_request_header(request, MHD_HTTP_HEADER_RANGE) : NULL;
     span part;
@@ -187,5 +187,21 @@ void vx_content_get(vx_request *request) {
         return;
     }
     send_span(request, fd, &part, size);
-    add_headers(request, video, etag);
+    add_headers(request, type, filename, etag);
+}
+
+void vx_content_get(vx_request *request) {
+    VX_AUTO(vx_video) video = vx_videos_find(request);
+    if (!video)
+        return;
+    char etag[67] = "\"";
+    for (int i = 0; i < 32; i++)
+        snprintf(etag + 1 + 2 * i, 3, "%02x", video->sha256[i]);
+    strcat(etag, "\"");
+    if (is_known(request, content_type(video), video->filename, etag))
+        return;
+    int64_t size;
+    int fd = open_content(request, video, &size);
+    if (fd >= 0)
+        vx_content_send(request, fd, size, etag, content_type(video), video->filename);
 }

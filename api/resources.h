@@ -11,9 +11,13 @@ void vx_videos_get(vx_request *request);
 void vx_videos_patch(vx_request *request);
 void vx_videos_delete(vx_request *request);
 
-void vx_content_get(vx_request *request);   /* content.c */
-void vx_thumbnail_get(vx_request *request); /* thumbnail.c */
-void vx_vectors_get(vx_request *request);   /* vectors.c */
+void vx_content_get(vx_request *request); /* content.c */
+/* Replies with an open file, whole or in part, as the request's conditions and range want. Takes fd. */
+void vx_content_send(vx_request *request, int fd, int64_t size, const char *etag, const char *type,
+                     const char *filename);
+void vx_clip_content_get(vx_request *request); /* clips.c */
+void vx_thumbnail_get(vx_request *request);    /* thumbnail.c */
+void vx_vectors_get(vx_request *request);      /* vectors.c */
 
 void vx_search_post(vx_request *request); /* search.c */
 void vx_search_get(vx_request *request);

@@ -21,6 +21,7 @@ static const vx_route routes[] = {
     {"PATCH", "/v1/videos/{id}", VX_ACCEPT_JSON, "", "", vx_videos_patch},
     {"DELETE", "/v1/videos/{id}", 0, "", "", vx_videos_delete},
     {"GET", "/v1/videos/{id}/content", 0, "", "", vx_content_get},
+    {"GET", "/v1/videos/{id}/clips/{n}/content", 0, "copy", "", vx_clip_content_get},
     {"GET", "/v1/videos/{id}/thumbnail", 0, "t size", "", vx_thumbnail_get},
     {"GET", "/v1/videos/{id}/vectors", 0, "model", "", vx_vectors_get},
     {"POST", "/v1/search", VX_ACCEPT_JSON | VX_ACCEPT_FORM, "", SEARCH_FIELDS, vx_search_post},

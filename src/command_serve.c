@@ -11,7 +11,7 @@
 #include "server.h"
 
 typedef struct settings {
-    const char *listen, *data, *models, *model, *device, *clip, *log_level, *allow_origin;
+    const char *listen, *data, *models, *model, *device, *clip, *encoder, *log_level, *allow_origin;
     int64_t ingest_threads, search_threads, http_threads, queue, max_connections;
     int64_t max_upload, reserve, max_side, max_json, max_embeddings_json, fetch_max;
     double max_duration, fetch_timeout;
@@ -27,6 +27,8 @@ static const vx_option table[] = {
     {"models", VX_OPTION_TEXT, AT(models), "models", "DIR", "where the model packages are"},
     {"model", VX_OPTION_TEXT, AT(model), "auto", "NAME[,NAME…]",
      "the model packages to use, the first is the default; auto: the best that runs here"},
+    {"encoder", VX_OPTION_TEXT, AT(encoder), "auto", "NAME",
+     "of FFmpeg, for clips as files: auto, libx264, libopenh264, mpeg4, h264_nvenc"},
     {"device", VX_OPTION_TEXT, AT(device), "auto", "DEVICE", "auto, cpu or cuda:N"},
     {"clip", VX_OPTION_TEXT, AT(clip), "auto", "RULE", VX_CLIP_RULES},
     {"no-fingerprints", VX_OPTION_FLAG, AT(no_fingerprints), NULL, NULL,
@@ -86,6 +88,7 @@ static int serve(const settings *s, const sigset_t *signals, vx_err *err) {
         .model = s->model,
         .device = s->device,
         .clip = s->clip,
+        .encoder = s->encoder,
         .ingest_threads = (int)s->ingest_threads,
         .search_threads = (int)s->search_threads,
         .queue_capacity = (int)s->queue,

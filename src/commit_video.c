@@ -4,6 +4,7 @@
 
 #include "base/log.h"
 #include "commit.h"
+#include "cutter.h"
 
 typedef struct video_op {
     vx_commit_op op;
@@ -58,6 +59,7 @@ static void delete_done(vx_commit_op *op, vx_server *server, int rc, const vx_er
         vx_server_forget_clips(server, o->video);
         vx_fp_index_remove(server->fingerprints, o->video->row, NULL);
         remove_file(server, o->video);
+        vx_cutter_forget(server, o->video->id);
     }
     o->done(o->ctx, rc, err);
     free_op(o);

@@ -9,6 +9,7 @@
 #include "backfill.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "cutter.h"
 #include "embeddings.h"
 #include "fp_blob.h"
 #include "housekeeper.h"
@@ -118,6 +119,8 @@ static int start_threads(vx_server *server, vx_err *err) {
     if (!rc)
         rc = vx_query_start(server, err);
     if (!rc)
+        rc = vx_cutter_start(server, err);
+    if (!rc)
         rc = vx_backfill_start(server, err);
     if (!rc)
         rc = vx_embeddings_start(server, err);
@@ -177,6 +180,7 @@ vx_server *vx_server_close(vx_server *server) {
     vx_backfill_stop(server);
     vx_ingest_stop(server);
     vx_commit_stop(server);
+    vx_cutter_stop(server); /* deletions, on the committer's thread, look for it */
     vx_ingest_free(server);
     vx_jobs_stop(server);
     vx_fp_index_free(server->fingerprints);

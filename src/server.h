@@ -30,12 +30,13 @@
 
 typedef struct vx_server_params {
     const char *data_dir, *models_dir; /* borrows, for the server's life */
-    const char *model;  /* package names, comma separated, the first is the default; or auto */
-    const char *device; /* auto, cpu, cuda:N */
-    const char *clip;   /* default clip rule; NULL = auto */
-    int ingest_threads; /* 0 = cores + 1 */
-    int search_threads; /* 0 = cores */
-    int queue_capacity; /* videos waiting for the ingest pool; 0 = 256 */
+    const char *model;   /* package names, comma separated, the first is the default; or auto */
+    const char *device;  /* auto, cpu, cuda:N */
+    const char *clip;    /* default clip rule; NULL = auto */
+    const char *encoder; /* for clips as files: FFmpeg's name of one; NULL = auto */
+    int ingest_threads;  /* 0 = cores + 1 */
+    int search_threads;  /* 0 = cores */
+    int queue_capacity;  /* videos waiting for the ingest pool; 0 = 256 */
     int64_t max_upload_bytes; /* 0 = no limit */
     int64_t reserve_bytes;    /* free space kept on the data disk */
     vx_media_limits media;
@@ -62,6 +63,7 @@ struct vx_embeddings_pool; /* embeddings.c */
 struct vx_housekeeper;     /* housekeeper.c */
 struct vx_jobs;            /* jobs.c */
 struct vx_backfill;        /* backfill.c */
+struct vx_cutter;          /* cutter.c */
 
 /* Plain struct so that ingest.c, query.c, jobs.c and api/ can reach the modules; every field is set
  * by vx_server_open and constant until vx_server_close. */
@@ -78,6 +80,7 @@ typedef struct vx_server {
     struct vx_commit *commit;
     struct vx_ingest *ingest;
     struct vx_query_pool *queries;
+    struct vx_cutter *cutter;
     struct vx_backfill *backfill;
     struct vx_embeddings_pool *embeddings;
     vx_fetcher *fetcher;

@@ -23,6 +23,8 @@ typedef enum vx_media_outcome {
     VX_MEDIA_NO_VIDEO,        /* a media file without a video stream, or one without frames */
     VX_MEDIA_DAMAGED,         /* a video file that breaks off or cannot be decoded */
     VX_MEDIA_TOO_LARGE,       /* over a limit below; the message names it */
+    VX_MEDIA_NO_ENCODER,      /* vx_media_cut_clip: none that may be used is there */
+    VX_MEDIA_STOPPED,         /* vx_media_cut_clip: go_on said so */
 } vx_media_outcome;
 
 typedef struct vx_media_limits {
@@ -126,3 +128,28 @@ int vx_media_thumbnail(const char *path, double time_s, int max_side_px, uint8_t
  * side may have max_side_px. VX_MEDIA_UNSUPPORTED for anything but JPEG; EXIF is not looked at. */
 int vx_media_jpeg(const void *bytes, size_t n, int max_side_px, vx_media_on_picture on_picture,
                   void *ctx, vx_err *err);
+
+/* ---- clips as files ---- */
+
+typedef struct vx_media_cut {
+    double start_s, end_s; /* frames at these times and between, the end excluded; at least one */
+    const char *encoder;   /* FFmpeg's name of one; NULL or "auto": the first that starts of
+                              h264_nvenc, libx264, libopenh264, mpeg4. Borrows */
+    bool may_copy; /* packets are copied where the span is whole groups of pictures of H.264 or
+                              HEVC in MP4 or Matroska: no loss, but not every player has HEVC */
+    int threads;   /* 0 = one per core */
+    bool (*go_on)(void *ctx); /* may be NULL; asked once a frame, false stops */
+    void *ctx;
+} vx_media_cut;
+
+typedef struct vx_media_cut_info {
+    bool copied;
+    char encoder[32];
+    int64_t n_frames;
+} vx_media_cut_info;
+
+/* Writes the span as an MP4 that can be played while it loads, from its first frame on; sound that
+ * MP4 holds is copied. Pictures keep their size (odd sides lose a pixel), times and turn; they become
+ * 8-bit 4:2:0. `to` does not exist after a failure. ret_info may be NULL. */
+int vx_media_cut_clip(const char *path, const vx_media_limits *limits, const vx_media_cut *want,
+                      const char *to, vx_media_cut_info *ret_info, vx_err *err);

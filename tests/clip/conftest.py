@@ -36,7 +36,7 @@ def scenes(lengths, size=(160, 90)):
         phase, colour = random.uniform(0, 6, 6), random.uniform(-50, 50, (6, 3))
         base = random.uniform(40, 215, 3)
         for i in range(n):
-            shades = [np.sin(a * x + b * y + p + i * 0.02)[..., None] * c
+            shades = [np.sin(a * x + b * y + p + i * 0.06)[..., None] * c
                       for (a, b), p, c in zip(waves, phase, colour)]
             yield np.clip(base + sum(shades), 0, 255).astype(np.uint8)
 

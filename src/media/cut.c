@@ -1,0 +1,454 @@
+/* cut.c — a span of a file as an MP4 of its own.
+ *
+ * The frames are those of the packet table, so that the first picture is the first frame of the
+ * span. They are encoded without B-frames: a packet is then one frame, in order, and its length is
+ * the time to the next. Where the caller allows and the span is made of whole closed groups of
+ * pictures, the packets are copied instead. Sound that MP4 can hold is copied either way, read
+ * beside the pictures so that both lie interleaved.
+ */
+#include <libavutil/opt.h>
+#include <libavutil/pixdesc.h>
+#include <libswscale/swscale.h>
+#include <math.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "media/media_private.h"
+
+static const AVRational ticks = {1, 60000}; /* mpeg4 takes no more than 65535 a second */
+
+typedef struct cutter {
+    vx_media *media;
+    const vx_media_cut *want;
+    const char *to;
+    int64_t first, end; /* frames */
+    double start_s, length_s;
+    AVFormatContext *out;
+    AVStream *video, *sound; /* of out; sound may be NULL */
+    vx_demux *sound_in;      /* set to its sound stream */
+    AVPacket *sound_packet;  /* read, not yet due */
+    bool sound_ended;
+    AVCodecContext *encoder;
+    struct SwsContext *sws;
+    AVFrame *frame;
+    AVPacket *packet, *held; /* held: waits for the next one's time */
+    int64_t last_pts;
+    vx_media_cut_info info;
+} cutter;
+
+static void cutter_done(cutter *c) {
+    if (c->out && c->out->pb)
+        avio_closep(&c->out->pb);
+    avformat_free_context(c->out);
+    vx_demux_free(c->sound_in);
+    avcodec_free_context(&c->encoder);
+    sws_freeContext(c->sws);
+    av_frame_free(&c->frame);
+    av_packet_free(&c->packet);
+    av_packet_free(&c->held);
+    av_packet_free(&c->sound_packet);
+    vx_media_free(c->media);
+}
+#define AUTO_CUTTER __attribute__((cleanup(cutter_done))) cutter
+
+static int fail_write(int averror, vx_err *err) {
+    int code = averror == AVERROR(ENOSPC) ? -ENOSPC : averror == AVERROR(ENOMEM) ? -ENOMEM : -EIO;
+    return vx_media_fail_av(err, code, averror, "the clip cannot be written");
+}
+
+/* ---- which frames ---- */
+
+static int64_t first_from(const vx_media *media, double time_s) {
+    int64_t low = 0, high = media->info.n_frames;
+    while (low < high) {
+        int64_t middle = low + (high - low) / 2;
+        if (media->times[middle] < time_s)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+static void choose_frames(cutter *c) {
+    c->first = first_from(c->media, c->want->start_s);
+    c->end = first_from(c->media, c->want->end_s);
+    if (c->end <= c->first) { /* between two frames: the one that is shown */
+        c->first = c->first > 0 ? c->first - 1 : 0;
+        c->end = c->first + 1;
+    }
+    c->start_s = c->media->times[c->first];
+    double end_s =
+        c->end < c->media->info.n_frames ? c->media->times[c->end] : c->media->info.duration_s;
+    c->length_s = end_s - c->start_s;
+    c->info.n_frames = c->end - c->first;
+}
+
+/* ---- sound ---- */
+
+/* Seconds of the file's clock at which the span starts. */
+static double origin_s(const cutter *c) {
+    int64_t pts = c->media->packets[c->media->shown[0]].pts;
+    return (double)pts * av_q2d(c->media->time_base) + c->start_s;
+}
+
+/* Opens the file once more for its sound; without any that MP4 holds there is none. */
+static int open_sound(cutter *c, vx_err *err) {
+    if (c->media->by_order)
+        return 0; /* pictures without times: nothing to align with */
+    int rc = vx_demux_open(c->media->path, &c->media->limits, &c->sound_in, err);
+    if (rc != 0)
+        return rc;
+    AVFormatContext *in = c->sound_in->fmt;
+    int index = av_find_best_stream(in, AVMEDIA_TYPE_AUDIO, -1, -1, NULL, 0);
+    AVStream *from = index >= 0 ? in->streams[index] : NULL;
+    if (!from || from->codecpar->sample_rate <= 0 ||
+        avformat_query_codec(c->out->oformat, from->codecpar->codec_id, FF_COMPLIANCE_NORMAL) != 1)
+        return 0;
+    c->sound = avformat_new_stream(c->out, NULL);
+    c->sound_packet = av_packet_alloc();
+    if (!c->sound || !c->sound_packet ||
+        avcodec_parameters_copy(c->sound->codecpar, from->codecpar) < 0)
+        return VX_FAIL(err, -ENOMEM, "no memory for a clip's sound");
+    c->sound->codecpar->codec_tag = 0;
+    c->sound->time_base = from->time_base;
+    c->sound_in->stream->discard = AVDISCARD_ALL;
+    c->sound_in->stream = from;
+    from->discard = AVDISCARD_DEFAULT;
+    int64_t at = (int64_t)((origin_s(c) - 1) / av_q2d(from->time_base));
+    av_seek_frame(in, index, at,
+                  AVSEEK_FLAG_BACKWARD); /* without an index: from the file's start */
+    return 0;
+}
+
+/* Writes the sound that starts before time_s of the clip. */
+static int write_sound(cutter *c, double time_s, vx_err *err) {
+    while (c->sound && !c->sound_ended) {
+        AVPacket *p = c->sound_packet;
+        if (!p->data) {
+            c->sound_ended = vx_demux_read(c->sound_in) < 0;
+            av_packet_move_ref(p, c->sound_in->packet);
+            continue;
+        }
+        AVRational base = c->sound_in->stream->time_base;
+        double at_s = (double)p->pts * av_q2d(base) - origin_s(c);
+        if (at_s >= c->length_s)
+            c->sound_ended = true;
+        if (at_s >= time_s || c->sound_ended)
+            return 0;
+        if (p->pts == AV_NOPTS_VALUE || at_s < 0 || (p->flags & AV_PKT_FLAG_DISCARD)) {
+            av_packet_unref(p);
+            continue;
+        }
+        int64_t shift = llrint(origin_s(c) / av_q2d(base));
+        p->pts -= shift;
+        p->dts = p->pts;
+        p->stream_index = c->sound->index;
+        av_packet_rescale_ts(p, base, c->sound->time_base);
+        int rc = av_interleaved_write_frame(c->out, p);
+        if (rc < 0)
+            return fail_write(rc, err);
+    }
+    return 0;
+}
+
+/* ---- the file ---- */
+
+/* The stream's turn as a display matrix; the reverse of vx_orientation_of. */
+static int write_turn(cutter *c, vx_err *err) {
+    vx_orientation o = c->media->orientation;
+    int32_t x = o.flip_x ? -65536 : 65536, y = o.flip_y ? -65536 : 65536;
+    int32_t matrix[9] = {[8] = 1 << 30};
+    if (!o.transpose && !o.flip_x && !o.flip_y)
+        return 0;
+    matrix[o.transpose ? 3 : 0] = x;
+    matrix[o.transpose ? 1 : 4] = y;
+#if LIBAVCODEC_VERSION_MAJOR >= 61
+    AVCodecParameters *par = c->video->codecpar;
+    AVPacketSideData *side =
+        av_packet_side_data_new(&par->coded_side_data, &par->nb_coded_side_data,
+                                AV_PKT_DATA_DISPLAYMATRIX, sizeof matrix, 0);
+    uint8_t *data = side ? side->data : NULL;
+#else
+    uint8_t *data = av_stream_new_side_data(c->video, AV_PKT_DATA_DISPLAYMATRIX, sizeof matrix);
+#endif
+    if (!data)
+        return VX_FAIL(err, -ENOMEM, "no memory for a clip");
+    memcpy(data, matrix, sizeof matrix);
+    return 0;
+}
+
+/* Before the video stream's parameters are known. */
+static int create(cutter *c, vx_err *err) {
+    c->packet = av_packet_alloc();
+    c->held = av_packet_alloc();
+    c->frame = av_frame_alloc();
+    if (!c->packet || !c->held || !c->frame ||
+        avformat_alloc_output_context2(&c->out, NULL, "mp4", c->to) < 0 ||
+        !(c->video = avformat_new_stream(c->out, NULL)))
+        return VX_FAIL(err, -ENOMEM, "no memory for a clip");
+    return open_sound(c, err);
+}
+
+static int write_header(cutter *c, vx_err *err) {
+    AVDictionary *options = NULL;
+    int rc = write_turn(c, err);
+    if (rc != 0)
+        return rc;
+    av_dict_set(&options, "movflags", "+faststart", 0);
+    rc = avio_open(&c->out->pb, c->to, AVIO_FLAG_WRITE);
+    if (rc >= 0)
+        rc = avformat_write_header(c->out, &options);
+    av_dict_free(&options);
+    return rc < 0 ? fail_write(rc, err) : 0;
+}
+
+/* ---- encoding ---- */
+
+static void set_options(AVCodecContext *e, const char *name) {
+    if (!strcmp(name, "libx264")) {
+        av_opt_set(e->priv_data, "preset", "veryfast", 0);
+        av_opt_set(e->priv_data, "crf", "20", 0);
+    } else if (!strcmp(name, "h264_nvenc")) {
+        av_opt_set(e->priv_data, "rc", "vbr", 0);
+        av_opt_set(e->priv_data, "cq", "21", 0);
+    } else if (!strcmp(name, "mpeg4")) {
+        e->flags |= AV_CODEC_FLAG_QSCALE;
+        e->global_quality = 3 * FF_QP2LAMBDA;
+    } else {
+        e->bit_rate = 1000000 + (int64_t)e->width * e->height * 4;
+    }
+}
+
+static bool try_encoder(cutter *c, const char *name, const AVFrame *like) {
+    const AVCodec *codec = avcodec_find_encoder_by_name(name);
+    AVCodecContext *e = codec ? avcodec_alloc_context3(codec) : NULL;
+    if (!e)
+        return false;
+    e->width = like->width & ~1;
+    e->height = like->height & ~1;
+    e->pix_fmt = AV_PIX_FMT_YUV420P;
+    e->time_base = ticks;
+    e->framerate = av_d2q(c->media->info.fps, 60000);
+    e->sample_aspect_ratio = like->sample_aspect_ratio;
+    e->colorspace = like->colorspace;
+    e->color_primaries = like->color_primaries;
+    e->color_trc = like->color_trc;
+    e->color_range = like->color_range;
+    e->max_b_frames = 0;
+    e->thread_count = c->want->threads;
+    e->flags |= AV_CODEC_FLAG_GLOBAL_HEADER;
+    set_options(e, name);
+    if (avcodec_open2(e, codec, NULL) < 0)
+        avcodec_free_context(&e);
+    c->encoder = e;
+    return e != NULL;
+}
+
+static int open_encoder(cutter *c, const AVFrame *like, vx_err *err) {
+    static const char *const names[] = {"h264_nvenc", "libx264", "libopenh264", "mpeg4"};
+    const char *wish =
+        c->want->encoder && strcmp(c->want->encoder, "auto") ? c->want->encoder : NULL;
+    bool opened = wish && try_encoder(c, wish, like);
+    for (size_t i = 0; !wish && !opened && i < VX_LEN(names); i++)
+        opened = try_encoder(c, names[i], like);
+    if (!opened)
+        return VX_FAIL(err, VX_MEDIA_NO_ENCODER, "the encoder %s is not there or does not start",
+                       wish ? wish : "for H.264 or MPEG-4");
+    snprintf(c->info.encoder, sizeof c->info.encoder, "%s", c->encoder->codec->name);
+    c->video->time_base = ticks;
+    c->video->sample_aspect_ratio = c->encoder->sample_aspect_ratio;
+    if (avcodec_parameters_from_context(c->video->codecpar, c->encoder) < 0)
+        return VX_FAIL(err, -ENOMEM, "no memory for a clip");
+    return write_header(c, err);
+}
+
+/* c->frame becomes the decoded one as 4:2:0 with even sides: the same memory where it is that. */
+static int fit_frame(cutter *c, const AVFrame *decoded, vx_err *err) {
+    AVCodecContext *e = c->encoder;
+    av_frame_unref(c->frame);
+    bool plain = decoded->format == AV_PIX_FMT_YUV420P || decoded->format == AV_PIX_FMT_YUVJ420P;
+    if (plain && (decoded->width & ~1) == e->width && (decoded->height & ~1) == e->height) {
+        if (av_frame_ref(c->frame, decoded) < 0)
+            return VX_FAIL(err, -ENOMEM, "no memory for a picture");
+        c->frame->format = AV_PIX_FMT_YUV420P;
+        c->frame->width = e->width;
+        c->frame->height = e->height;
+        return 0;
+    }
+    c->frame->format = AV_PIX_FMT_YUV420P;
+    c->frame->width = e->width;
+    c->frame->height = e->height;
+    int w = decoded->width & ~1, h = decoded->height & ~1;
+    c->sws =
+        sws_getCachedContext(c->sws, w, h, decoded->format, e->width, e->height, AV_PIX_FMT_YUV420P,
+                             SWS_BICUBIC | SWS_ACCURATE_RND, NULL, NULL, NULL);
+    if (!c->sws)
+        return VX_FAIL(err, VX_MEDIA_UNSUPPORTED, "pictures of the format %s cannot be converted",
+                       av_get_pix_fmt_name(decoded->format));
+    if (av_frame_get_buffer(c->frame, 0) < 0)
+        return VX_FAIL(err, -ENOMEM, "no memory for a picture");
+    c->frame->color_range = decoded->color_range;
+    int rc = sws_scale(c->sws, (const uint8_t *const *)decoded->data, decoded->linesize, 0, h,
+                       c->frame->data, c->frame->linesize);
+    return rc < 0 ? vx_media_fail_av(err, -EIO, rc, "a picture cannot be converted") : 0;
+}
+
+/* Writes the held packet, which lasts until end_pts. */
+static int write_held(cutter *c, int64_t end_pts, vx_err *err) {
+    AVPacket *p = c->held;
+    if (!p->data)
+        return 0;
+    p->duration = end_pts > p->pts ? end_pts - p->pts : 1;
+    p->stream_index = c->video->index;
+    int rc = write_sound(c, (double)p->pts * av_q2d(ticks), err);
+    if (rc != 0)
+        return rc;
+    av_packet_rescale_ts(p, ticks, c->video->time_base);
+    rc = av_interleaved_write_frame(c->out, p);
+    return rc < 0 ? fail_write(rc, err) : 0;
+}
+
+/* frame NULL: no more. */
+static int encode(cutter *c, const AVFrame *frame, vx_err *err) {
+    int rc = avcodec_send_frame(c->encoder, frame);
+    while (rc >= 0 && (rc = avcodec_receive_packet(c->encoder, c->packet)) >= 0) {
+        int failed = write_held(c, c->packet->pts, err);
+        if (failed)
+            return failed;
+        av_packet_move_ref(c->held, c->packet);
+    }
+    return rc == AVERROR(EAGAIN) || rc == AVERROR_EOF
+               ? 0
+               : vx_media_fail_av(err, rc == AVERROR(ENOMEM) ? -ENOMEM : -EIO, rc,
+                                  "the clip cannot be encoded");
+}
+
+static int on_picture(void *ctx, int64_t frame, double time_s, vx_picture *picture, vx_err *err) {
+    (void)frame;
+    cutter *c = ctx;
+    const AVFrame *decoded = vx_picture_frame(picture);
+    if (c->want->go_on && !c->want->go_on(c->want->ctx))
+        return VX_FAIL(err, VX_MEDIA_STOPPED, "cutting the clip was stopped");
+    int rc = c->encoder ? 0 : open_encoder(c, decoded, err);
+    if (rc == 0)
+        rc = fit_frame(c, decoded, err);
+    if (rc != 0)
+        return rc;
+    int64_t pts = llrint((time_s - c->start_s) / av_q2d(ticks));
+    c->last_pts = c->frame->pts = pts > c->last_pts ? pts : c->last_pts + 1;
+    c->frame->pict_type = AV_PICTURE_TYPE_NONE;
+    c->frame->key_frame = 0;
+    return encode(c, c->frame, err);
+}
+
+static int transcode(cutter *c, vx_err *err) {
+    VX_AUTO_FREE int64_t *frames = vx_new_array((size_t)c->info.n_frames, sizeof *frames);
+    if (!frames)
+        return VX_FAIL(err, -ENOMEM, "no memory for a list of frames");
+    for (int64_t i = 0; i < c->info.n_frames; i++)
+        frames[i] = c->first + i;
+    c->last_pts = -1;
+    const vx_media_wish wish = {.frames = frames,
+                                .n = c->info.n_frames,
+                                .threads = c->want->threads,
+                                .on_picture = on_picture,
+                                .ctx = c};
+    int rc = vx_media_decode(c->media, &wish, NULL, err);
+    if (rc == 0)
+        rc = encode(c, NULL, err);
+    return rc == 0 ? write_held(c, llrint(c->length_s / av_q2d(ticks)), err) : rc;
+}
+
+/* ---- copying ---- */
+
+static bool starts_group(const vx_media *media, int64_t frame) {
+    const uint32_t closed = VX_PACKET_POINT | VX_PACKET_CLOSED;
+    return (media->packets[media->shown[frame]].flags & closed) == closed;
+}
+
+/* Whether [first, end) are just the pictures of the packets between two closed points. */
+static bool is_whole_groups(const cutter *c) {
+    const vx_media *m = c->media;
+    bool indexed = !strcmp(m->info.container, "mov") || !strcmp(m->info.container, "matroska");
+    bool known = m->par->codec_id == AV_CODEC_ID_H264 || m->par->codec_id == AV_CODEC_ID_HEVC;
+    if (!indexed || !known || !m->par->extradata_size || !m->may_skip || m->by_order ||
+        !starts_group(m, c->first) || (c->end < m->info.n_frames && !starts_group(m, c->end)))
+        return false;
+    int64_t end = c->end < m->info.n_frames ? m->shown[c->end] : m->n_packets;
+    for (int64_t i = m->shown[c->first]; i < end; i++)
+        if (m->packets[i].flags & (VX_PACKET_DISCARD | VX_PACKET_HIDDEN))
+            return false;
+    return end - m->shown[c->first] == c->end - c->first;
+}
+
+/* number: of the packet in the table. A track lasts as long as its packets in decode order: the
+ * last one makes up what the span has beyond the others. */
+static int copy_packet(cutter *c, AVPacket *p, int64_t number, bool last, vx_err *err) {
+    AVRational base = c->media->time_base;
+    int64_t first_dts = c->media->packets[c->media->shown[c->first]].dts;
+    if (last && number > c->media->shown[c->first])
+        p->duration = llrint(c->length_s / av_q2d(base)) - (p->dts - first_dts);
+    p->duration = p->duration > 0 ? p->duration : 1;
+    int64_t shift = c->media->packets[c->media->shown[c->first]].pts;
+    p->pts -= shift;
+    p->dts -= shift;
+    p->stream_index = c->video->index;
+    int rc = write_sound(c, (double)p->dts * av_q2d(base), err);
+    if (rc != 0)
+        return rc;
+    av_packet_rescale_ts(p, base, c->video->time_base);
+    rc = av_interleaved_write_frame(c->out, p);
+    return rc < 0 ? fail_write(rc, err) : 0;
+}
+
+static int copy(cutter *c, vx_err *err) {
+    const vx_media *m = c->media;
+    VX_AUTO(vx_demux) demux = NULL;
+    c->info.copied = true;
+    c->video->time_base = m->time_base;
+    if (avcodec_parameters_copy(c->video->codecpar, m->par) < 0)
+        return VX_FAIL(err, -ENOMEM, "no memory for a clip");
+    c->video->codecpar->codec_tag = 0;
+    int rc = vx_demux_open(m->path, &m->limits, &demux, err);
+    if (rc == 0)
+        rc = write_header(c, err);
+    int64_t end = c->end < m->info.n_frames ? m->shown[c->end] : m->n_packets;
+    for (int64_t number = 0; rc == 0 && number < end && vx_demux_read(demux) >= 0;) {
+        if (demux->packet->size == 0)
+            continue;
+        if (number >= m->shown[c->first])
+            rc = copy_packet(c, demux->packet, number, number == end - 1, err);
+        number++;
+        if (rc == 0 && c->want->go_on && !c->want->go_on(c->want->ctx))
+            rc = VX_FAIL(err, VX_MEDIA_STOPPED, "cutting the clip was stopped");
+    }
+    return rc;
+}
+
+int vx_media_cut_clip(const char *path, const vx_media_limits *limits, const vx_media_cut *want,
+                      const char *to, vx_media_cut_info *ret_info, vx_err *err) {
+    AUTO_CUTTER c = {.want = want};
+    VX_AUTO_FREE char *url = NULL;
+    if (asprintf(&url, "file:%s", to) < 0)
+        return VX_FAIL(err, -ENOMEM, "no memory for a clip");
+    c.to = url;
+    int rc = vx_media_open(path, limits, &c.media, err);
+    if (rc != 0)
+        return rc;
+    choose_frames(&c);
+    rc = create(&c, err);
+    if (rc == 0)
+        rc = want->may_copy && is_whole_groups(&c) ? copy(&c, err) : transcode(&c, err);
+    if (rc == 0)
+        rc = write_sound(&c, c.length_s, err);
+    if (rc == 0) {
+        int failed = av_write_trailer(c.out);
+        rc = failed < 0 ? fail_write(failed, err) : 0;
+    }
+    if (rc == 0 && ret_info)
+        *ret_info = c.info;
+    if (rc != 0)
+        unlink(to);
+    return rc;
+}

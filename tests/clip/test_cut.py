@@ -1,0 +1,213 @@
+"""Clips as files: through the tool on every kind of input, and over HTTP."""
+import io
+import socket
+import subprocess
+import time
+from urllib.parse import urlparse
+
+import av
+import numpy as np
+import pytest
+from conftest import FILMS, MODELS, TOOL, write_film
+from server import Server
+
+CUT = TOOL.with_name("cut_tool")
+
+
+def frames(source):
+    """([time], uint8 [n,h,w,3]) of a file as a player shows it."""
+    times, pictures = [], []
+    with av.open(source if hasattr(source, "read") else str(source)) as file:
+        for frame in file.decode(video=0):
+            times.append(frame.time)
+            pictures.append(frame.to_ndarray(format="rgb24"))
+    return np.array(times), np.stack(pictures)
+
+
+def cut(path, start, end, to, how="auto"):
+    done = subprocess.run([CUT, path, f"{start:.9f}", f"{end:.9f}", to, how], capture_output=True, text=True)
+    return done.returncode, done.stdout.split(), done.stderr
+
+
+def assert_is_the_span(clip, film, start, end):
+    """Same count, same times from 0 on, and each picture nearest to the one it was made from."""
+    times, pictures = frames(film)
+    inside = (times >= start - 1e-6) & (times < end - 1e-6)
+    got_times, got = frames(clip)
+    wanted = pictures[inside]
+    assert len(got) == len(wanted)
+    np.testing.assert_allclose(got_times, times[inside] - times[inside][0], atol=2e-5)
+    for i in (0, 1, len(got) // 2, len(got) - 1):
+        first = int(np.flatnonzero(inside)[0])
+        near = range(max(0, first + i - 2), min(len(pictures), first + i + 3))
+        error = [np.abs(got[i].astype(int) - pictures[k]).mean() for k in near]
+        assert near[int(np.argmin(error))] == first + i and min(error) < 4
+
+
+@pytest.mark.parametrize("encoder", ["auto", "libx264", "mpeg4"])
+def test_clip_has_the_frames_of_the_span_and_their_times(film, tmp_path, encoder):
+    path, cuts = film
+    to = tmp_path / "clip.mp4"
+    code, said, _ = cut(path, cuts[2], cuts[3], to, encoder)
+    assert code == 0
+    if encoder != "auto":
+        assert said[0] == encoder
+    assert_is_the_span(to, path, cuts[2], cuts[3])
+    head = to.read_bytes()
+    assert head.index(b"moov") < head.index(b"mdat")  # plays while it loads
+
+
+def test_whole_groups_are_copied_to_the_bit_and_nothing_else_is(tmp_path):
+    path, to = tmp_path / "film.mp4", tmp_path / "clip.mp4"
+    cuts = write_film(path, (60, 60, 60), (24,))
+    with av.open(str(path)) as film:
+        keys = [float(p.pts * p.time_base) for p in film.demux(video=0) if p.is_keyframe]
+    assert cuts[1] in np.round(keys, 6)  # the encoder put keyframes on the cuts
+    code, said, _ = cut(path, cuts[1], cuts[2], to, "copy")
+    assert code == 0 and said[0] == "copied"
+    times, pictures = frames(path)
+    got_times, got = frames(to)
+    np.testing.assert_array_equal(got, pictures[60:120])
+    np.testing.assert_allclose(got_times - got_times[0], times[60:120] - times[60], atol=2e-5)
+    code, said, _ = cut(path, cuts[1] + 0.04, cuts[2], to, "copy")
+    assert code == 0 and said[0] != "copied"
+    assert_is_the_span(to, path, cuts[1] + 0.04, cuts[2])
+
+
+def with_sound(path, to):
+    """The same film with a beep of AAC that grows louder every second."""
+    with av.open(str(path)) as film, av.open(str(to), "w") as out:
+        video = out.add_stream_from_template(film.streams.video[0])
+        sound = out.add_stream("aac", rate=48000, layout="mono")
+        packets = [p for p in film.demux(video=0) if p.dts is not None]
+        seconds = int(max(float(p.pts * p.time_base) for p in packets)) + 1
+        t = np.arange(seconds * 48000) / 48000
+        samples = (np.sin(t * 2000) * (1 + np.floor(t)) / (seconds + 1)).astype(np.float32)
+        for at in range(0, len(samples) - 1024, 1024):
+            frame = av.AudioFrame.from_ndarray(samples[None, at:at + 1024], "fltp", "mono")
+            frame.sample_rate, frame.pts = 48000, at
+            out.mux(sound.encode(frame))
+        out.mux(sound.encode(None))
+        for packet in packets:
+            packet.stream = video
+            out.mux(packet)
+    return to
+
+
+def test_sound_goes_with_the_pictures(tmp_path):
+    silent = tmp_path / "silent.mp4"
+    write_film(silent, (75, 75, 75), (24,))
+    path, to = with_sound(silent, tmp_path / "film.mp4"), tmp_path / "clip.mp4"
+    assert cut(path, 3.0, 6.0, to)[0] == 0
+    with av.open(str(to)) as file:
+        blocks = [f for f in file.decode(audio=0)]
+    t = np.concatenate([f.time + np.arange(f.samples) / f.sample_rate for f in blocks])
+    loud = np.abs(np.concatenate([f.to_ndarray()[0] for f in blocks]))
+    assert t[0] < 0.05 and 2.9 < t[-1] < 3.1
+    for second in range(3):  # 4/10, 5/10, 6/10 of full scale
+        middle = loud[(t > second + 0.3) & (t < second + 0.7)].max()
+        assert middle == pytest.approx((4 + second) / 10, abs=0.04)
+
+
+@pytest.mark.parametrize("name", ["h264_10bit.mp4", "hevc_open.mp4", "h264_open.ts", "vp9.webm", "mpeg4_b.avi",
+                                  "rotate_90.mp4", "h264_odd_size.mp4", "mjpeg.mov", "h264_edit_list.mp4"])
+def test_any_stored_kind_can_be_cut(name, tmp_path):
+    import make as samples
+
+    to = tmp_path / "clip.mp4"
+    code, said, error = cut(samples.sample(name), 0.5, 1.5, to)
+    assert code == 0, error
+    times, pictures = frames(to)
+    assert len(times) == int(said[1]) > 1 and times[0] == 0
+
+
+def test_missing_encoder_is_named_and_leaves_no_file(film, tmp_path):
+    to = tmp_path / "clip.mp4"
+    code, _, error = cut(film[0], 0, 1, to, "libnothing")
+    assert code == 5 and "libnothing" in error and not to.exists()
+
+
+# ---- over HTTP ------------------------------------------------------------------------------------
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("cut")
+    path = folder / "film.mp4"
+    cuts = write_film(path, (75, 60, 80), FILMS["variable"])
+    with Server(folder / "data", MODELS, "efficientnet-lite0") as server:
+        video = server.upload(path, clip="shots").json()
+        assert len(video["clips"]) == 3
+        yield server, video, path, cuts
+
+
+def test_clip_is_served_whole_and_in_ranges(served):
+    server, video, path, cuts = served
+    url = f"/v1/videos/{video['id']}/clips/1/content"
+    answer = server.get(url)
+    assert answer.status_code == 200 and answer.headers["Content-Type"] == "video/mp4"
+    assert 'filename="film.1.mp4"' in answer.headers["Content-Disposition"]
+    assert_is_the_span(io.BytesIO(answer.content), path, cuts[1], cuts[2])
+    part = server.get(url, headers={"Range": "bytes=100-299"})
+    assert part.status_code == 206 and part.content == answer.content[100:300]
+    assert part.headers["ETag"] == answer.headers["ETag"]
+    known = server.get(url, headers={"If-None-Match": answer.headers["ETag"]})
+    assert known.status_code == 304
+    copied = server.get(url, params={"copy": "true"})
+    assert_is_the_span(io.BytesIO(copied.content), path, cuts[1], cuts[2])
+    assert [p.name for p in (server.data / "clips").glob("*.1.mp4")] == [f"{video['id']}.1.mp4"]
+
+
+@pytest.mark.parametrize("n, status", [("3", 404), ("-1", 404), ("x", 404), ("0?copy=maybe", 400)])
+def test_clip_that_is_not_there_is_a_problem(served, n, status):
+    server, video, *_ = served
+    path, _, query = n.partition("?")
+    answer = server.get(f"/v1/videos/{video['id']}/clips/{path}/content?{query}")
+    assert answer.status_code == status and answer.json()["detail"]
+
+
+def test_deleted_video_takes_its_clips_along(served):
+    server, _, path, _ = served
+    other = path.with_name("other.mp4")
+    write_film(other, (30,), (24,))
+    video = server.upload(other).json()
+    assert server.get(f"/v1/videos/{video['id']}/clips/0/content").status_code == 200
+    assert list((server.data / "clips").glob(f"{video['id']}.*"))
+    assert server.delete(f"/v1/videos/{video['id']}").status_code == 204
+    assert not list((server.data / "clips").glob(f"{video['id']}.*"))
+    assert server.get(f"/v1/videos/{video['id']}/clips/0/content").status_code == 404
+
+
+def test_client_that_goes_away_ends_the_cutting(served):
+    server, _, path, _ = served
+    long = path.with_name("long.mp4")
+    noise = np.random.default_rng(0).integers(0, 256, (480, 640, 3), np.uint8)
+    with av.open(str(long), "w") as out:
+        stream = out.add_stream("mpeg4", rate=25)
+        stream.width, stream.height = 640, 480
+        for i in range(300):
+            frame = av.VideoFrame.from_ndarray(np.roll(noise, i * 997, (0, 1)), format="rgb24")
+            out.mux(stream.encode(frame))
+        out.mux(stream.encode(None))
+    video = server.upload(long, clip="whole").json()
+    address = urlparse(server.url)
+    with socket.create_connection((address.hostname, address.port)) as client:
+        client.sendall(f"GET /v1/videos/{video['id']}/clips/0/content HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+        deadline = time.monotonic() + 20
+        while not (server.data / "clips" / "new.mp4").exists() and time.monotonic() < deadline:
+            time.sleep(0.005)
+    deadline = time.monotonic() + 30
+    while (server.data / "clips" / "new.mp4").exists() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert not (server.data / "clips" / "new.mp4").exists()
+    assert not list((server.data / "clips").glob(f"{video['id']}.*"))
+
+
+def test_server_without_an_encoder_answers_501(tmp_path):
+    path = tmp_path / "film.mp4"
+    write_film(path, (60,), (24,))
+    with Server(tmp_path / "data", MODELS, "efficientnet-lite0", flags=["--encoder", "libnothing"]) as server:
+        video = server.upload(path).json()
+        url = f"/v1/videos/{video['id']}/clips/0/content"
+        answer = server.get(url)
+        assert answer.status_code == 501 and answer.json()["type"] == "/problems/no-encoder"
+        assert server.get(url, params={"copy": "true"}).status_code == 200
