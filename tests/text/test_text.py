@@ -93,6 +93,21 @@ def test_tower_is_the_mixture_that_its_head_comment_names(tower, encoder, classi
 
 
 @torch.inference_mode()
+def test_vidx_gives_the_vectors_of_the_tower(tower):
+    """Tokenizer, padding and batches in C, the package's own text.pt; over all captions and more."""
+    from text_quality import CAPTIONS, vidx_texts
+
+    texts = [*CAPTIONS.values(), *SENTENCES, "a dog " * 80]
+    ids, mask = ids_of(texts)
+    ids, mask = ids[:, :text.LENGTH].clone(), mask[:, :text.LENGTH]
+    ids[-1, -1] = ids[0, mask[0].sum() - 1]  # what is cut off ends with [SEP], too
+    wanted = tower(ids, mask)
+    vectors = torch.from_numpy(vidx_texts(texts))
+    assert (vectors * wanted).sum(-1).min() > 0.99999
+    assert torch.allclose(vectors, wanted, atol=1e-4)
+
+
+@torch.inference_mode()
 def test_a_class_name_finds_its_class(tower, classifier):
     names = text.class_names()
     chosen = range(0, 1000, 10)
