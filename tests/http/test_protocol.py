@@ -122,7 +122,7 @@ def test_stats_agree_with_what_is_stored(server, clip):
 def test_models_tell_what_is_loaded(server):
     model = server.get("/v1/models").json()["items"][0]
     assert (model["name"], model["dim"], model["frames"], model["device"]) == ("tiny", 64, 4, "cpu")
-    assert model["text"] is False and 0 < model["similar_threshold"] < 1
+    assert model["text"] is None and 0 < model["similar_threshold"] < 1
 
 
 def test_health_tells_live_and_ready(server):
