@@ -1,6 +1,6 @@
 """All measurements of tests/bench/README.md, or those named.
 
-    ./dev bench [--rounds N] [pipeline] [http] [server] [index]
+    ./dev bench [--rounds N] [pipeline] [http] [server] [index] [shots]
 
 Rounds alternate between the sides, and medians with the lowest and the highest are printed.
 """
@@ -13,7 +13,7 @@ import time
 
 import measure
 
-PARTS = ("pipeline", "http", "server", "index")
+PARTS = ("pipeline", "http", "server", "index", "shots")
 
 
 def machine():
