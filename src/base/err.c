@@ -2,31 +2,47 @@
 
 #include <errno.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
-/* A message cut by the buffer must not end inside a UTF-8 sequence: it goes into JSON answers. */
-static void trim_partial_utf8(char *text, size_t capacity) {
-    size_t length = strlen(text);
-    if (length + 1 < capacity)
-        return;
-    size_t tail = 0;
-    while (tail < 3 && length > tail && ((unsigned char)text[length - 1 - tail] & 0xC0) == 0x80)
-        tail++;
-    if (length <= tail)
-        return;
-    unsigned char lead = (unsigned char)text[length - 1 - tail];
-    size_t want = lead >= 0xF0 ? 3 : lead >= 0xE0 ? 2 : lead >= 0xC0 ? 1 : 0;
-    if (want != tail)
-        text[length - 1 - tail] = '\0';
+/* Longest text that is formed before it is fitted: a path and what is said about it. */
+enum { FULL_BYTES = 4096 + 512 };
+
+static bool is_inside_utf8(char byte) {
+    return ((unsigned char)byte & 0xC0) == 0x80;
 }
 
-static void record(vx_err *err, int code, const char *func, int line, const char *fmt, va_list ap) {
+/* A text that is too long loses its middle, mostly that of a path: how it begins says what was
+ * tried, how it ends says why it failed. It is never cut inside a UTF-8 sequence, as it goes into
+ * JSON answers. */
+static void fit(vx_err *err, const char *text) {
+    static const char gap[] = "…";
+    size_t n = strlen(text), room = sizeof err->msg - sizeof gap, head = room / 3;
+    if (n < sizeof err->msg) {
+        memcpy(err->msg, text, n + 1);
+        return;
+    }
+    const char *tail = text + n - (room - head);
+    while (head && is_inside_utf8(text[head]))
+        head--;
+    while (is_inside_utf8(*tail))
+        tail++;
+    memcpy(err->msg, text, head);
+    strcpy(err->msg + head, gap);
+    strcat(err->msg, tail);
+}
+
+static void record(vx_err *err, int code, const char *func, int line, const char *fmt, va_list ap,
+                   const char *reason) {
+    char text[FULL_BYTES];
     err->code = code;
     err->func = func;
     err->line = line;
-    vsnprintf(err->msg, sizeof err->msg, fmt, ap);
-    trim_partial_utf8(err->msg, sizeof err->msg);
+    vsnprintf(text, sizeof text - 128, fmt, ap);
+    if (reason)
+        snprintf(text + strlen(text), 128, ": %s", reason);
+    fit(err, text);
 }
 
 int vx_err_set(vx_err *err, int code, const char *func, int line, const char *fmt, ...) {
@@ -34,7 +50,7 @@ int vx_err_set(vx_err *err, int code, const char *func, int line, const char *fm
         return code;
     va_list ap;
     va_start(ap, fmt);
-    record(err, code, func, line, fmt, ap);
+    record(err, code, func, line, fmt, ap, NULL);
     va_end(ap);
     return code;
 }
@@ -42,28 +58,23 @@ int vx_err_set(vx_err *err, int code, const char *func, int line, const char *fm
 int vx_err_errno(vx_err *err, int errno_value, const char *func, int line, const char *fmt, ...) {
     if (!err)
         return -errno_value;
+    char reason[96];
     va_list ap;
     va_start(ap, fmt);
-    record(err, -errno_value, func, line, fmt, ap);
+    record(err, -errno_value, func, line, fmt, ap, strerror_r(errno_value, reason, sizeof reason));
     va_end(ap);
-    char reason[96];
-    const char *text = strerror_r(errno_value, reason, sizeof reason);
-    size_t used = strlen(err->msg);
-    snprintf(err->msg + used, sizeof err->msg - used, ": %s", text);
     return -errno_value;
 }
 
 int vx_err_wrap(vx_err *err, const char *fmt, ...) {
     if (!err)
         return 0;
-    char inner[sizeof err->msg];
-    memcpy(inner, err->msg, sizeof inner);
+    char text[FULL_BYTES];
     va_list ap;
     va_start(ap, fmt);
-    vsnprintf(err->msg, sizeof err->msg, fmt, ap);
+    vsnprintf(text, sizeof text - sizeof err->msg - 2, fmt, ap);
     va_end(ap);
-    size_t used = strlen(err->msg);
-    snprintf(err->msg + used, sizeof err->msg - used, ": %s", inner);
-    trim_partial_utf8(err->msg, sizeof err->msg);
+    snprintf(text + strlen(text), sizeof err->msg + 2, ": %s", err->msg);
+    fit(err, text);
     return err->code;
 }

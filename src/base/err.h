@@ -15,7 +15,8 @@ typedef struct vx_err {
     int code;         /* the value the failing function returned */
     const char *func; /* static string: where it was first reported */
     int line;
-    char msg[240]; /* one UTF-8 sentence for a person: what, with which item, what to do */
+    char msg[512]; /* one UTF-8 sentence for a person: what, with which item, what to do; one
+                    that is too long has "…" for its middle */
 } vx_err;
 
 /* Fills *err and returns code, so that a failure is one statement: return VX_FAIL(err, -EIO, …). */

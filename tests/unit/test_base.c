@@ -20,19 +20,38 @@ static void err_wrapped_twice_reads_outermost_first(void **state) {
     assert_string_equal(err.msg, "reading the catalog: page 7 is damaged");
 }
 
-static void err_longer_than_buffer_ends_on_a_whole_character(void **state) {
+static void check_cut(const char *msg, const char *begin, const char *end) {
+    size_t n = strlen(msg), n_end = strlen(end);
+    const char *gap = strstr(msg, "…");
+    assert_true(n < sizeof((vx_err *)0)->msg);
+    assert_non_null(gap);
+    assert_memory_equal(msg, begin, strlen(begin));
+    assert_true(n > n_end);
+    assert_string_equal(msg + n - n_end, end);
+    for (const char *side = msg; side; side = side == msg ? gap + 3 : NULL) /* whole characters */
+        while (*side && side != gap) {
+            assert_true((*side & 0xC0) != 0x80);
+            side += (*side & 0xF8) == 0xF0 ? 4 : 1;
+        }
+}
+
+static void err_longer_than_buffer_loses_its_middle(void **state) {
     (void)state;
     vx_err err;
-    for (int pad = 0; pad < 4; pad++) {
-        char text[400];
-        memset(text, 'a', sizeof text);
-        for (int i = 220 + pad; i + 4 < 396; i += 4)
-            memcpy(text + i, "\xF0\x9F\x8E\xAC", 4);
-        text[396] = '\0';
-        VX_FAIL(&err, 1, "%s", text);
-        size_t length = strlen(err.msg);
-        size_t tail = (length - (size_t)(220 + pad)) % 4;
-        assert_int_equal(tail, 0);
+    for (int pad = 0; pad < 8; pad++) {
+        char path[4096];
+        memset(path, 'a', sizeof path);
+        for (int i = pad; i + 4 < 4000; i += 4)
+            memcpy(path + i, "\xF0\x9F\x8E\xAC", 4);
+        path[3900 + pad] = '\0';
+        VX_FAIL(&err, 1, "%s is not a folder", path);
+        check_cut(err.msg, pad ? "a" : "\xF0", " is not a folder");
+        errno = ENOENT;
+        VX_FAIL_ERRNO(&err, "opening %s", path);
+        check_cut(err.msg, "opening ", ": No such file or directory");
+        VX_FAIL(&err, -EIO, "no luck");
+        VX_WRAP(&err, "reading %s", path);
+        check_cut(err.msg, "reading ", ": no luck");
     }
 }
 
@@ -102,7 +121,7 @@ static void text_that_is_not_base64_is_refused(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(err_wrapped_twice_reads_outermost_first),
-        cmocka_unit_test(err_longer_than_buffer_ends_on_a_whole_character),
+        cmocka_unit_test(err_longer_than_buffer_loses_its_middle),
         cmocka_unit_test(err_errno_quotes_the_system_reason),
         cmocka_unit_test(size_product_over_limit_is_refused),
         cmocka_unit_test(base64_of_the_rfc_goes_there_and_back),
