@@ -153,9 +153,12 @@ static AVStream *pick_stream(AVFormatContext *fmt) {
     return best;
 }
 
-/* Lets FFmpeg look into packets for what the header did not say. */
-static int probe_packets(AVFormatContext *fmt, const vx_media_limits *l, vx_err *err) {
+int vx_demux_probe(vx_demux *demux, const vx_media_limits *l, vx_err *err) {
+    AVFormatContext *fmt = demux->fmt;
     unsigned n = fmt->nb_streams;
+    if (demux->probed)
+        return 0;
+    demux->probed = true;
     AVDictionary **options = calloc(n, sizeof(*options));
     if (!options)
         return VX_FAIL(err, -ENOMEM, "no memory to probe %u streams", n);
@@ -230,7 +233,7 @@ static int choose_stream(vx_demux *demux, const vx_media_limits *l, vx_err *err)
             return rc;
     }
     if (!stream || !header_suffices(fmt, stream)) {
-        int rc = probe_packets(fmt, l, err);
+        int rc = vx_demux_probe(demux, l, err);
         if (rc != 0)
             return rc;
         stream = pick_stream(fmt);

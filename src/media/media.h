@@ -119,6 +119,18 @@ typedef struct vx_media_wish {
 int vx_media_decode(vx_media *media, const vx_media_wish *wish, vx_media_stats *ret_stats,
                     vx_err *err);
 
+/* What the container claims, in the numbers of ffprobe; nothing is read through or measured. Where
+ * these and vx_media_info differ, vx_media_info is right. */
+typedef struct vx_media_header {
+    int width_px, height_px;          /* as coded: not turned */
+    double fps;                       /* the average it claims; 0 = none */
+    double duration_s;                /* of the stream, else of the file; 0 = none */
+    char codec[32], pixel_format[32]; /* "" = not known */
+    char audio_codec[32];             /* of the last audio stream; "" = none */
+} vx_media_header;
+int vx_media_read_header(const char *path, const vx_media_limits *limits,
+                         vx_media_header *ret_header, vx_err *err);
+
 /* JPEG (4:2:0, quality about 85) of the frame nearest to time_s, its longest side at most
  * max_side_px. ret_jpeg gives malloc'ed bytes. Opens the file itself and seeks: needs no scan. */
 int vx_media_thumbnail(const char *path, double time_s, int max_side_px, uint8_t **ret_jpeg,

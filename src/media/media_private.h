@@ -64,12 +64,15 @@ typedef struct vx_demux {
     AVStream *stream; /* borrows from fmt */
     AVPacket *packet; /* the packet of the last read */
     int64_t deadline_us;
+    bool probed;
 } vx_demux;
 
 int vx_demux_open(const char *path, const vx_media_limits *limits, vx_demux **ret_demux,
                   vx_err *err);
 vx_demux *vx_demux_free(vx_demux *demux);
 VX_DEFINE_AUTO(vx_demux, vx_demux_free)
+/* Lets FFmpeg look into packets for what the header did not say; once (FFmpeg crashes else). */
+int vx_demux_probe(vx_demux *demux, const vx_media_limits *limits, vx_err *err);
 /* Next packet of the video stream into demux->packet. 0, AVERROR_EOF, or another AVERROR. */
 int vx_demux_read(vx_demux *demux);
 /* Limits with the zero fields filled in. */
