@@ -5,7 +5,7 @@
 #include <jansson.h>
 #include <string.h>
 
-#include "batch_write.h"
+#include "batch_store.h"
 
 typedef struct failure {
     char *path, *reason;

@@ -257,6 +257,32 @@ size_t vx_batch_library_count(const vx_batch_library *library) {
     return library->n;
 }
 
+int vx_batch_library_files(const vx_batch_library *library, bool first_only,
+                           vx_batch_file ***ret_files, size_t *ret_n, vx_err *err) {
+    size_t n = 0;
+    for (size_t i = 0; i < library->n; i++)
+        for (const vx_batch_file *f = library->videos[i]->files; f; f = f->next)
+            n++;
+    vx_batch_file **files = vx_new_array(n + 1, sizeof(*files));
+    if (!files)
+        return VX_FAIL(err, -ENOMEM, "no memory for a list of %zu files", n);
+    n = 0;
+    for (size_t i = 0; i < library->n; i++) {
+        size_t first = n;
+        for (vx_batch_file *f = library->videos[i]->files; f; f = f->next)
+            files[n++] = f;
+        if (n > first)
+            qsort(files + first, n - first, sizeof(*files), compare_paths);
+        if (first_only && n > first)
+            n = first + 1;
+    }
+    if (n)
+        qsort(files, n, sizeof(*files), compare_paths);
+    *ret_files = files;
+    *ret_n = n;
+    return 0;
+}
+
 static void on_committed(void *ctx, int rc, const vx_err *err) {
     vx_batch_library *library = ctx;
     vx_mutex_lock(&library->mu);

@@ -42,6 +42,11 @@ bool vx_batch_library_has(const vx_batch_library *library, const char *video_id)
 /* Stored videos, with or without files. */
 size_t vx_batch_library_count(const vx_batch_library *library);
 
+/* Every file of a stored video, those under unreadable folders too, ascending by path; first_only:
+ * of a video's files only the first. Gives the array (free()), borrows the files. */
+int vx_batch_library_files(const vx_batch_library *library, bool first_only,
+                           vx_batch_file ***ret_files, size_t *ret_n, vx_err *err);
+
 /* Writes what links changed. Waits until it is durable. */
 int vx_batch_library_flush(vx_batch_library *library, vx_err *err);
 /* Removes the stored videos that no file has. Waits until it is durable. */

@@ -1,21 +1,20 @@
 /* batch_write.c — see the header. */
 #include "batch_write.h"
 
-#include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <jansson.h>
 #include <limits.h>
 #include <math.h>
 #include <string.h>
 #include <sys/stat.h>
 
+#include "batch_store.h"
+
 #define FAISS "video_index.faiss"
 #define NPY "embeddings.npy"
 #define JSONL "clips.jsonl"
 #define STAGING ".vidx/staging"
 #define STAMP ".vidx/written"
-#define BUFFER_BYTES (1 << 20)
 
 static const char *const outputs[] = {FAISS, NPY, JSONL};
 
@@ -26,88 +25,6 @@ typedef struct writer {
     int64_t *ids; /* [n] clip rows, rising: row i of the outputs */
     size_t n;
 } writer;
-
-/* ---- files ---- */
-
-static void close_file(FILE *file) {
-    fclose(file);
-}
-VX_DEFINE_AUTO(FILE, close_file)
-
-static int join(char ret_path[PATH_MAX], const char *output, const char *name, vx_err *err) {
-    if (snprintf(ret_path, PATH_MAX, "%s/%s", output, name) >= PATH_MAX)
-        return VX_FAIL(err, -ENAMETOOLONG, "%s is too long a path", output);
-    return 0;
-}
-
-static int sync_folder(const char *output, const char *name, vx_err *err) {
-    char path[PATH_MAX];
-    int rc = join(path, output, name, err);
-    if (rc)
-        return rc;
-    VX_AUTO_FD int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0 || fsync(fd))
-        return VX_FAIL_ERRNO(err, "making %s durable", path);
-    return 0;
-}
-
-/* fill returns 0 or -errno; what it wrote is on the disk when this returns 0. */
-static int write_file(const char *path, int (*fill)(FILE *file, void *ctx), void *ctx,
-                      vx_err *err) {
-    VX_AUTO(FILE) file = fopen(path, "we");
-    if (!file)
-        return VX_FAIL_ERRNO(err, "creating %s", path);
-    setvbuf(file, NULL, _IOFBF, BUFFER_BYTES);
-    errno = 0;
-    int rc = fill(file, ctx);
-    if (rc)
-        errno = -rc;
-    if (rc || fflush(file) || ferror(file) || fsync(fileno(file))) {
-        errno = errno ? errno : EIO;
-        return VX_FAIL_ERRNO(err, "writing %s", path);
-    }
-    return 0;
-}
-
-static int move(const char *output, const char *from, const char *to, vx_err *err) {
-    char source[PATH_MAX], target[PATH_MAX];
-    int rc = join(source, output, from, err);
-    if (!rc)
-        rc = join(target, output, to, err);
-    if (!rc && rename(source, target))
-        rc = VX_FAIL_ERRNO(err, "putting %s into place", target);
-    return rc;
-}
-
-/* An empty staging folder: a killed run may have left files of any name in it. */
-static int open_staging(const char *output, vx_err *err) {
-    char path[PATH_MAX];
-    int rc = join(path, output, STAGING, err);
-    if (rc)
-        return rc;
-    if (mkdir(path, 0700) && errno != EEXIST)
-        return VX_FAIL_ERRNO(err, "creating %s", path);
-    DIR *folder = opendir(path);
-    if (!folder)
-        return VX_FAIL_ERRNO(err, "reading %s", path);
-    for (struct dirent *entry; (entry = readdir(folder));)
-        unlinkat(dirfd(folder), entry->d_name, 0); /* "." and ".." refuse */
-    closedir(folder);
-    return 0;
-}
-
-int vx_batch_replace(const char *output, const char *name, int (*fill)(FILE *file, void *ctx),
-                     void *ctx, vx_err *err) {
-    char staged[PATH_MAX];
-    int rc = open_staging(output, err);
-    if (!rc)
-        rc = join(staged, output, STAGING "/new", err);
-    if (!rc)
-        rc = write_file(staged, fill, ctx, err);
-    if (!rc)
-        rc = move(output, STAGING "/new", name, err);
-    return rc ? rc : sync_folder(output, ".", err);
-}
 
 /* ---- embeddings.npy ---- */
 
@@ -222,7 +139,7 @@ static int sizes_of(const char *output, const char *folder, char ret_text[96], v
         char name[64], path[PATH_MAX];
         struct stat info;
         snprintf(name, sizeof name, "%s/%s", folder, outputs[i]);
-        int rc = join(path, output, name, err);
+        int rc = vx_batch_join(path, output, name, err);
         if (rc)
             return rc;
         if (stat(path, &info))
@@ -237,32 +154,18 @@ static int fill_text(FILE *file, void *ctx) {
     return fputs(ctx, file) < 0 ? -errno : 0;
 }
 
-static bool same_content(const char *a, const char *b) {
-    VX_AUTO(FILE) x = fopen(a, "re");
-    VX_AUTO(FILE) y = fopen(b, "re");
-    if (!x || !y)
-        return false;
-    char left[1 << 14], right[1 << 14];
-    for (;;) {
-        size_t n = fread(left, 1, sizeof left, x), m = fread(right, 1, sizeof right, y);
-        if (n != m || memcmp(left, right, n) || ferror(x) || ferror(y))
-            return false;
-        if (n < sizeof left)
-            return true;
-    }
-}
-
 /* The three are whole and untouched, and say what the staged clips.jsonl says: as every line names
  * the bytes and the model behind its vector, the vectors are the same too. */
 static bool up_to_date(const writer *w, const char *staged_jsonl) {
     char path[PATH_MAX], wanted[96] = "", found[96] = "";
     vx_err err;
-    if (join(path, w->output, STAMP, &err) || sizes_of(w->output, ".", wanted, &err))
+    if (vx_batch_join(path, w->output, STAMP, &err) || sizes_of(w->output, ".", wanted, &err))
         return false;
     VX_AUTO(FILE) stamp = fopen(path, "re");
     if (!stamp || !fgets(found, sizeof found, stamp) || strcmp(found, wanted))
         return false;
-    return !join(path, w->output, JSONL, &err) && same_content(path, staged_jsonl);
+    return !vx_batch_join(path, w->output, JSONL, &err) &&
+           vx_batch_same_content(path, staged_jsonl);
 }
 
 /* ---- all together ---- */
@@ -271,31 +174,29 @@ static int stage_vectors(writer *w, vx_err *err) {
     char path[PATH_MAX];
     int64_t *ids = NULL;
     size_t n;
-    int rc = join(path, w->output, STAGING "/" FAISS, err);
+    int rc = vx_batch_join(path, w->output, STAGING "/" FAISS, err);
     if (!rc)
         rc = vx_index_write_faiss(w->server->models[0].index, path, &ids, &n, err);
     free(ids); /* the same: nothing is added or removed meanwhile */
-    if (!rc)
-        rc = join(path, w->output, STAGING "/" NPY, err);
-    return rc ? rc : write_file(path, fill_npy, w, err);
+    return rc ? rc : vx_batch_write_file(w->output, STAGING "/" NPY, fill_npy, w, err);
 }
 
 static int install(const writer *w, vx_err *err) {
     char stamp[PATH_MAX], sizes[96];
     int rc = sizes_of(w->output, STAGING, sizes, err);
     if (!rc)
-        rc = join(stamp, w->output, STAMP, err);
+        rc = vx_batch_join(stamp, w->output, STAMP, err);
     if (!rc && unlink(stamp) && errno != ENOENT)
         rc = VX_FAIL_ERRNO(err, "removing %s", stamp);
     if (!rc)
-        rc = sync_folder(w->output, ".vidx", err);
+        rc = vx_batch_sync_folder(w->output, ".vidx", err);
     for (size_t i = 0; i < VX_LEN(outputs) && !rc; i++) {
         char staged[64];
         snprintf(staged, sizeof staged, STAGING "/%s", outputs[i]);
-        rc = move(w->output, staged, outputs[i], err);
+        rc = vx_batch_move(w->output, staged, outputs[i], err);
     }
     if (!rc)
-        rc = sync_folder(w->output, ".", err);
+        rc = vx_batch_sync_folder(w->output, ".", err);
     return rc ? rc : vx_batch_replace(w->output, STAMP, fill_text, sizes, err);
 }
 
@@ -307,11 +208,11 @@ int vx_batch_write(vx_server *server, const vx_batch_library *library, const cha
     int rc = vx_index_ids(server->models[0].index, &ids, &w.n, err);
     w.ids = ids;
     if (!rc)
-        rc = open_staging(output, err);
+        rc = vx_batch_open_staging(output, err);
     if (!rc)
-        rc = join(jsonl, output, STAGING "/" JSONL, err);
+        rc = vx_batch_join(jsonl, output, STAGING "/" JSONL, err);
     if (!rc)
-        rc = write_file(jsonl, fill_jsonl, &w, err);
+        rc = vx_batch_write_file(output, STAGING "/" JSONL, fill_jsonl, &w, err);
     if (rc)
         return rc;
     *ret_rows = w.n;
@@ -322,4 +223,24 @@ int vx_batch_write(vx_server *server, const vx_batch_library *library, const cha
     }
     rc = stage_vectors(&w, err);
     return rc ? rc : install(&w, err);
+}
+
+int vx_batch_list_clips(vx_server *server, const vx_batch_library *library, vx_batch_clips *clips,
+                        vx_err *err) {
+    VX_AUTO_FREE vx_batch_file **files = NULL;
+    size_t n;
+    int rc = vx_batch_library_files(library, true, &files, &n, err);
+    for (size_t i = 0; i < n && !rc; i++) {
+        VX_AUTO(vx_video) video = NULL;
+        rc = vx_catalog_get_video(server->catalog, files[i]->video->id, &video, err);
+        for (size_t c = 0; !rc && c < video->n_clips; c++) {
+            vx_batch_clip *clip = vx_batch_clips_add(clips);
+            if (!clip)
+                return VX_FAIL(err, -ENOMEM, "no memory for a list of %zu clips", clips->n + 1);
+            snprintf(clip->id, sizeof clip->id, "%s.%d", video->id, video->clips[c].index);
+            clip->row = video->clips[c].row;
+            clip->pixels = (int64_t)video->width_px * video->height_px;
+        }
+    }
+    return rc;
 }

@@ -17,6 +17,7 @@
  */
 #pragma once
 
+#include "batch_clips.h"
 #include "batch_library.h"
 
 /* The library is flushed and pruned. ret_written: false = they were up to date and are untouched.
@@ -24,7 +25,6 @@
 int vx_batch_write(vx_server *server, const vx_batch_library *library, const char *output,
                    bool *ret_written, size_t *ret_rows, vx_err *err);
 
-/* Replaces <output>/<name> by what fill writes: through a temporary file under .vidx, fsync,
- * rename. */
-int vx_batch_replace(const char *output, const char *name, int (*fill)(FILE *file, void *ctx),
-                     void *ctx, vx_err *err);
+/* Every row of the outputs under its clip id; clips: zeroed. */
+int vx_batch_list_clips(vx_server *server, const vx_batch_library *library, vx_batch_clips *clips,
+                        vx_err *err);

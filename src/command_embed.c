@@ -11,18 +11,23 @@
 #include "base/log.h"
 #include "base/thread.h"
 #include "batch.h"
+#include "batch_dedup.h"
+#include "batch_store.h"
+#include "batch_tree.h"
 #include "batch_write.h"
 #include "command.h"
 #include "options.h"
 
+#define DEFAULT_MODEL "efficientnet-lite0"
+#define VARIANT_OF "cosmos-embed1-"
 #define EXIT_SKIPPED 3
 #define WORKERS_MAX 256
 #define EXIT_INTERRUPTED 130 /* as a shell says of a program that SIGINT ended */
 
 typedef struct settings {
-    const char *input, *output, *models, *model, *device, *clip;
+    const char *input, *output, *models, *model, *variant, *device, *clip, *layout;
     int64_t threads, max_side;
-    double max_duration;
+    double max_duration, dedup;
     bool no_fingerprints, quiet;
 } settings;
 
@@ -31,9 +36,15 @@ static const vx_option table[] = {
     {"input", VX_OPTION_TEXT, AT(input), NULL, "DIR", "folder of videos, with all below it"},
     {"output", VX_OPTION_TEXT, AT(output), NULL, "DIR", "where the vectors go; made if absent"},
     {"models", VX_OPTION_TEXT, AT(models), "models", "DIR", "where the model packages are"},
-    {"model", VX_OPTION_TEXT, AT(model), "efficientnet-lite0", "NAME", "the model package to use"},
+    {"model", VX_OPTION_TEXT, AT(model), NULL, "NAME",
+     "the model package to use (default " DEFAULT_MODEL ")"},
+    {"variant", VX_OPTION_TEXT, AT(variant), NULL, "SIZE",
+     "224p, 336p or 448p: short for --model " VARIANT_OF "SIZE"},
     {"device", VX_OPTION_TEXT, AT(device), "auto", "DEVICE", "auto, cpu or cuda:N"},
     {"clip", VX_OPTION_TEXT, AT(clip), "auto", "RULE", VX_CLIP_RULES},
+    {"layout", VX_OPTION_TEXT, AT(layout), "vidx", "NAME", "what is written: vidx or curator"},
+    {"dedup", VX_OPTION_REAL, AT(dedup), NULL, "COSINE",
+     "also list near-duplicate clips: those this near to one that is kept"},
     {"no-fingerprints", VX_OPTION_FLAG, AT(no_fingerprints), NULL, NULL,
      "do not hash frames: no copy verdicts"},
     {"threads", VX_OPTION_COUNT, AT(threads), NULL, "N", "videos at once; 0: cores + 1"},
@@ -44,12 +55,15 @@ static const vx_option table[] = {
 
 static const char usage[] =
     "usage: vidx embed --input DIR --output DIR [options]\n\n"
-    "Embeds every video below a folder and writes video_index.faiss, embeddings.npy and "
-    "clips.jsonl\n"
-    "(failed.jsonl: the videos that could not be read). Run it again to go on after an "
-    "interruption\n"
-    "or to follow changes of the folder: what is known is not read again, what is gone is "
-    "removed.\n\n"
+    "Embeds every video below a folder. Run it again to go on after an interruption or to follow\n"
+    "changes of the folder: what is known is not read again, what is gone is removed.\n\n"
+    "--layout vidx     video_index.faiss, embeddings.npy and clips.jsonl, row for row\n"
+    "--layout curator  the tree of NeMo Curator: <model>_embd, <model>_embd_parquet, metas/v0,\n"
+    "                  processed_videos, processed_clip_chunks\n"
+    "Both have failed.jsonl, the videos that could not be read, and with --dedup\n"
+    "duplicates/cluster_0.parquet (the ids to leave out) and pairwise_results/cluster_0.parquet\n"
+    "(what each is near to). Of near-duplicates the clip with most pixels is kept, then the first\n"
+    "by path.\n\n"
     "Exit code: 0 done; 1 failed; 2 wrong usage; 3 done, but some videos were skipped; 130\n"
     "interrupted.";
 
@@ -70,22 +84,6 @@ static void catch_signals(void) {
 
 /* ---- folders ---- */
 
-static int make_folders(const char *path, vx_err *err) {
-    char partial[PATH_MAX];
-    if (snprintf(partial, sizeof partial, "%s", path) >= (int)sizeof partial)
-        return VX_FAIL(err, -ENAMETOOLONG, "%s is too long a path", path);
-    for (char *slash = partial; *slash;) {
-        slash += strspn(slash, "/");
-        slash += strcspn(slash, "/");
-        char end = *slash;
-        *slash = '\0';
-        if (mkdir(partial, 0777) && errno != EEXIST)
-            return VX_FAIL_ERRNO(err, "creating the folder %s", partial);
-        *slash = end;
-    }
-    return 0;
-}
-
 static int find_folder(const char *path, char ret_path[PATH_MAX], vx_err *err) {
     struct stat info;
     if (!realpath(path, ret_path) || stat(ret_path, &info))
@@ -97,6 +95,8 @@ static int find_folder(const char *path, char ret_path[PATH_MAX], vx_err *err) {
 
 typedef struct job {
     const settings *s;
+    const char *model;
+    bool curator;
     char input[PATH_MAX], output[PATH_MAX], data[PATH_MAX];
     vx_batch_files *files;
     vx_batch_failures *failures;
@@ -105,10 +105,15 @@ typedef struct job {
     int64_t started_us;
 } job;
 
+static void say_skipped(void *ctx, const char *path, const char *reason) {
+    (void)ctx;
+    vx_batch_say(NULL, "skipped: %s: %s", path, reason);
+}
+
 static void on_problem(void *ctx, const char *path, const char *reason) {
     job *j = ctx;
     vx_err err;
-    vx_batch_say(NULL, "skipped: %s: %s", path, reason);
+    say_skipped(NULL, path, reason);
     if (vx_batch_failures_add(j->failures, path, "unreadable", reason, &err))
         vx_batch_say(NULL, "vidx embed: %s", err.msg);
 }
@@ -116,7 +121,7 @@ static void on_problem(void *ctx, const char *path, const char *reason) {
 static int look(job *j, vx_err *err) {
     int rc = find_folder(j->s->input, j->input, err);
     if (!rc)
-        rc = make_folders(j->s->output, err);
+        rc = vx_batch_make_folders(j->s->output, err);
     if (!rc)
         rc = find_folder(j->s->output, j->output, err);
     if (!rc && snprintf(j->data, sizeof j->data, "%s/.vidx", j->output) >= (int)sizeof j->data)
@@ -139,7 +144,7 @@ static int open_server(job *j, vx_server **ret_server, vx_err *err) {
     vx_server_params params = {
         .data_dir = j->data,
         .models_dir = s->models,
-        .model = s->model,
+        .model = j->model,
         .device = s->device,
         .clip = s->clip,
         .ingest_threads = j->workers,
@@ -162,23 +167,86 @@ static int check_not_emptied(const job *j, const vx_batch_library *library, vx_e
                    j->s->input, j->s->output, stored, j->data);
 }
 
+/* ---- the outputs ---- */
+
+/* The name by which outputs call a folder: as it was typed, so that names made from paths are those
+ * that another program makes from the same words; where that depends on the place, the real path. */
+static void spell(const char *typed, const char *real, char ret_path[PATH_MAX]) {
+    snprintf(ret_path, PATH_MAX, "%s", typed[0] == '/' ? typed : real);
+    for (size_t n = strlen(ret_path); n && ret_path[n - 1] == '/'; n--)
+        ret_path[n - 1] = '\0';
+}
+
+static int write_tree(job *j, vx_server *server, const vx_batch_library *library,
+                      vx_batch_clips *clips, vx_err *err) {
+    VX_AUTO_FREE char *names = malloc((size_t)2 * PATH_MAX);
+    if (!names)
+        return VX_FAIL(err, -ENOMEM, "no memory");
+    spell(j->s->input, j->input, names);
+    spell(j->s->output, j->output, names + PATH_MAX);
+    vx_batch_tree_params params = {
+        .server = server,
+        .library = library,
+        .failures = j->failures,
+        .input = j->input,
+        .output = j->output,
+        .source = names,
+        .location = names + PATH_MAX,
+        .on_skipped = say_skipped,
+    };
+    vx_batch_tree_result r;
+    int rc = vx_batch_tree_write(&params, clips, &r, err);
+    if (!rc && !j->s->quiet)
+        vx_batch_say(NULL, "%zu clips of %zu videos in %s: %zu files written, %zu removed", r.clips,
+                     r.videos, j->output, r.written, r.removed);
+    return rc;
+}
+
+static int write_index(job *j, vx_server *server, const vx_batch_library *library,
+                       vx_batch_clips *clips, vx_err *err) {
+    bool written;
+    size_t rows;
+    int rc = vx_batch_write(server, library, j->output, &written, &rows, err);
+    if (!rc && j->s->dedup > 0)
+        rc = vx_batch_list_clips(server, library, clips, err);
+    if (!rc && !j->s->quiet)
+        vx_batch_say(NULL, "%zu rows in %s%s", rows, j->output, written ? "" : ", unchanged");
+    return rc;
+}
+
+static int write_duplicates(job *j, vx_server *server, const vx_batch_clips *clips, vx_err *err) {
+    size_t removed;
+    if (!(j->s->dedup > 0))
+        return vx_batch_dedup_remove(j->output, err);
+    int rc = vx_batch_dedup(server->models[0].index, clips, (float)j->s->dedup, j->output, &removed,
+                            err);
+    if (!rc && !j->s->quiet)
+        vx_batch_say(NULL, "%zu of %zu clips are near-duplicates of kept ones: %s/duplicates",
+                     removed, clips->n, j->output);
+    return rc;
+}
+
 static int write_outputs(job *j, vx_server *server, vx_batch_library *library,
                          const vx_batch_result *result, vx_err *err) {
-    size_t removed = 0, rows = 0, skipped = vx_batch_failures_count(j->failures);
-    bool written;
+    size_t removed = 0;
+    vx_batch_clips clips = {0};
     int rc = vx_batch_library_prune(library, &removed, err);
     if (!rc)
-        rc = vx_batch_write(server, library, j->output, &written, &rows, err);
+        rc = j->curator ? write_tree(j, server, library, &clips, err)
+                        : write_index(j, server, library, &clips, err);
+    if (!rc)
+        rc = write_duplicates(j, server, &clips, err);
+    vx_batch_clips_done(&clips);
     if (!rc)
         rc = vx_batch_failures_write(j->failures, j->output, err);
     if (rc || j->s->quiet)
         return rc;
+    size_t skipped = vx_batch_failures_count(j->failures);
     vx_batch_say(NULL,
                  "%zu videos embedded, %zu known, %zu with the bytes of another, %zu removed, "
                  "%zu skipped, in %.1f s",
                  result->embedded, result->known, result->duplicates, removed, skipped,
                  (double)(vx_clock_monotonic_us() - j->started_us) / 1e6);
-    vx_batch_say(NULL, "%zu rows in %s%s", rows, j->output, written ? "" : ", unchanged");
     if (skipped)
         vx_batch_say(NULL, "what was skipped, and why: %s/failed.jsonl", j->output);
     return 0;
@@ -222,12 +290,50 @@ static int run(job *j, int *ret_exit, vx_err *err) {
     return rc;
 }
 
-static int embed(const settings *s, int *ret_exit, vx_err *err) {
+/* ---- the settings ---- */
+
+static int find_model(const settings *s, char ret_model[64], vx_err *err) {
+    static const char *const variants[] = {"224p", "336p", "448p"};
+    snprintf(ret_model, 64, "%s", s->model ? s->model : DEFAULT_MODEL);
+    if (!s->variant)
+        return 0;
+    size_t i = 0;
+    while (i < VX_LEN(variants) && strcmp(s->variant, variants[i]))
+        i++;
+    if (i == VX_LEN(variants))
+        return VX_FAIL(err, VX_OPTION_WRONG, "--variant must be 224p, 336p or 448p, not '%s'",
+                       s->variant);
+    snprintf(ret_model, 64, VARIANT_OF "%s", variants[i]);
+    if (s->model && strcmp(s->model, ret_model))
+        return VX_FAIL(err, VX_OPTION_WRONG, "--variant %s means --model %s: leave one of them out",
+                       s->variant, ret_model);
+    return 0;
+}
+
+static int check_settings(const settings *s, char ret_model[64], vx_err *err) {
+    if (!s->input || !s->output)
+        return VX_FAIL(err, VX_OPTION_WRONG, "--input DIR and --output DIR are needed; see --help");
+    if (strcmp(s->layout, "vidx") && strcmp(s->layout, "curator"))
+        return VX_FAIL(err, VX_OPTION_WRONG, "--layout must be vidx or curator, not '%s'",
+                       s->layout);
+    if (s->dedup > 1)
+        return VX_FAIL(err, VX_OPTION_WRONG, "--dedup must be a cosine from 0 to 1, not %g",
+                       s->dedup);
+    if (s->model && strchr(s->model, ','))
+        return VX_FAIL(err, VX_OPTION_WRONG,
+                       "--model takes one name here: an output folder holds the vectors of one "
+                       "model");
+    return find_model(s, ret_model, err);
+}
+
+static int embed(const settings *s, const char *model, int *ret_exit, vx_err *err) {
     VX_AUTO(vx_batch_failures) failures = vx_batch_failures_new();
     VX_AUTO_FREE job *j = vx_new(job);
     if (!failures || !j)
         return VX_FAIL(err, -ENOMEM, "no memory");
     *j = (job){.s = s,
+               .model = model,
+               .curator = !strcmp(s->layout, "curator"),
                .failures = failures,
                .progress.quiet = s->quiet,
                .started_us = vx_clock_monotonic_us()};
@@ -242,22 +348,19 @@ int vx_command_embed(int argc, char **argv) {
     settings s = {0};
     vx_err err = {0};
     int exit_code = 0;
+    char model[64];
     int rc = vx_options_parse(usage, table, VX_LEN(table), argc, argv, &s, &err);
     if (rc == VX_OPTION_HELP)
         return 0;
-    if (!rc && (!s.input || !s.output))
-        rc = VX_FAIL(&err, VX_OPTION_WRONG, "--input DIR and --output DIR are needed; see --help");
-    if (!rc && strchr(s.model, ','))
-        rc =
-            VX_FAIL(&err, VX_OPTION_WRONG,
-                    "--model takes one name here: an output folder holds the vectors of one model");
+    if (!rc)
+        rc = check_settings(&s, model, &err);
     if (rc) {
         vx_batch_say(NULL, "vidx embed: %s", err.msg);
         return 2;
     }
     vx_log_set_level(VX_LOG_ERROR); /* single videos are reported here */
     signal(SIGPIPE, SIG_IGN);
-    rc = embed(&s, &exit_code, &err);
+    rc = embed(&s, model, &exit_code, &err);
     if (rc)
         vx_batch_say(NULL, "vidx embed: %s", err.msg);
     return rc ? 1 : exit_code;

@@ -268,7 +268,7 @@ static int start(vx_embedder *e, const vx_package *package, const vx_embedder_pa
     snprintf(e->info.dtype, sizeof e->info.dtype, "%s", how.variant->dtype);
     if (how.variant->slow)
         snprintf(e->info.device_note, sizeof e->info.device_note,
-                 "runs on %s, which is slow for this model%s%s", how.device,
+                 "runs on %s, which is slow for this model%s%.240s", how.device,
                  how.why_not.msg[0] ? ": " : "", how.why_not.msg);
     r = start_video(e, package, p, &how, threads, err);
     if (!r && e->info.has_text && !p->video_only)

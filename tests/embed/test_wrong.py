@@ -44,7 +44,12 @@ def test_failing_model_is_our_fault(batch, clip):
 
 
 @pytest.mark.parametrize("flags", [(), ("--input", "x"), ("--output", "x"), ("--nonsense",),
-                                   ("--input", "x", "--output", "y", "--threads", "many")])
+                                   ("--input", "x", "--output", "y", "--threads", "many"),
+                                   ("--input", "x", "--output", "y", "--layout", "other"),
+                                   ("--input", "x", "--output", "y", "--dedup", "1.5"),
+                                   ("--input", "x", "--output", "y", "--variant", "225p"),
+                                   ("--input", "x", "--output", "y", "--variant", "224p",
+                                    "--model", "tiny")])
 def test_wrong_usage_is_2(batch, flags):
     batch.command = lambda *_, **__: [str(part) for part in (BINARY, "embed", *flags)]
     assert "vidx embed: " in batch.run(code=2)

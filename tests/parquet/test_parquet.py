@@ -106,7 +106,8 @@ def test_large_tables_have_several_row_groups(tmp_path):
     parts = pq.ParquetFile(tmp_path / "t.parquet").metadata
     sizes = [parts.row_group(i).total_byte_size for i in range(parts.num_row_groups)]
     assert len(sizes) == 2 and max(sizes) < 17 << 20
-    assert read.num_rows == 300
+    assert read.num_rows == parts.num_rows == 300
+    assert sum(parts.row_group(i).num_rows for i in range(parts.num_row_groups)) == 300
 
 
 def test_pandas_reads_what_pandas_writes(tmp_path):

@@ -1,0 +1,42 @@
+/* batch_clips.h — every clip of a batch under the name it has in the output.
+ *
+ * Threads: one at a time. Memory: 64 bytes a clip.
+ */
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/mem.h"
+
+typedef struct vx_batch_clip {
+    char id[40];    /* clip id, or UUID */
+    int64_t row;    /* of the index; two files of the same bytes share it */
+    int64_t pixels; /* of a picture */
+} vx_batch_clip;
+
+/* In the order of files (path, ascending), then of clips in the video. */
+typedef struct vx_batch_clips {
+    vx_batch_clip *items;
+    size_t n, capacity;
+} vx_batch_clips;
+
+static inline void vx_batch_clips_done(vx_batch_clips *clips) {
+    free(clips->items);
+    *clips = (vx_batch_clips){0};
+}
+
+/* NULL when out of memory. */
+static inline vx_batch_clip *vx_batch_clips_add(vx_batch_clips *clips) {
+    if (clips->n == clips->capacity) {
+        size_t capacity = clips->capacity ? 2 * clips->capacity : 1024;
+        vx_batch_clip *items = vx_regrow(clips->items, capacity, sizeof *items);
+        if (!items)
+            return NULL;
+        clips->items = items;
+        clips->capacity = capacity;
+    }
+    vx_batch_clip *clip = &clips->items[clips->n++];
+    *clip = (vx_batch_clip){0};
+    return clip;
+}

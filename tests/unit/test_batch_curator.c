@@ -1,0 +1,124 @@
+/* The pure parts of the batch outputs: float16, UUIDs, and near-duplicates against brute force. */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "batch_curator.h"
+#include "batch_dedup.h"
+
+static void every_half_survives_the_way_there_and_back(void **state) {
+    (void)state;
+    for (uint32_t h = 0; h < 0x10000; h++) {
+        float wide = vx_curator_widen((uint16_t)h);
+        if (isnan(wide))
+            assert_true((h & 0x7FFF) > 0x7C00 && isnan(vx_curator_widen(vx_curator_half(wide))));
+        else
+            assert_int_equal(vx_curator_half(wide), h);
+    }
+    assert_true(vx_curator_widen(0x3C00) == 1 && vx_curator_widen(0x0001) == 0x1p-24f);
+    assert_true(vx_curator_widen(0xFBFF) == -65504);
+}
+
+/* Between neighbours the middle is a float32 exactly: it goes to the even one, all else to the
+ * nearer one. */
+static void halves_are_rounded_to_the_nearest_ties_to_even(void **state) {
+    (void)state;
+    for (uint16_t h = 0; h < 0x7BFF; h++) {
+        float middle = (vx_curator_widen(h) + vx_curator_widen(h + 1)) / 2;
+        assert_int_equal(vx_curator_half(middle), h + (h & 1));
+        assert_int_equal(vx_curator_half(nextafterf(middle, 0)), h);
+        assert_int_equal(vx_curator_half(nextafterf(middle, 1e9f)), h + 1);
+        assert_int_equal(vx_curator_half(-middle), 0x8000 | (h + (h & 1)));
+    }
+    assert_int_equal(vx_curator_half(65519.996f), 0x7BFF);
+    assert_int_equal(vx_curator_half(65520), 0x7C00);
+}
+
+static void uuid_is_that_of_rfc_9562(void **state) {
+    (void)state;
+    char uuid[VX_UUID_CHARS + 1];
+    vx_curator_uuid("http://www.example.com/", uuid); /* by Python's uuid.uuid5 */
+    assert_string_equal(uuid, "fcde3c85-2270-590f-9e7c-ee003d65e0e2");
+}
+
+enum { N = 700, DIM = 8 }; /* several blocks */
+
+static float vectors[N][DIM];
+static vx_batch_clip clips[N];
+
+static void make_clips(void) {
+    uint32_t seed = 7;
+    for (int i = 0; i < N; i++) {
+        double norm = 0;
+        for (int d = 0; d < DIM; d++) { /* near one of 40 directions */
+            seed = seed * 1664525 + 1013904223;
+            float noise = (float)(seed >> 8) / (1 << 24) - 0.5f;
+            uint32_t centre = (uint32_t)(i % 40 * DIM + d) * 2654435761u;
+            vectors[i][d] = (float)(centre >> 8) / (1 << 24) - 0.5f + noise * 0.5f;
+            norm += (double)vectors[i][d] * (double)vectors[i][d];
+        }
+        for (int d = 0; d < DIM; d++)
+            vectors[i][d] /= (float)sqrt(norm);
+        clips[i] = (vx_batch_clip){.row = 10 * (N - i), .pixels = i % 3};
+    }
+    memcpy(vectors[500], vectors[1], sizeof vectors[1]); /* equal ones, blocks apart */
+    memcpy(vectors[2], vectors[1], sizeof vectors[1]);
+}
+
+static float dot(const float *a, const float *b) {
+    double sum = 0;
+    for (int d = 0; d < DIM; d++)
+        sum += (double)a[d] * (double)b[d];
+    return (float)sum;
+}
+
+static void duplicates_are_those_of_brute_force(void **state) {
+    (void)state;
+    static size_t rank[N];
+    static vx_batch_match found[N];
+    static bool kept[N];
+    vx_err err;
+    VX_AUTO(vx_index) index = NULL;
+    make_clips();
+    assert_int_equal(vx_index_new(&(vx_index_params){.dim = DIM}, &index, &err), 0);
+    for (int i = 0; i < N; i++)
+        assert_int_equal(vx_index_add(index, &clips[i].row, vectors[i], 1, &err), 0);
+    assert_int_equal(vx_batch_match_clips(index, clips, N, 0.9f, rank, found, &err), 0);
+    size_t n_kept = 0, at = 0;
+    for (int64_t pixels = 2; pixels >= 0; pixels--)
+        for (size_t i = 0; i < N; i++)
+            if (clips[i].pixels == pixels)
+                assert_int_equal(rank[at++], i);
+    for (size_t r = 0; r < N; r++) {
+        size_t i = rank[r], best = i;
+        float score = 0;
+        for (size_t q = 0; q < r; q++) {
+            float other = dot(vectors[i], vectors[rank[q]]);
+            if (kept[rank[q]] && (other > score || (best == i && other >= 0))) {
+                best = rank[q];
+                score = other;
+            }
+        }
+        assert_int_equal(found[i].of, best);
+        assert_float_equal(found[i].score, score, 1e-6);
+        kept[i] = best == i || score < 0.9f;
+        n_kept += kept[i];
+    }
+    assert_true(n_kept > 40 && n_kept < 600);
+    assert_false(kept[500] && kept[1]);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_half_survives_the_way_there_and_back),
+        cmocka_unit_test(halves_are_rounded_to_the_nearest_ties_to_even),
+        cmocka_unit_test(uuid_is_that_of_rfc_9562),
+        cmocka_unit_test(duplicates_are_those_of_brute_force),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
