@@ -547,6 +547,15 @@ static void index_searched_while_changing_stays_right(void **state) {
     }
 }
 
+static void copy_of_only_two_pictures_needs_a_third_of_the_time(void **state) {
+    (void)state;
+    assert_false(vx_fp_is_copy(&(vx_fp_match){.share = 0.3f, .n_matched = 4, .n_distinct = 2}));
+    assert_true(vx_fp_is_copy(&(vx_fp_match){.share = 0.34f, .n_matched = 4, .n_distinct = 2}));
+    assert_true(vx_fp_is_copy(&(vx_fp_match){.share = 0.21f, .n_matched = 4, .n_distinct = 3}));
+    assert_false(vx_fp_is_copy(&(vx_fp_match){.share = 0.19f, .n_matched = 4, .n_distinct = 3}));
+    assert_false(vx_fp_is_copy(&(vx_fp_match){.share = 1, .n_matched = 4, .n_distinct = 1}));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(hash_sets_half_of_the_bits_and_leaves_the_time),
@@ -571,6 +580,7 @@ int main(void) {
         cmocka_unit_test(index_stores_a_still_once),
         cmocka_unit_test(index_with_a_hash_in_every_video_still_finds_the_right_one),
         cmocka_unit_test(index_searched_while_changing_stays_right),
+        cmocka_unit_test(copy_of_only_two_pictures_needs_a_third_of_the_time),
     };
     return cmocka_run_group_tests_name("fingerprint", tests, NULL, NULL);
 }
