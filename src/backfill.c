@@ -28,7 +28,8 @@ struct vx_backfill {
     vx_backfill_job *of_model[VX_MODELS_MAX] VX_GUARDED; /* waiting or running; borrows */
 };
 
-static vx_backfill_job *free_job(vx_backfill_job *job) {
+/* Without its lock: nobody else has the job any more. */
+VX_NO_LOCK_ANALYSIS static vx_backfill_job *free_job(vx_backfill_job *job) {
     if (!job)
         return NULL;
     vx_jobs_unwatch(job->server, &job->live);
@@ -43,9 +44,10 @@ static vx_backfill_job *new_job(vx_server *server, vx_model *model) {
     vx_backfill_job *job = vx_new(vx_backfill_job);
     if (!job)
         return NULL;
-    *job = (vx_backfill_job){.server = server, .model = model, .failures = json_array()};
+    json_t *failures = json_array();
+    *job = (vx_backfill_job){.server = server, .model = model, .failures = failures};
     vx_mutex_init(&job->mu);
-    return job->failures ? job : free_job(job);
+    return failures ? job : free_job(job);
 }
 
 static vx_backfill_job **slot_of(vx_server *server, const vx_model *model) {
@@ -374,7 +376,10 @@ void vx_backfill_stop(vx_server *server) {
     vx_mutex_unlock(&b->mu);
     if (b->started)
         pthread_join(b->coordinator, NULL);
-    for (vx_backfill_job *job = b->queue, *next; job; job = next) {
+    vx_mutex_lock(&b->mu);
+    vx_backfill_job *waiting = vx_take(b->queue);
+    vx_mutex_unlock(&b->mu);
+    for (vx_backfill_job *job = waiting, *next; job; job = next) {
         next = job->next_queued;
         free_job(job);
     }
