@@ -38,6 +38,7 @@ typedef struct clip {
     char uuid[VX_UUID_CHARS + 1];
     vx_curator_span span;
     int64_t row;
+    bool is_cut;
 } clip;
 
 /* One file of the input. */
@@ -106,8 +107,57 @@ static int read_vector(tree *t, const clip *c, vx_err *err) {
     return 0;
 }
 
-static int write_clip(tree *t, const source *s, const clip *c, vx_err *err) {
+static int skip(tree *t, const vx_batch_file *file, const char *reason, vx_err *err) {
+    t->p->on_skipped(t->p->ctx, file->path, reason);
+    return vx_batch_failures_add(t->p->failures, file->path, "unreadable", reason, err);
+}
+
+/* A video that was read when it was embedded and cannot be now costs its own clips. */
+static int cut_clip(tree *t, const source *s, clip *c, vx_batch_cut *ret_cut, vx_err *err) {
+    vx_err why;
+    if (!t->p->cuts)
+        return 0;
+    int rc = vx_batch_cuts_make(t->p->cuts, s->file, c->uuid, s->video->id, c->span.start_s,
+                                c->span.end_s, ret_cut, &why);
+    c->is_cut = !rc;
+    if (rc > 0 && rc != VX_MEDIA_STOPPED && rc != VX_MEDIA_NO_ENCODER)
+        return skip(t, s->file, why.msg, err);
+    if (rc)
+        *err = why;
+    return rc;
+}
+
+/* What Curator asks ffprobe about a clip that it has transcoded. */
+static int add_measures(json_t *meta, const vx_batch_cut *cut) {
+    const vx_media_header *h = &cut->header;
+    json_t *measures =
+        json_pack("{s:i, s:i, s:f, s:I, s:s, s:I}", "width", h->width_px, "height", h->height_px,
+                  "framerate", h->fps, "num_frames", (json_int_t)(h->duration_s * h->fps),
+                  "video_codec", h->codec, "num_bytes", (json_int_t)cut->bytes);
+    int rc = measures ? json_object_update(meta, measures) : -1;
+    json_decref(measures);
+    return rc;
+}
+
+static int write_meta(tree *t, const source *s, const clip *c, const char *location,
+                      const vx_batch_cut *cut, vx_err *err) {
+    char name[160];
+    snprintf(name, sizeof name, "metas/v0/%s.json", c->uuid);
+    json_t *meta =
+        json_pack("{s:s, s:s, s:[f,f], s:i, s:i, s:f, s:s}", "span_uuid", c->uuid, "source_video",
+                  s->path, "duration_span", c->span.start_s, c->span.end_s, "width_source",
+                  s->header.width_px, "height_source", s->header.height_px, "framerate_source",
+                  s->header.fps, "clip_location", location);
+    if (c->is_cut)
+        add_measures(meta, cut);
+    json_object_set_new(meta, "windows", json_array());
+    json_object_set_new(meta, "valid", json_false());
+    return put_json(t, name, meta, err);
+}
+
+static int write_clip(tree *t, const source *s, clip *c, vx_err *err) {
     char name[160], location[PATH_MAX];
+    vx_batch_cut cut;
     if (c > s->clips && !strcmp(c[-1].uuid, c->uuid))
         return 0; /* less than a frame apart: the first stays, as there */
     snprintf(name, sizeof name, "%s_embd/%s.pickle", t->model.prefix, c->uuid);
@@ -116,16 +166,9 @@ static int write_clip(tree *t, const source *s, const clip *c, vx_err *err) {
     snprintf(name, sizeof name, "clips/%s.mp4", c->uuid);
     if (!rc)
         rc = vx_batch_join(location, t->p->location, name, err);
-    if (rc)
-        return rc;
-    snprintf(name, sizeof name, "metas/v0/%s.json", c->uuid);
-    return put_json(t, name,
-                    json_pack("{s:s, s:s, s:[f,f], s:i, s:i, s:f, s:s, s:[], s:b}", "span_uuid",
-                              c->uuid, "source_video", s->path, "duration_span", c->span.start_s,
-                              c->span.end_s, "width_source", s->header.width_px, "height_source",
-                              s->header.height_px, "framerate_source", s->header.fps,
-                              "clip_location", location, "windows", "valid", 0),
-                    err);
+    if (!rc)
+        rc = cut_clip(t, s, c, &cut, err);
+    return rc ? rc : write_meta(t, s, c, location, &cut, err);
 }
 
 /* ---- a chunk ---- */
@@ -141,8 +184,7 @@ static int to_memory(void *ctx, const void *bytes, size_t n, vx_err *err) {
     return fwrite(bytes, 1, n, m->file) == n ? 0 : VX_FAIL(err, -ENOMEM, "no memory for Parquet");
 }
 
-static int write_clips(tree *t, const source *s, const clip *clips, size_t n, memory *m,
-                       vx_err *err) {
+static int write_clips(tree *t, const source *s, clip *clips, size_t n, memory *m, vx_err *err) {
     static const vx_parquet_column columns[] = {{"id", VX_PARQUET_UTF8},
                                                 {"embedding", VX_PARQUET_LIST_DOUBLE}};
     VX_AUTO(vx_parquet) parquet = NULL;
@@ -158,7 +200,7 @@ static int write_clips(tree *t, const source *s, const clip *clips, size_t n, me
     return rc ? rc : vx_parquet_finish(parquet, err);
 }
 
-static int write_parquet(tree *t, const source *s, const clip *clips, size_t n, size_t index,
+static int write_parquet(tree *t, const source *s, clip *clips, size_t n, size_t index,
                          vx_err *err) {
     char uuid[VX_UUID_CHARS + 1], name[160];
     VX_AUTO_FREE char *key = NULL;
@@ -179,27 +221,28 @@ static int write_parquet(tree *t, const source *s, const clip *clips, size_t n, 
 
 static json_t *chunk_json(const source *s, const clip *clips, size_t n, size_t index) {
     double total_s = 0, longest_s = 0;
+    json_int_t n_cut = 0;
     json_t *ids = json_array(), *windows = json_object(), *enhanced = json_object();
     for (size_t i = 0; i < n; i++) {
         double length_s = clips[i].span.end_s - clips[i].span.start_s;
         total_s += length_s;
         longest_s = fmax(longest_s, length_s);
+        n_cut += clips[i].is_cut;
         json_array_append_new(ids, json_string(clips[i].uuid));
         json_object_set_new(windows, clips[i].uuid, json_object());
         json_object_set_new(enhanced, clips[i].uuid, json_object());
     }
-    return json_pack("{s:s, s:I, s:i, s:i, s:I, s:i, s:I, s:i, s:i, s:f, s:f, s:o, s:[], s:o, s:o}",
+    return json_pack("{s:s, s:I, s:i, s:i, s:I, s:I, s:I, s:i, s:i, s:f, s:f, s:o, s:[], s:o, s:o}",
                      "video", s->path, "clip_chunk_index", (json_int_t)index,
                      "num_clips_filtered_by_motion", 0, "num_clips_filtered_by_aesthetic", 0,
-                     "num_clips_passed", (json_int_t)n, "num_clips_transcoded", 0,
+                     "num_clips_passed", (json_int_t)n, "num_clips_transcoded", n_cut,
                      "num_clips_with_embeddings", (json_int_t)n, "num_clips_with_caption", 0,
                      "num_clips_with_webp", 0, "total_clip_duration", total_s, "max_clip_duration",
                      longest_s, "clips", ids, "filtered_clips", "all_windows", windows,
                      "all_windows_enhanced_caption", enhanced);
 }
 
-static int write_chunk(tree *t, const source *s, const clip *clips, size_t n, size_t index,
-                       vx_err *err) {
+static int write_chunk(tree *t, const source *s, clip *clips, size_t n, size_t index, vx_err *err) {
     char name[PATH_MAX];
     int rc = write_parquet(t, s, clips, n, index, err);
     snprintf(name, sizeof name, "processed_clip_chunks/%s_%zu.json", s->file->path, index);
@@ -287,11 +330,6 @@ static int write_source(tree *t, const source *s, vx_err *err) {
     t->result->videos++;
     t->result->clips += s->n;
     return rc;
-}
-
-static int skip(tree *t, const vx_batch_file *file, const char *reason, vx_err *err) {
-    t->p->on_skipped(t->p->ctx, file->path, reason);
-    return vx_batch_failures_add(t->p->failures, file->path, "unreadable", reason, err);
 }
 
 static int write_all(tree *t, vx_err *err) {

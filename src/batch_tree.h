@@ -3,7 +3,8 @@
  *
  *   <prefix>_embd/<clip>.pickle             NumPy [1, dim]; prefix and type: batch_curator.h
  *   <prefix>_embd_parquet/<chunk>.parquet   id: string, embedding: list<double>; the same numbers
- *   metas/v0/<clip>.json                    span, source and its measures
+ *   metas/v0/<clip>.json                    span, source and its measures, and the cut clip's
+ *   clips/<clip>.mp4                        only with cuts; see batch_cuts.h
  *   processed_videos/<path>.json            what the container claims
  *   processed_clip_chunks/<path>_<i>.json   which clips a chunk has
  *
@@ -21,6 +22,7 @@
 #pragma once
 
 #include "batch_clips.h"
+#include "batch_cuts.h"
 #include "batch_failures.h"
 #include "batch_library.h"
 
@@ -28,6 +30,7 @@ typedef struct vx_batch_tree_params {
     vx_server *server; /* all borrowed */
     const vx_batch_library *library;
     vx_batch_failures *failures;
+    vx_batch_cuts *cuts;           /* NULL: no clip is cut */
     const char *input, *output;    /* absolute: where the files are */
     const char *source, *location; /* the same folders as the files name them */
     void (*on_skipped)(void *ctx, const char *path, const char *reason);
@@ -39,6 +42,7 @@ typedef struct vx_batch_tree_result {
     size_t written, removed; /* files, by this call */
 } vx_batch_tree_result;
 
-/* clips: zeroed; gets every clip of the tree. -EEXIST: there is a tree of another program. */
+/* clips: zeroed; gets every clip of the tree. -EEXIST: there is a tree of another program.
+ * VX_MEDIA_STOPPED: interrupted while a clip was cut; VX_MEDIA_NO_ENCODER. */
 int vx_batch_tree_write(const vx_batch_tree_params *params, vx_batch_clips *clips,
                         vx_batch_tree_result *ret_result, vx_err *err);

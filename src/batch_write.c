@@ -225,6 +225,36 @@ int vx_batch_write(vx_server *server, const vx_batch_library *library, const cha
     return rc ? rc : install(&w, err);
 }
 
+/* ---- clips as files, clips as a list ---- */
+
+/* A video that was read when it was embedded and cannot be now costs its own clips. */
+static int cut_clip(vx_batch_cuts *cuts, const vx_batch_file *file, const vx_video *video,
+                    const vx_clip *clip, vx_batch_on_problem on_skipped, void *ctx, vx_err *err) {
+    char id[VX_CLIP_ID_CHARS + 16];
+    vx_batch_cut ignored;
+    snprintf(id, sizeof id, "%s.%d", video->id, clip->index);
+    int rc =
+        vx_batch_cuts_make(cuts, file, id, video->id, clip->start_s, clip->end_s, &ignored, err);
+    if (rc <= 0 || rc == VX_MEDIA_STOPPED || rc == VX_MEDIA_NO_ENCODER)
+        return rc;
+    on_skipped(ctx, file->path, err->msg);
+    return 0;
+}
+
+int vx_batch_cut_clips(vx_server *server, const vx_batch_library *library, vx_batch_cuts *cuts,
+                       vx_batch_on_problem on_skipped, void *ctx, vx_err *err) {
+    VX_AUTO_FREE vx_batch_file **files = NULL;
+    size_t n;
+    int rc = vx_batch_library_files(library, true, &files, &n, err);
+    for (size_t i = 0; i < n && !rc; i++) {
+        VX_AUTO(vx_video) video = NULL;
+        rc = vx_catalog_get_video(server->catalog, files[i]->video->id, &video, err);
+        for (size_t c = 0; !rc && c < video->n_clips; c++)
+            rc = cut_clip(cuts, files[i], video, &video->clips[c], on_skipped, ctx, err);
+    }
+    return rc;
+}
+
 int vx_batch_list_clips(vx_server *server, const vx_batch_library *library, vx_batch_clips *clips,
                         vx_err *err) {
     VX_AUTO_FREE vx_batch_file **files = NULL;

@@ -18,12 +18,18 @@
 #pragma once
 
 #include "batch_clips.h"
+#include "batch_cuts.h"
 #include "batch_library.h"
 
 /* The library is flushed and pruned. ret_written: false = they were up to date and are untouched.
  */
 int vx_batch_write(vx_server *server, const vx_batch_library *library, const char *output,
                    bool *ret_written, size_t *ret_rows, vx_err *err);
+
+/* Cuts every clip, clips/<clip id>.mp4; those of a video that cannot be read any more are told to
+ * on_skipped. VX_MEDIA_STOPPED, VX_MEDIA_NO_ENCODER: as vx_media_cut_clip. */
+int vx_batch_cut_clips(vx_server *server, const vx_batch_library *library, vx_batch_cuts *cuts,
+                       vx_batch_on_problem on_skipped, void *ctx, vx_err *err);
 
 /* Every row of the outputs under its clip id; clips: zeroed. */
 int vx_batch_list_clips(vx_server *server, const vx_batch_library *library, vx_batch_clips *clips,

@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "base/thread.h"
 #include "batch.h"
+#include "batch_cuts.h"
 #include "batch_dedup.h"
 #include "batch_store.h"
 #include "batch_tree.h"
@@ -25,10 +26,10 @@
 #define EXIT_INTERRUPTED 130 /* as a shell says of a program that SIGINT ended */
 
 typedef struct settings {
-    const char *input, *output, *models, *model, *variant, *device, *clip, *layout;
+    const char *input, *output, *models, *model, *variant, *device, *clip, *layout, *encoder;
     int64_t threads, max_side;
     double max_duration, dedup;
-    bool no_fingerprints, quiet;
+    bool no_fingerprints, write_clips, quiet;
 } settings;
 
 #define AT(field) offsetof(settings, field)
@@ -45,6 +46,10 @@ static const vx_option table[] = {
     {"layout", VX_OPTION_TEXT, AT(layout), "vidx", "NAME", "what is written: vidx or curator"},
     {"dedup", VX_OPTION_REAL, AT(dedup), NULL, "COSINE",
      "also list near-duplicate clips: those this near to one that is kept"},
+    {"write-clips", VX_OPTION_FLAG, AT(write_clips), NULL, NULL,
+     "also write every clip as a file, clips/<clip>.mp4"},
+    {"encoder", VX_OPTION_TEXT, AT(encoder), "auto", "NAME",
+     "of FFmpeg, for these files: auto, libx264, libopenh264, mpeg4, h264_nvenc"},
     {"no-fingerprints", VX_OPTION_FLAG, AT(no_fingerprints), NULL, NULL,
      "do not hash frames: no copy verdicts"},
     {"threads", VX_OPTION_COUNT, AT(threads), NULL, "N", "videos at once; 0: cores + 1"},
@@ -60,6 +65,7 @@ static const char usage[] =
     "--layout vidx     video_index.faiss, embeddings.npy and clips.jsonl, row for row\n"
     "--layout curator  the tree of NeMo Curator: <model>_embd, <model>_embd_parquet, metas/v0,\n"
     "                  processed_videos, processed_clip_chunks\n"
+    "--write-clips adds clips/<clip>.mp4 to both, cut out of the source and encoded.\n"
     "Both have failed.jsonl, the videos that could not be read, and with --dedup\n"
     "duplicates/cluster_0.parquet (the ids to leave out) and pairwise_results/cluster_0.parquet\n"
     "(what each is near to). Of near-duplicates the clip with most pixels is kept, then the first\n"
@@ -100,6 +106,8 @@ typedef struct job {
     char input[PATH_MAX], output[PATH_MAX], data[PATH_MAX];
     vx_batch_files *files;
     vx_batch_failures *failures;
+    vx_batch_cuts *cuts; /* NULL: no clip is cut */
+    int64_t told_us;     /* when a person last heard how many */
     vx_batch_progress progress;
     int workers;
     int64_t started_us;
@@ -188,6 +196,7 @@ static int write_tree(job *j, vx_server *server, const vx_batch_library *library
         .server = server,
         .library = library,
         .failures = j->failures,
+        .cuts = j->cuts,
         .input = j->input,
         .output = j->output,
         .source = names,
@@ -206,7 +215,9 @@ static int write_index(job *j, vx_server *server, const vx_batch_library *librar
                        vx_batch_clips *clips, vx_err *err) {
     bool written;
     size_t rows;
-    int rc = vx_batch_write(server, library, j->output, &written, &rows, err);
+    int rc = j->cuts ? vx_batch_cut_clips(server, library, j->cuts, on_problem, j, err) : 0;
+    if (!rc)
+        rc = vx_batch_write(server, library, j->output, &written, &rows, err);
     if (!rc && j->s->dedup > 0)
         rc = vx_batch_list_clips(server, library, clips, err);
     if (!rc && !j->s->quiet)
@@ -226,14 +237,59 @@ static int write_duplicates(job *j, vx_server *server, const vx_batch_clips *cli
     return rc;
 }
 
+/* ---- clips as files ---- */
+
+#define TELL_US 10000000
+
+static void on_cut(void *ctx, size_t n_cut) {
+    job *j = ctx;
+    int64_t now_us = vx_clock_monotonic_us();
+    if (j->s->quiet || now_us - j->told_us < TELL_US)
+        return;
+    j->told_us = now_us;
+    vx_batch_say(NULL, "%zu clips written to %s/clips", n_cut, j->output);
+}
+
+static int open_cuts(job *j, const vx_server *server, vx_err *err) {
+    if (!j->s->write_clips)
+        return 0;
+    vx_batch_cuts_params params = {
+        .input = j->input,
+        .output = j->output,
+        .encoder = j->s->encoder,
+        .limits = &server->params.media,
+        .interrupted = &interrupted,
+        .on_cut = on_cut,
+        .ctx = j,
+    };
+    j->told_us = vx_clock_monotonic_us();
+    int rc = vx_batch_open_staging(j->output, err);
+    return rc ? rc : vx_batch_cuts_open(&params, &j->cuts, err);
+}
+
+static int finish_cuts(job *j, vx_err *err) {
+    size_t written, removed;
+    if (!j->cuts)
+        return 0;
+    int rc = vx_batch_cuts_finish(j->cuts, &written, &removed, err);
+    if (!rc && !j->s->quiet)
+        vx_batch_say(NULL, "%zu clips written to %s/clips, %zu removed", written, j->output,
+                     removed);
+    return rc;
+}
+
 static int write_outputs(job *j, vx_server *server, vx_batch_library *library,
                          const vx_batch_result *result, vx_err *err) {
     size_t removed = 0;
     vx_batch_clips clips = {0};
     int rc = vx_batch_library_prune(library, &removed, err);
     if (!rc)
+        rc = open_cuts(j, server, err);
+    if (!rc)
         rc = j->curator ? write_tree(j, server, library, &clips, err)
                         : write_index(j, server, library, &clips, err);
+    if (!rc)
+        rc = finish_cuts(j, err);
     if (!rc)
         rc = write_duplicates(j, server, &clips, err);
     vx_batch_clips_done(&clips);
@@ -286,6 +342,11 @@ static int run(job *j, int *ret_exit, vx_err *err) {
         return 0;
     }
     rc = write_outputs(j, server, library, &result, err);
+    if (rc == VX_MEDIA_STOPPED) {
+        vx_batch_say(NULL, "interrupted while clips were written: run the same command to go on");
+        *ret_exit = EXIT_INTERRUPTED;
+        return 0;
+    }
     *ret_exit = result.internal ? 1 : vx_batch_failures_count(j->failures) ? EXIT_SKIPPED : 0;
     return rc;
 }
@@ -340,6 +401,7 @@ static int embed(const settings *s, const char *model, int *ret_exit, vx_err *er
     int rc = look(j, err);
     if (!rc)
         rc = run(j, ret_exit, err);
+    vx_batch_cuts_free(j->cuts);
     vx_batch_files_free(j->files);
     return rc;
 }

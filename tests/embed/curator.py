@@ -35,6 +35,13 @@ def metadata(path):
                 "audio_format": audio[-1].codec_context.name if audio else None}
 
 
+def clip_measures(path):
+    """What Clip.extract_metadata says of a clip's file."""
+    meta = metadata(path)
+    keys = ("width", "height", "framerate", "num_frames", "video_codec")
+    return {key: meta[key] for key in keys} | {"num_bytes": path.stat().st_size}
+
+
 def spans(meta, length, stride, minimum):
     duration = meta["num_frames"] / meta["framerate"]
     start, found = 0.0, []
