@@ -194,7 +194,7 @@ int vx_catalog_get_fingerprint(vx_catalog *catalog, int64_t video_row, void **re
  * float32 [n, dim], both borrowed until return. Non-zero stops and is returned. Runs on `threads`
  * connections of its own over disjoint row ranges, each in clip order; the callback is then called
  * concurrently (one thread: on the caller's). Cost: on two cores some 4 GB/s from the page cache for
- * the scan alone; from the disk as fast as that reads, 0.7 to 1.1 GB/s with the copy into an index. */
+ * the scan alone; from the disk 0.5 to 1.1 GB/s with the copy into an index. */
 typedef int (*vx_catalog_on_vectors)(void *ctx, const int64_t *clip_rows, const float *vectors,
                                      size_t n, vx_err *err);
 int vx_catalog_scan_vectors(vx_catalog *catalog, int64_t space, int dim, size_t chunk_rows,

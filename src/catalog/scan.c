@@ -2,11 +2,11 @@
  * not starve the pool. The scan alone, 200,000 x 1280 on two cores: 3 to 5 GB/s from the page cache.
  *
  * A whole start reads slower, as the index must also copy what it gets into fresh memory, whose page
- * faults cost more than the reading: 1.2 to 1.4 GB/s from the page cache, 0.7 to 1.1 from the disk,
- * where `cat` of the file made 0.5 to 1.1; beside other busy processes half of it. Two ranges at once
- * keep the disk as busy as one reader of large blocks; four are no faster (0.94 to 0.91), eight slower
- * (0.74). Reading ahead by hand (WILLNEED, readahead) and two-megabyte pages for malloc (0.6 to 0.2)
- * made it slower. */
+ * faults cost more than the reading: 1.2 to 1.5 GB/s from the page cache, 0.5 to 1.1 from the disk,
+ * where `cat` of the file made 0.5 to 1.9. Four ranges at once were no faster than two (0.94 to 0.91),
+ * eight slower (0.74); so were reading ahead by hand (WILLNEED, readahead) and two-megabyte pages for
+ * malloc (0.6 to 0.2). tests/bench/README.md has the runs.
+ */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdatomic.h>

@@ -60,7 +60,7 @@ static int parse_fixed(const char *text, vx_clip_spec *spec, vx_err *err) {
     const field fields[] = {{"length", " of seconds", MIN_SECONDS, MAX_SECONDS, &spec->length_s},
                             {"stride", " of seconds", MIN_SECONDS, MAX_SECONDS, &spec->stride_s},
                             {"minimum", " of seconds", MIN_SECONDS, MAX_SECONDS, &spec->minimum_s}};
-    size_t n;
+    size_t n = 0;
     spec->mode = VX_CLIP_FIXED;
     int rc = parse_numbers(text, fields, VX_LEN(fields), &n, err);
     if (rc)
