@@ -44,7 +44,9 @@ def test_empty_body_is_refused(server):
     assert_problem(server.post("/v1/videos", data=b""), 400, "file-missing", "no body")
 
 
-@pytest.mark.parametrize("keep", [0.3, 0.6, 0.95])
+# Its index is the last 6 %; x264 gives files of slightly different sizes, and where in the index one
+# breaks off decides whether a video stream is known already.
+@pytest.mark.parametrize("keep", [0.3, 0.6, 0.9])
 def test_mp4_that_breaks_off_is_damaged(server, keep):
     data = samples.sample("h264_closed.mp4").read_bytes()
     answer = post_bytes(server, data[:int(len(data) * keep)])
