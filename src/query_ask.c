@@ -95,15 +95,27 @@ static vx_outcome ask_by_vector(const vx_server *server, const vx_model *model,
     return VX_OUTCOME_OK;
 }
 
+static bool is_stopping(void *ctx) {
+    return atomic_load(&((const vx_server *)ctx)->stopping);
+}
+
+/* A film takes minutes: a server that stops does not wait for it. */
 static vx_outcome ask_by_file(vx_server *server, const vx_model *model, vx_question *question,
                               vx_asked *asked, vx_err *err) {
     if (vx_upload_end(question->upload, err)) /* not sealed: it need not outlive the answer */
         return VX_OUTCOME_INTERNAL;
     vx_extract extract = {0};
     int slot = (int)(model - server->models);
-    vx_extract_params params = {
-        .path = vx_upload_path(question->upload), .clip = &server->clip, .models = 1U << slot};
+    vx_extract_watch watch = {.cancelled = is_stopping, .ctx = server};
+    vx_extract_params params = {.path = vx_upload_path(question->upload),
+                                .clip = &server->clip,
+                                .models = 1U << slot,
+                                .watch = &watch};
     vx_outcome outcome = vx_extract_run(server, &params, &extract, err);
+    if (outcome == VX_OUTCOME_CANCELLED) {
+        VX_FAIL(err, -ESHUTDOWN, "the server is shutting down");
+        outcome = VX_OUTCOME_STOPPING;
+    }
     if (!outcome) {
         asked->n = extract.n_clips;
         asked->vectors = vx_take(extract.vectors[slot]);

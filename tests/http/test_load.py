@@ -142,6 +142,23 @@ def test_stop_answers_what_waits_and_loses_nothing(start, clip):
     assert server.stop() == 0
 
 
+def test_stop_does_not_wait_for_a_search_by_file(start, clip):
+    server = start("--clip", "fixed:0.1", model="slow")  # 40 runs of the slow model
+    answers = []
+
+    def search():
+        with open(clip(360, seconds=4), "rb") as file:
+            answers.append(requests.post(f"{server.url}/v1/search", files={"file": file}, timeout=60))
+
+    thread = threading.Thread(target=search)
+    thread.start()
+    while server.get("/v1/stats").json()["requests"]["waiting"] < 1:
+        time.sleep(0.01)
+    assert server.stop() == 0
+    thread.join()
+    assert_problem(answers[0], 503, "stopping")
+
+
 def test_port_that_is_taken_is_told_and_not_shared(server, tiny_model, tmp_path):
     from server import BINARY
     import subprocess
