@@ -34,7 +34,7 @@ def _load():
 
 class Error(ct.Structure):
     _fields_ = [("code", ct.c_int), ("func", ct.c_char_p), ("line", ct.c_int),
-                ("msg", ct.c_char * 240)]
+                ("msg", ct.c_char * 512)]
 
 
 lib = _load()
