@@ -66,9 +66,9 @@ int vx_err_errno(vx_err *err, int errno_value, const char *func, int line, const
     return -errno_value;
 }
 
-int vx_err_wrap(vx_err *err, const char *fmt, ...) {
+void vx_err_wrap(vx_err *err, const char *fmt, ...) {
     if (!err)
-        return 0;
+        return;
     char text[FULL_BYTES];
     va_list ap;
     va_start(ap, fmt);
@@ -76,5 +76,4 @@ int vx_err_wrap(vx_err *err, const char *fmt, ...) {
     va_end(ap);
     snprintf(text + strlen(text), sizeof err->msg + 2, ": %s", err->msg);
     fit(err, text);
-    return err->code;
 }

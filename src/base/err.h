@@ -22,12 +22,13 @@ typedef struct vx_err {
 /* Fills *err and returns code, so that a failure is one statement: return VX_FAIL(err, -EIO, …). */
 #define VX_FAIL(err, code, ...) vx_err_set((err), (code), __func__, __LINE__, __VA_ARGS__)
 
-/* Puts context before an existing message ("opening the catalog: …"); returns err's code. */
+/* Puts context before an existing message ("opening the catalog: …"). Gives no code, as err may be
+ * NULL: the caller returns the one it has. */
 #define VX_WRAP(err, ...) vx_err_wrap((err), __VA_ARGS__)
 
 int vx_err_set(vx_err *err, int code, const char *func, int line, const char *fmt, ...)
     __attribute__((format(printf, 5, 6)));
-int vx_err_wrap(vx_err *err, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+void vx_err_wrap(vx_err *err, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 /* As VX_FAIL with ": <strerror(errno_value)>" behind the text; returns -errno_value. */
 int vx_err_errno(vx_err *err, int errno_value, const char *func, int line, const char *fmt, ...)

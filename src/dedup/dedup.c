@@ -83,7 +83,7 @@ int vx_dedup_decide(const vx_dedup_input *in, vx_verdict *ret_verdict, vx_err *e
     }
     int rc = find_copy(in, &copy, err);
     if (rc)
-        return VX_WRAP(err, "comparing with stored videos");
+        return VX_WRAP(err, "comparing with stored videos"), rc;
     const vx_dedup_similar *similar = find_similar(in);
     if (copy.video) {
         verdict.kind = VX_VERDICT_COPY;

@@ -119,7 +119,7 @@ int vx_index_write_faiss(vx_index *index, const char *path, int64_t **ret_ids, s
     if (code == 0)
         code = write_and_rename(index, path, ids, &n, err);
     if (code)
-        return VX_WRAP(err, "writing %s", path);
+        return VX_WRAP(err, "writing %s", path), code;
     *ret_ids = vx_take(ids);
     *ret_n = n;
     return 0;

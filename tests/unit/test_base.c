@@ -16,7 +16,8 @@ static void err_wrapped_twice_reads_outermost_first(void **state) {
     (void)state;
     vx_err err;
     assert_int_equal(VX_FAIL(&err, -EIO, "page %d is damaged", 7), -EIO);
-    assert_int_equal(VX_WRAP(&err, "reading the catalog"), -EIO);
+    VX_WRAP(&err, "reading the catalog");
+    assert_int_equal(err.code, -EIO);
     assert_string_equal(err.msg, "reading the catalog: page 7 is damaged");
 }
 

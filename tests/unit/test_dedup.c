@@ -185,6 +185,7 @@ static void verdict_when_loading_fails_passes_the_error_on(void **state) {
     vx_err err;
     assert_int_equal(vx_dedup_decide(&in, &verdict, &err), -EIO);
     assert_non_null(strstr(err.msg, "bad sector"));
+    assert_int_equal(vx_dedup_decide(&in, &verdict, NULL), -EIO);
 }
 
 int main(void) {

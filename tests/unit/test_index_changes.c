@@ -204,6 +204,7 @@ static void write_faiss_to_missing_folder_says_where(void **state) {
     size_t n;
     vx_err err;
     assert_int_equal(vx_index_write_faiss(index, "/nonexistent/x.faiss", &ids, &n, &err), -ENOENT);
+    assert_int_equal(vx_index_write_faiss(index, "/nonexistent/x.faiss", &ids, &n, NULL), -ENOENT);
     assert_non_null(strstr(err.msg, "/nonexistent/x.faiss"));
     assert_null(ids);
     vx_index_free(index);
