@@ -28,14 +28,15 @@ static void count(vx_backfill_job *job, int64_t *counter) {
     vx_mutex_unlock(&job->mu);
 }
 
+/* video NULL: not even its row could be read. */
 static void count_failed(vx_backfill_job *job, const vx_video *video, bool internal,
                          const vx_err *err) {
     vx_log(VX_LOG_WARN, "backfill", "job=%s model=%s video=%s error=\"%s\"", job->live.id,
-           job->model->info->name, video->id, err->msg);
+           job->model->info->name, video ? video->id : "-", err->msg);
     vx_mutex_lock(&job->mu);
     job->failed++;
     job->internal += internal;
-    if (json_array_size(job->failures) < FAILURES_MAX)
+    if (video && json_array_size(job->failures) < FAILURES_MAX)
         json_array_append_new(job->failures,
                               json_pack("{s:s, s:s}", "video_id", video->id, "detail", err->msg));
     vx_mutex_unlock(&job->mu);
@@ -150,9 +151,7 @@ void vx_backfill_video(vx_backfill_job *job, int64_t video_row, int decode_threa
         return; /* whatever failed may have failed for that */
     else if (rc == VX_CATALOG_NOT_FOUND || is_deleted(job, video_row))
         count(job, &job->deleted);
-    else if (video)
-        count_failed(job, video, rc || outcome == VX_OUTCOME_INTERNAL, &err);
     else
-        vx_log(VX_LOG_ERROR, "backfill", "job=%s error=\"%s\"", job->live.id, err.msg);
+        count_failed(job, video, rc || outcome == VX_OUTCOME_INTERNAL, &err);
     atomic_fetch_add(&job->live.done, 1);
 }
