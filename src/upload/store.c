@@ -39,9 +39,10 @@ static int make_folders(const vx_store *store, vx_err *err) {
 
 int vx_store_open(const vx_store_params *params, vx_store **ret_store, vx_err *err) {
     VX_AUTO(vx_store) store = vx_new(vx_store);
+    if (store)
+        store->incoming_fd = store->media_fd = -1;
     if (!store || !(store->data_dir = strdup(params->data_dir)))
         return VX_FAIL(err, -ENOMEM, "no memory for the store");
-    store->incoming_fd = store->media_fd = -1;
     store->max_upload_bytes = params->max_upload_bytes;
     store->reserve_bytes = params->reserve_bytes;
     if (mkdir(params->data_dir, 0700) && errno != EEXIST)
@@ -141,7 +142,10 @@ static bool parse_digest(const char *name, uint8_t ret_sha256[32]) {
 
 static DIR *open_dir_at(int parent, const char *name) {
     int fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    return fd < 0 ? NULL : fdopendir(fd);
+    DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+    if (fd >= 0 && !dir)
+        close(fd);
+    return dir;
 }
 
 /* A file that is not named by a digest was put there by a person: it is left alone. */
@@ -173,9 +177,9 @@ int vx_store_sweep(vx_store *store, bool (*known)(void *ctx, const uint8_t sha25
     DIR *incoming = open_dir_at(store->incoming_fd, ".");
     if (!incoming)
         return VX_FAIL_ERRNO(err, "reading incoming/");
+    /* Not by d_type, which some file systems leave unknown: folders refuse by themselves. */
     for (struct dirent *entry; (entry = readdir(incoming));)
-        if (entry->d_type == DT_REG && !wanted(ctx, entry->d_name) &&
-            !unlinkat(store->incoming_fd, entry->d_name, 0))
+        if (!wanted(ctx, entry->d_name) && !unlinkat(store->incoming_fd, entry->d_name, 0))
             ++*ret_removed;
     closedir(incoming);
     return 0;

@@ -23,13 +23,18 @@ static vx_upload *new_upload(vx_store *store) {
     return upload;
 }
 
-static int set_path(vx_upload *upload, const char *directory, const char *name, vx_err *err) {
-    char *path = NULL;
-    if (asprintf(&path, "%s/%s/%s", upload->store->data_dir, directory, name) < 0)
-        return VX_FAIL(err, -ENOMEM, "no memory for a path");
+static int make_path(const vx_upload *upload, const char *directory, const char *name,
+                     char **ret_path, vx_err *err) {
+    if (asprintf(ret_path, "%s/%s/%s", upload->store->data_dir, directory, name) >= 0)
+        return 0;
+    *ret_path = NULL; /* as it is not defined now */
+    return VX_FAIL(err, -ENOMEM, "no memory for a path");
+}
+
+static void set_place(vx_upload *upload, upload_state state, char *path_take) {
     free(upload->path);
-    upload->path = path;
-    return 0;
+    upload->path = path_take;
+    upload->state = state;
 }
 
 static int check_room(const vx_store *store, int64_t expected_bytes, vx_err *err) {
@@ -69,7 +74,7 @@ int vx_upload_begin(vx_store *store, int64_t expected_bytes, vx_upload **ret_upl
     rc = random_name(upload->name, err);
     if (rc)
         return rc;
-    rc = set_path(upload, "incoming", upload->name, err);
+    rc = make_path(upload, "incoming", upload->name, &upload->path, err);
     if (rc)
         return rc;
     upload->fd =
@@ -144,10 +149,14 @@ int vx_upload_publish(vx_upload *upload, vx_err *err) {
         return 0;
     char relative[STORE_RELATIVE_BYTES];
     vx_store_relative_path(upload->sha256, relative);
+    VX_AUTO_FREE char *path = NULL; /* made before the move: after it nothing may fail */
+    int rc = make_path(upload, "media", relative, &path, err);
+    if (rc)
+        return rc;
     if (renameat(upload->store->incoming_fd, upload->name, upload->store->media_fd, relative))
         return VX_FAIL_ERRNO(err, "moving the upload to media/%s", relative);
-    upload->state = UPLOAD_PUBLISHED;
-    return set_path(upload, "media", relative, err);
+    set_place(upload, UPLOAD_PUBLISHED, vx_take(path));
+    return 0;
 }
 
 static int move_back(const vx_upload *upload, const uint8_t sha256[32], vx_err *err) {
@@ -161,11 +170,13 @@ static int move_back(const vx_upload *upload, const uint8_t sha256[32], vx_err *
 int vx_upload_unpublish(vx_upload *upload, vx_err *err) {
     if (upload->state != UPLOAD_PUBLISHED)
         return 0;
-    int rc = move_back(upload, upload->sha256, err);
-    if (rc)
-        return rc;
-    upload->state = UPLOAD_SEALED;
-    return set_path(upload, "incoming", upload->name, err);
+    VX_AUTO_FREE char *path = NULL;
+    int rc = make_path(upload, "incoming", upload->name, &path, err);
+    if (!rc)
+        rc = move_back(upload, upload->sha256, err);
+    if (!rc)
+        set_place(upload, UPLOAD_SEALED, vx_take(path));
+    return rc;
 }
 
 vx_upload *vx_upload_free(vx_upload *upload) {
@@ -235,7 +246,7 @@ int vx_upload_adopt(vx_store *store, const char *name, const uint8_t sha256[32],
         return VX_FAIL(err, -ENOMEM, "no memory for an upload");
     upload->kept = true; /* until its bytes are known to be the right ones */
     strcpy(upload->name, name);
-    int rc = set_path(upload, "incoming", name, err);
+    int rc = make_path(upload, "incoming", name, &upload->path, err);
     if (rc)
         return rc;
     VX_AUTO_FD int fd = openat(store->incoming_fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);

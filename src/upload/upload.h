@@ -52,9 +52,11 @@ int vx_upload_seal(vx_upload *upload, vx_err *err);
  * fsynced): for jobs that were acknowledged before they ran. */
 int vx_upload_keep(vx_upload *upload, vx_err *err);
 /* Moves the sealed file into the store; idempotent when the same bytes are there already. The
- * rename is durable only after vx_store_sync of the same digest (so that a group shares it). */
+ * rename is durable only after vx_store_sync of the same digest (so that a group shares it). On
+ * failure the file is where it was. */
 int vx_upload_publish(vx_upload *upload, vx_err *err);
-/* Takes a publish back (the transaction that named the file failed): sealed again. */
+/* Takes a publish back (the transaction that named the file failed): sealed again. The caller knows
+ * that no stored video needs the file. */
 int vx_upload_unpublish(vx_upload *upload, vx_err *err);
 /* Removes the file unless it was published or kept. */
 vx_upload *vx_upload_free(vx_upload *upload);

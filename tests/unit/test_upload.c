@@ -1,5 +1,6 @@
 /* Uploads and the store: bytes arrive, are named by their digest, survive or vanish. */
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -9,12 +10,30 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
 #include "upload/upload.h"
 
 static char dir[64];
+
+/* Memory that runs out in one place: these stand before libc's. */
+static bool no_memory;
+
+char *strdup(const char *text) {
+    size_t n = strlen(text) + 1;
+    char *copy = no_memory ? NULL : malloc(n);
+    return copy ? memcpy(copy, text, n) : NULL;
+}
+
+int asprintf(char **ret_text, const char *fmt, ...) {
+    va_list ap;
+    va_start(ap, fmt);
+    int n = no_memory ? -1 : vasprintf(ret_text, fmt, ap);
+    va_end(ap);
+    return n;
+}
 
 static int make_dir(void **state) {
     (void)state;
@@ -240,6 +259,31 @@ static bool is_named(void *ctx, const char *name) {
     return !strcmp(ctx, name);
 }
 
+static void store_without_memory_leaves_other_descriptors_alone(void **state) {
+    (void)state;
+    vx_store *store = NULL;
+    vx_store_params params = {.data_dir = dir};
+    no_memory = true;
+    int rc = vx_store_open(&params, &store, NULL);
+    no_memory = false;
+    assert_int_equal(rc, -ENOMEM);
+    assert_true(fcntl(STDIN_FILENO, F_GETFD) >= 0);
+}
+
+static void publish_without_memory_leaves_the_file_where_it_was(void **state) {
+    (void)state;
+    VX_AUTO(vx_store) store = open_store(0);
+    VX_AUTO(vx_upload) upload = sealed(store, "abc");
+    no_memory = true;
+    int rc = vx_upload_publish(upload, NULL);
+    no_memory = false;
+    assert_int_equal(rc, -ENOMEM);
+    assert_true(exists(vx_upload_path(upload)));
+    assert_int_equal(vx_upload_publish(upload, NULL), 0);
+    assert_true(exists(vx_upload_path(upload)));
+    assert_int_equal(vx_upload_unpublish(upload, NULL), 0);
+}
+
 static void sweep_removes_only_what_nobody_knows(void **state) {
     (void)state;
     VX_AUTO(vx_store) store = open_store(0);
@@ -276,6 +320,8 @@ int main(void) {
         TEST(upload_kept_is_adopted_after_a_restart_with_its_bytes_checked),
         TEST(upload_published_before_a_crash_is_adopted_out_of_the_store),
         TEST(external_file_is_hashed_and_never_removed),
+        TEST(store_without_memory_leaves_other_descriptors_alone),
+        TEST(publish_without_memory_leaves_the_file_where_it_was),
         TEST(sweep_removes_only_what_nobody_knows),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
