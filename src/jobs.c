@@ -234,14 +234,16 @@ static void set_times(vx_job_view *view, int64_t started_us) {
                       (double)(view->total - view->done) / (double)view->done;
 }
 
-/* How far the live item is, if the job runs in this process right now. */
-static void view_progress(vx_server *server, vx_job_view *view) {
+/* How far the live item is; false when no such job is in this process right now. */
+static bool view_progress(vx_server *server, vx_job_view *view) {
+    bool found = false;
     vx_mutex_lock(&server->jobs->mu);
     for (vx_ingest_item *job = server->jobs->live; job; job = job->next_job) {
         if (strcmp(job->job_id, view->id))
             continue;
         vx_ingest_work *work = job->work;
         int64_t started_us = atomic_load(&work->started_us);
+        found = true;
         view->phase = (vx_phase)atomic_load(&work->phase);
         view->done = atomic_load(&work->done);
         view->total = atomic_load(&work->total);
@@ -252,30 +254,50 @@ static void view_progress(vx_server *server, vx_job_view *view) {
         if (strcmp(job->id, view->id))
             continue;
         int64_t started_us = atomic_load(&job->started_us);
+        found = true;
         view->phase = VX_PHASE_EMBED;
         view->done = atomic_load(&job->done);
         view->total = atomic_load(&job->total);
         set_times(view, started_us);
     }
     vx_mutex_unlock(&server->jobs->mu);
+    return found;
 }
 
+static bool is_unfinished(const vx_job_row *row) {
+    return row->state == VX_JOB_QUEUED || row->state == VX_JOB_RUNNING;
+}
+
+/* A job's end is written before it leaves the live table. So one that is neither ended in the row
+ * read nor live has ended between the two looks, and its row says so now; or it waits for the next
+ * start. */
+static void read_again(vx_server *server, vx_job_row *row) {
+    vx_job_row now = {0};
+    vx_err unread;
+    if (vx_catalog_get_job(server->catalog, row->id, &now, &unread))
+        return;
+    vx_job_row_clear(row);
+    *row = now;
+}
+
+/* Takes what row holds. */
 static void view_of_row(vx_server *server, vx_job_row *row, vx_job_view *ret_view) {
-    *ret_view = (vx_job_view){.state = row->state,
-                              .created_us = row->created_us,
-                              .finished_us = row->finished_us,
-                              .eta_s = NAN};
+    *ret_view = (vx_job_view){.state = row->state, .eta_s = NAN};
     strcpy(ret_view->id, row->id);
+    if (is_unfinished(row) && !view_progress(server, ret_view))
+        read_again(server, row);
+    if (!is_unfinished(row)) {
+        ret_view->state = row->state;
+        ret_view->phase = row->state == VX_JOB_DONE ? VX_PHASE_DONE : VX_PHASE_FAILED;
+    }
+    ret_view->created_us = row->created_us;
+    ret_view->finished_us = row->finished_us;
     ret_view->kind = vx_take(row->kind);
     json_t *request = json_loads(row->request, 0, NULL);
     ret_view->filename = copy_string(request, "filename");
     ret_view->model = copy_string(request, "model");
     json_decref(request);
     view_result(ret_view, row->result);
-    if (row->state == VX_JOB_QUEUED || row->state == VX_JOB_RUNNING)
-        view_progress(server, ret_view);
-    else
-        ret_view->phase = row->state == VX_JOB_DONE ? VX_PHASE_DONE : VX_PHASE_FAILED;
     vx_job_row_clear(row);
 }
 
