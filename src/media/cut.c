@@ -337,8 +337,7 @@ static int on_picture(void *ctx, int64_t frame, double time_s, vx_picture *pictu
         return rc;
     int64_t pts = llrint((time_s - c->start_s) / av_q2d(ticks));
     c->last_pts = c->frame->pts = pts > c->last_pts ? pts : c->last_pts + 1;
-    c->frame->pict_type = AV_PICTURE_TYPE_NONE;
-    c->frame->key_frame = 0;
+    c->frame->pict_type = AV_PICTURE_TYPE_NONE; /* as the encoder likes, not as it was */
     return encode(c, c->frame, err);
 }
 
