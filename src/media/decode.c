@@ -120,7 +120,7 @@ static int open_codec(decode_run *run, int threads, vx_err *err) {
     return 0;
 }
 
-/* Packet of the picture in run->frame, -1 if that is not a shown one. */
+/* Packet of the picture in run->frame: as the decoder says, so it may be none of the table's. */
 static int64_t packet_of_picture(const decode_run *run) {
     const vx_media *media = run->media;
     if (!media->by_order)
@@ -151,8 +151,7 @@ static int hand_out(decode_run *run, const AVFrame *frame, vx_err *err) {
 
 /* The unwanted picture in run->frame; something wanted is still to come. */
 static int offer_extra(decode_run *run, int64_t packet, vx_err *err) {
-    if (!run->wish->on_extra || packet < 0 || packet >= run->media->n_packets ||
-        (run->action && run->action[packet] == VX_PLAN_WRONG))
+    if (!run->wish->on_extra || (run->action && run->action[packet] == VX_PLAN_WRONG))
         return 0;
     int64_t number = run->number[packet];
     if (number <= run->last_out || number >= run->frames[run->next_slot])
@@ -195,7 +194,8 @@ static int take_picture(decode_run *run, vx_err *err) {
     int64_t slot = find_slot(run, packet);
     run->n_decoded++;
     run->stats.frames_decoded++;
-    if (run->last && packet >= 0 && run->number[packet] >= 0) {
+    bool known = packet >= 0 && packet < run->media->n_packets;
+    if (run->last && known && run->number[packet] >= 0) {
         int rc = replace_before(run, run->number[packet], err);
         av_frame_unref(run->last);
         if (rc == 0 && av_frame_ref(run->last, run->frame) < 0)
@@ -204,7 +204,7 @@ static int take_picture(decode_run *run, vx_err *err) {
             return rc;
     }
     if (slot < 0)
-        return offer_extra(run, packet, err);
+        return known ? offer_extra(run, packet, err) : 0;
     if (slot < run->next_slot || run->pending[slot])
         return 0;
     if (slot > run->next_slot) {
