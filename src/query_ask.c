@@ -15,21 +15,29 @@ void vx_asked_clear(vx_asked *asked) {
     *asked = (vx_asked){0};
 }
 
-/* Vectors of all clips of asked->video, or of the one clip `only`. */
-static vx_outcome load_vectors(const vx_model *model, vx_asked *asked, const char *only,
+/* Leaves the video no clip but the one of that id, if it has it. */
+static void keep_clip(vx_video *video, const char *clip_id) {
+    size_t n = 0;
+    for (size_t i = 0; i < video->n_clips; i++) {
+        char id[VX_CLIP_ID_CHARS + 1];
+        snprintf(id, sizeof id, "%s.%d", video->id, video->clips[i].index);
+        if (!strcmp(clip_id, id))
+            video->clips[n++] = video->clips[i];
+    }
+    video->n_clips = n;
+}
+
+/* Vectors of all clips of asked->video. */
+static vx_outcome load_vectors(const vx_model *model, vx_asked *asked, const char *what,
                                vx_err *err) {
     const vx_video *video = asked->video;
     size_t dim = (size_t)model->info->dim;
-    asked->vectors = vx_new_array(only ? 1 : video->n_clips, dim * sizeof(float));
+    asked->vectors = vx_new_array(video->n_clips, dim * sizeof(float));
     if (!asked->vectors) {
         VX_FAIL(err, -ENOMEM, "no memory for the query's vectors");
         return VX_OUTCOME_INTERNAL;
     }
     for (size_t i = 0; i < video->n_clips; i++) {
-        char id[VX_CLIP_ID_CHARS + 1];
-        snprintf(id, sizeof id, "%s.%d", video->id, video->clips[i].index);
-        if (only && strcmp(only, id))
-            continue;
         int rc =
             vx_index_get(model->index, video->clips[i].row, asked->vectors + asked->n * dim, err);
         if (rc < 0)
@@ -39,26 +47,28 @@ static vx_outcome load_vectors(const vx_model *model, vx_asked *asked, const cha
     if (asked->n)
         return VX_OUTCOME_OK;
     VX_FAIL(err, VX_CATALOG_NOT_FOUND, "there is no %s with this id that has a vector of model %s",
-            only ? "clip" : "video", model->info->name);
+            what, model->info->name);
     return VX_OUTCOME_NOT_FOUND;
 }
 
 static vx_outcome ask_by_id(vx_server *server, const vx_model *model, const vx_question *question,
                             vx_asked *asked, vx_err *err) {
+    bool by_clip = question->by == VX_QUERY_CLIP;
+    const char *what = by_clip ? "clip" : "video";
     char video_id[VX_VIDEO_ID_CHARS + 1] = "";
-    const char *end = question->by == VX_QUERY_CLIP ? strrchr(question->id, '.')
-                                                    : question->id + strlen(question->id);
+    const char *end = by_clip ? strrchr(question->id, '.') : question->id + strlen(question->id);
     if (end && end - question->id <= VX_VIDEO_ID_CHARS)
         memcpy(video_id, question->id, (size_t)(end - question->id));
     int rc = vx_catalog_get_video(server->catalog, video_id, &asked->video, err);
     if (rc == VX_CATALOG_NOT_FOUND) {
-        VX_FAIL(err, rc, "there is no %s with this id",
-                question->by == VX_QUERY_CLIP ? "clip" : "video");
+        VX_FAIL(err, rc, "there is no %s with this id", what);
         return VX_OUTCOME_NOT_FOUND;
     }
     if (rc)
         return VX_OUTCOME_INTERNAL;
-    return load_vectors(model, asked, question->by == VX_QUERY_CLIP ? question->id : NULL, err);
+    if (by_clip)
+        keep_clip(asked->video, question->id);
+    return load_vectors(model, asked, what, err);
 }
 
 /* A loaded model whose vectors have that length, or NULL. */

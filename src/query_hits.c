@@ -30,12 +30,9 @@ typedef struct search {
 
 static bool is_own_clip(const search *s, int64_t row) {
     const vx_video *video = s->asked->video;
-    for (size_t i = 0; video && i < video->n_clips; i++) {
-        char id[VX_CLIP_ID_CHARS + 1];
-        snprintf(id, sizeof id, "%s.%d", video->id, video->clips[i].index);
+    for (size_t i = 0; video && i < video->n_clips; i++)
         if (video->clips[i].row == row)
-            return s->question->by == VX_QUERY_VIDEO || !strcmp(id, s->question->id);
-    }
+            return true;
     return false;
 }
 

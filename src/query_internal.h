@@ -10,7 +10,9 @@
 typedef struct vx_asked {
     float *vectors; /* float32 [n, dim], unit length; owned */
     size_t n;
-    vx_video *video; /* whose own clips are no hits; owned; NULL for text, a vector or a file */
+    vx_video
+        *video; /* whose clips are no hits: all of a video, or the one that was asked with. Owned;
+                        NULL for text, a vector or a file */
 } vx_asked;
 void vx_asked_clear(vx_asked *asked);
 
