@@ -143,7 +143,7 @@ static vx_outcome embed_video(vx_embeddings *e, const vx_input *input, float *re
     if (!rc)
         rc = read_part(e, input->is_url, input->parts[0], put_file, file, err);
     if (!rc)
-        rc = vx_upload_seal(file, err);
+        rc = vx_upload_end(file, err); /* not sealed: it need not outlive the answer */
     if (rc)
         return outcome_of(rc);
     int slot = (int)(e->model - server->models);
