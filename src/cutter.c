@@ -14,8 +14,6 @@
 #include "base/queue.h"
 #include "base/thread.h"
 
-#define RESERVE_BYTES (256LL << 20) /* where the server was given none */
-
 struct vx_cutter {
     pthread_t thread;
     vx_queue *queue;
@@ -106,10 +104,9 @@ static bool go_on(void *ctx) {
 
 static int check_room(vx_server *server, vx_err *err) {
     struct statvfs disk;
-    int64_t reserve = server->params.reserve_bytes;
     if (fstatvfs(server->cutter->dir_fd, &disk))
         return VX_FAIL_ERRNO(err, "asking for the room on %s", server->cutter->dir);
-    if ((int64_t)disk.f_bavail * (int64_t)disk.f_frsize < (reserve >= 0 ? reserve : RESERVE_BYTES))
+    if ((int64_t)disk.f_bavail * (int64_t)disk.f_frsize < server->params.reserve_bytes)
         return VX_FAIL(err, -ENOSPC, "no room for a clip");
     return 0;
 }

@@ -17,15 +17,13 @@
 #include "jobs.h"
 #include "query.h"
 
-#define DEFAULT_RESERVE_BYTES (256LL << 20)
-
 static int open_store_and_catalog(vx_server *server, vx_err *err) {
     const vx_server_params *p = &server->params;
     char path[PATH_MAX];
     vx_store_params store = {
         .data_dir = p->data_dir,
         .max_upload_bytes = p->max_upload_bytes,
-        .reserve_bytes = p->reserve_bytes >= 0 ? p->reserve_bytes : DEFAULT_RESERVE_BYTES,
+        .reserve_bytes = p->reserve_bytes,
     };
     int rc = vx_store_open(&store, &server->store, err);
     if (rc)

@@ -124,7 +124,7 @@ typedef struct film {
     bool curator;
     bool (*on_progress)(void *ctx, int64_t done, int64_t total);
     void *ctx;
-    int64_t n_frames, n_pushed, n_answers;
+    int64_t n_frames, n_answers;
     uint8_t *buffer; /* [HOP * (max_batch + 1), 27, 48, 3]: frames from n_answers - MARGIN on */
     int n_buffered, capacity;
     uint8_t *batch;     /* [max_batch, WINDOW, 27, 48, 3] */
@@ -177,7 +177,6 @@ static int on_picture(void *ctx, int64_t frame, double time_s, vx_picture *pictu
         rc = push(f, pixels, stride, err);
     if (!rc)
         rc = push(f, pixels, stride, err);
-    f->n_pushed++;
     return rc;
 }
 

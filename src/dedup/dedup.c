@@ -74,13 +74,6 @@ static const vx_dedup_similar *find_similar(const vx_dedup_input *in) {
 int vx_dedup_decide(const vx_dedup_input *in, vx_verdict *ret_verdict, vx_err *err) {
     vx_verdict verdict = {.kind = VX_VERDICT_NEW, .score = NAN, .share = NAN, .offset_s = NAN};
     best_copy copy = {0};
-    if (in->exact_of) {
-        verdict.kind = VX_VERDICT_EXACT;
-        verdict.of = in->exact_of;
-        verdict.score = score_of(in, in->exact_of);
-        *ret_verdict = verdict;
-        return 0;
-    }
     int rc = find_copy(in, &copy, err);
     if (rc)
         return VX_WRAP(err, "comparing with stored videos"), rc;

@@ -1,9 +1,9 @@
-/* dedup.h — what a new video is to the stored ones: exact, copy, similar or new.
+/* dedup.h — what a new video is to the stored ones: copy, similar or new. (That the same bytes are
+ * stored, `exact`, is found before anything is decoded: ingest.c.)
  *
  * A pure decision: the caller brings the candidates and a way to load their fingerprints, so that
  * the verdict sees one state of the catalog, under whatever lock or transaction the caller holds.
  *
- *   exact    the same bytes are stored
  *   copy     the fingerprints agree (vx_fp_is_copy), as they are or mirrored
  *   similar  only the vectors agree: score >= the model's threshold
  *   new      none of these
@@ -32,7 +32,6 @@ typedef int (*vx_dedup_load)(void *ctx, int64_t video, vx_fp_frame **ret_frames,
                              vx_err *err);
 
 typedef struct vx_dedup_input {           /* borrows everything, for the call */
-    int64_t exact_of;                     /* the stored video with the same SHA-256; 0 = none */
     const vx_fp_frame *frames, *mirrored; /* [n_frames] of the new video; mirrored may be NULL */
     size_t n_frames;
     const int64_t *candidates; /* [n_candidates] from vx_fp_index_candidates; repeats do no harm */

@@ -67,10 +67,6 @@ float *vx_faiss_rows(vx_faiss *flat) {
     return rows;
 }
 
-size_t vx_faiss_count(const vx_faiss *flat) {
-    return (size_t)faiss_Index_ntotal(faiss(flat));
-}
-
 int vx_faiss_search(const vx_faiss *flat, const float *queries, size_t n_queries, size_t k,
                     float *ret_scores, int64_t *ret_rows, vx_err *err) {
     _Static_assert(sizeof(idx_t) == sizeof(int64_t), "FAISS labels are int64");

@@ -5,7 +5,7 @@
  *
  * In    float32 [n, dim]
  * Errs  -ENOMEM or -EIO with FAISS's text
- * Threads  reading calls (search, rows, count) beside each other; add and drop_last alone.
+ * Threads  reading calls (search, rows) beside each other; add and drop_last alone.
  *          The caller locks. FAISS and BLAS use one thread where vx_faiss_set_up_thread() was
  * called.
  */
@@ -20,12 +20,11 @@ vx_faiss *vx_faiss_free(vx_faiss *flat);
 
 /* Appends n rows. May move all rows: pointers from vx_faiss_rows() end here. */
 int vx_faiss_add(vx_faiss *flat, const float *vectors, size_t n, vx_err *err);
-/* Cuts the last n rows off (n <= count); nothing changes on failure. Costs a look at every row. */
+/* Cuts the last n rows off (as many as there are at most); nothing changes on failure. Costs a look at every row. */
 int vx_faiss_drop_last(vx_faiss *flat, size_t n, vx_err *err);
 
-/* float32 [vx_faiss_count(), dim], borrowed until the next add or drop_last. */
+/* float32 [rows, dim], borrowed until the next add or drop_last. */
 float *vx_faiss_rows(vx_faiss *flat);
-size_t vx_faiss_count(const vx_faiss *flat);
 
 /* The k best rows of each query by FAISS's own float32 score, best first.
  *   ret_scores, ret_rows  [n_queries, k]; row -1 = fewer than k (or NaN) */

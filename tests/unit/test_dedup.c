@@ -89,16 +89,6 @@ static void verdict_with_strange_candidates_is_new(void **state) {
     assert_int_equal(n_loads, 5); /* 3, 1, 2, 9 and 4: each once */
 }
 
-static void verdict_exact_wins_over_copy_and_loads_nothing(void **state) {
-    (void)state;
-    vx_dedup_input in = input(stored[1]);
-    in.exact_of = 7;
-    vx_verdict v = decide(&in);
-    assert_int_equal(v.kind, VX_VERDICT_EXACT);
-    assert_int_equal(v.of, 7);
-    assert_int_equal(n_loads, 0);
-}
-
 static void verdict_copy_wins_over_higher_similar_and_has_its_score(void **state) {
     (void)state;
     vx_dedup_input in = input(stored[2]);
@@ -192,7 +182,6 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(verdict_without_candidates_is_new, setup),
         cmocka_unit_test_setup(verdict_with_strange_candidates_is_new, setup),
-        cmocka_unit_test_setup(verdict_exact_wins_over_copy_and_loads_nothing, setup),
         cmocka_unit_test_setup(verdict_copy_wins_over_higher_similar_and_has_its_score, setup),
         cmocka_unit_test_setup(verdict_copy_found_only_by_vector_is_a_copy, setup),
         cmocka_unit_test_setup(verdict_of_trimmed_copy_has_its_offset, setup),
