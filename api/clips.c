@@ -141,7 +141,8 @@ void vx_clip_content_get(vx_request *request) {
         return;
     }
     vx_request_wait(request, finish);
-    file->refused = !vx_cutter_submit(request->server, &file->cutting);
-    if (file->refused)
-        vx_request_wake(request);
+    if (vx_cutter_submit(request->server, &file->cutting))
+        return;
+    file->refused = true;
+    vx_request_wake(request);
 }

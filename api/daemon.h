@@ -12,9 +12,9 @@
 struct vx_traffic; /* metrics.c */
 
 struct vx_http {
-    vx_server *server;
-    vx_http_params params; /* defaults filled in; strings are copies, owned */
-    char *listen, *allow_origin;
+    vx_server *server;           /* borrows */
+    vx_http_params params;       /* defaults filled in; its strings are the caller's: */
+    char *listen, *allow_origin; /* copies of them, owned */
     struct MHD_Daemon *mhd;
     int port;
     bool loopback;                  /* only names of this machine are answered */

@@ -1,7 +1,7 @@
 /* jobs.c — GET /v1/jobs, GET and DELETE /v1/jobs/{id}. */
+#include <stdio.h>
 #include <string.h>
 
-#include "api/job_show.h"
 #include "api/reply.h"
 #include "api/resources.h"
 #include "api/show.h"
@@ -17,8 +17,8 @@ static const char *state_name(vx_job_state state) {
     return names[state];
 }
 
-void vx_job_show(vx_out *out, const char *key, const vx_job_view *job) {
-    vx_out_begin(out, key, '{');
+static void show_job(vx_out *out, const vx_job_view *job) {
+    vx_out_begin(out, NULL, '{');
     vx_out_string(out, "id", job->id);
     vx_out_string(out, "kind", job->kind);
     vx_out_string(out, "state", state_name(job->state));
@@ -39,6 +39,19 @@ void vx_job_show(vx_out *out, const char *key, const vx_job_view *job) {
     vx_out_end(out, '}');
 }
 
+void vx_jobs_reply_accepted(vx_request *request, const char *job_id, const char *kind) {
+    VX_AUTO_OUT out = {0};
+    char location[64];
+    snprintf(location, sizeof location, "/v1/jobs/%s", job_id);
+    vx_out_begin(&out, NULL, '{');
+    vx_out_string(&out, "id", job_id);
+    vx_out_string(&out, "kind", kind);
+    vx_out_string(&out, "state", "queued");
+    vx_out_end(&out, '}');
+    vx_reply_json(request, VX_SUCCESS_ACCEPTED, &out);
+    vx_reply_header(request, MHD_HTTP_HEADER_LOCATION, location);
+}
+
 static void reply_code(vx_request *request, int rc, const vx_err *err) {
     if (rc == VX_CATALOG_NOT_FOUND)
         vx_reply_problem(request, VX_PROBLEM_NOT_FOUND, "There is no job with this id.");
@@ -55,7 +68,7 @@ void vx_jobs_one_get(vx_request *request) {
         return;
     }
     VX_AUTO_OUT out = {0};
-    vx_job_show(&out, NULL, &job);
+    show_job(&out, &job);
     vx_job_view_clear(&job);
     vx_reply_json(request, VX_SUCCESS_OK, &out);
 }
@@ -74,7 +87,7 @@ static void write_page(vx_out *out, const vx_job_view *jobs, size_t n, size_t li
     vx_out_begin(out, NULL, '{');
     vx_out_begin(out, "items", '[');
     for (size_t i = 0; i < n && i < limit; i++)
-        vx_job_show(out, NULL, &jobs[i]);
+        show_job(out, &jobs[i]);
     vx_out_end(out, ']');
     vx_out_string(out, "next", n > limit ? jobs[limit - 1].id : NULL);
     vx_out_end(out, '}');

@@ -102,16 +102,7 @@ static void finish_backfill(vx_request *request) {
         vx_reply_failure(request, &b->err);
         return;
     }
-    VX_AUTO_OUT out = {0};
-    char location[64];
-    snprintf(location, sizeof location, "/v1/jobs/%s", b->job_id);
-    vx_out_begin(&out, NULL, '{');
-    vx_out_string(&out, "id", b->job_id);
-    vx_out_string(&out, "kind", "backfill");
-    vx_out_string(&out, "state", "queued");
-    vx_out_end(&out, '}');
-    vx_reply_json(request, VX_SUCCESS_ACCEPTED, &out);
-    vx_reply_header(request, MHD_HTTP_HEADER_LOCATION, location);
+    vx_jobs_reply_accepted(request, b->job_id, "backfill");
 }
 
 void vx_models_backfill_post(vx_request *request) {

@@ -44,7 +44,7 @@ static const vx_problem outcome_problems[] = {
     [VX_OUTCOME_INTERNAL] = VX_PROBLEM_INTERNAL,
 };
 
-#define RETRY_AFTER_S "2" /* a queue of 256 videos moves on well within that */
+#define RETRY_AFTER_S "2" /* any queue has moved on by then */
 
 /* ---- Setting the reply ---- */
 

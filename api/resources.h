@@ -38,7 +38,10 @@ void vx_stats_get(vx_request *request);
 void vx_assets_get(vx_request *request); /* assets.c */
 void vx_problems_get(vx_request *request);
 
-/* Helper that several resources share (videos.c): the stored video that args[0] names; NULL after a
- * reply. Gives. */
+/* ---- what several resources share ---- */
+
+/* videos.c: the stored video that args[0] names; NULL after a reply. Gives. */
 struct vx_video;
 struct vx_video *vx_videos_find(vx_request *request);
+/* jobs.c: 202 with the job that has just become durable, and where to watch it. */
+void vx_jobs_reply_accepted(vx_request *request, const char *job_id, const char *kind);

@@ -125,19 +125,6 @@ static void reply_duplicate(vx_request *request, const upload_result *result) {
     vx_reply_problem_with(request, VX_PROBLEM_DUPLICATE, &out, result->err.msg);
 }
 
-static void reply_job(vx_request *request, const upload_result *result) {
-    VX_AUTO_OUT out = {0};
-    char location[64];
-    snprintf(location, sizeof location, "/v1/jobs/%s", result->job_id);
-    vx_out_begin(&out, NULL, '{');
-    vx_out_string(&out, "id", result->job_id);
-    vx_out_string(&out, "kind", "ingest");
-    vx_out_string(&out, "state", "queued");
-    vx_out_end(&out, '}');
-    vx_reply_json(request, VX_SUCCESS_ACCEPTED, &out);
-    vx_reply_header(request, MHD_HTTP_HEADER_LOCATION, location);
-}
-
 static void reply_video(vx_request *request, const upload_result *result) {
     VX_AUTO_OUT out = {0};
     char location[64];
@@ -155,7 +142,7 @@ static void finish(vx_request *request) {
     else if (result->outcome > VX_OUTCOME_EXISTING)
         vx_reply_outcome(request, result->outcome, &result->err);
     else if (result->job_id[0])
-        reply_job(request, result);
+        vx_jobs_reply_accepted(request, result->job_id, "ingest");
     else
         reply_video(request, result);
 }
