@@ -3,7 +3,6 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -11,12 +10,10 @@
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "base/queue.h"
-#include "base/thread.h"
+#include "base/pool.h"
 
 struct vx_cutter {
-    pthread_t thread;
-    vx_queue *queue;
+    vx_pool *thread; /* one */
     int dir_fd;
     char dir[PATH_MAX - 64];
 };
@@ -155,24 +152,22 @@ static int make(vx_server *server, vx_cutting *c, vx_err *err) {
     return 0;
 }
 
-static void *run(void *ctx) {
+static void run(void *ctx, void *item) {
     vx_server *server = ctx;
-    for (vx_cutting *c; (c = vx_queue_pop(server->cutter->queue));) {
-        c->fd = vx_cutter_open(server, c); /* another request may have had it made */
-        c->rc = c->fd >= 0 ? 0 : make(server, c, &c->err);
-        c->done(c->ctx);
-    }
-    return NULL;
+    vx_cutting *c = item;
+    c->fd = vx_cutter_open(server, c); /* another request may have had it made */
+    c->rc = c->fd >= 0 ? 0 : make(server, c, &c->err);
+    c->done(c->ctx);
 }
 
 bool vx_cutter_submit(vx_server *server, vx_cutting *cutting) {
-    return vx_queue_try_push(server->cutter->queue, cutting);
+    return vx_pool_try_push(server->cutter->thread, cutting);
 }
 
 /* ---- start and stop ---- */
 
 static struct vx_cutter *destroy(struct vx_cutter *cutter) {
-    vx_queue_free(cutter->queue);
+    vx_pool_free(cutter->thread); /* what waits is run, and told that we stop */
     if (cutter->dir_fd >= 0)
         close(cutter->dir_fd);
     free(cutter);
@@ -197,21 +192,21 @@ int vx_cutter_start(vx_server *server, vx_err *err) {
     if (!cutter)
         return VX_FAIL(err, -ENOMEM, "no memory for the cutter");
     cutter->dir_fd = -1;
+    const vx_pool_params params = {.name = "vx-cutter",
+                                   .n_threads = 1,
+                                   .capacity = VX_CUTTER_WAITING,
+                                   .run = run,
+                                   .ctx = server};
     int rc = open_dir(cutter, server->params.data_dir, err);
-    if (!rc)
-        rc = vx_queue_new(VX_CUTTER_WAITING, &cutter->queue, err);
     server->cutter = cutter;
     if (!rc)
-        rc = vx_thread_start(&cutter->thread, "vx-cutter", run, server, err);
+        rc = vx_pool_new(&params, &cutter->thread, err);
     if (rc)
         server->cutter = destroy(cutter);
     return rc;
 }
 
 void vx_cutter_stop(vx_server *server) {
-    if (!server->cutter)
-        return;
-    vx_queue_close(server->cutter->queue); /* what waits is popped and told that we stop */
-    pthread_join(server->cutter->thread, NULL);
-    server->cutter = destroy(server->cutter);
+    if (server->cutter)
+        server->cutter = destroy(server->cutter);
 }

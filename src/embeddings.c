@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "base/base64.h"
-#include "base/queue.h"
+#include "base/pool.h"
 #include "base/thread.h"
 #include "embed_texts.h"
 #include "extract.h"
@@ -16,12 +16,6 @@
 enum { THREADS = 4, QUEUE_CAPACITY = 1024 };
 #define MAX_PICTURE_BYTES ((size_t)16 << 20)
 #define MAX_PICTURE_SIDE_PX 4096
-
-struct vx_embeddings_pool {
-    vx_queue *queue;
-    pthread_t threads[THREADS];
-    int n_threads;
-};
 
 struct vx_embeddings_work {
     vx_server *server;
@@ -261,13 +255,11 @@ static void run_texts(void *ctx) {
     finish_one(e, (size_t)report.bad, outcome, &err);
 }
 
-static void *run_pool(void *ctx) {
-    vx_server *server = ctx;
-    for (task *t; (t = vx_queue_pop(server->embeddings->queue));) {
-        run_media(t->of, t->index);
-        free(t);
-    }
-    return NULL;
+static void run_task(void *ctx, void *item) {
+    (void)ctx;
+    task *t = item;
+    run_media(t->of, t->index);
+    free(t);
 }
 
 /* What could not be queued has ended, too. */
@@ -284,7 +276,7 @@ static void submit_media(vx_server *server, vx_embeddings *e) {
         task *t = vx_new(task);
         if (t)
             *t = (task){e, i};
-        if (t && vx_queue_try_push(server->embeddings->queue, t))
+        if (t && vx_pool_try_push(server->embeddings, t))
             continue;
         free(t);
         refuse(e, i);
@@ -316,29 +308,13 @@ void vx_embeddings_submit(vx_server *server, vx_embeddings *e) {
 }
 
 int vx_embeddings_start(vx_server *server, vx_err *err) {
-    struct vx_embeddings_pool *pool = vx_new(struct vx_embeddings_pool);
-    if (!pool)
-        return VX_FAIL(err, -ENOMEM, "no memory for the embeddings pool");
-    server->embeddings = pool;
+    const vx_pool_params params = {
+        .name = "vx-embeddings", .n_threads = THREADS, .capacity = QUEUE_CAPACITY, .run = run_task};
     int rc = vx_fetcher_new(&server->params.fetch, &server->fetcher, err);
-    if (!rc)
-        rc = vx_queue_new(QUEUE_CAPACITY, &pool->queue, err);
-    for (int i = 0; !rc && i < THREADS; i++) {
-        rc = vx_thread_start(&pool->threads[i], "vx-embeddings", run_pool, server, err);
-        pool->n_threads += !rc;
-    }
-    return rc;
+    return rc ? rc : vx_pool_new(&params, &server->embeddings, err);
 }
 
 void vx_embeddings_stop(vx_server *server) {
-    struct vx_embeddings_pool *pool = server->embeddings;
-    if (!pool)
-        return;
-    if (pool->queue)
-        vx_queue_close(pool->queue);
-    for (int i = 0; i < pool->n_threads; i++)
-        pthread_join(pool->threads[i], NULL);
-    vx_queue_free(pool->queue);
+    server->embeddings = vx_pool_free(server->embeddings);
     vx_fetcher_free(vx_take(server->fetcher));
-    free(vx_take(server->embeddings));
 }

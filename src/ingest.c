@@ -24,17 +24,14 @@
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "base/queue.h"
+#include "base/pool.h"
 #include "base/thread.h"
 #include "ingest_internal.h"
 
 #define SEALERS 16
-#define WORKERS_MAX 256
 
 struct vx_ingest {
-    vx_queue *to_seal, *to_work;
-    pthread_t sealers[SEALERS], workers[WORKERS_MAX];
-    int n_sealers, n_workers;
+    vx_pool *sealers, *workers;
     int capacity;
     vx_mutex mu;
     vx_cond emptied;
@@ -91,7 +88,7 @@ void vx_ingest_get_stats(vx_server *server, vx_ingest_stats *ret_stats) {
     struct vx_ingest *in = server->ingest;
     vx_mutex_lock(&in->mu);
     *ret_stats = in->stats;
-    ret_stats->queued = (int64_t)vx_queue_count(in->to_work);
+    ret_stats->queued = (int64_t)vx_pool_count(in->workers);
     vx_mutex_unlock(&in->mu);
 }
 
@@ -151,7 +148,7 @@ static void release_followers(struct vx_ingest *in, vx_ingest_item *item) {
         }
         *slot = follower->next;
         follower->next = NULL;
-        vx_queue_try_push(in->to_work, follower); /* has room for every item inside */
+        vx_pool_try_push(in->workers, follower); /* has room for every item inside */
     }
     vx_mutex_unlock(&in->mu);
 }
@@ -293,20 +290,15 @@ static vx_ingest_result extract(vx_server *server, vx_ingest_item *item) {
     return result;
 }
 
-static void work_on(vx_server *server, vx_ingest_item *item) {
+static void work_on(void *ctx, void *taken) {
+    vx_server *server = ctx;
+    vx_ingest_item *item = taken;
     if (!lead_or_park(server->ingest, item))
         return;
     item->work->result = look_for_stored(server, item);
     if (!item->work->result.outcome)
         item->work->result = extract(server, item);
     arrive(server, item);
-}
-
-static void *run_worker(void *ctx) {
-    vx_server *server = ctx;
-    for (vx_ingest_item *item; (item = vx_queue_pop(server->ingest->to_work));)
-        work_on(server, item);
-    return NULL;
 }
 
 /* ---- sealers ---- */
@@ -320,14 +312,16 @@ static void on_accepted(vx_server *server, vx_ingest_item *item, int rc, const v
         end_with_error(server, item, rc, err);
         return;
     }
-    vx_queue_try_push(server->ingest->to_work, item);
+    vx_pool_try_push(server->ingest->workers, item);
 }
 
 static bool must_become_job(const vx_ingest_item *item) {
     return item->background && !item->job_id[0];
 }
 
-static void seal(vx_server *server, vx_ingest_item *item) {
+static void seal(void *ctx, void *taken) {
+    vx_server *server = ctx;
+    vx_ingest_item *item = taken;
     bool job = must_become_job(item);
     vx_err err = {0};
     int64_t start_us = vx_clock_monotonic_us();
@@ -344,13 +338,6 @@ static void seal(vx_server *server, vx_ingest_item *item) {
         item->work->seal_err = err;
         arrive(server, item);
     }
-}
-
-static void *run_sealer(void *ctx) {
-    vx_server *server = ctx;
-    for (vx_ingest_item *item; (item = vx_queue_pop(server->ingest->to_seal));)
-        seal(server, item);
-    return NULL;
 }
 
 /* ---- in and out ---- */
@@ -382,27 +369,26 @@ vx_outcome vx_ingest_submit(vx_server *server, vx_ingest_item *item) {
         vx_jobs_add(server, item);
     bool at_once = !must_become_job(item);
     atomic_store(&item->work->n_awaited, at_once ? 2 : 1);
-    vx_queue_try_push(in->to_seal, item); /* with nothing to wait for if it is sealed already */
+    vx_pool_try_push(in->sealers, item); /* with nothing to wait for if it is sealed already */
     if (at_once)
-        vx_queue_try_push(in->to_work, item);
+        vx_pool_try_push(in->workers, item);
     return VX_OUTCOME_OK;
 }
 
 static int start_threads(vx_server *server, vx_err *err) {
     struct vx_ingest *in = server->ingest;
-    int workers =
-        server->params.ingest_threads ? server->params.ingest_threads : vx_thread_cores() + 1;
-    for (; in->n_sealers < SEALERS; in->n_sealers++) {
-        int rc = vx_thread_start(&in->sealers[in->n_sealers], "vx-seal", run_sealer, server, err);
-        if (rc)
-            return rc;
-    }
-    for (; in->n_workers < workers && in->n_workers < WORKERS_MAX; in->n_workers++) {
-        int rc = vx_thread_start(&in->workers[in->n_workers], "vx-ingest", run_worker, server, err);
-        if (rc)
-            return rc;
-    }
-    return 0;
+    vx_pool_params params = {.name = "vx-seal",
+                             .n_threads = SEALERS,
+                             .capacity = (size_t)in->capacity,
+                             .run = seal,
+                             .ctx = server};
+    int rc = vx_pool_new(&params, &in->sealers, err);
+    params.name = "vx-ingest";
+    params.n_threads = server->params.ingest_threads;
+    if (!params.n_threads)
+        params.n_threads = vx_thread_cores() + 1;
+    params.run = work_on;
+    return rc ? rc : vx_pool_new(&params, &in->workers, err);
 }
 
 int vx_ingest_start(vx_server *server, vx_err *err) {
@@ -413,12 +399,7 @@ int vx_ingest_start(vx_server *server, vx_err *err) {
     vx_mutex_init(&in->mu);
     vx_cond_init(&in->emptied);
     in->capacity = server->params.queue_capacity ? server->params.queue_capacity : 1024;
-    int rc = vx_queue_new((size_t)in->capacity, &in->to_seal, err);
-    if (!rc)
-        rc = vx_queue_new((size_t)in->capacity, &in->to_work, err);
-    if (!rc)
-        rc = start_threads(server, err);
-    return rc;
+    return start_threads(server, err);
 }
 
 void vx_ingest_stop(vx_server *server) {
@@ -429,22 +410,14 @@ void vx_ingest_stop(vx_server *server) {
     while (in->inside) /* stopping is set: what runs ends at its next picture */
         vx_cond_wait(&in->emptied, &in->mu);
     vx_mutex_unlock(&in->mu);
-    if (in->to_seal)
-        vx_queue_close(in->to_seal);
-    if (in->to_work)
-        vx_queue_close(in->to_work);
-    for (int i = 0; i < in->n_sealers; i++)
-        pthread_join(in->sealers[i], NULL);
-    for (int i = 0; i < in->n_workers; i++)
-        pthread_join(in->workers[i], NULL);
+    in->sealers = vx_pool_free(in->sealers);
+    in->workers = vx_pool_free(in->workers);
 }
 
 void vx_ingest_free(vx_server *server) {
     struct vx_ingest *in = server->ingest;
     if (!in)
         return;
-    vx_queue_free(in->to_seal);
-    vx_queue_free(in->to_work);
     vx_cond_done(&in->emptied);
     vx_mutex_done(&in->mu);
     free(vx_take(server->ingest));

@@ -5,11 +5,10 @@
 #include <string.h>
 
 #include "base/clock.h"
-#include "base/queue.h"
+#include "base/pool.h"
 #include "base/thread.h"
 
 #define QUEUE_CAPACITY 4096
-#define THREADS_MAX 256
 
 typedef struct task {
     void (*run)(void *ctx); /* a plain call, or NULL and a query */
@@ -18,9 +17,7 @@ typedef struct task {
 } task;
 
 struct vx_query_pool {
-    vx_queue *queue;
-    pthread_t threads[THREADS_MAX];
-    int n_threads;
+    vx_pool *threads;
     vx_mutex mu;
     vx_query_stats stats VX_GUARDED;
 };
@@ -100,16 +97,13 @@ static void run_query(vx_server *server, vx_query *query) {
     vx_query_free(query);
 }
 
-static void *run_searcher(void *ctx) {
-    vx_server *server = ctx;
-    for (task *t; (t = vx_queue_pop(server->queries->queue));) {
-        if (t->run)
-            t->run(t->ctx);
-        else
-            run_query(server, t->query);
-        free(t);
-    }
-    return NULL;
+static void run_task(void *ctx, void *item) {
+    task *t = item;
+    if (t->run)
+        t->run(t->ctx);
+    else
+        run_query(ctx, t->query);
+    free(t);
 }
 
 static bool push(vx_server *server, task what) {
@@ -117,7 +111,7 @@ static bool push(vx_server *server, task what) {
     if (!t)
         return false;
     *t = what;
-    if (vx_queue_try_push(server->queries->queue, t))
+    if (vx_pool_try_push(server->queries->threads, t))
         return true;
     free(t);
     return false;
@@ -139,7 +133,7 @@ void vx_query_get_stats(vx_server *server, vx_query_stats *ret_stats) {
     vx_mutex_lock(&pool->mu);
     *ret_stats = pool->stats;
     vx_mutex_unlock(&pool->mu);
-    ret_stats->queued = (int64_t)vx_queue_count(pool->queue);
+    ret_stats->queued = (int64_t)vx_pool_count(pool->threads);
 }
 
 int vx_query_start(vx_server *server, vx_err *err) {
@@ -148,26 +142,23 @@ int vx_query_start(vx_server *server, vx_err *err) {
         return VX_FAIL(err, -ENOMEM, "no memory for the search pool");
     server->queries = pool;
     vx_mutex_init(&pool->mu);
-    int rc = vx_queue_new(QUEUE_CAPACITY, &pool->queue, err);
-    /* Two at least: a search by file must not hold up the quick ones. */
-    int wanted =
-        server->params.search_threads ? server->params.search_threads : vx_thread_cores() + 1;
-    for (int i = 0; !rc && i < wanted && i < THREADS_MAX; i++) {
-        rc = vx_thread_start(&pool->threads[i], "vx-search", run_searcher, server, err);
-        pool->n_threads += !rc;
-    }
-    return rc;
+    int wanted = server->params.search_threads;
+    const vx_pool_params params = {
+        .name = "vx-search",
+        /* Two at least: a search by file must not hold up the quick ones. */
+        .n_threads = wanted ? wanted : vx_thread_cores() + 1,
+        .capacity = QUEUE_CAPACITY,
+        .run = run_task,
+        .ctx = server,
+    };
+    return vx_pool_new(&params, &pool->threads, err);
 }
 
 void vx_query_stop(vx_server *server) {
     struct vx_query_pool *pool = server->queries;
     if (!pool)
         return;
-    if (pool->queue)
-        vx_queue_close(pool->queue);
-    for (int i = 0; i < pool->n_threads; i++)
-        pthread_join(pool->threads[i], NULL);
-    vx_queue_free(pool->queue);
+    vx_pool_free(pool->threads);
     vx_mutex_done(&pool->mu);
     free(vx_take(server->queries));
 }

@@ -56,14 +56,14 @@ typedef struct vx_model {
     atomic_llong failures; /* videos stored without its vectors, because it failed on them */
 } vx_model;
 
-struct vx_ingest;          /* ingest.c */
-struct vx_commit;          /* commit.c */
-struct vx_query_pool;      /* query.c */
-struct vx_embeddings_pool; /* embeddings.c */
-struct vx_housekeeper;     /* housekeeper.c */
-struct vx_jobs;            /* jobs.c */
-struct vx_backfill;        /* backfill.c */
-struct vx_cutter;          /* cutter.c */
+struct vx_ingest;      /* ingest.c */
+struct vx_commit;      /* commit.c */
+struct vx_query_pool;  /* query.c */
+struct vx_pool;        /* base/pool.h */
+struct vx_housekeeper; /* housekeeper.c */
+struct vx_jobs;        /* jobs.c */
+struct vx_backfill;    /* backfill.c */
+struct vx_cutter;      /* cutter.c */
 
 /* Plain struct so that ingest.c, query.c, jobs.c and api/ can reach the modules; every field is set
  * by vx_server_open and constant until vx_server_close. */
@@ -82,7 +82,7 @@ typedef struct vx_server {
     struct vx_query_pool *queries;
     struct vx_cutter *cutter;
     struct vx_backfill *backfill;
-    struct vx_embeddings_pool *embeddings;
+    struct vx_pool *embeddings; /* embeddings.c */
     vx_fetcher *fetcher;
     struct vx_housekeeper *housekeeper;
     int64_t started_us; /* monotonic */

@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
@@ -11,6 +12,7 @@
 #include "base/base64.h"
 #include "base/err.h"
 #include "base/mem.h"
+#include "base/pool.h"
 
 static void err_wrapped_twice_reads_outermost_first(void **state) {
     (void)state;
@@ -83,6 +85,34 @@ static void take_moves_ownership_and_leaves_null(void **state) {
     free(mine);
 }
 
+static void add(void *ctx, void *item) {
+    atomic_fetch_add((atomic_int *)ctx, *(int *)item);
+}
+
+static void pool_freed_has_run_what_it_took(void **state) {
+    (void)state;
+    atomic_int sum = 0;
+    int one = 1, taken = 0;
+    vx_pool *pool = NULL;
+    const vx_pool_params params = {"vx-test", 3, 64, add, &sum};
+    assert_int_equal(vx_pool_new(&params, &pool, NULL), 0);
+    for (int i = 0; i < 500; i++)
+        taken += vx_pool_try_push(pool, &one);
+    assert_null(vx_pool_free(pool));
+    assert_true(taken >= 64);
+    assert_int_equal(sum, taken);
+}
+
+static void pool_without_threads_or_room_is_refused(void **state) {
+    (void)state;
+    vx_pool *pool = NULL;
+    const vx_pool_params none = {"vx-test", 0, 64, add, NULL},
+                         narrow = {"vx-test", 3, 0, add, NULL};
+    assert_int_equal(vx_pool_new(&none, &pool, NULL), -EINVAL);
+    assert_int_equal(vx_pool_new(&narrow, &pool, NULL), -EINVAL);
+    assert_null(pool);
+}
+
 static void base64_of_the_rfc_goes_there_and_back(void **state) {
     (void)state;
     static const char *const rows[][2] = {{"", ""},
@@ -127,6 +157,8 @@ int main(void) {
         cmocka_unit_test(size_product_over_limit_is_refused),
         cmocka_unit_test(base64_of_the_rfc_goes_there_and_back),
         cmocka_unit_test(text_that_is_not_base64_is_refused),
+        cmocka_unit_test(pool_freed_has_run_what_it_took),
+        cmocka_unit_test(pool_without_threads_or_room_is_refused),
         cmocka_unit_test(take_moves_ownership_and_leaves_null),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
