@@ -3,8 +3,9 @@
  * What each file was cut from, and its measures, stand in <output>/.vidx/cuts.jsonl, a line a clip
  * and written right after it: a run cuts only what is missing, has other bytes or another span, and
  * one that was interrupted goes on where it was. The encoder does not count: remove clips/ to have
- * all cut anew. Its bytes may differ from run to run (x264 164 does that). Runs without the option leave both alone. A folder clips/ that vidx did not begin is
- * refused, and no file is ever removed from it that this list does not name.
+ * all cut anew. Its bytes may differ from run to run (x264 164 does that). Runs without the option
+ * leave both alone. A folder clips/ that vidx did not begin is refused, and no file is ever removed
+ * from it that this list does not name.
  *
  * Threads: one at a time. Cost: the decoding and encoding of what is cut. Memory: 250 bytes a clip.
  */

@@ -1,9 +1,9 @@
 /* commit.h — the one writer: verdict and insert as one step, one fsync for a group.
  *
  * A single committer thread takes the operations that wait, gives each its own savepoint inside one
- * transaction, commits once, then makes the results visible in the indexes and calls back. So the
- * verdict of every video sees all videos before it, also those of its own group; and a reply is
- * sent only after the data is on the disk and searchable.
+ * transaction (in which it also enters what it adds into the indexes), commits once, then calls
+ * back. So the verdict of every video sees all videos before it, also those of its own group; and a
+ * reply is sent only after the data is on the disk and searchable.
  *
  * Threads: submit from any thread; it waits only while a thousand operations wait already.
  * Callbacks run on the committer thread and must be short.
@@ -12,7 +12,7 @@
 
 #include "ingest.h"
 
-/* An operation of another kind: runs inside the transaction, then `done` after the commit.
+/* What is to be done: `apply` inside the transaction, then `done` after the commit.
  *   apply  0 = keep, anything else = undo this operation only (rc and err go to done)
  *   done   on the committer thread; rc 0 = durable; frees op */
 typedef struct vx_commit_op {

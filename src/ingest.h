@@ -47,7 +47,7 @@ void vx_ingest_stop(vx_server *server);
 void vx_ingest_free(vx_server *server); /* after the committer has stopped; half-started is fine */
 
 /* Takes the item. VX_OUTCOME_OK: done (and accepted) will be called exactly once, later, possibly
- * before this returns. VX_OUTCOME_BUSY or _STOPPING: nothing will be called, the item is freed. */
+ * before this returns. BUSY, STOPPING or INTERNAL: nothing will be called, the item is freed. */
 vx_outcome vx_ingest_submit(vx_server *server, vx_ingest_item *item);
 
 typedef struct vx_ingest_stats {

@@ -303,7 +303,8 @@ static int video_apply(vx_commit_op *op, vx_server *server, vx_err *err) {
     return insert(server, o, err);
 }
 
-/* What apply did outside the transaction is taken back. */
+/* What apply did outside the transaction is taken back. No stored video can need the file: while an
+ * item is inside, no other of its bytes is (the in-flight table), and it found none stored. */
 static void undo(vx_server *server, video_op *o) {
     if (o->indexed)
         remove_from_indexes(server, o->result.video);

@@ -1,4 +1,8 @@
-/* ingest_internal.h — what ingest.c, ingest_commit.c, jobs.c share about one video on its way. */
+/* ingest_internal.h — what ingest.c, ingest_commit.c, jobs.c share about one video on its way.
+ *
+ * Threads: an item belongs to one thread after the other (sealer and worker at once, each with its
+ * part of vx_ingest_work), the live table to any.
+ */
 #pragma once
 
 #include "commit.h"

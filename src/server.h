@@ -1,15 +1,18 @@
 /* server.h — owns every module: starts them in the order data flows, stops them in reverse.
  *
- * Threads of a running server: HTTP (api/), the ingest pool, one worker per model (embed/), one
- * committer (commit.c), the search pool, the embeddings pool, one backfill coordinator
- * with its helpers, one housekeeper, main (signals).
+ * Threads of a running server: HTTP (api/), the ingest pool and its sealers, a worker per tower of a
+ * model (embed/) and one for shots (clip/), one committer (commit.c), the search pool, each index's
+ * own threads, the embeddings pool, one cutter, one backfill coordinator with its helpers, one
+ * housekeeper, main (signals).
  *
  * Several models may be loaded. Each has a space of its own: its own index, its own row of the
  * catalog's spaces. The first is the default: verdicts are its, and searches that name none.
  *
  * Lock order, outermost first: in-flight table (ingest.c) → backfill table → job table (jobs.c) → index /
- * fingerprint index (inside their modules) → catalog reader pool → metrics. No lock is held across
- * a model run, a decode, an fsync or a callback.
+ * fingerprint index (inside their modules) → catalog reader pool. Innermost, with nothing taken under
+ * them: the queues of base/, and the locks under which somebody waits for an answer (commit.c,
+ * batcher.c, shots.c, embeddings.c). No lock is held across a model run, a decode, an fsync or a
+ * callback.
  */
 #pragma once
 
@@ -35,10 +38,10 @@ typedef struct vx_server_params {
     const char *clip;    /* default clip rule; NULL = auto */
     const char *encoder; /* for clips as files: FFmpeg's name of one; NULL = auto */
     int ingest_threads;  /* 0 = cores + 1 */
-    int search_threads;  /* 0 = cores */
-    int queue_capacity;  /* videos waiting for the ingest pool; 0 = 256 */
+    int search_threads;  /* 0 = cores + 1, and in each index one per core */
+    int queue_capacity;  /* videos between submit and their end; 0 = 1024 */
     int64_t max_upload_bytes; /* 0 = no limit */
-    int64_t reserve_bytes;    /* free space kept on the data disk */
+    int64_t reserve_bytes;    /* free space kept on the data disk; 0 = none */
     vx_media_limits media;
     vx_fetch_params fetch; /* of what clients name by URL; borrows, for the server's life */
     bool fingerprints;     /* false: no copy verdicts, half the CPU work of a frame */
