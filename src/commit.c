@@ -110,9 +110,9 @@ typedef struct wait_op {
     void *ctx;
     vx_mutex mu;
     vx_cond finished;
-    bool done;
-    int rc;
-    vx_err err;
+    bool done VX_GUARDED;
+    int rc VX_GUARDED;
+    vx_err err VX_GUARDED;
 } wait_op;
 
 static int wait_apply(vx_commit_op *op, vx_server *server, vx_err *err) {
@@ -134,19 +134,21 @@ static void wait_done(vx_commit_op *op, vx_server *server, int rc, const vx_err 
 int vx_commit_run(vx_server *server, int (*apply)(void *ctx, vx_server *server, vx_err *err),
                   void *ctx, vx_err *err) {
     wait_op w = {.op = {.apply = wait_apply, .done = wait_done}, .apply = apply, .ctx = ctx};
+    int rc = 0;
     vx_mutex_init(&w.mu);
     vx_cond_init(&w.finished);
     if (vx_commit_submit(server, &w.op)) {
         vx_mutex_lock(&w.mu);
         while (!w.done)
             vx_cond_wait(&w.finished, &w.mu);
-        vx_mutex_unlock(&w.mu);
+        rc = w.rc;
         if (err)
             *err = w.err;
+        vx_mutex_unlock(&w.mu);
     } else {
-        w.rc = VX_FAIL(err, -ESHUTDOWN, "the server is shutting down");
+        rc = VX_FAIL(err, -ESHUTDOWN, "the server is shutting down");
     }
     vx_cond_done(&w.finished);
     vx_mutex_done(&w.mu);
-    return w.rc;
+    return rc;
 }

@@ -10,11 +10,12 @@ struct vx_catalog {
     int lock_fd;
     vx_mutex write_lock; /* held from vx_catalog_begin to _commit or _rollback */
     vx_db writer;
+    int n_readers;
+    vx_db *readers; /* [n_readers] */
     vx_mutex pool_lock;
     vx_cond reader_free;
-    int n_readers, n_free;
-    vx_db *readers;
-    vx_db **free_readers; /* stack [n_free] */
+    int n_free VX_GUARDED;
+    vx_db **free_readers VX_GUARDED; /* stack [n_free] */
 };
 
 /* The numbered migrations, generated from migrations/NNNN.sql; [i] leads to user_version i + 1. */
