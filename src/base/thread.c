@@ -22,6 +22,34 @@ void vx_mutex_unlock(vx_mutex *mutex) VX_NO_LOCK_ANALYSIS {
     pthread_mutex_unlock(&mutex->raw);
 }
 
+void vx_rwlock_init(vx_rwlock *lock) {
+    pthread_rwlockattr_t attributes;
+    pthread_rwlockattr_init(&attributes);
+    pthread_rwlockattr_setkind_np(&attributes, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
+    pthread_rwlock_init(&lock->raw, &attributes);
+    pthread_rwlockattr_destroy(&attributes);
+}
+
+void vx_rwlock_done(vx_rwlock *lock) {
+    pthread_rwlock_destroy(&lock->raw);
+}
+
+void vx_rwlock_read(vx_rwlock *lock) VX_NO_LOCK_ANALYSIS {
+    pthread_rwlock_rdlock(&lock->raw);
+}
+
+void vx_rwlock_end_read(vx_rwlock *lock) VX_NO_LOCK_ANALYSIS {
+    pthread_rwlock_unlock(&lock->raw);
+}
+
+void vx_rwlock_write(vx_rwlock *lock) VX_NO_LOCK_ANALYSIS {
+    pthread_rwlock_wrlock(&lock->raw);
+}
+
+void vx_rwlock_end_write(vx_rwlock *lock) VX_NO_LOCK_ANALYSIS {
+    pthread_rwlock_unlock(&lock->raw);
+}
+
 void vx_cond_init(vx_cond *cond) {
     pthread_condattr_t attributes;
     pthread_condattr_init(&attributes);

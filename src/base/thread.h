@@ -20,6 +20,9 @@
 #define VX_GUARDED VX_ATTRIBUTE(guarded_var)
 #define VX_REQUIRES(lock) VX_ATTRIBUTE(requires_capability(lock))
 #define VX_ACQUIRES(lock) VX_ATTRIBUTE(acquire_capability(lock))
+#define VX_REQUIRES_SHARED(lock) VX_ATTRIBUTE(requires_shared_capability(lock))
+#define VX_ACQUIRES_SHARED(lock) VX_ATTRIBUTE(acquire_shared_capability(lock))
+#define VX_RELEASES_SHARED(lock) VX_ATTRIBUTE(release_shared_capability(lock))
 #define VX_RELEASES(lock) VX_ATTRIBUTE(release_capability(lock))
 #define VX_NO_LOCK_ANALYSIS VX_ATTRIBUTE(no_thread_safety_analysis)
 
@@ -35,6 +38,19 @@ void vx_mutex_init(vx_mutex *mutex);
 void vx_mutex_done(vx_mutex *mutex);
 void vx_mutex_lock(vx_mutex *mutex) VX_ACQUIRES(mutex);
 void vx_mutex_unlock(vx_mutex *mutex) VX_RELEASES(mutex);
+
+/* Readers beside each other, a writer alone. Writers go first: readers that come all the time would
+ * let one wait for ever by glibc's default. So no thread may take one for reading twice. */
+typedef struct VX_CAPABILITY vx_rwlock {
+    pthread_rwlock_t raw;
+} vx_rwlock;
+
+void vx_rwlock_init(vx_rwlock *lock);
+void vx_rwlock_done(vx_rwlock *lock);
+void vx_rwlock_read(vx_rwlock *lock) VX_ACQUIRES_SHARED(lock);
+void vx_rwlock_end_read(vx_rwlock *lock) VX_RELEASES_SHARED(lock);
+void vx_rwlock_write(vx_rwlock *lock) VX_ACQUIRES(lock);
+void vx_rwlock_end_write(vx_rwlock *lock) VX_RELEASES(lock);
 
 void vx_cond_init(vx_cond *cond);
 void vx_cond_done(vx_cond *cond);

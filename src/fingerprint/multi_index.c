@@ -17,9 +17,9 @@
 
 #include <errno.h>
 #include <math.h>
-#include <pthread.h>
 #include <string.h>
 
+#include "base/thread.h"
 #include "fingerprint/hash256.h"
 #include "fingerprint/map64.h"
 
@@ -48,9 +48,9 @@ typedef struct video_slot {
 } video_slot;
 
 struct vx_fp_index {
-    pthread_rwlock_t lock; /* guards all below */
-    uint32_t *chain;       /* [CHUNKS, CHAINS] record number + 1 */
-    record **block;        /* [n_blocks] of BLOCK records */
+    vx_rwlock lock;  /* guards all below */
+    uint32_t *chain; /* [CHUNKS, CHAINS] record number + 1 */
+    record **block;  /* [n_blocks] of BLOCK records */
     size_t n_blocks, n_records, n_dead;
     video_slot *slot; /* [n_slots] */
     size_t n_slots, slot_capacity, n_dead_slots;
@@ -69,12 +69,7 @@ int vx_fp_index_new(vx_fp_index **ret_index, vx_err *err) {
     vx_fp_index *index = vx_new(vx_fp_index);
     if (!index)
         return VX_FAIL(err, -ENOMEM, "out of memory for the fingerprint index");
-    /* Searches come all the time: without this a writer could wait for ever. */
-    pthread_rwlockattr_t attr;
-    pthread_rwlockattr_init(&attr);
-    pthread_rwlockattr_setkind_np(&attr, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
-    pthread_rwlock_init(&index->lock, &attr);
-    pthread_rwlockattr_destroy(&attr);
+    vx_rwlock_init(&index->lock);
     index->chain = vx_new_array((size_t)CHUNKS * CHAINS, sizeof *index->chain);
     if (!index->chain) {
         vx_fp_index_free(index);
@@ -92,7 +87,7 @@ vx_fp_index *vx_fp_index_free(vx_fp_index *index) {
         free(index->chain);
         free(index->slot);
         vx_map64_done(&index->by_video);
-        pthread_rwlock_destroy(&index->lock);
+        vx_rwlock_done(&index->lock);
         free(index);
     }
     return NULL;
@@ -123,7 +118,8 @@ static void hang(vx_fp_index *index, size_t number) {
     }
 }
 
-static int reserve_locked(vx_fp_index *index, size_t n_more, vx_err *err) {
+static int reserve_locked(vx_fp_index *index, size_t n_more, vx_err *err)
+    VX_REQUIRES(&index->lock) {
     if (index->n_records + n_more >= UINT32_MAX)
         return VX_FAIL(err, -ENOSPC, "the fingerprint index is full (4 billion frames)");
     size_t n_blocks = (index->n_records + n_more + BLOCK - 1) / BLOCK;
@@ -151,7 +147,7 @@ static int reserve_locked(vx_fp_index *index, size_t n_more, vx_err *err) {
 }
 
 static int add_locked(vx_fp_index *index, int64_t video, const vx_fp_frame *frames,
-                      const uint32_t *kept, size_t n_kept, vx_err *err) {
+                      const uint32_t *kept, size_t n_kept, vx_err *err) VX_REQUIRES(&index->lock) {
     const vx_map64_cell *known = vx_map64_get(&index->by_video, (uint64_t)video);
     if (known && !index->slot[known->value - 1].dead)
         return VX_FAIL(err, -EEXIST, "video %lld is in the fingerprint index already",
@@ -179,14 +175,14 @@ int vx_fp_index_add(vx_fp_index *index, int64_t video, const vx_fp_frame *frames
     if (!kept)
         return VX_FAIL(err, -ENOMEM, "out of memory for fingerprints");
     size_t n_kept = distinct_frames(frames, n, kept);
-    pthread_rwlock_wrlock(&index->lock);
+    vx_rwlock_write(&index->lock);
     int rc = add_locked(index, video, frames, kept, n_kept, err);
-    pthread_rwlock_unlock(&index->lock);
+    vx_rwlock_end_write(&index->lock);
     return rc;
 }
 
 /* Closes the gaps that removed videos left, in place. Needs no memory, so it cannot fail. */
-static void compact_locked(vx_fp_index *index) {
+static void compact_locked(vx_fp_index *index) VX_REQUIRES(&index->lock) {
     size_t n_records = 0, n_slots = 0;
     vx_map64_clear(&index->by_video);
     memset(index->chain, 0, (size_t)CHUNKS * CHAINS * sizeof *index->chain);
@@ -214,7 +210,7 @@ static void compact_locked(vx_fp_index *index) {
 
 int vx_fp_index_remove(vx_fp_index *index, int64_t video, vx_err *err) {
     (void)err;
-    pthread_rwlock_wrlock(&index->lock);
+    vx_rwlock_write(&index->lock);
     const vx_map64_cell *known = vx_map64_get(&index->by_video, (uint64_t)video);
     video_slot *slot = known ? &index->slot[known->value - 1] : NULL;
     if (slot && !slot->dead) {
@@ -225,7 +221,7 @@ int vx_fp_index_remove(vx_fp_index *index, int64_t video, vx_err *err) {
             (index->n_dead_slots >= COMPACT_FROM && 2 * index->n_dead_slots >= index->n_slots))
             compact_locked(index);
     }
-    pthread_rwlock_unlock(&index->lock);
+    vx_rwlock_end_write(&index->lock);
     return 0;
 }
 
@@ -258,7 +254,7 @@ static bool met_before(const vx_hash256 *a, const vx_hash256 *b, int c) {
 }
 
 static int look_up_locked(const vx_fp_index *index, const query_frame *query, vx_map64 *votes,
-                          vx_err *err) {
+                          vx_err *err) VX_REQUIRES_SHARED(&index->lock) {
     for (int c = 0; c < CHUNKS; c++) {
         int rc = vx_map64_reserve(votes, 2 * MAX_STEPS, err);
         if (rc)
@@ -295,7 +291,8 @@ static int by_votes_then_video(const void *a, const void *b) {
 }
 
 static int rank_locked(const vx_fp_index *index, const vx_map64 *votes, size_t max,
-                       int64_t *ret_videos, size_t *ret_n, vx_err *err) {
+                       int64_t *ret_videos, size_t *ret_n, vx_err *err)
+    VX_REQUIRES_SHARED(&index->lock) {
     VX_AUTO_FREE tally *tallies = vx_new_array(votes->n + 1, sizeof *tallies);
     if (!tallies)
         return VX_FAIL(err, -ENOMEM, "out of memory for a fingerprint search");
@@ -324,7 +321,7 @@ int vx_fp_index_candidates(vx_fp_index *index, const vx_fp_frame *frames, size_t
     size_t n_query = n_kept < MAX_QUERY ? n_kept : MAX_QUERY;
     vx_map64 votes = {0};
     int rc = 0;
-    pthread_rwlock_rdlock(&index->lock);
+    vx_rwlock_read(&index->lock);
     for (size_t k = 0; k < n_query && !rc; k++) {
         const vx_fp_frame *frame = &frames[kept[k * n_kept / n_query]];
         const query_frame query = {vx_hash256_load(frame->hash), frame->time_s, (uint32_t)k + 1};
@@ -332,13 +329,13 @@ int vx_fp_index_candidates(vx_fp_index *index, const vx_fp_frame *frames, size_t
     }
     if (!rc)
         rc = rank_locked(index, &votes, max, ret_videos, ret_n, err);
-    pthread_rwlock_unlock(&index->lock);
+    vx_rwlock_end_read(&index->lock);
     vx_map64_done(&votes);
     return rc;
 }
 
 void vx_fp_index_get_stats(vx_fp_index *index, vx_fp_index_stats *ret_stats) {
-    pthread_rwlock_rdlock(&index->lock);
+    vx_rwlock_read(&index->lock);
     *ret_stats = (vx_fp_index_stats){
         .videos = index->n_slots - index->n_dead_slots,
         .frames = index->n_records - index->n_dead,
@@ -347,5 +344,5 @@ void vx_fp_index_get_stats(vx_fp_index *index, vx_fp_index_stats *ret_stats) {
                  index->slot_capacity * sizeof *index->slot +
                  index->by_video.capacity * sizeof *index->by_video.cell,
     };
-    pthread_rwlock_unlock(&index->lock);
+    vx_rwlock_end_read(&index->lock);
 }

@@ -16,7 +16,6 @@
 #include "index/index.h"
 
 #include <errno.h>
-#include <sched.h>
 #include <string.h>
 
 #include "index/idmap.h"
@@ -30,17 +29,12 @@
 struct vx_index {
     int dim;
     size_t segment_rows;
-    pthread_mutex_t writer;
-    vx_idmap map;          /* guarded by writer */
-    vx_segment **segments; /* guarded by writer; the searcher has its own list */
-    size_t n_segments;
+    vx_mutex writer;
+    vx_idmap map VX_GUARDED;
+    vx_segment **segments VX_GUARDED; /* the searcher has its own list */
+    size_t n_segments VX_GUARDED;
     vx_searcher *searcher;
 };
-
-static int usable_cores(void) {
-    cpu_set_t set;
-    return sched_getaffinity(0, sizeof(set), &set) == 0 ? CPU_COUNT(&set) : 1;
-}
 
 int vx_index_new(const vx_index_params *params, vx_index **ret_index, vx_err *err) {
     if (params->dim < 1 || params->dim > MAX_DIM)
@@ -52,14 +46,14 @@ int vx_index_new(const vx_index_params *params, vx_index **ret_index, vx_err *er
     VX_AUTO(vx_index) index = vx_new(vx_index);
     if (!index)
         return VX_FAIL(err, -ENOMEM, "no memory for an index");
-    pthread_mutex_init(&index->writer, NULL);
+    vx_mutex_init(&index->writer);
     index->dim = params->dim;
     index->segment_rows = (size_t)params->segment_rows;
     if (index->segment_rows == 0) {
         size_t fits = DEFAULT_SEGMENT_BYTES / ((size_t)params->dim * sizeof(float));
         index->segment_rows = fits < DEFAULT_SEGMENT_MAX_ROWS ? fits : DEFAULT_SEGMENT_MAX_ROWS;
     }
-    int code = vx_searcher_new(params->dim, params->threads ? params->threads : usable_cores(),
+    int code = vx_searcher_new(params->dim, params->threads ? params->threads : vx_thread_cores(),
                                &index->searcher, err);
     if (code)
         return code;
@@ -67,7 +61,8 @@ int vx_index_new(const vx_index_params *params, vx_index **ret_index, vx_err *er
     return 0;
 }
 
-vx_index *vx_index_free(vx_index *index) {
+/* Without its lock: nobody else has the index any more. */
+VX_NO_LOCK_ANALYSIS vx_index *vx_index_free(vx_index *index) {
     if (!index)
         return NULL;
     vx_searcher_free(index->searcher);
@@ -75,12 +70,12 @@ vx_index *vx_index_free(vx_index *index) {
         vx_segment_free(index->segments[i]);
     free(index->segments);
     vx_idmap_done(&index->map);
-    pthread_mutex_destroy(&index->writer);
+    vx_mutex_done(&index->writer);
     free(index);
     return NULL;
 }
 
-static int new_segment_locked(vx_index *index, vx_err *err) {
+static int new_segment_locked(vx_index *index, vx_err *err) VX_REQUIRES(&index->writer) {
     vx_segment **grown = vx_regrow(index->segments, index->n_segments + 1, sizeof(*grown));
     if (!grown)
         return VX_FAIL(err, -ENOMEM, "no memory for another index segment");
@@ -98,7 +93,7 @@ static int new_segment_locked(vx_index *index, vx_err *err) {
 
 /* Appends some of the rows to the first segment with room and notes their places. */
 static int place_some_locked(vx_index *index, const int64_t *ids, const float *vectors, size_t n,
-                             size_t *ret_n, vx_err *err) {
+                             size_t *ret_n, vx_err *err) VX_REQUIRES(&index->writer) {
     size_t at = 0;
     while (at < index->n_segments && index->segments[at]->n == index->segments[at]->capacity)
         at++;
@@ -124,7 +119,7 @@ static int compare_places(const void *a, const void *b) {
 
 /* Removes rows of one segment; their ids leave the map, those that moved get their new place. */
 static int remove_rows_locked(vx_index *index, uint32_t at, const uint32_t *rows, size_t n,
-                              vx_err *err) {
+                              vx_err *err) VX_REQUIRES(&index->writer) {
     vx_segment *segment = index->segments[at];
     size_t old_n = segment->n;
     int code = vx_segment_remove(segment, rows, n, err);
@@ -140,7 +135,8 @@ static int remove_rows_locked(vx_index *index, uint32_t at, const uint32_t *rows
     return 0;
 }
 
-static int remove_locked(vx_index *index, const int64_t *ids, size_t n, vx_err *err) {
+static int remove_locked(vx_index *index, const int64_t *ids, size_t n, vx_err *err)
+    VX_REQUIRES(&index->writer) {
     VX_AUTO_FREE vx_place *places = vx_new_array(n + 1, sizeof(*places));
     VX_AUTO_FREE uint32_t *rows = vx_new_array(n + 1, sizeof(*rows));
     if (!places || !rows)
@@ -167,7 +163,8 @@ static int remove_locked(vx_index *index, const int64_t *ids, size_t n, vx_err *
 }
 
 /* Enters the ids without a place yet; all or none. */
-static int enter_ids_locked(vx_index *index, const int64_t *ids, size_t n, vx_err *err) {
+static int enter_ids_locked(vx_index *index, const int64_t *ids, size_t n, vx_err *err)
+    VX_REQUIRES(&index->writer) {
     if (vx_idmap_reserve(&index->map, n))
         return VX_FAIL(err, -ENOMEM, "no memory for %zu more ids", n);
     for (size_t i = 0; i < n; i++) {
@@ -187,7 +184,7 @@ static int enter_ids_locked(vx_index *index, const int64_t *ids, size_t n, vx_er
 }
 
 static int add_locked(vx_index *index, const int64_t *ids, const float *vectors, size_t n,
-                      vx_err *err) {
+                      vx_err *err) VX_REQUIRES(&index->writer) {
     int code = enter_ids_locked(index, ids, n, err);
     size_t done = 0;
     while (code == 0 && done < n) {
@@ -205,16 +202,16 @@ static int add_locked(vx_index *index, const int64_t *ids, const float *vectors,
 }
 
 int vx_index_add(vx_index *index, const int64_t *ids, const float *vectors, size_t n, vx_err *err) {
-    pthread_mutex_lock(&index->writer);
+    vx_mutex_lock(&index->writer);
     int code = add_locked(index, ids, vectors, n, err);
-    pthread_mutex_unlock(&index->writer);
+    vx_mutex_unlock(&index->writer);
     return code;
 }
 
 int vx_index_remove(vx_index *index, const int64_t *ids, size_t n, vx_err *err) {
-    pthread_mutex_lock(&index->writer);
+    vx_mutex_lock(&index->writer);
     int code = remove_locked(index, ids, n, err);
-    pthread_mutex_unlock(&index->writer);
+    vx_mutex_unlock(&index->writer);
     return code;
 }
 
@@ -228,18 +225,18 @@ int vx_index_search(vx_index *index, const float *queries, size_t n_queries, siz
 }
 
 int vx_index_get(vx_index *index, int64_t id, float *ret_vector, vx_err *err) {
-    pthread_mutex_lock(&index->writer);
+    vx_mutex_lock(&index->writer);
     const vx_place *place = vx_idmap_find(&index->map, id);
     if (place)
         vx_segment_copy_row(index->segments[place->segment], place->row, ret_vector);
-    pthread_mutex_unlock(&index->writer);
+    vx_mutex_unlock(&index->writer);
     return place ? 0 : VX_FAIL(err, VX_INDEX_NOT_FOUND, "no vector has the id %lld", (long long)id);
 }
 
 bool vx_index_has(vx_index *index, int64_t id) {
-    pthread_mutex_lock(&index->writer);
+    vx_mutex_lock(&index->writer);
     bool has = vx_idmap_find(&index->map, id) != NULL;
-    pthread_mutex_unlock(&index->writer);
+    vx_mutex_unlock(&index->writer);
     return has;
 }
 
@@ -249,14 +246,14 @@ static int compare_ids(const void *a, const void *b) {
 }
 
 int vx_index_ids(vx_index *index, int64_t **ret_ids, size_t *ret_n, vx_err *err) {
-    pthread_mutex_lock(&index->writer);
+    vx_mutex_lock(&index->writer);
     size_t n = 0;
     int64_t *ids = vx_new_array(index->map.n + 1, sizeof(*ids));
     for (size_t i = 0; ids && i < index->n_segments; i++) {
         memcpy(ids + n, index->segments[i]->ids, index->segments[i]->n * sizeof(*ids));
         n += index->segments[i]->n;
     }
-    pthread_mutex_unlock(&index->writer);
+    vx_mutex_unlock(&index->writer);
     if (!ids)
         return VX_FAIL(err, -ENOMEM, "no memory for the list of ids");
     qsort(ids, n, sizeof(*ids), compare_ids);
@@ -270,18 +267,18 @@ int vx_index_dim(const vx_index *index) {
 }
 
 int64_t vx_index_count(vx_index *index) {
-    pthread_mutex_lock(&index->writer);
+    vx_mutex_lock(&index->writer);
     size_t n = index->map.n;
-    pthread_mutex_unlock(&index->writer);
+    vx_mutex_unlock(&index->writer);
     return (int64_t)n;
 }
 
 size_t vx_index_memory_bytes(vx_index *index) {
-    pthread_mutex_lock(&index->writer);
+    vx_mutex_lock(&index->writer);
     size_t bytes = index->map.n_slots * sizeof(*index->map.slots);
     for (size_t i = 0; i < index->n_segments; i++)
         bytes += index->segments[i]->peak * (size_t)index->dim * sizeof(float) +
                  index->segments[i]->capacity * sizeof(int64_t);
-    pthread_mutex_unlock(&index->writer);
+    vx_mutex_unlock(&index->writer);
     return bytes;
 }

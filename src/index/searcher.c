@@ -40,7 +40,7 @@ typedef struct request {
     bool done;
     int code;
     vx_err err;
-    pthread_cond_t wake;
+    vx_cond wake;
 } request;
 
 typedef struct batch {
@@ -54,20 +54,20 @@ typedef struct batch {
     size_t n_results;
     size_t next_segment, end_segment; /* guarded by searcher->mu */
     size_t n_open;                    /* segments not finished; guarded by searcher->mu */
-    pthread_mutex_t mu;               /* guards the tops, code and err */
+    vx_mutex mu;                      /* guards the tops, code and err */
     int code;
     vx_err err;
 } batch;
 
 struct vx_searcher {
-    pthread_mutex_t mu;
-    pthread_cond_t work;
+    vx_mutex mu;
+    vx_cond work;
     int dim;
-    bool stop;
-    request *queue_head, **queue_tail;
-    batch *open; /* NULL or a batch with segments to hand out */
-    vx_segment **segments;
-    size_t n_segments;
+    bool stop VX_GUARDED;
+    request *queue_head VX_GUARDED, **queue_tail VX_GUARDED;
+    batch *open VX_GUARDED; /* NULL or a batch with segments to hand out */
+    vx_segment **segments VX_GUARDED;
+    size_t n_segments VX_GUARDED;
     pthread_t *threads;
     int n_threads;
 };
@@ -82,7 +82,7 @@ static float slack_of(const float *query, int dim) {
 static batch *batch_free(batch *b) {
     if (!b)
         return NULL;
-    pthread_mutex_destroy(&b->mu);
+    vx_mutex_done(&b->mu);
     free(b->queries);
     free(b->probes);
     free(b->results);
@@ -95,7 +95,7 @@ static batch *batch_new(request *requests, int dim) {
     batch *b = vx_new(batch);
     if (!b)
         return NULL;
-    pthread_mutex_init(&b->mu, NULL);
+    vx_mutex_init(&b->mu);
     b->requests = requests;
     b->filter = requests->filter;
     b->filter_ctx = requests->filter_ctx;
@@ -124,7 +124,7 @@ static batch *batch_new(request *requests, int dim) {
 
 /* Copies of the batch's probes for one segment, with empty tops and the bars reached so far. */
 static int local_probes(batch *b, vx_probe *local, vx_neighbour *results) {
-    pthread_mutex_lock(&b->mu);
+    vx_mutex_lock(&b->mu);
     int code = b->code;
     for (size_t i = 0; i < b->n; i++) {
         local[i] = b->probes[i];
@@ -134,12 +134,12 @@ static int local_probes(batch *b, vx_probe *local, vx_neighbour *results) {
         *top = (vx_topk){.items = results, .k = top->k};
         results += top->k;
     }
-    pthread_mutex_unlock(&b->mu);
+    vx_mutex_unlock(&b->mu);
     return code;
 }
 
 static void merge(batch *b, const vx_probe *local, int code, const vx_err *err) {
-    pthread_mutex_lock(&b->mu);
+    vx_mutex_lock(&b->mu);
     if (code && !b->code) {
         b->code = code;
         b->err = *err;
@@ -148,7 +148,7 @@ static void merge(batch *b, const vx_probe *local, int code, const vx_err *err) 
         for (size_t j = 0; j < local[i].top.n; j++)
             vx_topk_push(&b->probes[i].top, local[i].top.items[j]);
     }
-    pthread_mutex_unlock(&b->mu);
+    vx_mutex_unlock(&b->mu);
 }
 
 static void search_segment(batch *b, vx_segment *segment) {
@@ -183,13 +183,13 @@ static void wake_locked(request *requests) {
     for (request *r = requests, *next; r; r = next) {
         next = r->next;
         r->done = true;
-        pthread_cond_signal(&r->wake);
+        vx_cond_signal(&r->wake);
     }
 }
 
 /* Detaches requests from the head of the queue, as many as make one batch. A filter may differ
  * from any other, so a filtered request goes alone. */
-static request *take_requests_locked(vx_searcher *s) {
+static request *take_requests_locked(vx_searcher *s) VX_REQUIRES(&s->mu) {
     request *first = s->queue_head, *last = first;
     size_t n = first->n, n_results = first->n * first->k;
     while (last->next && !first->filter && !last->next->filter) {
@@ -206,7 +206,7 @@ static request *take_requests_locked(vx_searcher *s) {
     return first;
 }
 
-static void open_batch_locked(vx_searcher *s) {
+static void open_batch_locked(vx_searcher *s) VX_REQUIRES(&s->mu) {
     request *requests = take_requests_locked(s);
     batch *b = batch_new(requests, s->dim);
     if (!b) {
@@ -220,23 +220,23 @@ static void open_batch_locked(vx_searcher *s) {
     } else {
         b->n_open = b->end_segment = s->n_segments;
         s->open = b;
-        pthread_cond_broadcast(&s->work);
+        vx_cond_broadcast(&s->work);
     }
 }
 
-static void work_locked(vx_searcher *s) {
+static void work_locked(vx_searcher *s) VX_REQUIRES(&s->mu) {
     batch *b = s->open;
     vx_segment *segment = s->segments[b->next_segment++];
     if (b->next_segment == b->end_segment)
         s->open = NULL;
-    pthread_mutex_unlock(&s->mu);
+    vx_mutex_unlock(&s->mu);
     search_segment(b, segment);
-    pthread_mutex_lock(&s->mu);
+    vx_mutex_lock(&s->mu);
     if (--b->n_open > 0)
         return;
-    pthread_mutex_unlock(&s->mu);
+    vx_mutex_unlock(&s->mu);
     answer(b);
-    pthread_mutex_lock(&s->mu);
+    vx_mutex_lock(&s->mu);
     wake_locked(b->requests);
     batch_free(b);
 }
@@ -244,53 +244,54 @@ static void work_locked(vx_searcher *s) {
 static void *thread_main(void *arg) {
     vx_searcher *s = arg;
     vx_faiss_set_up_thread();
-    pthread_mutex_lock(&s->mu);
+    vx_mutex_lock(&s->mu);
     while (!s->stop) {
         if (s->open)
             work_locked(s);
         else if (s->queue_head)
             open_batch_locked(s);
         else
-            pthread_cond_wait(&s->work, &s->mu);
+            vx_cond_wait(&s->work, &s->mu);
     }
-    pthread_mutex_unlock(&s->mu);
+    vx_mutex_unlock(&s->mu);
     return NULL;
 }
 
-int vx_searcher_new(int dim, int n_threads, vx_searcher **ret_searcher, vx_err *err) {
+/* Without its lock: the threads that want it are started last. */
+VX_NO_LOCK_ANALYSIS int vx_searcher_new(int dim, int n_threads, vx_searcher **ret_searcher,
+                                        vx_err *err) {
     vx_searcher *s = vx_new(vx_searcher);
     if (!s)
         return VX_FAIL(err, -ENOMEM, "no memory for the search threads");
     s->dim = dim;
     s->queue_tail = &s->queue_head;
-    pthread_mutex_init(&s->mu, NULL);
-    pthread_cond_init(&s->work, NULL);
+    vx_mutex_init(&s->mu);
+    vx_cond_init(&s->work);
     s->threads = vx_new_array((size_t)n_threads, sizeof(*s->threads));
-    int failed = s->threads ? 0 : ENOMEM;
-    while (!failed && s->n_threads < n_threads) {
-        failed = pthread_create(&s->threads[s->n_threads], NULL, thread_main, s);
-        s->n_threads += !failed;
+    int code = s->threads ? 0 : VX_FAIL(err, -ENOMEM, "no memory for %d threads", n_threads);
+    while (!code && s->n_threads < n_threads) {
+        code = vx_thread_start(&s->threads[s->n_threads], "vx-index", thread_main, s, err);
+        s->n_threads += !code;
     }
-    if (failed) {
+    if (code)
         vx_searcher_free(s);
-        return VX_FAIL(err, -failed, "cannot start %d search threads: %s", n_threads,
-                       strerror(failed));
-    }
-    *ret_searcher = s;
-    return 0;
+    else
+        *ret_searcher = s;
+    return code;
 }
 
-vx_searcher *vx_searcher_free(vx_searcher *s) {
+/* Behind the last thread without its lock. */
+VX_NO_LOCK_ANALYSIS vx_searcher *vx_searcher_free(vx_searcher *s) {
     if (!s)
         return NULL;
-    pthread_mutex_lock(&s->mu);
+    vx_mutex_lock(&s->mu);
     s->stop = true;
-    pthread_cond_broadcast(&s->work);
-    pthread_mutex_unlock(&s->mu);
+    vx_cond_broadcast(&s->work);
+    vx_mutex_unlock(&s->mu);
     for (int i = 0; i < s->n_threads; i++)
         pthread_join(s->threads[i], NULL);
-    pthread_cond_destroy(&s->work);
-    pthread_mutex_destroy(&s->mu);
+    vx_cond_done(&s->work);
+    vx_mutex_done(&s->mu);
     free(s->segments);
     free(s->threads);
     free(s);
@@ -298,26 +299,26 @@ vx_searcher *vx_searcher_free(vx_searcher *s) {
 }
 
 int vx_searcher_add_segment(vx_searcher *s, vx_segment *segment, vx_err *err) {
-    pthread_mutex_lock(&s->mu);
+    vx_mutex_lock(&s->mu);
     vx_segment **grown = vx_regrow(s->segments, s->n_segments + 1, sizeof(*grown));
     if (grown) {
         s->segments = grown;
         s->segments[s->n_segments++] = segment;
     }
-    pthread_mutex_unlock(&s->mu);
+    vx_mutex_unlock(&s->mu);
     return grown ? 0 : VX_FAIL(err, -ENOMEM, "no memory for another index segment");
 }
 
 static int submit(vx_searcher *s, request *r, vx_err *err) {
-    pthread_cond_init(&r->wake, NULL);
-    pthread_mutex_lock(&s->mu);
+    vx_cond_init(&r->wake);
+    vx_mutex_lock(&s->mu);
     *s->queue_tail = r;
     s->queue_tail = &r->next;
-    pthread_cond_signal(&s->work);
+    vx_cond_signal(&s->work);
     while (!r->done)
-        pthread_cond_wait(&r->wake, &s->mu);
-    pthread_mutex_unlock(&s->mu);
-    pthread_cond_destroy(&r->wake);
+        vx_cond_wait(&r->wake, &s->mu);
+    vx_mutex_unlock(&s->mu);
+    vx_cond_done(&r->wake);
     if (r->code && err)
         *err = r->err;
     return r->code;

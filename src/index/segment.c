@@ -18,12 +18,7 @@ int vx_segment_new(int dim, size_t capacity, vx_segment **ret_segment, vx_err *e
     vx_segment *segment = vx_new(vx_segment);
     if (!segment)
         return VX_FAIL(err, -ENOMEM, "no memory for an index segment");
-    /* glibc's default lets a stream of searches starve a writer for ever. */
-    pthread_rwlockattr_t attr;
-    pthread_rwlockattr_init(&attr);
-    pthread_rwlockattr_setkind_np(&attr, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
-    pthread_rwlock_init(&segment->lock, &attr);
-    pthread_rwlockattr_destroy(&attr);
+    vx_rwlock_init(&segment->lock);
     segment->dim = dim;
     segment->capacity = capacity;
     segment->ids = vx_new_array(capacity, sizeof(*segment->ids));
@@ -41,7 +36,7 @@ vx_segment *vx_segment_free(vx_segment *segment) {
         return NULL;
     vx_faiss_free(segment->flat);
     free(segment->ids);
-    pthread_rwlock_destroy(&segment->lock);
+    vx_rwlock_done(&segment->lock);
     free(segment);
     return NULL;
 }
@@ -55,14 +50,14 @@ int vx_segment_append(vx_segment *segment, const int64_t *ids, const float *vect
          * twice over, step by step; nothing there is worth a search yet. */
         bool whole = segment->n == 0 || n - *ret_n < slice_rows;
         size_t slice = whole ? n - *ret_n : slice_rows;
-        pthread_rwlock_wrlock(&segment->lock);
+        vx_rwlock_write(&segment->lock);
         int code = vx_faiss_add(segment->flat, vectors + *ret_n * (size_t)segment->dim, slice, err);
         if (code == 0) {
             memcpy(segment->ids + segment->n, ids + *ret_n, slice * sizeof(*ids));
             segment->n += slice;
             segment->peak = segment->n > segment->peak ? segment->n : segment->peak;
         }
-        pthread_rwlock_unlock(&segment->lock);
+        vx_rwlock_end_write(&segment->lock);
         if (code)
             return code;
         *ret_n += slice;
@@ -85,7 +80,7 @@ static void swap_rows(vx_segment *segment, size_t a, size_t b) {
 }
 
 int vx_segment_remove(vx_segment *segment, const uint32_t *rows, size_t n, vx_err *err) {
-    pthread_rwlock_wrlock(&segment->lock);
+    vx_rwlock_write(&segment->lock);
     /* Falling order: what lies behind the i-th row's partner is condemned already. */
     for (size_t i = 0; i < n; i++)
         swap_rows(segment, rows[i], segment->n - 1 - i);
@@ -94,15 +89,15 @@ int vx_segment_remove(vx_segment *segment, const uint32_t *rows, size_t n, vx_er
         segment->n -= n;
     for (size_t i = n; code && i-- > 0;)
         swap_rows(segment, rows[i], segment->n - 1 - i);
-    pthread_rwlock_unlock(&segment->lock);
+    vx_rwlock_end_write(&segment->lock);
     return code;
 }
 
 void vx_segment_copy_row(vx_segment *segment, size_t row, float *ret_vector) {
     size_t dim = (size_t)segment->dim;
-    pthread_rwlock_rdlock(&segment->lock);
+    vx_rwlock_read(&segment->lock);
     memcpy(ret_vector, vx_faiss_rows(segment->flat) + row * dim, dim * sizeof(float));
-    pthread_rwlock_unlock(&segment->lock);
+    vx_rwlock_end_read(&segment->lock);
 }
 
 /* The score that a row must reach now to matter to this probe. */
@@ -120,7 +115,8 @@ static void offer(const vx_segment *segment, vx_probe *probe, const float *rows,
 }
 
 static void scan_locked(const vx_segment *segment, vx_probe *probes, size_t n,
-                        vx_index_filter filter, void *filter_ctx) {
+                        vx_index_filter filter, void *filter_ctx)
+    VX_REQUIRES_SHARED(&segment->lock) {
     const float *rows = vx_faiss_rows(segment->flat);
     for (size_t row = 0; row < segment->n; row++) {
         if (filter && !filter(filter_ctx, segment->ids[row]))
@@ -132,7 +128,7 @@ static void scan_locked(const vx_segment *segment, vx_probe *probes, size_t n,
 
 /* Scores one query's candidates again; false = a row outside them could belong to the result. */
 static bool settle_locked(const vx_segment *segment, vx_probe *probe, const float *scores,
-                          const int64_t *candidates, size_t n) {
+                          const int64_t *candidates, size_t n) VX_REQUIRES_SHARED(&segment->lock) {
     const float *rows = vx_faiss_rows(segment->flat);
     for (size_t i = 0; i < n && candidates[i] >= 0; i++) {
         if (scores[i] + probe->slack < bar(probe))
@@ -144,7 +140,7 @@ static bool settle_locked(const vx_segment *segment, vx_probe *probe, const floa
 }
 
 static int candidates_locked(const vx_segment *segment, const float *queries, vx_probe *probes,
-                             size_t n, size_t k, vx_err *err) {
+                             size_t n, size_t k, vx_err *err) VX_REQUIRES_SHARED(&segment->lock) {
     size_t n_results;
     if (!vx_mul(n, k, &n_results))
         return VX_FAIL(err, -ENOMEM, "search for %zu × %zu results is too large", n, k);
@@ -167,13 +163,13 @@ int vx_segment_search(vx_segment *segment, const float *queries, vx_probe *probe
     size_t k = 0;
     for (size_t i = 0; i < n; i++)
         k = probes[i].top.k > k ? probes[i].top.k : k;
-    pthread_rwlock_rdlock(&segment->lock);
+    vx_rwlock_read(&segment->lock);
     int code = 0;
     /* Where most rows would be scored again anyway, FAISS's pass is wasted. */
     if (filter || k + PAD > segment->n / 2)
         scan_locked(segment, probes, n, filter, filter_ctx);
     else
         code = candidates_locked(segment, queries, probes, n, k + PAD, err);
-    pthread_rwlock_unlock(&segment->lock);
+    vx_rwlock_end_read(&segment->lock);
     return code;
 }

@@ -7,15 +7,14 @@
  */
 #pragma once
 
-#include <pthread.h>
-
+#include "base/thread.h"
 #include "index/faiss_flat.h"
 #include "index/score.h"
 
 typedef struct vx_segment {
-    pthread_rwlock_t lock; /* guards all below */
-    vx_faiss *flat;        /* exactly n rows */
-    int64_t *ids;          /* [capacity] */
+    vx_rwlock lock; /* guards all below */
+    vx_faiss *flat; /* exactly n rows */
+    int64_t *ids;   /* [capacity] */
     size_t n;
     size_t peak; /* most rows ever: FAISS keeps their memory */
     size_t capacity;
