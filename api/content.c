@@ -10,6 +10,7 @@
 #include "api/reply.h"
 #include "api/resources.h"
 #include "api/text.h"
+#include "base/hex.h"
 #include "server.h"
 
 typedef struct span {
@@ -195,8 +196,7 @@ void vx_content_get(vx_request *request) {
     if (!video)
         return;
     char etag[67] = "\"";
-    for (int i = 0; i < 32; i++)
-        snprintf(etag + 1 + 2 * i, 3, "%02x", video->sha256[i]);
+    vx_hex_encode(video->sha256, 32, etag + 1);
     strcat(etag, "\"");
     if (is_known(request, content_type(video), video->filename, etag))
         return;

@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "base/clock.h"
+#include "base/hex.h"
 
 const char *vx_show_verdict_name(vx_verdict_kind kind) {
     static const char *const names[] = {
@@ -68,8 +69,7 @@ static void show_clips(vx_out *out, const vx_video *video) {
 void vx_show_video(vx_out *out, const char *key, const vx_video *video,
                    const vx_verdict_row *verdict) {
     char sha256[65];
-    for (int i = 0; i < 32; i++)
-        snprintf(sha256 + 2 * i, 3, "%02x", video->sha256[i]);
+    vx_hex_encode(video->sha256, 32, sha256);
     vx_out_begin(out, key, '{');
     vx_out_string(out, "id", video->id);
     vx_out_string(out, "sha256", sha256);

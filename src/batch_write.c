@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "base/hex.h"
 #include "batch_store.h"
 
 #define FAISS "video_index.faiss"
@@ -93,8 +94,7 @@ static int write_line(FILE *file, const writer *w, const vx_video *video, size_t
     const vx_model_info *model = w->server->models[0].info;
     const vx_clip *clip = &video->clips[0];
     char sha256[65], clip_id[VX_CLIP_ID_CHARS + 16];
-    for (int i = 0; i < 32; i++)
-        sprintf(sha256 + 2 * i, "%02x", video->sha256[i]);
+    vx_hex_encode(video->sha256, 32, sha256);
     snprintf(clip_id, sizeof clip_id, "%s.%d", video->id, clip->index);
     json_t *line = json_pack(
         "{s:I, s:O, s:s, s:s, s:i, s:f, s:f, s:s, s:s, s:s, s:o}", "row", (json_int_t)row, "file",

@@ -8,6 +8,7 @@
 #include <sys/random.h>
 
 #include "base/clock.h"
+#include "base/hex.h"
 #include "base/log.h"
 #include "base/thread.h"
 #include "ingest_internal.h"
@@ -72,9 +73,7 @@ void vx_jobs_unwatch(vx_server *server, vx_job_live *job) {
 
 static char *request_json(const vx_ingest_item *item) {
     char digest[65];
-    const uint8_t *sha256 = vx_upload_sha256(item->upload);
-    for (int i = 0; i < 32; i++)
-        snprintf(digest + 2 * i, 3, "%02x", sha256[i]);
+    vx_hex_encode(vx_upload_sha256(item->upload), 32, digest);
     char clip[96];
     vx_clip_describe(&item->clip, clip);
     json_t *object = json_pack(
@@ -96,14 +95,6 @@ char *vx_jobs_result_json(const vx_ingest_result *result) {
     return text;
 }
 
-static bool parse_digest(const char *text, uint8_t ret_sha256[32]) {
-    if (!text || strlen(text) != 64 || strspn(text, "0123456789abcdef") != 64)
-        return false;
-    for (int i = 0; i < 32; i++)
-        sscanf(text + 2 * i, "%2hhx", &ret_sha256[i]);
-    return true;
-}
-
 /* The item of a job row, with its kept file adopted. */
 static int item_of_row(vx_server *server, const vx_job_row *row, vx_ingest_item **ret_item,
                        vx_err *err) {
@@ -117,7 +108,7 @@ static int item_of_row(vx_server *server, const vx_job_row *row, vx_ingest_item 
         json_unpack(object, "{s:s, s:s, s:s, s:s, s:s, s:b, s:s}", "file", &file, "sha256", &digest,
                     "filename", &filename, "metadata", &metadata, "request_id", &request_id,
                     "reject_duplicates", &reject, "clip", &clip) ||
-        !parse_digest(digest, sha256) || vx_clip_parse(clip, &item->clip, err)) {
+        !vx_hex_decode(digest, 32, sha256) || vx_clip_parse(clip, &item->clip, err)) {
         rc = VX_FAIL(err, -EINVAL, "job %s: its request cannot be read", row->id);
     } else {
         item->filename = strdup(filename);
@@ -173,8 +164,7 @@ int vx_jobs_new_id(char ret_id[VX_JOB_ID_CHARS + 1], vx_err *err) {
     if (getrandom(bytes, sizeof bytes, 0) != (ssize_t)sizeof bytes)
         return VX_FAIL_ERRNO(err, "reading random bytes");
     ret_id[0] = 'j';
-    for (size_t i = 0; i < sizeof bytes; i++)
-        snprintf(ret_id + 1 + 2 * i, 3, "%02x", bytes[i]);
+    vx_hex_encode(bytes, sizeof bytes, ret_id + 1);
     return 0;
 }
 

@@ -4,6 +4,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/hex.h"
 #include "catalog/catalog_internal.h"
 
 /* ---- Transactions ---- */
@@ -124,8 +125,7 @@ int vx_catalog_space(vx_catalog *catalog, const char *model, const char *digest,
 
 void vx_video_id_of(const uint8_t sha256[32], char ret_id[VX_VIDEO_ID_CHARS + 1]) {
     ret_id[0] = 'v';
-    for (int i = 0; i < 12; i++)
-        snprintf(ret_id + 1 + 2 * i, 3, "%02x", sha256[i]);
+    vx_hex_encode(sha256, 12, ret_id + 1);
 }
 
 /* The id is unique; the whole SHA-256 is compared so that a forged file with the same first

@@ -7,6 +7,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "base/hex.h"
+
 #define MAX_MANIFEST_BYTES (256 * 1024)
 
 static int bad(const vx_shots_package *p, vx_err *err, const char *problem) {
@@ -21,8 +23,7 @@ static int digest_end(EVP_MD_CTX *md, char ret_hex[65], vx_err *err) {
     unsigned char sum[32];
     if (!EVP_DigestFinal_ex(md, sum, NULL))
         return VX_FAIL(err, -EIO, "libcrypto refused to digest");
-    for (int i = 0; i < 32; i++)
-        snprintf(ret_hex + 2 * i, 3, "%02x", sum[i]);
+    vx_hex_encode(sum, sizeof sum, ret_hex);
     return 0;
 }
 

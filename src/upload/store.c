@@ -8,12 +8,13 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "base/hex.h"
 #include "base/thread.h"
 
 void vx_store_relative_path(const uint8_t sha256[32], char ret_path[STORE_RELATIVE_BYTES]) {
-    char *out = ret_path + sprintf(ret_path, "%02x/", sha256[0]);
-    for (int i = 0; i < 32; i++)
-        out += sprintf(out, "%02x", sha256[i]);
+    vx_hex_encode(sha256, 1, ret_path);
+    ret_path[2] = '/';
+    vx_hex_encode(sha256, 32, ret_path + 3);
 }
 
 static int open_directory(const char *data_dir, const char *name, int *ret_fd, vx_err *err) {
@@ -130,16 +131,6 @@ int vx_store_remove(vx_store *store, const uint8_t sha256[32], vx_err *err) {
     return 0;
 }
 
-static bool parse_digest(const char *name, uint8_t ret_sha256[32]) {
-    if (strlen(name) != 64 || strspn(name, "0123456789abcdef") != 64)
-        return false;
-    for (int i = 0; i < 32; i++) {
-        char pair[3] = {name[2 * i], name[2 * i + 1], '\0'};
-        ret_sha256[i] = (uint8_t)strtoul(pair, NULL, 16);
-    }
-    return true;
-}
-
 static DIR *open_dir_at(int parent, const char *name) {
     int fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     DIR *dir = fd < 0 ? NULL : fdopendir(fd);
@@ -153,7 +144,7 @@ static void sweep_folder(DIR *folder, bool (*known)(void *, const uint8_t *), vo
                          int64_t *removed) {
     for (struct dirent *entry; (entry = readdir(folder));) {
         uint8_t sha256[32];
-        if (parse_digest(entry->d_name, sha256) && !known(ctx, sha256) &&
+        if (vx_hex_decode(entry->d_name, 32, sha256) && !known(ctx, sha256) &&
             !unlinkat(dirfd(folder), entry->d_name, 0))
             ++*removed;
     }

@@ -11,6 +11,8 @@
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 
+#include "base/hex.h"
+
 static vx_upload *new_upload(vx_store *store) {
     vx_upload *upload = vx_new(vx_upload);
     if (!upload)
@@ -59,8 +61,7 @@ static int random_name(char ret_name[UPLOAD_NAME_CHARS + 1], vx_err *err) {
     uint8_t bytes[UPLOAD_NAME_CHARS / 2];
     if (getrandom(bytes, sizeof bytes, 0) != (ssize_t)sizeof bytes)
         return VX_FAIL_ERRNO(err, "reading random bytes");
-    for (size_t i = 0; i < sizeof bytes; i++)
-        snprintf(ret_name + 2 * i, 3, "%02x", bytes[i]);
+    vx_hex_encode(bytes, sizeof bytes, ret_name);
     return 0;
 }
 

@@ -11,6 +11,7 @@
 
 #include "base/base64.h"
 #include "base/err.h"
+#include "base/hex.h"
 #include "base/mem.h"
 #include "base/pool.h"
 
@@ -113,6 +114,20 @@ static void pool_without_threads_or_room_is_refused(void **state) {
     assert_null(pool);
 }
 
+static void hex_goes_there_and_back_and_takes_no_other_text(void **state) {
+    (void)state;
+    const uint8_t bytes[] = {0x00, 0x0f, 0xa5, 0xff};
+    uint8_t back[4] = {0};
+    char text[9];
+    vx_hex_encode(bytes, 4, text);
+    assert_string_equal(text, "000fa5ff");
+    assert_true(vx_hex_decode(text, 4, back));
+    assert_memory_equal(back, bytes, 4);
+    const char *const others[] = {"", "000fa5f", "000fa5fff", "000fa5fF", "000fa5f ", "0x0fa5ff"};
+    for (size_t i = 0; i < VX_LEN(others); i++)
+        assert_false(vx_hex_decode(others[i], 4, back));
+}
+
 static void base64_of_the_rfc_goes_there_and_back(void **state) {
     (void)state;
     static const char *const rows[][2] = {{"", ""},
@@ -157,6 +172,7 @@ int main(void) {
         cmocka_unit_test(size_product_over_limit_is_refused),
         cmocka_unit_test(base64_of_the_rfc_goes_there_and_back),
         cmocka_unit_test(text_that_is_not_base64_is_refused),
+        cmocka_unit_test(hex_goes_there_and_back_and_takes_no_other_text),
         cmocka_unit_test(pool_freed_has_run_what_it_took),
         cmocka_unit_test(pool_without_threads_or_room_is_refused),
         cmocka_unit_test(take_moves_ownership_and_leaves_null),
