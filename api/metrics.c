@@ -8,7 +8,6 @@
 #include "api/daemon.h"
 #include "api/reply.h"
 #include "api/resources.h"
-#include "api/show.h"
 #include "base/clock.h"
 #include "ingest.h"
 #include "query.h"
@@ -177,7 +176,7 @@ static void write_ingest(vx_out *out, const vx_ingest_stats *ingest) {
     head(out, "ingest_verdicts_total", "counter", "Duplicate verdicts of stored uploads.");
     for (int i = 0; i < 4; i++)
         vx_out_text(out, "vidx_ingest_verdicts_total{verdict=\"%s\"} %lld\n",
-                    vx_show_verdict_name((vx_verdict_kind)i), (long long)ingest->verdicts[i]);
+                    vx_verdict_name((vx_verdict_kind)i), (long long)ingest->verdicts[i]);
     head(out, "ingest_phase_seconds_total", "counter", "Time spent, by phase.");
     for (int i = 0; i < VX_PHASE_DONE; i++)
         vx_out_text(out, "vidx_ingest_phase_seconds_total{phase=\"%s\"} %.6f\n",
@@ -283,7 +282,7 @@ static void write_ingest_json(vx_out *out, const vx_ingest_stats *ingest) {
     vx_out_end(out, '}');
     vx_out_begin(out, "verdicts", '{');
     for (int i = 0; i < 4; i++)
-        vx_out_int(out, vx_show_verdict_name((vx_verdict_kind)i), ingest->verdicts[i]);
+        vx_out_int(out, vx_verdict_name((vx_verdict_kind)i), ingest->verdicts[i]);
     vx_out_end(out, '}');
     vx_out_begin(out, "phases", '{');
     for (int i = 0; i < VX_PHASE_DONE; i++) {

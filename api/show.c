@@ -1,20 +1,9 @@
 #include "api/show.h"
 
 #include <math.h>
-#include <stdio.h>
 
 #include "base/clock.h"
 #include "base/hex.h"
-
-const char *vx_show_verdict_name(vx_verdict_kind kind) {
-    static const char *const names[] = {
-        [VX_VERDICT_NEW] = "new",
-        [VX_VERDICT_EXACT] = "exact",
-        [VX_VERDICT_COPY] = "copy",
-        [VX_VERDICT_SIMILAR] = "similar",
-    };
-    return names[kind];
-}
 
 void vx_show_time(vx_out *out, const char *key, int64_t unix_us) {
     char text[VX_CLOCK_ISO_BYTES];
@@ -30,7 +19,7 @@ static double seconds(double value) {
 
 void vx_show_verdict(vx_out *out, const char *key, const vx_verdict_row *verdict) {
     vx_out_begin(out, key, '{');
-    vx_out_string(out, "verdict", vx_show_verdict_name(verdict->kind));
+    vx_out_string(out, "verdict", vx_verdict_name(verdict->kind));
     vx_out_string(out, "of", verdict->of[0] ? verdict->of : NULL);
     vx_out_float(out, "score", verdict->score);
     vx_out_float(out, "share", verdict->share);
@@ -54,8 +43,8 @@ static void show_clips(vx_out *out, const vx_video *video) {
     vx_out_begin(out, "clips", '[');
     for (size_t i = 0; i < video->n_clips; i++) {
         const vx_clip *clip = &video->clips[i];
-        char id[VX_CLIP_ID_CHARS + 16];
-        snprintf(id, sizeof id, "%s.%d", video->id, clip->index);
+        char id[VX_CLIP_ID_CHARS + 1];
+        vx_clip_id_of(video->id, clip->index, id);
         vx_out_begin(out, NULL, '{');
         vx_out_string(out, "id", id);
         vx_out_int(out, "index", clip->index);

@@ -9,6 +9,5 @@
 void vx_show_video(vx_out *out, const char *key, const vx_video *video,
                    const vx_verdict_row *verdict);
 void vx_show_verdict(vx_out *out, const char *key, const vx_verdict_row *verdict);
-const char *vx_show_verdict_name(vx_verdict_kind kind);
 /* "2026-01-02T03:04:05.678Z", or null for 0. */
 void vx_show_time(vx_out *out, const char *key, int64_t unix_us);

@@ -1,7 +1,6 @@
 /* vectors.c — GET /v1/videos/{id}/vectors: streamed clip by clip, so that ten thousand clips take no
  * more memory than one. */
 #include <math.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "api/reply.h"
@@ -39,8 +38,8 @@ static int write_clip(stream *s, vx_err *err) {
         vx_catalog_get_vector(s->server->catalog, s->model->space, clip->row, s->vector, dim, err);
     if (rc)
         return rc;
-    char id[VX_CLIP_ID_CHARS + 16];
-    snprintf(id, sizeof id, "%s.%d", s->video->id, clip->index);
+    char id[VX_CLIP_ID_CHARS + 1];
+    vx_clip_id_of(s->video->id, clip->index, id);
     vx_out_text(&s->out, s->next_clip ? ",\n{" : "\n{");
     vx_out_string(&s->out, "clip_id", id);
     vx_out_number(&s->out, "start_s", round(clip->start_s * 1e6) / 1e6);

@@ -61,14 +61,6 @@ static json_t *number(double value) {
     return isfinite(value) ? json_real(value) : json_null();
 }
 
-static const char *verdict_name(vx_verdict_kind kind) {
-    static const char *const names[] = {[VX_VERDICT_NEW] = "new",
-                                        [VX_VERDICT_EXACT] = "exact",
-                                        [VX_VERDICT_COPY] = "copy",
-                                        [VX_VERDICT_SIMILAR] = "similar"};
-    return names[kind];
-}
-
 static json_t *verdict(const writer *w, const vx_video *video, bool is_first) {
     vx_verdict_row row = video->duplicate;
     if (!is_first) {
@@ -77,7 +69,7 @@ static json_t *verdict(const writer *w, const vx_video *video, bool is_first) {
     } else if (row.kind == VX_VERDICT_NEW || !vx_batch_library_has(w->library, row.of)) {
         row = (vx_verdict_row){.kind = VX_VERDICT_NEW, .score = NAN, .share = NAN, .offset_s = NAN};
     }
-    return json_pack("{s:s, s:s?, s:o, s:o, s:o, s:b}", "verdict", verdict_name(row.kind), "of",
+    return json_pack("{s:s, s:s?, s:o, s:o, s:o, s:b}", "verdict", vx_verdict_name(row.kind), "of",
                      row.of[0] ? row.of : NULL, "score", number((double)row.score), "share",
                      number((double)row.share), "offset_s", number((double)row.offset_s),
                      "mirrored", (int)row.mirrored);
@@ -93,9 +85,9 @@ static int write_line(FILE *file, const writer *w, const vx_video *video, size_t
                       bool is_first) {
     const vx_model_info *model = w->server->models[0].info;
     const vx_clip *clip = &video->clips[0];
-    char sha256[65], clip_id[VX_CLIP_ID_CHARS + 16];
+    char sha256[65], clip_id[VX_CLIP_ID_CHARS + 1];
     vx_hex_encode(video->sha256, 32, sha256);
-    snprintf(clip_id, sizeof clip_id, "%s.%d", video->id, clip->index);
+    vx_clip_id_of(video->id, clip->index, clip_id);
     json_t *line = json_pack(
         "{s:I, s:O, s:s, s:s, s:i, s:f, s:f, s:s, s:s, s:s, s:o}", "row", (json_int_t)row, "file",
         path, "video_id", video->id, "clip_id", clip_id, "index", clip->index, "start_s",
@@ -230,9 +222,9 @@ int vx_batch_write(vx_server *server, const vx_batch_library *library, const cha
 /* A video that was read when it was embedded and cannot be now costs its own clips. */
 static int cut_clip(vx_batch_cuts *cuts, const vx_batch_file *file, const vx_video *video,
                     const vx_clip *clip, vx_batch_on_problem on_skipped, void *ctx, vx_err *err) {
-    char id[VX_CLIP_ID_CHARS + 16];
+    char id[VX_CLIP_ID_CHARS + 1];
     vx_batch_cut ignored;
-    snprintf(id, sizeof id, "%s.%d", video->id, clip->index);
+    vx_clip_id_of(video->id, clip->index, id);
     int rc =
         vx_batch_cuts_make(cuts, file, id, video->id, clip->start_s, clip->end_s, &ignored, err);
     if (rc <= 0 || rc == VX_MEDIA_STOPPED || rc == VX_MEDIA_NO_ENCODER)
@@ -267,7 +259,7 @@ int vx_batch_list_clips(vx_server *server, const vx_batch_library *library, vx_b
             vx_batch_clip *clip = vx_batch_clips_add(clips);
             if (!clip)
                 return VX_FAIL(err, -ENOMEM, "no memory for a list of %zu clips", clips->n + 1);
-            snprintf(clip->id, sizeof clip->id, "%s.%d", video->id, video->clips[c].index);
+            vx_clip_id_of(video->id, video->clips[c].index, clip->id);
             clip->row = video->clips[c].row;
             clip->pixels = (int64_t)video->width_px * video->height_px;
         }

@@ -156,7 +156,6 @@ static void release_followers(struct vx_ingest *in, vx_ingest_item *item) {
 /* ---- the end of an item ---- */
 
 static void log_result(const vx_ingest_item *item, const vx_ingest_result *result) {
-    static const char *const verdicts[] = {"new", "exact", "copy", "similar"};
     char name[96];
     int64_t started_us = atomic_load(&item->work->started_us);
     int64_t ms = started_us ? (vx_clock_monotonic_us() - started_us) / 1000 : 0;
@@ -168,7 +167,7 @@ static void log_result(const vx_ingest_item *item, const vx_ingest_result *resul
         item->request_id, vx_outcome_name(result->outcome),
         vx_phase_name((vx_phase)atomic_load(&item->work->phase)),
         vx_log_quote(item->filename, name, sizeof name), result->video ? result->video->id : "-",
-        verdicts[result->verdict.kind], (long long)vx_upload_bytes(item->upload),
+        vx_verdict_name(result->verdict.kind), (long long)vx_upload_bytes(item->upload),
         (long long)item->work->extract.stats.frames_decoded,
         (long long)item->work->extract.stats.frames_total, (long long)ms, failed ? " error=\"" : "",
         failed ? result->err.msg : "", failed ? "\"" : "");

@@ -20,7 +20,7 @@ static void keep_clip(vx_video *video, const char *clip_id) {
     size_t n = 0;
     for (size_t i = 0; i < video->n_clips; i++) {
         char id[VX_CLIP_ID_CHARS + 1];
-        snprintf(id, sizeof id, "%s.%d", video->id, video->clips[i].index);
+        vx_clip_id_of(video->id, video->clips[i].index, id);
         if (!strcmp(clip_id, id))
             video->clips[n++] = video->clips[i];
     }

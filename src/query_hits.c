@@ -85,7 +85,7 @@ static int add_hit(const search *s, const vx_neighbour *neighbour, vx_err *err) 
                     .filename = vx_take(video->filename),
                     .metadata = vx_take(video->metadata)};
     strcpy(hit->video_id, video->id);
-    snprintf(hit->clip_id, sizeof hit->clip_id, "%s.%d", video->id, video->clips[0].index);
+    vx_clip_id_of(video->id, video->clips[0].index, hit->clip_id);
     return 0;
 }
 

@@ -38,6 +38,7 @@ typedef enum vx_verdict_kind {
     VX_VERDICT_COPY,
     VX_VERDICT_SIMILAR,
 } vx_verdict_kind;
+const char *vx_verdict_name(vx_verdict_kind kind); /* "new", "exact", … */
 
 typedef struct vx_verdict_row {
     vx_verdict_kind kind;
@@ -74,6 +75,7 @@ typedef struct vx_video {
 vx_video *vx_video_free(vx_video *video);
 VX_DEFINE_AUTO(vx_video, vx_video_free)
 void vx_video_id_of(const uint8_t sha256[32], char ret_id[VX_VIDEO_ID_CHARS + 1]);
+void vx_clip_id_of(const char *video_id, int index, char ret_id[VX_CLIP_ID_CHARS + 1]);
 
 typedef struct vx_catalog vx_catalog;
 
