@@ -79,7 +79,7 @@ static void finish(vx_request *request) {
         vx_reply_problem(request, VX_PROBLEM_MEDIA_DAMAGED, "The clip cannot be cut: %s",
                          file->cutting.err.msg);
     else
-        vx_reply_failure(request, &file->cutting.err);
+        vx_videos_reply_lost(request, &file->cutting.err);
 }
 
 /* The clip that args[1] numbers; NULL after a reply. */

@@ -157,9 +157,9 @@ static int open_content(vx_request *request, const vx_video *video, int64_t *ret
         return fd;
     }
     VX_FAIL_ERRNO(&err, "opening the file of video %s", video->id);
-    vx_reply_failure(request, &err);
     if (fd >= 0)
         close(fd);
+    vx_videos_reply_lost(request, &err);
     return -1;
 }
 

@@ -43,5 +43,8 @@ void vx_problems_get(vx_request *request);
 /* videos.c: the stored video that args[0] names; NULL after a reply. Gives. */
 struct vx_video;
 struct vx_video *vx_videos_find(vx_request *request);
+/* videos.c: the file of a video that was found cannot be read. 404 when it was deleted since, which
+ * takes the file last; else a failure. */
+void vx_videos_reply_lost(vx_request *request, const vx_err *err);
 /* jobs.c: 202 with the job that has just become durable, and where to watch it. */
 void vx_jobs_reply_accepted(vx_request *request, const char *job_id, const char *kind);

@@ -47,7 +47,7 @@ static void finish(vx_request *request) {
         vx_reply_problem(request, VX_PROBLEM_MEDIA_DAMAGED, "No picture at this time: %s",
                          thumb->err.msg);
     } else if (thumb->rc) {
-        vx_reply_failure(request, &thumb->err);
+        vx_videos_reply_lost(request, &thumb->err);
     } else {
         vx_reply_bytes(request, vx_take(thumb->jpeg), thumb->n, "image/jpeg");
         add_cache_headers(request, thumb->etag);

@@ -32,6 +32,12 @@ vx_video *vx_videos_find(vx_request *request) {
     return rc ? NULL : video;
 }
 
+void vx_videos_reply_lost(vx_request *request, const vx_err *err) {
+    VX_AUTO(vx_video) still_there = vx_videos_find(request);
+    if (still_there)
+        vx_reply_failure(request, err);
+}
+
 void vx_videos_get(vx_request *request) {
     VX_AUTO(vx_video) video = vx_videos_find(request);
     if (!video)
