@@ -77,14 +77,8 @@ static int note_clip(void *ctx, int64_t video, int64_t clip, vx_err *err) {
     vx_backfill_job *job = ctx;
     if (vx_index_has(job->model->index, clip) || (job->n && job->videos[job->n - 1] == video))
         return vx_backfill_is_over(job) ? VX_FAIL(err, -ECANCELED, "the job is over") : 0;
-    if (job->n == job->capacity) {
-        size_t capacity = job->capacity ? 2 * job->capacity : 1024;
-        int64_t *videos = vx_regrow(job->videos, capacity, sizeof *videos);
-        if (!videos)
-            return VX_FAIL(err, -ENOMEM, "no memory for a list of %zu videos", capacity);
-        job->videos = videos;
-        job->capacity = capacity;
-    }
+    if (!vx_make_room(job->videos, job->n, job->capacity))
+        return VX_FAIL(err, -ENOMEM, "no memory for a list of %zu videos", job->n + 1);
     job->videos[job->n++] = video;
     return 0;
 }

@@ -28,14 +28,8 @@ static inline void vx_batch_clips_done(vx_batch_clips *clips) {
 
 /* NULL when out of memory. */
 static inline vx_batch_clip *vx_batch_clips_add(vx_batch_clips *clips) {
-    if (clips->n == clips->capacity) {
-        size_t capacity = clips->capacity ? 2 * clips->capacity : 1024;
-        vx_batch_clip *items = vx_regrow(clips->items, capacity, sizeof *items);
-        if (!items)
-            return NULL;
-        clips->items = items;
-        clips->capacity = capacity;
-    }
+    if (!vx_make_room(clips->items, clips->n, clips->capacity))
+        return NULL;
     vx_batch_clip *clip = &clips->items[clips->n++];
     *clip = (vx_batch_clip){0};
     return clip;

@@ -58,14 +58,8 @@ static int add_file(walk *w, const FTSENT *entry, vx_err *err) {
         w->on_problem(w->ctx, path, "its name is not valid UTF-8: rename it");
         return 0;
     }
-    if (files->n == w->capacity) {
-        size_t capacity = w->capacity ? 2 * w->capacity : 256;
-        vx_batch_file *items = vx_regrow(files->items, capacity, sizeof *items);
-        if (!items)
-            return VX_FAIL(err, -ENOMEM, "no memory for a list of %zu files", capacity);
-        files->items = items;
-        w->capacity = capacity;
-    }
+    if (!vx_make_room(files->items, files->n, w->capacity))
+        return VX_FAIL(err, -ENOMEM, "no memory for a list of %zu files", files->n + 1);
     const struct stat *info = entry->fts_statp;
     vx_batch_file file = {
         .path = strdup(path),

@@ -66,14 +66,8 @@ static int find_or_add(vx_batch_library *library, const char *id, vx_batch_video
                        vx_err *err) {
     if ((*ret_video = find(library, id)))
         return 0;
-    if (library->n == library->capacity) {
-        size_t capacity = library->capacity ? 2 * library->capacity : 256;
-        void *videos = vx_regrow(library->videos, capacity, sizeof *library->videos);
-        if (!videos)
-            return VX_FAIL(err, -ENOMEM, "no memory for a list of %zu videos", capacity);
-        library->videos = videos;
-        library->capacity = capacity;
-    }
+    if (!vx_make_room(library->videos, library->n, library->capacity))
+        return VX_FAIL(err, -ENOMEM, "no memory for a list of %zu videos", library->n + 1);
     vx_batch_video *video = vx_new(vx_batch_video);
     if (video)
         snprintf(video->id, sizeof video->id, "%s", id);

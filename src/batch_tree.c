@@ -67,14 +67,8 @@ static uint64_t hash(const char *name) {
 }
 
 static int belongs(tree *t, const char *name, vx_err *err) {
-    if (t->n_names == t->names_capacity) {
-        size_t capacity = t->names_capacity ? 2 * t->names_capacity : 4096;
-        uint64_t *names = vx_regrow(t->names, capacity, sizeof *names);
-        if (!names)
-            return VX_FAIL(err, -ENOMEM, "no memory for the names of %zu files", capacity);
-        t->names = names;
-        t->names_capacity = capacity;
-    }
+    if (!vx_make_room(t->names, t->n_names, t->names_capacity))
+        return VX_FAIL(err, -ENOMEM, "no memory for the names of %zu files", t->n_names + 1);
     t->names[t->n_names++] = hash(name);
     return 0;
 }

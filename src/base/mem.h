@@ -55,5 +55,18 @@ static inline bool vx_add(size_t a, size_t b, size_t *ret) {
 void *vx_new_array(size_t n, size_t element_bytes);
 void *vx_regrow(void *block, size_t n, size_t element_bytes);
 
+/* Room for one more behind the n elements of an array that grows by doubling; false: no memory, and
+ * nothing has changed. `items` is the pointer itself, `capacity` a size_t, both zero at first. */
+#define vx_make_room(items, n, capacity)                                                           \
+    ((n) < (capacity) || ({                                                                        \
+         size_t vx_wanted_ = (capacity) ? 2 * (capacity) : 64;                                     \
+         void *vx_grown_ = vx_regrow((items), vx_wanted_, sizeof *(items));                        \
+         if (vx_grown_) {                                                                          \
+             (items) = vx_grown_;                                                                  \
+             (capacity) = vx_wanted_;                                                              \
+         }                                                                                         \
+         vx_grown_ != NULL;                                                                        \
+     }))
+
 #define vx_new(type) ((type *)calloc(1, sizeof(type)))
 #define VX_LEN(array) (sizeof(array) / sizeof((array)[0]))

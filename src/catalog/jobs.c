@@ -116,18 +116,6 @@ static void job_list_done(job_list *list) {
     free(list->rows);
 }
 
-static int make_room(job_list *list, vx_err *err) {
-    if (list->n < list->capacity)
-        return 0;
-    size_t capacity = list->capacity ? 2 * list->capacity : 16;
-    vx_job_row *grown = vx_regrow(list->rows, capacity, sizeof *grown);
-    if (!grown)
-        return VX_FAIL(err, -ENOMEM, "out of memory");
-    list->rows = grown;
-    list->capacity = capacity;
-    return 0;
-}
-
 static int read_jobs(vx_sql *q, size_t limit, int64_t before_us, const char *before_id,
                      job_list *list, vx_err *err) {
     vx_sql_bind_int(q, before_us > 0 ? before_us : INT64_MAX);
@@ -135,7 +123,9 @@ static int read_jobs(vx_sql *q, size_t limit, int64_t before_us, const char *bef
     vx_sql_bind_int(q, limit < INT64_MAX ? (int64_t)limit : INT64_MAX);
     int rc;
     while ((rc = vx_sql_next(q, err)) > 0) {
-        if ((rc = make_room(list, err)) || (rc = read_job(q, &list->rows[list->n], err)))
+        if (!vx_make_room(list->rows, list->n, list->capacity))
+            return VX_FAIL(err, -ENOMEM, "out of memory");
+        if ((rc = read_job(q, &list->rows[list->n], err)))
             return rc;
         list->n++;
     }

@@ -16,14 +16,8 @@ static int append(list *out, double start_s, double end_s, vx_err *err) {
                        "this clip rule gives more than %d clips for this video: raise the shortest "
                        "length or the threshold",
                        VX_CLIP_MAX);
-    if (out->n == out->capacity) {
-        size_t capacity = out->capacity ? 2 * out->capacity : 64;
-        vx_span *grown = vx_regrow(out->spans, capacity, sizeof *grown);
-        if (!grown)
-            return VX_FAIL(err, -ENOMEM, "no memory for %zu clips", capacity);
-        out->spans = grown;
-        out->capacity = capacity;
-    }
+    if (!vx_make_room(out->spans, out->n, out->capacity))
+        return VX_FAIL(err, -ENOMEM, "no memory for %zu clips", out->n + 1);
     out->spans[out->n++] = (vx_span){start_s, end_s};
     return 0;
 }
