@@ -19,6 +19,10 @@
 struct vx_commit {
     vx_queue *queue;
     pthread_t thread;
+    /* What callbacks of a group submit: the next group. In the queue there may be no room, and the
+     * committer cannot wait for itself. */
+    vx_commit_op *own[GROUP_MAX];
+    size_t n_own;
 };
 
 static int apply_in_savepoint(vx_server *server, vx_commit_op *op, vx_err *err) {
@@ -67,9 +71,16 @@ static void run_group(vx_server *server, vx_commit_op **ops, size_t n) {
 
 static void *run_committer(void *ctx) {
     vx_server *server = ctx;
+    struct vx_commit *commit = server->commit;
     void *ops[GROUP_MAX];
-    for (size_t n; (n = vx_queue_pop_many(server->commit->queue, ops, GROUP_MAX));)
-        run_group(server, (vx_commit_op **)ops, n);
+    for (size_t n; (n = vx_queue_pop_many(commit->queue, ops, GROUP_MAX));) {
+        do {
+            run_group(server, (vx_commit_op **)ops, n);
+            n = commit->n_own;
+            memcpy(ops, commit->own, n * sizeof *ops);
+            commit->n_own = 0;
+        } while (n);
+    }
     return NULL;
 }
 
@@ -99,7 +110,13 @@ void vx_commit_stop(vx_server *server) {
 }
 
 bool vx_commit_submit(vx_server *server, vx_commit_op *op) {
-    return vx_queue_push(server->commit->queue, op);
+    struct vx_commit *commit = server->commit;
+    if (!pthread_equal(pthread_self(), commit->thread))
+        return vx_queue_push(commit->queue, op);
+    if (commit->n_own == GROUP_MAX)
+        return false;
+    commit->own[commit->n_own++] = op;
+    return true;
 }
 
 /* ---- an operation that its caller waits for ---- */

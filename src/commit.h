@@ -6,7 +6,8 @@
  * reply is sent only after the data is on the disk and searchable.
  *
  * Threads: submit from any thread; it waits only while a thousand operations wait already.
- * Callbacks run on the committer thread and must be short.
+ * Callbacks run on the committer thread and must be short; each may submit one operation more, which
+ * never waits.
  */
 #pragma once
 

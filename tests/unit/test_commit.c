@@ -1,0 +1,94 @@
+/* The committer: operations in groups, and what their callbacks submit. */
+#include <semaphore.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "commit.h"
+
+enum { ROOM = 1024 }; /* in the committer's queue */
+
+static char dir[64];
+static vx_server server;
+
+static int open_committer(void **state) {
+    (void)state;
+    snprintf(dir, sizeof dir, "/tmp/vidx-commit-XXXXXX");
+    if (!mkdtemp(dir))
+        return -1;
+    char path[96];
+    snprintf(path, sizeof path, "%s/catalog.db", dir);
+    server = (vx_server){0};
+    return vx_catalog_open(path, 0, &server.catalog, NULL) || vx_commit_start(&server, NULL);
+}
+
+static int close_committer(void **state) {
+    (void)state;
+    char command[96];
+    vx_commit_stop(&server);
+    vx_catalog_close(server.catalog);
+    snprintf(command, sizeof command, "rm -rf %s", dir);
+    return system(command);
+}
+
+static sem_t begun, may_end;
+static atomic_int n_done;
+
+static int do_nothing(vx_commit_op *op, vx_server *s, vx_err *err) {
+    (void)op, (void)s, (void)err;
+    return 0;
+}
+
+static void count(vx_commit_op *op, vx_server *s, int rc, const vx_err *err) {
+    (void)op, (void)s, (void)err;
+    atomic_fetch_add(&n_done, rc == 0);
+}
+
+static int hold_up(vx_commit_op *op, vx_server *s, vx_err *err) {
+    (void)op, (void)s, (void)err;
+    sem_post(&begun);
+    sem_wait(&may_end);
+    return 0;
+}
+
+static vx_commit_op follower = {.apply = do_nothing, .done = count};
+
+static void submit_follower(vx_commit_op *op, vx_server *s, int rc, const vx_err *err) {
+    count(op, s, rc, err);
+    vx_commit_submit(s, &follower); /* counts itself, if it is taken */
+}
+
+/* As when a background job's insert fails while a thousand requests wait. */
+static void callback_that_submits_while_the_queue_is_full_does_not_wait(void **state) {
+    (void)state;
+    static vx_commit_op others[ROOM];
+    vx_commit_op first = {.apply = hold_up, .done = submit_follower};
+    n_done = 0;
+    sem_init(&begun, 0, 0);
+    sem_init(&may_end, 0, 0);
+    alarm(60); /* a committer that waits for itself waits for ever */
+    assert_true(vx_commit_submit(&server, &first));
+    sem_wait(&begun);
+    for (int i = 0; i < ROOM; i++) {
+        others[i] = (vx_commit_op){.apply = do_nothing, .done = count};
+        assert_true(vx_commit_submit(&server, &others[i]));
+    }
+    sem_post(&may_end);
+    while (atomic_load(&n_done) < 1 + ROOM + 1)
+        usleep(1000);
+    alarm(0);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(callback_that_submits_while_the_queue_is_full_does_not_wait,
+                                        open_committer, close_committer),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
