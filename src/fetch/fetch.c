@@ -4,6 +4,7 @@
 
 #include <curl/curl.h>
 #include <errno.h>
+#include <math.h>
 #include <pthread.h>
 #include <string.h>
 #include <strings.h>
@@ -267,7 +268,8 @@ int vx_fetch_get(const vx_fetcher *fetcher, const char *url, const vx_fetch_call
                  vx_err *err) {
     vx_err unread;
     transfer t = {.fetcher = fetcher, .call = call, .err = err ? err : &unread};
-    int64_t end_us = vx_clock_monotonic_us() + (int64_t)(fetcher->timeout_s * 1e6);
+    double timeout_s = fmin(fetcher->timeout_s, 1e9); /* what a number of µs can hold, and a long */
+    int64_t end_us = vx_clock_monotonic_us() + (int64_t)(timeout_s * 1e6);
     VX_AUTO_FREE char *at = strdup(url);
     t.curl = curl_easy_init();
     int rc = at && t.curl ? 0 : VX_FAIL(t.err, -ENOMEM, "no memory for a transfer");
