@@ -116,8 +116,12 @@ static void raise_descriptor_limit(int connections) {
     if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur >= wanted)
         return;
     limit.rlim_cur = wanted < limit.rlim_max ? wanted : limit.rlim_max;
-    if (setrlimit(RLIMIT_NOFILE, &limit) < 0)
-        vx_log(VX_LOG_WARN, "descriptors", "wanted=%llu", (unsigned long long)wanted);
+    if (setrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur < wanted)
+        vx_log(
+            VX_LOG_WARN, "descriptors",
+            "wanted=%llu allowed=%llu hint=\"raise the limit of open files (ulimit -n), or lower "
+            "--max-connections\"",
+            (unsigned long long)wanted, (unsigned long long)limit.rlim_max);
 }
 
 static int start_daemon(vx_http *http, int fd, vx_err *err) {
