@@ -82,7 +82,7 @@ static bool book(vx_request *request, size_t capacity) {
     body->n_booked = capacity;
     if (before + more <= 2 * http->params.max_embeddings_json_bytes)
         return true;
-    vx_reply_problem(request, VX_PROBLEM_BUSY, "too many large bodies are being read already");
+    vx_reply_problem(request, VX_PROBLEM_BUSY, "Too many large bodies are being read already.");
     return false;
 }
 

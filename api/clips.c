@@ -71,7 +71,7 @@ static void finish(vx_request *request) {
                                                                  : VX_PROBLEM_CANCELLED,
                          NULL);
     else if (rc == VX_MEDIA_NO_ENCODER)
-        vx_reply_problem(request, VX_PROBLEM_NO_ENCODER, "Cutting needs an encoder: %s.",
+        vx_reply_problem(request, VX_PROBLEM_NO_ENCODER, "Cutting needs an encoder: %s",
                          file->cutting.err.msg);
     else if (rc == VX_CUTTER_GONE)
         vx_reply_problem(request, VX_PROBLEM_NOT_FOUND, "The video was deleted meanwhile.");

@@ -109,7 +109,7 @@ void vx_models_backfill_post(vx_request *request) {
     vx_err err;
     vx_model *model = vx_server_find_model(request->server, request->args[0], &err);
     if (!model) {
-        vx_reply_problem(request, VX_PROBLEM_NOT_FOUND, "%s.", err.msg);
+        vx_reply_problem(request, VX_PROBLEM_NOT_FOUND, "%s", err.msg);
         return;
     }
     backfill *b = request->state = vx_new(backfill);

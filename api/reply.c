@@ -122,11 +122,15 @@ void vx_reply_bytes(vx_request *request, void *bytes, size_t n, const char *cont
 
 /* ---- Problems ---- */
 
-/* Modules write their sentences so that context can be put before them: in lower case. */
+/* Modules write their sentences so that context can be put before them, and more behind: in lower
+ * case and without a stop. */
 static const char *as_sentence(const char *detail, char *buffer, size_t capacity) {
-    snprintf(buffer, capacity, "%s", detail);
+    snprintf(buffer, capacity - 1, "%s", detail);
     if (buffer[0] >= 'a' && buffer[0] <= 'z')
         buffer[0] = (char)(buffer[0] - 'a' + 'A');
+    size_t n = strlen(buffer);
+    if (n && !strchr(".!?", buffer[n - 1]))
+        strcpy(buffer + n, ".");
     return buffer;
 }
 

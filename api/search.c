@@ -253,7 +253,7 @@ void vx_search_get(vx_request *request) {
     const char *text = vx_request_value(request, "q");
     if (!text) {
         vx_reply_problem(request, VX_PROBLEM_MISSING_PARAMETER,
-                         "Give the text to search for as q: /v1/search?q=a+dog");
+                         "Give the text to search for as q (/v1/search?q=a+dog).");
         return;
     }
     VX_AUTO(vx_query) query = vx_query_new(1);

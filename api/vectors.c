@@ -87,7 +87,7 @@ static const vx_model *find_model(vx_request *request, const vx_video *video) {
     vx_model *model =
         vx_server_find_model(request->server, vx_request_value(request, "model"), &err);
     if (!model) {
-        vx_reply_problem(request, VX_PROBLEM_WRONG_SPACE, "%s.", err.msg);
+        vx_reply_problem(request, VX_PROBLEM_WRONG_SPACE, "%s", err.msg);
         return NULL;
     }
     if (vx_index_has(model->index, video->clips[0].row))

@@ -163,6 +163,7 @@ def test_wrong_option_is_named_with_what_it_may_be(server, clip, name, value, wo
     answer = server.post("/v1/videos", data=clip(1).read_bytes(), params={name: value})
     assert answer.status_code == 400, answer.text
     assert word.lower() in answer.json()["detail"].lower(), answer.text
+    assert answer.json()["detail"].endswith("."), answer.text
 
 
 def test_option_in_query_and_form_is_refused(server, clip):
