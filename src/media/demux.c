@@ -170,31 +170,29 @@ int vx_demux_probe(vx_demux *demux, const vx_media_limits *l, vx_err *err) {
     for (unsigned i = 0; i < n; i++)
         av_dict_free(&options[i]);
     free(options);
+    if (rc == AVERROR_EOF)
+        return VX_FAIL(err, VX_MEDIA_DAMAGED,
+                       "the file ends before it says what is in it; was the upload cut off?");
     if (rc < 0)
         return vx_media_fail_av(err, VX_MEDIA_DAMAGED, rc, "the streams cannot be read");
     return 0;
 }
 
 /* A failed open in words. FFmpeg says "invalid data" both for noise and for a broken container. */
-static int explain_open(const char *path, int averror, vx_err *err) {
+static int explain_open(const vx_extent *extent, int averror, vx_err *err) {
+    bool mp4 = extent->kind && strcmp(extent->kind, "MP4") == 0;
     if (averror == AVERROR(ENOMEM))
         return VX_FAIL(err, -ENOMEM, "no memory to open a media file");
-    unsigned char head[12] = {0};
-    FILE *file = fopen(path, "rb");
-    size_t n = file ? fread(head, 1, sizeof(head), file) : 0;
-    if (file)
-        fclose(file);
-    bool mp4 = n == sizeof(head) && memcmp(head + 4, "ftyp", 4) == 0;
-    bool mkv = n == sizeof(head) && memcmp(head, "\x1a\x45\xdf\xa3", 4) == 0;
-    bool avi = n == sizeof(head) && memcmp(head, "RIFF", 4) == 0;
+    if (vx_extent_breaks_off(extent))
+        return vx_extent_fail(extent, mp4 ? "before its index (moov)" : "in its header", err);
+    if (averror == AVERROR_EXIT)
+        return VX_FAIL(err, VX_MEDIA_DAMAGED, "reading the file does not come to an end");
     if (mp4)
         return VX_FAIL(err, VX_MEDIA_DAMAGED,
                        "the MP4 file has no usable index (moov); was the upload cut off?");
-    if (mkv || avi)
-        return VX_FAIL(err, VX_MEDIA_DAMAGED, "the %s file breaks off in its header",
-                       mkv ? "Matroska" : "AVI");
-    if (averror == AVERROR_EXIT)
-        return VX_FAIL(err, VX_MEDIA_DAMAGED, "reading the file does not come to an end");
+    if (extent->kind)
+        return VX_FAIL(err, VX_MEDIA_DAMAGED, "the %s file has no usable header, or no pictures",
+                       extent->kind);
     return VX_FAIL(err, VX_MEDIA_UNSUPPORTED, "this is not a video file of a known kind");
 }
 
@@ -221,7 +219,12 @@ static int open_input(vx_demux *demux, const char *path, vx_err *err) {
     av_dict_set_int(&options, "max_streams", MAX_STREAMS, 0);
     int rc = avformat_open_input(&demux->fmt, url, NULL, &options);
     av_dict_free(&options);
-    return rc < 0 ? explain_open(path, rc, err) : 0;
+    demux->extent = vx_extent_of(path);
+    if (rc < 0)
+        return explain_open(&demux->extent, rc, err);
+    if (vx_extent_breaks_off_in_index(&demux->extent))
+        return vx_extent_fail(&demux->extent, NULL, err);
+    return 0;
 }
 
 static int choose_stream(vx_demux *demux, const vx_media_limits *l, vx_err *err) {
@@ -238,6 +241,8 @@ static int choose_stream(vx_demux *demux, const vx_media_limits *l, vx_err *err)
             return rc;
         stream = pick_stream(fmt);
     }
+    if (!stream && vx_extent_breaks_off(&demux->extent))
+        return vx_extent_fail(&demux->extent, "before a video stream", err);
     if (!stream)
         return VX_FAIL(err, VX_MEDIA_NO_VIDEO, "the file has no video stream, only %s",
                        fmt->nb_streams ? "sound or other data" : "a header");

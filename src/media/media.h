@@ -20,7 +20,7 @@
 
 typedef enum vx_media_outcome {
     VX_MEDIA_UNSUPPORTED = 1, /* not a video file, or a codec or pixel format we do not decode */
-    VX_MEDIA_NO_VIDEO,        /* a media file without a video stream, or one without frames */
+    VX_MEDIA_NO_VIDEO,        /* a whole media file without a video stream, or without frames */
     VX_MEDIA_DAMAGED,         /* a video file that breaks off or cannot be decoded */
     VX_MEDIA_TOO_LARGE,       /* over a limit below; the message names it */
     VX_MEDIA_NO_ENCODER,      /* vx_media_cut_clip: none that may be used is there */
@@ -46,8 +46,10 @@ typedef struct vx_media_info {
 typedef struct vx_media vx_media;
 
 /* Opens and probes a local file and reads its packets once. path is borrowed. Pictures of less than
- * 16x16 pixels are unsupported. An MP4 that holds fewer pictures than its index lists is damaged; in
- * containers without such an index (Matroska, MPEG-TS, AVI) what is there counts. */
+ * 16x16 pixels are unsupported. A file that breaks off: an MP4 is damaged when it ends inside its
+ * index, or inside that of a fragment, or holds fewer pictures than these list (so one that ends
+ * between two fragments is whole); in containers without such an index (Matroska, MPEG-TS, AVI and
+ * others) the pictures that are there count, and only a file without any is damaged. */
 int vx_media_open(const char *path, const vx_media_limits *limits, vx_media **ret_media,
                   vx_err *err);
 vx_media *vx_media_free(vx_media *media);

@@ -57,12 +57,29 @@ struct vx_media {
     bool may_skip;  /* the table's flags can be trusted for every packet */
 };
 
+/* ---- extent.c: how long a container says it is ---- */
+
+typedef struct vx_extent {
+    const char *kind;     /* MP4, Matroska, AVI; NULL = another, which states no length */
+    int64_t have_bytes;   /* of the file */
+    int64_t stated_bytes; /* how long it is at least, by what it says; 0 = it does not */
+    char box[4];          /* MP4: the box in which the file ends too early */
+} vx_extent;
+
+vx_extent vx_extent_of(const char *path);
+bool vx_extent_breaks_off(const vx_extent *extent);
+/* MP4: inside what lists the pictures, so that FFmpeg sees fewer of them than there were. */
+bool vx_extent_breaks_off_in_index(const vx_extent *extent);
+/* VX_MEDIA_DAMAGED for a file that breaks off; before: what is missing, as in "before its index". */
+int vx_extent_fail(const vx_extent *extent, const char *before, vx_err *err);
+
 /* ---- demux.c: an opened container of an accepted kind and its video stream ---- */
 
 typedef struct vx_demux {
     AVFormatContext *fmt;
     AVStream *stream; /* borrows from fmt */
     AVPacket *packet; /* the packet of the last read */
+    vx_extent extent;
     int64_t deadline_us;
     bool probed;
 } vx_demux;

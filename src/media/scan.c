@@ -178,7 +178,19 @@ static void time_by_order(vx_media *media, const AVStream *stream) {
     }
 }
 
-static int order_shown(vx_media *media, const AVStream *stream, vx_err *err) {
+/* A file with a video stream and no picture to show. It may have been made so, if it is whole by its
+ * own statement; one that states nothing has lost its end more often than it never had pictures. */
+static int fail_empty(const vx_demux *demux, vx_err *err) {
+    const vx_extent *extent = &demux->extent;
+    if (vx_extent_breaks_off(extent))
+        return vx_extent_fail(extent, "before its first picture", err);
+    if (extent->kind && extent->stated_bytes > 0)
+        return VX_FAIL(err, VX_MEDIA_NO_VIDEO, "the video stream has no picture that is shown");
+    return VX_FAIL(err, VX_MEDIA_DAMAGED,
+                   "the file ends before its first picture; was the upload cut off?");
+}
+
+static int order_shown(vx_media *media, const vx_demux *demux, vx_err *err) {
     size_t n = (size_t)media->n_packets;
     VX_AUTO_FREE shown_entry *entries = vx_new_array(n, sizeof(*entries));
     media->shown = vx_new_array(n, sizeof(*media->shown));
@@ -190,7 +202,7 @@ static int order_shown(vx_media *media, const AVStream *stream, vx_err *err) {
                            !(media->packets[i].flags & VX_PACKET_HIDDEN);
     int64_t n_shown = collect_shown(media, entries);
     if (n_shown == 0)
-        return VX_FAIL(err, VX_MEDIA_NO_VIDEO, "the video stream has no picture that is shown");
+        return fail_empty(demux, err);
     qsort(entries, (size_t)n_shown, sizeof(*entries), compare_shown);
     media->info.n_frames = n_shown;
     media->reorder = media->by_order ? 0 : reorder_depth(entries, n_shown);
@@ -199,7 +211,7 @@ static int order_shown(vx_media *media, const AVStream *stream, vx_err *err) {
         media->times[i] = (double)(entries[i].pts - entries[0].pts) * av_q2d(media->time_base);
     }
     if (media->by_order)
-        time_by_order(media, stream);
+        time_by_order(media, demux->stream);
     return 0;
 }
 
@@ -241,10 +253,10 @@ int vx_media_open(const char *path, const vx_media_limits *limits, vx_media **re
     if (rc != 0)
         return rc;
     if (media->n_packets == 0)
-        return VX_FAIL(err, VX_MEDIA_NO_VIDEO, "the video stream is empty");
+        return fail_empty(demux, err);
     if (demux->fmt->iformat->flags & AVFMT_TS_DISCONT)
         join_stretches(media);
-    rc = order_shown(media, demux->stream, err);
+    rc = order_shown(media, demux, err);
     if (rc == 0)
         rc = fill_info(media, demux, err);
     if (rc != 0)

@@ -41,21 +41,74 @@ def test_missing_file_is_our_fault(tmp_path):
     refuse(tmp_path / "none.mp4", 100, "No such file")
 
 
+def cut(source, at, tmp_path):
+    """The first `at` bytes of a file, under its name."""
+    path = tmp_path / source.name
+    path.write_bytes(source.read_bytes()[:at])
+    return path
+
+
 def test_mp4_cut_before_its_index_is_damaged(tmp_path):
-    data = sample("h264_closed.mp4").read_bytes()
-    (tmp_path / "cut.mp4").write_bytes(data[: len(data) // 2])
+    source = sample("h264_closed.mp4")
+    half = source.stat().st_size // 2
     # the index of this file stands at its end
-    assert data.index(b"moov") > len(data) // 2
-    refuse(tmp_path / "cut.mp4", DAMAGED, "moov", "cut off")
+    assert source.read_bytes().index(b"moov") > half
+    refuse(cut(source, half, tmp_path), DAMAGED, "before its index (moov)", "cut off", f"{half} bytes")
 
 
 @pytest.mark.parametrize("share", [0.3, 0.6, 0.95])
 def test_mp4_cut_behind_its_index_is_damaged(share, tmp_path):
-    encode(tmp_path / "x.mp4", "libx264", options=x264(keyint=30),
-           container_options={"movflags": "faststart"})
-    data = (tmp_path / "x.mp4").read_bytes()
-    (tmp_path / "cut.mp4").write_bytes(data[: int(len(data) * share)])
-    refuse(tmp_path / "cut.mp4", DAMAGED, "breaks off", "90 pictures")
+    source = sample("h264_faststart.mp4")
+    at = int(source.stat().st_size * share)
+    refuse(cut(source, at, tmp_path), DAMAGED, "breaks off", "90 pictures")
+
+
+HOLD_BOXES = {b"moov": 8, b"trak": 8, b"mdia": 8, b"minf": 8, b"stbl": 8, b"edts": 8, b"dinf": 8,
+              b"udta": 8, b"stsd": 16}
+
+
+def boxes(data, start=0, end=None):
+    """(name, start, end) of the boxes of an MP4, those inside others too."""
+    end = len(data) if end is None else end
+    while start < end:
+        size, name = struct.unpack(">I4s", data[start : start + 8])
+        yield name, start, start + size
+        if name in HOLD_BOXES:
+            yield from boxes(data, start + HOLD_BOXES[name], start + size)
+        start += size
+
+
+@pytest.mark.parametrize("name", ["h264_faststart.mp4", "sound_first.mp4", "sound_last.mp4"])
+def test_mp4_cut_in_any_box_of_its_index_is_damaged(name, tmp_path):
+    """What FFmpeg makes of it depends on the box. (tests/unit cuts a small file at every byte.)"""
+    source = sample(name)
+    data = source.read_bytes()
+    found = list(boxes(data))
+    index_start, index_end = next(place for box, *place in found if box == b"moov")
+    inside = [(box, (start + end) // 2) for box, start, end in found if index_start <= start < index_end]
+    assert {b"mvhd", b"tkhd", b"hdlr", b"minf", b"stsd", b"stsz"} < {box for box, _ in inside}
+    for _, at in inside:
+        refuse(cut(source, at, tmp_path), DAMAGED, "inside its index (moov)",
+               f"{at} bytes are there of at least {index_end}", "cut off?")
+
+
+# The last byte that is there: in the header, in what describes the streams, before the first picture.
+@pytest.mark.parametrize("name, behind, offset, words", [
+    ("h264_pyramid_strict.mkv", b"\x1a\x45\xdf\xa3", 12, "in its header"),
+    ("h264_pyramid_strict.mkv", b"\x18\x53\x80\x67", 4, "in its header"),
+    ("h264_pyramid_strict.mkv", b"\x16\x54\xae\x6b", 30, "in its header"),
+    ("h264_pyramid_strict.mkv", b"\x1f\x43\xb6\x75", 40, "before its first picture"),
+    ("vp9.webm", b"\x16\x54\xae\x6b", 30, "in its header"),
+    ("vp9.webm", b"\x1f\x43\xb6\x75", 40, "before its first picture"),
+    ("mpeg4.avi", b"avih", 20, "in its header"), ("mpeg4.avi", b"strf", 20, "in its header"),
+    ("mpeg4.avi", b"movi", 8, "breaks off"),
+    ("h264_open.ts", b"\x47", 188 * 2 + 100, "before it says what is in it"),
+    ("h264_open.ts", b"\x47", 188 * 3 + 100, "before its first picture"),
+])
+def test_file_cut_before_its_first_picture_is_damaged(name, behind, offset, words, tmp_path):
+    source = sample(name)
+    at = source.read_bytes().index(behind) + len(behind) + offset
+    refuse(cut(source, at, tmp_path), DAMAGED, words, "cut off?")
 
 
 @pytest.mark.parametrize("name", ["h264_pyramid_strict.mkv", "h264_open.ts", "vp9.webm"])
@@ -90,17 +143,22 @@ def test_small_damage_repeats_the_picture_before(tmp_path):
     assert len(got["pictures"]) == got["n_frames"]
 
 
+def test_text_that_looks_like_a_box_is_no_mp4(tmp_path):
+    (tmp_path / "x.mp4").write_bytes(b"I'm free today, and skip the film.\n" * 50)
+    refuse(tmp_path / "x.mp4", UNSUPPORTED, "not a video")
+
+
 @pytest.mark.parametrize("suffix", [".mp4", ".wav"])
 def test_sound_alone_is_no_video(suffix, tmp_path):
     write_tone(tmp_path / f"tone{suffix}")
     refuse(tmp_path / f"tone{suffix}", NO_VIDEO, "no video stream")
 
 
-def test_stream_without_frames_is_refused(tmp_path):
-    write_zero_frames(tmp_path / "x.mkv")
-    with pytest.raises(Refused) as refused:
-        dump(tmp_path / "x.mkv")
-    assert refused.value.code in (NO_VIDEO, DAMAGED)
+@pytest.mark.parametrize("suffix, code", [(".avi", NO_VIDEO), (".mkv", DAMAGED)])
+def test_stream_without_frames_is_refused(suffix, code, tmp_path):
+    """FFmpeg opens no Matroska file without a cluster."""
+    write_zero_frames(tmp_path / f"x{suffix}")
+    refuse(tmp_path / f"x{suffix}", code, "picture")
 
 
 @pytest.mark.parametrize("size", [(1, 1), (8, 200), (200, 15)])

@@ -107,6 +107,8 @@ add("h264_no_b.avi", "libx264", options=x264(keyint=30, bframes=0))
 add("h264_repeat_headers.ts", "libx264", options=x264(keyint=30, repeat_headers=1))
 add("h264_fragmented.mp4", "libx264", options=x264(keyint=30),
     container_options={"movflags": "frag_keyframe+empty_moov"})
+add("h264_faststart.mp4", "libx264", options=x264(keyint=30),
+    container_options={"movflags": "faststart"})
 add("hevc_open.mp4", "libx265", options=x265(keyint=30, min_keyint=15, open_gop=1, bframes=4))
 add("hevc_closed.mkv", "libx265", options=x265(keyint=30, min_keyint=15, open_gop=0, bframes=4))
 add("hevc_open.ts", "libx265", options=x265(keyint=30, open_gop=1, bframes=4))
@@ -144,7 +146,7 @@ add("one_frame.mp4", "libx264", n=1, options=x264(keyint=30))
 
 
 def write_zero_frames(path):
-    """A Matroska file with a video track and no picture in it."""
+    """A file with a video track and no picture in it."""
     with av.open(str(path), "w") as out:
         stream = out.add_stream("mpeg4", rate=25)
         stream.width, stream.height, stream.pix_fmt = 64, 64, "yuv420p"
@@ -152,16 +154,20 @@ def write_zero_frames(path):
         out.start_encoding()
 
 
+def mux_tone(out, stream, seconds):
+    for i in range(44 * seconds):
+        frame = av.AudioFrame.from_ndarray(
+            np.full((1, 1024), 0.1 * (i % 2), np.float32), format="fltp", layout="mono")
+        frame.rate, frame.pts = 44100, i * 1024
+        out.mux(stream.encode(frame))
+    out.mux(stream.encode(None))
+
+
 def write_tone(path, seconds=1):
     """Sound without pictures."""
     with av.open(str(path), "w") as out:
-        stream = out.add_stream("aac" if path.suffix == ".mp4" else "pcm_s16le", rate=44100)
-        for i in range(44 * seconds):
-            frame = av.AudioFrame.from_ndarray(
-                np.full((1, 1024), 0.1 * (i % 2), np.float32), format="fltp", layout="mono")
-            frame.rate, frame.pts = 44100, i * 1024
-            out.mux(stream.encode(frame))
-        out.mux(stream.encode(None))
+        mux_tone(out, out.add_stream("aac" if path.suffix == ".mp4" else "pcm_s16le", rate=44100),
+                 seconds)
 
 
 # ---------------------------------------------------------------- made from others
@@ -196,6 +202,30 @@ def shift_start(source, path, seconds):
         packet.dts -= ticks
         return [packet]
     remux(source, path, change, options={"avoid_negative_ts": "disabled"})
+
+
+def with_sound(path, sound_first):
+    """The pictures of h264_closed.mp4 and a tone; which of them the index lists first."""
+    with av.open(str(sample("h264_closed.mp4"))) as src, av.open(str(path), "w") as out:
+        video = src.streams.video[0]
+        sound = out.add_stream("aac", rate=44100) if sound_first else None
+        copy = out.add_stream_from_template(video)
+        sound = sound or out.add_stream("aac", rate=44100)
+        for packet in src.demux(video):
+            if packet.size:
+                packet.stream = copy
+                out.mux(packet)
+        mux_tone(out, sound, 3)
+
+
+@derived
+def sound_first_mp4(path):
+    with_sound(path, True)
+
+
+@derived
+def sound_last_mp4(path):
+    with_sound(path, False)
 
 
 @derived
