@@ -247,7 +247,7 @@ int vx_upload_adopt(vx_store *store, const char *name, const uint8_t sha256[32],
         return VX_FAIL(err, -ENOMEM, "no memory for an upload");
     upload->kept = true; /* until its bytes are known to be the right ones */
     strcpy(upload->name, name);
-    int rc = make_path(upload, "incoming", name, &upload->path, err);
+    int rc = make_path(upload, "incoming", upload->name, &upload->path, err);
     if (rc)
         return rc;
     VX_AUTO_FD int fd = openat(store->incoming_fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
