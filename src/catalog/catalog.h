@@ -194,9 +194,9 @@ int vx_catalog_get_fingerprint(vx_catalog *catalog, int64_t video_row, void **re
 
 /* Streams every committed vector of a space, in chunks of up to chunk_rows: ids int64 [n], vectors
  * float32 [n, dim], both borrowed until return. Non-zero stops and is returned. Runs on `threads`
- * connections of its own over disjoint row ranges, each in clip order; the callback is then called
- * concurrently (one thread: on the caller's). Cost: on two cores some 4 GB/s from the page cache for
- * the scan alone; from the disk 0.5 to 1.1 GB/s with the copy into an index. */
+ * connections of its own, which take stretches of chunk_rows clip rows in turn: each call's rows are
+ * in clip order, and the callback is called concurrently (one thread: on the caller's). What came from
+ * the disk is dropped from the page cache again. Cost: on two cores some 4 GB/s from the page cache. */
 typedef int (*vx_catalog_on_vectors)(void *ctx, const int64_t *clip_rows, const float *vectors,
                                      size_t n, vx_err *err);
 int vx_catalog_scan_vectors(vx_catalog *catalog, int64_t space, int dim, size_t chunk_rows,

@@ -8,6 +8,7 @@
 struct vx_catalog {
     char *path;
     int lock_fd;
+    int file_fd;         /* the catalog itself, for hints to the page cache; see vx_catalog_close */
     vx_mutex write_lock; /* held from vx_catalog_begin to _commit or _rollback */
     vx_db writer;
     int n_readers;

@@ -51,6 +51,11 @@ static int open_writer(vx_catalog *catalog, vx_err *err) {
     return rc;
 }
 
+static int open_file(vx_catalog *catalog, vx_err *err) {
+    catalog->file_fd = open(catalog->path, O_RDONLY | O_CLOEXEC);
+    return catalog->file_fd < 0 ? VX_FAIL_ERRNO(err, "%s", catalog->path) : 0;
+}
+
 /* Without the pool's lock: nobody else has the catalog yet. */
 VX_NO_LOCK_ANALYSIS static int open_readers(vx_catalog *catalog, int n, vx_err *err) {
     catalog->readers = vx_new_array((size_t)n, sizeof *catalog->readers);
@@ -73,7 +78,7 @@ int vx_catalog_open(const char *path, int readers, vx_catalog **ret_catalog, vx_
     VX_AUTO(vx_catalog) catalog = vx_new(vx_catalog);
     if (!catalog)
         return VX_FAIL(err, -ENOMEM, "out of memory");
-    catalog->lock_fd = -1;
+    catalog->lock_fd = catalog->file_fd = -1;
     vx_mutex_init(&catalog->write_lock);
     vx_mutex_init(&catalog->pool_lock);
     vx_cond_init(&catalog->reader_free);
@@ -84,6 +89,8 @@ int vx_catalog_open(const char *path, int readers, vx_catalog **ret_catalog, vx_
     if (!rc)
         rc = open_writer(catalog, err);
     if (!rc)
+        rc = open_file(catalog, err);
+    if (!rc)
         rc = open_readers(catalog, readers > 0 ? readers : DEFAULT_READERS, err);
     if (rc) {
         VX_WRAP(err, "%s", path);
@@ -93,13 +100,16 @@ int vx_catalog_open(const char *path, int readers, vx_catalog **ret_catalog, vx_
     return 0;
 }
 
-/* The writer goes last: the last connection folds the log into the file. */
+/* Of the connections the writer goes last: the last one folds the log into the file. Our own descriptor
+ * goes after them, since closing it drops their locks (see lock_directory). */
 VX_NO_LOCK_ANALYSIS vx_catalog *vx_catalog_close(vx_catalog *catalog) {
     if (!catalog)
         return NULL;
     for (int i = 0; i < catalog->n_readers; i++)
         vx_db_close(&catalog->readers[i]);
     vx_db_close(&catalog->writer);
+    if (catalog->file_fd >= 0)
+        close(catalog->file_fd);
     free(catalog->readers);
     free(catalog->free_readers);
     if (catalog->lock_fd >= 0)

@@ -5,7 +5,8 @@
  * readers-writer lock (segment.h): an insert or a removal stops searches of one segment for a few
  * milliseconds and leaves the others alone.
  *
- * `writer` serialises everything that changes the index and guards the id map, the segment list and
+ * `writer` serialises everything that changes the index, but for the making of a segment that a whole
+ * add fills (add_whole_segment), and guards the id map, the segment list and
  * the places of ids. Lock order: writer, then either the searcher's lock or one segment's.
  * Searches never take `writer`: they know rows and ids from the segments alone. Between two
  * segment operations of one add or remove a search may see the part that is done; an id is never
@@ -75,19 +76,26 @@ VX_NO_LOCK_ANALYSIS vx_index *vx_index_free(vx_index *index) {
     return NULL;
 }
 
-static int new_segment_locked(vx_index *index, vx_err *err) VX_REQUIRES(&index->writer) {
+/* Takes the segment when it returns 0. */
+static int attach_locked(vx_index *index, vx_segment *segment, vx_err *err)
+    VX_REQUIRES(&index->writer) {
     vx_segment **grown = vx_regrow(index->segments, index->n_segments + 1, sizeof(*grown));
     if (!grown)
         return VX_FAIL(err, -ENOMEM, "no memory for another index segment");
     index->segments = grown;
+    int code = vx_searcher_add_segment(index->searcher, segment, err);
+    if (code == 0)
+        index->segments[index->n_segments++] = segment;
+    return code;
+}
+
+static int new_segment_locked(vx_index *index, vx_err *err) VX_REQUIRES(&index->writer) {
     vx_segment *segment = NULL;
     int code = vx_segment_new(index->dim, index->segment_rows, &segment, err);
     if (code == 0)
-        code = vx_searcher_add_segment(index->searcher, segment, err);
+        code = attach_locked(index, segment, err);
     if (code)
         vx_segment_free(segment);
-    else
-        index->segments[index->n_segments++] = segment;
     return code;
 }
 
@@ -201,7 +209,52 @@ static int add_locked(vx_index *index, const int64_t *ids, const float *vectors,
     return code;
 }
 
+/* Enters a segment that holds these rows and no others; takes it when it returns 0. */
+static int add_segment_locked(vx_index *index, const int64_t *ids, vx_segment *segment, vx_err *err)
+    VX_REQUIRES(&index->writer) {
+    int code = enter_ids_locked(index, ids, segment->n, err);
+    if (code)
+        return code;
+    code = attach_locked(index, segment, err);
+    for (size_t i = 0; i < segment->n; i++) {
+        if (code)
+            vx_idmap_erase(&index->map, ids[i]);
+        else
+            *vx_idmap_find(&index->map, ids[i]) =
+                (vx_place){(uint32_t)(index->n_segments - 1), (uint32_t)i};
+    }
+    return code;
+}
+
+static bool is_full(vx_index *index) {
+    vx_mutex_lock(&index->writer);
+    bool full = index->map.n == index->n_segments * index->segment_rows;
+    vx_mutex_unlock(&index->writer);
+    return full;
+}
+
+/* What fills a segment is copied before the lock is taken, so that the threads that load an index at
+ * start do so beside each other: most of the time goes into the first touch of fresh memory. */
+static int add_whole_segment(vx_index *index, const int64_t *ids, const float *vectors,
+                             vx_err *err) {
+    vx_segment *segment = NULL;
+    size_t n;
+    int code = vx_segment_new(index->dim, index->segment_rows, &segment, err);
+    if (code == 0)
+        code = vx_segment_append(segment, ids, vectors, index->segment_rows, &n, err);
+    if (code == 0) {
+        vx_mutex_lock(&index->writer);
+        code = add_segment_locked(index, ids, segment, err);
+        vx_mutex_unlock(&index->writer);
+    }
+    if (code)
+        vx_segment_free(segment);
+    return code;
+}
+
 int vx_index_add(vx_index *index, const int64_t *ids, const float *vectors, size_t n, vx_err *err) {
+    if (n == index->segment_rows && is_full(index))
+        return add_whole_segment(index, ids, vectors, err);
     vx_mutex_lock(&index->writer);
     int code = add_locked(index, ids, vectors, n, err);
     vx_mutex_unlock(&index->writer);

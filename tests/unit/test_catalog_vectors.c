@@ -1,5 +1,8 @@
 /* Spaces, vectors and fingerprints, one by one and scanned. */
 #include <errno.h>
+#include <fcntl.h>
+#include <stdatomic.h>
+#include <sys/mman.h>
 
 #include "catalog_fixture.h"
 
@@ -154,6 +157,74 @@ static void scan_meeting_a_vector_of_wrong_size_says_so(void **state) {
     vx_mutex_done(&log.lock);
 }
 
+/* ---- Scans and the page cache ---- */
+
+enum { WIDE = 1280, N_WIDE = 2000 };
+
+static size_t file_pages(fixture *f) {
+    struct stat facts;
+    assert_int_equal(fstat(f->catalog->file_fd, &facts), 0);
+    return (size_t)(facts.st_size + 4095) / 4096;
+}
+
+static size_t cached_pages(fixture *f) {
+    size_t n = file_pages(f), cached = 0;
+    unsigned char *in_core = calloc(n, 1);
+    void *map = mmap(NULL, n * 4096, PROT_READ, MAP_SHARED, f->catalog->file_fd, 0);
+    assert_true(map != MAP_FAILED);
+    assert_int_equal(mincore(map, n * 4096, in_core), 0);
+    for (size_t i = 0; i < n; i++)
+        cached += in_core[i] & 1;
+    munmap(map, n * 4096);
+    free(in_core);
+    return cached;
+}
+
+/* 10 MB of vectors in a space of their own, folded into the file and out of the page cache. */
+static int64_t fill_and_evict(fixture *f) {
+    static const float vector[WIDE];
+    int64_t space;
+    VX_AUTO(vx_video) v = make_video(1, N_WIDE);
+    OK(vx_catalog_begin(f->catalog, &oops));
+    OK(vx_catalog_space(f->catalog, "wide", "d1", WIDE, &space, &oops));
+    OK(vx_catalog_insert_video(f->catalog, v, &oops));
+    for (size_t i = 0; i < v->n_clips; i++)
+        OK(vx_catalog_insert_vector(f->catalog, space, v->clips[i].row, vector, WIDE, &oops));
+    OK(vx_catalog_commit(f->catalog, &oops));
+    fixture_reopen(f);
+    assert_int_equal(fsync(f->catalog->file_fd), 0);
+    assert_int_equal(posix_fadvise(f->catalog->file_fd, 0, 0, POSIX_FADV_DONTNEED), 0);
+    return space;
+}
+
+static int count_rows(void *ctx, const int64_t *clips, const float *vectors, size_t n,
+                      vx_err *err) {
+    (void)clips, (void)vectors, (void)err;
+    atomic_fetch_add((atomic_size_t *)ctx, n);
+    return 0;
+}
+
+static void scan_wide(fixture *f, int64_t space) {
+    atomic_size_t seen = 0;
+    OK(vx_catalog_scan_vectors(f->catalog, space, WIDE, 100, 2, count_rows, &seen, &oops));
+    assert_int_equal(seen, N_WIDE);
+}
+
+static void scan_leaves_the_page_cache_as_it_was(void **state) {
+    fixture *f = *state;
+    int64_t space = fill_and_evict(f);
+    size_t n = file_pages(f);
+    if (cached_pages(f) > n / 2)
+        skip(); /* a file system in memory */
+    scan_wide(f, space);
+    assert_true(cached_pages(f) < n / 2);
+    char page[4096];
+    for (size_t i = 0; i < n; i++)
+        assert_true(pread(f->catalog->file_fd, page, sizeof page, (off_t)i * 4096) > 0);
+    scan_wide(f, space);
+    assert_true(cached_pages(f) > n - n / 10);
+}
+
 static int check_fingerprint(void *ctx, int64_t video, const void *blob, size_t bytes,
                              vx_err *err) {
     int64_t *next = ctx;
@@ -186,6 +257,7 @@ int main(void) {
         TEST(scan_gives_every_vector_of_the_space_once),
         TEST(scan_stopped_by_its_callback_returns_that_code),
         TEST(scan_meeting_a_vector_of_wrong_size_says_so),
+        TEST(scan_leaves_the_page_cache_as_it_was),
         TEST(scan_of_fingerprints_gives_each_in_order_until_stopped),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -84,6 +84,36 @@ static void add_known_id_changes_nothing(void **state) {
     vx_index_free(index);
 }
 
+/* As many rows as a segment holds come by a way of their own. */
+static void add_of_a_whole_segment_is_all_or_nothing(void **state) {
+    (void)state;
+    float vectors[6] = {1, 0, 0, 1, -1, 0}, got[2];
+    int64_t first[3] = {10, 20, 30}, known[3] = {40, 30, 50}, twice[3] = {40, 50, 40},
+            next[3] = {40, 50, 60};
+    vx_err err;
+    vx_index *index = new_index(2, 3);
+    assert_int_equal(vx_index_add(index, first, vectors, 3, &err), 0);
+    size_t memory = vx_index_memory_bytes(index);
+    assert_int_equal(vx_index_add(index, known, vectors, 3, &err), VX_INDEX_EXISTS);
+    assert_non_null(strstr(err.msg, "30"));
+    assert_int_equal(vx_index_add(index, twice, vectors, 3, &err), VX_INDEX_EXISTS);
+    assert_int_equal(vx_index_count(index), 3);
+    assert_int_equal(vx_index_get(index, 40, got, NULL), VX_INDEX_NOT_FOUND);
+    assert_int_equal(vx_index_add(index, next, vectors, 3, &err), 0);
+    assert_int_equal(vx_index_count(index), 6);
+    for (int i = 0; i < 6; i++) {
+        assert_int_equal(vx_index_get(index, 10 * (i + 1), got, NULL), 0);
+        assert_memory_equal(got, vectors + i % 3 * 2, sizeof got);
+    }
+    /* and uses room that is there before it makes more */
+    size_t grown = vx_index_memory_bytes(index);
+    assert_true(grown > memory);
+    assert_int_equal(vx_index_remove(index, first, 3, NULL), 0);
+    assert_int_equal(vx_index_add(index, first, vectors, 3, &err), 0);
+    assert_int_equal(vx_index_memory_bytes(index), grown);
+    vx_index_free(index);
+}
+
 /* Room left by deletes is used before a new segment is made. */
 static void add_after_removal_does_not_grow_memory(void **state) {
     (void)state;
@@ -341,6 +371,8 @@ int main(void) {
         cmocka_unit_test(changes_at_random_match_brute_force),
         cmocka_unit_test(add_removed_id_again_finds_the_new_vector),
         cmocka_unit_test(add_known_id_changes_nothing),
+        cmocka_unit_test(add_of_a_whole_segment_is_all_or_nothing),
+        cmocka_unit_test(add_of_a_whole_segment_is_all_or_nothing),
         cmocka_unit_test(add_after_removal_does_not_grow_memory),
         cmocka_unit_test(new_with_impossible_sizes_is_refused),
         cmocka_unit_test(idmap_at_random_matches_a_table),
