@@ -9,8 +9,8 @@
  * Threads  vx_embedder_* may be called from any thread; one worker thread per tower owns its
  *          module. Concurrent calls are joined into batches. vx_embedder_free() is called once,
  *          and no call may begin after it has.
- * Cost  opening reads and digests every file, loads the modules and runs them once, which is also
- *       their warm-up.
+ * Cost  opening reads and digests the files that it loads (SHA-256, 1.6 GB/s), loads the modules and
+ *       runs them once, which is also their warm-up. Other files of the package must only be there.
  */
 #pragma once
 

@@ -256,11 +256,24 @@ static int start_text(vx_embedder *e, const vx_package *package, int threads, vx
     return judge_probe(r, package->text_file, err);
 }
 
+/* The files that this start loads, before any of them is. */
+static int check_files(const vx_package *package, const choice *how, bool with_text, vx_err *err) {
+    int r = vx_package_check_file(package, how->variant->file, err);
+    if (!r && with_text)
+        r = vx_package_check_file(package, package->text_file, err);
+    if (!r && with_text)
+        r = vx_package_check_file(package, package->text_vocab, err);
+    return r;
+}
+
 static int start(vx_embedder *e, const vx_package *package, const vx_embedder_params *p,
                  vx_err *err) {
     choice how = {0};
     int threads = p->threads > 0 ? p->threads : vx_thread_cores();
+    bool with_text = package->info.has_text && !p->video_only;
     int r = choose(package, p, &how, err);
+    if (!r)
+        r = check_files(package, &how, with_text, err);
     if (r)
         return r;
     e->info = package->info;
@@ -271,7 +284,7 @@ static int start(vx_embedder *e, const vx_package *package, const vx_embedder_pa
                  "runs on %s, which is slow for this model%s%.240s", how.device,
                  how.why_not.msg[0] ? ": " : "", how.why_not.msg);
     r = start_video(e, package, p, &how, threads, err);
-    if (!r && e->info.has_text && !p->video_only)
+    if (!r && with_text)
         r = start_text(e, package, threads, err);
     return r;
 }

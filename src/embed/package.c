@@ -1,4 +1,4 @@
-/* package.c — a package's files: their digests, the digest of the whole, and frame sampling. */
+/* package.c — a package's files: that they are there, their digests, the digest of the whole, and frame sampling. */
 #include "embed/package.h"
 
 #include <dirent.h>
@@ -36,24 +36,49 @@ static int digest_fd(int fd, char ret_hex[65], vx_err *err) {
     return 0;
 }
 
-static int check_files(const vx_package *package, vx_err *err) {
+static int open_file(const char *path, int *ret_fd, vx_err *err) {
+    *ret_fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (*ret_fd >= 0)
+        return 0;
+    return errno == ENOENT
+               ? VX_FAIL(err, VX_EMBED_BAD_PACKAGE, "%s is in the manifest but not there", path)
+               : VX_FAIL_ERRNO(err, "opening %s", path);
+}
+
+static void path_of(const vx_package *package, const char *name, char ret[VX_PACKAGE_PATH]) {
+    snprintf(ret, VX_PACKAGE_PATH, "%s/%s", package->dir, name);
+}
+
+static int check_all_there(const vx_package *package, vx_err *err) {
     for (int i = 0; i < package->n_files; i++) {
-        char path[sizeof package->dir + sizeof package->files[i].name];
-        snprintf(path, sizeof path, "%s/%s", package->dir, package->files[i].name);
-        VX_AUTO_FD int fd = open(path, O_RDONLY | O_CLOEXEC);
-        if (fd < 0 && errno == ENOENT)
-            return VX_FAIL(err, VX_EMBED_BAD_PACKAGE, "%s is in the manifest but not there", path);
-        if (fd < 0)
-            return VX_FAIL_ERRNO(err, "opening %s", path);
-        char found[65];
-        int r = digest_fd(fd, found, err);
+        char path[VX_PACKAGE_PATH];
+        VX_AUTO_FD int fd = -1;
+        path_of(package, package->files[i].name, path);
+        int r = open_file(path, &fd, err);
         if (r)
-            return VX_WRAP(err, "%s", path), r;
-        if (strcmp(found, package->files[i].sha256))
-            return VX_FAIL(err, VX_EMBED_BAD_PACKAGE,
-                           "%s is damaged: its SHA-256 begins %.12s, the manifest says %.12s", path,
-                           found, package->files[i].sha256);
+            return r;
     }
+    return 0;
+}
+
+int vx_package_check_file(const vx_package *package, const char *name, vx_err *err) {
+    char path[VX_PACKAGE_PATH], found[65];
+    const char *said = ""; /* the manifest's reader has seen that it lists the name */
+    for (int i = 0; i < package->n_files; i++)
+        if (!strcmp(package->files[i].name, name))
+            said = package->files[i].sha256;
+    VX_AUTO_FD int fd = -1;
+    path_of(package, name, path);
+    int r = open_file(path, &fd, err);
+    if (r)
+        return r;
+    r = digest_fd(fd, found, err);
+    if (r)
+        return VX_WRAP(err, "%s", path), r;
+    if (strcmp(found, said))
+        return VX_FAIL(err, VX_EMBED_BAD_PACKAGE,
+                       "%s is damaged: its SHA-256 begins %.12s, the manifest says %.12s", path,
+                       found, said);
     return 0;
 }
 
@@ -116,7 +141,7 @@ int vx_package_read(const char *models_dir, const char *name, vx_package *ret_pa
                     vx_err *err) {
     vx_package package;
     int r = vx_package_read_manifest(models_dir, name, &package, err);
-    if (r || (r = check_files(&package, err)) || (r = digest_space(&package, err)))
+    if (r || (r = check_all_there(&package, err)) || (r = digest_space(&package, err)))
         return r;
     *ret_package = package;
     return 0;

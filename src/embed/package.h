@@ -1,13 +1,14 @@
 /* package.h — reading and checking one model package; private to src/embed/.
  *
- * Everything in a package is checked before libtorch sees a byte of it: a TorchScript archive is a
- * program, so its digest is compared first. Threads: any.
+ * A file is checked before libtorch sees a byte of it: a TorchScript archive is a program, so its
+ * digest is compared first. What this start does not load must only be there: a package may hold
+ * gigabytes for other devices, and its space is named by the manifest's digests. Threads: any.
  */
 #pragma once
 
 #include "embed/embed.h"
 
-enum { VX_PACKAGE_MAX_FILES = 16, VX_PACKAGE_MAX_VARIANTS = 8 };
+enum { VX_PACKAGE_MAX_FILES = 16, VX_PACKAGE_MAX_VARIANTS = 8, VX_PACKAGE_PATH = 1024 + 64 };
 
 /* One way to run the video tower; all variants of a package write into the same space. */
 typedef struct vx_variant {
@@ -33,11 +34,15 @@ typedef struct vx_package {
     } files[VX_PACKAGE_MAX_FILES]; /* sorted by name */
 } vx_package;
 
-/* Reads <models_dir>/<name>/manifest.json, checks every field and the digest of every file, and
- * computes info.digest. Returns 0, -errno, VX_EMBED_NO_PACKAGE or VX_EMBED_BAD_PACKAGE. */
+/* Reads <models_dir>/<name>/manifest.json, checks every field and that every file is there, and
+ * computes info.digest from the manifest's digests. Returns 0, -errno, VX_EMBED_NO_PACKAGE or VX_EMBED_BAD_PACKAGE. */
 int vx_package_read(const char *models_dir, const char *name, vx_package *ret_package, vx_err *err);
 
-/* The same without the files: neither their digests are checked nor info.digest is computed. */
+/* Compares the digest of a file that the manifest lists with what it says: 1.6 GB/s on one core.
+ * Returns 0, -errno or VX_EMBED_BAD_PACKAGE. */
+int vx_package_check_file(const vx_package *package, const char *name, vx_err *err);
+
+/* vx_package_read without a look at the files; info.digest stays empty. */
 int vx_package_read_manifest(const char *models_dir, const char *name, vx_package *ret_package,
                              vx_err *err);
 

@@ -130,6 +130,35 @@ static void package_with_a_changed_byte_is_refused(void **state) {
     remove_copy(&c);
 }
 
+/* Gigabytes for another device are not read, but a package without them is not whole. */
+static void file_that_is_not_loaded_must_only_be_there(void **state) {
+    (void)state;
+    copy c = copy_package("tiny");
+    vx_err err;
+    VX_AUTO(vx_embedder) e = NULL;
+    json_object_set_new(json_object_get(c.manifest, "files"), "text.pt",
+                        json_string("00000000000000000000000000000000"
+                                    "00000000000000000000000000000000"));
+    json_t *other = json_deep_copy(json_array_get(json_object_get(c.manifest, "video"), 0));
+    json_object_set_new(other, "file", json_string("text.pt"));
+    json_object_set_new(other, "dtype", json_string("bf16"));
+    json_array_append_new(json_object_get(c.manifest, "video"), other);
+    write_manifest(&c);
+    expect_bad(&c, "text.pt is in the manifest but not there");
+    FILE *file = fopen(path_in(&c, "text.pt"), "w");
+    fputs("of another digest", file);
+    fclose(file);
+    if (open_package(c.dir, c.name, &e, &err))
+        fail_msg("%s", err.msg);
+    assert_string_equal(vx_embedder_info(e)->dtype, "fp32");
+    VX_AUTO(vx_embedder) chosen = NULL;
+    vx_embedder_params params = {
+        .models_dir = c.dir, .name = c.name, .device = "cpu", .dtype = "bf16", .threads = 1};
+    assert_int_equal(vx_embedder_open(&params, &chosen, &err), VX_EMBED_BAD_PACKAGE);
+    assert_non_null(strstr(err.msg, "text.pt is damaged"));
+    remove_copy(&c);
+}
+
 static void digest_follows_what_changes_vectors_alone(void **state) {
     (void)state;
     vx_err err;
@@ -408,6 +437,7 @@ int main(void) {
         cmocka_unit_test(manifest_with_one_wrong_field_is_refused_by_name),
         cmocka_unit_test(manifest_that_is_no_json_is_refused_with_its_line),
         cmocka_unit_test(package_with_a_changed_byte_is_refused),
+        cmocka_unit_test(file_that_is_not_loaded_must_only_be_there),
         cmocka_unit_test(digest_follows_what_changes_vectors_alone),
         cmocka_unit_test(module_that_answers_nonsense_is_refused_at_open),
         cmocka_unit_test(batch_without_room_is_run_in_halves_from_then_on),

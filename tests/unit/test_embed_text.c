@@ -220,6 +220,13 @@ static void changed_vocabulary_is_refused(void **state) {
     fputs("[PAD]\n", file);
     fclose(file);
     expect_bad(&c, "vocab.txt is damaged");
+    /* where no text is asked for, it is not read either */
+    vx_err err;
+    VX_AUTO(vx_embedder) e = NULL;
+    vx_embedder_params params = {
+        .models_dir = c.dir, .name = c.name, .device = "cpu", .threads = 1, .video_only = true};
+    if (vx_embedder_open(&params, &e, &err))
+        fail_msg("%s", err.msg);
     remove_copy(&c);
 }
 
