@@ -359,12 +359,21 @@ static void sum_times(run *r) {
     }
 }
 
+/* Little is decoded sooner than threads are started and pictures handed between them: for 12 of
+ * 160 x 90 in an upload of 5 MB one thread took 9.8 ms of the server's processor time, two 10.8. */
+static int decode_threads(const run *r) {
+    enum { FEW_PIXELS = 16 << 20 }; /* eight pictures of 1080p: some 0.1 s of one core */
+    const vx_media_info *info = &r->out->info;
+    bool few = (int64_t)info->width_px * info->height_px * info->n_frames <= FEW_PIXELS;
+    return few ? 1 : r->params->decode_threads;
+}
+
 static vx_outcome decode_and_embed(run *r, vx_err *err) {
     int64_t start_us = vx_clock_monotonic_us();
     tell_phase(r, VX_PHASE_FRAMES, 0, (int64_t)r->n_frames);
     const vx_media_wish wish = {.frames = r->frames,
                                 .n = (int64_t)r->n_frames,
-                                .threads = r->params->decode_threads,
+                                .threads = decode_threads(r),
                                 .on_picture = on_picture,
                                 .on_extra = r->fp_frames ? on_extra : NULL,
                                 .ctx = r};

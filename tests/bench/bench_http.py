@@ -1,4 +1,5 @@
-"""Durable uploads over HTTP beside a plain loop that writes and syncs the same files.
+"""Durable uploads over HTTP beside a plain loop that writes and syncs the same files, and beside a
+bare receiver (bare_receiver.c) that only hashes and stores them: what any server could reach here.
 
 An upload counts when its 201 has arrived: the file and its row are on disk, the video is decoded,
 fingerprinted and searchable. The loop only opens, writes and calls fsync. Both have 16 in flight,
@@ -118,40 +119,62 @@ def processor_seconds(pid):
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def upload(paths, form):
+def send_all(paths, url, pid, form):
+    """Files per second, and milliseconds of the server's processor time for each."""
     todo = queue.SimpleQueue()
     for path in paths:
         todo.put(path)
-    with Server(measure.scratch("data"), measure.ROOT / "build/models-test") as server:
-        clients = [Client(server.url, todo, form) for _ in range(AT_ONCE)]
-        os.sync()
-        before, start = processor_seconds(server.process.pid), time.perf_counter()
-        for client in clients:
-            client.start()
-        for client in clients:
-            client.join()
-        seconds = time.perf_counter() - start
-        upload.cpu_ms = 1e3 * (processor_seconds(server.process.pid) - before) / len(paths)
-        stats = server.get("/v1/stats").json()["ingest"]
+    clients = [Client(url, todo, form) for _ in range(AT_ONCE)]
+    os.sync()
+    before, start = processor_seconds(pid), time.perf_counter()
+    for client in clients:
+        client.start()
+    for client in clients:
+        client.join()
+    seconds = time.perf_counter() - start
+    cpu_ms = 1e3 * (processor_seconds(pid) - before) / len(paths)
     statuses = [status for client in clients for status in client.statuses]
     assert statuses == [201] * len(paths), statuses
+    return len(paths) / seconds, cpu_ms
+
+
+def upload(paths, form):
+    with Server(measure.scratch("data"), measure.ROOT / "build/models-test") as server:
+        rate, upload.cpu_ms = send_all(paths, server.url, server.process.pid, form)
+        stats = server.get("/v1/stats").json()["ingest"]
     upload.phases = {name: phase["total_s"] for name, phase in stats["phases"].items()}
-    return len(paths) / seconds
+    return rate
+
+
+def receive_bare(paths):
+    program = measure.ROOT / "build/release/tests/bench/bare_receiver"
+    with subprocess.Popen([program, measure.scratch("bare")], stdout=subprocess.PIPE) as process:
+        try:
+            url = f"http://127.0.0.1:{int(process.stdout.readline())}"
+            rate, receive_bare.cpu_ms = send_all(paths, url, process.pid, False)
+        finally:
+            process.kill()
+    return rate
 
 
 def main(rounds):
     subprocess.run([sys.executable, measure.ROOT / "tests/testmodel/make.py", "--output",
                     measure.ROOT / "build/models-test"], check=True)
     paths = make_files()
-    loop, put, form = measure.alternate(rounds, lambda: write_and_sync(paths),
-                                        lambda: upload(paths, False), lambda: upload(paths, True))
-    for folder in ("files", "written", "data"):
+    loop, bare, put, form = measure.alternate(
+        rounds, lambda: write_and_sync(paths), lambda: receive_bare(paths),
+        lambda: upload(paths, False), lambda: upload(paths, True))
+    for folder in ("files", "written", "bare", "data"):
         measure.scratch(folder)
     print(f"Durable uploads of {FILE_BYTES / 1e6:.0f} MB, {AT_ONCE} at once, files per second")
     measure.line("write and fsync in a loop", measure.spread(loop, 1))
-    for name, rates in (("PUT, the file as the body", put), ("POST, multipart/form-data", form)):
-        ratio = statistics.median(a / b for a, b in zip(rates, loop))
-        measure.line(f"vidx, {name}", measure.spread(rates, 1), f"{ratio:.2f} of the loop")
-    print(f"  processor time of the server, ms an upload: {upload.cpu_ms:.1f}")
+    for name, rates in (("a bare receiver", bare), ("vidx, PUT, the file as the body", put),
+                        ("vidx, POST, multipart/form-data", form)):
+        of_loop, of_bare = (statistics.median(a / b for a, b in zip(rates, other))
+                            for other in (loop, bare))
+        measure.line(name, measure.spread(rates, 1),
+                     f"{of_loop:.2f} of the loop, {of_bare:.2f} of the receiver")
+    print(f"  processor time of the server, ms an upload: {upload.cpu_ms:.1f}, "
+          f"of the receiver: {receive_bare.cpu_ms:.1f}")
     print("  seconds in each phase, all uploads added:",
           ", ".join(f"{k} {v:.2f}" for k, v in upload.phases.items() if v > 0.005))
