@@ -26,7 +26,7 @@ typedef struct run {
     int n_parts;
     int64_t *fp_frames; /* frames to fingerprint, ascending, unique */
     size_t n_fp_frames, next_fp;
-    size_t fp_capacity; /* of out->frames and out->mirrored */
+    vx_fp_track *track; /* NULL: no fingerprints are wanted */
     int64_t *frames;    /* what anybody wants, ascending, unique */
     size_t n_frames, n_seen;
     vx_outcome outcome; /* why a callback stopped the decode */
@@ -37,9 +37,7 @@ void vx_extract_clear(vx_extract *extract) {
     free(extract->spans);
     for (int i = 0; i < VX_MODELS_MAX; i++)
         free(extract->vectors[i]);
-    free(extract->stored);
-    free(extract->frames);
-    free(extract->mirrored);
+    vx_fp_video_clear(&extract->fingerprint);
     *extract = (vx_extract){0};
 }
 
@@ -47,6 +45,7 @@ static void run_clear(run *r) {
     for (int i = 0; i < r->n_parts; i++)
         vx_extract_model_clear(&r->parts[i]);
     free(r->fp_frames);
+    vx_fp_track_free(r->track);
     free(r->frames);
     vx_media_free(r->media);
 }
@@ -117,10 +116,7 @@ static int plan_fingerprints(run *r, vx_err *err) {
     if (rc)
         return rc;
     r->n_fp_frames = unique_sorted(r->fp_frames, (size_t)n);
-    r->out->stored = vx_new_array(r->n_fp_frames, sizeof *r->out->stored);
-    if (!r->out->stored)
-        return VX_FAIL(err, -ENOMEM, "no memory for %zu fingerprints", r->n_fp_frames);
-    return 0;
+    return vx_fp_track_new(&r->track, err);
 }
 
 static int merge_frames(const int64_t *a, size_t n_a, const int64_t *b, size_t n_b,
@@ -181,37 +177,12 @@ static int plan_union(run *r, vx_err *err) {
     return plan_dense(r, err);
 }
 
-static int reserve_fingerprint(run *r, vx_err *err) {
-    vx_extract *out = r->out;
-    if (out->n_frames < r->fp_capacity)
-        return 0;
-    size_t capacity = 2 * r->fp_capacity + 64;
-    vx_fp_frame *frames = vx_regrow(out->frames, capacity, sizeof *frames);
-    if (frames)
-        out->frames = frames;
-    vx_fp_frame *mirrored = frames ? vx_regrow(out->mirrored, capacity, sizeof *mirrored) : NULL;
-    if (!mirrored)
-        return VX_FAIL(err, -ENOMEM, "no memory for %zu fingerprints", capacity);
-    out->mirrored = mirrored;
-    r->fp_capacity = capacity;
-    return 0;
-}
-
-static int fingerprint_picture(run *r, double time_s, vx_picture *picture, vx_err *err) {
+static int fingerprint_picture(run *r, double time_s, vx_picture *picture, bool stored,
+                               vx_err *err) {
     const uint8_t *luma;
     int w, h, stride;
     int rc = vx_picture_luma(picture, &luma, &w, &h, &stride, err);
-    if (!rc)
-        rc = reserve_fingerprint(r, err);
-    if (rc)
-        return rc;
-    vx_fp_frame *frame = &r->out->frames[r->out->n_frames];
-    vx_fp_frame *mirrored = &r->out->mirrored[r->out->n_frames];
-    rc = vx_fp_hash(luma, w, h, stride, frame, mirrored, err);
-    frame->time_s = mirrored->time_s = (float)time_s;
-    if (!rc)
-        r->out->n_frames++;
-    return rc;
+    return rc ? rc : vx_fp_track_add(r->track, luma, w, h, stride, time_s, stored, err);
 }
 
 /* A picture that no half second needs: hashed when the last hash is old enough and the next one of
@@ -220,13 +191,12 @@ static int on_extra(void *ctx, int64_t frame, double time_s, vx_picture *picture
     run *r = ctx;
     (void)frame;
     const double step_s = 1 / EXTRA_FPS, early_s = step_s / 8;
-    const vx_extract *out = r->out;
-    if (out->n_frames && time_s < (double)out->frames[out->n_frames - 1].time_s + step_s - early_s)
+    if (time_s < vx_fp_track_last_s(r->track) + step_s - early_s)
         return 0;
     if (r->next_fp < r->n_fp_frames &&
         time_s > vx_media_frame_time(r->media, r->fp_frames[r->next_fp]) - step_s / 2)
         return 0;
-    return fingerprint_picture(r, time_s, picture, err);
+    return fingerprint_picture(r, time_s, picture, false, err);
 }
 
 /* The first model's failure ends the run; another one drops out of it. */
@@ -268,10 +238,9 @@ static int on_picture(void *ctx, int64_t frame, double time_s, vx_picture *pictu
     }
     if (r->next_fp < r->n_fp_frames && r->fp_frames[r->next_fp] == frame) {
         r->next_fp++;
-        int rc = fingerprint_picture(r, time_s, picture, err);
+        int rc = fingerprint_picture(r, time_s, picture, true, err);
         if (rc)
             return rc;
-        r->out->stored[r->out->n_stored++] = r->out->frames[r->out->n_frames - 1];
     } else if (r->fp_frames) {
         int rc = on_extra(ctx, frame, time_s, picture, err);
         if (rc)
@@ -383,6 +352,8 @@ static vx_outcome decode_and_embed(run *r, vx_err *err) {
     tell_time(r, VX_PHASE_PREPARE, r->prepare_us);
     if (rc)
         return r->outcome ? r->outcome : outcome_of_media(rc);
+    if (r->track && vx_fp_track_finish(r->track, &r->out->fingerprint, err))
+        return VX_OUTCOME_INTERNAL;
     tell_phase(r, VX_PHASE_EMBED, 0, (int64_t)r->out->n_clips);
     rc = embed(r, true, err);
     sum_times(r);

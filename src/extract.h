@@ -2,8 +2,8 @@
  *
  * What ingest, search-by-file and backfill share. One decode feeds every model that is asked for.
  * Blocks for as long as the video takes. Memory: for each model the open clips' tensors (T·3·H·W
- * floats each, at most one batch and the overlapping clips), some 1000 bytes a second for
- * fingerprints and 32 per frame of the file; it does not grow with the picture count beyond.
+ * floats each, at most one batch and the overlapping clips), some 1500 bytes a second for
+ * fingerprints (3000 with black bars) and 32 per frame of the file; it does not grow with the picture count beyond.
  *
  * Fingerprints come at two rates. What is stored is the frame nearest to each half second and no
  * other, whatever else was decoded: it depends on the file alone. What the verdict asks with has
@@ -26,11 +26,7 @@ typedef struct vx_extract {
     /* Of server->models[i]: float32 [n_clips, dim], unit length; owned. NULL: not asked for, or the
      * model failed and was not the first of those asked for. */
     float *vectors[VX_MODELS_MAX];
-    vx_fp_frame *stored; /* [n_stored] two a second, ascending time; owned */
-    size_t n_stored;
-    vx_fp_frame *frames, *mirrored; /* [n_frames] to ask with: the stored ones and more, ascending
-                                       time, and left-right flipped; owned */
-    size_t n_frames;
+    vx_fp_video fingerprint; /* stored: two a second; frames: these and more, to ask with */
 } vx_extract;
 void vx_extract_clear(vx_extract *extract);
 

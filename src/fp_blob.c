@@ -4,6 +4,7 @@
 #include <string.h>
 
 #define RECORD_BYTES (sizeof(float) + 1 + 32)
+#define INSIDE 0x80 /* quality goes to 100 */
 
 int vx_fp_blob_pack(const vx_fp_frame *frames, size_t n, void **ret_blob, size_t *ret_bytes,
                     vx_err *err) {
@@ -13,7 +14,7 @@ int vx_fp_blob_pack(const vx_fp_frame *frames, size_t n, void **ret_blob, size_t
     for (size_t i = 0; i < n; i++) {
         uint8_t *record = blob + i * RECORD_BYTES;
         memcpy(record, &frames[i].time_s, sizeof(float));
-        record[sizeof(float)] = frames[i].quality;
+        record[sizeof(float)] = frames[i].quality | (frames[i].inside ? INSIDE : 0);
         memcpy(record + sizeof(float) + 1, frames[i].hash, 32);
     }
     *ret_blob = blob;
@@ -33,7 +34,8 @@ int vx_fp_blob_unpack(const void *blob, size_t bytes, vx_fp_frame **ret_frames, 
     for (size_t i = 0; i < n; i++) {
         const uint8_t *record = (const uint8_t *)blob + i * RECORD_BYTES;
         memcpy(&frames[i].time_s, record, sizeof(float));
-        frames[i].quality = record[sizeof(float)];
+        frames[i].quality = record[sizeof(float)] & ~INSIDE;
+        frames[i].inside = record[sizeof(float)] & INSIDE;
         memcpy(frames[i].hash, record + sizeof(float) + 1, 32);
     }
     *ret_frames = frames;

@@ -1,7 +1,9 @@
 /* fp_blob.h — a video's fingerprint as the catalog keeps it.
  *
- * Little-endian records of 37 bytes: float32 time in seconds, uint8 quality, 32 bytes of PDQ; in
- * ascending time. Threads: any.
+ * Little-endian records of 37 bytes: float32 time in seconds, uint8 quality (with 0x80: of the
+ * picture inside its bars), 32 bytes of PDQ; in the order of vx_fp_video. A collection that was
+ * stored before bars were looked for has none of the latter: its videos with bars are found by
+ * copies with the same bars, all others as ever. Threads: any.
  */
 #pragma once
 

@@ -73,11 +73,12 @@ static int find_similar(vx_server *server, const vx_extract *extract, vx_dedup_s
 static int find_copies(vx_server *server, const vx_extract *extract, int64_t *all, size_t *n,
                        vx_err *err) {
     size_t mirrored = 0;
-    int rc = vx_fp_index_candidates(server->fingerprints, extract->frames, extract->n_frames,
-                                    COPIES_MAX, all, n, err);
+    int rc = vx_fp_index_candidates(server->fingerprints, extract->fingerprint.frames,
+                                    extract->fingerprint.n_frames, COPIES_MAX, all, n, err);
     if (!rc)
-        rc = vx_fp_index_candidates(server->fingerprints, extract->mirrored, extract->n_frames,
-                                    COPIES_MAX, all + *n, &mirrored, err);
+        rc = vx_fp_index_candidates(server->fingerprints, extract->fingerprint.mirrored,
+                                    extract->fingerprint.n_frames, COPIES_MAX, all + *n, &mirrored,
+                                    err);
     *n += mirrored;
     return rc;
 }
@@ -126,9 +127,9 @@ static int decide(vx_server *server, const vx_extract *extract, vx_verdict_row *
     if (!rc)
         rc = find_similar(server, extract, similar, &n_similar, err);
     vx_dedup_input input = {
-        .frames = extract->frames,
-        .mirrored = extract->mirrored,
-        .n_frames = extract->n_frames,
+        .frames = extract->fingerprint.frames,
+        .mirrored = extract->fingerprint.mirrored,
+        .n_frames = extract->fingerprint.n_frames,
         .candidates = copies,
         .n_candidates = n_copies,
         .similar = similar,
@@ -212,11 +213,12 @@ static int insert_rows(vx_server *server, const vx_extract *extract, vx_video *v
     for (int m = 0; m < server->n_models && !rc; m++)
         if (extract->vectors[m])
             rc = insert_vectors(server, &server->models[m], extract->vectors[m], video, err);
-    if (rc || !extract->n_stored)
+    if (rc || !extract->fingerprint.n_stored)
         return rc;
     VX_AUTO_FREE void *blob = NULL;
     size_t bytes;
-    rc = vx_fp_blob_pack(extract->stored, extract->n_stored, &blob, &bytes, err);
+    rc = vx_fp_blob_pack(extract->fingerprint.stored, extract->fingerprint.n_stored, &blob, &bytes,
+                         err);
     return rc ? rc : vx_catalog_insert_fingerprint(server->catalog, video->row, blob, bytes, err);
 }
 
@@ -238,8 +240,8 @@ static int add_to_indexes(vx_server *server, const vx_extract *extract, const vx
             rc = vx_index_add(server->models[m].index, rows, extract->vectors[m], video->n_clips,
                               err);
     if (!rc)
-        rc = vx_fp_index_add(server->fingerprints, video->row, extract->stored, extract->n_stored,
-                             err);
+        rc = vx_fp_index_add(server->fingerprints, video->row, extract->fingerprint.stored,
+                             extract->fingerprint.n_stored, err);
     if (rc)
         remove_from_indexes(server, video);
     return rc;

@@ -59,7 +59,13 @@ static void weigh(sequence *seq) {
     }
 }
 
-static int sequence_init(sequence *seq, const vx_fp_frame *frames, size_t n, vx_err *err) {
+/* Of the frames inside bars, or of the others. */
+static int sequence_init(sequence *seq, const vx_fp_frame *frames, size_t n, bool inside,
+                         vx_err *err) {
+    while (n && frames[n - 1].inside != inside) /* the latter come first */
+        n--;
+    for (; n && frames->inside != inside; n--)
+        frames++;
     seq->hash = vx_new_array(n ? n : 1, sizeof *seq->hash);
     seq->time_s = vx_new_array(n ? n : 1, sizeof *seq->time_s);
     seq->weight = vx_new_array(n ? n : 1, sizeof *seq->weight);
@@ -263,13 +269,13 @@ static int best_match(const pairing *p, vx_fp_match *ret_match, vx_err *err) {
     return 0;
 }
 
-int vx_fp_compare(const vx_fp_frame *a, size_t n_a, const vx_fp_frame *b, size_t n_b,
-                  vx_fp_match *ret_match, vx_err *err) {
+static int compare_one_way(const vx_fp_frame *a, size_t n_a, bool a_inside, const vx_fp_frame *b,
+                           size_t n_b, bool b_inside, vx_fp_match *ret_match, vx_err *err) {
     sequence seq_a = {0}, seq_b = {0};
     vx_fp_match match = {0};
-    int rc = sequence_init(&seq_a, a, n_a, err);
+    int rc = sequence_init(&seq_a, a, n_a, a_inside, err);
     if (!rc)
-        rc = sequence_init(&seq_b, b, n_b, err);
+        rc = sequence_init(&seq_b, b, n_b, b_inside, err);
     if (!rc && seq_a.n && seq_b.n) {
         pairing p = pair_up(&seq_a, &seq_b);
         rc = best_match(&p, &match, err);
@@ -278,19 +284,21 @@ int vx_fp_compare(const vx_fp_frame *a, size_t n_a, const vx_fp_frame *b, size_t
     }
     sequence_done(&seq_a);
     sequence_done(&seq_b);
-    if (!rc)
+    bool copy = vx_fp_is_copy(&match), copy_before = vx_fp_is_copy(ret_match);
+    if (!rc && (copy != copy_before ? copy : is_better(&match, ret_match)))
         *ret_match = match;
     return rc;
 }
 
-size_t vx_fp_thin(const vx_fp_frame *frames, size_t n, double step_s, vx_fp_frame *ret_frames) {
-    const double early_s = step_s / 8; /* a source whose frames do not fall on the step */
-    size_t n_kept = 0;
-    for (size_t i = 0; i < n; i++)
-        if (!n_kept ||
-            (double)frames[i].time_s >= (double)ret_frames[n_kept - 1].time_s + step_s - early_s)
-            ret_frames[n_kept++] = frames[i];
-    return n_kept;
+int vx_fp_compare(const vx_fp_frame *a, size_t n_a, const vx_fp_frame *b, size_t n_b,
+                  vx_fp_match *ret_match, vx_err *err) {
+    const bool a_has_bars = n_a && a[n_a - 1].inside, b_has_bars = n_b && b[n_b - 1].inside;
+    int rc = 0;
+    *ret_match = (vx_fp_match){0};
+    for (int i = 0; i <= a_has_bars; i++)
+        for (int k = 0; k <= b_has_bars && !rc; k++)
+            rc = compare_one_way(a, n_a, i, b, n_b, k, ret_match, err);
+    return rc;
 }
 
 bool vx_fp_is_copy(const vx_fp_match *match) {

@@ -20,13 +20,36 @@
 typedef struct vx_fp_frame {
     float time_s;
     uint8_t quality;  /* 0..100 */
+    bool inside;      /* of the picture inside its black bars (vx_fp_track) */
     uint8_t hash[32]; /* bit 0 of byte 0 is PDQ's bit 0 (its hex string reads from the end) */
 } vx_fp_frame;
 
 /* Hashes one picture: luma uint8 [h, w], full range. mirrored, if not NULL, receives the hash of
- * the picture flipped left to right (it comes out of the same DCT). time_s is left alone. */
+ * the picture flipped left to right (it comes out of the same DCT). Sets quality and hash alone. */
 int vx_fp_hash(const uint8_t *luma, int w_px, int h_px, int stride_bytes, vx_fp_frame *ret_frame,
                vx_fp_frame *ret_mirrored, vx_err *err);
+
+/* A video's fingerprint: its frames in ascending time and, if it has black bars, behind them once
+ * more those with the picture inside the bars (`inside`), also in ascending time. */
+typedef struct vx_fp_video {
+    vx_fp_frame *stored; /* [n_stored] owned, like the others */
+    size_t n_stored;
+    vx_fp_frame *frames, *mirrored; /* [n_frames] all, those to be stored among them; and flipped */
+    size_t n_frames;
+} vx_fp_video;
+void vx_fp_video_clear(vx_fp_video *video);
+
+/* Makes it picture by picture; track.c has the rule for bars. 100 bytes a picture, with bars twice
+ * that. Threads: one at a time. */
+typedef struct vx_fp_track vx_fp_track;
+int vx_fp_track_new(vx_fp_track **ret_track, vx_err *err);
+vx_fp_track *vx_fp_track_free(vx_fp_track *track);
+VX_DEFINE_AUTO(vx_fp_track, vx_fp_track_free)
+/* Pictures in ascending time, as for vx_fp_hash (borrows); stored: it is one of those to be kept. */
+int vx_fp_track_add(vx_fp_track *track, const uint8_t *luma, int w_px, int h_px, int stride_bytes,
+                    double time_s, bool stored, vx_err *err);
+double vx_fp_track_last_s(const vx_fp_track *track); /* of the last picture; -inf before */
+int vx_fp_track_finish(const vx_fp_track *track, vx_fp_video *ret_video, vx_err *err);
 
 typedef struct vx_fp_match {
     float share;    /* time that matches at the best offset, of the shorter sequence's usable time,
@@ -36,17 +59,15 @@ typedef struct vx_fp_match {
     int n_distinct; /* different pictures among them: a still that lasts a minute counts once */
 } vx_fp_match;
 
-/* Compares two sequences (ascending time, any length, any rates; borrows both). The best offset is
+/* Compares two videos' frames (in the order of vx_fp_video, any length, any rates; borrows both);
+ * of those with bars, as they are and inside the bars, what matches best. The best offset is
  * reported, the smaller one where a still matches everywhere; nothing usable in common gives zeros.
  * To find mirrored copies, compare again with one side's mirrored hashes.
- * Cost: 256 hashes against the longer sequence: about 1 ms for an hour, 0.1 s for 24 h. -ENOMEM;
+ * Cost: 256 hashes against the longer sequence: about 1 ms for an hour, 0.1 s for 24 h, for each
+ * way to compare. -ENOMEM;
  * -EINVAL when times are not finite or not ascending. */
 int vx_fp_compare(const vx_fp_frame *a, size_t n_a, const vx_fp_frame *b, size_t n_b,
                   vx_fp_match *ret_match, vx_err *err);
-/* Keeps about one frame in step_s seconds, the first always; ret_frames [n] may be frames itself.
- * Returns how many. What is stored can be sparse when what is asked with is dense: where much
- * moves, a frame matches only frames a few hundredths of a second away. */
-size_t vx_fp_thin(const vx_fp_frame *frames, size_t n, double step_s, vx_fp_frame *ret_frames);
 /* Whether a match means "copy": thresholds measured in models/README.md. */
 bool vx_fp_is_copy(const vx_fp_match *match);
 
@@ -66,7 +87,7 @@ int vx_fp_index_new(vx_fp_index **ret_index, vx_err *err);
 vx_fp_index *vx_fp_index_free(vx_fp_index *index);
 VX_DEFINE_AUTO(vx_fp_index, vx_fp_index_free)
 
-/* Adds a video's frames (borrows; ascending time). -EEXIST: the video is there already. On failure
+/* Adds a video's frames (borrows; in the order of vx_fp_video). -EEXIST: the video is there already. On failure
  * nothing is added. */
 int vx_fp_index_add(vx_fp_index *index, int64_t video, const vx_fp_frame *frames, size_t n,
                     vx_err *err);

@@ -11,7 +11,8 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[2]
 BILINEAR_ANTIALIAS, BICUBIC_ANTIALIAS, BILINEAR = 0, 1, 2
 SQUASH, CROP = 0, 1
-FRAME = np.dtype([("time_s", "f4"), ("quality", "u1"), ("hash", "u1", 32)], align=True)
+FRAME = np.dtype([("time_s", "f4"), ("quality", "u1"), ("inside", "?"), ("hash", "u1", 32)],
+                 align=True)
 
 
 class Spec(ct.Structure):
@@ -22,6 +23,11 @@ class Spec(ct.Structure):
 class Match(ct.Structure):
     _fields_ = [("share", ct.c_float), ("offset_s", ct.c_float), ("n_matched", ct.c_int),
                 ("n_distinct", ct.c_int)]
+
+
+class Video(ct.Structure):
+    _fields_ = [("stored", ct.c_void_p), ("n_stored", ct.c_size_t), ("frames", ct.c_void_p),
+                ("mirrored", ct.c_void_p), ("n_frames", ct.c_size_t)]
 
 
 def _load():
@@ -40,10 +46,7 @@ class Error(ct.Structure):
 lib = _load()
 assert FRAME.itemsize == 40
 lib.vxt_compare.argtypes = [ct.c_void_p, ct.c_size_t, ct.c_void_p, ct.c_size_t, ct.c_void_p]
-lib.vxt_thin.argtypes = [ct.c_void_p, ct.c_size_t, ct.c_double]
-lib.vxt_thin.restype = ct.c_size_t
-lib.vxt_extract.argtypes = [ct.c_char_p, ct.c_double, ct.c_double, ct.c_void_p, ct.c_int, ct.c_void_p,
-                            ct.c_void_p, ct.c_void_p, ct.c_int, ct.c_void_p, ct.c_void_p]
+lib.vxt_fingerprint.argtypes = [ct.c_char_p, ct.c_void_p, ct.c_void_p]
 
 
 def _pointer(array):
@@ -90,27 +93,21 @@ def compare(a, b):
     return match
 
 
-def thin(frames, step_s):
-    """About one frame in step_s seconds."""
-    kept = np.ascontiguousarray(frames, FRAME).copy()
-    return kept[:lib.vxt_thin(_pointer(kept), len(kept), step_s)]
-
-
 def is_copy(match):
     return bool(lib.vxt_is_copy(ct.byref(match)) & 1)
 
 
-def extract(path, spec, n_wanted, target_fps=2.0, hash_fps=2.0, max_frames=16384):
-    """A video file to (FRAME [n], mirrored FRAME [n], float32 [n_wanted, 3, H, W])."""
-    frames, mirrored = np.zeros(max_frames, FRAME), np.zeros(max_frames, FRAME)
-    tensor = np.empty((n_wanted, 3, spec.height_px, spec.width_px), np.float32)
-    n, err = ct.c_int(), Error()
-    rc = lib.vxt_extract(str(path).encode(), target_fps, hash_fps, ct.byref(spec), n_wanted,
-                         _pointer(tensor), _pointer(frames), _pointer(mirrored), max_frames,
-                         ct.byref(n), ct.byref(err))
+def video_fingerprint(path):
+    """A file to FRAME arrays: what is stored of it, what it is asked about with, and mirrored."""
+    video, err = Video(), Error()
+    rc = lib.vxt_fingerprint(str(path).encode(), ct.byref(video), ct.byref(err))
     if rc:
         raise RuntimeError(f"{path}: {err.msg.decode()} ({rc})")
-    return frames[:n.value], mirrored[:n.value], tensor
+    arrays = [np.frombuffer(ct.string_at(pointer, n * FRAME.itemsize), FRAME)
+              for pointer, n in ((video.stored, video.n_stored), (video.frames, video.n_frames),
+                                 (video.mirrored, video.n_frames))]
+    lib.vxt_fingerprint_clear(ct.byref(video))
+    return arrays
 
 
 def distance(a, b):

@@ -19,8 +19,7 @@ static int n_loads;
 
 static void fill(vx_fp_frame *frames, uint32_t seed) {
     for (int i = 0; i < N; i++) {
-        frames[i].time_s = (float)i / 2;
-        frames[i].quality = 100;
+        frames[i] = (vx_fp_frame){.time_s = (float)i / 2, .quality = 100};
         for (int k = 0; k < 32; k++)
             frames[i].hash[k] = (uint8_t)((seed = seed * 1664525 + 1013904223) >> 24);
     }

@@ -132,8 +132,7 @@ static void hash_of_impossible_shape_is_refused(void **state) {
 
 static void random_frames(vx_fp_frame *frames, size_t n) {
     for (size_t i = 0; i < n; i++) {
-        frames[i].time_s = (float)i / 2;
-        frames[i].quality = 100;
+        frames[i] = (vx_fp_frame){.time_s = (float)i / 2, .quality = 100};
         for (int k = 0; k < 32; k++)
             frames[i].hash[k] = (uint8_t)next_random();
     }
@@ -222,22 +221,6 @@ static void compare_dense_with_sparse_matches_where_two_sparse_cannot(void **sta
     match = compare(query, n_sparse, stored, n_stored);
     assert_true(match.share > 0.9f);
     assert_float_equal(match.offset_s, 607 / 25.0, 0.05);
-}
-
-static void thin_keeps_one_frame_in_a_step(void **state) {
-    (void)state;
-    static vx_fp_frame film[250];
-    rng = 20;
-    fill_film(film, 250);
-    assert_int_equal(vx_fp_thin(film, 0, 0.5, film), 0);
-    size_t n = vx_fp_thin(film, 250, 0.5, film);
-    assert_in_range(n, 20, 23);
-    assert_float_equal(film[0].time_s, 0, 0);
-    for (size_t i = 1; i < n; i++) {
-        assert_true(film[i].time_s - film[i - 1].time_s > 0.43f);
-        assert_true(film[i].time_s - film[i - 1].time_s < 0.57f);
-    }
-    assert_int_equal(vx_fp_thin(film, n, 0.5, film), n); /* sparse already */
 }
 
 static void compare_unrelated_finds_nothing(void **state) {
@@ -566,7 +549,6 @@ int main(void) {
         cmocka_unit_test(hash_of_impossible_shape_is_refused),
         cmocka_unit_test(compare_trimmed_copy_finds_share_and_offset_both_ways),
         cmocka_unit_test(compare_dense_with_sparse_matches_where_two_sparse_cannot),
-        cmocka_unit_test(thin_keeps_one_frame_in_a_step),
         cmocka_unit_test(compare_unrelated_finds_nothing),
         cmocka_unit_test(compare_half_overlap_has_half_share),
         cmocka_unit_test(compare_with_long_stills_aligns_on_what_moves),
