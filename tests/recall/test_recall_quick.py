@@ -15,7 +15,8 @@ import study  # noqa: E402
 CLIPS = 5
 TRANSFORMS = [("re-encode", "h264-crf28"), ("re-encode", "mpeg4"), ("resize", "half"),
               ("resize", "double"), ("light", "darker"), ("mirrored", "mirrored"),
-              ("timing", "15-fps"), *[("trim", name) for name in corpus.FAMILIES["trim"]]]
+              ("timing", "15-fps"), ("bars", "letterbox"), ("bars", "pillarbox"),
+              *[("trim", name) for name in corpus.FAMILIES["trim"]]]
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +27,8 @@ def answers(tmp_path_factory):
 
 
 @pytest.mark.parametrize("family, floor", [
-    ("re-encode", 0.95), ("resize", 0.95), ("light", 0.95), ("mirrored", 0.95), ("trim", 0.8)])
+    ("re-encode", 0.95), ("resize", 0.95), ("light", 0.95), ("mirrored", 0.95), ("bars", 0.95),
+    ("trim", 0.8)])
 def test_copies_are_named(answers, family, floor):
     right, _ = study.by_program(answers, ["copy"])
     assert right[answers.family == family].mean() >= floor
