@@ -74,7 +74,7 @@ def test_wanted_frames_are_exact_whatever_is_left_out(name, full):
         check(got, expected)
 
 
-@pytest.mark.parametrize("name", names("h264_open", "hevc_open", "mpeg2", "h264_open_edit"))
+@pytest.mark.parametrize("name", names("h264_open", "h264_interlaced", "hevc_open", "hevc_fields", "mpeg2"))
 def test_each_single_frame_of_open_gops_is_exact(name, full):
     expected = full(name)
     for i in range(25, min(40, len(expected))):  # around the second key picture

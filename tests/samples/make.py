@@ -97,6 +97,9 @@ add("h264_long_gop.mp4", "libx264", n=300, options=x264(keyint=250, scenecut=0, 
 add("h264_intra_refresh.mp4", "libx264", options=x264(keyint=30, intra_refresh=1, bframes=0))
 add("h264_slices.mp4", "libx264", options=x264(keyint=30, slices=4))
 add("h264_interlaced.ts", "libx264", options=x264(keyint=30, interlaced=1))
+add("h264_interlaced.mp4", "libx264", options=x264(keyint=30, bframes=3, bff=1))
+add("h264_interlaced_open.mkv", "libx264",
+    options=x264(keyint=30, min_keyint=15, open_gop=1, bframes=3, tff=1))
 add("h264_10bit.mp4", "libx264", options=x264(keyint=30), pix_fmt="yuv420p10le")
 add("h264_444.mkv", "libx264", options=x264(keyint=30), pix_fmt="yuv444p")
 add("h264_odd_size.mp4", "libx264", size=(178, 134), options=x264(keyint=30))
@@ -114,6 +117,11 @@ add("hevc_closed.mkv", "libx265", options=x265(keyint=30, min_keyint=15, open_go
 add("hevc_open.ts", "libx265", options=x265(keyint=30, open_gop=1, bframes=4))
 add("hevc_temporal.mp4", "libx265",
     options=x265(keyint=30, open_gop=1, bframes=4, temporal_layers=1))
+add("hevc_open.mkv", "libx265",
+    options=x265(keyint=30, min_keyint=15, open_gop=1, bframes=4, b_pyramid=0))
+add("hevc_fields.mkv", "libx265", options=x265(keyint=30, bframes=3, interlace="tff"))
+add("hevc_vfr.mp4", "libx265", options=x265(keyint=30, open_gop=1, bframes=4),
+    pts=lambda i: i * 33 + (i * i * 7) % 29)
 add("hevc_10bit.mp4", "libx265", options=x265(keyint=30), pix_fmt="yuv420p10le")
 add("hevc_radl.mp4", "libx265", options=x265(keyint=30, open_gop=0, radl=2, bframes=4))
 add("vp8.webm", "libvpx", options={"g": "30", "auto-alt-ref": "1", "lag-in-frames": "16",
@@ -126,11 +134,15 @@ add("av1.mp4", "libsvtav1", options={"g": "30", "preset": "11", "crf": "45",
                                      "svtav1-params": "lp=1"})
 add("av1.webm", "libsvtav1", options={"g": "30", "preset": "10", "crf": "45",
                                       "svtav1-params": "lp=1:irefresh-type=1"})
+add("av1.mkv", "libsvtav1", options={"g": "30", "preset": "10", "crf": "45",
+                                     "svtav1-params": "lp=1:hierarchical-levels=3"})
 add("mpeg4.avi", "mpeg4", options={"g": "30", "bf": "0", "q": "6"})
 add("mpeg4_b.avi", "mpeg4", options={"g": "30", "bf": "2", "q": "6"})
 add("mpeg4_b.mp4", "mpeg4", options={"g": "30", "bf": "2", "flags": "+qpel"})
 add("mpeg4_b.mkv", "mpeg4", options={"g": "12", "bf": "1"})
 add("mpeg2.ts", "mpeg2video", options={"g": "15", "bf": "2", "q": "6"})
+add("mpeg2_interlaced.ts", "mpeg2video",
+    options={"g": "15", "bf": "2", "q": "6", "flags": "+ildct+ilme"})
 add("mpeg2.mpg", "mpeg2video", options={"g": "15", "bf": "2", "q": "6"})
 add("mpeg2_closed.mkv", "mpeg2video", options={"g": "15", "bf": "2", "flags": "+cgop", "q": "6",
                                                 "sc_threshold": "1000000000"})
@@ -265,6 +277,11 @@ def rotate_180_mp4(path):
 @derived
 def rotate_270_mp4(path):
     turned(sample("h264_closed.mp4"), path, 0, -1, 1, 0)
+
+
+@derived
+def vp9_edit_list_mp4(path):
+    shift_start(sample("vp9_long_gop.mp4"), path, 0.51)
 
 
 @derived
