@@ -1,5 +1,6 @@
 /* shots_dump MODELS FILE RULE [DEVICE] — what src/clip makes of a file, as JSON for the tests: how
- * likely each frame is the last of its shot, each frame's time, and the spans.
+ * likely each frame is the last of its shot, each frame's time, the spans, and the most memory that
+ * the process held until it had the probabilities.
  * shots_dump --pictures FILE — every frame as the network sees it, raw RGB 48x27. */
 #include <inttypes.h>
 #include <stdio.h>
@@ -39,6 +40,19 @@ static double seconds(void) {
     return (double)ts.tv_sec + 1e-9 * (double)ts.tv_nsec;
 }
 
+/* Not getrusage: its ru_maxrss begins with what the parent held before exec. */
+static long peak_kb(void) {
+    char line[128];
+    long kb = 0;
+    FILE *file = fopen("/proc/self/status", "r");
+    while (file && fgets(line, sizeof line, file))
+        if (sscanf(line, "VmHWM: %ld", &kb) == 1)
+            break;
+    if (file)
+        fclose(file);
+    return kb;
+}
+
 static int dump(char **argv, vx_err *err) {
     VX_AUTO(vx_shots) shots = NULL;
     VX_AUTO(vx_media) media = NULL;
@@ -56,13 +70,16 @@ static int dump(char **argv, vx_err *err) {
         rc = vx_shots_predict(shots, media, rule.mode == VX_CLIP_CURATOR, 0, NULL, NULL,
                               &probability, err);
     double end_s = seconds();
+    long peak = peak_kb();
     if (!rc)
         rc = vx_clip_cut_shots(&rule, media, probability, &spans, &n_spans, err);
     if (rc)
         return rc;
     int64_t n = vx_media_get_info(media)->n_frames;
-    printf("{\"seconds\": %.3f, \"dtype\": \"%s\", \"duration\": %.9f, \"frames\": [",
-           end_s - start_s, vx_shots_get_info(shots)->dtype, vx_media_get_info(media)->duration_s);
+    printf("{\"seconds\": %.3f, \"dtype\": \"%s\", \"duration\": %.9f, \"peak_kb\": "
+           "%ld,\n\"frames\": [",
+           end_s - start_s, vx_shots_get_info(shots)->dtype, vx_media_get_info(media)->duration_s,
+           peak);
     for (int64_t i = 0; i < n; i++)
         printf("%s[%.9f, %.9g]", i ? ", " : "", vx_media_frame_time(media, i),
                (double)probability[i]);

@@ -5,6 +5,7 @@ import subprocess
 from pathlib import Path
 
 import av
+import make as samples
 import numpy as np
 import pytest
 from conftest import MODELS, TOOL, write_film
@@ -135,6 +136,17 @@ def test_curator_rule_gives_its_windows_and_its_spans(real, dump):
     wanted = curator_spans(ours, fps, shortest=0.4, longest=2.0, crop=0.1)
     assert len(wanted) > 3
     np.testing.assert_allclose(found["spans"], wanted, atol=1e-6)
+
+
+def test_a_long_film_takes_no_more_memory_than_a_short_one(dump, tmp_path, monkeypatch):
+    """Its decoded pictures alone would be 115 MB. (Two hours: tests/bench/README.md.)"""
+    monkeypatch.setenv("MALLOC_ARENA_MAX", "1")  # what threads keep free for themselves varies by 30 MB
+    film = samples.real("film.mp4")
+    samples.remux(film, tmp_path / "short.mp4",
+                  lambda _, p: [p] if p.pts * p.time_base < 20 else [])
+    short, long = dump(tmp_path / "short.mp4"), dump(film)
+    assert len(long["frames"]) > 10 * len(short["frames"]) > 4000
+    assert long["peak_kb"] - short["peak_kb"] < 48 << 10
 
 
 # ---- cuts that are known --------------------------------------------------------------------------
