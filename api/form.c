@@ -130,7 +130,8 @@ vx_form *vx_form_new(vx_request *request, int64_t body_bytes) {
     form->request = request;
     form->parser = MHD_create_post_processor(request->connection, PARSER_BYTES, on_part, form);
     if (!form->parser) {
-        vx_reply_problem(request, VX_PROBLEM_BAD_MULTIPART, "Content-Type names no boundary.");
+        vx_reply_problem(request, VX_PROBLEM_BAD_MULTIPART,
+                         "Content-Type names no boundary that can be used.");
         return form;
     }
     /* Begun here rather than with its part, so that a file over the limit or the disk's room is
@@ -157,7 +158,7 @@ void vx_form_end(vx_form *form) {
     else if (!form->has_file)
         vx_reply_problem(request, VX_PROBLEM_FILE_MISSING, NULL);
     else if (!form->file_bytes)
-        vx_reply_problem(request, VX_PROBLEM_FILE_EMPTY, NULL);
+        vx_reply_problem(request, VX_PROBLEM_FILE_EMPTY, "The part file has no bytes.");
 }
 
 vx_upload *vx_form_take_upload(vx_form *form) {

@@ -37,7 +37,7 @@ def test_text_named_mp4_is_unsupported(server):
 
 def test_empty_file_in_form_is_refused(server):
     answer = server.post("/v1/videos", files={"file": ("empty.mp4", b"")})
-    assert_problem(answer, 422, "file-empty")
+    assert_problem(answer, 422, "file-empty", "part file")
 
 
 def test_empty_body_is_refused(server):
