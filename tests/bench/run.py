@@ -1,6 +1,6 @@
 """All measurements of tests/bench/README.md, or those named.
 
-    ./dev bench [--rounds N] [pipeline] [http] [server] [index] [shots]
+    ./dev bench [--rounds N] [pipeline] [http] [server] [index] [shots] [tokenizer]
 
 Rounds alternate between the sides, and medians with the lowest and the highest are printed.
 """
@@ -13,7 +13,7 @@ import time
 
 import measure
 
-PARTS = ("pipeline", "http", "server", "index", "shots")
+PARTS = ("pipeline", "http", "server", "index", "shots", "tokenizer")
 
 
 def machine():

@@ -33,15 +33,12 @@ def tool():
     return path
 
 
-def run(texts, length, *arguments, vocab=VOCAB):
-    data = b"".join(struct.pack("<i", len(t)) + t for t in texts)
-    return subprocess.run([tool(), vocab, str(length), *arguments], input=data, check=True,
-                          stdout=subprocess.PIPE).stdout
-
-
 def encode(texts, length, vocab=VOCAB):
     """(ids [n, length], number of tokens [n], -1 for a refused text)."""
-    out = run([t if isinstance(t, bytes) else t.encode() for t in texts], length, vocab=vocab)
+    texts = [t if isinstance(t, bytes) else t.encode() for t in texts]
+    data = b"".join(struct.pack("<i", len(t)) + t for t in texts)
+    out = subprocess.run([tool(), vocab, str(length)], input=data, check=True,
+                         stdout=subprocess.PIPE).stdout
     rows = np.frombuffer(out, np.int32).reshape(len(texts), length + 1)
     return rows[:, :-1], rows[:, -1]
 
@@ -134,13 +131,3 @@ def test_bytes_that_are_not_utf8_are_refused_and_no_others():
         except UnicodeDecodeError:
             assert bad, text
     assert 0.5 < refused.mean() < 0.99
-
-
-def test_speed_is_a_million_tokens_per_second(strings, capsys):
-    prose = (ROOT / "README.md").read_text().split("\n")
-    sets = {"prose": [t for t in prose if t.strip()], "all scripts": strings[:2000]}
-    for name, texts in sets.items():
-        rates = [float(run([t.encode() for t in texts], 128, "20")) for _ in range(3)]
-        with capsys.disabled():
-            print(f"\ntokenizer, {name}: {max(rates) / 1e6:.1f} M tokens/s", end="")
-        assert max(rates) > 1e6
