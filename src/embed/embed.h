@@ -90,8 +90,8 @@ void vx_model_sample(const vx_model_info *model, int64_t n, int64_t *ret_index);
 /* float32 [n_clips, T, 3, H, W] → float32 [n_clips, dim], unit length. Blocks until done; a result
  * with NaN or a length off 1 by more than 1e-3 is -EIO, for the caller whose clip it is alone.
  * Calls wait in order; what waits is bounded by the number of calling threads. A batch that the
- * device has no room for is run in halves, and no later one is larger than what had room; -ENOMEM
- * only when one clip has none. */
+ * device has no room for is run in halves, and later ones are no larger than what had room, until
+ * some hundred had; -ENOMEM only when one clip has none. */
 int vx_embedder_run(vx_embedder *embedder, const float *clips, int n_clips, float *ret_vectors,
                     vx_err *err);
 
@@ -121,7 +121,7 @@ void vx_models_with_text(const char *models_dir, char *ret_names, size_t capacit
 typedef struct vx_embedder_stats { /* of the video tower */
     int64_t clips, batches;
     int64_t busy_us; /* time spent inside the model */
-    int batch;       /* clips per run now: max_batch, or less since the device lacked memory */
+    int batch;       /* clips per run now: max_batch, or less where the device lacked memory */
     int64_t out_of_memory; /* runs that the device had no room for */
 } vx_embedder_stats;
 void vx_embedder_get_stats(vx_embedder *embedder, vx_embedder_stats *ret_stats);

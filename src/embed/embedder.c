@@ -21,6 +21,8 @@ struct vx_embedder {
     vx_text_tower *text; /* NULL: the package has none */
     size_t clip_floats;  /* T * 3 * H * W */
     atomic_int batch;    /* clips that the device has room for, as far as is known */
+    int batch_fit;       /* the largest that it may grow back to; 0 while it is being opened */
+    int full_runs;       /* of that size, since it last changed; the worker's alone */
     atomic_llong out_of_memory;
 };
 
@@ -41,23 +43,38 @@ static int run_module(vx_embedder *e, const float *clips, int n, float *ret_vect
     return r;
 }
 
-/* The limit stays down until the next start: memory that one batch lacked is lacking for the next,
- * and finding that out costs a run. */
+/* Memory that one batch lacked is mostly lacking for the next, and finding that out costs a run; but
+ * what took it, another program perhaps, may be gone later. So a halved limit is doubled again, once
+ * so many runs have filled it. */
+enum { GROW_RUNS = 200 };
+
+static void note_room(vx_embedder *e, int clips) {
+    int limit = atomic_load(&e->batch), fit = e->batch_fit;
+    if (clips < limit || limit >= fit || ++e->full_runs < GROW_RUNS)
+        return;
+    e->full_runs = 0;
+    atomic_store(&e->batch, 2 * limit < fit ? 2 * limit : fit);
+}
+
+static void note_no_room(vx_embedder *e, int clips) {
+    e->full_runs = 0;
+    atomic_fetch_add(&e->out_of_memory, 1);
+    atomic_store(&e->batch, (clips + 1) / 2);
+}
+
 static int run_video(void *ctx, const void *clips, int n, float *ret_vectors, vx_err *err) {
     vx_embedder *e = ctx;
     for (int done = 0; done < n;) {
         int limit = atomic_load(&e->batch), take = n - done < limit ? n - done : limit;
         int r = run_module(e, (const float *)clips + (size_t)done * e->clip_floats, take,
                            ret_vectors + (size_t)done * (size_t)e->info.dim, err);
-        if (r == -ENOMEM) {
-            atomic_fetch_add(&e->out_of_memory, 1);
-            if (take > 1) {
-                atomic_store(&e->batch, (take + 1) / 2);
-                continue;
-            }
-        }
+        if (r == -ENOMEM)
+            note_no_room(e, take);
+        if (r == -ENOMEM && take > 1)
+            continue;
         if (r)
             return r;
+        note_room(e, take);
         done += take;
     }
     return 0;
@@ -220,6 +237,7 @@ static int probe_video(vx_embedder *e, const char *file, vx_err *err) {
     int r = vx_embedder_run(e, clips, 1, vectors, err);
     if (!r)
         r = measure(e, clips, vectors, err);
+    e->batch_fit = atomic_load(&e->batch);
     vx_batcher_reset_stats(e->batcher);
     return judge_probe(r, file, err);
 }

@@ -7,7 +7,7 @@ the tests of the loader, packages whose module answers nonsense. tiny is arithme
 and without chance: what looks alike has a cosine near 1, what does not is far off. tiny-text is the
 same and knows a few words. small is another model of another shape (8 frames of 32 px to 48
 numbers); moody is small, but fails on dark clips; hungry
-runs out of memory on batches of more than 2, starving on any.
+runs out of memory on batches of more than 2 unless they are white, starving on any.
 """
 import argparse
 import os
@@ -111,7 +111,7 @@ def modules():
         def forward(self, clips: torch.Tensor) -> torch.Tensor:
             if self.fails and bool(clips.mean() < -0.8):
                 raise RuntimeError("it is too dark in here")
-            if clips.size(0) > self.room:
+            if clips.size(0) > self.room and bool(clips.mean() < 0.9):
                 return clips.new_empty([1 << 50])  # no machine has that
             grey = clips.mean(dim=(1, 2))
             cells = F.adaptive_avg_pool2d(grey.unsqueeze(1), [8, 8]).flatten(1)

@@ -205,10 +205,12 @@ static void module_that_answers_nonsense_is_refused_at_open(void **state) {
     }
 }
 
-/* hungry runs out of memory on more than two clips. */
+enum { HUNGRY_FLOATS = 8 * 3 * 32 * 32, HUNGRY_DIM = 48 };
+
+/* hungry runs out of memory on more than two clips, unless they are white. */
 static void batch_without_room_is_run_in_halves_from_then_on(void **state) {
     (void)state;
-    enum { N = 7, HUNGRY_FLOATS = 8 * 3 * 32 * 32, HUNGRY_DIM = 48 };
+    enum { N = 7 };
     vx_err err;
     VX_AUTO(vx_embedder) e = NULL;
     assert_int_equal(open_package(models(), "hungry", &e, &err), 0);
@@ -231,6 +233,38 @@ static void batch_without_room_is_run_in_halves_from_then_on(void **state) {
         for (int i = 0; i < HUNGRY_DIM; i++)
             assert_float_equal(alone[i], together[clip * HUNGRY_DIM + i], 1e-5);
     }
+}
+
+static vx_embedder_stats stats_of(vx_embedder *e) {
+    vx_embedder_stats stats;
+    vx_embedder_get_stats(e, &stats);
+    return stats;
+}
+
+static void halved_batch_grows_back_when_many_runs_had_room(void **state) {
+    (void)state;
+    enum { N = 8 };
+    vx_err err;
+    VX_AUTO(vx_embedder) e = NULL;
+    assert_int_equal(open_package(models(), "hungry", &e, &err), 0);
+    VX_AUTO_FREE float *clips = vx_new_array(N * HUNGRY_FLOATS, sizeof(float)); /* grey */
+    float vectors[N * HUNGRY_DIM];
+    assert_int_equal(vx_embedder_run(e, clips, N, vectors, &err), 0);
+    assert_int_equal(stats_of(e).batch, 2); /* 8, 4, 2; then four runs of two */
+    for (int full = 4; full < 200; full += 4) {
+        assert_int_equal(stats_of(e).batch, 2);
+        assert_int_equal(vx_embedder_run(e, clips, N, vectors, &err), 0);
+    }
+    assert_int_equal(stats_of(e).batch, 4);
+    assert_int_equal(vx_embedder_run(e, clips, 3, vectors, &err), 0);
+    assert_int_equal(stats_of(e).batch, 2); /* it still lacks */
+    assert_int_equal(stats_of(e).out_of_memory, 3);
+    for (int i = 0; i < N * HUNGRY_FLOATS; i++)
+        clips[i] = 1;
+    for (int run = 0; run < 50 + 100; run++)
+        assert_int_equal(vx_embedder_run(e, clips, N, vectors, &err), 0);
+    assert_int_equal(stats_of(e).batch, 8); /* and no more */
+    assert_int_equal(stats_of(e).out_of_memory, 3);
 }
 
 static void module_without_room_for_one_clip_is_no_device(void **state) {
@@ -441,6 +475,7 @@ int main(void) {
         cmocka_unit_test(digest_follows_what_changes_vectors_alone),
         cmocka_unit_test(module_that_answers_nonsense_is_refused_at_open),
         cmocka_unit_test(batch_without_room_is_run_in_halves_from_then_on),
+        cmocka_unit_test(halved_batch_grows_back_when_many_runs_had_room),
         cmocka_unit_test(module_without_room_for_one_clip_is_no_device),
         cmocka_unit_test(fitted_batch_follows_the_measured_memory),
         cmocka_unit_test(package_that_is_not_there_is_no_package),
