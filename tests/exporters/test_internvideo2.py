@@ -14,6 +14,7 @@ import internvideo2_checkpoint as made
 import internvideo2_reference as reference
 import pytest
 import torch
+from tokenizers import BertWordPieceTokenizer
 from torch.func import functional_call
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -186,6 +187,23 @@ def test_archives_equal_reference_for_any_batch(package, exact, n):
     assert (torch.jit.load(package / "video.bf16.pt")(batch) * wanted).sum(-1).min() >= 0.999
     answer = torch.jit.load(package / "text.pt")(ids, mask)
     assert (answer - reference_text(exact, ids, mask)).abs().max() <= 1e-5
+
+
+def test_vidx_gives_the_text_vectors_of_the_reference(package, exact):
+    """On ids that another tokenizer makes; the last text is cut off."""
+    lines = ["a dog", "Crème brûlée, twice!", "zwei Köche \u4e2d\u6587", "rain " * LENGTH]
+    tokenizer = BertWordPieceTokenizer(str(package / "vocab.txt"), lowercase=True)
+    tokenizer.enable_truncation(LENGTH)
+    tokenizer.enable_padding(length=LENGTH)
+    encoded = tokenizer.encode_batch(lines)
+    wanted = reference_text(exact, *(torch.tensor([getattr(text, part) for text in encoded])
+                                     for part in ("ids", "attention_mask")))
+    tool = ROOT / os.environ.get("VIDX_BUILD", "build/release") / "tests/model/embed_texts"
+    run = subprocess.run([tool, package.parent, package.name, "cpu"], input="\n".join(lines).encode(),
+                         capture_output=True, check=True)
+    vectors = torch.frombuffer(bytearray(run.stdout), dtype=torch.float32).view(len(lines), -1)
+    assert (vectors - wanted).abs().max() <= 1e-5
+    assert (wanted @ wanted.T).fill_diagonal_(0).max() < 0.99, "texts too much alike to tell"
 
 
 def test_package_is_written_once_and_the_same_elsewhere(package, weights, tmp_path):

@@ -5,6 +5,7 @@ padding and its rule for scenes. PyAV reads the film; both sides get the same pi
 """
 import functools
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -16,7 +17,8 @@ import torch
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "build" / "models" / "transnetv2"
-N_FRAMES = 460  # some cuts; not a multiple of 50, so that the padding at the end counts
+# Some cuts; not a multiple of 50, so that the padding at the end counts. The whole film has 5301.
+N_FRAMES = int(os.environ.get("VIDX_SHOT_FRAMES", "460"))
 sys.path[:0] = [str(ROOT / "models" / "transnetv2"), str(ROOT / "models")]
 
 

@@ -2,6 +2,7 @@
 that reach a model, and the vectors that it makes of them.
 """
 import dataclasses
+import functools
 import json
 import shutil
 import subprocess
@@ -54,6 +55,7 @@ def prepared(decoded, line, manifest):
 WATCHED = {  # as the packages have them: frames, size, filter, sampling
     "internvideo2": (4, 224, "bilinear", "curator"),
     "cosmos": (8, 448, "bilinear_antialias", "curator"),
+    "cosmos-336p": (8, 336, "bilinear_antialias", "spread"),
     "default": (8, 224, "bilinear_antialias", "spread"),
     "bicubic": (4, 112, "bicubic_antialias", "spread"),
 }
@@ -86,12 +88,14 @@ def internvideo2(folder):
     return folder, lambda clip: reference.video(exact, clip[0].double())
 
 
-def cosmos(folder):
-    """The same of Cosmos-Embed1; what its network must answer is tested with its exporter."""
+def cosmos(variant, folder):
+    """The same of Cosmos-Embed1, at a quarter of its size in pixels; what its network must answer is
+    tested with its exporter."""
     import cosmos_repository as made
 
-    name = "cosmos-embed1-224p"
-    made.make(folder / "weights", 56, 40, {}, made.SMALL, made.SMALL_QFORMER)
+    name = f"cosmos-embed1-{variant}"
+    made.make(folder / "weights", made.VARIANTS[variant][0] // 4, 40, {}, made.SMALL,
+              made.SMALL_QFORMER)
     subprocess.run([sys.executable, ROOT / "models" / name / "export.py", "--weights",
                     folder / "weights", "--output", folder / name, "--any-size", "--sampling", "curator",
                     "--native", "pixels=raw"], check=True, capture_output=True)
@@ -109,8 +113,9 @@ def efficientnet(_):
     return ROOT / "build/models", lambda clip: net.extract_features(clip[0]).mean((0, 2, 3))
 
 
-MODELS = {"internvideo2-1b": internvideo2, "cosmos-embed1-224p": cosmos,
-          "efficientnet-lite0": efficientnet}
+MODELS = {"internvideo2-1b": internvideo2, "efficientnet-lite0": efficientnet,
+          **{f"cosmos-embed1-{variant}": functools.partial(cosmos, variant)
+             for variant in ("224p", "336p", "448p")}}
 FLOOR = {"fp32": 0.9999, "bf16": 0.999}
 
 

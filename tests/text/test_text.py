@@ -1,4 +1,5 @@
 """The default model's text tower: its encoder, its token ids, and what it says of class names."""
+import json
 import sys
 from pathlib import Path
 
@@ -90,6 +91,11 @@ def test_tower_is_the_mixture_that_its_head_comment_names(tower, encoder, classi
         mixed = sum(float(w / weight.sum()) * row for w, row in zip(weight, rows, strict=True))
         wanted.append(mixed / mixed.norm())
     assert torch.allclose(tower(*ids_of(SENTENCES)), torch.stack(wanted), atol=1e-5)
+
+
+def test_package_says_that_its_text_is_coarse():
+    manifest = json.loads((ROOT / "build/models/efficientnet-lite0/manifest.json").read_text())
+    assert manifest["text"]["quality"] == "coarse: 1000 concepts" and len(text.class_names()) == 1000
 
 
 @torch.inference_mode()
