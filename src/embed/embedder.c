@@ -136,13 +136,15 @@ static int try_variant(const vx_variant *v, const vx_embedder_params *p, const c
     snprintf(device, 16, "%s", anywhere ? "cuda:0" : wish);
     int64_t free_bytes, total_bytes;
     int r = vx_torch_memory(device, &free_bytes, &total_bytes, err);
+    double needed_gib = (double)v->memory_bytes / 0x1p30;
+    if (r > 0 && v->memory_bytes)
+        VX_WRAP(err, "no GPU with the %.1f GiB of memory that it needs", needed_gib);
     if (r)
         return r < 0 ? r : (err->code = VX_EMBED_NO_DEVICE);
     if (free_bytes < v->memory_bytes)
         return VX_FAIL(err, VX_EMBED_NO_DEVICE,
                        "%s has %.1f GiB of memory free of %.1f, %.1f are needed", device,
-                       (double)free_bytes / 0x1p30, (double)total_bytes / 0x1p30,
-                       (double)v->memory_bytes / 0x1p30);
+                       (double)free_bytes / 0x1p30, (double)total_bytes / 0x1p30, needed_gib);
     return 0;
 }
 

@@ -289,7 +289,8 @@ def test_auto_without_a_gpu_takes_the_model_made_for_that(tmp_path, packages):
 def test_auto_stays_with_the_model_of_the_collection(tmp_path, packages, clip):
     with Server(tmp_path / "data", packages, "cosmos-embed1-336p") as server:
         assert loaded(server)["chosen"] == "named"
-        assert "slow for this model" in loaded(server)["device_note"]  # and the log has it
+        note = loaded(server)["device_note"]  # and the log has it
+        assert "slow for this model" in note and "no GPU with the 2048.0 GiB of memory that it needs" in note
         assert "slow for this model" in server.tail()
         server.upload(clip(360))
     with Server(tmp_path / "data", packages, "auto") as server:
