@@ -67,7 +67,7 @@ def shapes(dim, vision, former):
                       **linear(f"{layer}.{part}.self.key", h, keys, "sharp"),
                       **linear(f"{layer}.{part}.self.value", h, keys),
                       **linear(f"{layer}.{part}.output.dense", h, h,
-                               "quiet" if part == "attention" else "linear"),
+                               "quiet" if part == "attention" else "cross"),
                       **norm(f"{layer}.{part}.output.LayerNorm", h)}
         for kind in ("", "_query"):
             table |= {**linear(f"{layer}.intermediate{kind}.dense", wide, h),
@@ -82,14 +82,17 @@ def shapes(dim, vision, former):
                     **linear("itm_head", 2, h)}
 
 
-def fill(shape, kind, depth, generator):
+def fill(shape, kind, depths, generator):
+    """`depths`: how many blocks the vision transformer and how many layers the Q-Former has. What
+    their layers add is less the more there are: queries that all see much the same grow alike."""
     if kind == "numbers":
         return torch.arange(shape[1]).view(shape)
     fan = math.prod(shape[1:]) if len(shape) > 1 else 1
-    scale = {"linear": fan ** -0.5, "skew": fan ** -0.5, "residual": (fan * depth) ** -0.5, "sharp": 2 * fan ** -0.5,
-             "quiet": 0.4 * fan ** -0.5,
-             "patches": 4 * fan ** -0.5, "bias": 0.2, "gain": 0.3, "query": 1, "positions": 1,
-             "temporal": 0.8, "scalar": 1}[kind]
+    blocks, layers = depths
+    scale = {"linear": fan ** -0.5, "skew": fan ** -0.5, "sharp": 2 * fan ** -0.5,
+             "residual": (fan * blocks) ** -0.5, "cross": 4 / layers * fan ** -0.5,
+             "quiet": 1.6 / layers * fan ** -0.5, "patches": 4 * fan ** -0.5, "bias": 0.2,
+             "gain": 0.3, "query": 1, "positions": 1, "temporal": 0.8, "scalar": 1}[kind]
     values = torch.empty(shape).normal_(generator=generator) * scale
     if kind == "skew":  # few channels count for most: projected queries then differ in length
         values *= torch.empty(shape[1]).normal_(generator=generator).mul(1.5).exp()
@@ -125,7 +128,7 @@ def parts(table, dtype, part_bytes):
     return cut
 
 
-def write_weights(folder, table, depth, dtype, part_bytes, seed):
+def write_weights(folder, table, depths, dtype, part_bytes, seed):
     generator = torch.Generator().manual_seed(seed)
     plan, places, tied = parts(table, dtype, part_bytes), {}, None
     for i, names in enumerate(plan):
@@ -133,7 +136,7 @@ def write_weights(folder, table, depth, dtype, part_bytes, seed):
         tensors = {}
         for name in names:
             shape, kind = table[name]
-            tensors[name] = tied if kind == "tied" else fill(shape, kind, depth, generator)
+            tensors[name] = tied if kind == "tied" else fill(shape, kind, depths, generator)
             if kind != "numbers":
                 tensors[name] = tensors[name].to(dtype)
             if name.endswith("word_embeddings.weight"):
@@ -177,7 +180,8 @@ def make(folder, resolution, dim, choices, vision, former, seed=0, dtype=torch.b
     folder = Path(folder)
     folder.mkdir(parents=True)
     table = shapes(dim, vision, former)
-    write_weights(folder, table, vision["depth"], dtype, part_bytes, seed)
+    write_weights(folder, table, (vision["depth"], former["num_hidden_layers"]), dtype, part_bytes,
+                  seed)
     write_config(folder, resolution, dim, choices, vision, former)
     for path in CODE.glob("*.py"):
         shutil.copy(path, folder)

@@ -64,7 +64,8 @@ def random_cosmos(variant, folder):
     weights.mkdir(parents=True, exist_ok=True)
     resolution, dim = made.VARIANTS[variant]
     table = made.shapes(dim, made.FULL, made.FULL_QFORMER)
-    made.write_weights(weights, table, made.FULL["depth"], torch.bfloat16, made.PART_BYTES, seed=0)
+    depths = (made.FULL["depth"], made.FULL_QFORMER["num_hidden_layers"])
+    made.write_weights(weights, table, depths, torch.bfloat16, made.PART_BYTES, seed=0)
     made.write_config(weights, resolution, dim, {}, made.FULL, made.FULL_QFORMER)
     published = exporter.load(variant, weights, any_size=False)
     example = torch.rand(1, 1, 3, resolution, resolution)

@@ -128,7 +128,7 @@ def decide(published, folder, given, work):
     out = work / "reference.pt"
     environment.official("reference", folder, given, out)
     wanted = torch.load(out, weights_only=True)
-    video = search.video(published, given["clips"][:1], wanted["video"][:1])
+    video = search.video(search.candidates(published, given["clips"][:1]), wanted["video"][:1])
     text = search.text(published, given["ids"], given["mask"], wanted["text"])
     choices = dataclasses.replace(next(iter(video)), text=next(iter(text)))
     figures = {str(each).rpartition(",text=")[0]: cosine for each, cosine in video.items()}

@@ -17,12 +17,12 @@ def least(a, b):
 
 
 @torch.inference_mode()
-def video(published, clip, wanted):
-    """{choices without text: cosine} for one clip [1,T,3,H,W] and its vector [1,D], best first.
+def candidates(published, clip):
+    """{choices without text: vector [1,D]} of one clip [1,T,3,H,W], for all combinations.
 
     Only the choices about pixels and positions change what the vision transformer sees, so it runs
     once for each of these pairs, and the rest tries all others on its output."""
-    figures = {}
+    vectors = {}
     late = ("temporal", "tokens", "pooling")
     positions = AXES["positions"][:1] if published.positions_are_stored() else AXES["positions"]
     for pixels, how in itertools.product(AXES["pixels"], positions):
@@ -31,7 +31,13 @@ def video(published, clip, wanted):
         for values in itertools.product(*(AXES[axis] for axis in late)):
             choices = Choices(pixels=pixels, positions=how, **dict(zip(late, values)))
             tower.choices = choices
-            figures[choices] = least(tower.summarise(tokens), wanted)
+            vectors[choices] = tower.summarise(tokens)
+    return vectors
+
+
+def video(vectors, wanted):
+    """{choices: cosine} of the candidates' vectors with the published one, best first."""
+    figures = {choices: least(vector, wanted) for choices, vector in vectors.items()}
     return dict(sorted(figures.items(), key=lambda item: -item[1]))
 
 
