@@ -115,7 +115,8 @@ const vx_model_info *vx_embedder_info(const vx_embedder *e) {
 typedef struct choice {
     const vx_variant *variant;
     char device[16];
-    vx_err why_not; /* of the last variant before it that cannot run here; "" = it is the first */
+    vx_err why_not; /* of the last variant for the device wished for that cannot run here, for auto
+                       the GPU; "" = the first can */
 } choice;
 
 /* Why this variant cannot run as wished, into err; 0 when it can. */
@@ -155,12 +156,15 @@ static int choose(const vx_package *package, const vx_embedder_params *p, choice
         return VX_FAIL(err, VX_EMBED_NO_DEVICE, "device '%.40s' is not auto, cpu or cuda:N", wish);
     int r = VX_EMBED_NO_DEVICE;
     for (int i = 0; i < package->n_variants; i++) {
-        r = try_variant(&package->variants[i], p, wish, ret->device, err);
+        const vx_variant *v = &package->variants[i];
+        r = try_variant(v, p, wish, ret->device, err);
         if (!r)
-            return ret->variant = &package->variants[i], 0;
-        if (!strcmp(wish, "auto") && !strcmp(package->variants[i].device, "cuda"))
+            return ret->variant = v, 0;
+        if (!strncmp(strcmp(wish, "auto") ? wish : "cuda", v->device, strlen(v->device)))
             ret->why_not = *err;
     }
+    if (ret->why_not.code) /* a variant for the device tells more than one for another */
+        r = (*err = ret->why_not).code;
     return VX_WRAP(err, "model %s", package->info.name), r;
 }
 

@@ -319,6 +319,24 @@ static void device_or_dtype_that_is_not_there_is_no_device(void **state) {
     }
 }
 
+/* A package with a way to run on a GPU and one on the CPU, as the large ones are. */
+static void device_that_is_not_there_is_named_though_another_way_comes_last(void **state) {
+    (void)state;
+    vx_err err;
+    vx_embedder *e = NULL;
+    copy c = copy_package("tiny");
+    json_t *list = json_object_get(c.manifest, "video");
+    json_t *way = json_deep_copy(json_array_get(list, 0));
+    json_object_set_new(way, "device", json_string("cuda"));
+    json_array_insert_new(list, 0, way);
+    write_manifest(&c);
+    vx_embedder_params params = {.models_dir = c.dir, .name = "tiny", .device = "cuda:99"};
+    assert_int_equal(vx_embedder_open(&params, &e, &err), VX_EMBED_NO_DEVICE);
+    assert_non_null(strstr(err.msg, "model tiny"));
+    assert_non_null(strstr(err.msg, "no device cuda:99: this machine has"));
+    remove_copy(&c);
+}
+
 /* ---- batching --------------------------------------------------------------------------------*/
 
 typedef struct caller {
@@ -480,6 +498,7 @@ int main(void) {
         cmocka_unit_test(fitted_batch_follows_the_measured_memory),
         cmocka_unit_test(package_that_is_not_there_is_no_package),
         cmocka_unit_test(device_or_dtype_that_is_not_there_is_no_device),
+        cmocka_unit_test(device_that_is_not_there_is_named_though_another_way_comes_last),
         cmocka_unit_test(concurrent_callers_get_what_lone_clips_get),
         cmocka_unit_test(clip_with_nan_fails_its_own_caller_alone),
         cmocka_unit_test(free_while_callers_wait_answers_closed),
