@@ -1,14 +1,24 @@
-/* text_tower.c — text to token ids on the caller's thread, ids to vectors on the worker's. */
+/* text_tower.c — text to token ids on the caller's thread, ids to vectors on the worker's.
+ *
+ * Most texts are far shorter than what the module reads. The padding is masked, so it costs time and
+ * changes nothing, and a batch is run without what all its texts leave empty, if the module can: one
+ * that was traced at a fixed length cannot, which is tried when it is opened.
+ */
 #include "embed/text_tower.h"
 
 #include <errno.h>
+#include <math.h>
 #include <string.h>
 
 #include "embed/batcher.h"
 #include "embed/tokenizer.h"
 #include "torch/torch_shim.h"
 
-enum { MAX_BATCH = 16 }; /* some 20 ms on two cores for the default model */
+/* Texts a run: some 20 ms on two cores for the default model at full length. */
+enum { CPU_BATCH = 16, MAX_BATCH = 64 };
+enum { LENGTH_STEP = 8 }; /* lengths are multiples of it: a GPU prepares for each new shape anew */
+/* The vectors with and without padding must agree to this, each number; float32 gives 1e-6. */
+#define SAME 1e-4f
 
 struct vx_text_tower {
     vx_model_info info;
@@ -17,24 +27,38 @@ struct vx_text_tower {
     vx_torch_module *module;
     vx_batcher *batcher;
     int64_t *ids, *mask; /* [MAX_BATCH, length] each: a batch, as the module takes it */
+    bool cuts_padding;   /* it answers the same when the padding is left out */
 };
+
+/* Of items int64 [n, 2, length]: up to where any text has tokens, in steps. */
+static size_t longest(const int64_t *items, int n, size_t length) {
+    size_t most = 1;
+    for (int i = 0; i < n; i++) {
+        const int64_t *mask = items + ((size_t)i * 2 + 1) * length;
+        while (most < length && mask[most])
+            most++;
+    }
+    most = (most + LENGTH_STEP - 1) / LENGTH_STEP * LENGTH_STEP;
+    return most < length ? most : length;
+}
 
 /* items: int64 [n, 2, length], the ids of a text and then their mask. */
 static int run_text(void *ctx, const void *items, int n, float *ret_vectors, vx_err *err) {
     vx_text_tower *tower = ctx;
     const vx_model_info *m = &tower->info;
     size_t length = (size_t)m->text_length;
+    size_t used = tower->cuts_padding ? longest(items, n, length) : length;
     for (int i = 0; i < n; i++) {
         const int64_t *item = (const int64_t *)items + (size_t)i * 2 * length;
-        memcpy(tower->ids + (size_t)i * length, item, length * sizeof *item);
-        memcpy(tower->mask + (size_t)i * length, item + length, length * sizeof *item);
+        memcpy(tower->ids + (size_t)i * used, item, used * sizeof *item);
+        memcpy(tower->mask + (size_t)i * used, item + length, used * sizeof *item);
     }
     vx_torch_view inputs[2];
     for (int i = 0; i < 2; i++)
         inputs[i] = (vx_torch_view){.data = i ? tower->mask : tower->ids,
                                     .dtype = VX_TORCH_I64,
                                     .n_dims = 2,
-                                    .shape = {n, m->text_length}};
+                                    .shape = {n, (int64_t)used}};
     const vx_torch_view output = {
         .data = ret_vectors, .dtype = VX_TORCH_F32, .n_dims = 2, .shape = {n, m->dim}};
     int r = vx_torch_run(tower->module, inputs, 2, &output, err);
@@ -91,22 +115,48 @@ static int load(vx_text_tower *tower, const vx_package *package, vx_err *err) {
     return r > 0 ? (err->code = VX_EMBED_BAD_PACKAGE) : r;
 }
 
-static int start(vx_text_tower *tower, int threads, vx_err *err) {
+static int allocate(vx_text_tower *tower, vx_err *err) {
     size_t batch = MAX_BATCH * (size_t)tower->info.text_length;
     tower->ids = vx_new_array(batch, sizeof(int64_t));
     tower->mask = vx_new_array(batch, sizeof(int64_t));
     if (!tower->ids || !tower->mask)
         return VX_FAIL(err, -ENOMEM, "no memory for batches of text");
+    return 0;
+}
+
+static int start(vx_text_tower *tower, int threads, vx_err *err) {
     vx_batcher_params params = {
         .model = tower->info.name,
         .item_bytes = 2 * (size_t)tower->info.text_length * sizeof(int64_t),
         .dim = tower->info.dim,
-        .max_batch = MAX_BATCH,
+        .max_batch = strcmp(tower->device, "cpu") ? MAX_BATCH : CPU_BATCH,
         .threads = threads,
         .run = run_text,
         .ctx = tower,
     };
     return vx_batcher_start(&params, &tower->batcher, err);
+}
+
+/* A text of some words in both ways, before the first caller comes: sets cuts_padding. What is wrong
+ * with the module at its full length is for the caller to find out. */
+static int try_without_padding(vx_text_tower *tower, vx_err *err) {
+    static const char words[] = "a dog on the beach"; /* any text */
+    size_t length = (size_t)tower->info.text_length, dim = (size_t)tower->info.dim;
+    int64_t tokens = 0;
+    VX_AUTO_FREE int64_t *item = vx_new_array(2 * length, sizeof *item);
+    VX_AUTO_FREE float *vectors = vx_new_array(2 * dim, sizeof(float));
+    if (!item || !vectors)
+        return VX_FAIL(err, -ENOMEM, "no memory for a text");
+    vx_err unread;
+    if (encode(tower, (vx_text){words, strlen(words)}, item, &tokens, &unread) ||
+        run_text(tower, item, 1, vectors, &unread))
+        return 0;
+    tower->cuts_padding = true;
+    bool same = !run_text(tower, item, 1, vectors + dim, &unread);
+    for (size_t i = 0; i < dim && same; i++)
+        same = fabsf(vectors[i] - vectors[dim + i]) < SAME;
+    tower->cuts_padding = same;
+    return 0;
 }
 
 int vx_text_tower_open(const vx_package *package, const char *device, int threads,
@@ -117,6 +167,10 @@ int vx_text_tower_open(const vx_package *package, const char *device, int thread
     tower->info = package->info;
     snprintf(tower->device, sizeof tower->device, "%s", device);
     int r = load(tower, package, err);
+    if (!r)
+        r = allocate(tower, err);
+    if (!r)
+        r = try_without_padding(tower, err);
     if (!r)
         r = start(tower, threads, err);
     if (r) {

@@ -24,7 +24,8 @@ TEXT_LENGTH = 16
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 WORDS = ["left", "right", "top", "bottom", "red", "green", "blue"]  # where it is lighter; its colour
 TEXTS = {"tiny-text": "text", "text-nan": "answers-nan-text", "text-dim": "answers-dim-text",
-         "text-no-unk": "text"}  # package: module of its text tower, beside tiny's for video
+         "text-no-unk": "text", "text-tells-length": "tells-length",
+         "text-needs-length": "needs-length"}  # package: module of its text tower, beside tiny's for video
 PACKAGES = ["tiny", "slow", "answers-nan", "answers-long", "answers-dim", "answers-tuple", "throws",
             "no-script", *SHAPES, *TEXTS]
 
@@ -86,6 +87,17 @@ def modules():
         def forward(self, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
             return torch.full([ids.size(0), self.dim], self.value)
 
+    class TellsLength(nn.Module):
+        """Number L of the answer is 1 for ids [B,L] with "red" among them, or with any; else number 0."""
+
+        def __init__(self, always: bool):
+            super().__init__()
+            self.red, self.always = len(SPECIAL) + WORDS.index("red"), always
+
+        def forward(self, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+            told = ids.size(1) if self.always or bool((ids == self.red).any()) else 0
+            return F.one_hot(torch.full([ids.size(0)], told), 64).float()
+
     class Slow(nn.Module):
         """Tiny, after some 50 ms of work: for tests that need a queue."""
 
@@ -137,6 +149,7 @@ def modules():
     tiny = Tiny()
     return {"tiny": tiny, "text": Text(tiny.signs), "answers-nan-text": AnswersText(DIM, float("nan")),
             "answers-dim-text": AnswersText(DIM + 1, 0.1), "slow": Slow(),
+            "tells-length": TellsLength(False), "needs-length": TellsLength(True),
             "small": Small(), "moody": Small(fails=True), "hungry": Small(room=2),
             "starving": Small(room=0), "answers-nan": Answers(DIM, float("nan")),
             "answers-long": Answers(DIM, 2.0), "answers-dim": Answers(DIM + 1, 0.1),

@@ -104,6 +104,31 @@ static void text_is_folded_and_cut_as_the_tokenizer_does(void **state) {
     assert_memory_equal(a, b, sizeof a);
 }
 
+/* How many ids the modules of these two packages saw is the place of the 1 in what they answer. */
+static int seen_length(const char *package, const char *text) {
+    vx_err err;
+    VX_AUTO(vx_embedder) e = NULL;
+    assert_int_equal(open_package(models(), package, &e, &err), 0);
+    float vector[DIM];
+    assert_int_equal(run(e, text, vector, &err), 0);
+    int place = 0;
+    while (place < DIM && vector[place] < 0.5f)
+        place++;
+    return place;
+}
+
+static void padding_is_cut_off_to_a_multiple_of_eight(void **state) {
+    (void)state;
+    assert_int_equal(seen_length("text-tells-length", "red"), 8);
+    assert_int_equal(seen_length("text-tells-length", "red left left left left left"), 8);
+    assert_int_equal(seen_length("text-tells-length", "red left left left left left left"), 16);
+}
+
+static void padding_stays_where_the_module_answers_otherwise_without_it(void **state) {
+    (void)state;
+    assert_int_equal(seen_length("text-needs-length", "red"), 16);
+}
+
 static void text_that_cannot_be_read_is_bad_text(void **state) {
     (void)state;
     enum { LONG = 1 << 20 };
@@ -236,6 +261,8 @@ int main(void) {
         cmocka_unit_test(text_tower_does_not_change_the_space_of_the_videos),
         cmocka_unit_test(words_are_near_the_clips_that_they_describe),
         cmocka_unit_test(text_is_folded_and_cut_as_the_tokenizer_does),
+        cmocka_unit_test(padding_is_cut_off_to_a_multiple_of_eight),
+        cmocka_unit_test(padding_stays_where_the_module_answers_otherwise_without_it),
         cmocka_unit_test(text_that_cannot_be_read_is_bad_text),
         cmocka_unit_test(concurrent_texts_get_what_lone_texts_get),
         cmocka_unit_test(wrong_text_field_is_refused_by_name),
