@@ -314,6 +314,10 @@ static int run(job *j, int *ret_exit, vx_err *err) {
     int rc = open_server(j, &server, err);
     if (rc)
         return rc;
+    if (!j->s->quiet) {
+        const vx_model_info *info = server->models[0].info;
+        vx_batch_say(NULL, "%s on %s, %s", info->name, info->device, info->dtype);
+    }
     catch_signals();
     rc = vx_batch_library_open(server, j->files, &library, err);
     if (rc)
