@@ -3,8 +3,8 @@
 #
 #     tests/gpu/run.sh [NAME...]
 #
-# compares the package build/models/efficientnet-lite0 ($MODEL for another) and, for each NAME of
-# archives.py, the full-size network with random weights (some GB under build/test-gpu).
+# compares the package build/models/efficientnet-lite0 ($MODEL for another) and, for each NAME, the
+# full-size network with random weights (packages.py makes it, 5 GB each, under build/models-gpu).
 # Needs a Python whose torch has CUDA ($PYTHON, default python3) and a C++20 compiler; nothing else
 # of the build. The shim is compiled against that torch, which is another one than the CPU build that
 # vidx is developed with.
@@ -40,8 +40,8 @@ wait $compiling
 g++ -o "$out/compare" "$out"/{torch_shim,err,mem,clock,compare}.o -L"$torch/lib" \
     -Wl,-rpath,"$torch/lib" -Wl,--no-as-needed -ltorch -ltorch_cpu -ltorch_cuda -lc10_cuda -lc10 \
     -Wl,--as-needed -Wl,--allow-shlib-undefined -lm
-"$PYTHON" tests/gpu/archives.py "$MODEL" >"$out/list"
-[ $# = 0 ] || "$PYTHON" tests/gpu/archives.py --random "$out" "$@" >>"$out/list"
+"$PYTHON" tests/gpu/packages.py build/models-gpu "$@"
+"$PYTHON" tests/gpu/archives.py "$MODEL" "${@/#/build/models-gpu/}" >"$out/list"
 status=0
 while read -r line; do
     echo "tests/gpu: $line"
