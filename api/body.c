@@ -118,7 +118,7 @@ void vx_body_begin(vx_request *request) {
         return;
     }
     int64_t length = vx_request_content_length(request);
-    if (!accepts)
+    if (!(accepts & (VX_ACCEPT_JSON | VX_ACCEPT_FORM | VX_ACCEPT_RAW)))
         return;
     body->kind = choose_kind(accepts, vx_request_header(request, MHD_HTTP_HEADER_CONTENT_TYPE));
     if (body->kind == VX_ACCEPT_FORM)
@@ -177,7 +177,7 @@ void vx_body_feed(vx_request *request, const char *bytes, size_t n) {
 void vx_body_end(vx_request *request) {
     vx_body *body = request->body;
     if (body->kind == VX_ACCEPT_JSON) {
-        body->json = vx_json_parse(request, "the body", body->text ? body->text : "", body->n_text);
+        body->json = vx_json_parse(request, "The body", body->text ? body->text : "", body->n_text);
         free(vx_take(body->text));
     }
     if (body->kind == VX_ACCEPT_FORM)

@@ -61,10 +61,10 @@ static void reply_failure(vx_request *request, const vx_embeddings *work) {
     case VX_OUTCOME_MEDIA_DAMAGED:
     case VX_OUTCOME_MEDIA_TOO_LARGE:
     case VX_OUTCOME_BAD_REQUEST:
-        vx_reply_problem(request, VX_PROBLEM_BAD_INPUT, "%s.", work->err.msg);
+        vx_reply_problem(request, VX_PROBLEM_BAD_INPUT, "%s", work->err.msg);
         break;
     case VX_OUTCOME_WRONG_SPACE:
-        vx_reply_problem(request, VX_PROBLEM_BAD_EMBEDDING_REQUEST, "%s.", work->err.msg);
+        vx_reply_problem(request, VX_PROBLEM_BAD_EMBEDDING_REQUEST, "%s", work->err.msg);
         break;
     default:
         request->param = NULL;
@@ -112,7 +112,7 @@ static void on_done(void *ctx) {
 
 static bool refuse(vx_request *request, const char *param, const char *reason) {
     request->param = param;
-    vx_reply_problem(request, VX_PROBLEM_BAD_EMBEDDING_REQUEST, "%s: %s.", param, reason);
+    vx_reply_problem(request, VX_PROBLEM_BAD_EMBEDDING_REQUEST, "%s: %s", param, reason);
     return false;
 }
 

@@ -70,11 +70,12 @@ static bool feed_field(vx_form *form, const char *name, const char *bytes, uint6
     if (at == 0) {
         if (!flush_field(form))
             return false;
-        char shown[80];
+        char shown[80], known[160];
         if (!vx_word_in(form->request->route->fields, name)) {
             vx_reply_problem(form->request, VX_PROBLEM_UNKNOWN_PARAMETER,
-                             "There is no part %s here; known are: file %s.",
-                             vx_log_quote(name, shown, sizeof shown), form->request->route->fields);
+                             "There is no part %s here; known are: file, %s.",
+                             vx_log_quote(name, shown, sizeof shown),
+                             vx_word_list(form->request->route->fields, known, sizeof known));
             return false;
         }
         form->field = strdup(name);
@@ -156,7 +157,7 @@ void vx_form_end(vx_form *form) {
     if (!whole)
         vx_reply_problem(request, VX_PROBLEM_BAD_MULTIPART, "The last boundary is missing.");
     else if (!form->has_file)
-        vx_reply_problem(request, VX_PROBLEM_FILE_MISSING, NULL);
+        vx_reply_problem(request, VX_PROBLEM_FILE_MISSING, "The form has no part named file.");
     else if (!form->file_bytes)
         vx_reply_problem(request, VX_PROBLEM_FILE_EMPTY, "The part file has no bytes.");
 }

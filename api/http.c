@@ -106,7 +106,8 @@ static void log_mhd(void *cls, const char *fmt, va_list ap) {
     vsnprintf(text, sizeof text, fmt, ap);
     text[strcspn(text, "\r\n")] = '\0';
     /* Nearly all of it is about clients that break off or send nonsense. */
-    vx_log(VX_LOG_DEBUG, "libmicrohttpd", "message=\"%s\"", text);
+    char quoted[2 * sizeof text];
+    vx_log(VX_LOG_DEBUG, "libmicrohttpd", "message=%s", vx_log_quote(text, quoted, sizeof quoted));
 }
 
 /* A connection and the file it sends or receives take two descriptors. */

@@ -28,7 +28,8 @@ typedef struct vx_http_params {
                                  the API and whose name the server answers to; NULL = none */
 } vx_http_params;
 
-/* Serves `server` (borrowed, must be open until vx_http_stop returned). -EADDRINUSE, -EINVAL (the
+/* Serves `server` (borrowed, must be there until vx_http_stop returned). Until it is ready, all but
+ * probes and the page's files is answered that it is starting. -EADDRINUSE, -EINVAL (the
  * address cannot be read), other -errno. */
 int vx_http_start(vx_server *server, const vx_http_params *params, vx_http **ret_http, vx_err *err);
 /* Accepts nothing new, marks the server as stopping, lets the requests that wait be answered, then

@@ -82,10 +82,10 @@ bool vx_json_only(vx_request *request, json_t *object, const char *allowed) {
     json_object_foreach(object, name, value) {
         if (vx_word_in(allowed, name) && !strchr(name, ' '))
             continue;
-        char shown[80];
-        vx_reply_problem(request, VX_PROBLEM_UNKNOWN_PARAMETER,
-                         "There is no field %s here; known are: %s.",
-                         vx_log_quote(name, shown, sizeof shown), allowed);
+        char shown[80], known[160];
+        vx_reply_problem(
+            request, VX_PROBLEM_UNKNOWN_PARAMETER, "There is no field %s here; known are: %s.",
+            vx_log_quote(name, shown, sizeof shown), vx_word_list(allowed, known, sizeof known));
         return false;
     }
     return true;

@@ -64,7 +64,7 @@ typedef struct report {
     vx_query_stats query;
     model_report models[VX_MODELS_MAX];
     int n_models;
-    int64_t videos, memory_bytes, connections, waiting;
+    int64_t videos, memory_bytes, disk_free_bytes, connections, waiting;
     double uptime_s;
 } report;
 
@@ -96,6 +96,8 @@ static int gather(vx_request *request, report *ret_report, vx_err *err) {
     ret_report->waiting = atomic_load(&request->http->waiting);
     ret_report->uptime_s = (double)(vx_clock_monotonic_us() - server->started_us) / 1e6;
     int rc = vx_catalog_count_videos(server->catalog, &ret_report->videos, err);
+    if (!rc)
+        rc = vx_store_get_free(server->store, &ret_report->disk_free_bytes, err);
     for (int i = 0; i < server->n_models && !rc; i++)
         rc = gather_model(server, &server->models[i], &ret_report->models[i], err);
     ret_report->n_models = server->n_models;
@@ -241,6 +243,8 @@ static void write_rest(vx_out *out, const report *r) {
            (double)r->waiting);
     single(out, "process_resident_memory_bytes", "gauge", "Resident memory.",
            (double)r->memory_bytes);
+    single(out, "disk_free_bytes", "gauge",
+           "Room on the data disk; below --reserve uploads get 507.", (double)r->disk_free_bytes);
     single(out, "uptime_seconds", "gauge", "Time since the server opened.", r->uptime_s);
     head(out, "build_info", "gauge", "The version that runs, as a label.");
     vx_out_text(out, "vidx_build_info{version=\"%s\"} 1\n", VX_VERSION);

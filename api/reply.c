@@ -122,41 +122,47 @@ void vx_reply_bytes(vx_request *request, void *bytes, size_t n, const char *cont
 
 /* ---- Problems ---- */
 
-/* Modules write their sentences so that context can be put before them, and more behind: in lower
- * case and without a stop. */
-static const char *as_sentence(const char *detail, char *buffer, size_t capacity) {
-    snprintf(buffer, capacity - 1, "%s", detail);
-    if (buffer[0] >= 'a' && buffer[0] <= 'z')
+/* Whether the sentence begins with the name of a parameter or field, which is written as it is. */
+static bool begins_with_name(vx_problem problem, const char *detail) {
+    size_t n = strspn(detail, "abcdefghijklmnopqrstuvwxyz_");
+    return problem == VX_PROBLEM_BAD_PARAMETER || problem == VX_PROBLEM_BAD_JSON ||
+           detail[n] == ':' || detail[n] == '[';
+}
+
+/* Modules write their sentences so that context can be put before and behind them: in lower case,
+ * without a full stop. No detail at all: the title is one. */
+static const char *as_sentence(vx_problem problem, const char *detail, char *buffer,
+                               size_t capacity) {
+    const char *text = detail && *detail ? detail : problems[problem].title;
+    size_t n = strlen(text);
+    snprintf(buffer, capacity, "%s%s", text, strchr(".!?", text[n - 1]) ? "" : ".");
+    if (buffer[0] >= 'a' && buffer[0] <= 'z' && !begins_with_name(problem, text))
         buffer[0] = (char)(buffer[0] - 'a' + 'A');
-    size_t n = strlen(buffer);
-    if (n && !strchr(".!?", buffer[n - 1]))
-        strcpy(buffer + n, ".");
     return buffer;
 }
 
-static void write_problem(vx_out *out, const problem_row *row, const char *detail) {
+static void write_problem(vx_out *out, vx_problem problem, const char *detail) {
+    const problem_row *row = &problems[problem];
     char type[80], text[1000];
     snprintf(type, sizeof type, "/problems/%s", row->short_name);
     vx_out_string(out, "type", type);
     vx_out_string(out, "title", row->title);
     vx_out_int(out, "status", row->status);
-    vx_out_string(out, "detail",
-                  as_sentence(detail && *detail ? detail : row->hint, text, sizeof text));
+    vx_out_string(out, "detail", as_sentence(problem, detail, text, sizeof text));
     vx_out_string(out, "hint", row->hint);
 }
 
 /* {"error": {message, type, param, code}}, for routes that speak so. */
-static void reply_openai(vx_request *request, const problem_row *row, unsigned status,
+static void reply_openai(vx_request *request, vx_problem problem, unsigned status,
                          const char *detail) {
     VX_AUTO_OUT out = {0};
     char text[1000];
     vx_out_begin(&out, NULL, '{');
     vx_out_begin(&out, "error", '{');
-    vx_out_string(&out, "message",
-                  as_sentence(detail && *detail ? detail : row->hint, text, sizeof text));
+    vx_out_string(&out, "message", as_sentence(problem, detail, text, sizeof text));
     vx_out_string(&out, "type", status < 500 ? "invalid_request_error" : "server_error");
     vx_out_string(&out, "param", request->param);
-    vx_out_string(&out, "code", row->short_name);
+    vx_out_string(&out, "code", problems[problem].short_name);
     vx_out_end(&out, '}');
     vx_out_end(&out, '}');
     reply_text(request, status, &out, "application/json");
@@ -176,11 +182,11 @@ void vx_reply_problem_with(vx_request *request, vx_problem problem, vx_out *memb
     const problem_row *row = &problems[problem];
     bool first = !request->response;
     if (is_like_openai(request)) {
-        reply_openai(request, row, is_wrong_field(problem) ? 422 : row->status, detail);
+        reply_openai(request, problem, is_wrong_field(problem) ? 422 : row->status, detail);
     } else {
         VX_AUTO_OUT out = {0};
         vx_out_begin(&out, NULL, '{');
-        write_problem(&out, row, detail);
+        write_problem(&out, problem, detail);
         vx_out_string(&out, "request_id", request->id);
         if (members && members->n > 1)
             vx_out_text(&out, ",%s", members->text + 1); /* behind its brace */
@@ -213,8 +219,8 @@ void vx_reply_problem(vx_request *request, vx_problem problem, const char *fmt, 
 void vx_reply_failure(vx_request *request, const vx_err *err) {
     vx_problem problem = err->code == -ENOSPC ? VX_PROBLEM_NO_SPACE : VX_PROBLEM_INTERNAL;
     /* The sentence may name paths of this machine: it is for the log, not for clients. */
-    vx_log(VX_LOG_ERROR, "failure", "request_id=%s code=%d at=%s:%d message=\"%s\"", request->id,
-           err->code, err->func ? err->func : "?", err->line, err->msg);
+    vx_log_failed(VX_LOG_ERROR, "failure", err, "request_id=%s code=%d at=%s:%d", request->id,
+                  err->code, err->func ? err->func : "?", err->line);
     vx_reply_problem(request, problem, NULL);
 }
 
@@ -228,7 +234,7 @@ void vx_reply_outcome(vx_request *request, vx_outcome outcome, const vx_err *err
 void vx_problem_write_outcome(vx_out *out, const char *key, vx_outcome outcome,
                               const char *detail) {
     vx_out_begin(out, key, '{');
-    write_problem(out, &problems[outcome_problems[outcome]], detail);
+    write_problem(out, outcome_problems[outcome], detail);
     vx_out_end(out, '}');
 }
 
@@ -237,7 +243,7 @@ bool vx_problem_write_named(vx_out *out, const char *short_name) {
         if (strcmp(problems[i].short_name, short_name))
             continue;
         vx_out_begin(out, NULL, '{');
-        write_problem(out, &problems[i], NULL);
+        write_problem(out, (vx_problem)i, NULL);
         vx_out_end(out, '}');
         return true;
     }

@@ -37,7 +37,7 @@ void vx_reply_response(vx_request *request, vx_success success, struct MHD_Respo
 /* Adds a header to the reply that was set. */
 void vx_reply_header(vx_request *request, const char *name, const char *value);
 
-/* fmt NULL: the row's hint is the detail. */
+/* fmt NULL: the row's title is the detail. */
 void vx_reply_problem(vx_request *request, vx_problem problem, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 /* members: NULL, or an unfinished JSON object ("{…" without "}") whose members are added; takes. */

@@ -17,6 +17,7 @@
 #include "api/text.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "server.h"
 
 /* ---- Life ---- */
 
@@ -87,6 +88,9 @@ static enum MHD_Result on_start(vx_request *request, const char *method) {
         vx_reply_problem(request, VX_PROBLEM_STOPPING, NULL);
     else if (vx_guard_check(request))
         vx_route_find(request);
+    if (!request->response && !atomic_load(&request->server->ready) &&
+        !(request->route->accepts & VX_WHILE_STARTING))
+        vx_reply_problem(request, VX_PROBLEM_NOT_READY, NULL);
     if (!request->response && vx_request_parse_query(request))
         vx_body_begin(request);
     if (request->response && may_answer_before_body(request))
@@ -203,15 +207,26 @@ const char *vx_request_value(const vx_request *request, const char *name) {
     return NULL;
 }
 
+const char *vx_word_list(const char *words, char *buffer, size_t capacity) {
+    size_t n = 0;
+    for (; *words && n + 3 < capacity; words++) {
+        if (*words == ' ')
+            buffer[n++] = ',';
+        buffer[n++] = *words;
+    }
+    buffer[n] = '\0';
+    return buffer;
+}
+
 bool vx_request_add_value(vx_request *request, const char *allowed, const char *name, char *text) {
     VX_AUTO_FREE char *owned = text;
-    char shown[80];
+    char shown[80], known[160];
     if (!allowed || !vx_word_in(allowed, name) || strchr(name, ' ')) {
         vx_reply_problem(request, VX_PROBLEM_UNKNOWN_PARAMETER,
                          "There is no parameter %s here; %s%s.",
                          vx_log_quote(name, shown, sizeof shown),
                          allowed && *allowed ? "known are: " : "this address takes none",
-                         allowed ? allowed : "");
+                         vx_word_list(allowed ? allowed : "", known, sizeof known));
         return false;
     }
     if (vx_request_value(request, name)) {
@@ -312,8 +327,9 @@ bool vx_request_choice(vx_request *request, const char *name, const char *words,
         }
         p += n + (p[n] == ' ');
     }
-    char shown[64];
+    char shown[64], known[160];
     vx_reply_problem(request, VX_PROBLEM_BAD_PARAMETER, "%s must be one of: %s; not %s.", name,
-                     words, vx_log_quote(text, shown, sizeof shown));
+                     vx_word_list(words, known, sizeof known),
+                     vx_log_quote(text, shown, sizeof shown));
     return false;
 }

@@ -87,6 +87,8 @@ bool vx_request_add_value(vx_request *request, const char *allowed, const char *
 bool vx_request_parse_query(vx_request *request);
 /* Whether the space-separated list has the word. */
 bool vx_word_in(const char *list, const char *word);
+/* "a b c" as "a, b, c" for a person; too long a list is cut. Returns buffer. */
+const char *vx_word_list(const char *words, char *buffer, size_t capacity);
 
 /* Suspends the request. Call it before the work is submitted: the work may end at once. After
  * submitting, the handler touches nothing of the request. finish runs on the daemon's thread. */

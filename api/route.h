@@ -14,6 +14,9 @@
  * body may have max_embeddings_json_bytes. */
 #define VX_LIKE_OPENAI 8
 
+/* Beside a kind or none: also answered before the server is ready, so its parts are not touched. */
+#define VX_WHILE_STARTING 16
+
 typedef struct vx_route {
     const char *method;
     const char *path;                 /* {name} stands for one non-empty segment */

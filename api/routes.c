@@ -6,6 +6,7 @@
 #include "api/reply.h"
 #include "api/resources.h"
 #include "api/text.h"
+#include "base/log.h"
 #include "base/mem.h"
 
 #define UPLOAD_FIELDS "metadata clip on_duplicate wait"
@@ -30,18 +31,18 @@ static const vx_route routes[] = {
     {"GET", "/v1/jobs", 0, "limit cursor", "", vx_jobs_list_get},
     {"GET", "/v1/jobs/{id}", 0, "", "", vx_jobs_one_get},
     {"DELETE", "/v1/jobs/{id}", 0, "", "", vx_jobs_one_delete},
-    {"GET", "/v1/health/live", 0, "", "", vx_health_live_get},
-    {"GET", "/v1/health/ready", 0, "", "", vx_health_ready_get},
+    {"GET", "/v1/health/live", VX_WHILE_STARTING, "", "", vx_health_live_get},
+    {"GET", "/v1/health/ready", VX_WHILE_STARTING, "", "", vx_health_ready_get},
     {"GET", "/v1/models", 0, "", "", vx_models_list_get},
     {"POST", "/v1/models/{name}/backfill", 0, "", "", vx_models_backfill_post},
     {"GET", "/v1/metrics", 0, "", "", vx_metrics_get},
     {"GET", "/v1/stats", 0, "", "", vx_stats_get},
-    {"GET", "/problems/{name}", 0, "", "", vx_problems_get},
-    {"GET", "/openapi.yaml", 0, "", "", vx_assets_get},
-    {"GET", "/", 0, "", "", vx_assets_get},
-    {"GET", "/app.js", 0, "", "", vx_assets_get},
-    {"GET", "/style.css", 0, "", "", vx_assets_get},
-    {"GET", "/icon.svg", 0, "", "", vx_assets_get},
+    {"GET", "/problems/{name}", VX_WHILE_STARTING, "", "", vx_problems_get},
+    {"GET", "/openapi.yaml", VX_WHILE_STARTING, "", "", vx_assets_get},
+    {"GET", "/", VX_WHILE_STARTING, "", "", vx_assets_get},
+    {"GET", "/app.js", VX_WHILE_STARTING, "", "", vx_assets_get},
+    {"GET", "/style.css", VX_WHILE_STARTING, "", "", vx_assets_get},
+    {"GET", "/icon.svg", VX_WHILE_STARTING, "", "", vx_assets_get},
 };
 
 size_t vx_route_count(void) {
@@ -123,7 +124,9 @@ static void answer_without_route(vx_request *request) {
     char allow[128];
     allowed_methods(request->uri, allow, sizeof allow);
     if (!allow[0]) {
-        vx_reply_problem(request, VX_PROBLEM_NO_ROUTE, NULL);
+        char path[400];
+        vx_reply_problem(request, VX_PROBLEM_NO_ROUTE, "There is nothing at %s.",
+                         vx_log_quote(request->uri, path, sizeof path));
         return;
     }
     if (!strcmp(request->method, "OPTIONS"))

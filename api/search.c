@@ -6,6 +6,7 @@
 #include "api/json.h"
 #include "api/reply.h"
 #include "api/resources.h"
+#include "api/show.h"
 #include "query.h"
 
 #define ASKED "text video_id clip_id vector"
@@ -34,8 +35,8 @@ static void write_hit(vx_out *out, const vx_hit *hit, size_t rank) {
     vx_out_begin(out, NULL, '{');
     vx_out_string(out, "video_id", hit->video_id);
     vx_out_string(out, "clip_id", hit->clip_id);
-    vx_out_number(out, "start_s", hit->start_s);
-    vx_out_number(out, "end_s", hit->end_s);
+    vx_show_seconds(out, "start_s", hit->start_s);
+    vx_show_seconds(out, "end_s", hit->end_s);
     vx_out_float(out, "score", hit->score);
     vx_out_int(out, "rank", (int64_t)rank);
     vx_out_string(out, "filename", hit->filename);

@@ -12,9 +12,13 @@ void vx_show_time(vx_out *out, const char *key, int64_t unix_us) {
     vx_out_string(out, key, unix_us ? text : NULL);
 }
 
-/* Seconds to the microsecond: what lies behind is the noise of time base arithmetic. */
-static double seconds(double value) {
-    return round(value * 1e6) / 1e6;
+void vx_show_seconds(vx_out *out, const char *key, double value) {
+    vx_out_number(out, key, round(value * 1e6) / 1e6);
+}
+
+/* A mean over frames: what lies behind the millisecond is noise. Adding 0 makes -0 into 0. */
+static double rounded_offset(float offset_s) {
+    return round((double)offset_s * 1e3) / 1e3 + 0.0;
 }
 
 void vx_show_verdict(vx_out *out, const char *key, const vx_verdict_row *verdict) {
@@ -23,7 +27,7 @@ void vx_show_verdict(vx_out *out, const char *key, const vx_verdict_row *verdict
     vx_out_string(out, "of", verdict->of[0] ? verdict->of : NULL);
     vx_out_float(out, "score", verdict->score);
     vx_out_float(out, "share", verdict->share);
-    vx_out_float(out, "offset_s", verdict->offset_s);
+    vx_out_number(out, "offset_s", rounded_offset(verdict->offset_s));
     vx_out_bool(out, "mirrored", verdict->mirrored);
     vx_out_end(out, '}');
 }
@@ -34,8 +38,8 @@ static void show_media(vx_out *out, const vx_video *video) {
     vx_out_string(out, "codec", video->codec);
     vx_out_int(out, "width", video->width_px);
     vx_out_int(out, "height", video->height_px);
-    vx_out_number(out, "fps", seconds(video->fps));
-    vx_out_number(out, "duration_s", seconds(video->duration_s));
+    vx_show_seconds(out, "fps", video->fps);
+    vx_show_seconds(out, "duration_s", video->duration_s);
     vx_out_end(out, '}');
 }
 
@@ -48,8 +52,8 @@ static void show_clips(vx_out *out, const vx_video *video) {
         vx_out_begin(out, NULL, '{');
         vx_out_string(out, "id", id);
         vx_out_int(out, "index", clip->index);
-        vx_out_number(out, "start_s", seconds(clip->start_s));
-        vx_out_number(out, "end_s", seconds(clip->end_s));
+        vx_show_seconds(out, "start_s", clip->start_s);
+        vx_show_seconds(out, "end_s", clip->end_s);
         vx_out_end(out, '}');
     }
     vx_out_end(out, ']');

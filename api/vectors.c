@@ -1,10 +1,10 @@
 /* vectors.c — GET /v1/videos/{id}/vectors: streamed clip by clip, so that ten thousand clips take no
  * more memory than one. */
-#include <math.h>
 #include <string.h>
 
 #include "api/reply.h"
 #include "api/resources.h"
+#include "api/show.h"
 #include "base/log.h"
 #include "embed/embed.h"
 #include "server.h"
@@ -42,8 +42,8 @@ static int write_clip(stream *s, vx_err *err) {
     vx_clip_id_of(s->video->id, clip->index, id);
     vx_out_text(&s->out, s->next_clip ? ",\n{" : "\n{");
     vx_out_string(&s->out, "clip_id", id);
-    vx_out_number(&s->out, "start_s", round(clip->start_s * 1e6) / 1e6);
-    vx_out_number(&s->out, "end_s", round(clip->end_s * 1e6) / 1e6);
+    vx_show_seconds(&s->out, "start_s", clip->start_s);
+    vx_show_seconds(&s->out, "end_s", clip->end_s);
     vx_out_begin(&s->out, "vector", '[');
     for (int i = 0; i < dim; i++)
         vx_out_float(&s->out, NULL, s->vector[i]);
@@ -64,7 +64,7 @@ static ssize_t read_stream(void *ctx, uint64_t at, char *buffer, size_t capacity
         if (s->next_clip < s->video->n_clips) {
             if (write_clip(s, &err)) {
                 /* Deleted meanwhile, or our fault: the status is out, so the answer breaks off. */
-                vx_log(VX_LOG_WARN, "vectors", "video=%s error=\"%s\"", s->video->id, err.msg);
+                vx_log_failed(VX_LOG_WARN, "vectors", &err, "video=%s", s->video->id);
                 return MHD_CONTENT_READER_END_WITH_ERROR;
             }
         } else {

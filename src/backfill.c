@@ -132,7 +132,7 @@ static void drop_old_vectors(vx_backfill_job *job) {
     while (!rc && d.more && !atomic_load(&job->server->stopping))
         rc = vx_commit_run(job->server, apply_drop, &d, &err);
     if (rc)
-        vx_log(VX_LOG_WARN, "backfill", "job=%s error=\"%s\"", job->live.id, err.msg);
+        vx_log_failed(VX_LOG_WARN, "backfill", &err, "job=%s", job->live.id);
 }
 
 /* ---- its end ---- */
@@ -172,7 +172,7 @@ static void write_end(ending end) {
     vx_err err;
     set_job_of_model(job->server, job->model, NULL);
     if (vx_commit_run(job->server, apply_end, &end, &err))
-        vx_log(VX_LOG_ERROR, "backfill", "job=%s error=\"%s\"", job->live.id, err.msg);
+        vx_log_failed(VX_LOG_ERROR, "backfill", &err, "job=%s", job->live.id);
     vx_mutex_lock(&job->mu);
     vx_log(VX_LOG_INFO, "backfill",
            "job=%s model=%s outcome=%s embedded=%lld deleted=%lld failed=%lld", job->live.id,

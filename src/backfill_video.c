@@ -31,8 +31,8 @@ static void count(vx_backfill_job *job, int64_t *counter) {
 /* video NULL: not even its row could be read. */
 static void count_failed(vx_backfill_job *job, const vx_video *video, bool internal,
                          const vx_err *err) {
-    vx_log(VX_LOG_WARN, "backfill", "job=%s model=%s video=%s error=\"%s\"", job->live.id,
-           job->model->info->name, video ? video->id : "-", err->msg);
+    vx_log_failed(VX_LOG_WARN, "backfill", err, "job=%s model=%s video=%s", job->live.id,
+                  job->model->info->name, video ? video->id : "-");
     vx_mutex_lock(&job->mu);
     job->failed++;
     job->internal += internal;

@@ -1,10 +1,12 @@
 /* command_serve.c — vidx serve: settings, start, wait for a signal, stop. */
-#include <errno.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "api/http.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "command.h"
 #include "options.h"
@@ -25,7 +27,7 @@ static const vx_option table[] = {
     {"listen", VX_OPTION_TEXT, AT(listen), "127.0.0.1:8000", "HOST:PORT", "address to serve on"},
     {"data", VX_OPTION_TEXT, AT(data), "data", "DIR", "where everything is kept; made if absent"},
     {"models", VX_OPTION_TEXT, AT(models), "models", "DIR", "where the model packages are"},
-    {"model", VX_OPTION_TEXT, AT(model), "auto", "NAME[,NAME…]",
+    {"model", VX_OPTION_TEXT, AT(model), "auto", "NAME[,NAME...]",
      "the model packages to use, the first is the default; auto: the best that runs here"},
     {"encoder", VX_OPTION_TEXT, AT(encoder), "auto", "NAME",
      "of FFmpeg, for clips as files: auto, libx264, libopenh264, mpeg4, h264_nvenc"},
@@ -33,11 +35,15 @@ static const vx_option table[] = {
     {"clip", VX_OPTION_TEXT, AT(clip), "auto", "RULE", VX_CLIP_RULES},
     {"no-fingerprints", VX_OPTION_FLAG, AT(no_fingerprints), NULL, NULL,
      "do not hash frames: no copy verdicts"},
-    {"ingest-threads", VX_OPTION_COUNT, AT(ingest_threads), NULL, "N", "0: cores + 1"},
-    {"search-threads", VX_OPTION_COUNT, AT(search_threads), NULL, "N", "0: cores + 1"},
-    {"http-threads", VX_OPTION_COUNT, AT(http_threads), NULL, "N", "0: 8"},
+    {"ingest-threads", VX_OPTION_COUNT, AT(ingest_threads), NULL, "N",
+     "videos decoded at once; 0: cores + 1"},
+    {"search-threads", VX_OPTION_COUNT, AT(search_threads), NULL, "N",
+     "searches at once; 0: cores + 1"},
+    {"http-threads", VX_OPTION_COUNT, AT(http_threads), NULL, "N",
+     "that read requests and write answers; 0: 8"},
     {"queue", VX_OPTION_COUNT, AT(queue), "1024", "N", "videos inside at once; more get 503"},
-    {"max-connections", VX_OPTION_COUNT, AT(max_connections), "4096", "N", "HTTP connections"},
+    {"max-connections", VX_OPTION_COUNT, AT(max_connections), "4096", "N",
+     "HTTP connections at once"},
     {"max-upload", VX_OPTION_BYTES, AT(max_upload), "64g", "BYTES", "largest file; 0: no limit"},
     {"max-json", VX_OPTION_BYTES, AT(max_json), "1m", "BYTES", "largest JSON body"},
     {"max-embeddings-json", VX_OPTION_BYTES, AT(max_embeddings_json), "32m", "BYTES",
@@ -49,7 +55,8 @@ static const vx_option table[] = {
     {"fetch-http", VX_OPTION_FLAG, AT(fetch_http), NULL, NULL, "let them be http, not https alone"},
     {"fetch-max", VX_OPTION_BYTES, AT(fetch_max), "1g", "BYTES", "largest file behind a URL"},
     {"fetch-timeout", VX_OPTION_REAL, AT(fetch_timeout), "60", "S", "longest transfer"},
-    {"reserve", VX_OPTION_BYTES, AT(reserve), "256m", "BYTES", "disk space never filled"},
+    {"reserve", VX_OPTION_BYTES, AT(reserve), "256m", "BYTES",
+     "room on the disk that uploads leave free; short of it they get 507"},
     {"max-side", VX_OPTION_COUNT, AT(max_side), "8192", "PX", "longest picture side"},
     {"max-duration", VX_OPTION_REAL, AT(max_duration), "86400", "S", "longest video"},
     {"allow-origin", VX_OPTION_TEXT, AT(allow_origin), NULL, "ORIGIN",
@@ -79,6 +86,24 @@ static void wait_for_signal(const sigset_t *set) {
     signal(SIGINT, SIG_DFL);
     signal(SIGTERM, SIG_DFL);
     pthread_sigmask(SIG_UNBLOCK, set, NULL);
+}
+
+/* Probes are answered meanwhile: alive, not ready. Nothing is acknowledged before its end, so a signal
+ * may end the process at once. */
+static int start(const settings *s, vx_server *server, const vx_http *http, const sigset_t *signals,
+                 vx_err *err) {
+    char data[PATH_MAX];
+    int n_host = (int)(strrchr(s->listen, ':') - s->listen); /* with a colon: it was listened on */
+    vx_log(VX_LOG_INFO, "starting", "version=" VX_VERSION " url=http://%.*s:%d data=%s", n_host,
+           s->listen, vx_http_port(http), vx_log_quote(s->data, data, sizeof data));
+    pthread_sigmask(SIG_UNBLOCK, signals, NULL);
+    int rc = vx_server_start(server, err);
+    pthread_sigmask(SIG_BLOCK, signals, NULL);
+    if (!rc)
+        vx_log(VX_LOG_INFO, "listening", "url=http://%.*s:%d model=%s start_ms=%.0f", n_host,
+               s->listen, vx_http_port(http), server->models[0].info->name,
+               (double)(vx_clock_monotonic_us() - server->started_us) / 1e3);
+    return rc;
 }
 
 static int serve(const settings *s, const sigset_t *signals, vx_err *err) {
@@ -111,17 +136,16 @@ static int serve(const settings *s, const sigset_t *signals, vx_err *err) {
         .allow_origin = s->allow_origin,
     };
     VX_AUTO(vx_server) server = NULL;
-    int rc = vx_server_open(&params, &server, err);
+    int rc = vx_server_new(&params, &server, err);
     if (rc)
         return rc;
     VX_AUTO(vx_http) http = NULL; /* declared after server: stopped before it */
     rc = vx_http_start(server, &http_params, &http, err);
-    if (rc)
-        return rc;
-    vx_log(VX_LOG_INFO, "listening", "url=http://%s port=%d model=%s data=%s", s->listen,
-           vx_http_port(http), server->models[0].info->name, s->data);
-    wait_for_signal(signals);
-    return 0;
+    if (!rc)
+        rc = start(s, server, http, signals, err);
+    if (!rc)
+        wait_for_signal(signals);
+    return rc;
 }
 
 int vx_command_serve(int argc, char **argv) {

@@ -61,7 +61,7 @@ static void run_group(vx_server *server, vx_commit_op **ops, size_t n) {
     if (!group_rc)
         group_rc = vx_catalog_commit(server->catalog, &group_err);
     if (group_rc)
-        vx_log(VX_LOG_ERROR, "commit", "operations=%zu error=\"%s\"", n, group_err.msg);
+        vx_log_failed(VX_LOG_ERROR, "commit", &group_err, "operations=%zu", n);
     for (size_t i = 0; i < n; i++) {
         bool lost = !rc[i] && group_rc;
         ops[i]->done(ops[i], server, lost ? group_rc : rc[i],

@@ -50,7 +50,7 @@ static void remove_file(vx_server *server, const vx_video *video) {
         vx_catalog_has_sha256(server->catalog, video->sha256, &stored_again, &err) || stored_again)
         return;
     if (vx_store_remove(server->store, video->sha256, &err))
-        vx_log(VX_LOG_WARN, "delete", "video=%s error=\"%s\"", video->id, err.msg);
+        vx_log_failed(VX_LOG_WARN, "delete", &err, "video=%s", video->id);
 }
 
 static void delete_done(vx_commit_op *op, vx_server *server, int rc, const vx_err *err) {

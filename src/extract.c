@@ -207,7 +207,7 @@ static int drop_failed(run *r, int i, int rc, vx_err *err) {
     if (!rc || i == 0 || rc == VX_EMBED_CLOSED)
         return rc;
     vx_model *model = part->model;
-    vx_log(VX_LOG_ERROR, "model", "model=%s error=\"%s\"", model->info->name, err->msg);
+    vx_log_failed(VX_LOG_ERROR, "model", err, "model=%s", model->info->name);
     atomic_fetch_add(&model->failures, 1);
     vx_extract_model_clear(part);
     return 0;

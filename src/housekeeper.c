@@ -45,7 +45,7 @@ static void *run(void *ctx) {
         vx_mutex_unlock(&keeper->mu);
         vx_err err;
         if (prune_jobs(server, &err))
-            vx_log(VX_LOG_WARN, "housekeeper", "error=\"%s\"", err.msg);
+            vx_log_failed(VX_LOG_WARN, "housekeeper", &err, "task=prune_jobs");
         int64_t until_us = vx_clock_monotonic_us() + ROUND_US;
         vx_mutex_lock(&keeper->mu);
         while (!keeper->stopping && vx_cond_wait_until(&keeper->wake, &keeper->mu, until_us))

@@ -312,7 +312,7 @@ static void undo(vx_server *server, video_op *o) {
         remove_from_indexes(server, o->result.video);
     vx_err err;
     if (o->op.published && vx_upload_unpublish(o->item->upload, &err))
-        vx_log(VX_LOG_ERROR, "commit", "video=%s error=\"%s\"", o->result.video->id, err.msg);
+        vx_log_failed(VX_LOG_ERROR, "commit", &err, "video=%s", o->result.video->id);
     vx_video_free(vx_take(o->result.video));
 }
 
@@ -364,7 +364,7 @@ static int fail_apply(vx_commit_op *op, vx_server *server, vx_err *err) {
 static void fail_done(vx_commit_op *op, vx_server *server, int rc, const vx_err *err) {
     video_op *o = (video_op *)op;
     if (rc)
-        vx_log(VX_LOG_ERROR, "job", "job=%s error=\"%s\"", o->item->job_id, err->msg);
+        vx_log_failed(VX_LOG_ERROR, "job", err, "job=%s", o->item->job_id);
     else
         vx_upload_unkeep(o->item->upload);
     vx_ingest_finish(server, o->item, &o->result);

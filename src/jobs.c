@@ -345,7 +345,7 @@ int vx_jobs_cancel(vx_server *server, const char *id, vx_err *err) {
 /* ---- after a restart ---- */
 
 static void fail_unreadable(vx_server *server, const vx_job_row *row, const vx_err *reason) {
-    vx_log(VX_LOG_ERROR, "resume", "job=%s error=\"%s\"", row->id, reason->msg);
+    vx_log_failed(VX_LOG_ERROR, "resume", reason, "job=%s", row->id);
     vx_ingest_result result = {.outcome = VX_OUTCOME_INTERNAL, .err = *reason};
     VX_AUTO_FREE char *json = vx_jobs_result_json(&result);
     vx_err err;
@@ -357,7 +357,7 @@ static void fail_unreadable(vx_server *server, const vx_job_row *row, const vx_e
         rc = vx_catalog_commit(server->catalog, &err);
     vx_catalog_rollback(server->catalog); /* after a commit there is nothing left to undo */
     if (rc)
-        vx_log(VX_LOG_ERROR, "resume", "job=%s error=\"%s\"", row->id, err.msg);
+        vx_log_failed(VX_LOG_ERROR, "resume", &err, "job=%s", row->id);
 }
 
 int vx_jobs_load(vx_server *server, vx_ingest_item ***ret_items, size_t *ret_n, vx_err *err) {

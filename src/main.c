@@ -39,9 +39,9 @@ int main(int argc, char **argv) {
         let_openmp_sleep(argv);
         return commands[i].run(argc - 1, argv + 1);
     }
-    if (!strcmp(name, "version") || !strcmp(name, "--version"))
+    if (!strcmp(name, "version") || !strcmp(name, "--version") || !strcmp(name, "-V"))
         return puts("vidx " VX_VERSION) < 0;
-    bool asked = !strcmp(name, "help") || !strcmp(name, "--help");
+    bool asked = !strcmp(name, "help") || !strcmp(name, "--help") || !strcmp(name, "-h");
     if (!asked && *name)
         fprintf(stderr, "vidx: there is no command '%s'\n\n", name);
     print_usage(asked ? stdout : stderr);

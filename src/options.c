@@ -101,6 +101,8 @@ static int read_file(const parser *p, const char *path, vx_err *err) {
     const char *key;
     json_t *value;
     int rc = 0;
+    if (!object && problem.line < 0) /* not even opened: the text says why */
+        return VX_FAIL(err, VX_OPTION_WRONG, "the configuration: %s", problem.text);
     if (!json_is_object(object))
         rc = VX_FAIL(err, VX_OPTION_WRONG, "%s is not a JSON object (line %d: %s)", path,
                      object ? 1 : problem.line, object ? "another type" : problem.text);
@@ -140,18 +142,44 @@ static int read_environment(const parser *p, vx_err *err) {
     return 0;
 }
 
+static void print_option(const char *left, const char *help, const char *initial) {
+    printf("  %-31s %s%s%s%s\n", left, help, initial ? " (default " : "", initial ? initial : "",
+           initial ? ")" : "");
+}
+
 static void print_help(const parser *p, const char *usage) {
-    printf("%s\n\nOptions (also VIDX_NAME in the environment, or keys of --config FILE):\n", usage);
+    printf(
+        "%s\n\nOptions. Each is also VIDX_NAME in the environment (--max-json: VIDX_MAX_JSON) and "
+        "a "
+        "key of\nthe JSON object in --config FILE (\"max-json\"); the command line wins, then the "
+        "environment.\n",
+        usage);
     for (size_t i = 0; i < p->n; i++) {
         const vx_option *o = &p->table[i];
         char left[64];
         snprintf(left, sizeof left, "--%s%s%s", o->name, o->value ? " " : "",
                  o->value ? o->value : "");
-        printf("  %-26s %s%s%s%s\n", left, o->help, o->initial ? " (default " : "",
-               o->initial ? o->initial : "", o->initial ? ")" : "");
+        print_option(left, o->help, o->initial);
     }
-    printf("  %-26s %s\n  %-26s %s\n", "--config FILE", "read settings from a JSON object",
-           "--help", "print this");
+    print_option("--config FILE", "read settings from a JSON object", NULL);
+    print_option("--help, -h", "print this", NULL);
+}
+
+/* The value that getopt_long gives for an option: its place in the table. */
+#define FIRST_VALUE 256
+
+static int refuse_argument(const parser *p, const struct option *longs, int got, const char *text,
+                           vx_err *err) {
+    if (got == ':')
+        return VX_FAIL(err, VX_OPTION_WRONG, "--%s needs a value: --%s %s",
+                       longs[optopt - FIRST_VALUE].name, longs[optopt - FIRST_VALUE].name,
+                       (size_t)(optopt - FIRST_VALUE) < p->n ? p->table[optopt - FIRST_VALUE].value
+                                                             : "FILE");
+    if (optopt >= FIRST_VALUE)
+        return VX_FAIL(err, VX_OPTION_WRONG, "--%s takes no value",
+                       longs[optopt - FIRST_VALUE].name);
+    return VX_FAIL(err, VX_OPTION_WRONG,
+                   "there is no option %s, or several begin like this; see --help", text);
 }
 
 /* One pass over argv: the first finds --config and --help, the second sets. */
@@ -159,17 +187,14 @@ static int read_arguments(const parser *p, const struct option *longs, int argc,
                           bool apply, const char **ret_config, bool *ret_help, vx_err *err) {
     optind = 0; /* glibc: start over */
     opterr = 0;
-    for (int which = -1, got; (got = getopt_long(argc, argv, "", longs, &which)) != -1;
-         which = -1) {
-        if (got == '?')
-            return VX_FAIL(err, VX_OPTION_WRONG,
-                           "%s: there is no such option, or its value is "
-                           "missing or too much; see --help",
-                           argv[optind - 1]);
-        if ((size_t)which == p->n) {
-            *ret_config = optarg;
-        } else if ((size_t)which == p->n + 1) {
+    for (int got; (got = getopt_long(argc, argv, ":h", longs, NULL)) != -1;) {
+        size_t which = (size_t)(got - FIRST_VALUE);
+        if (got == '?' || got == ':')
+            return refuse_argument(p, longs, got, argv[optind - 1], err);
+        if (got == 'h' || which == p->n + 1) {
             *ret_help = true;
+        } else if (which == p->n) {
+            *ret_config = optarg;
         } else if (apply) {
             char where[64];
             snprintf(where, sizeof where, "--%s", p->table[which].name);
@@ -192,9 +217,9 @@ int vx_options_parse(const char *usage, const vx_option *table, size_t n, int ar
     for (size_t i = 0; i < n; i++)
         longs[i] = (struct option){
             table[i].name, table[i].kind == VX_OPTION_FLAG ? no_argument : required_argument, NULL,
-            0};
-    longs[n] = (struct option){"config", required_argument, NULL, 0};
-    longs[n + 1] = (struct option){"help", no_argument, NULL, 0};
+            FIRST_VALUE + (int)i};
+    longs[n] = (struct option){"config", required_argument, NULL, FIRST_VALUE + (int)n};
+    longs[n + 1] = (struct option){"help", no_argument, NULL, FIRST_VALUE + (int)n + 1};
     const char *config = getenv("VIDX_CONFIG");
     bool help = false;
     int rc = 0;

@@ -84,9 +84,9 @@ static vx_outcome ask_by_vector(const vx_server *server, const vx_model *model,
     size_t dim = (size_t)model->info->dim;
     if (question->dim != dim) {
         const char *other = model_of_dim(server, question->dim);
-        VX_FAIL(err, 1, "the vector has %zu numbers, model %s has %zu%s%s%s", question->dim,
-                model->info->name, dim, other ? "; name model " : "", other ? other : "",
-                other ? " to search in its space" : "");
+        VX_FAIL(err, 1, "the vector has %zu number%s, model %s has %zu%s%s%s", question->dim,
+                question->dim == 1 ? "" : "s", model->info->name, dim, other ? "; name model " : "",
+                other ? other : "", other ? " to search in its space" : "");
         return VX_OUTCOME_WRONG_SPACE;
     }
     double square = 0;

@@ -98,8 +98,8 @@ static int open_shots(vx_server *server, vx_err *err) {
     int64_t start_us = vx_clock_monotonic_us();
     int rc = vx_shots_open(p->models_dir, p->device, &server->shots, err);
     if (rc && !vx_clip_needs_shots(&server->clip)) {
-        vx_log(rc == VX_SHOTS_NO_PACKAGE ? VX_LOG_INFO : VX_LOG_WARN, "shots", "off=\"%s\"",
-               err->msg);
+        vx_log_failed(rc == VX_SHOTS_NO_PACKAGE ? VX_LOG_INFO : VX_LOG_WARN, "shots", err,
+                      "model=" VX_SHOTS_MODEL " used=no");
         return 0;
     }
     if (!rc) {
@@ -127,7 +127,7 @@ static int start_threads(vx_server *server, vx_err *err) {
     return rc;
 }
 
-static int start(vx_server *server, resume *r, vx_err *err) {
+static int open_parts(vx_server *server, resume *r, vx_err *err) {
     int rc = open_store_and_catalog(server, err);
     if (!rc)
         rc = vx_clip_parse(server->params.clip ? server->params.clip : "auto", &server->clip, err);
@@ -146,14 +146,19 @@ static int start(vx_server *server, resume *r, vx_err *err) {
     return rc;
 }
 
-int vx_server_open(const vx_server_params *params, vx_server **ret_server, vx_err *err) {
-    VX_AUTO(vx_server) server = vx_new(vx_server);
+int vx_server_new(const vx_server_params *params, vx_server **ret_server, vx_err *err) {
+    vx_server *server = vx_new(vx_server);
     if (!server)
         return VX_FAIL(err, -ENOMEM, "no memory for the server");
     server->params = *params;
     server->started_us = vx_clock_monotonic_us();
+    *ret_server = server;
+    return 0;
+}
+
+int vx_server_start(vx_server *server, vx_err *err) {
     resume r = {.server = server};
-    int rc = start(server, &r, err);
+    int rc = open_parts(server, &r, err);
     for (size_t i = 0; i < r.n; i++) {
         if (rc) /* kept files stay for the next start */
             vx_ingest_item_free(r.items[i]);
@@ -161,11 +166,18 @@ int vx_server_open(const vx_server_params *params, vx_server **ret_server, vx_er
             vx_log(VX_LOG_WARN, "recover", "job left queued for the next start: too many at once");
     }
     free(r.items);
-    if (rc)
-        return rc;
-    atomic_store(&server->ready, true);
-    *ret_server = vx_take(server);
-    return 0;
+    atomic_store(&server->ready, rc == 0);
+    return rc;
+}
+
+int vx_server_open(const vx_server_params *params, vx_server **ret_server, vx_err *err) {
+    VX_AUTO(vx_server) server = NULL;
+    int rc = vx_server_new(params, &server, err);
+    if (!rc)
+        rc = vx_server_start(server, err);
+    if (!rc)
+        *ret_server = vx_take(server);
+    return rc;
 }
 
 vx_server *vx_server_close(vx_server *server) {

@@ -69,7 +69,7 @@ struct vx_backfill;    /* backfill.c */
 struct vx_cutter;      /* cutter.c */
 
 /* Plain struct so that ingest.c, query.c, jobs.c and api/ can reach the modules; every field is set
- * by vx_server_open and constant until vx_server_close. */
+ * by vx_server_start, and from ready on constant until vx_server_close. */
 typedef struct vx_server {
     vx_server_params params;
     vx_clip_spec clip;
@@ -92,7 +92,12 @@ typedef struct vx_server {
     atomic_bool ready, stopping;
 } vx_server;
 
-/* Opens catalog, store, model and index (rebuilt from the catalog), resumes unfinished jobs. */
+/* A server that has nothing yet and is not ready: what may answer that it is starting. */
+int vx_server_new(const vx_server_params *params, vx_server **ret_server, vx_err *err);
+/* Opens catalog, store, model and index (rebuilt from the catalog), resumes unfinished jobs, and
+ * then sets ready. Once; after a failure the server can only be closed. */
+int vx_server_start(vx_server *server, vx_err *err);
+/* Both. */
 int vx_server_open(const vx_server_params *params, vx_server **ret_server, vx_err *err);
 /* Finishes what runs, answers what waits with VX_OUTCOME_STOPPING, closes all. */
 vx_server *vx_server_close(vx_server *server);

@@ -44,20 +44,21 @@ static int open_model(vx_server *server, const char *name, vx_err *err) {
 
 /* ---- --model auto ---- */
 
-static int look_at(vx_server *server, size_t i, vx_model_candidate *ret, vx_err *err) {
+/* ret_why_not: when it is not present, the reason. */
+static int look_at(vx_server *server, size_t i, vx_model_candidate *ret, vx_err *ret_why_not,
+                   vx_err *err) {
     const vx_server_params *p = &server->params;
     const char *name = vx_model_ranks[i].name;
     char device[16];
-    vx_err why_not;
     int rc = vx_catalog_has_model(server->catalog, name, &ret->stored, err);
     if (rc)
         return rc;
     vx_embedder_params params = {.models_dir = p->models_dir, .name = name, .device = p->device};
-    rc = vx_embedder_find_device(&params, device, &why_not);
+    rc = vx_embedder_find_device(&params, device, ret_why_not);
     ret->present = rc == 0;
     ret->on_gpu = rc == 0 && strncmp(device, "cpu", 3);
     if (rc && (rc != VX_EMBED_NO_PACKAGE || ret->stored)) /* worth knowing */
-        vx_log(VX_LOG_WARN, "model", "model=%s skipped=\"%s\"", name, why_not.msg);
+        vx_log_failed(VX_LOG_WARN, "model", ret_why_not, "model=%s used=no", name);
     return 0;
 }
 
@@ -65,15 +66,19 @@ static int look_at(vx_server *server, size_t i, vx_model_candidate *ret, vx_err 
  */
 static int open_auto(vx_server *server, vx_err *err) {
     vx_model_candidate candidates[VX_MODEL_RANKS] = {0};
+    vx_err why_not = {0};
     size_t order[VX_MODEL_RANKS];
     for (size_t i = 0; i < VX_MODEL_RANKS; i++) {
-        int rc = look_at(server, i, &candidates[i], err);
+        int rc = look_at(server, i, &candidates[i], &why_not, err);
         if (rc)
             return rc;
     }
     size_t n = vx_model_order(candidates, order);
+    if (!n && why_not.code == VX_EMBED_NO_DEVICE) /* packages there are */
+        return *err = why_not, err->code;
     VX_FAIL(err, VX_EMBED_NO_PACKAGE,
-            "no model to use under %s: make one with ./dev model %s, or name one with --model",
+            "no model to use under %s: say with --models where they are, or make one with "
+            "./dev model %s",
             server->params.models_dir, vx_model_ranks[VX_MODEL_RANKS - 1].name);
     for (size_t i = 0; i < n; i++) {
         const vx_model_rank *rank = &vx_model_ranks[order[i]];
@@ -84,7 +89,7 @@ static int open_auto(vx_server *server, vx_err *err) {
         }
         if (rc < 0 || server->n_models) /* ours, or loaded and without a space */
             return rc;
-        vx_log(VX_LOG_WARN, "model", "model=%s skipped=\"%s\"", rank->name, err->msg);
+        vx_log_failed(VX_LOG_WARN, "model", err, "model=%s used=no", rank->name);
     }
     return err->code;
 }

@@ -2,6 +2,7 @@
 
 #include <stdarg.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -40,14 +41,12 @@ static size_t copy_escaped(char *out, size_t capacity, const char *text) {
     return n;
 }
 
-void vx_log(vx_log_level level, const char *event, const char *fmt, ...) {
-    if ((int)level < atomic_load_explicit(&minimum_level, memory_order_relaxed))
-        return;
-    char text[1400], line[2048], when[VX_CLOCK_ISO_BYTES];
-    va_list ap;
-    va_start(ap, fmt);
-    vsnprintf(text, sizeof text, fmt, ap);
-    va_end(ap);
+static bool is_wanted(vx_log_level level) {
+    return (int)level >= atomic_load_explicit(&minimum_level, memory_order_relaxed);
+}
+
+static void write_line(vx_log_level level, const char *event, const char *text) {
+    char line[2048], when[VX_CLOCK_ISO_BYTES];
     vx_clock_iso(vx_clock_unix_us(), when);
     size_t n = (size_t)snprintf(line, 128, "%s %s %s ", when, level_names[level], event);
     n += copy_escaped(line + n, sizeof line - n - 1, text);
@@ -55,6 +54,30 @@ void vx_log(vx_log_level level, const char *event, const char *fmt, ...) {
     /* One write(2): lines of several threads do not mix. A full stderr is nobody's business. */
     ssize_t ignored = write(STDERR_FILENO, line, n);
     (void)ignored;
+}
+
+void vx_log(vx_log_level level, const char *event, const char *fmt, ...) {
+    if (!is_wanted(level))
+        return;
+    char text[1400];
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(text, sizeof text, fmt, ap);
+    va_end(ap);
+    write_line(level, event, text);
+}
+
+void vx_log_failed(vx_log_level level, const char *event, const vx_err *err, const char *fmt, ...) {
+    if (!is_wanted(level))
+        return;
+    char text[1400], quoted[2 * sizeof err->msg], whole[sizeof text + sizeof quoted + 8];
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(text, sizeof text, fmt, ap);
+    va_end(ap);
+    snprintf(whole, sizeof whole, "%s error=%s", text,
+             vx_log_quote(err->msg, quoted, sizeof quoted));
+    write_line(level, event, whole);
 }
 
 const char *vx_log_quote(const char *text, char *buffer, unsigned long capacity) {

@@ -1,11 +1,12 @@
 /* log.h — one line per event on stderr: time level event key=value …
  *
- * Values that come from clients go through %s of vx_log's own quoting: each pair is
- * (key, printf format, arguments) written by VX_LOG_KV's caller as plain text, and the finished
- * line is escaped so that no control character or line break of a client reaches the log.
+ * Text of clients and sentences go through vx_log_quote; the finished line is escaped once more, so
+ * that no control character or line break reaches the log.
  * Modules do not log above debug; api/, ingest.c, server.c and main.c do. Threads: any.
  */
 #pragma once
+
+#include "base/err.h"
 
 typedef enum vx_log_level { VX_LOG_DEBUG, VX_LOG_INFO, VX_LOG_WARN, VX_LOG_ERROR } vx_log_level;
 
@@ -18,6 +19,9 @@ int vx_log_level_of(const char *name);
 void vx_log(vx_log_level level, const char *event, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 
+/* The same with error="…" behind it: err's sentence, quoted. */
+void vx_log_failed(vx_log_level level, const char *event, const vx_err *err, const char *fmt, ...)
+    __attribute__((format(printf, 4, 5)));
 /* Writes text as a quoted value ("…", with \" \\ and control characters escaped) for use in a
  * vx_log argument; returns buffer. Long text is cut with "…". */
 const char *vx_log_quote(const char *text, char *buffer, unsigned long capacity);

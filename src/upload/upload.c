@@ -39,15 +39,23 @@ static void set_place(vx_upload *upload, upload_state state, char *path_take) {
     upload->state = state;
 }
 
+int vx_store_get_free(const vx_store *store, int64_t *ret_bytes, vx_err *err) {
+    struct statvfs disk;
+    if (fstatvfs(store->incoming_fd, &disk))
+        return VX_FAIL_ERRNO(err, "reading the free space of %s", store->data_dir);
+    *ret_bytes = (int64_t)disk.f_bavail * (int64_t)disk.f_frsize;
+    return 0;
+}
+
 static int check_room(const vx_store *store, int64_t expected_bytes, vx_err *err) {
     if (store->max_upload_bytes && expected_bytes > store->max_upload_bytes)
         return VX_FAIL(err, VX_UPLOAD_TOO_LARGE,
                        "the file has %lld bytes, the server takes at most %lld",
                        (long long)expected_bytes, (long long)store->max_upload_bytes);
-    struct statvfs disk;
-    if (fstatvfs(store->incoming_fd, &disk))
-        return VX_FAIL_ERRNO(err, "reading the free space of %s", store->data_dir);
-    int64_t free_bytes = (int64_t)disk.f_bavail * (int64_t)disk.f_frsize;
+    int64_t free_bytes = 0;
+    int rc = vx_store_get_free(store, &free_bytes, err);
+    if (rc)
+        return rc;
     int64_t needed = (expected_bytes > 0 ? expected_bytes : 0) + store->reserve_bytes;
     if (free_bytes < needed)
         return VX_FAIL(err, -ENOSPC,

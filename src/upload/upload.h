@@ -88,6 +88,9 @@ void vx_store_path(const vx_store *store, const uint8_t sha256[32], char *ret_pa
 int vx_store_sync(vx_store *store, const uint8_t (*sha256)[32], size_t n, vx_err *err);
 int vx_store_remove(vx_store *store, const uint8_t sha256[32], vx_err *err); /* absent is fine */
 
+/* What the data disk has left for this user, in bytes. */
+int vx_store_get_free(const vx_store *store, int64_t *ret_bytes, vx_err *err);
+
 /* At start, before anything is accepted: removes stored files whose digest `known` denies and
  * incoming files whose name `wanted` denies. ret_removed counts both. */
 int vx_store_sweep(vx_store *store, bool (*known)(void *ctx, const uint8_t sha256[32]),

@@ -158,7 +158,7 @@ def test_text_finds_videos_and_says_how_good_it_is(page, film, server, shot):
 def test_text_that_is_refused_shows_the_server_sentence(page, server):
     page.locator("#ask-text").fill("\u200b")
     page.get_by_role("button", name="Search", exact=True).click()
-    expect(page.locator("#results-note")).to_have_text("The text has no words")
+    expect(page.locator("#results-note")).to_have_text("The text has no words.")
     page.faults.clear()
 
 

@@ -44,7 +44,7 @@ class Server:
         deadline = time.monotonic() + START_SECONDS
         while time.monotonic() < deadline:
             text = self.log.read_bytes()[offset:].decode(errors="replace")
-            found = re.search(r" listening .*?port=(\d+)", text)
+            found = re.search(r" listening url=\S+:(\d+)", text)
             if found:
                 return int(found.group(1))
             if self.process.poll() is not None:

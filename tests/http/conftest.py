@@ -72,6 +72,7 @@ def assert_problem(answer, status, name, *words):
     body = answer.json()
     assert body["type"] == f"/problems/{name}", body
     assert body["status"] == status and body["title"] and body["hint"]
+    assert body["detail"].endswith((".", "?", "!")) and body["detail"] != body["hint"], body
     assert body["request_id"] == answer.headers["X-Request-Id"]
     for word in words:
         assert word.lower() in body["detail"].lower(), body

@@ -305,7 +305,7 @@ def test_auto_skips_a_package_that_is_refused_with_a_warning(tmp_path, packages,
     (packages / "cosmos-embed1-336p" / "video.pt").write_bytes(b"other bytes")
     with Server(tmp_path / "data", packages, "auto") as server:
         assert loaded(server)["name"] == "efficientnet-lite0"
-        assert "warn model model=cosmos-embed1-336p skipped=" in server.tail()
+        assert "warn model model=cosmos-embed1-336p used=no error=" in server.tail()
         assert "is damaged" in server.tail()
 
 

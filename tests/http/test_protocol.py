@@ -1,6 +1,7 @@
 """What holds for every address: errors, methods, ids, names in addresses, figures, the page's files."""
 
 import re
+import shutil
 
 import pytest
 import requests
@@ -105,6 +106,8 @@ def test_metrics_count_requests_and_name_the_build(server, clip):
     count = re.search(r'request_seconds_count\{method="POST",route="/v1/videos"\} (\d+)', text).group(1)
     assert f'request_seconds_bucket{{method="POST",route="/v1/videos",le="+Inf"}} {count}' in text
     assert f'request_seconds_bucket{{method="POST",route="/v1/videos",le="60"}} {count}' in text
+    free = int(float(re.search(r"^vidx_disk_free_bytes (\S+)", text, re.M).group(1)))
+    assert free == pytest.approx(shutil.disk_usage(server.data).free, rel=0.2)
     names = re.findall(r"^# TYPE (\S+)", text, re.M)
     assert len(names) == len(set(names))
 

@@ -90,6 +90,30 @@ def test_same_bytes_at_once_are_stored_once(server, clip):
     assert len({a.json()["id"] for a in answers}) == 1
 
 
+@pytest.mark.parametrize("on_duplicate, statuses", [("flag", [201] * 4), ("reject", [201, 409, 409, 409])])
+def test_reencodes_of_one_film_at_once_are_one_original_and_copies(start, tmp_path, on_duplicate, statuses):
+    server, answers = start(), []
+    paths = [tmp_path / f"{crf}.mp4" for crf in (18, 23, 28, 33)]
+    for path in paths:
+        samples.encode(path, "libx264", n=24, size=(96, 64), rate=8, seed=9, options={"crf": path.stem})
+
+    def send(path):
+        answers.append(requests.post(f"{server.url}/v1/videos", params={"on_duplicate": on_duplicate},
+                                     data=path.read_bytes(), timeout=60))
+
+    threads = [threading.Thread(target=send, args=(path,)) for path in paths]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(a.status_code for a in answers) == statuses
+    verdicts = [a.json()["duplicate"]["verdict"] for a in answers]
+    assert sorted(verdicts) == ["copy"] * 3 + ["new"]
+    original = answers[verdicts.index("new")].json()["id"]
+    assert {a.json()["duplicate"]["of"] for a in answers} == {None, original}
+    assert server.get("/v1/stats").json()["videos"] == statuses.count(201)
+
+
 @pytest.fixture(scope="module")
 def copy(tmp_path_factory, clip):
     """The clip of seed 8, smaller and coarser."""

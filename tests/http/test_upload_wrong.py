@@ -160,7 +160,7 @@ def test_form_that_is_none_is_refused(server, body):
     ("metadata", '{"a":"\\u0000"}', "U+0000"), ("metadata", '{"a":' + "[" * 65 + "]" * 65 + "}", "64"),
     ("clip", "shorts", "whole, fixed"), ("clip", "fixed:0", "clip"), ("clip", "fixed:nan", "clip"),
     ("clip", "shots", "dev model transnetv2"),
-    ("on_duplicate", "ignore", "flag reject"), ("wait", "maybe", "false true"),
+    ("on_duplicate", "ignore", "flag, reject"), ("wait", "maybe", "false, true"),
     ("filename", "a\nb.mp4", "control"), ("filename", "x" * 256, "255"),
 ])
 def test_wrong_option_is_named_with_what_it_may_be(server, clip, name, value, word):

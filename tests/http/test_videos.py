@@ -40,6 +40,31 @@ def test_page_that_ends_with_the_list_has_no_next(server, videos):
     assert listed(server, limit=7)["next"] is None
 
 
+def test_pages_have_what_stays_once_while_others_come_and_go(server, videos, clip):
+    ended = threading.Event()
+
+    def come_and_go():
+        while not ended.is_set():
+            with clip(500).open("rb") as file:
+                id = requests.post(f"{server.url}/v1/videos", data=file).json()["id"]
+            requests.delete(f"{server.url}/v1/videos/{id}")
+
+    thread = threading.Thread(target=come_and_go)
+    thread.start()
+    try:
+        for _ in range(20):
+            found, cursor = [], None
+            while cursor or not found:
+                page = listed(server, limit=2, **({"cursor": cursor} if cursor else {}))
+                found += [v["id"] for v in page["items"]]
+                cursor = page["next"]
+            assert len(found) == len(set(found))
+            assert [id for id in found if id in {v["id"] for v in videos}] == [v["id"] for v in reversed(videos)]
+    finally:
+        ended.set()
+        thread.join()
+
+
 @pytest.mark.parametrize("text, count", [("film 3", 7), ("FILM 31", 1), ("%", 7), ("_", 7), ("100%_", 7),
                                          ("F%m", 0), ("nothing", 0)])
 def test_filename_filter_is_literal(server, videos, text, count):
@@ -57,7 +82,7 @@ def test_verdict_filter_keeps_that_verdict(server, videos):
     ({"limit": "99999999999999999999"}, "bad-parameter", "limit"),
     ({"cursor": "x"}, "bad-parameter", "cursor"), ({"cursor": "r"}, "bad-parameter", "cursor"),
     ({"cursor": "r-5"}, "bad-parameter", "cursor"), ({"cursor": "r0"}, "bad-parameter", "cursor"),
-    ({"verdict": "fine"}, "bad-parameter", "new exact copy similar"),
+    ({"verdict": "fine"}, "bad-parameter", "new, exact, copy, similar"),
     ({"lmit": "5"}, "unknown-parameter", "lmit"),
 ])
 def test_wrong_list_parameter_is_refused(server, params, name, word):

@@ -1,0 +1,116 @@
+"""vidx serve before it serves: what it says while it starts, and why it does not."""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import time
+
+import pytest
+from conftest import assert_problem
+from server import BINARY, Server
+
+
+def serve(*flags, env=None, **paths):
+    """The exit code and what a serve that cannot start writes."""
+    done = subprocess.run([BINARY, "serve", *flags], capture_output=True, text=True, timeout=60,
+                          env={**os.environ, **(env or {})}, **paths)
+    return done.returncode, done.stderr
+
+
+def wait_for(condition, what, seconds=60):
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        found = condition()
+        if found:
+            return found
+        time.sleep(0.02)
+    raise AssertionError(what)
+
+
+@pytest.fixture
+def held(tmp_path, tiny_model):
+    """A server whose start is held up by its model's file, a pipe, and what lets it go on."""
+    models = tmp_path / "models"
+    shutil.copytree(tiny_model / "tiny", models / "tiny")
+    file, kept = models / "tiny" / "video.pt", models / "kept"
+    file.rename(kept)
+    os.mkfifo(file)
+    server = Server(tmp_path / "data", models)
+    with server.log.open("wb") as log:
+        server.process = subprocess.Popen(
+            [BINARY, "serve", "--listen", "127.0.0.1:0", "--data", server.data, "--models", models, "--model", "tiny"],
+            stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+    found = wait_for(lambda: re.search(r" starting .*url=\S+:(\d+)", server.tail()), "no start")
+    server.url = f"http://127.0.0.1:{found.group(1)}"
+
+    def let_go():
+        with file.open("wb") as pipe:  # what the digest is being taken of
+            content = kept.read_bytes()
+            kept.replace(file)  # what is loaded then
+            pipe.write(content)
+
+    yield server, let_go
+    server.kill()
+
+
+def test_server_that_starts_is_live_and_not_ready(held, clip):
+    server, let_go = held
+    assert server.get("/v1/health/live").json() == {"status": "live"}
+    assert_problem(server.get("/v1/health/ready"), 503, "not-ready")
+    for answer in [server.get("/v1/videos"), server.get("/v1/metrics"), server.upload(clip(1)),
+                   server.delete("/v1/videos/v1"), server.post("/v1/search", json={"text": "x"})]:
+        assert_problem(answer, 503, "not-ready")
+        assert int(answer.headers["Retry-After"]) > 0
+    assert server.get("/").status_code == 200
+    let_go()
+    wait_for(lambda: server.get("/v1/health/ready").status_code == 200, "never ready")
+    assert server.upload(clip(1)).status_code == 201
+    assert server.stop() == 0
+
+
+def test_signal_during_the_start_ends_it(held):
+    server, _ = held
+    server.process.send_signal(signal.SIGTERM)
+    assert server.process.wait(20) == -signal.SIGTERM
+
+
+@pytest.mark.parametrize("flags, words", [
+    (["--model", "none"], "none/manifest.json is not there"),
+    (["--model", "auto"], "say with --models where they are"),
+    (["--model", "tiny", "--device", "gpu"], "device 'gpu' is not auto, cpu or cuda:N"),
+    (["--model", "tiny", "--clip", "parts"], "shots-curator"),
+    (["--data", "/proc/x"], "/proc/x"),
+])
+def test_what_keeps_it_from_starting_is_said_in_a_sentence(tmp_path, tiny_model, flags, words):
+    code, text = serve("--listen", "127.0.0.1:0", "--data", tmp_path, "--models", tiny_model, *flags)
+    assert code == 1
+    assert words in text.splitlines()[-1]
+
+
+@pytest.mark.parametrize("flags, words", [
+    (["--nonsense"], "there is no option --nonsense"),
+    (["--listen"], "--listen needs a value: --listen HOST:PORT"),
+    (["--fetch-http=1"], "--fetch-http takes no value"),
+    (["stray"], "'stray' is not an option"),
+    (["--queue", "many"], "--queue must be a whole number from 0, not 'many'"),
+    (["--log-level", "loud"], "--log-level must be debug, info, warn or error"),
+    (["--config", "/nowhere.json"], "/nowhere.json: No such file or directory"),
+])
+def test_wrong_usage_names_the_option_and_exits_with_2(flags, words):
+    code, text = serve(*flags)
+    assert code == 2
+    assert words in text
+    assert len(text.splitlines()) == 1
+
+
+def test_configuration_file_and_environment_set_what_flags_set(tmp_path, tiny_model):
+    config = tmp_path / "vidx.json"
+    config.write_text('{"listen": "127.0.0.1:0", "max-json": "1k", "queue": 7}')
+    code, text = serve("--config", config, env={"VIDX_QUEUE": "none"})
+    assert (code, text) == (2, "vidx serve: VIDX_QUEUE must be a whole number from 0, not 'none'\n")
+    server = Server(tmp_path / "data", tiny_model, flags=["--config", config], env={"VIDX_CONFIG": "/unread"})
+    with server:
+        body = {"text": "x" * 2000}
+        assert_problem(server.post("/v1/search", json=body), 413, "body-too-large", "1024 bytes")
