@@ -1,4 +1,5 @@
 /* jobs.c — GET /v1/jobs, GET and DELETE /v1/jobs/{id}. */
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -25,7 +26,7 @@ static void show_job(vx_out *out, const vx_job_view *job) {
     vx_out_string(out, "phase", vx_phase_name(job->phase));
     vx_out_int(out, "done", job->done);
     vx_out_int(out, "total", job->total);
-    vx_out_number(out, "eta_s", job->eta_s);
+    vx_out_number(out, "eta_s", round(job->eta_s * 10) / 10); /* an estimate */
     vx_show_time(out, "created_at", job->created_us);
     vx_show_time(out, "finished_at", job->finished_us);
     vx_out_string(out, "filename", job->filename);

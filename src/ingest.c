@@ -113,17 +113,20 @@ static bool same_bytes(const vx_ingest_item *a, const vx_ingest_item *b) {
     return !memcmp(vx_upload_sha256(a->upload), vx_upload_sha256(b->upload), 32);
 }
 
-/* True: the item leads. False: it was parked behind the one that does. */
+/* True: the item leads, or is cancelled and goes on to its end. False: it was parked behind the one
+ * that leads. */
 static bool lead_or_park(struct vx_ingest *in, vx_ingest_item *item) {
     vx_mutex_lock(&in->mu);
-    bool taken = false;
+    bool taken = false, cancelled = atomic_load(&item->work->cancelled);
     for (vx_ingest_item *other = in->leaders; other && !taken; other = other->next)
         taken = same_bytes(other, item);
-    vx_ingest_item **list = taken ? &in->followers : &in->leaders;
-    item->next = *list;
-    *list = item;
+    if (!cancelled) {
+        vx_ingest_item **list = taken ? &in->followers : &in->leaders;
+        item->next = *list;
+        *list = item;
+    }
     vx_mutex_unlock(&in->mu);
-    return !taken;
+    return cancelled || !taken;
 }
 
 static bool unlink_item(vx_ingest_item **list, const vx_ingest_item *item) {
@@ -136,13 +139,13 @@ static bool unlink_item(vx_ingest_item **list, const vx_ingest_item *item) {
     return false;
 }
 
-/* Takes the item out of the table; the followers of its bytes go back to the workers. */
-static void release_followers(struct vx_ingest *in, vx_ingest_item *item) {
-    vx_mutex_lock(&in->mu);
-    bool led = unlink_item(&in->leaders, item);
-    for (vx_ingest_item **slot = &in->followers; led && *slot;) {
+/* Followers that are cancelled, or whose bytes are those of `ended`, go back to the workers. */
+static void release_locked(struct vx_ingest *in, const vx_ingest_item *ended) VX_REQUIRES(&in->mu);
+
+static void release_locked(struct vx_ingest *in, const vx_ingest_item *ended) {
+    for (vx_ingest_item **slot = &in->followers; *slot;) {
         vx_ingest_item *follower = *slot;
-        if (!same_bytes(follower, item)) {
+        if (!atomic_load(&follower->work->cancelled) && !(ended && same_bytes(follower, ended))) {
             slot = &follower->next;
             continue;
         }
@@ -150,27 +153,40 @@ static void release_followers(struct vx_ingest *in, vx_ingest_item *item) {
         follower->next = NULL;
         vx_pool_try_push(in->workers, follower); /* has room for every item inside */
     }
+}
+
+/* Takes the item out of the table. */
+static void release_followers(struct vx_ingest *in, vx_ingest_item *item) {
+    vx_mutex_lock(&in->mu);
+    bool led = unlink_item(&in->leaders, item);
+    release_locked(in, led ? item : NULL);
     vx_mutex_unlock(&in->mu);
+}
+
+void vx_ingest_release_cancelled(vx_server *server) {
+    vx_mutex_lock(&server->ingest->mu);
+    release_locked(server->ingest, NULL);
+    vx_mutex_unlock(&server->ingest->mu);
 }
 
 /* ---- the end of an item ---- */
 
 static void log_result(const vx_ingest_item *item, const vx_ingest_result *result) {
-    char name[96];
+    char name[96], error[2 * sizeof result->err.msg];
     int64_t started_us = atomic_load(&item->work->started_us);
     int64_t ms = started_us ? (vx_clock_monotonic_us() - started_us) / 1000 : 0;
     bool failed = result->outcome > VX_OUTCOME_DUPLICATE;
     vx_log(
         failed ? VX_LOG_WARN : VX_LOG_INFO, "ingest",
         "request_id=%s outcome=%s phase=%s file=%s video=%s verdict=%s bytes=%lld frames=%lld/%lld "
-        "ms=%lld%s%s%s",
+        "ms=%lld%s%s",
         item->request_id, vx_outcome_name(result->outcome),
         vx_phase_name((vx_phase)atomic_load(&item->work->phase)),
         vx_log_quote(item->filename, name, sizeof name), result->video ? result->video->id : "-",
         vx_verdict_name(result->verdict.kind), (long long)vx_upload_bytes(item->upload),
         (long long)item->work->extract.stats.frames_decoded,
-        (long long)item->work->extract.stats.frames_total, (long long)ms, failed ? " error=\"" : "",
-        failed ? result->err.msg : "", failed ? "\"" : "");
+        (long long)item->work->extract.stats.frames_total, (long long)ms, failed ? " error=" : "",
+        failed ? vx_log_quote(result->err.msg, error, sizeof error) : "");
 }
 
 void vx_ingest_finish(vx_server *server, vx_ingest_item *item, vx_ingest_result *result) {
@@ -294,9 +310,15 @@ static void work_on(void *ctx, void *taken) {
     vx_ingest_item *item = taken;
     if (!lead_or_park(server->ingest, item))
         return;
-    item->work->result = look_for_stored(server, item);
-    if (!item->work->result.outcome)
-        item->work->result = extract(server, item);
+    vx_ingest_result *result = &item->work->result;
+    if (atomic_load(&item->work->cancelled)) {
+        VX_FAIL(&result->err, VX_OUTCOME_CANCELLED, "it was cancelled before it began");
+        result->outcome = VX_OUTCOME_CANCELLED;
+    } else {
+        *result = look_for_stored(server, item);
+        if (!result->outcome)
+            *result = extract(server, item);
+    }
     arrive(server, item);
 }
 

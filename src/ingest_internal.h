@@ -26,6 +26,8 @@ typedef struct vx_ingest_work {
 /* ingest.c */
 void vx_ingest_enter_phase(vx_server *server, vx_ingest_item *item, vx_phase phase, int64_t done,
                            int64_t total);
+/* After an item's `cancelled` was set: one that waits for another of its bytes ends now. */
+void vx_ingest_release_cancelled(vx_server *server);
 void vx_ingest_add_time(vx_server *server, vx_phase phase, int64_t us);
 /* The end of every item: leaves the in-flight table, wakes followers, calls done, frees. Takes
  * both; result->video is freed unless done took it. */

@@ -339,6 +339,7 @@ int vx_jobs_cancel(vx_server *server, const char *id, vx_err *err) {
         if (!strcmp(job->id, id))
             atomic_store(&job->cancelled, true);
     vx_mutex_unlock(&server->jobs->mu);
+    vx_ingest_release_cancelled(server);
     return 0;
 }
 

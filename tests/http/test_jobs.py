@@ -63,6 +63,15 @@ def test_job_that_is_cancelled_as_soon_as_it_is_known_is_cancelled(start, clip):
     assert slow.get("/v1/stats").json()["videos"] == 0
 
 
+def test_job_that_waits_for_another_of_its_bytes_can_be_cancelled(start, clip):
+    slow = start("--ingest-threads", "2", model="slow")
+    first, second = (slow.upload(clip(210), wait="false", clip="fixed:0.2").json()["id"] for _ in range(2))
+    assert slow.delete(f"/v1/jobs/{second}").status_code == 200
+    assert slow.wait_for_job(second)["state"] == "cancelled"
+    assert slow.wait_for_job(first)["state"] == "done"
+    assert slow.get("/v1/stats").json()["ingest"]["finished"]["existing"] == 0
+
+
 def test_finished_job_stays_as_it_is_when_cancelled(server, clip):
     job = server.wait_for_job(server.upload(clip(63), wait="false").json()["id"])
     answer = server.delete(f"/v1/jobs/{job['id']}")
