@@ -4,10 +4,16 @@
 const $ = (id) => document.getElementById(id);
 const PAGE = 48;
 const PARALLEL_UPLOADS = 2;
+const ASK_AGAIN_MS = 2000;
 
 // ---- Talking to the server ----------------------------------------------------------------------
 
-class Problem extends Error {}
+class Problem extends Error {
+  constructor(text, status) {
+    super(text);
+    this.status = status;
+  }
+}
 
 function sentence(body, status) {
   return body && body.detail ? body.detail : `The server answered ${status}.`;
@@ -22,7 +28,7 @@ async function api(path, options) {
   }
   if (response.status === 204) return null;
   const body = await response.json().catch(() => null);
-  if (!response.ok) throw new Problem(sentence(body, response.status));
+  if (!response.ok) throw new Problem(sentence(body, response.status), response.status);
   return body;
 }
 
@@ -57,6 +63,9 @@ function size(bytes) {
 }
 
 const percent = (share) => `${Math.floor(share * 100)} %`;
+// FFmpeg's names, where people know the thing by another.
+const CONTAINERS = { mov: "MP4", matroska: "MKV or WebM", avi: "AVI", mpegts: "TS" };
+const CODECS = { h264: "H.264", hevc: "HEVC", vp8: "VP8", vp9: "VP9", av1: "AV1", mpeg4: "MPEG-4" };
 const BADGES = { new: "New", exact: "Same file", copy: "Copy", similar: "Similar" };
 
 // One sentence for a person; `name` is the file name of the video it is about.
@@ -169,6 +178,7 @@ async function refreshStatus() {
     $("status").textContent = `${count} · ${model.name} on ${model.device}`;
   } catch (problem) {
     $("status").textContent = problem.message;
+    if (problem.status === 503) setTimeout(refresh, ASK_AGAIN_MS); // it is starting
   }
 }
 
@@ -260,7 +270,7 @@ async function openViewer(id, start) {
   $("download").download = video.filename;
   const { media, decode } = video;
   $("facts").replaceChildren(
-    ...fact("Format", `${media.container}, ${media.codec}`),
+    ...fact("Format", `${CONTAINERS[media.container] || media.container}, ${CODECS[media.codec] || media.codec}`),
     ...fact("Picture", `${media.width} × ${media.height}, ${Number(media.fps.toFixed(2))} frames/s`),
     ...fact("Length", `${media.duration_s.toFixed(1)} s, ${size(video.bytes)}`),
     ...fact("Stored", new Date(video.created_at).toLocaleString()),
@@ -297,6 +307,7 @@ async function remove(id, name) {
   $("viewer").close();
   for (const card of document.querySelectorAll(`.card[data-id="${CSS.escape(id)}"]`)) card.remove();
   announce(`${name} was deleted.`);
+  $("library-title").focus(); // what had the focus is gone
   refresh();
 }
 
@@ -330,10 +341,20 @@ function endRow(row, text, isError) {
   announce(text);
 }
 
+// A picture of a stored video with its name under it.
+function figure(id, name) {
+  return el("figure", {}, picture(id, name, undefined, null, () => openViewer(id)),
+    el("figcaption", { className: "name", textContent: name, title: name }));
+}
+
 async function showVerdict(row, video) {
-  const original = await nameOf(video.duplicate.of);
+  const { verdict, of } = video.duplicate;
+  const original = await nameOf(of);
   endRow(row, verdictSentence(video.duplicate, original), false);
-  row.note.classList.add("verdict", video.duplicate.verdict);
+  row.note.classList.add("verdict", verdict);
+  if (verdict === "copy" || verdict === "similar")
+    row.item.append(el("div", { className: "pair" },
+      figure(video.id, video.filename), figure(of, original)));
   try {
     const found = await search({ video_id: video.id, k: 6 });
     if (!found.items.length) return;
@@ -345,8 +366,10 @@ async function showVerdict(row, video) {
 }
 
 function showRefused(row, status, body) {
-  const original = body && body.video ? ` It is ${body.video.filename}.` : "";
-  endRow(row, sentence(body, status) + original, true);
+  const original = body && body.video;
+  endRow(row, sentence(body, status) + (original ? ` It is ${original.filename}.` : ""), true);
+  if (original)
+    row.item.append(el("div", { className: "pair" }, figure(original.id, original.filename)));
 }
 
 // XMLHttpRequest, because fetch cannot tell how much of an upload has been sent.

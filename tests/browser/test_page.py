@@ -70,6 +70,8 @@ def test_copy_is_told_with_the_name_of_its_original(page, film, server, shot):
     choose(page, film(1, name="again.webm", bitrate="60k"))
     expect(upload_row(page, "again.webm")).to_contain_text("Copy of film 1.webm")
     expect(upload_row(page, "again.webm")).to_contain_text("of the frames agree")
+    expect(upload_row(page, "again.webm").locator(".pair figcaption")).to_have_text(["again.webm", "film 1.webm"])
+    wait_until(page, "[...document.querySelectorAll('.pair img')].filter(i => i.naturalWidth > 100).length == 2")
     shot("copy")
 
 
@@ -87,6 +89,8 @@ def test_refused_copy_names_the_reason_and_the_original(page, film, server):
     row = upload_row(page, "again.webm")
     expect(row.locator(".error")).to_contain_text("A copy of this video is stored already")
     expect(row.locator(".error")).to_contain_text("film 1.webm")
+    row.locator(".pair").get_by_role("button", name="Open film 1.webm").click()
+    expect(page.locator("#viewer-title")).to_have_text("film 1.webm")
     assert server.get("/v1/stats").json()["videos"] == 1
     page.faults.clear()  # Chromium logs every 409
 
@@ -196,6 +200,7 @@ def test_delete_asks_first_and_then_removes_everywhere(page, film, server, shot)
     page.locator("#confirm-yes").click()
     expect(page.locator("#videos .card")).to_have_count(1)
     expect(page.locator("#status")).to_contain_text("1 video")
+    assert page.evaluate("document.activeElement.id") == "library-title"
     assert server.get("/v1/stats").json()["videos"] == 1
 
 
@@ -266,6 +271,34 @@ def test_server_that_is_gone_is_told(page, film, server, tmp_path):
     choose(page, film(2))
     expect(upload_row(page, "film 2.webm").locator(".error")).to_contain_text("The connection to the server broke.")
     page.faults.clear()
+
+
+def test_page_of_a_server_that_starts_fills_itself(page, film, server):
+    server.upload(film(1))
+    starting = {"status": 503, "json": {"detail": "The server is not ready yet."}}
+    page.route("**/v1/**", lambda route: route.fulfill(**starting))
+    page.reload()
+    expect(page.locator("#status")).to_have_text("The server is not ready yet.")
+    page.unroute("**/v1/**")
+    expect(page.locator("#status")).to_have_text("1 video · tiny on cpu")
+    expect(page.locator("#videos .card")).to_have_count(1)
+    page.faults.clear()
+
+
+def test_page_asks_nobody_but_its_server(page, film, server):
+    asked = []
+    page.on("request", lambda request: asked.append(request.url))
+    server.upload(film(1))
+    page.reload()
+    page.locator("#videos .card .picture").click()
+    wait_until(page, "document.getElementById('player').videoWidth === 320")
+    assert asked and all(url.startswith((server.url, "blob:", "data:")) for url in asked)
+    refused = page.evaluate("""() => new Promise((resolve) => {
+        document.addEventListener("securitypolicyviolation", (event) => resolve(event.blockedURI));
+        fetch("http://localhost:9/");
+    })""")
+    assert refused.startswith("http://localhost:9")
+    page.faults.clear()  # Chromium logs what the policy forbids
 
 
 def test_many_videos_come_in_pages(page, server, tmp_path):
