@@ -19,6 +19,6 @@ RUN useradd --system --user-group --no-create-home vidx && install -d -o vidx -g
 USER vidx
 VOLUME /data
 EXPOSE 8000
-HEALTHCHECK --interval=10s --start-period=30s CMD curl -fsS http://127.0.0.1:8000/v1/health/ready
+HEALTHCHECK --interval=10s --start-period=10m CMD curl -fsS http://127.0.0.1:8000/v1/health/ready
 ENTRYPOINT ["/opt/vidx/bin/vidx"]
 CMD ["serve", "--listen", "0.0.0.0:8000", "--data", "/data", "--models", "/opt/vidx/models"]

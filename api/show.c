@@ -16,18 +16,13 @@ void vx_show_seconds(vx_out *out, const char *key, double value) {
     vx_out_number(out, key, round(value * 1e6) / 1e6);
 }
 
-/* A mean over frames: what lies behind the millisecond is noise. Adding 0 makes -0 into 0. */
-static double rounded_offset(float offset_s) {
-    return round((double)offset_s * 1e3) / 1e3 + 0.0;
-}
-
 void vx_show_verdict(vx_out *out, const char *key, const vx_verdict_row *verdict) {
     vx_out_begin(out, key, '{');
     vx_out_string(out, "verdict", vx_verdict_name(verdict->kind));
     vx_out_string(out, "of", verdict->of[0] ? verdict->of : NULL);
     vx_out_float(out, "score", verdict->score);
     vx_out_float(out, "share", verdict->share);
-    vx_out_number(out, "offset_s", rounded_offset(verdict->offset_s));
+    vx_out_float(out, "offset_s", verdict->offset_s);
     vx_out_bool(out, "mirrored", verdict->mirrored);
     vx_out_end(out, '}');
 }

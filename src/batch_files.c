@@ -73,6 +73,12 @@ static int add_file(walk *w, const FTSENT *entry, vx_err *err) {
     return 0;
 }
 
+/* Of what a symbolic link leads to. */
+static bool is_folder(const char *path) {
+    struct stat info;
+    return !stat(path, &info) && S_ISDIR(info.st_mode);
+}
+
 static int visit(walk *w, FTS *tree, FTSENT *entry, vx_err *err) {
     switch (entry->fts_info) {
     case FTS_D:
@@ -83,7 +89,7 @@ static int visit(walk *w, FTS *tree, FTSENT *entry, vx_err *err) {
         return is_video_name(entry->fts_name) ? add_file(w, entry, err) : 0;
     case FTS_SL:
     case FTS_SLNONE:
-        w->files->links += is_video_name(entry->fts_name);
+        w->files->links += is_video_name(entry->fts_name) || is_folder(entry->fts_accpath);
         return 0;
     case FTS_DNR:
     case FTS_NS:

@@ -25,7 +25,7 @@ typedef struct vx_batch_files {
     vx_batch_file *items; /* [n], ascending by path (bytes); does not move */
     size_t n;
     int64_t bytes;
-    size_t links;  /* symbolic links to videos that were passed over */
+    size_t links;  /* symbolic links to videos and folders, passed over */
     bool complete; /* every folder could be read */
 } vx_batch_files;
 vx_batch_files *vx_batch_files_free(vx_batch_files *files);

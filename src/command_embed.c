@@ -381,6 +381,10 @@ static int check_settings(const settings *s, char ret_model[64], vx_err *err) {
     if (strcmp(s->layout, "vidx") && strcmp(s->layout, "curator"))
         return VX_FAIL(err, VX_OPTION_WRONG, "--layout must be vidx or curator, not '%s'",
                        s->layout);
+    vx_clip_spec clip;
+    int rc = vx_clip_parse(s->clip, &clip, err);
+    if (rc)
+        return VX_WRAP(err, "--clip %s", s->clip), rc;
     if (s->dedup > 1)
         return VX_FAIL(err, VX_OPTION_WRONG, "--dedup must be a cosine from 0 to 1, not %g",
                        s->dedup);

@@ -162,6 +162,11 @@ int vx_command_serve(int argc, char **argv) {
         VX_FAIL(&err, 1, "--log-level must be debug, info, warn or error, not '%s'", s.log_level);
         return fail(&err, 2);
     }
+    vx_clip_spec clip;
+    if (vx_clip_parse(s.clip, &clip, &err)) {
+        VX_WRAP(&err, "--clip %s", s.clip);
+        return fail(&err, 2);
+    }
     vx_log_set_level((vx_log_level)level);
     sigset_t signals;
     block_signals(&signals);

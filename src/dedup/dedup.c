@@ -83,7 +83,8 @@ int vx_dedup_decide(const vx_dedup_input *in, vx_verdict *ret_verdict, vx_err *e
         verdict.of = copy.video;
         verdict.score = score_of(in, copy.video);
         verdict.share = copy.match.share;
-        verdict.offset_s = copy.match.offset_s;
+        /* a mean over frames: what lies behind the millisecond is noise; + 0 makes -0 into 0 */
+        verdict.offset_s = roundf(copy.match.offset_s * 1e3f) / 1e3f + 0.0f;
         verdict.mirrored = copy.mirrored;
     } else if (similar) {
         verdict.kind = VX_VERDICT_SIMILAR;

@@ -49,7 +49,8 @@ typedef struct vx_verdict {
     int64_t of;     /* catalog row; 0 when new */
     float score;    /* cosine, where the candidate came with one; else NaN */
     float share;    /* copy: see vx_fp_match; else NaN */
-    float offset_s; /* copy: time in the stored video minus time in the new one; else NaN */
+    float offset_s; /* copy: time in the stored video minus time in the new one, to the millisecond;
+                       else NaN */
     bool mirrored;  /* copy: flipped left to right */
 } vx_verdict;
 

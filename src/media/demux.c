@@ -189,7 +189,7 @@ static int explain_open(const vx_extent *extent, int averror, vx_err *err) {
         return VX_FAIL(err, VX_MEDIA_DAMAGED, "reading the file does not come to an end");
     if (mp4)
         return VX_FAIL(err, VX_MEDIA_DAMAGED,
-                       "the MP4 file has no usable index (moov); was the upload cut off?");
+                       "the MP4 file has no usable index (moov); is its end missing?");
     if (extent->kind)
         return VX_FAIL(err, VX_MEDIA_DAMAGED, "the %s file has no usable header, or no pictures",
                        extent->kind);

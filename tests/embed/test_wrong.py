@@ -48,6 +48,7 @@ def test_failing_model_is_our_fault(batch, clip):
                                    ("--input", "x", "--output", "y", "--layout", "other"),
                                    ("--input", "x", "--output", "y", "--dedup", "1.5"),
                                    ("--input", "x", "--output", "y", "--variant", "225p"),
+                                   ("--input", "x", "--output", "y", "--clip", "parts"),
                                    ("--input", "x", "--output", "y", "--variant", "224p",
                                     "--model", "tiny")])
 def test_wrong_usage_is_2(batch, flags):
@@ -146,7 +147,7 @@ def test_symbolic_links_are_not_followed(batch, clip, tmp_path):
     batch.put("clip.mp4", clip(2))
     (batch.input / "link.mp4").symlink_to(outside / "secret.mp4")
     (batch.input / "folder").symlink_to(outside)
-    assert "1 symbolic links" in batch.run()
+    assert "2 symbolic links" in batch.run()
     assert [line["file"] for line in batch.lines()] == ["clip.mp4"]
 
 

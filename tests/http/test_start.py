@@ -80,7 +80,6 @@ def test_signal_during_the_start_ends_it(held):
     (["--model", "none"], "none/manifest.json is not there"),
     (["--model", "auto"], "say with --models where they are"),
     (["--model", "tiny", "--device", "gpu"], "device 'gpu' is not auto, cpu or cuda:N"),
-    (["--model", "tiny", "--clip", "parts"], "shots-curator"),
     (["--data", "/proc/x"], "/proc/x"),
 ])
 def test_what_keeps_it_from_starting_is_said_in_a_sentence(tmp_path, tiny_model, flags, words):
@@ -95,6 +94,7 @@ def test_what_keeps_it_from_starting_is_said_in_a_sentence(tmp_path, tiny_model,
     (["--fetch-http=1"], "--fetch-http takes no value"),
     (["stray"], "'stray' is not an option"),
     (["--queue", "many"], "--queue must be a whole number from 0, not 'many'"),
+    (["--clip", "parts"], "--clip parts: the clip rule must be auto, whole,"),
     (["--log-level", "loud"], "--log-level must be debug, info, warn or error"),
     (["--config", "/nowhere.json"], "/nowhere.json: No such file or directory"),
 ])
