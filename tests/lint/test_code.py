@@ -9,7 +9,7 @@ from tree import REPO, c_files, files
 
 HEADERS = [f for f in c_files() if f.endswith(".h") and f.startswith(("src/", "api/"))]
 PUBLIC = [f for f in HEADERS if re.fullmatch(r"src/(\w+)/\1(_shim)?\.h", f)]
-SUBJECT = re.compile(r"[a-z0-9][\w./, +-]*: (?![A-Z][a-z]+\b)\S.*[^.\s]")
+SUBJECT = re.compile(r"[a-z0-9][\w./, +-]*: (?![A-Z][a-z]+\s)\S.*[^.\s]")
 
 
 def run(*command, stdin=None):
