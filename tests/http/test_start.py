@@ -1,5 +1,6 @@
 """vidx serve before it serves: what it says while it starts, and why it does not."""
 
+import contextlib
 import os
 import re
 import shutil
@@ -46,10 +47,11 @@ def held(tmp_path, tiny_model):
     server.url = f"http://127.0.0.1:{found.group(1)}"
 
     def let_go():
-        with file.open("wb") as pipe:  # what the digest is being taken of
-            content = kept.read_bytes()
-            kept.replace(file)  # what is loaded then
-            pipe.write(content)
+        content = kept.read_bytes()
+        pipe = os.open(file, os.O_WRONLY)  # what was opened first, perhaps to be read
+        kept.replace(file)  # what is opened from now on
+        with contextlib.suppress(BrokenPipeError), os.fdopen(pipe, "wb", buffering=0) as out:
+            out.write(content)
 
     yield server, let_go
     server.kill()
