@@ -172,7 +172,7 @@ int vx_demux_probe(vx_demux *demux, const vx_media_limits *l, vx_err *err) {
     free(options);
     if (rc == AVERROR_EOF)
         return VX_FAIL(err, VX_MEDIA_DAMAGED,
-                       "the file ends before it says what is in it; was the upload cut off?");
+                       "the file ends before it says what is in it; is its end missing?");
     if (rc < 0)
         return vx_media_fail_av(err, VX_MEDIA_DAMAGED, rc, "the streams cannot be read");
     return 0;

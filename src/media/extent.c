@@ -111,7 +111,7 @@ int vx_extent_fail(const vx_extent *extent, const char *before, vx_err *err) {
                                                      : "inside the index of a fragment (moof)";
     return VX_FAIL(err, VX_MEDIA_DAMAGED,
                    "the %s file breaks off %s: %lld bytes are there of at least %lld; "
-                   "was the upload cut off?",
+                   "is its end missing?",
                    extent->kind, before, (long long)extent->have_bytes,
                    (long long)extent->stated_bytes);
 }

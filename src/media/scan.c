@@ -187,7 +187,7 @@ static int fail_empty(const vx_demux *demux, vx_err *err) {
     if (extent->kind && extent->stated_bytes > 0)
         return VX_FAIL(err, VX_MEDIA_NO_VIDEO, "the video stream has no picture that is shown");
     return VX_FAIL(err, VX_MEDIA_DAMAGED,
-                   "the file ends before its first picture; was the upload cut off?");
+                   "the file ends before its first picture; is its end missing?");
 }
 
 static int order_shown(vx_media *media, const vx_demux *demux, vx_err *err) {

@@ -48,13 +48,13 @@ def test_empty_body_is_refused(server):
 def test_mp4_that_breaks_off_is_damaged(server, keep):
     data = samples.sample("h264_closed.mp4").read_bytes()
     answer = post_bytes(server, data[:int(len(data) * keep)])
-    assert_problem(answer, 422, "media-damaged", "index (moov)", f"{int(len(data) * keep)} bytes", "cut off?")
+    assert_problem(answer, 422, "media-damaged", "index (moov)", f"{int(len(data) * keep)} bytes", "is its end missing?")
 
 
 @pytest.mark.parametrize("name", ["h264_pyramid_strict.mkv", "vp9.webm", "mpeg4.avi"])
 def test_stream_that_breaks_off_before_its_first_picture_is_damaged(server, name):
     answer = post_bytes(server, samples.sample(name).read_bytes()[:600])
-    assert_problem(answer, 422, "media-damaged", "600 bytes", "cut off?")
+    assert_problem(answer, 422, "media-damaged", "600 bytes", "is its end missing?")
 
 
 @pytest.mark.parametrize("keep", [0.3, 0.6, 0.95])

@@ -53,7 +53,7 @@ def test_mp4_cut_before_its_index_is_damaged(tmp_path):
     half = source.stat().st_size // 2
     # the index of this file stands at its end
     assert source.read_bytes().index(b"moov") > half
-    refuse(cut(source, half, tmp_path), DAMAGED, "before its index (moov)", "cut off", f"{half} bytes")
+    refuse(cut(source, half, tmp_path), DAMAGED, "before its index (moov)", "end missing", f"{half} bytes")
 
 
 @pytest.mark.parametrize("share", [0.3, 0.6, 0.95])
@@ -89,7 +89,7 @@ def test_mp4_cut_in_any_box_of_its_index_is_damaged(name, tmp_path):
     assert {b"mvhd", b"tkhd", b"hdlr", b"minf", b"stsd", b"stsz"} < {box for box, _ in inside}
     for _, at in inside:
         refuse(cut(source, at, tmp_path), DAMAGED, "inside its index (moov)",
-               f"{at} bytes are there of at least {index_end}", "cut off?")
+               f"{at} bytes are there of at least {index_end}", "is its end missing?")
 
 
 # The last byte that is there: in the header, in what describes the streams, before the first picture.
@@ -108,7 +108,7 @@ def test_mp4_cut_in_any_box_of_its_index_is_damaged(name, tmp_path):
 def test_file_cut_before_its_first_picture_is_damaged(name, behind, offset, words, tmp_path):
     source = sample(name)
     at = source.read_bytes().index(behind) + len(behind) + offset
-    refuse(cut(source, at, tmp_path), DAMAGED, words, "cut off?")
+    refuse(cut(source, at, tmp_path), DAMAGED, words, "is its end missing?")
 
 
 @pytest.mark.parametrize("name", ["h264_pyramid_strict.mkv", "h264_open.ts", "vp9.webm"])

@@ -62,7 +62,7 @@ static void mp4_cut_anywhere_is_damaged_and_says_where(void **state) {
             vx_err err = {0};
             char there[64];
             assert_int_equal(open_first(&seed, n, &err), -VX_MEDIA_DAMAGED);
-            assert_non_null(strstr(err.msg, "was the upload cut off?"));
+            assert_non_null(strstr(err.msg, "is its end missing?"));
             if (n >= index + 8) {
                 snprintf(there, sizeof(there), ": %zu bytes are there of at least %zu;", n, seed.n);
                 assert_non_null(strstr(err.msg, "breaks off inside its index (moov)"));
@@ -114,7 +114,7 @@ static void stream_cut_anywhere_is_damaged_or_shows_what_is_there(void **state) 
             if (frames <= 0) {
                 assert_int_equal(before, -1);
                 assert_int_equal(frames, -VX_MEDIA_DAMAGED);
-                assert_non_null(strstr(err.msg, "cut off?"));
+                assert_non_null(strstr(err.msg, "is its end missing?"));
                 continue;
             }
             assert_in_range(frames, before > 0 ? before : 1, whole);
