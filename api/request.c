@@ -98,9 +98,25 @@ static enum MHD_Result on_start(vx_request *request, const char *method) {
     return request->failed ? MHD_NO : MHD_YES;
 }
 
+/* The idle timeout only ends what stands still: a byte now and then would hold a connection, and the
+ * file its body goes to, for ever. */
+static bool is_too_slow(const vx_request *request) {
+    enum { SLOWEST_BYTES_PER_S = 256 };
+    int64_t s = (vx_clock_monotonic_us() - request->started_us) / 1000000;
+    return s > request->http->params.idle_timeout_s &&
+           request->body_bytes < s * SLOWEST_BYTES_PER_S;
+}
+
 static enum MHD_Result on_body(vx_request *request, const char *bytes, size_t *n) {
     if (*n) {
         request->body_bytes += (int64_t)*n;
+        if (is_too_slow(request)) {
+            vx_log(VX_LOG_WARN, "slow",
+                   "request_id=%s in=%lld message=\"closed, as its body came too "
+                   "slowly\"",
+                   request->id, (long long)request->body_bytes);
+            return MHD_NO;
+        }
         if (!request->response)
             vx_body_feed(request, bytes, *n);
         *n = 0;

@@ -14,7 +14,7 @@
 
 typedef struct settings {
     const char *listen, *data, *models, *model, *device, *clip, *encoder, *log_level, *allow_origin;
-    int64_t ingest_threads, search_threads, http_threads, queue, max_connections;
+    int64_t ingest_threads, search_threads, http_threads, queue, max_connections, idle_timeout;
     int64_t max_upload, reserve, max_side, max_json, max_embeddings_json, fetch_max;
     double max_duration, fetch_timeout;
     const char *fetch_hosts, *fetch_private;
@@ -44,6 +44,8 @@ static const vx_option table[] = {
     {"queue", VX_OPTION_COUNT, AT(queue), "1024", "N", "videos inside at once; more get 503"},
     {"max-connections", VX_OPTION_COUNT, AT(max_connections), "4096", "N",
      "HTTP connections at once"},
+    {"idle-timeout", VX_OPTION_COUNT, AT(idle_timeout), "120", "S",
+     "after which a connection is closed where nothing moves, or next to nothing"},
     {"max-upload", VX_OPTION_BYTES, AT(max_upload), "64g", "BYTES", "largest file; 0: no limit"},
     {"max-json", VX_OPTION_BYTES, AT(max_json), "1m", "BYTES", "largest JSON body"},
     {"max-embeddings-json", VX_OPTION_BYTES, AT(max_embeddings_json), "32m", "BYTES",
@@ -131,6 +133,7 @@ static int serve(const settings *s, const sigset_t *signals, vx_err *err) {
         .listen = s->listen,
         .threads = (int)s->http_threads,
         .max_connections = (int)s->max_connections,
+        .idle_timeout_s = (int)s->idle_timeout,
         .max_json_bytes = (size_t)s->max_json,
         .max_embeddings_json_bytes = (size_t)s->max_embeddings_json,
         .allow_origin = s->allow_origin,

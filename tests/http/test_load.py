@@ -45,6 +45,33 @@ def test_uploads_from_many_clients_are_all_stored(server, clip):
     assert {answer.json()["id"] for answer in answers} <= stored
 
 
+def drip(server, chunk, seconds):
+    """Sends an upload's body chunk by chunk, ten a second; whether it could be sent to the end."""
+    with raw_connection(server, timeout=60) as connection:
+        connection.sendall(b"PUT /v1/videos/slow.mp4 HTTP/1.1\r\nHost: localhost\r\n"
+                           b"Content-Length: %d\r\n\r\n" % (len(chunk) * 10 * seconds))
+        connection.settimeout(0.1)
+        for _ in range(10 * seconds):
+            try:
+                connection.sendall(chunk)
+                if connection.recv(1) == b"":
+                    return False
+                return True  # an answer: all of it has arrived
+            except TimeoutError:
+                continue
+            except OSError:
+                return False
+        connection.settimeout(60)
+        return connection.recv(1) != b""
+
+
+def test_body_that_comes_a_byte_at_a_time_is_cut_off(start):
+    server = start("--idle-timeout", "1")
+    assert not drip(server, b"x", seconds=60)
+    assert not list((server.data / "incoming").iterdir())
+    assert drip(server, b"x" * 1000, seconds=3)
+
+
 @pytest.mark.parametrize("form", [False, True])
 def test_long_upload_does_not_grow_the_memory(server, form):
     """2 GB (VIDX_TEST_UPLOAD_MB=4096 for more) of nothing, as a body and as a form."""
