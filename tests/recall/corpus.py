@@ -75,6 +75,7 @@ def shots():
     SCENE_S at least, by the program's own rule; kept, as it takes a minute."""
     path = CACHE / "shots.json"
     if not path.exists():
+        CACHE.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=CACHE) as folder:
             films = Path(folder) / "films"
             films.mkdir()
