@@ -25,5 +25,5 @@ const char *vx_model_reason(const vx_model_candidate *candidate, const vx_model_
         return "the collection has vectors of it";
     if (rank->needs_gpu)
         return "the best one present that the GPU carries";
-    return "the best one present that a CPU carries";
+    return "the best one present that runs without a GPU";
 }
