@@ -23,32 +23,6 @@ EXPORT int vxt_fingerprint(const char *path, vx_fp_video *ret_video, vx_err *err
 EXPORT void vxt_fingerprint_clear(vx_fp_video *video);
 
 int vxt_resize(int filter, int fit, int out_w, int out_h, const uint8_t *rgb, int w, int h,
-               int stride, uint8_t *ret_rgb);
-EXPORT int vxt_prepare(const vx_preprocess_spec *spec, const uint8_t *rgb, int w, int h, int stride,
-                       float *ret_tensor);
-EXPORT int vxt_hash(const uint8_t *luma, int w, int h, int stride, vx_fp_frame *ret_frame,
-                    vx_fp_frame *ret_mirrored);
-EXPORT int vxt_compare(const vx_fp_frame *a, size_t n_a, const vx_fp_frame *b, size_t n_b,
-                       vx_fp_match *ret_match);
-EXPORT int vxt_is_copy(const vx_fp_match *match);
-
-/* One file as the product sees it: what vx_extract_run does up to the model, for one clip of the
- * whole video. Hashed are the frames chosen at target_fps and those chosen at hash_fps. */
-typedef struct vxt_run {
-    const vx_preprocess_spec *spec;
-    const int64_t *chosen; /* [n_chosen] frame numbers at target_fps */
-    int64_t n_chosen;
-    int n_wanted;  /* T: chosen[floor(k (N - 1) / (T - 1))] */
-    float *tensor; /* [T, 3, H, W] */
-    vx_fp_frame *frames, *mirrored;
-    int n_frames, max_frames;
-} vxt_run;
-EXPORT int vxt_extract(const char *path, double target_fps, double hash_fps,
-                       const vx_preprocess_spec *spec, int n_wanted, float *ret_tensor,
-                       vx_fp_frame *ret_frames, vx_fp_frame *ret_mirrored, int max_frames,
-                       int *ret_n_frames, vx_err *err);
-
-int vxt_resize(int filter, int fit, int out_w, int out_h, const uint8_t *rgb, int w, int h,
                int stride, uint8_t *ret_rgb) {
     const vx_preprocess_spec spec = {
         .width_px = out_w, .height_px = out_h, .filter = filter, .fit = fit};
