@@ -3,7 +3,8 @@
  * What ingest, search-by-file and backfill share. One decode feeds every model that is asked for.
  * Blocks for as long as the video takes. Memory: for each model the open clips' tensors (T·3·H·W
  * floats each, at most one batch and the overlapping clips), some 1500 bytes a second for
- * fingerprints (3000 with black bars) and 32 per frame of the file; it does not grow with the picture count beyond.
+ * fingerprints (3000 with black bars) and 32 per frame of the file; it does not grow with the
+ * picture count beyond.
  *
  * Fingerprints come at two rates. What is stored is the frame nearest to each half second and no
  * other, whatever else was decoded: it depends on the file alone. What the verdict asks with has

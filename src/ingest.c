@@ -140,9 +140,7 @@ static bool unlink_item(vx_ingest_item **list, const vx_ingest_item *item) {
 }
 
 /* Followers that are cancelled, or whose bytes are those of `ended`, go back to the workers. */
-static void release_locked(struct vx_ingest *in, const vx_ingest_item *ended) VX_REQUIRES(&in->mu);
-
-static void release_locked(struct vx_ingest *in, const vx_ingest_item *ended) {
+static void release_locked(struct vx_ingest *in, const vx_ingest_item *ended) VX_REQUIRES(&in->mu) {
     for (vx_ingest_item **slot = &in->followers; *slot;) {
         vx_ingest_item *follower = *slot;
         if (!atomic_load(&follower->work->cancelled) && !(ended && same_bytes(follower, ended))) {

@@ -7,5 +7,6 @@
 
 /* ret_text: 2 n characters and a NUL. */
 void vx_hex_encode(const uint8_t *bytes, size_t n, char *ret_text);
-/* Text of exactly 2 n digits, lower case, into n bytes; false for any other, ret_bytes then undefined. */
+/* Text of exactly 2 n digits, lower case, into n bytes; false for any other, ret_bytes then
+ * undefined. */
 bool vx_hex_decode(const char *text, size_t n, uint8_t *ret_bytes);

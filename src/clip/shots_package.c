@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "base/digest.h"
 #include "base/hex.h"
 
 #define MAX_MANIFEST_BYTES (256 * 1024)
@@ -27,21 +28,16 @@ static int digest_end(EVP_MD_CTX *md, char ret_hex[65], vx_err *err) {
     return 0;
 }
 
-static int digest_file(const char *path, char ret_hex[65], vx_err *err) {
-    unsigned char chunk[32768];
-    __attribute__((cleanup(free_md))) EVP_MD_CTX *md = EVP_MD_CTX_new();
+static int digest_file(const char *path, char ret_hex[VX_DIGEST_HEX_BYTES], vx_err *err) {
     VX_AUTO_FD int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0 && errno == ENOENT)
         return VX_FAIL(err, VX_SHOTS_BAD_PACKAGE, "%s is in the manifest but not there", path);
     if (fd < 0)
         return VX_FAIL_ERRNO(err, "opening %s", path);
-    if (!md || !EVP_DigestInit_ex(md, EVP_sha256(), NULL))
-        return VX_FAIL(err, -ENOMEM, "no memory for a digest");
-    ssize_t n;
-    while ((n = read(fd, chunk, sizeof chunk)) > 0)
-        if (!EVP_DigestUpdate(md, chunk, (size_t)n))
-            return VX_FAIL(err, -EIO, "libcrypto refused to digest");
-    return n < 0 ? VX_FAIL_ERRNO(err, "reading %s", path) : digest_end(md, ret_hex, err);
+    int rc = vx_digest_file(fd, ret_hex, err);
+    if (rc)
+        VX_WRAP(err, "%s", path);
+    return rc;
 }
 
 /* Compares every listed file with its digest and digests the list. */

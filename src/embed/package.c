@@ -1,4 +1,5 @@
-/* package.c — a package's files: that they are there, their digests, the digest of the whole, and frame sampling. */
+/* package.c — a package's files: that they are there, their digests, the digest of the whole; and
+ * frame sampling. */
 #include "embed/package.h"
 
 #include <dirent.h>
@@ -7,34 +8,8 @@
 #include <openssl/evp.h>
 #include <string.h>
 
-static void hex_of(const unsigned char bytes[32], char ret_hex[65]) {
-    for (int i = 0; i < 32; i++)
-        snprintf(ret_hex + 2 * i, 3, "%02x", bytes[i]);
-}
-
-static void md_ctx_free(EVP_MD_CTX **ctx) {
-    EVP_MD_CTX_free(*ctx);
-}
-
-/* SHA-256 of an open file from its start. */
-static int digest_fd(int fd, char ret_hex[65], vx_err *err) {
-    enum { CHUNK_BYTES = 1 << 20 };
-    VX_AUTO_FREE unsigned char *chunk = malloc(CHUNK_BYTES);
-    __attribute__((cleanup(md_ctx_free))) EVP_MD_CTX *ctx = EVP_MD_CTX_new();
-    if (!chunk || !ctx || !EVP_DigestInit_ex(ctx, EVP_sha256(), NULL))
-        return VX_FAIL(err, -ENOMEM, "no memory for a digest");
-    ssize_t n;
-    while ((n = read(fd, chunk, CHUNK_BYTES)) > 0)
-        if (!EVP_DigestUpdate(ctx, chunk, (size_t)n))
-            return VX_FAIL(err, -EIO, "libcrypto refused to digest");
-    if (n < 0)
-        return VX_FAIL_ERRNO(err, "reading");
-    unsigned char sum[32];
-    if (!EVP_DigestFinal_ex(ctx, sum, NULL))
-        return VX_FAIL(err, -EIO, "libcrypto refused to digest");
-    hex_of(sum, ret_hex);
-    return 0;
-}
+#include "base/digest.h"
+#include "base/hex.h"
 
 static int open_file(const char *path, int *ret_fd, vx_err *err) {
     *ret_fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -62,7 +37,7 @@ static int check_all_there(const vx_package *package, vx_err *err) {
 }
 
 int vx_package_check_file(const vx_package *package, const char *name, vx_err *err) {
-    char path[VX_PACKAGE_PATH], found[65];
+    char path[VX_PACKAGE_PATH], found[VX_DIGEST_HEX_BYTES];
     const char *said = ""; /* the manifest's reader has seen that it lists the name */
     for (int i = 0; i < package->n_files; i++)
         if (!strcmp(package->files[i].name, name))
@@ -72,7 +47,7 @@ int vx_package_check_file(const vx_package *package, const char *name, vx_err *e
     int r = open_file(path, &fd, err);
     if (r)
         return r;
-    r = digest_fd(fd, found, err);
+    r = vx_digest_file(fd, found, err);
     if (r)
         return VX_WRAP(err, "%s", path), r;
     if (strcmp(found, said))
@@ -107,7 +82,7 @@ static int digest_space(vx_package *package, vx_err *err) {
     unsigned char sum[32];
     if (!EVP_Digest(text, used, sum, NULL, EVP_sha256(), NULL))
         return VX_FAIL(err, -EIO, "libcrypto refused to digest");
-    hex_of(sum, package->info.digest);
+    vx_hex_encode(sum, sizeof sum, package->info.digest);
     return 0;
 }
 

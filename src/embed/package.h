@@ -35,7 +35,8 @@ typedef struct vx_package {
 } vx_package;
 
 /* Reads <models_dir>/<name>/manifest.json, checks every field and that every file is there, and
- * computes info.digest from the manifest's digests. Returns 0, -errno, VX_EMBED_NO_PACKAGE or VX_EMBED_BAD_PACKAGE. */
+ * computes info.digest from the manifest's digests. Returns 0, -errno, VX_EMBED_NO_PACKAGE or
+ * VX_EMBED_BAD_PACKAGE. */
 int vx_package_read(const char *models_dir, const char *name, vx_package *ret_package, vx_err *err);
 
 /* Compares the digest of a file that the manifest lists with what it says: 1.6 GB/s on one core.

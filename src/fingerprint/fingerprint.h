@@ -87,8 +87,8 @@ int vx_fp_index_new(vx_fp_index **ret_index, vx_err *err);
 vx_fp_index *vx_fp_index_free(vx_fp_index *index);
 VX_DEFINE_AUTO(vx_fp_index, vx_fp_index_free)
 
-/* Adds a video's frames (borrows; in the order of vx_fp_video). -EEXIST: the video is there already. On failure
- * nothing is added. */
+/* Adds a video's frames (borrows; in the order of vx_fp_video). -EEXIST: the video is there already.
+ * On failure nothing is added. */
 int vx_fp_index_add(vx_fp_index *index, int64_t video, const vx_fp_frame *frames, size_t n,
                     vx_err *err);
 /* Removes a video; one that is not there is no error. */

@@ -20,7 +20,8 @@ vx_faiss *vx_faiss_free(vx_faiss *flat);
 
 /* Appends n rows. May move all rows: pointers from vx_faiss_rows() end here. */
 int vx_faiss_add(vx_faiss *flat, const float *vectors, size_t n, vx_err *err);
-/* Cuts the last n rows off (as many as there are at most); nothing changes on failure. Costs a look at every row. */
+/* Cuts the last n rows off (as many as there are at most); nothing changes on failure. Costs a look
+ * at every row. */
 int vx_faiss_drop_last(vx_faiss *flat, size_t n, vx_err *err);
 
 /* float32 [rows, dim], borrowed until the next add or drop_last. */
