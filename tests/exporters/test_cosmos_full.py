@@ -2,7 +2,7 @@
 
 One clip, and what is costly once: the stand-in's process loads its model once and keeps what the
 vision transformer makes of the clip, while it goes through all choices that come after it. Takes
-minutes of two cores, 6 GB of memory and 7.5 GB of disk.
+minutes of two cores, 6 to 8 GB of memory and 7.5 GB of disk.
 """
 import itertools
 import json
@@ -95,6 +95,7 @@ def by_vidx(models, clips):
 
 
 def peak_gb():
+    """With the pages of mapped weights that the kernel happens to keep: 6 to 8 GB for one and the same run."""
     return max(resource.getrusage(who).ru_maxrss * 1024 / 1e9
                for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
 
@@ -112,7 +113,7 @@ def test_full_size_is_exported_and_run(work, all_threads, seen):
     assert len(list(folder.glob("*.safetensors"))) == 5
     exporter.main("224p", ["--output", str(output), "--weights", str(folder)])
     print(f"peak memory of a process: {peak_gb():.1f} GB")
-    assert peak_gb() < 7
+    assert peak_gb() < 12  # a second copy of the weights would show
     check = json.loads((output / "manifest.json").read_text())["self_check"]
     assert check["way"] == {"video": "native", "text": "native"}
     assert Choices.parse(check["choices"]) == Choices(**COMBINATIONS[EXPORTED])
