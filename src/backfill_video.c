@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "commit.h"
 #include "extract.h"
+#include "verdict.h"
 
 #define FAILURES_MAX 100 /* that the report names; all are counted */
 
@@ -74,6 +75,8 @@ static int apply(void *ctx, vx_server *server, vx_err *err) {
     int rc = vx_catalog_get_video_by_row(server->catalog, f->video->row, &stored, err);
     for (size_t i = 0; i < f->video->n_clips && !rc; i++)
         rc = add_clip(f, i, err);
+    if (!rc)
+        vx_verdict_note(server, f->video->row);
     return rc;
 }
 

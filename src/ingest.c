@@ -46,8 +46,10 @@ vx_ingest_item *vx_ingest_item_free(vx_ingest_item *item) {
     if (!item)
         return NULL;
     vx_upload_free(item->upload);
-    if (item->work)
+    if (item->work) {
         vx_extract_clear(&item->work->extract);
+        vx_verdict_look_clear(&item->work->look);
+    }
     free(item->work);
     free(item->filename);
     free(item->metadata);
@@ -303,6 +305,17 @@ static vx_ingest_result extract(vx_server *server, vx_ingest_item *item) {
     return result;
 }
 
+/* The part of COMMIT that needs no transaction, and so not the one committer. */
+static void look_around(vx_server *server, vx_ingest_item *item, vx_ingest_result *result) {
+    vx_ingest_work *work = item->work;
+    vx_ingest_enter_phase(server, item, VX_PHASE_COMMIT, 0, 0);
+    int64_t start_us = vx_clock_monotonic_us();
+    int rc = vx_verdict_look_up(server, &work->extract, &work->look, &result->err);
+    if (rc)
+        result->outcome = outcome_of_error(rc);
+    vx_ingest_add_time(server, VX_PHASE_COMMIT, vx_clock_monotonic_us() - start_us);
+}
+
 static void work_on(void *ctx, void *taken) {
     vx_server *server = ctx;
     vx_ingest_item *item = taken;
@@ -316,6 +329,8 @@ static void work_on(void *ctx, void *taken) {
         *result = look_for_stored(server, item);
         if (!result->outcome)
             *result = extract(server, item);
+        if (!result->outcome)
+            look_around(server, item, result);
     }
     arrive(server, item);
 }

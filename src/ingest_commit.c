@@ -1,25 +1,16 @@
 /* ingest_commit.c — COMMIT of one video: verdict and insert, on the committer thread.
  *
  * Everything here runs inside the committer's transaction, whose thread reads its own writes: the
- * verdict sees every video before it, stored minutes ago or earlier in the same group.
- *
- * A video gets its vectors of every model in one transaction. The verdict `similar` is the default
- * model's alone, by its threshold: thresholds of different spaces mean different things, and one
- * that a server was started with must not change what another model decides.
+ * verdict sees every video before it, stored minutes ago or earlier in the same group. A video gets
+ * its vectors of every model in one transaction.
  */
 #include <errno.h>
-#include <math.h>
 #include <string.h>
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "dedup/dedup.h"
 #include "fp_blob.h"
 #include "ingest_internal.h"
-
-#define NEIGHBOURS_PER_CLIP 8
-#define SIMILAR_MAX 64
-#define COPIES_MAX 16
 
 typedef struct video_op {
     vx_commit_op op;
@@ -28,137 +19,6 @@ typedef struct video_op {
     bool indexed; /* the rows are in the in-memory indexes */
     int64_t started_us;
 } video_op;
-
-/* ---- the verdict ---- */
-
-static void add_similar(vx_dedup_similar *all, size_t *n, int64_t video, float score) {
-    for (size_t i = 0; i < *n; i++) {
-        if (all[i].video != video)
-            continue;
-        if (score > all[i].score)
-            all[i].score = score;
-        return;
-    }
-    if (*n < SIMILAR_MAX)
-        all[(*n)++] = (vx_dedup_similar){video, score};
-}
-
-/* The videos whose clips score at or above the threshold with any clip of the new one. */
-static int find_similar(vx_server *server, const vx_extract *extract, vx_dedup_similar *all,
-                        size_t *n, vx_err *err) {
-    VX_AUTO_FREE vx_neighbour *found =
-        vx_new_array(extract->n_clips, NEIGHBOURS_PER_CLIP * sizeof *found);
-    VX_AUTO_FREE size_t *counts = vx_new_array(extract->n_clips, sizeof *counts);
-    if (!found || !counts)
-        return VX_FAIL(err, -ENOMEM, "no memory for the verdict");
-    const vx_model *model = &server->models[0];
-    int rc =
-        vx_index_search(model->index, extract->vectors[0], extract->n_clips, NEIGHBOURS_PER_CLIP,
-                        model->info->similar_threshold, NULL, NULL, found, counts, err);
-    for (size_t c = 0; c < extract->n_clips && !rc; c++) {
-        for (size_t i = 0; i < counts[c] && !rc; i++) {
-            const vx_neighbour *hit = &found[c * NEIGHBOURS_PER_CLIP + i];
-            VX_AUTO(vx_video) video = NULL;
-            rc = vx_catalog_get_video_of_clip(server->catalog, hit->id, &video, err);
-            if (!rc)
-                add_similar(all, n, video->row, hit->score);
-            else if (rc == VX_CATALOG_NOT_FOUND) /* deleted earlier in this group */
-                rc = 0;
-        }
-    }
-    return rc;
-}
-
-/* The stored videos that share frames with the new one as it is, and with its mirror image. */
-static int find_copies(vx_server *server, const vx_extract *extract, int64_t *all, size_t *n,
-                       vx_err *err) {
-    size_t mirrored = 0;
-    int rc = vx_fp_index_candidates(server->fingerprints, extract->fingerprint.frames,
-                                    extract->fingerprint.n_frames, COPIES_MAX, all, n, err);
-    if (!rc)
-        rc = vx_fp_index_candidates(server->fingerprints, extract->fingerprint.mirrored,
-                                    extract->fingerprint.n_frames, COPIES_MAX, all + *n, &mirrored,
-                                    err);
-    *n += mirrored;
-    return rc;
-}
-
-static int load_fingerprint(void *ctx, int64_t video, vx_fp_frame **ret_frames, size_t *ret_n,
-                            vx_err *err) {
-    vx_server *server = ctx;
-    VX_AUTO_FREE void *blob = NULL;
-    size_t bytes = 0;
-    int rc = vx_catalog_get_fingerprint(server->catalog, video, &blob, &bytes, err);
-    if (rc == VX_CATALOG_NOT_FOUND) {
-        *ret_frames = NULL;
-        *ret_n = 0;
-        return 0;
-    }
-    return rc ? rc : vx_fp_blob_unpack(blob, bytes, ret_frames, ret_n, err);
-}
-
-/* The best cosine between the new clips and those of one stored video; NaN if it has no vectors. */
-static float best_score(vx_server *server, const vx_extract *extract, const vx_video *video) {
-    const vx_model *model = &server->models[0];
-    size_t dim = (size_t)model->info->dim;
-    VX_AUTO_FREE float *stored = vx_new_array(dim, sizeof(float));
-    float best = NAN;
-    for (size_t i = 0; stored && i < video->n_clips; i++) {
-        if (vx_index_get(model->index, video->clips[i].row, stored, NULL))
-            continue;
-        for (size_t c = 0; c < extract->n_clips; c++) {
-            double dot = 0;
-            for (size_t d = 0; d < dim; d++)
-                dot += (double)stored[d] * extract->vectors[0][c * dim + d];
-            if (!(best >= (float)dot))
-                best = (float)dot;
-        }
-    }
-    return best;
-}
-
-static int decide(vx_server *server, const vx_extract *extract, vx_verdict_row *ret_verdict,
-                  vx_video **ret_of, vx_err *err) {
-    int64_t copies[2 * COPIES_MAX];
-    vx_dedup_similar similar[SIMILAR_MAX];
-    size_t n_copies = 0, n_similar = 0;
-    vx_verdict found;
-    int rc = find_copies(server, extract, copies, &n_copies, err);
-    if (!rc)
-        rc = find_similar(server, extract, similar, &n_similar, err);
-    vx_dedup_input input = {
-        .frames = extract->fingerprint.frames,
-        .mirrored = extract->fingerprint.mirrored,
-        .n_frames = extract->fingerprint.n_frames,
-        .candidates = copies,
-        .n_candidates = n_copies,
-        .similar = similar,
-        .n_similar = n_similar,
-        .similar_threshold = server->models[0].info->similar_threshold,
-        .load = load_fingerprint,
-        .load_ctx = server,
-    };
-    if (!rc)
-        rc = vx_dedup_decide(&input, &found, err);
-    if (rc)
-        return rc;
-    *ret_verdict =
-        (vx_verdict_row){.kind = VX_VERDICT_NEW, .score = NAN, .share = NAN, .offset_s = NAN};
-    if (found.kind == VX_VERDICT_NEW)
-        return 0;
-    rc = vx_catalog_get_video_by_row(server->catalog, found.of, ret_of, err);
-    if (rc)
-        return rc == VX_CATALOG_NOT_FOUND ? 0 : rc; /* deleted earlier in this group: new */
-    *ret_verdict = (vx_verdict_row){
-        .kind = found.kind,
-        .score = isnan(found.score) ? best_score(server, extract, *ret_of) : found.score,
-        .share = found.share,
-        .offset_s = found.offset_s,
-        .mirrored = found.mirrored,
-    };
-    strcpy(ret_verdict->of, (*ret_of)->id);
-    return 0;
-}
 
 /* ---- the insert ---- */
 
@@ -244,6 +104,8 @@ static int add_to_indexes(vx_server *server, const vx_extract *extract, const vx
                              extract->fingerprint.n_stored, err);
     if (rc)
         remove_from_indexes(server, video);
+    else
+        vx_verdict_note(server, video->row);
     return rc;
 }
 
@@ -297,7 +159,8 @@ static int reject(vx_server *server, video_op *o, vx_video *of, vx_err *err) {
 static int video_apply(vx_commit_op *op, vx_server *server, vx_err *err) {
     video_op *o = (video_op *)op;
     VX_AUTO(vx_video) of = NULL;
-    int rc = decide(server, &o->item->work->extract, &o->result.verdict, &of, err);
+    const vx_ingest_work *work = o->item->work;
+    int rc = vx_verdict_decide(server, &work->extract, &work->look, &o->result.verdict, &of, err);
     if (rc)
         return rc;
     if (o->item->reject_duplicates && o->result.verdict.kind != VX_VERDICT_NEW)

@@ -8,10 +8,12 @@
 #include "commit.h"
 #include "extract.h"
 #include "ingest.h"
+#include "verdict.h"
 
 /* The live part of an item. The atomics are read by jobs.c while the pipeline writes them. */
 typedef struct vx_ingest_work {
     vx_extract extract;
+    vx_verdict_look look;
     atomic_llong started_us; /* monotonic, when PROBE began; 0 = still waiting */
     atomic_int phase;        /* vx_phase */
     atomic_llong done, total;

@@ -68,6 +68,14 @@ struct vx_jobs;        /* jobs.c */
 struct vx_backfill;    /* backfill.c */
 struct vx_cutter;      /* cutter.c */
 
+/* verdict.c: the last videos whose vectors or fingerprints entered the indexes, the n-th at
+ * n % VX_NEWCOMERS. Written and read on the committer thread; the count is read by any. */
+#define VX_NEWCOMERS 256
+typedef struct vx_newcomers {
+    atomic_ullong n;
+    int64_t videos[VX_NEWCOMERS];
+} vx_newcomers;
+
 /* Plain struct so that ingest.c, query.c, jobs.c and api/ can reach the modules; every field is set
  * by vx_server_start, and from ready on constant until vx_server_close. */
 typedef struct vx_server {
@@ -79,6 +87,7 @@ typedef struct vx_server {
     vx_model models[VX_MODELS_MAX]; /* [n_models], the default first */
     int n_models;
     vx_fp_index *fingerprints;
+    vx_newcomers newcomers;
     struct vx_jobs *jobs;
     struct vx_commit *commit;
     struct vx_ingest *ingest;

@@ -277,13 +277,27 @@ int vx_index_search(vx_index *index, const float *queries, size_t n_queries, siz
                            ret, ret_n, err);
 }
 
+static int not_found(int64_t id, vx_err *err) {
+    return VX_FAIL(err, VX_INDEX_NOT_FOUND, "no vector has the id %lld", (long long)id);
+}
+
 int vx_index_get(vx_index *index, int64_t id, float *ret_vector, vx_err *err) {
     vx_mutex_lock(&index->writer);
     const vx_place *place = vx_idmap_find(&index->map, id);
     if (place)
         vx_segment_copy_row(index->segments[place->segment], place->row, ret_vector);
     vx_mutex_unlock(&index->writer);
-    return place ? 0 : VX_FAIL(err, VX_INDEX_NOT_FOUND, "no vector has the id %lld", (long long)id);
+    return place ? 0 : not_found(id, err);
+}
+
+int vx_index_score(vx_index *index, int64_t id, const float *queries, size_t n, float *ret_score,
+                   vx_err *err) {
+    vx_mutex_lock(&index->writer);
+    const vx_place *place = vx_idmap_find(&index->map, id);
+    if (place)
+        *ret_score = vx_segment_score_row(index->segments[place->segment], place->row, queries, n);
+    vx_mutex_unlock(&index->writer);
+    return place ? 0 : not_found(id, err);
 }
 
 bool vx_index_has(vx_index *index, int64_t id) {

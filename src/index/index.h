@@ -62,6 +62,10 @@ int vx_index_search(vx_index *index, const float *queries, size_t n_queries, siz
 
 /* Copies one vector (float32 [dim]) out; VX_INDEX_NOT_FOUND. */
 int vx_index_get(vx_index *index, int64_t id, float *ret_vector, vx_err *err);
+/* The highest score of one vector with n queries (float32 [n, dim], n > 0), as a search would give
+ * it; VX_INDEX_NOT_FOUND. */
+int vx_index_score(vx_index *index, int64_t id, const float *queries, size_t n, float *ret_score,
+                   vx_err *err);
 bool vx_index_has(vx_index *index, int64_t id);
 /* Every id, rising (gives a malloc'ed array). */
 int vx_index_ids(vx_index *index, int64_t **ret_ids, size_t *ret_n, vx_err *err);

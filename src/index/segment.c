@@ -9,6 +9,7 @@
 #include "index/segment.h"
 
 #include <errno.h>
+#include <math.h>
 #include <string.h>
 
 #define PAD 32
@@ -98,6 +99,20 @@ void vx_segment_copy_row(vx_segment *segment, size_t row, float *ret_vector) {
     vx_rwlock_read(&segment->lock);
     memcpy(ret_vector, vx_faiss_rows(segment->flat) + row * dim, dim * sizeof(float));
     vx_rwlock_end_read(&segment->lock);
+}
+
+float vx_segment_score_row(vx_segment *segment, size_t row, const float *queries, size_t n) {
+    size_t dim = (size_t)segment->dim;
+    float best = NAN;
+    vx_rwlock_read(&segment->lock);
+    for (size_t i = 0; i < n; i++) {
+        float score =
+            vx_score_dot(queries + i * dim, vx_faiss_rows(segment->flat) + row * dim, dim);
+        if (!(best >= score))
+            best = score;
+    }
+    vx_rwlock_end_read(&segment->lock);
+    return best;
 }
 
 /* The score that a row must reach now to matter to this probe. */

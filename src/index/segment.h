@@ -41,6 +41,8 @@ int vx_segment_append(vx_segment *segment, const int64_t *ids, const float *vect
  * holds another id, for the caller to note. Nothing changes on failure. */
 int vx_segment_remove(vx_segment *segment, const uint32_t *rows, size_t n, vx_err *err);
 
+/* The highest score of one row with n queries (float32 [n, dim]); NaN if none is a number. */
+float vx_segment_score_row(vx_segment *segment, size_t row, const float *queries, size_t n);
 void vx_segment_copy_row(vx_segment *segment, size_t row, float *ret_vector);
 
 /* Adds to every probe's top what this segment has to offer at or above its bound.
