@@ -6,9 +6,8 @@
  * differ are not spread evenly. Each frame met within 31 votes for (video, time offset).
  *
  * Chains are links inside the frame records: 64 bytes a frame, no slack, nothing to free one by
- * one; and what was added last is met first. Arrays of record numbers would walk faster when the
- * caches are cold, for a quarter more memory and a million little allocations. A chain is walked
- * for at most MAX_STEPS records, so a hash that everyone has (a logo, a test card) costs no more.
+ * one; and what was added last is met first. A chain is walked for at most MAX_STEPS records, so a
+ * hash that everyone has (a logo, a test card) costs no more.
  *
  * Records are kept in blocks that never move; a video's records follow each other, because it is
  * added in one go. Removal marks the video; compaction closes the gaps and hangs all anew.
@@ -19,6 +18,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/simd.h"
 #include "base/thread.h"
 #include "fingerprint/hash256.h"
 #include "fingerprint/map64.h"
@@ -253,16 +253,36 @@ static bool met_before(const vx_hash256 *a, const vx_hash256 *b, int c) {
     return false;
 }
 
+/* The record of a link, with its two cache lines of use here asked for. */
+static inline const record *look_ahead(const vx_fp_index *index, uint32_t link, int c) {
+    if (!link)
+        return NULL;
+    const record *r = record_at(index, link - 1);
+    __builtin_prefetch(&r->next[c]);
+    __builtin_prefetch(&r->hash);
+    return r;
+}
+
+/* The chains are walked side by side, a step of each in turn: a record lies anywhere in memory, and so
+ * the next sixteen are on their way while one is compared. */
+VX_SIMD_CLONES
 static int look_up_locked(const vx_fp_index *index, const query_frame *query, vx_map64 *votes,
                           vx_err *err) VX_REQUIRES_SHARED(&index->lock) {
-    for (int c = 0; c < CHUNKS; c++) {
-        int rc = vx_map64_reserve(votes, 2 * MAX_STEPS, err);
+    const record *at[CHUNKS];
+    int n_walked = CHUNKS;
+    for (int c = 0; c < CHUNKS; c++)
+        at[c] = look_ahead(index, index->chain[(size_t)c * CHAINS + chunk_of(&query->hash, c)], c);
+    for (int step = 0; n_walked && step < MAX_STEPS; step++) {
+        int rc = vx_map64_reserve(votes, 2 * CHUNKS, err);
         if (rc)
             return rc;
-        uint32_t next = index->chain[(size_t)c * CHAINS + chunk_of(&query->hash, c)];
-        for (int step = 0; next && step < MAX_STEPS; step++) {
-            const record *r = record_at(index, next - 1);
-            next = r->next[c];
+        n_walked = 0;
+        for (int c = 0; c < CHUNKS; c++) {
+            const record *r = at[c];
+            if (!r)
+                continue;
+            n_walked++;
+            at[c] = look_ahead(index, r->next[c], c);
             if (vx_hash256_distance(&query->hash, &r->hash) <= VX_FP_MATCH_DISTANCE &&
                 !index->slot[r->slot].dead && !met_before(&query->hash, &r->hash, c))
                 vote(votes, r->slot, r->time_s - query->time_s, query->number);
