@@ -122,14 +122,14 @@ function picture(id, name, t, length, onclick) {
 // ---- Library ------------------------------------------------------------------------------------
 
 let nextPage = null;
-let listing = 0; // number of the newest listing: answers to older ones are dropped
+let listing = 0; // number of the newest filter: answers to older ones are dropped
 
 function videoCard(video) {
   const verdict = video.duplicate.verdict;
   const card = el("li", { className: "card" });
   card.dataset.id = video.id;
   card.append(
-    picture(video.id, video.filename, undefined, time(video.media.duration_s), () => openViewer(video.id)),
+    picture(video.id, video.filename, undefined, time(video.media.duration_s), () => openViewer(video.id, video.filename)),
     el("div", { className: "body" },
       el("span", { className: "name", textContent: video.filename, title: video.filename }),
       el("span", { className: "quiet",
@@ -146,22 +146,32 @@ function showLibraryNote(text) {
   $("library-note").hidden = !text;
 }
 
-async function list(more) {
-  const number = ++listing;
+// What is shown already stays, with the focus in it, unless a filter or a gap says otherwise.
+function place(page, what) {
+  const grid = $("videos");
+  const shown = new Set([...grid.children].map((card) => card.dataset.id));
+  const cards = page.items.filter((video) => !shown.has(video.id)).map(videoCard);
+  if (what === "newer" && cards.length < page.items.length) return grid.prepend(...cards);
+  if (what === "more") grid.append(...cards);
+  else grid.replaceChildren(...page.items.map(videoCard));
+  nextPage = page.next;
+  $("more").hidden = !nextPage;
+}
+
+// what: "anew" for a new filter, "more" for the page behind those shown, "newer" for what came since.
+async function list(what) {
+  if (what === "anew") listing++;
+  const number = listing;
   const query = new URLSearchParams({ limit: PAGE });
   const name = $("filter-name").value.trim();
   const verdict = $("filter-verdict").value;
   if (name) query.set("filename", name);
   if (verdict) query.set("verdict", verdict);
-  if (more && nextPage) query.set("cursor", nextPage);
+  if (what === "more") query.set("cursor", nextPage);
   try {
     const page = await api(`/v1/videos?${query}`);
     if (number !== listing) return;
-    const cards = page.items.map(videoCard);
-    if (more) $("videos").append(...cards);
-    else $("videos").replaceChildren(...cards);
-    nextPage = page.next;
-    $("more").hidden = !nextPage;
+    place(page, what);
     const nothing = name || verdict ? "No video fits the filter." : "No videos yet. Drop some above.";
     showLibraryNote($("videos").children.length ? "" : nothing);
   } catch (problem) {
@@ -184,7 +194,7 @@ async function refreshStatus() {
 
 function refresh() {
   refreshStatus();
-  return list(false);
+  return list("newer");
 }
 
 // ---- Search -------------------------------------------------------------------------------------
@@ -195,7 +205,7 @@ function hitCard(hit) {
   card.dataset.id = hit.video_id;
   card.append(
     picture(hit.video_id, hit.filename, middle.toFixed(2), null,
-      () => openViewer(hit.video_id, hit.start_s)),
+      () => openViewer(hit.video_id, hit.filename, hit.start_s)),
     el("div", { className: "body" },
       el("span", { className: "name", textContent: hit.filename, title: hit.filename }),
       el("span", { className: "quiet", textContent: `Score ${hit.score.toFixed(3)}` }),
@@ -205,7 +215,10 @@ function hitCard(hit) {
 
 const showSimilar = (query, title) => show(query, `Similar to ${title}`);
 
+let asking = 0; // number of the newest search
+
 async function show(query, title) {
+  const number = ++asking;
   $("viewer").close();
   $("results").hidden = false;
   $("results-title").textContent = title;
@@ -214,10 +227,11 @@ async function show(query, title) {
   $("results-title").focus();
   try {
     const found = await search({ ...query, k: 24 });
+    if (number !== asking) return;
     $("hits").replaceChildren(...found.items.map(hitCard));
     $("results-note").textContent = found.items.length ? "Nearest first." : "Nothing else is stored yet.";
   } catch (problem) {
-    $("results-note").textContent = problem.message;
+    if (number === asking) $("results-note").textContent = problem.message;
   }
 }
 
@@ -254,20 +268,9 @@ function clipRow(video, clip) {
   return el("li", {}, el("span", { className: "span", textContent: span(clip) }), play, find);
 }
 
-async function openViewer(id, start) {
-  let video;
-  try {
-    video = await api(videoPath(id));
-  } catch (problem) {
-    announce(problem.message);
-    showLibraryNote(problem.message);
-    return;
-  }
-  $("viewer-title").textContent = video.filename;
-  $("player").src = `${videoPath(id)}/content#t=${start || 0}`;
-  $("player").poster = thumbnail(id);
-  $("download").href = `${videoPath(id)}/content`;
-  $("download").download = video.filename;
+let opening = 0; // number of the newest opening: answers to older ones are dropped
+
+function showFacts(video) {
   const { media, decode } = video;
   $("facts").replaceChildren(
     ...fact("Format", `${CONTAINERS[media.container] || media.container}, ${CODECS[media.codec] || media.codec}`),
@@ -277,13 +280,35 @@ async function openViewer(id, start) {
     ...fact("Decoded", `${decode.frames_decoded} of ${decode.frames_total} frames (${decode.path})`),
     ...fact("Id", video.id),
     ...(Object.keys(video.metadata).length ? fact("Metadata", JSON.stringify(video.metadata)) : []));
-  $("clips").replaceChildren(...video.clips.map((clip) => clipRow(video, clip)));
-  $("viewer-delete").onclick = () => askDelete(id, video.filename);
-  $("viewer-verdict").textContent = "";
+}
+
+function showViewerNote(text, className) {
+  $("viewer-verdict").textContent = text;
+  $("viewer-verdict").className = className;
+}
+
+async function openViewer(id, name, start = 0) {
+  const number = ++opening;
+  $("viewer-title").textContent = name;
+  $("player").src = `${videoPath(id)}/content#t=${start}`;
+  $("player").poster = thumbnail(id, start || undefined);
+  $("download").href = `${videoPath(id)}/content`;
+  $("download").download = name;
+  $("viewer-delete").onclick = () => askDelete(id, name);
+  $("facts").replaceChildren();
+  $("clips").replaceChildren();
+  showViewerNote("Loading…", "quiet");
   if (!$("viewer").open) $("viewer").showModal();
-  const original = await nameOf(video.duplicate.of);
-  $("viewer-verdict").textContent = verdictSentence(video.duplicate, original);
-  $("viewer-verdict").className = `verdict ${video.duplicate.verdict}`;
+  try {
+    const video = await api(videoPath(id));
+    const original = await nameOf(video.duplicate.of);
+    if (number !== opening) return;
+    showFacts(video);
+    $("clips").replaceChildren(...video.clips.map((clip) => clipRow(video, clip)));
+    showViewerNote(verdictSentence(video.duplicate, original), `verdict ${video.duplicate.verdict}`);
+  } catch (problem) {
+    if (number === opening) showViewerNote(problem.message, "error");
+  }
 }
 
 function askDelete(id, name) {
@@ -343,7 +368,7 @@ function endRow(row, text, isError) {
 
 // A picture of a stored video with its name under it.
 function figure(id, name) {
-  return el("figure", {}, picture(id, name, undefined, null, () => openViewer(id)),
+  return el("figure", {}, picture(id, name, undefined, null, () => openViewer(id, name)),
     el("figcaption", { className: "name", textContent: name, title: name }));
 }
 
@@ -456,25 +481,26 @@ function wireDrop() {
 function wire() {
   let typing;
   wireDrop();
-  $("more").onclick = () => list(true);
+  $("more").onclick = () => list("more");
   $("ask").onsubmit = (event) => {
     event.preventDefault();
     askText();
   };
   $("filter").onsubmit = (event) => {
     event.preventDefault();
-    list(false);
+    list("anew");
   };
   $("filter-name").oninput = () => {
     clearTimeout(typing);
-    typing = setTimeout(() => list(false), 250);
+    typing = setTimeout(() => list("anew"), 250);
   };
-  $("filter-verdict").onchange = () => list(false);
+  $("filter-verdict").onchange = () => list("anew");
   $("results-close").onclick = () => {
     $("results").hidden = true;
   };
   $("viewer-close").onclick = () => $("viewer").close();
   $("viewer").onclose = () => {
+    opening++;
     $("player").pause();
     $("player").removeAttribute("src");
     $("player").load();

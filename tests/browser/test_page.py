@@ -301,7 +301,7 @@ def test_page_asks_nobody_but_its_server(page, film, server):
     page.faults.clear()  # Chromium logs what the policy forbids
 
 
-def test_many_videos_come_in_pages(page, server, tmp_path):
+def test_many_videos_come_in_pages_which_an_upload_leaves_as_they_are(page, film, server, tmp_path):
     import make as samples
 
     for seed in range(50):
@@ -312,4 +312,73 @@ def test_many_videos_come_in_pages(page, server, tmp_path):
     expect(page.locator("#videos .card")).to_have_count(48)
     page.locator("#more").click()
     expect(page.locator("#videos .card")).to_have_count(50)
+    page.locator("#videos .card").last.get_by_role("button", name="Find similar").focus()
+    drop(page, film(1))
+    expect(page.locator("#videos .card")).to_have_count(51)
+    expect(page.locator("#videos .card .name").first).to_have_text("film 1.webm")
     expect(page.locator("#more")).to_be_hidden()
+    assert page.evaluate("document.activeElement.closest('.card').querySelector('.name').textContent") == "c0.mp4"
+
+
+class Held:
+    """The next request to an address waits until let go: a slow answer."""
+
+    def __init__(self, page, address):
+        self.routes = []
+        page.route(address, lambda route: self.routes.append(route), times=1)
+
+    def wait(self, page):
+        deadline = time.monotonic() + 15
+        while not self.routes:
+            assert time.monotonic() < deadline
+            page.wait_for_timeout(20)
+
+    def let_go(self, page):
+        """Returns once the page has had the answer."""
+        for route in self.routes:
+            with page.expect_response(route.request.url):
+                route.continue_()
+        page.wait_for_timeout(200)
+
+
+def test_late_answer_of_an_older_search_is_dropped(page, film, server):
+    for seed in (1, 2, 3):
+        server.upload(film(seed))
+    page.reload()
+    held = Held(page, "**/v1/search")
+    page.locator("#videos .card", has_text="film 1.webm").get_by_role("button", name="Find similar").click()
+    held.wait(page)
+    page.locator("#videos .card", has_text="film 2.webm").get_by_role("button", name="Find similar").click()
+    expect(page.locator("#hits .card")).to_have_count(2)
+    newer = page.locator("#hits .card .name").all_text_contents()
+    held.let_go(page)
+    expect(page.locator("#results-title")).to_have_text("Similar to film 2.webm")
+    assert page.locator("#hits .card .name").all_text_contents() == newer
+
+
+def test_late_answer_about_a_video_does_not_mix_with_the_one_open(page, film, server):
+    slow = server.upload(film(1), metadata='{"which": "slow"}').json()["id"]
+    server.upload(film(2), metadata='{"which": "quick"}')
+    page.reload()
+    held = Held(page, f"**/v1/videos/{slow}")
+    page.locator("#videos .card", has_text="film 1.webm").locator(".picture").click()
+    held.wait(page)
+    expect(page.locator("#viewer-verdict")).to_have_text("Loading…")
+    page.keyboard.press("Escape")
+    page.locator("#videos .card", has_text="film 2.webm").locator(".picture").click()
+    expect(page.locator("#facts")).to_contain_text("quick")
+    held.let_go(page)
+    expect(page.locator("#viewer-title")).to_have_text("film 2.webm")
+    expect(page.locator("#facts")).to_contain_text("quick")
+
+
+def test_answer_about_a_video_closed_meanwhile_opens_nothing(page, film, server):
+    slow = server.upload(film(1)).json()["id"]
+    page.reload()
+    held = Held(page, f"**/v1/videos/{slow}")
+    page.locator("#videos .picture").click()
+    held.wait(page)
+    page.keyboard.press("Escape")
+    held.let_go(page)
+    expect(page.locator("#viewer")).to_be_hidden()
+    assert not page.evaluate("document.getElementById('player').hasAttribute('src')")
