@@ -85,12 +85,29 @@ static char *request_json(const vx_ingest_item *item) {
     return text;
 }
 
+#define AS_STORED (JSON_COMPACT | JSON_REAL_PRECISION(9)) /* a float's digits */
+
+static json_t *real_or_null(float value) {
+    return isnan(value) ? json_null() : json_real((double)value);
+}
+
+/* As in the answer to an upload; NULL where nothing is or was stored. */
+static json_t *report_json(const vx_ingest_result *result) {
+    const vx_verdict_row *v = &result->verdict;
+    if (!result->video)
+        return NULL;
+    return json_pack("{s:{s:s, s:s?, s:o, s:o, s:o, s:b}}", "duplicate", "verdict",
+                     vx_verdict_name(v->kind), "of", v->of[0] ? v->of : NULL, "score",
+                     real_or_null(v->score), "share", real_or_null(v->share), "offset_s",
+                     real_or_null(v->offset_s), "mirrored", (int)v->mirrored);
+}
+
 char *vx_jobs_result_json(const vx_ingest_result *result) {
     json_t *object =
-        json_pack("{s:s, s:s*, s:s*}", "outcome", vx_outcome_name(result->outcome), "message",
+        json_pack("{s:s, s:s*, s:s*, s:o*}", "outcome", vx_outcome_name(result->outcome), "message",
                   result->outcome > VX_OUTCOME_EXISTING ? result->err.msg : NULL, "video_id",
-                  result->video ? result->video->id : NULL);
-    char *text = object ? json_dumps(object, JSON_COMPACT) : NULL;
+                  result->video ? result->video->id : NULL, "report", report_json(result));
+    char *text = object ? json_dumps(object, AS_STORED) : NULL;
     json_decref(object);
     return text;
 }
@@ -213,7 +230,7 @@ static void view_result(vx_job_view *view, const char *result_json) {
         snprintf(view->video_id, sizeof view->video_id, "%s", video);
     view->message = copy_string(object, "message");
     const json_t *report = json_object_get(object, "report");
-    view->report = report ? json_dumps(report, JSON_COMPACT) : NULL;
+    view->report = report ? json_dumps(report, AS_STORED) : NULL;
     json_decref(object);
 }
 

@@ -11,7 +11,7 @@ typedef struct vx_job_view {
     char id[VX_JOB_ID_CHARS + 1];
     char *kind, *filename; /* owned; filename may be NULL */
     char *model;           /* owned; of a backfill, else NULL */
-    char *report;          /* owned; JSON object: what a finished backfill did, else NULL */
+    char *report; /* owned; JSON object: an upload's verdict, what a backfill did; or NULL */
     vx_job_state state;
     vx_phase phase;
     int64_t done, total; /* units of the phase (frames, clips); 0/0 = not known */

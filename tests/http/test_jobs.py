@@ -15,6 +15,7 @@ def test_job_is_accepted_done_and_leads_to_the_video(server, clip):
     assert done["filename"] == clip(60).name and done["finished_at"] >= done["created_at"]
     video = server.get(f"/v1/videos/{done['video_id']}").json()
     assert video["filename"] == clip(60).name
+    assert done["report"] == {"duplicate": video["duplicate"]}
 
 
 def test_job_of_a_bad_file_fails_with_the_problem(server):
@@ -31,6 +32,8 @@ def test_job_of_stored_bytes_leads_to_the_stored_video(server, clip):
     video = server.upload(clip(61)).json()
     job = server.wait_for_job(server.upload(clip(61), wait="false").json()["id"])
     assert job["state"] == "done" and job["video_id"] == video["id"]
+    assert job["report"] == {"duplicate": server.upload(clip(61)).json()["duplicate"]}
+    assert job["report"]["duplicate"]["verdict"] == "exact"
 
 
 def test_list_is_newest_first_in_pages(server, clip):

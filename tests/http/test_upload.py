@@ -129,6 +129,9 @@ def test_reencoded_copy_with_reject_answers_409_and_stores_nothing(server, clip,
     body = assert_problem(answer, 409, "duplicate", original["id"])
     assert body["video"]["id"] == original["id"]
     assert body["duplicate"]["verdict"] == "copy" and body["duplicate"]["of"] == original["id"]
+    job = server.wait_for_job(server.upload(copy, on_duplicate="reject", wait="false").json()["id"])
+    assert (job["state"], job["video_id"]) == ("failed", original["id"])
+    assert job["report"] == {"duplicate": body["duplicate"]}
     after = server.get("/v1/stats").json()
     assert (after["videos"], after["vectors"]) == (before["videos"], before["vectors"])
 
