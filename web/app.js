@@ -3,7 +3,7 @@
 
 const $ = (id) => document.getElementById(id);
 const PAGE = 48;
-const PARALLEL_UPLOADS = 2;
+const PARALLEL_UPLOADS = 3;
 const ASK_AGAIN_MS = 2000;
 
 // ---- Talking to the server ----------------------------------------------------------------------
@@ -24,12 +24,24 @@ async function api(path, options) {
   try {
     response = await fetch(path, options);
   } catch {
+    askAgain();
     throw new Problem("The server cannot be reached.");
   }
+  if (response.status === 503) askAgain();
   if (response.status === 204) return null;
   const body = await response.json().catch(() => null);
   if (!response.ok) throw new Problem(sentence(body, response.status), response.status);
   return body;
+}
+
+// A server that is gone, starts or is busy comes back: the page then fills itself.
+let again = 0;
+
+function askAgain() {
+  again ||= setTimeout(() => {
+    again = 0;
+    refresh();
+  }, ASK_AGAIN_MS);
 }
 
 function search(query) {
@@ -53,7 +65,14 @@ function time(seconds) {
 }
 
 const preciseTime = (seconds) => `${seconds.toFixed(1)} s`;
-const span = (part) => `${preciseTime(part.start_s)} – ${preciseTime(part.end_s)}`;
+
+// To a tenth, as 2.0 s or 1:02:03.4, by the longer of the two.
+function moment(seconds, longest = seconds) {
+  const tenths = Math.round(seconds * 10);
+  return longest < 60 ? preciseTime(seconds) : `${time(Math.floor(tenths / 10))}.${tenths % 10}`;
+}
+
+const span = (part) => `${moment(part.start_s, part.end_s)} – ${moment(part.end_s)}`;
 
 function size(bytes) {
   const units = ["bytes", "kB", "MB", "GB", "TB"];
@@ -66,30 +85,35 @@ const percent = (share) => `${Math.floor(share * 100)} %`;
 // FFmpeg's names, where people know the thing by another.
 const CONTAINERS = { mov: "MP4", matroska: "MKV or WebM", avi: "AVI", mpegts: "TS" };
 const CODECS = { h264: "H.264", hevc: "HEVC", vp8: "VP8", vp9: "VP9", av1: "AV1", mpeg4: "MPEG-4" };
-const BADGES = { new: "New", exact: "Same file", copy: "Copy", similar: "Similar" };
+const BADGES = { copy: "Copy", similar: "Similar" };
 
-// One sentence for a person; `name` is the file name of the video it is about.
-function verdictSentence(duplicate, name) {
+// A sentence for a person, as text and elements; `name` is the file name of the video it is about, set
+// apart so that letters of another direction in it do not turn the rest around.
+function verdictParts(duplicate, name) {
   const shift = duplicate.offset_s ? `, shifted by ${preciseTime(Math.abs(duplicate.offset_s))}` : "";
   const mirrored = duplicate.mirrored ? ", mirrored" : "";
+  const apart = el("bdi", { textContent: name });
   switch (duplicate.verdict) {
     case "exact":
-      return "This very file is stored already. Nothing was added.";
+      return ["This very file is stored already", ...(name ? [" as ", apart] : []), ". Nothing was added."];
     case "copy":
-      return `Copy of ${name}: ${percent(duplicate.share)} of the frames agree${shift}${mirrored}.`;
+      return ["Copy of ", apart, `: ${percent(duplicate.share)} of the frames agree${shift}${mirrored}.`];
     case "similar":
-      return `Looks like ${name} (score ${duplicate.score.toFixed(3)}).`;
+      return ["Looks like ", apart, ` (score ${duplicate.score.toFixed(3)}).`];
     default:
-      return "New: no copy of it is stored.";
+      return ["New: no copy of it is stored."];
   }
 }
+
+const DELETED = "a video that was deleted";
 
 async function nameOf(id) {
   if (!id) return "";
   try {
     return (await api(videoPath(id))).filename;
-  } catch {
-    return "a video that was deleted";
+  } catch (problem) {
+    if (problem.status === 404) return DELETED;
+    throw problem;
   }
 }
 
@@ -105,6 +129,11 @@ function button(text, onclick, className = "") {
   return el("button", { type: "button", textContent: text, onclick, className });
 }
 
+function named(element, text) {
+  element.setAttribute("aria-label", text);
+  return element;
+}
+
 function announce(text) {
   $("announce").textContent = text;
 }
@@ -112,8 +141,7 @@ function announce(text) {
 function picture(id, name, t, length, onclick) {
   const image = el("img", { src: thumbnail(id, t), alt: "", loading: "lazy", decoding: "async" });
   image.onerror = () => image.remove();
-  const opener = button("", onclick, "picture");
-  opener.setAttribute("aria-label", `Open ${name}`);
+  const opener = named(button("", onclick, "picture"), `Open ${name}`);
   opener.append(image);
   if (length !== null) opener.append(el("span", { className: "length", textContent: length }));
   return opener;
@@ -129,15 +157,17 @@ function videoCard(video) {
   const card = el("li", { className: "card" });
   card.dataset.id = video.id;
   card.append(
-    picture(video.id, video.filename, undefined, time(video.media.duration_s), () => openViewer(video.id, video.filename)),
+    picture(video.id, video.filename, undefined, time(video.media.duration_s),
+      () => openViewer(video.id, video.filename)),
     el("div", { className: "body" },
       el("span", { className: "name", textContent: video.filename, title: video.filename }),
       el("span", { className: "quiet",
         textContent: `${video.media.width} × ${video.media.height} · ${size(video.bytes)}` }),
-      el("span", { className: `badge ${verdict}`, textContent: BADGES[verdict] })),
+      verdict === "new" ? null : el("span", { className: `badge ${verdict}`, textContent: BADGES[verdict] })),
     el("div", { className: "row" },
-      button("Find similar", () => showSimilar({ video_id: video.id }, video.filename)),
-      button("Delete", () => askDelete(video.id, video.filename), "danger")));
+      named(button("Find similar", () => showSimilar({ video_id: video.id }, video.filename)),
+        `Find similar to ${video.filename}`),
+      named(button("Delete", () => askDelete(video.id, video.filename), "danger"), `Delete ${video.filename}`)));
   return card;
 }
 
@@ -188,7 +218,6 @@ async function refreshStatus() {
     $("status").textContent = `${count} · ${model.name} on ${model.device}`;
   } catch (problem) {
     $("status").textContent = problem.message;
-    if (problem.status === 503) setTimeout(refresh, ASK_AGAIN_MS); // it is starting
   }
 }
 
@@ -216,10 +245,12 @@ function hitCard(hit) {
 const showSimilar = (query, title) => show(query, `Similar to ${title}`);
 
 let asking = 0; // number of the newest search
+let asker = null; // what had the focus before the results took it
 
 async function show(query, title) {
   const number = ++asking;
-  $("viewer").close();
+  $("viewer").close(); // gives the focus back to what opened it
+  if (!$("results").contains(document.activeElement)) asker = document.activeElement;
   $("results").hidden = false;
   $("results-title").textContent = title;
   $("results-note").textContent = "Searching…";
@@ -255,17 +286,39 @@ function fact(name, value) {
   return [el("dt", { textContent: name }), el("dd", { textContent: value })];
 }
 
-function clipRow(video, clip) {
+// What plays until where: of the file itself, or, where the browser cannot play that, of one clip as MP4.
+let playing = null;
+let isPlayable = true;
+
+function play(video, clip) {
   const player = $("player");
-  const play = button("Play", () => {
+  if (isPlayable) {
+    playing = { ...clip, last_s: Math.max(clip.start_s, clip.end_s - 0.5 / video.media.fps) };
     player.currentTime = clip.start_s;
-    player.play();
-  });
-  play.setAttribute("aria-label", `Play from ${preciseTime(clip.start_s)}`);
-  const find = button("Find similar", () =>
-    showSimilar({ clip_id: clip.id }, `${video.filename}, ${span(clip)}`));
-  find.setAttribute("aria-label", `Find similar to the clip ${span(clip)}`);
-  return el("li", {}, el("span", { className: "span", textContent: span(clip) }), play, find);
+  } else {
+    player.src = `${videoPath(video.id)}/clips/${clip.index}/content`;
+  }
+  player.play().catch(() => {}); // its error event tells
+  player.scrollIntoView({ block: "nearest" });
+}
+
+// Stops on the last picture of the clip, unless someone went elsewhere meanwhile.
+function stopAtEnd() {
+  const player = $("player");
+  if (!playing || player.seeking || player.currentTime < playing.end_s) return;
+  if (!player.paused && player.currentTime < playing.end_s + 1) {
+    player.pause();
+    player.currentTime = playing.last_s;
+  }
+  playing = null;
+}
+
+function clipRow(video, clip) {
+  const where = span(clip);
+  return el("li", {}, el("span", { className: "span", textContent: where }),
+    named(button("Play", () => play(video, clip)), `Play ${where}`),
+    named(button("Find similar", () => showSimilar({ clip_id: clip.id }, `${video.filename}, ${where}`)),
+      `Find similar to the clip ${where}`));
 }
 
 let opening = 0; // number of the newest opening: answers to older ones are dropped
@@ -282,14 +335,17 @@ function showFacts(video) {
     ...(Object.keys(video.metadata).length ? fact("Metadata", JSON.stringify(video.metadata)) : []));
 }
 
-function showViewerNote(text, className) {
-  $("viewer-verdict").textContent = text;
+function showViewerNote(parts, className) {
+  $("viewer-verdict").replaceChildren(...parts);
   $("viewer-verdict").className = className;
 }
 
 async function openViewer(id, name, start = 0) {
   const number = ++opening;
   $("viewer-title").textContent = name;
+  playing = null;
+  isPlayable = true;
+  $("player-note").textContent = "";
   $("player").src = `${videoPath(id)}/content#t=${start}`;
   $("player").poster = thumbnail(id, start || undefined);
   $("download").href = `${videoPath(id)}/content`;
@@ -297,38 +353,43 @@ async function openViewer(id, name, start = 0) {
   $("viewer-delete").onclick = () => askDelete(id, name);
   $("facts").replaceChildren();
   $("clips").replaceChildren();
-  showViewerNote("Loading…", "quiet");
+  $("viewer-original").hidden = true;
+  showViewerNote(["Loading…"], "quiet");
   if (!$("viewer").open) $("viewer").showModal();
   try {
     const video = await api(videoPath(id));
-    const original = await nameOf(video.duplicate.of);
+    const { of } = video.duplicate;
+    const original = await nameOf(of);
     if (number !== opening) return;
     showFacts(video);
+    $("viewer-original").hidden = !of || original === DELETED;
+    $("viewer-original").onclick = () => openViewer(of, original);
     $("clips").replaceChildren(...video.clips.map((clip) => clipRow(video, clip)));
-    showViewerNote(verdictSentence(video.duplicate, original), `verdict ${video.duplicate.verdict}`);
+    showViewerNote(verdictParts(video.duplicate, original), `verdict ${video.duplicate.verdict}`);
   } catch (problem) {
-    if (number === opening) showViewerNote(problem.message, "error");
+    if (number === opening) showViewerNote([problem.message], "error");
   }
 }
 
 function askDelete(id, name) {
-  $("confirm-text").textContent = `${name}, its vectors and its file will be gone.`;
-  $("confirm-yes").onclick = () => {
-    $("confirm").close();
-    remove(id, name);
-  };
+  $("confirm-text").replaceChildren(el("bdi", { textContent: name }), ", its vectors and its file will be gone.");
+  $("confirm-note").textContent = "";
+  $("confirm-yes").onclick = () => remove(id, name);
   $("confirm").showModal();
   $("confirm-no").focus();
 }
 
 async function remove(id, name) {
+  $("confirm-note").textContent = "Deleting…";
   try {
     await api(videoPath(id), { method: "DELETE" });
   } catch (problem) {
-    announce(problem.message);
-    showLibraryNote(problem.message);
-    return;
+    if (problem.status !== 404) { // else it is gone already
+      $("confirm-note").textContent = problem.message;
+      return;
+    }
   }
+  $("confirm").close();
   $("viewer").close();
   for (const card of document.querySelectorAll(`.card[data-id="${CSS.escape(id)}"]`)) card.remove();
   announce(`${name} was deleted.`);
@@ -337,33 +398,78 @@ async function remove(id, name) {
 }
 
 // ---- Uploads ------------------------------------------------------------------------------------
+// A file is sent, then becomes a job of the server, which the page asks how far it is.
 
 const waiting = [];
 let running = 0;
+let sending = 0;
 
-function uploadRow(file) {
+const PHASES = {
+  RECEIVE: "Waiting for its turn", PROBE: "Looking at the file", CLIP: "Finding its shots",
+  FRAMES: "Reading its pictures", PREPARE: "Reading its pictures", EMBED: "Computing its vectors",
+  COMMIT: "Storing it",
+};
+
+function uploadRow(file, isAlone) {
   const row = {
+    file,
+    isAlone,
     item: el("li"),
     bar: el("progress", { max: 1, value: 0 }),
     note: el("p", { className: "quiet", textContent: "Waiting…" }),
-    stop: button("Cancel", () => {}),
+    buttons: el("span", { className: "buttons" }),
   };
   row.bar.setAttribute("aria-label", `Progress of ${file.name}`);
-  row.stop.setAttribute("aria-label", `Cancel ${file.name}`);
   row.item.append(
-    el("div", { className: "line" }, el("span", { className: "name", textContent: file.name }), row.stop),
+    el("div", { className: "line" }, el("span", { className: "name", textContent: file.name }), row.buttons),
     row.bar, row.note);
   return row;
 }
 
-function endRow(row, text, isError) {
+function rowButtons(row, actions) {
+  row.buttons.replaceChildren(...Object.entries(actions).map(([text, act]) =>
+    named(button(text, act), `${text} ${row.file.name}`)));
+}
+
+function removeRow(row) {
+  const hadFocus = row.item.contains(document.activeElement);
+  row.item.remove();
+  if (hadFocus) $("files").focus();
+  countRows();
+}
+
+function countRows() {
+  const rows = [...$("uploads").children];
+  const ended = rows.filter((item) => item.dataset.ended).length;
+  $("uploads-bar").hidden = rows.length < 2;
+  $("uploads-count").textContent = `${ended} of ${rows.length} files done`;
+  $("uploads-clear").hidden = !ended;
+}
+
+function showProgress(row, text, share, left_s) {
+  if (share === null) row.bar.removeAttribute("value");
+  else row.bar.value = share;
+  row.note.textContent = left_s > 1 ? `${text}, ${time(left_s)} left` : text;
+}
+
+// parts: text and elements.
+function endRow(row, parts, className, actions = {}) {
   row.bar.remove();
-  row.stop.textContent = "Dismiss";
-  row.stop.onclick = () => row.item.remove();
-  row.stop.setAttribute("aria-label", "Dismiss this message");
-  row.note.textContent = text;
-  row.note.className = isError ? "error" : "";
-  announce(text);
+  row.item.dataset.ended = "yes";
+  row.note.replaceChildren(...parts);
+  row.note.className = className;
+  rowButtons(row, { ...actions, Dismiss: () => removeRow(row) });
+  announce(`${row.file.name}: ${row.note.textContent}`);
+  countRows();
+}
+
+// With a way to send the file again where that may help.
+function failRow(row, text, mayHelp) {
+  const again = () => {
+    removeRow(row);
+    add([row.file]);
+  };
+  endRow(row, [text], "error", mayHelp ? { "Try again": again } : {});
 }
 
 // A picture of a stored video with its name under it.
@@ -372,67 +478,99 @@ function figure(id, name) {
     el("figcaption", { className: "name", textContent: name, title: name }));
 }
 
-async function showVerdict(row, video) {
-  const { verdict, of } = video.duplicate;
-  const original = await nameOf(of);
-  endRow(row, verdictSentence(video.duplicate, original), false);
-  row.note.classList.add("verdict", verdict);
-  if (verdict === "copy" || verdict === "similar")
-    row.item.append(el("div", { className: "pair" },
-      figure(video.id, video.filename), figure(of, original)));
+async function showNearest(row, id) {
   try {
-    const found = await search({ video_id: video.id, k: 6 });
+    const found = await search({ video_id: id, k: 6 });
     if (!found.items.length) return;
-    row.item.append(el("p", { className: "quiet", textContent: "Nearest videos:" }),
-      el("ul", { className: "grid" }, ...found.items.map(hitCard)));
+    row.item.append(el("details", { open: row.isAlone }, el("summary", { textContent: "Nearest videos" }),
+      el("ul", { className: "grid" }, ...found.items.map(hitCard))));
   } catch (problem) {
     row.item.append(el("p", { className: "error", textContent: problem.message }));
   }
 }
 
-function showRefused(row, status, body) {
-  const original = body && body.video;
-  endRow(row, sentence(body, status) + (original ? ` It is ${original.filename}.` : ""), true);
-  if (original)
-    row.item.append(el("div", { className: "pair" }, figure(original.id, original.filename)));
+// job: done, or failed, where the file itself or its being a copy is the reason.
+async function showEnd(row, job) {
+  const { duplicate } = job.report || {};
+  const original = duplicate ? await nameOf(duplicate.of) : "";
+  if (job.problem) {
+    failRow(row, job.problem.detail, job.problem.status >= 500);
+    if (duplicate) row.item.append(el("div", { className: "pair" }, figure(duplicate.of, original)));
+    return;
+  }
+  endRow(row, verdictParts(duplicate, original), `verdict ${duplicate.verdict}`);
+  if (duplicate.verdict === "copy" || duplicate.verdict === "similar")
+    row.item.append(el("div", { className: "pair" },
+      figure(job.video_id, row.file.name), figure(duplicate.of, original)));
+  await showNearest(row, job.video_id);
 }
 
-// XMLHttpRequest, because fetch cannot tell how much of an upload has been sent.
-function send(file, row) {
+const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+
+// Until the job has ended; a server that restarts goes on with it.
+async function follow(row, id) {
+  const path = `/v1/jobs/${encodeURIComponent(id)}`;
+  rowButtons(row, { Cancel: () => api(path, { method: "DELETE" }).catch((problem) => announce(problem.message)) });
+  for (let ms = 50; ; ms = Math.min(1.5 * ms, 1000)) {
+    try {
+      const job = await api(path);
+      if (job.state === "cancelled") return removeRow(row);
+      if (job.state === "done" || job.state === "failed") return await showEnd(row, job);
+      const share = job.total ? job.done / job.total : null;
+      showProgress(row, PHASES[job.phase] + (share === null ? "…" : `: ${percent(share)}`), share, job.eta_s);
+    } catch (problem) {
+      if (problem.status && problem.status < 500) return failRow(row, problem.message, true);
+      showProgress(row, `${problem.message} Asking again…`, null);
+    }
+    await pause(ms);
+  }
+}
+
+// Gives the job, or null where the row says why there is none. XMLHttpRequest, because fetch cannot
+// tell how much of an upload has been sent.
+function send(row) {
+  const { file } = row;
   return new Promise((resolve) => {
     const request = new XMLHttpRequest();
     const form = new FormData();
+    const began = performance.now();
+    const fail = (text, mayHelp) => resolve(failRow(row, text, mayHelp) || null);
+    form.append("wait", "false");
     form.append("on_duplicate", $("reject").checked ? "reject" : "flag");
     form.append("file", file, file.name);
-    request.upload.onprogress = (event) => {
-      row.bar.value = event.total ? event.loaded / event.total : 0;
-      row.note.textContent = `${size(event.loaded)} of ${size(event.total)} sent`;
+    request.upload.onprogress = ({ loaded, total }) => {
+      const seconds = (performance.now() - began) / 1000;
+      showProgress(row, `${size(loaded)} of ${size(total)} sent`, total ? loaded / total : 0,
+        seconds * (total - loaded) / loaded);
     };
-    request.upload.onload = () => {
-      row.bar.removeAttribute("value");
-      row.note.textContent = "Looking at its pictures…";
+    request.upload.onload = () => showProgress(row, "Sent; waiting for the server…", null);
+    request.onload = () => {
+      if (request.status === 202) resolve(request.response);
+      else fail(sentence(request.response, request.status), request.status >= 500);
     };
-    request.onload = async () => {
-      if (request.status === 200 || request.status === 201) await showVerdict(row, request.response);
-      else showRefused(row, request.status, request.response);
-      resolve();
-    };
-    request.onerror = () => resolve(endRow(row, "The connection to the server broke.", true));
-    request.onabort = () => resolve(row.item.remove());
+    request.onerror = () => // the browser tells no more
+      fail("The connection to the server broke, or this is no file that can be read (a folder?).", true);
+    request.onabort = () => resolve(removeRow(row) || null);
     request.responseType = "json";
-    row.stop.onclick = () => request.abort();
+    rowButtons(row, { Cancel: () => request.abort() });
     request.open("POST", "/v1/videos");
     request.send(form);
   });
 }
 
-async function pump() {
+async function upload(row) {
+  sending++;
+  const job = await send(row);
+  sending--;
+  if (job) await follow(row, job.id);
+  refresh();
+}
+
+function pump() {
   while (running < PARALLEL_UPLOADS && waiting.length) {
-    const { file, row } = waiting.shift();
     running++;
-    send(file, row).then(() => {
+    upload(waiting.shift()).finally(() => {
       running--;
-      refresh();
       pump();
     });
   }
@@ -440,15 +578,17 @@ async function pump() {
 
 function add(files) {
   for (const file of files) {
-    const row = uploadRow(file);
-    const entry = { file, row };
-    row.stop.onclick = () => {
-      waiting.splice(waiting.indexOf(entry), 1);
-      row.item.remove();
-    };
-    waiting.push(entry);
+    const row = uploadRow(file, files.length === 1);
+    rowButtons(row, {
+      Cancel: () => {
+        waiting.splice(waiting.indexOf(row), 1);
+        removeRow(row);
+      },
+    });
+    waiting.push(row);
     $("uploads").prepend(row.item);
   }
+  countRows();
   pump();
 }
 
@@ -481,6 +621,15 @@ function wireDrop() {
 function wire() {
   let typing;
   wireDrop();
+  // What is sent becomes a job, which goes on without the page; what is not would be lost.
+  window.addEventListener("beforeunload", (event) => {
+    if (sending || waiting.length) event.preventDefault();
+  });
+  $("uploads-clear").onclick = () => {
+    for (const item of $("uploads").querySelectorAll("[data-ended]")) item.remove();
+    countRows();
+    $("files").focus();
+  };
   $("more").onclick = () => list("more");
   $("ask").onsubmit = (event) => {
     event.preventDefault();
@@ -497,6 +646,7 @@ function wire() {
   $("filter-verdict").onchange = () => list("anew");
   $("results-close").onclick = () => {
     $("results").hidden = true;
+    (asker && asker.isConnected && asker !== document.body ? asker : $("library-title")).focus();
   };
   $("viewer-close").onclick = () => $("viewer").close();
   $("viewer").onclose = () => {
@@ -504,6 +654,14 @@ function wire() {
     $("player").pause();
     $("player").removeAttribute("src");
     $("player").load();
+  };
+  $("player").ontimeupdate = stopAtEnd;
+  $("player").onerror = () => {
+    if (!$("player").hasAttribute("src")) return;
+    $("player-note").textContent = isPlayable
+      ? "This browser cannot play the file itself. Play, below, shows a clip of it as MP4."
+      : "This browser cannot play the clip. Download the file to see it.";
+    isPlayable = false;
   };
   $("confirm-no").onclick = () => $("confirm").close();
 }

@@ -13,7 +13,7 @@ SHOTS = ROOT / "build" / "browser"  # what the tests saw, for people
 
 
 def pytest_configure(config):
-    config.addinivalue_line("markers", "model(name): the server's model package")
+    config.addinivalue_line("markers", "model(name, *flags): the server's model package, and flags")
 
 
 @pytest.fixture(scope="session")
@@ -32,9 +32,10 @@ def browser():
 
 @pytest.fixture
 def server(tmp_path, tiny_model, request):
-    """With tiny, or with the model that @pytest.mark.model(name) says."""
+    """With tiny, or with the model and flags that @pytest.mark.model says."""
     mark = request.node.get_closest_marker("model")
-    with Server(tmp_path / "data", tiny_model, model=mark.args[0] if mark else "tiny") as server:
+    model, *flags = mark.args if mark else ["tiny"]
+    with Server(tmp_path / "data", tiny_model, model=model, flags=flags) as server:
         yield server
 
 
@@ -73,7 +74,7 @@ def film(tmp_path_factory):
     def make(seed, name=None, **more):
         path = folder / (name or f"film {seed}.webm")
         if not path.exists():
-            samples.encode(path, "libvpx", n=50, size=(320, 180), rate=10, seed=seed,
+            samples.encode(path, "libvpx", n=more.pop("n", 50), size=(320, 180), rate=10, seed=seed,
                            options={"b": more.pop("bitrate", "400k"), "deadline": "realtime"}, **more)
         return path
 

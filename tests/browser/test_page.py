@@ -70,6 +70,7 @@ def test_copy_is_told_with_the_name_of_its_original(page, film, server, shot):
     choose(page, film(1, name="again.webm", bitrate="60k"))
     expect(upload_row(page, "again.webm")).to_contain_text("Copy of film 1.webm")
     expect(upload_row(page, "again.webm")).to_contain_text("of the frames agree")
+    expect(upload_row(page, "again.webm").locator("bdi")).to_have_text("film 1.webm")
     expect(upload_row(page, "again.webm").locator(".pair figcaption")).to_have_text(["again.webm", "film 1.webm"])
     wait_until(page, "[...document.querySelectorAll('.pair img')].filter(i => i.naturalWidth > 100).length == 2")
     shot("copy")
@@ -78,7 +79,7 @@ def test_copy_is_told_with_the_name_of_its_original(page, film, server, shot):
 def test_same_file_is_told_and_not_stored_twice(page, film, server):
     server.upload(film(1))
     choose(page, film(1))
-    expect(upload_row(page, "film 1.webm")).to_contain_text("This very file is stored already.")
+    expect(upload_row(page, "film 1.webm")).to_contain_text("This very file is stored already as film 1.webm.")
     expect(page.locator("#videos .card")).to_have_count(1)
 
 
@@ -88,11 +89,9 @@ def test_refused_copy_names_the_reason_and_the_original(page, film, server):
     choose(page, film(1, name="again.webm", bitrate="60k"))
     row = upload_row(page, "again.webm")
     expect(row.locator(".error")).to_contain_text("A copy of this video is stored already")
-    expect(row.locator(".error")).to_contain_text("film 1.webm")
     row.locator(".pair").get_by_role("button", name="Open film 1.webm").click()
     expect(page.locator("#viewer-title")).to_have_text("film 1.webm")
     assert server.get("/v1/stats").json()["videos"] == 1
-    page.faults.clear()  # Chromium logs every 409
 
 
 def test_file_that_is_no_video_shows_the_server_sentence(page, tmp_path, shot):
@@ -177,7 +176,7 @@ def test_video_opens_plays_and_its_clips_can_be_searched(page, film, server, sho
     expect(viewer.locator("#facts")).to_contain_text('{"camera":3}')
     expect(viewer.locator("#clips li")).to_have_count(2)
     wait_until(page, "document.getElementById('player').videoWidth === 320")
-    viewer.get_by_role("button", name="Play from 2.0 s").click()
+    viewer.get_by_role("button", name="Play 2.0 s").click()
     wait_until(page, "document.getElementById('player').currentTime > 2")
     shot("viewer", full_page=False)
     viewer.get_by_role("button", name="Find similar to the clip 2.0 s").click()
@@ -269,16 +268,18 @@ def test_server_that_is_gone_is_told(page, film, server, tmp_path):
     page.locator("#videos .card").get_by_role("button", name="Find similar").click()
     expect(page.locator("#results-note")).to_have_text("The server cannot be reached.")
     choose(page, film(2))
-    expect(upload_row(page, "film 2.webm").locator(".error")).to_contain_text("The connection to the server broke.")
+    expect(upload_row(page, "film 2.webm").locator(".error")).to_contain_text("The connection to the server broke")
     page.faults.clear()
 
 
-def test_page_of_a_server_that_starts_fills_itself(page, film, server):
+@pytest.mark.parametrize("detail", ["The server is not ready yet.", "The server cannot be reached."])
+def test_page_fills_itself_once_its_server_is_there(page, film, server, detail):
     server.upload(film(1))
-    starting = {"status": 503, "json": {"detail": "The server is not ready yet."}}
-    page.route("**/v1/**", lambda route: route.fulfill(**starting))
+    starting = {"status": 503, "json": {"detail": detail}}
+    gone = "cannot" in detail
+    page.route("**/v1/**", lambda route: route.abort() if gone else route.fulfill(**starting))
     page.reload()
-    expect(page.locator("#status")).to_have_text("The server is not ready yet.")
+    expect(page.locator("#status")).to_have_text(detail)
     page.unroute("**/v1/**")
     expect(page.locator("#status")).to_have_text("1 video · tiny on cpu")
     expect(page.locator("#videos .card")).to_have_count(1)
@@ -382,3 +383,106 @@ def test_answer_about_a_video_closed_meanwhile_opens_nothing(page, film, server)
     held.let_go(page)
     expect(page.locator("#viewer")).to_be_hidden()
     assert not page.evaluate("document.getElementById('player').hasAttribute('src')")
+
+
+@pytest.mark.model("slow", "--clip", "fixed:0.2")
+def test_work_on_a_video_is_shown_and_cancel_ends_it_on_the_server(page, film, server, shot):
+    choose(page, film(1, name="long.webm", n=600))
+    row = upload_row(page, "long.webm")
+    expect(row).to_contain_text("Reading its pictures: ")
+    assert 0 <= row.get_by_role("progressbar").evaluate("bar => bar.value") < 1
+    shot("working")
+    row.get_by_role("button", name="Cancel long.webm").click()
+    expect(row).to_have_count(0)
+    job, = server.get("/v1/jobs").json()["items"]
+    assert job["state"] == "cancelled"
+    expect(page.locator("#videos .card")).to_have_count(0)
+
+
+@pytest.mark.model("slow", "--clip", "fixed:0.2")
+def test_verdict_comes_though_the_server_was_gone_meanwhile(page, film, server):
+    choose(page, film(1, name="longer.webm", n=200))
+    row = upload_row(page, "longer.webm")
+    expect(row).to_contain_text("Reading its pictures")
+    page.route("**/v1/**", lambda route: route.abort())
+    expect(row).to_contain_text("The server cannot be reached. Asking again…")
+    page.unroute("**/v1/**")
+    expect(row).to_contain_text("New: no copy of it is stored.")
+    page.faults.clear()
+
+
+def test_same_file_twice_at_once_is_stored_once_and_both_are_told(page, film, server, tmp_path):
+    twin = tmp_path / "twin.webm"
+    twin.write_bytes(film(1).read_bytes())
+    drop(page, film(1), twin)
+    expect(page.locator("#uploads-count")).to_have_text("2 of 2 files done")
+    expect(page.locator("#uploads > li", has_text="New: no copy")).to_have_count(1)
+    expect(page.locator("#uploads > li", has_text="This very file is stored already")).to_have_count(1)
+    expect(page.locator("#videos .card")).to_have_count(1)
+    page.get_by_role("button", name="Clear what is done").click()
+    expect(page.locator("#uploads > li")).to_have_count(0)
+    expect(page.locator("#uploads-bar")).to_be_hidden()
+
+
+def test_upload_that_broke_can_be_tried_again(page, film, server):
+    page.route("**/v1/videos", lambda route: route.abort(), times=1)
+    choose(page, film(1))
+    row = upload_row(page, "film 1.webm")
+    expect(row.locator(".error")).to_contain_text("The connection to the server broke")
+    row.get_by_role("button", name="Try again film 1.webm").click()
+    expect(row).to_contain_text("New: no copy of it is stored.")
+    page.faults.clear()
+
+
+def test_deletion_that_fails_says_so_where_it_was_asked_for(page, film, server):
+    server.upload(film(1))
+    page.reload()
+    page.route("**/v1/videos/*", lambda route: route.abort(), times=1)
+    page.get_by_role("button", name="Delete film 1.webm").click()
+    page.locator("#confirm-yes").click()
+    expect(page.locator("#confirm-note")).to_have_text("The server cannot be reached.")
+    page.locator("#confirm-yes").click()
+    expect(page.locator("#confirm")).to_be_hidden()
+    expect(page.locator("#videos .card")).to_have_count(0)
+    page.faults.clear()
+
+
+def test_closed_results_give_the_focus_back(page, film, server):
+    server.upload(film(1))
+    page.reload()
+    page.get_by_role("button", name="Find similar to film 1.webm").click()
+    expect(page.locator("#results-note")).to_have_text("Nothing else is stored yet.")
+    page.locator("#results-close").click()
+    assert page.evaluate("document.activeElement.getAttribute('aria-label')") == "Find similar to film 1.webm"
+
+
+def test_original_of_a_copy_opens_from_it(page, film, server):
+    server.upload(film(1))
+    server.upload(film(1, name="again.webm", bitrate="60k"))
+    page.reload()
+    page.get_by_role("button", name="Open again.webm").click()
+    page.get_by_role("button", name="Open the original").click()
+    expect(page.locator("#viewer-title")).to_have_text("film 1.webm")
+    expect(page.locator("#viewer-verdict")).to_contain_text("New")
+    expect(page.locator("#viewer-original")).to_be_hidden()
+
+
+def test_clip_plays_from_its_start_to_its_end(page, film, server):
+    server.upload(film(1), clip="fixed:1")
+    page.reload()
+    page.locator("#videos .picture").click()
+    page.get_by_role("button", name="Play 2.0 s – 3.0 s").click()
+    wait_until(page, "document.getElementById('player').currentTime > 2")
+    wait_until(page, "document.getElementById('player').paused && !document.getElementById('player').seeking")
+    assert 2.9 < page.evaluate("document.getElementById('player').currentTime") < 3
+
+
+def test_file_that_the_browser_cannot_play_is_played_clip_by_clip(page, server):
+    from make import sample
+
+    server.upload(sample("mpeg4_b.avi"))
+    page.reload()
+    page.locator("#videos .picture").click()
+    expect(page.locator("#player-note")).to_contain_text("This browser cannot play the file itself.")
+    page.get_by_role("button", name="Play 0.0 s").click()
+    wait_until(page, "document.getElementById('player').currentTime > 0.5")
