@@ -53,11 +53,17 @@ static int bind_socket(const struct addrinfo *address, const char *listen_on, in
     int on = 1;
     if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) < 0)
         return VX_FAIL_ERRNO(err, "preparing the socket for %s", listen_on);
-    if (bind(fd, address->ai_addr, address->ai_addrlen) < 0 || listen(fd, 1024) < 0)
+    if (!bind(fd, address->ai_addr, address->ai_addrlen) && !listen(fd, 1024)) {
+        *ret_fd = fd;
+        fd = -1;
+        return 0;
+    }
+    if (errno != EADDRINUSE)
         return VX_FAIL_ERRNO(err, "cannot listen on %s", listen_on);
-    *ret_fd = fd;
-    fd = -1;
-    return 0;
+    return VX_FAIL(err, -EADDRINUSE,
+                   "cannot listen on %s: another program does; stop it, or choose another port "
+                   "with --listen",
+                   listen_on);
 }
 
 static bool is_loopback(const struct sockaddr *address) {

@@ -47,11 +47,16 @@ int vx_store_get_free(const vx_store *store, int64_t *ret_bytes, vx_err *err) {
     return 0;
 }
 
+static int refuse_size(const vx_store *store, vx_err *err) {
+    return VX_FAIL(err, VX_UPLOAD_TOO_LARGE,
+                   "the file is larger than the %lld bytes that the server takes (--max-upload)",
+                   (long long)store->max_upload_bytes);
+}
+
+/* expected_bytes: at least so many; -1 = not known. */
 static int check_room(const vx_store *store, int64_t expected_bytes, vx_err *err) {
     if (store->max_upload_bytes && expected_bytes > store->max_upload_bytes)
-        return VX_FAIL(err, VX_UPLOAD_TOO_LARGE,
-                       "the file has %lld bytes, the server takes at most %lld",
-                       (long long)expected_bytes, (long long)store->max_upload_bytes);
+        return refuse_size(store, err);
     int64_t free_bytes = 0;
     int rc = vx_store_get_free(store, &free_bytes, err);
     if (rc)
@@ -97,10 +102,7 @@ int vx_upload_begin(vx_store *store, int64_t expected_bytes, vx_upload **ret_upl
 int vx_upload_write(vx_upload *upload, const void *bytes, size_t n, vx_err *err) {
     int64_t limit = upload->store->max_upload_bytes;
     if (limit && (int64_t)n > limit - upload->bytes)
-        return VX_FAIL(err, VX_UPLOAD_TOO_LARGE,
-                       "the file is larger than the %lld bytes that the "
-                       "server takes",
-                       (long long)limit);
+        return refuse_size(upload->store, err);
     for (size_t done = 0; done < n;) {
         ssize_t wrote = write(upload->fd, (const char *)bytes + done, n - done);
         if (wrote < 0 && errno == EINTR)

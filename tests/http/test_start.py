@@ -79,15 +79,25 @@ def test_signal_during_the_start_ends_it(held):
 
 
 @pytest.mark.parametrize("flags, words", [
-    (["--model", "none"], "none/manifest.json is not there"),
+    (["--model", "none"], "none/manifest.json is not there; say with --models where it is, or make it"),
+    (["--model", "cuts"], "cuts/manifest.json: kind is of a package that gives no vectors; name another model"),
     (["--model", "auto"], "say with --models where they are"),
     (["--model", "tiny", "--device", "gpu"], "device 'gpu' is not auto, cpu or cuda:N"),
     (["--data", "/proc/x"], "/proc/x"),
 ])
 def test_what_keeps_it_from_starting_is_said_in_a_sentence(tmp_path, tiny_model, flags, words):
-    code, text = serve("--listen", "127.0.0.1:0", "--data", tmp_path, "--models", tiny_model, *flags)
+    models = shutil.copytree(tiny_model / "tiny", tmp_path / "models" / "tiny").parent
+    (models / "cuts").mkdir()
+    (models / "cuts" / "manifest.json").write_text('{"format": 1, "kind": "shots"}')
+    code, text = serve("--listen", "127.0.0.1:0", "--data", tmp_path / "data", "--models", models, *flags)
     assert code == 1
     assert words in text.splitlines()[-1]
+
+
+def test_second_server_on_a_port_says_what_to_do(server):
+    code, text = serve("--listen", server.url.removeprefix("http://"))
+    assert code == 1
+    assert "another program does; stop it, or choose another port with --listen" in text
 
 
 @pytest.mark.parametrize("flags, words", [

@@ -178,17 +178,17 @@ def test_option_in_query_and_form_is_refused(server, clip):
 
 
 def test_body_over_the_limit_is_refused(server):
-    assert_problem(post_bytes(server, bytes(5 << 20)), 413, "body-too-large")
+    assert_problem(post_bytes(server, bytes(5 << 20)), 413, "body-too-large", "larger than the 4194304 bytes")
 
 
 def test_form_over_the_limit_is_refused(server):
     answer = server.post("/v1/videos", files={"file": ("a.mp4", bytes(5 << 20))})
-    assert_problem(answer, 413, "body-too-large")
+    assert_problem(answer, 413, "body-too-large", "larger than the 4194304 bytes")
 
 
 def test_chunked_body_over_the_limit_is_refused(server):
     answer = server.post("/v1/videos", data=(bytes(1 << 20) for _ in range(5)))
-    assert_problem(answer, 413, "body-too-large")
+    assert_problem(answer, 413, "body-too-large", "larger than the 4194304 bytes")
 
 
 @pytest.mark.parametrize("head, status", [
