@@ -427,8 +427,10 @@ function uploadRow(file, isAlone) {
 }
 
 function rowButtons(row, actions) {
+  const hadFocus = row.buttons.contains(document.activeElement);
   row.buttons.replaceChildren(...Object.entries(actions).map(([text, act]) =>
     named(button(text, act), `${text} ${row.file.name}`)));
+  if (hadFocus) row.buttons.lastChild.focus();
 }
 
 function removeRow(row) {

@@ -404,10 +404,12 @@ def test_verdict_comes_though_the_server_was_gone_meanwhile(page, film, server):
     choose(page, film(1, name="longer.webm", n=200))
     row = upload_row(page, "longer.webm")
     expect(row).to_contain_text("Reading its pictures")
+    row.get_by_role("button", name="Cancel longer.webm").focus()
     page.route("**/v1/**", lambda route: route.abort())
     expect(row).to_contain_text("The server cannot be reached. Asking again…")
     page.unroute("**/v1/**")
     expect(row).to_contain_text("New: no copy of it is stored.")
+    expect(row.get_by_role("button", name="Dismiss longer.webm")).to_be_focused()
     page.faults.clear()
 
 
