@@ -69,6 +69,9 @@ static int parse_fixed(const char *text, vx_clip_spec *spec, vx_err *err) {
         spec->stride_s = spec->length_s;
     if (n < 3)
         spec->minimum_s = fmin(DEFAULT_MINIMUM_S, spec->length_s);
+    if (spec->minimum_s > spec->length_s)
+        return VX_FAIL(err, VX_CLIP_BAD_SPEC,
+                       "the clip rule's minimum must not be more than its length");
     if (spec->stride_s * VX_CLIP_MAX_OVERLAP < spec->length_s)
         return VX_FAIL(err, VX_CLIP_BAD_SPEC,
                        "the clip rule's stride must be at least 1/%d of its length",

@@ -3,7 +3,7 @@
  * whole                one clip, the whole video
  * fixed:L[,S[,M]]      L-second clips every S seconds (S = L when absent); the last, shorter one is
  *                      kept from M seconds on (M = 2 when absent); a video shorter than M is one
- *                      clip. Seconds, 0.1..86400
+ *                      clip. Seconds, 0.1..86400, M no more than L
  * shots[:P[,M[,X]]]    one clip a shot: cut where TransNet V2 sees the end of a shot with more than
  *                      P (0.5 when absent); see vx_clip_cut_shots for M (2) and X (30)
  * shots-curator[:P[,M[,X[,C]]]]   the windows and spans of NeMo Curator's pipeline, P 0.4, M 2, X 10,

@@ -100,6 +100,7 @@ static void rule_with_wrong_text_is_refused_with_the_reason(void **state) {
     rule_refused("fixed:10,5,2,1", "three numbers");
     rule_refused("fixed:10,", "comma");
     rule_refused("fixed:3600,0.1", "1/16");
+    rule_refused("fixed:5,5,10", "minimum");
     rule_refused("shots:", "threshold");
     rule_refused("shots:1", "threshold");
     rule_refused("shots:nan", "threshold");
