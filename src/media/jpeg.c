@@ -44,12 +44,7 @@ static bool has_end(const uint8_t *bytes, size_t n) {
     return false;
 }
 
-static int check(const uint8_t *bytes, size_t n, int max_side_px, vx_err *err) {
-    int w = 0, h = 0;
-    if (n < 4 || bytes[0] != 0xff || bytes[1] != 0xd8 || bytes[2] != 0xff)
-        return VX_FAIL(err, VX_MEDIA_UNSUPPORTED, "not a JPEG picture");
-    if (!read_size(bytes, n, &w, &h) || !has_end(bytes, n))
-        return VX_FAIL(err, VX_MEDIA_DAMAGED, "the JPEG picture breaks off");
+static int check_size(int w, int h, int max_side_px, vx_err *err) {
     if (w < 1 || h < 1)
         return VX_FAIL(err, VX_MEDIA_DAMAGED, "the JPEG picture is %dx%d", w, h);
     if (w > max_side_px || h > max_side_px)
@@ -58,7 +53,16 @@ static int check(const uint8_t *bytes, size_t n, int max_side_px, vx_err *err) {
     return 0;
 }
 
-static int decode(jpeg *j, const uint8_t *bytes, size_t n, vx_err *err) {
+static int check(const uint8_t *bytes, size_t n, int max_side_px, vx_err *err) {
+    int w = 0, h = 0;
+    if (n < 4 || bytes[0] != 0xff || bytes[1] != 0xd8 || bytes[2] != 0xff)
+        return VX_FAIL(err, VX_MEDIA_UNSUPPORTED, "not a JPEG picture");
+    if (!read_size(bytes, n, &w, &h) || !has_end(bytes, n))
+        return VX_FAIL(err, VX_MEDIA_DAMAGED, "the JPEG picture breaks off");
+    return check_size(w, h, max_side_px, err);
+}
+
+static int decode(jpeg *j, const uint8_t *bytes, size_t n, int max_side_px, vx_err *err) {
     const AVCodec *codec = avcodec_find_decoder(AV_CODEC_ID_MJPEG);
     if (!codec)
         return VX_FAIL(err, VX_MEDIA_UNSUPPORTED, "this build cannot decode JPEG");
@@ -71,6 +75,7 @@ static int decode(jpeg *j, const uint8_t *bytes, size_t n, vx_err *err) {
         return VX_FAIL(err, -ENOMEM, "no memory for a JPEG picture");
     memcpy(j->packet->data, bytes, n);
     j->decoder->thread_count = 1;
+    j->decoder->max_pixels = (int64_t)max_side_px * max_side_px;
     j->decoder->err_recognition = AV_EF_EXPLODE;
     int rc = avcodec_open2(j->decoder, codec, NULL);
     if (rc >= 0)
@@ -88,7 +93,8 @@ static int decode(jpeg *j, const uint8_t *bytes, size_t n, vx_err *err) {
     if (j->frame->colorspace == AVCOL_SPC_UNSPECIFIED)
         j->frame->colorspace = AVCOL_SPC_BT470BG;
     j->frame->color_range = AVCOL_RANGE_JPEG;
-    return 0;
+    /* a second frame header may have said something else than the first */
+    return check_size(j->frame->width, j->frame->height, max_side_px, err);
 }
 
 int vx_media_jpeg(const void *bytes, size_t n, int max_side_px, vx_media_on_picture on_picture,
@@ -96,7 +102,7 @@ int vx_media_jpeg(const void *bytes, size_t n, int max_side_px, vx_media_on_pict
     AUTO_JPEG j = {0};
     int rc = check(bytes, n, max_side_px, err);
     if (!rc)
-        rc = decode(&j, bytes, n, err);
+        rc = decode(&j, bytes, n, max_side_px, err);
     if (rc)
         return rc;
     vx_picture_set(j.picture, j.frame);
