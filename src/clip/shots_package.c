@@ -73,7 +73,7 @@ static bool text(json_t *object, const char *field, char *ret, size_t capacity) 
 static int read_variant(vx_shots_package *p, json_t *files, json_t *entry, vx_err *err) {
     vx_shots_variant *v = &p->variants[p->n_variants++];
     json_t *batch = json_object_get(entry, "max_batch"), *amx = json_object_get(entry, "needs_amx");
-    v->max_batch = (int)json_integer_value(batch);
+    int64_t max_batch = json_integer_value(batch);
     v->memory_bytes = json_integer_value(json_object_get(entry, "memory_bytes"));
     v->needs_amx = json_is_true(amx);
     if (!text(entry, "file", v->file, sizeof v->file) || !json_object_get(files, v->file))
@@ -82,8 +82,11 @@ static int read_variant(vx_shots_package *p, json_t *files, json_t *entry, vx_er
         (strcmp(v->device, "cpu") && strcmp(v->device, "cuda")) ||
         !text(entry, "dtype", v->dtype, sizeof v->dtype))
         return bad(p, err, "shots has an entry whose device is not cpu or cuda, or without dtype");
-    if (!json_is_integer(batch) || v->max_batch < 1 || v->max_batch > 64)
+    if (max_batch < 1 || max_batch > 64)
         return bad(p, err, "shots has an entry whose max_batch is not from 1 to 64");
+    if (v->memory_bytes < 0)
+        return bad(p, err, "shots has an entry whose memory_bytes is below 0");
+    v->max_batch = (int)max_batch;
     return 0;
 }
 

@@ -101,8 +101,10 @@ static int cut_at_peaks(const vx_clip_spec *spec, const vx_media *media, const f
 /* The frames [start, end) of one shot to pieces, in Curator's order: length, crop, minimum. */
 static int append_pieces(list *out, const vx_clip_spec *spec, double fps, int64_t start,
                          int64_t end, vx_err *err) {
-    int64_t longest = (int64_t)(spec->longest_s * fps), crop = (int64_t)(spec->crop_s * fps);
-    int64_t shortest = (int64_t)(spec->shortest_s * fps);
+    double most = (double)(end - start + 1); /* a rate may be such that no integer holds a second */
+    int64_t longest = (int64_t)fmin(spec->longest_s * fps, most);
+    int64_t shortest = (int64_t)fmin(spec->shortest_s * fps, most);
+    int64_t crop = (int64_t)fmin(spec->crop_s * fps, most);
     longest = longest > 0 ? longest : 1;
     bool divide = end - start > longest;
     for (int64_t at = start; at < end; at += longest) {
