@@ -273,12 +273,18 @@ int vx_demux_open(const char *path, const vx_media_limits *limits, vx_demux **re
     return 0;
 }
 
+int64_t vx_demux_time(int64_t ticks) {
+    return ticks < -VX_DEMUX_LAST_TIME || ticks > VX_DEMUX_LAST_TIME ? AV_NOPTS_VALUE : ticks;
+}
+
 int vx_demux_read(vx_demux *demux) {
-    for (;;) {
+    int rc;
+    do {
         av_packet_unref(demux->packet);
         demux->deadline_us = av_gettime_relative() + read_us;
-        int rc = av_read_frame(demux->fmt, demux->packet);
-        if (rc < 0 || demux->packet->stream_index == demux->stream->index)
-            return rc;
-    }
+        rc = av_read_frame(demux->fmt, demux->packet);
+    } while (rc >= 0 && demux->packet->stream_index != demux->stream->index);
+    demux->packet->pts = vx_demux_time(demux->packet->pts);
+    demux->packet->dts = vx_demux_time(demux->packet->dts);
+    return rc;
 }

@@ -90,8 +90,13 @@ vx_demux *vx_demux_free(vx_demux *demux);
 VX_DEFINE_AUTO(vx_demux, vx_demux_free)
 /* Lets FFmpeg look into packets for what the header did not say; once (FFmpeg crashes else). */
 int vx_demux_probe(vx_demux *demux, const vx_media_limits *limits, vx_err *err);
-/* Next packet of the video stream into demux->packet. 0, AVERROR_EOF, or another AVERROR. */
+/* Next packet of the video stream into demux->packet. 0, AVERROR_EOF, or another AVERROR. Its times
+ * are at most VX_DEMUX_LAST_TIME from 0, or AV_NOPTS_VALUE. */
 int vx_demux_read(vx_demux *demux);
+/* A time as a file has it; one out of the range, in which differences fit, counts as none. The range
+ * holds nanoseconds since 1970. */
+int64_t vx_demux_time(int64_t ticks);
+#define VX_DEMUX_LAST_TIME (INT64_C(1) << 61)
 /* Limits with the zero fields filled in. */
 vx_media_limits vx_media_limits_or_default(const vx_media_limits *limits);
 /* "…: <text of an AVERROR>" */

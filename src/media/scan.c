@@ -64,6 +64,8 @@ static void join_stretches(vx_media *media) {
         p->pts += offset;
         if ((p->flags & VX_PACKET_POINT) && latest != INT64_MIN && p->pts < latest - slack) {
             int64_t jump = latest - p->pts + slack / 10;
+            if (offset + jump > VX_DEMUX_LAST_TIME / 2)
+                return; /* longer than any video: leave the rest as it is */
             offset += jump;
             p->pts += jump;
         }
@@ -172,7 +174,8 @@ static void time_by_order(vx_media *media, const AVStream *stream) {
         usable &= i == 0 || dts > media->packets[media->shown[i - 1]].dts;
     }
     for (int64_t i = 0; i < n; i++) {
-        int64_t ticks = media->packets[media->shown[i]].dts - media->packets[media->shown[0]].dts;
+        const vx_packet *p = &media->packets[media->shown[i]];
+        int64_t ticks = usable ? p->dts - media->packets[media->shown[0]].dts : 0;
         media->times[i] =
             usable ? (double)ticks * av_q2d(media->time_base) : (double)i * frame_duration(stream);
     }

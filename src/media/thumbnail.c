@@ -137,7 +137,8 @@ static bool seek_point(thumbnailer *t, int64_t first, int64_t target) {
 static int find_picture(thumbnailer *t, const char *path, const vx_media_limits *limits,
                         double time_s, vx_err *err) {
     const AVStream *stream = t->demux->stream;
-    int64_t first = stream->start_time == AV_NOPTS_VALUE ? 0 : stream->start_time;
+    int64_t first = vx_demux_time(stream->start_time);
+    first = first == AV_NOPTS_VALUE ? 0 : first;
     int64_t target = first + (int64_t)fmin(time_s / av_q2d(stream->time_base), 1e15);
     bool found = seek_point(t, first, target);
     int rc = 0;
