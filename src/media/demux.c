@@ -1,9 +1,10 @@
 /* demux.c — opens a container that may be hostile and reads its video packets.
  *
  * Only plain container formats are accepted: playlists, concatenation scripts and image patterns
- * would let a file name other files or addresses. Sizes are checked as soon as the header claims
- * them, before a decoder is asked to allocate anything, and no single read may take longer than a
- * minute (a demuxer that loops is cut off; loops across reads end at limits.max_frames).
+ * would let a file name other files or addresses. What an MP4's tables stand for is checked before
+ * FFmpeg reads them (claims.c), sizes as soon as the header claims them, before a decoder is asked
+ * to allocate anything, and no single read may take longer than a minute (a demuxer that loops is cut
+ * off; loops across reads end at limits.max_frames).
  */
 #include <libavutil/avstring.h>
 #include <libavutil/time.h>
@@ -16,6 +17,9 @@ static const char accepted_formats[] =
     "yuv4mpegpipe,dv,mjpeg,wav,mp3,aac,flac,w64,aiff,amr,caf";
 
 enum { MIN_SIDE_PX = 16, MAX_STREAMS = 256 };
+/* Of anything that FFmpeg makes room for, whatever a file claims: a picture of 8192 x 8192 pixels
+ * with four components of 16 bits, and its margins. */
+enum { MAX_ALLOCATION_BYTES = 640 << 20 };
 static const int64_t probe_bytes = 8 << 20, probe_us = 10 * 1000000, read_us = 60 * 1000000;
 
 static void drop_log(void *ctx, int level, const char *format, va_list args) {
@@ -23,8 +27,9 @@ static void drop_log(void *ctx, int level, const char *format, va_list args) {
 }
 
 /* FFmpeg prints to stderr unless told otherwise; what matters reaches the caller in vx_err. */
-__attribute__((constructor)) static void silence_ffmpeg(void) {
+__attribute__((constructor)) static void set_up_ffmpeg(void) {
     av_log_set_callback(drop_log);
+    av_max_alloc(MAX_ALLOCATION_BYTES);
 }
 
 vx_media_limits vx_media_limits_or_default(const vx_media_limits *limits) {
@@ -196,6 +201,22 @@ static int explain_open(const vx_extent *extent, int averror, vx_err *err) {
     return VX_FAIL(err, VX_MEDIA_UNSUPPORTED, "this is not a video file of a known kind");
 }
 
+/* What FFmpeg takes the file for, as long as that is not a trap. */
+static int find_format(const vx_demux *demux, const char *url, const char *path,
+                       const AVInputFormat **ret_format, vx_err *err) {
+    AVIOContext *io = NULL;
+    int rc = avio_open2(&io, url, AVIO_FLAG_READ, &demux->fmt->interrupt_callback, NULL);
+    if (rc >= 0)
+        rc = av_probe_input_buffer2(io, ret_format, url, NULL, 0, 0);
+    avio_closep(&io);
+    if (rc < 0)
+        return explain_open(&demux->extent, rc, err);
+    rc = av_match_name("mov", (*ret_format)->name) ? vx_claims_check(path, err) : 0;
+    return rc > 0 && vx_extent_breaks_off(&demux->extent)
+               ? vx_extent_fail(&demux->extent, "early", err)
+               : rc;
+}
+
 static int open_input(vx_demux *demux, const char *path, vx_err *err) {
     struct stat st;
     if (stat(path, &st) != 0)
@@ -213,13 +234,18 @@ static int open_input(vx_demux *demux, const char *path, vx_err *err) {
     demux->fmt->max_analyze_duration = probe_us;
     demux->deadline_us = av_gettime_relative() + read_us;
 
+    demux->extent = vx_extent_of(path);
+    const AVInputFormat *format = NULL;
+    int rc = find_format(demux, url, path, &format, err);
+    if (rc != 0)
+        return rc;
+
     AVDictionary *options = NULL;
     av_dict_set(&options, "format_whitelist", accepted_formats, 0);
     av_dict_set(&options, "protocol_whitelist", "file", 0);
     av_dict_set_int(&options, "max_streams", MAX_STREAMS, 0);
-    int rc = avformat_open_input(&demux->fmt, url, NULL, &options);
+    rc = avformat_open_input(&demux->fmt, url, format, &options);
     av_dict_free(&options);
-    demux->extent = vx_extent_of(path);
     if (rc < 0)
         return explain_open(&demux->extent, rc, err);
     if (vx_extent_breaks_off_in_index(&demux->extent))

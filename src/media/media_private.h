@@ -73,6 +73,13 @@ bool vx_extent_breaks_off_in_index(const vx_extent *extent);
 /* VX_MEDIA_DAMAGED for a file that breaks off; before: what is missing, as in "before its index". */
 int vx_extent_fail(const vx_extent *extent, const char *before, vx_err *err);
 
+/* ---- claims.c ---- */
+
+/* Refuses an MP4 whose tables FFmpeg would make far more of than the file can hold, or could hide
+ * such tables from a look at them. Reads all of the file but the media.
+ * Returns 0, VX_MEDIA_DAMAGED, VX_MEDIA_UNSUPPORTED, VX_MEDIA_TOO_LARGE or -errno. */
+int vx_claims_check(const char *path, vx_err *err);
+
 /* ---- demux.c: an opened container of an accepted kind and its video stream ---- */
 
 typedef struct vx_demux {

@@ -1,0 +1,112 @@
+/* claims.c — whether an MP4 stands for more than it can hold, seen before FFmpeg makes room for it.
+ *
+ * A table of a few bytes may stand for any number of samples ("each has one byte"), and FFmpeg keeps
+ * 24 bytes and more for each of them, once for every edit that shows it: 1.6 KB of file took 1.8 GB
+ * of memory. Samples have bytes of their own in the file, so many more samples than bytes are a lie.
+ * FFmpeg reads a table wherever it stands, so these are looked for by name in all but the media.
+ */
+#include <fcntl.h>
+#include <libavutil/intreadwrite.h>
+#include <sys/stat.h>
+
+#include "media/media_private.h"
+
+/* A day of video and sound takes a third of it. */
+#define MAX_BOX_BYTES ((int64_t)256 << 20)
+/* QuickTime counts samples of sound as they are before compression: some five a byte, in files that
+ * hold more than sound. */
+#define MAX_SAMPLES_PER_BYTE 4.0
+/* The most that note() reads of a box: size, name, a long size and three fields. */
+enum { MAX_HEAD_BYTES = 4 + 4 + 8 + 3 * 4 };
+
+typedef struct claims {
+    uint64_t n_samples; /* of all tables */
+    uint32_t n_edits;   /* the most of one track */
+    bool compressed;    /* tables may lie where no look finds them */
+} claims;
+
+/* box: its size, then its name. */
+static void note(claims *c, const uint8_t *box) {
+    const uint8_t *fields = box + (AV_RB32(box) == 1 ? 16 : 8) + 4; /* behind version and flags */
+    switch (AV_RB32(box + 4)) {
+    case MKBETAG('s', 't', 's', 'z'):
+    case MKBETAG('s', 't', 'z', '2'):
+        c->n_samples += AV_RB32(fields + 4);
+        break;
+    case MKBETAG('t', 'r', 'u', 'n'):
+        c->n_samples += AV_RB32(fields);
+        break;
+    case MKBETAG('e', 'l', 's', 't'):
+        c->n_edits = AV_RB32(fields) > c->n_edits ? AV_RB32(fields) : c->n_edits;
+        break;
+    case MKBETAG('c', 'm', 'o', 'v'):
+        c->compressed = true;
+        break;
+    }
+}
+
+static bool is_media(const uint8_t *name) {
+    return memcmp(name, "mdat", 4) == 0 || memcmp(name, "uuid", 4) == 0;
+}
+
+/* A box of n_bytes at `at` of the file, its size and name included. */
+static int scan_box(int fd, int64_t at, int64_t n_bytes, claims *c, vx_err *err) {
+    if (n_bytes > MAX_BOX_BYTES)
+        return VX_FAIL(err, VX_MEDIA_TOO_LARGE,
+                       "the MP4 file has an index of %lld bytes, %lld are allowed",
+                       (long long)n_bytes, (long long)MAX_BOX_BYTES);
+    VX_AUTO_FREE uint8_t *bytes = vx_new_array((size_t)n_bytes + MAX_HEAD_BYTES, 1);
+    if (!bytes)
+        return VX_FAIL(err, -ENOMEM, "no memory for an index of %lld bytes", (long long)n_bytes);
+    ssize_t n = pread(fd, bytes, (size_t)n_bytes, at);
+    for (const uint8_t *box = bytes, *end = bytes + (n > 0 ? n : 0); end - box >= 8; box++)
+        note(c, box);
+    return 0;
+}
+
+static int scan_boxes(int fd, int64_t file_bytes, claims *c, vx_err *err) {
+    int rc = 0;
+    for (int64_t at = 0; !rc && at < file_bytes;) {
+        uint8_t head[16] = {0};
+        if (pread(fd, head, sizeof head, at) < 8)
+            return 0;
+        uint64_t size = AV_RB32(head) == 1 ? AV_RB64(head + 8) : AV_RB32(head);
+        int64_t left = file_bytes - at, n_bytes = left;
+        if (size && size < (uint64_t)left)
+            n_bytes = (int64_t)size;
+        if (n_bytes < 8)
+            return 0; /* FFmpeg ends here, too */
+        if (!is_media(head + 4))
+            rc = scan_box(fd, at, n_bytes, c, err);
+        at += n_bytes;
+    }
+    return rc;
+}
+
+static int judge(const claims *c, int64_t file_bytes, vx_err *err) {
+    double limit = MAX_SAMPLES_PER_BYTE * (double)file_bytes;
+    double shown = (double)c->n_samples * (double)(c->n_edits > 1 ? c->n_edits : 1);
+    if (c->compressed)
+        return VX_FAIL(err, VX_MEDIA_UNSUPPORTED,
+                       "the index of this QuickTime file is compressed; write it anew, with ffmpeg "
+                       "-c copy for example");
+    if (shown > limit)
+        return VX_FAIL(err, VX_MEDIA_DAMAGED,
+                       "the MP4 file's index lists more pictures and sounds than %lld bytes hold",
+                       (long long)file_bytes);
+    return 0;
+}
+
+int vx_claims_check(const char *path, vx_err *err) {
+    claims c = {0};
+    struct stat st;
+    uint8_t head[3] = {0};
+    VX_AUTO_FD int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0 || fstat(fd, &st) != 0)
+        return VX_FAIL_ERRNO(err, "cannot open %s", path);
+    /* FFmpeg passes over a tag before any format; boxes would not start where we look. */
+    if (pread(fd, head, sizeof head, 0) == sizeof head && memcmp(head, "ID3", 3) == 0)
+        return VX_FAIL(err, VX_MEDIA_UNSUPPORTED, "the MP4 file stands behind an ID3 tag");
+    int rc = scan_boxes(fd, st.st_size, &c, err);
+    return rc == 0 ? judge(&c, st.st_size, err) : rc;
+}
