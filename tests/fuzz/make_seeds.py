@@ -1,10 +1,17 @@
-"""Writes tests/fuzz/media: the smallest clips of each container and codec, to mutate from.
+"""Writes what the fuzzers start from: for each target a folder with one small input of each kind.
 
 Run it only to add a kind; the files are kept in the repository so that a replay needs no encoder.
+Findings are kept beside them under names of their own.
 """
 
+import base64
+import hashlib
+import io
+import json
 import sys
 from pathlib import Path
+
+from PIL import Image
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "samples"))
@@ -25,7 +32,62 @@ SEEDS = {
     "flv1.flv": ("flv", {"options": {"g": "4"}, "n": 5}),
 }
 
+MANIFEST = {
+    "format": 1, "name": "m", "source": "s", "revision": "r", "license": "l", "dim": 8, "metric": "cosine",
+    "files": {name: "0" * 64 for name in ("video.pt", "text.pt", "vocab.txt")},
+    "frames": {"count": 8, "fps": 2.0, "sampling": "spread"},
+    "picture": {"width": 32, "height": 32, "filter": "bilinear_antialias", "fit": "squash",
+                "mean": [0.5, 0.5, 0.5], "std": [0.2, 0.2, 0.2]},
+    "video": [{"file": "video.pt", "device": "cuda", "dtype": "bf16", "max_batch": 4,
+               "memory_bytes": 1 << 30, "needs_amx": False, "slow": True},
+              {"file": "video.pt", "device": "cpu", "dtype": "fp32", "max_batch": 1}],
+    "text": {"file": "text.pt", "vocab": "vocab.txt", "length": 64, "quality": "coarse"},
+    "threshold": {"similar": 0.9, "measured": "how"},
+}
+SHOTS = {
+    "format": 1, "kind": "shots", "name": "transnetv2", "source": "s", "license": "l",
+    "files": {"empty.pt": hashlib.sha256().hexdigest()},  # fuzz_manifest.c puts it there
+    "shots": [{"file": "empty.pt", "device": "cpu", "dtype": "fp32", "max_batch": 2,
+               "memory_bytes": 0, "needs_amx": True}],
+}
+
+
+def jpeg(mode, **options):
+    out = io.BytesIO()
+    ramp = Image.linear_gradient("L").resize((24, 17))
+    Image.merge("RGB", (ramp, ramp.rotate(180), ramp)).convert(mode).save(out, "JPEG", **options)
+    return out.getvalue()
+
+
+def inputs():
+    picture = base64.b64encode(jpeg("L", quality=5)).decode()
+    return {
+        "text": "a dog on a beach",
+        "video": f"data:video/mp4;base64,{picture}",
+        "video_url": "data:video/mp4;presigned_url,https://example.org/a,b.mp4?x=1",
+        "pictures": "data:video_frames/jpg;base64," + ",".join(["QQ==", "QUI=", "QUJD"] * 2 + ["/+8=", "AAAA"]),
+        "picture_urls": "data:video_frames/jpeg;presigned_url," + ",".join(["https://example.org/a,b"] * 8),
+    }
+
+
+# Targets whose inputs are text or need no encoder: file name -> content.
+PLAIN = {
+    "manifest": {"model": json.dumps(MANIFEST), "shots": json.dumps(SHOTS)},
+    "jpeg": {"grey": jpeg("L"), "colour": jpeg("RGB", subsampling=2), "progressive": jpeg("RGB", progressive=True),
+             "cmyk": jpeg("CMYK"), "restarts": jpeg("RGB", subsampling=0, restart_marker_blocks=1)},
+    "input": inputs(),
+    "clip": {"whole": "whole", "auto": "auto", "fixed": "fixed:10,2.5,1", "shots": "shots:0.5,2,30",
+             "curator": "shots-curator:0.4,2,10,0.5", "minimum_over_length": "fixed:5,5,10"},
+    "request": {"query": "/v1/x?a=12&b=1.5e3&c=%C3%A9+%20&wait=false", "twice": "/?a=1&a=2",
+                "body": '{"a": 7, "b": -0.5, "c": "\\u00e9\\ud83d\\ude00", "vector": [1, 2.5, -3e2]}',
+                "deep": "[" * 70, "not_utf8": b"/?c=%ff\xff\xc0\x80"},
+}
+
 if __name__ == "__main__":
+    for target, seeds in PLAIN.items():
+        (HERE / target).mkdir(exist_ok=True)
+        for name, content in seeds.items():
+            (HERE / target / name).write_bytes(content if isinstance(content, bytes) else content.encode())
     folder = HERE / "media"
     folder.mkdir(exist_ok=True)
     for name, (codec, keywords) in SEEDS.items():
