@@ -10,9 +10,16 @@
 
 #define MAX_VECTOR 65536
 
-/* How deep brackets nest outside strings; jansson's own limit (2048) is meant for machines. */
-static int nesting(const char *text, size_t n) {
-    int depth = 0, deepest = 0;
+typedef struct shape {
+    int depth;
+    size_t n_values; /* about: those in objects and arrays, and these themselves */
+} shape;
+
+/* What brackets and commas outside strings say, before anything is built: jansson's own limit of depth
+ * (2048) is meant for machines, and an empty object of two characters takes 400 bytes of memory. */
+static shape measure(const char *text, size_t n) {
+    shape found = {0};
+    int depth = 0;
     bool in_string = false;
     for (size_t i = 0; i < n; i++) {
         char c = text[i];
@@ -24,12 +31,15 @@ static int nesting(const char *text, size_t n) {
         } else if (c == '"') {
             in_string = true;
         } else if (c == '{' || c == '[') {
-            deepest = ++depth > deepest ? depth : deepest;
+            found.n_values++;
+            found.depth = ++depth > found.depth ? depth : found.depth;
         } else if (c == '}' || c == ']') {
             depth--;
+        } else {
+            found.n_values += c == ',';
         }
     }
-    return deepest;
+    return found;
 }
 
 /* jansson's sentence, or a clearer one where its own speaks of its flags. */
@@ -54,9 +64,15 @@ static const char *reason(const json_error_t *error) {
 }
 
 json_t *vx_json_parse(vx_request *request, const char *what, const char *text, size_t n) {
-    if (nesting(text, n) > VX_JSON_MAX_DEPTH) {
+    shape found = measure(text, n);
+    if (found.depth > VX_JSON_MAX_DEPTH) {
         vx_reply_problem(request, VX_PROBLEM_BAD_JSON, "%s nests deeper than %d levels.", what,
                          VX_JSON_MAX_DEPTH);
+        return NULL;
+    }
+    if (found.n_values > VX_JSON_MAX_VALUES) {
+        vx_reply_problem(request, VX_PROBLEM_BAD_JSON, "%s holds more than %d values.", what,
+                         VX_JSON_MAX_VALUES);
         return NULL;
     }
     json_error_t error;

@@ -9,6 +9,7 @@
 #include "api/request.h"
 
 #define VX_JSON_MAX_DEPTH 64
+#define VX_JSON_MAX_VALUES 262144 /* 64 queries with vectors of 4000; some 100 MB at the worst */
 
 /* Parses an object; what: how the refusal calls it ("the body", "metadata"). Gives a reference. */
 json_t *vx_json_parse(vx_request *request, const char *what, const char *text, size_t n);

@@ -139,6 +139,7 @@ def test_wrong_query_is_refused_with_its_reason(server, query, status, name, wor
     (b'{"vector":[1e400]}', "too large"), (b'{"k":1}{"k":2}', "follows the end"),
     (b'{"k":1,"k":2}', "twice"), (b'{"video_id":"a\xff"}', "UTF-8"), (b'{"video_id":"a\\u0000"}', "U+0000"),
     (b'{"a":' * 100 + b"1" + b"}" * 100, "64 levels"), (b"[" * 500_000, "64 levels"),
+    (b'{"queries":[' + b"{}," * 140_000 + b"{}]}", "262144 values"),
 ])
 def test_broken_json_is_refused_with_its_place(server, body, word):
     answer = server.post("/v1/search", data=body, headers={"Content-Type": "application/json"})
