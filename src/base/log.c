@@ -23,12 +23,18 @@ int vx_log_level_of(const char *name) {
     return -1;
 }
 
+/* A byte of a control character, of U+0080..9F, too: terminals obey those as they do escape. */
+static bool is_control(const unsigned char *p, const unsigned char *text) {
+    bool second = p > text && p[-1] == 0xC2 && *p >= 0x80 && *p < 0xA0;
+    return *p < 0x20 || *p == 0x7F || second || (*p == 0xC2 && p[1] >= 0x80 && p[1] < 0xA0);
+}
+
 /* Copies text with control characters as \xNN; returns the length written. */
 static size_t copy_escaped(char *out, size_t capacity, const char *text) {
     static const char hex[] = "0123456789abcdef";
     size_t n = 0;
     for (const unsigned char *p = (const unsigned char *)text; *p && n + 5 < capacity; p++) {
-        if (*p >= 0x20 && *p != 0x7F) {
+        if (!is_control(p, (const unsigned char *)text)) {
             out[n++] = (char)*p;
             continue;
         }

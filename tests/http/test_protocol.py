@@ -61,6 +61,12 @@ def test_request_is_logged_on_one_line_whatever_its_address(server):
     assert not any(line.startswith(("event", "forged")) for line in server.log.read_text().splitlines())
 
 
+def test_terminal_commands_in_an_address_do_not_reach_the_log(server):
+    raw_request(server, b"GET /v1/\xc2\x9b31m\x1b[31m HTTP/1.1\r\nHost: localhost\r\nX-Request-Id: logprobe3\r\n\r\n")
+    line = next(line for line in server.log.read_bytes().splitlines() if b"logprobe3" in line)
+    assert b"\xc2\x9b" not in line and b"\x1b" not in line and rb"\xc2\x9b31m\x1b" in line
+
+
 def test_type_of_a_problem_explains_itself(server):
     problem = server.get("/v1/videos/none").json()
     answer = server.get(problem["type"])
