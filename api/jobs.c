@@ -53,19 +53,12 @@ void vx_jobs_reply_accepted(vx_request *request, const char *job_id, const char 
     vx_reply_header(request, MHD_HTTP_HEADER_LOCATION, location);
 }
 
-static void reply_code(vx_request *request, int rc, const vx_err *err) {
-    if (rc == VX_CATALOG_NOT_FOUND)
-        vx_reply_problem(request, VX_PROBLEM_NOT_FOUND, "There is no job with this id.");
-    else
-        vx_reply_failure(request, err);
-}
-
 void vx_jobs_one_get(vx_request *request) {
     vx_job_view job = {0};
     vx_err err;
     int rc = vx_jobs_get(request->server, request->args[0], &job, &err);
     if (rc) {
-        reply_code(request, rc, &err);
+        vx_reply_code(request, rc, "job", &err);
         return;
     }
     VX_AUTO_OUT out = {0};
@@ -79,7 +72,7 @@ void vx_jobs_one_delete(vx_request *request) {
     vx_err err;
     int rc = vx_jobs_cancel(request->server, request->args[0], &err);
     if (rc)
-        reply_code(request, rc, &err);
+        vx_reply_code(request, rc, "job", &err);
     else
         vx_jobs_one_get(request);
 }

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "api/change.h"
 #include "api/reply.h"
 #include "api/resources.h"
 #include "backfill.h"
@@ -76,33 +77,9 @@ static void write_model(vx_out *out, vx_model *loaded, bool is_default, const mo
 
 /* ---- POST /v1/models/{name}/backfill ---- */
 
-typedef struct backfill {
-    int rc;
-    vx_err err;
-    char job_id[VX_JOB_ID_CHARS + 1];
-} backfill;
-
-static void on_accepted(void *ctx, int rc, const char *job_id, const vx_err *err) {
-    vx_request *request = ctx;
-    backfill *b = request->state;
-    b->rc = rc;
-    if (rc)
-        b->err = *err;
-    snprintf(b->job_id, sizeof b->job_id, "%s", job_id);
-    vx_request_wake(request);
-}
-
 static void finish_backfill(vx_request *request) {
-    const backfill *b = request->state;
-    if (b->rc == -ESHUTDOWN) {
-        vx_reply_outcome(request, VX_OUTCOME_STOPPING, &b->err);
-        return;
-    }
-    if (b->rc) {
-        vx_reply_failure(request, &b->err);
-        return;
-    }
-    vx_jobs_reply_accepted(request, b->job_id, "backfill");
+    if (vx_change_succeeded(request, "model"))
+        vx_jobs_reply_accepted(request, vx_change_job_id(request), "backfill");
 }
 
 void vx_models_backfill_post(vx_request *request) {
@@ -112,16 +89,9 @@ void vx_models_backfill_post(vx_request *request) {
         vx_reply_problem(request, VX_PROBLEM_NOT_FOUND, "%s", err.msg);
         return;
     }
-    backfill *b = request->state = vx_new(backfill);
-    request->state_free = free;
-    request->failed |= !b;
-    if (!b)
-        return;
-    vx_request_wait(request, finish_backfill);
-    if (vx_backfill_submit(request->server, model, on_accepted, request))
-        return;
-    b->rc = VX_FAIL(&b->err, -ESHUTDOWN, "the server is shutting down");
-    vx_request_wake(request);
+    if (vx_change_begin(request, finish_backfill))
+        vx_change_refuse(
+            request, vx_backfill_submit(request->server, model, vx_change_done_as_job, request));
 }
 
 /* ---- GET /v1/models ---- */

@@ -224,6 +224,13 @@ void vx_reply_failure(vx_request *request, const vx_err *err) {
     vx_reply_problem(request, problem, NULL);
 }
 
+void vx_reply_code(vx_request *request, int rc, const char *thing, const vx_err *err) {
+    if (rc == VX_CATALOG_NOT_FOUND)
+        vx_reply_problem(request, VX_PROBLEM_NOT_FOUND, "There is no %s with this id.", thing);
+    else
+        vx_reply_failure(request, err);
+}
+
 void vx_reply_outcome(vx_request *request, vx_outcome outcome, const vx_err *err) {
     if (outcome == VX_OUTCOME_INTERNAL)
         vx_reply_failure(request, err);

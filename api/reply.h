@@ -47,6 +47,8 @@ void vx_reply_problem_with(vx_request *request, vx_problem problem, vx_out *memb
 void vx_reply_outcome(vx_request *request, vx_outcome outcome, const vx_err *err);
 /* For a negative code: logged with its trail, 507 when the disk is full, else 500. */
 void vx_reply_failure(vx_request *request, const vx_err *err);
+/* For a code of the catalog: there is no such `thing` ("video"), or a failure. */
+void vx_reply_code(vx_request *request, int rc, const char *thing, const vx_err *err);
 
 /* "/problems/…" of an outcome, for places that show a problem inside another answer (jobs). */
 void vx_problem_write_outcome(vx_out *out, const char *key, vx_outcome outcome, const char *detail);

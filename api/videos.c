@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "api/body.h"
+#include "api/change.h"
 #include "api/json.h"
 #include "api/reply.h"
 #include "api/resources.h"
@@ -15,20 +16,12 @@
 
 /* ---- One ---- */
 
-/* Replies to a catalog code: not found, or our fault. */
-static void reply_code(vx_request *request, int rc, const vx_err *err) {
-    if (rc == VX_CATALOG_NOT_FOUND)
-        vx_reply_problem(request, VX_PROBLEM_NOT_FOUND, "There is no video with this id.");
-    else
-        vx_reply_failure(request, err);
-}
-
 vx_video *vx_videos_find(vx_request *request) {
     vx_video *video = NULL;
     vx_err err;
     int rc = vx_catalog_get_video(request->server->catalog, request->args[0], &video, &err);
     if (rc)
-        reply_code(request, rc, &err);
+        vx_reply_code(request, rc, "video", &err);
     return rc ? NULL : video;
 }
 
@@ -106,60 +99,20 @@ void vx_videos_list(vx_request *request) {
 
 /* ---- Changes: the request waits for the committer ---- */
 
-typedef struct change {
-    int rc;
-    vx_err err;
-} change;
-
-static void on_changed(void *ctx, int rc, const vx_err *err) {
-    vx_request *request = ctx;
-    change *result = request->state;
-    result->rc = rc;
-    if (rc && err)
-        result->err = *err;
-    vx_request_wake(request);
-}
-
-/* Room for the result and the wait; false after a failure. */
-static bool begin_change(vx_request *request, void (*finish)(vx_request *)) {
-    request->state = vx_new(change);
-    request->state_free = free;
-    if (!request->state) {
-        request->failed = true;
-        return false;
-    }
-    vx_request_wait(request, finish);
-    return true;
-}
-
-/* The committer took nothing: it stops. */
-static void change_refused(vx_request *request) {
-    ((change *)request->state)->rc = -ECANCELED;
-    vx_request_wake(request);
-}
-
-static bool changed(vx_request *request) {
-    const change *result = request->state;
-    if (result->rc == -ECANCELED)
-        vx_reply_problem(request, VX_PROBLEM_STOPPING, NULL);
-    else if (result->rc)
-        reply_code(request, result->rc, &result->err);
-    return !result->rc;
-}
-
 static void finish_delete(vx_request *request) {
-    if (changed(request))
+    if (vx_change_succeeded(request, "video"))
         vx_reply_empty(request, VX_SUCCESS_NO_CONTENT);
 }
 
 void vx_videos_delete(vx_request *request) {
-    if (begin_change(request, finish_delete) &&
-        !vx_commit_delete_video(request->server, request->args[0], on_changed, request))
-        change_refused(request);
+    if (vx_change_begin(request, finish_delete))
+        vx_change_refuse(request,
+                         vx_commit_delete_video(request->server, request->args[0], VX_COMMIT_REFUSE,
+                                                vx_change_done, request));
 }
 
 static void finish_patch(vx_request *request) {
-    if (changed(request))
+    if (vx_change_succeeded(request, "video"))
         vx_videos_get(request);
 }
 
@@ -178,7 +131,7 @@ static int apply_patch(vx_commit_op *op, vx_server *server, vx_err *err) {
 static void patch_done(vx_commit_op *op, vx_server *server, int rc, const vx_err *err) {
     (void)server;
     patch_op *o = (patch_op *)op;
-    on_changed(o->request, rc, err);
+    vx_change_done(o->request, rc, err);
     free(o->patch);
     free(o);
 }
@@ -210,15 +163,16 @@ void vx_videos_patch(vx_request *request) {
         return;
     }
     patch_op *op = vx_new(patch_op);
-    if (!op || !begin_change(request, finish_patch)) {
+    if (!op || !vx_change_begin(request, finish_patch)) {
         request->failed = true;
         free(op);
         return;
     }
     *op = (patch_op){{apply_patch, patch_done}, request, vx_take(patch)};
-    if (vx_commit_submit(request->server, &op->op))
+    vx_outcome refused = vx_commit_submit(request->server, &op->op, VX_COMMIT_REFUSE);
+    if (!refused)
         return;
     free(op->patch);
     free(op);
-    change_refused(request);
+    vx_change_refuse(request, refused);
 }

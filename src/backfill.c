@@ -290,19 +290,19 @@ static void accept_done(vx_commit_op *op, vx_server *server, int rc, const vx_er
     free(a);
 }
 
-bool vx_backfill_submit(vx_server *server, vx_model *model, vx_backfill_accepted accepted,
-                        void *ctx) {
+vx_outcome vx_backfill_submit(vx_server *server, vx_model *model, vx_backfill_accepted accepted,
+                              void *ctx) {
     accept_op *a = vx_new(accept_op);
     if (!a)
-        return false;
+        return VX_OUTCOME_INTERNAL;
     *a = (accept_op){.op = {.apply = accept_apply, .done = accept_done},
                      .model = model,
                      .accepted = accepted,
                      .ctx = ctx};
-    if (vx_commit_submit(server, &a->op))
-        return true;
-    free(a);
-    return false;
+    vx_outcome refused = vx_commit_submit(server, &a->op, VX_COMMIT_REFUSE);
+    if (refused)
+        free(a);
+    return refused;
 }
 
 /* ---- start and end ---- */

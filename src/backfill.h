@@ -14,14 +14,15 @@
  */
 #pragma once
 
+#include "outcome.h"
 #include "server.h"
 
 /* rc 0: the job is durable, or was running already. On the committer's thread; must be short. */
 typedef void (*vx_backfill_accepted)(void *ctx, int rc, const char *job_id, const vx_err *err);
-/* False when the server stops, or memory is out: accepted is not called. One job at a time for each
- * model: while one waits or runs, its id is given again. */
-bool vx_backfill_submit(vx_server *server, vx_model *model, vx_backfill_accepted accepted,
-                        void *ctx);
+/* Never blocks. BUSY, STOPPING or INTERNAL (no memory): accepted is not called. One job at a time for
+ * each model: while one waits or runs, its id is given again. */
+vx_outcome vx_backfill_submit(vx_server *server, vx_model *model, vx_backfill_accepted accepted,
+                              void *ctx);
 
 /* Goes on with the jobs of before a restart. Needs the committer. */
 int vx_backfill_start(vx_server *server, vx_err *err);

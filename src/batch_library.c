@@ -324,7 +324,7 @@ static int submit_metadata(vx_batch_library *library, const vx_batch_video *vide
     if (!metadata)
         return VX_FAIL(err, -ENOMEM, "no memory for %zu paths", n);
     expect_one(library);
-    if (!vx_commit_set_metadata(library->server, video->id, metadata, on_committed, library))
+    if (vx_commit_set_metadata(library->server, video->id, metadata, on_committed, library))
         report_refused(library);
     return 0;
 }
@@ -353,7 +353,8 @@ int vx_batch_library_prune(vx_batch_library *library, size_t *ret_removed, vx_er
             continue;
         removed++;
         expect_one(library);
-        if (!vx_commit_delete_video(library->server, video->id, on_committed, library))
+        if (vx_commit_delete_video(library->server, video->id, VX_COMMIT_WAIT, on_committed,
+                                   library))
             report_refused(library);
     }
     int rc = wait_for_all(library, err);

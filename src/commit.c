@@ -109,14 +109,19 @@ void vx_commit_stop(vx_server *server) {
     free(vx_take(server->commit));
 }
 
-bool vx_commit_submit(vx_server *server, vx_commit_op *op) {
+vx_outcome vx_commit_submit(vx_server *server, vx_commit_op *op, vx_commit_when_full when_full) {
     struct vx_commit *commit = server->commit;
-    if (!pthread_equal(pthread_self(), commit->thread))
-        return vx_queue_push(commit->queue, op);
-    if (commit->n_own == GROUP_MAX)
-        return false;
-    commit->own[commit->n_own++] = op;
-    return true;
+    if (pthread_equal(pthread_self(), commit->thread)) {
+        if (commit->n_own == GROUP_MAX)
+            return VX_OUTCOME_BUSY;
+        commit->own[commit->n_own++] = op;
+        return VX_OUTCOME_OK;
+    }
+    if (when_full == VX_COMMIT_WAIT)
+        return vx_queue_push(commit->queue, op) ? VX_OUTCOME_OK : VX_OUTCOME_STOPPING;
+    if (vx_queue_try_push(commit->queue, op))
+        return VX_OUTCOME_OK;
+    return atomic_load(&server->stopping) ? VX_OUTCOME_STOPPING : VX_OUTCOME_BUSY;
 }
 
 /* ---- an operation that its caller waits for ---- */
@@ -154,7 +159,7 @@ int vx_commit_run(vx_server *server, int (*apply)(void *ctx, vx_server *server, 
     int rc = 0;
     vx_mutex_init(&w.mu);
     vx_cond_init(&w.finished);
-    if (vx_commit_submit(server, &w.op)) {
+    if (!vx_commit_submit(server, &w.op, VX_COMMIT_WAIT)) {
         vx_mutex_lock(&w.mu);
         while (!w.done)
             vx_cond_wait(&w.finished, &w.mu);

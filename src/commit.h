@@ -5,8 +5,8 @@
  * back. So the verdict of every video sees all videos before it, also those of its own group; and a
  * reply is sent only after the data is on the disk and searchable.
  *
- * Threads: submit from any thread; it waits only while a thousand operations wait already.
- * Callbacks run on the committer thread and must be short; each may submit one operation more, which
+ * Threads: submit from any thread, which says what is to happen while a thousand operations wait
+ * already. Callbacks run on the committer thread and must be short; each may submit one operation more, which
  * never waits.
  */
 #pragma once
@@ -26,18 +26,24 @@ typedef struct vx_commit_op {
 int vx_commit_start(vx_server *server, vx_err *err);
 void vx_commit_stop(vx_server *server); /* finishes what was submitted */
 
-/* Takes op. False when the server is stopping: nothing was called. */
-bool vx_commit_submit(vx_server *server, vx_commit_op *op);
+typedef enum vx_commit_when_full {
+    VX_COMMIT_WAIT,   /* for threads that may block: the pipeline's own, with work behind them */
+    VX_COMMIT_REFUSE, /* for HTTP threads: the client is told to come back */
+} vx_commit_when_full;
+
+/* VX_OUTCOME_OK: takes op. BUSY (only with VX_COMMIT_REFUSE) or STOPPING: nothing was called. */
+vx_outcome vx_commit_submit(vx_server *server, vx_commit_op *op, vx_commit_when_full when_full);
 
 /* As submit, and waits for the end: for callers that may block. Returns apply's or the commit's rc.
  */
 int vx_commit_run(vx_server *server, int (*apply)(void *ctx, vx_server *server, vx_err *err),
                   void *ctx, vx_err *err);
 
-/* The requests that change a stored video, without blocking; done as above.
- * rc VX_CATALOG_NOT_FOUND when there is none. */
+/* Changes of a stored video; as submit, done as above. rc VX_CATALOG_NOT_FOUND when there is none.
+ * Metadata is set by waiting for room. */
 typedef void (*vx_commit_video_done)(void *ctx, int rc, const vx_err *err);
-bool vx_commit_delete_video(vx_server *server, const char *video_id, vx_commit_video_done done,
-                            void *ctx);
-bool vx_commit_set_metadata(vx_server *server, const char *video_id, const char *metadata_json,
-                            vx_commit_video_done done, void *ctx);
+vx_outcome vx_commit_delete_video(vx_server *server, const char *video_id,
+                                  vx_commit_when_full when_full, vx_commit_video_done done,
+                                  void *ctx);
+vx_outcome vx_commit_set_metadata(vx_server *server, const char *video_id,
+                                  const char *metadata_json, vx_commit_video_done done, void *ctx);

@@ -65,8 +65,8 @@ static void delete_done(vx_commit_op *op, vx_server *server, int rc, const vx_er
     free_op(o);
 }
 
-static bool submit(vx_server *server, const char *video_id, char *metadata, vx_commit_op op,
-                   vx_commit_video_done done, void *ctx) {
+static vx_outcome submit(vx_server *server, const char *video_id, char *metadata, vx_commit_op op,
+                         vx_commit_when_full when_full, vx_commit_video_done done, void *ctx) {
     video_op *o = vx_new(video_op);
     if (!o || strlen(video_id) > VX_VIDEO_ID_CHARS) {
         vx_err err;
@@ -75,30 +75,32 @@ static bool submit(vx_server *server, const char *video_id, char *metadata, vx_c
         free(metadata);
         free(o);
         done(ctx, rc, &err);
-        return true;
+        return VX_OUTCOME_OK;
     }
     *o = (video_op){.op = op, .metadata = metadata, .done = done, .ctx = ctx};
     strcpy(o->id, video_id);
-    if (vx_commit_submit(server, &o->op))
-        return true;
-    free_op(o);
-    return false;
+    vx_outcome refused = vx_commit_submit(server, &o->op, when_full);
+    if (refused)
+        free_op(o);
+    return refused;
 }
 
-bool vx_commit_delete_video(vx_server *server, const char *video_id, vx_commit_video_done done,
-                            void *ctx) {
+vx_outcome vx_commit_delete_video(vx_server *server, const char *video_id,
+                                  vx_commit_when_full when_full, vx_commit_video_done done,
+                                  void *ctx) {
     return submit(server, video_id, NULL,
-                  (vx_commit_op){.apply = delete_apply, .done = delete_done}, done, ctx);
+                  (vx_commit_op){.apply = delete_apply, .done = delete_done}, when_full, done, ctx);
 }
 
-bool vx_commit_set_metadata(vx_server *server, const char *video_id, const char *metadata_json,
-                            vx_commit_video_done done, void *ctx) {
+vx_outcome vx_commit_set_metadata(vx_server *server, const char *video_id,
+                                  const char *metadata_json, vx_commit_video_done done, void *ctx) {
     char *copy = strdup(metadata_json);
     if (!copy) {
         vx_err err;
         done(ctx, VX_FAIL(&err, -ENOMEM, "no memory"), &err);
-        return true;
+        return VX_OUTCOME_OK;
     }
     return submit(server, video_id, copy,
-                  (vx_commit_op){.apply = metadata_apply, .done = metadata_done}, done, ctx);
+                  (vx_commit_op){.apply = metadata_apply, .done = metadata_done}, VX_COMMIT_WAIT,
+                  done, ctx);
 }

@@ -212,7 +212,7 @@ void vx_ingest_commit(vx_server *server, vx_ingest_item *item) {
         *o = (video_op){.op = {.apply = video_apply, .done = video_done},
                         .item = item,
                         .started_us = vx_clock_monotonic_us()};
-    if (!o || !vx_commit_submit(server, &o->op))
+    if (!o || vx_commit_submit(server, &o->op, VX_COMMIT_WAIT))
         finish_unsubmitted(server, item, o);
 }
 
@@ -239,7 +239,7 @@ void vx_ingest_fail_job(vx_server *server, vx_ingest_item *item, vx_ingest_resul
     if (o)
         *o = (video_op){
             .op = {.apply = fail_apply, .done = fail_done}, .item = item, .result = *result};
-    if (o && vx_commit_submit(server, &o->op))
+    if (o && !vx_commit_submit(server, &o->op, VX_COMMIT_WAIT))
         return;
     free(o);
     vx_ingest_finish(server, item, result);

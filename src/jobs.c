@@ -196,7 +196,7 @@ void vx_jobs_accept(vx_server *server, vx_ingest_item *item,
         *op = (accept_op){{.apply = accept_apply, .done = accept_done}, item, on_accepted};
         /* Live before its row can be seen: whoever reads the id may cancel it at once. */
         vx_jobs_add(server, item);
-        if (vx_commit_submit(server, &op->op))
+        if (!vx_commit_submit(server, &op->op, VX_COMMIT_WAIT))
             return;
         vx_jobs_remove(server, item);
         rc = VX_FAIL(&err, -ESHUTDOWN, "the server is shutting down");

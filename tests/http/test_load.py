@@ -1,8 +1,11 @@
 """Many at once, very long ones, a full queue, a stop in the middle."""
 
 import concurrent.futures
+import contextlib
 import os
+import selectors
 import socket
+import sqlite3
 import threading
 import time
 
@@ -118,6 +121,44 @@ def test_full_queue_answers_503_and_when_to_come_back(start, clip):
             assert int(answer.headers["Retry-After"]) > 0
     stored = sum(answer.status_code == 201 for answer in answers)
     assert server.get("/v1/stats").json()["videos"] == stored
+
+
+@contextlib.contextmanager
+def held_committer(server):
+    """Nothing can be written to the catalog meanwhile."""
+    catalog = sqlite3.connect(server.data / "catalog.db", isolation_level=None)
+    try:
+        catalog.execute("BEGIN IMMEDIATE")
+        yield
+    finally:
+        catalog.close()
+
+
+CHANGES = {
+    "delete": b"DELETE /v1/videos/none HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    "patch": b'PATCH /v1/videos/%s HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n'
+             b'Content-Length: 22\r\n\r\n{"metadata": {"a": 1}}',
+    "backfill": b"POST /v1/models/tiny/backfill HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("kind", CHANGES)
+def test_change_while_a_thousand_wait_is_told_to_come_back(server, clip, kind):
+    id = server.upload(clip(250)).json()["id"]
+    request = CHANGES[kind].replace(b"%s", id.encode())
+    with contextlib.ExitStack() as stack:
+        answered = stack.enter_context(selectors.DefaultSelector())
+        connections = [stack.enter_context(raw_connection(server)) for _ in range(1200)]
+        stack.enter_context(held_committer(server))
+        for connection in connections:  # a group of up to 64 is held, 1024 wait
+            connection.sendall(request)
+            answered.register(connection, selectors.EVENT_READ)
+        (first, _), *_ = answered.select(60)
+        answer = first.fileobj.recv(4096)
+        assert answer.startswith(b"HTTP/1.1 503 ") and b"/problems/busy" in answer
+        assert b"\r\nRetry-After: " in answer
+        assert requests.get(f"{server.url}/v1/health/live", timeout=60).status_code == 200
+    assert server.get(f"/v1/videos/{id}").status_code == 200
 
 
 def test_slow_client_is_not_in_the_way_of_others(server, clip):

@@ -61,33 +61,67 @@ static vx_commit_op follower = {.apply = do_nothing, .done = count};
 
 static void submit_follower(vx_commit_op *op, vx_server *s, int rc, const vx_err *err) {
     count(op, s, rc, err);
-    vx_commit_submit(s, &follower); /* counts itself, if it is taken */
+    vx_commit_submit(s, &follower, VX_COMMIT_WAIT); /* counts itself, if it is taken */
+}
+
+static vx_commit_op first, others[ROOM];
+
+/* The committer holds the first operation, and there is no room behind it. */
+static void fill_queue(void (*first_done)(vx_commit_op *, vx_server *, int, const vx_err *)) {
+    first = (vx_commit_op){.apply = hold_up, .done = first_done};
+    n_done = 0;
+    sem_init(&begun, 0, 0);
+    sem_init(&may_end, 0, 0);
+    alarm(60); /* whoever waits for room in vain waits for ever */
+    assert_int_equal(vx_commit_submit(&server, &first, VX_COMMIT_WAIT), VX_OUTCOME_OK);
+    sem_wait(&begun);
+    for (int i = 0; i < ROOM; i++) {
+        others[i] = (vx_commit_op){.apply = do_nothing, .done = count};
+        assert_int_equal(vx_commit_submit(&server, &others[i], VX_COMMIT_REFUSE), VX_OUTCOME_OK);
+    }
+}
+
+static void empty_queue(int n) {
+    sem_post(&may_end);
+    while (atomic_load(&n_done) < n)
+        usleep(1000);
+    alarm(0);
 }
 
 /* As when a background job's insert fails while a thousand requests wait. */
 static void callback_that_submits_while_the_queue_is_full_does_not_wait(void **state) {
     (void)state;
-    static vx_commit_op others[ROOM];
-    vx_commit_op first = {.apply = hold_up, .done = submit_follower};
-    n_done = 0;
-    sem_init(&begun, 0, 0);
-    sem_init(&may_end, 0, 0);
-    alarm(60); /* a committer that waits for itself waits for ever */
-    assert_true(vx_commit_submit(&server, &first));
-    sem_wait(&begun);
-    for (int i = 0; i < ROOM; i++) {
-        others[i] = (vx_commit_op){.apply = do_nothing, .done = count};
-        assert_true(vx_commit_submit(&server, &others[i]));
-    }
-    sem_post(&may_end);
+    fill_queue(submit_follower);
+    empty_queue(1 + ROOM + 1);
+}
+
+static void keep_result(void *ctx, int rc, const vx_err *err) {
+    (void)err;
+    *(int *)ctx = rc;
+}
+
+static void change_while_the_queue_is_full_is_refused_and_does_not_wait(void **state) {
+    (void)state;
+    int result = 77;
+    vx_commit_op late = {.apply = do_nothing, .done = count};
+    fill_queue(count);
+    assert_int_equal(vx_commit_submit(&server, &late, VX_COMMIT_REFUSE), VX_OUTCOME_BUSY);
+    assert_int_equal(vx_commit_delete_video(&server, "v1", VX_COMMIT_REFUSE, keep_result, &result),
+                     VX_OUTCOME_BUSY);
+    atomic_store(&server.stopping, true);
+    assert_int_equal(vx_commit_submit(&server, &late, VX_COMMIT_REFUSE), VX_OUTCOME_STOPPING);
+    assert_int_equal(result, 77);
+    empty_queue(1 + ROOM);
+    assert_int_equal(vx_commit_submit(&server, &late, VX_COMMIT_REFUSE), VX_OUTCOME_OK);
     while (atomic_load(&n_done) < 1 + ROOM + 1)
         usleep(1000);
-    alarm(0);
 }
 
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(callback_that_submits_while_the_queue_is_full_does_not_wait,
+                                        open_committer, close_committer),
+        cmocka_unit_test_setup_teardown(change_while_the_queue_is_full_is_refused_and_does_not_wait,
                                         open_committer, close_committer),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
