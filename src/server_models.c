@@ -193,9 +193,16 @@ vx_model *vx_server_find_model(vx_server *server, const char *name, vx_err *err)
 }
 
 void vx_server_forget_clips(vx_server *server, const vx_video *video) {
-    for (int m = 0; m < server->n_models; m++)
-        for (size_t i = 0; i < video->n_clips; i++)
-            vx_index_remove(server->models[m].index, &video->clips[i].row, 1, NULL);
+    vx_err err;
+    VX_AUTO_FREE int64_t *rows = vx_new_array(video->n_clips, sizeof *rows);
+    int rc = rows ? 0 : VX_FAIL(&err, -ENOMEM, "no memory for %zu clips", video->n_clips);
+    for (size_t i = 0; i < video->n_clips && !rc; i++)
+        rows[i] = video->clips[i].row;
+    for (int m = 0; m < server->n_models && !rc; m++)
+        rc = vx_index_remove(server->models[m].index, rows, video->n_clips, &err);
+    if (rc) /* no search shows them, as no stored clip is behind them */
+        vx_log_failed(VX_LOG_WARN, "index", &err,
+                      "video=%s hint=\"vectors stay in memory until a restart\"", video->id);
 }
 
 int vx_server_count_missing(vx_server *server, vx_model *model, int64_t *ret_clips, vx_err *err) {

@@ -26,6 +26,8 @@
 #define DEFAULT_SEGMENT_BYTES ((size_t)64 << 20)
 /* Removal looks at every row number of a segment: keep that below a millisecond in small dims. */
 #define DEFAULT_SEGMENT_MAX_ROWS ((size_t)1 << 18)
+/* Swapped in a few ms: the longest a search waits for a removal. */
+#define REMOVE_SLICE_BYTES ((size_t)4 << 20)
 
 struct vx_index {
     int dim;
@@ -261,10 +263,16 @@ int vx_index_add(vx_index *index, const int64_t *ids, const float *vectors, size
     return code;
 }
 
+/* In slices, so that searches, reads and other changes get in between. */
 int vx_index_remove(vx_index *index, const int64_t *ids, size_t n, vx_err *err) {
-    vx_mutex_lock(&index->writer);
-    int code = remove_locked(index, ids, n, err);
-    vx_mutex_unlock(&index->writer);
+    size_t slice_rows = REMOVE_SLICE_BYTES / ((size_t)index->dim * sizeof(float));
+    int code = 0;
+    for (size_t done = 0, slice; done < n && code == 0; done += slice) {
+        slice = n - done < slice_rows ? n - done : slice_rows;
+        vx_mutex_lock(&index->writer);
+        code = remove_locked(index, ids + done, slice, err);
+        vx_mutex_unlock(&index->writer);
+    }
     return code;
 }
 

@@ -44,7 +44,8 @@ VX_DEFINE_AUTO(vx_index, vx_index_free)
  * A search that runs meanwhile may see some of them; after the return every search sees all. */
 int vx_index_add(vx_index *index, const int64_t *ids, const float *vectors, size_t n, vx_err *err);
 /* After the return no search that starts sees them. Unknown ids are ignored: removing twice is not
- * an error. */
+ * an error. Cost: a look at every row of their segments for some thousands of ids, as for one; so
+ * give those of a whole video at once. A failure may leave some of them removed. */
 int vx_index_remove(vx_index *index, const int64_t *ids, size_t n, vx_err *err);
 
 /* Decides which ids may be returned. Called once for every vector, from several threads at once and

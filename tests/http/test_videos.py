@@ -166,6 +166,24 @@ def test_deleted_video_is_gone_everywhere_also_after_restart(start, clip):
     assert again.status_code == 201 and again.json()["id"] == gone["id"]
 
 
+def test_deleted_video_of_many_clips_leaves_the_others_as_they_were(start, clip):
+    server = start(model="tiny,small")
+    first, gone, last = (server.upload(clip(seed, seconds=8), clip="fixed:0.2").json() for seed in (32, 33, 34))
+    rest = len(first["clips"]) + len(last["clips"])
+    assert len(gone["clips"]) > 20
+
+    def hits(model):
+        vector = server.get(f"/v1/videos/{last['id']}/vectors", params={"model": model}).json()["items"][7]["vector"]
+        found = server.post("/v1/search", json={"vector": vector, "k": 1000, "group_by": "clip", "model": model})
+        return [(hit["clip_id"], hit["score"]) for hit in found.json()["items"] if hit["video_id"] != gone["id"]]
+
+    before = {model: hits(model) for model in ("tiny", "small")}
+    assert server.delete(f"/v1/videos/{gone['id']}").status_code == 204
+    assert {model: hits(model) for model in ("tiny", "small")} == before
+    assert [len(found) for found in before.values()] == [rest, rest]
+    assert [model["vectors"] for model in server.get("/v1/models").json()["items"]] == [rest, rest]
+
+
 def test_delete_while_the_file_is_being_sent_lets_it_end(server, clip):
     video = server.upload(clip(37)).json()
     answer = server.get(f"/v1/videos/{video['id']}/content", stream=True)

@@ -51,6 +51,37 @@ static void changes_at_random_match_brute_force(void **state) {
     list_done(&l);
 }
 
+/* Over several segments and several of the slices in which rows go, in no order. */
+static void removal_of_thousands_at_once_matches_brute_force(void **state) {
+    (void)state;
+    enum { dim = 512, n = 7000, n_gone = 5200 };
+    rng r = {13};
+    float *vectors = random_units(&r, n, dim), row[dim];
+    list l = list_new(dim, n);
+    int64_t gone[n_gone];
+    for (int64_t i = 0; i < n; i++)
+        list_add(&l, i * 3, vectors + i * dim);
+    vx_index *index = new_index(dim, 3000);
+    add_all(index, &l);
+    for (size_t i = 0; i < n_gone; i++) {
+        size_t at = rng_next(&r) % l.n;
+        gone[i] = l.ids[at];
+        list_remove_at(&l, at);
+    }
+    assert_int_equal(vx_index_remove(index, gone, n_gone, NULL), 0);
+    assert_int_equal(vx_index_count(index), l.n);
+    check_against(index, &l, vectors, 12, 40, ALL_SCORES);
+    for (size_t i = 0; i < l.n; i++) {
+        assert_int_equal(vx_index_get(index, l.ids[i], row, NULL), 0);
+        assert_memory_equal(row, l.vectors + i * dim, sizeof(row));
+    }
+    for (size_t i = 0; i < n_gone; i++)
+        assert_false(vx_index_has(index, gone[i]));
+    vx_index_free(index);
+    list_done(&l);
+    free(vectors);
+}
+
 static void add_removed_id_again_finds_the_new_vector(void **state) {
     (void)state;
     float a[2] = {1, 0}, b[2] = {0, 1}, got[2];
@@ -369,6 +400,7 @@ static void search_from_many_threads_keeps_answers_apart(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(changes_at_random_match_brute_force),
+        cmocka_unit_test(removal_of_thousands_at_once_matches_brute_force),
         cmocka_unit_test(add_removed_id_again_finds_the_new_vector),
         cmocka_unit_test(add_known_id_changes_nothing),
         cmocka_unit_test(add_of_a_whole_segment_is_all_or_nothing),
