@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "api/change.h"
 #include "api/reply.h"
 #include "api/resources.h"
 #include "api/show.h"
@@ -67,14 +68,15 @@ void vx_jobs_one_get(vx_request *request) {
     vx_reply_json(request, VX_SUCCESS_OK, &out);
 }
 
-/* Cancels; the answer is the job as it is now, which may still be running up to its next phase. */
-void vx_jobs_one_delete(vx_request *request) {
-    vx_err err;
-    int rc = vx_jobs_cancel(request->server, request->args[0], &err);
-    if (rc)
-        vx_reply_code(request, rc, "job", &err);
-    else
+static void finish_cancel(vx_request *request) {
+    if (vx_change_succeeded(request, "job"))
         vx_jobs_one_get(request);
+}
+
+void vx_jobs_one_delete(vx_request *request) {
+    if (vx_change_begin(request, finish_cancel))
+        vx_change_refuse(
+            request, vx_jobs_cancel(request->server, request->args[0], vx_change_done, request));
 }
 
 static void write_page(vx_out *out, const vx_job_view *jobs, size_t n, size_t limit) {

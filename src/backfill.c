@@ -1,7 +1,8 @@
 /* backfill.c — the jobs: accepted by the committer, run one after another by the coordinator.
  *
- * A model's job is found in `of_model` from the transaction that makes it until its end is about to
- * be written, so that asking twice gives one job. Helpers share the list of videos through a cursor.
+ * A model's job is found in `of_model` from the transaction that makes it until it is cancelled or its
+ * end is about to be written, so that asking twice gives one job. Helpers share the list of videos
+ * through a cursor.
  */
 #include "backfill.h"
 
@@ -58,6 +59,15 @@ static void set_job_of_model(vx_server *server, const vx_model *model, vx_backfi
     vx_mutex_lock(&server->backfill->mu);
     *slot_of(server, model) = job;
     vx_mutex_unlock(&server->backfill->mu);
+}
+
+/* Unless another has taken the place of one that was cancelled. */
+static void leave_model(vx_backfill_job *job) {
+    vx_backfill_job **slot = slot_of(job->server, job->model);
+    vx_mutex_lock(&job->server->backfill->mu);
+    if (*slot == job)
+        *slot = NULL;
+    vx_mutex_unlock(&job->server->backfill->mu);
 }
 
 static void enqueue(vx_server *server, vx_backfill_job *job) {
@@ -157,20 +167,31 @@ static char *result_json(const ending *end) {
     return text;
 }
 
+/* The row of one that was cancelled has its end, and gets the report. */
 static int apply_end(void *ctx, vx_server *server, vx_err *err) {
-    const ending *end = ctx;
+    ending *end = ctx;
+    const char *id = end->job->live.id;
+    vx_job_row row = {0};
+    int rc = vx_catalog_get_job(server->catalog, id, &row, err);
+    if (rc)
+        return rc;
+    bool cancelled = row.state == VX_JOB_CANCELLED;
+    int64_t finished_us = cancelled ? row.finished_us : vx_clock_unix_us();
+    vx_job_row_clear(&row);
+    if (cancelled)
+        *end = (ending){end->job, VX_JOB_CANCELLED, VX_OUTCOME_CANCELLED,
+                        "cancelled; what was embedded before stays"};
     VX_AUTO_FREE char *json = result_json(end);
     if (!json)
         return VX_FAIL(err, -ENOMEM, "no memory for a job's result");
-    return vx_catalog_update_job(server->catalog, end->job->live.id, end->state, json,
-                                 vx_clock_unix_us(), err);
+    return vx_catalog_update_job(server->catalog, id, end->state, json, finished_us, err);
 }
 
 /* Could the end not be written, the job stays queued, and the next start finds little to do. */
 static void write_end(ending end) {
     vx_backfill_job *job = end.job;
     vx_err err;
-    set_job_of_model(job->server, job->model, NULL);
+    leave_model(job);
     if (vx_commit_run(job->server, apply_end, &end, &err))
         vx_log_failed(VX_LOG_ERROR, "backfill", &err, "job=%s", job->live.id);
     vx_mutex_lock(&job->mu);
@@ -197,16 +218,10 @@ static void run_job(vx_backfill_job *job) {
         run_helpers(job);
     if (atomic_load(&job->server->stopping))
         return;
-    if (atomic_load(&job->live.cancelled)) {
-        write_end((ending){job, VX_JOB_CANCELLED, VX_OUTCOME_CANCELLED,
-                           "cancelled; what was embedded before stays"});
-    } else if (rc) {
-        write_end((ending){job, VX_JOB_FAILED, VX_OUTCOME_INTERNAL, err.msg});
-    } else {
-        if (!internal_failures(job))
-            drop_old_vectors(job);
-        write_end((ending){job, VX_JOB_DONE, VX_OUTCOME_OK, NULL});
-    }
+    if (!rc && !internal_failures(job) && !atomic_load(&job->live.cancelled))
+        drop_old_vectors(job);
+    write_end(rc ? (ending){job, VX_JOB_FAILED, VX_OUTCOME_INTERNAL, err.msg}
+                 : (ending){job, VX_JOB_DONE, VX_OUTCOME_OK, NULL});
 }
 
 static vx_backfill_job *wait_for_job(struct vx_backfill *b) {
@@ -254,10 +269,11 @@ static bool find_running(vx_server *server, accept_op *a) {
     struct vx_backfill *b = server->backfill;
     vx_mutex_lock(&b->mu);
     const vx_backfill_job *job = *slot_of(server, a->model);
-    if (job)
+    bool running = job && !atomic_load(&job->live.cancelled);
+    if (running)
         strcpy(a->job_id, job->live.id);
     vx_mutex_unlock(&b->mu);
-    return job != NULL;
+    return running;
 }
 
 static int accept_apply(vx_commit_op *op, vx_server *server, vx_err *err) {
@@ -283,7 +299,7 @@ static void accept_done(vx_commit_op *op, vx_server *server, int rc, const vx_er
     if (a->job && !rc) {
         enqueue(server, a->job);
     } else if (a->job) {
-        set_job_of_model(server, a->model, NULL);
+        leave_model(a->job);
         free_job(a->job);
     }
     a->accepted(a->ctx, rc, a->job_id, err);

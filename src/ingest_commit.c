@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "fp_blob.h"
 #include "ingest_internal.h"
+#include "jobs.h"
 
 typedef struct video_op {
     vx_commit_op op;
@@ -109,7 +110,8 @@ static int add_to_indexes(vx_server *server, const vx_extract *extract, const vx
     return rc;
 }
 
-/* The row of a background job ends in the same transaction as its video begins. */
+/* The row of a background job ends in the same transaction as its video begins. One that was cancelled
+ * before has ended: then nothing is stored. */
 static int end_job(vx_server *server, const vx_ingest_item *item, const vx_ingest_result *result,
                    vx_err *err) {
     if (!item->job_id[0])
@@ -120,8 +122,7 @@ static int end_job(vx_server *server, const vx_ingest_item *item, const vx_inges
     vx_job_state state = result->outcome <= VX_OUTCOME_EXISTING    ? VX_JOB_DONE
                          : result->outcome == VX_OUTCOME_CANCELLED ? VX_JOB_CANCELLED
                                                                    : VX_JOB_FAILED;
-    return vx_catalog_update_job(server->catalog, item->job_id, state, json, vx_clock_unix_us(),
-                                 err);
+    return vx_jobs_end(server, item->job_id, state, json, err);
 }
 
 static int insert(vx_server *server, video_op *o, vx_err *err) {
@@ -185,7 +186,9 @@ static void video_done(vx_commit_op *op, vx_server *server, int rc, const vx_err
     if (rc) {
         undo(server, o);
         o->result.err = *err;
-        o->result.outcome = rc == -ENOSPC ? VX_OUTCOME_NO_SPACE : VX_OUTCOME_INTERNAL;
+        o->result.outcome = rc == -ENOSPC         ? VX_OUTCOME_NO_SPACE
+                            : rc == VX_JOBS_ENDED ? VX_OUTCOME_CANCELLED
+                                                  : VX_OUTCOME_INTERNAL;
         if (o->item->job_id[0]) {
             vx_ingest_fail_job(server, o->item, &o->result);
             free(o);
@@ -226,7 +229,7 @@ static int fail_apply(vx_commit_op *op, vx_server *server, vx_err *err) {
 /* Could the end not be written, the job stays queued and its file kept: the next start runs it. */
 static void fail_done(vx_commit_op *op, vx_server *server, int rc, const vx_err *err) {
     video_op *o = (video_op *)op;
-    if (rc)
+    if (rc && rc != VX_JOBS_ENDED)
         vx_log_failed(VX_LOG_ERROR, "job", err, "job=%s", o->item->job_id);
     else
         vx_upload_unkeep(o->item->upload);

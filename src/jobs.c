@@ -342,12 +342,37 @@ int vx_jobs_list(vx_server *server, const char *cursor, size_t limit, vx_job_vie
     return 0;
 }
 
-int vx_jobs_cancel(vx_server *server, const char *id, vx_err *err) {
+/* ---- the end ---- */
+
+int vx_jobs_end(vx_server *server, const char *id, vx_job_state state, const char *result_json,
+                vx_err *err) {
     vx_job_row row = {0};
     int rc = vx_catalog_get_job(server->catalog, id, &row, err);
+    if (!rc && !is_unfinished(&row))
+        rc = VX_FAIL(err, VX_JOBS_ENDED, "the job was cancelled");
     vx_job_row_clear(&row);
-    if (rc)
-        return rc;
+    return rc ? rc
+              : vx_catalog_update_job(server->catalog, id, state, result_json, vx_clock_unix_us(),
+                                      err);
+}
+
+typedef struct cancel_op {
+    vx_commit_op op;
+    const char *id;
+    vx_jobs_cancelled done;
+    void *ctx;
+} cancel_op;
+
+static int cancel_apply(vx_commit_op *op, vx_server *server, vx_err *err) {
+    vx_ingest_result result = {.outcome = VX_OUTCOME_CANCELLED};
+    VX_FAIL(&result.err, VX_OUTCOME_CANCELLED, "the job was cancelled");
+    VX_AUTO_FREE char *json = vx_jobs_result_json(&result);
+    if (!json)
+        return VX_FAIL(err, -ENOMEM, "no memory for a job's result");
+    return vx_jobs_end(server, ((cancel_op *)op)->id, VX_JOB_CANCELLED, json, err);
+}
+
+static void tell_live(vx_server *server, const char *id) {
     vx_mutex_lock(&server->jobs->mu);
     for (vx_ingest_item *job = server->jobs->live; job; job = job->next_job)
         if (!strcmp(job->job_id, id))
@@ -357,7 +382,25 @@ int vx_jobs_cancel(vx_server *server, const char *id, vx_err *err) {
             atomic_store(&job->cancelled, true);
     vx_mutex_unlock(&server->jobs->mu);
     vx_ingest_release_cancelled(server);
-    return 0;
+}
+
+static void cancel_done(vx_commit_op *op, vx_server *server, int rc, const vx_err *err) {
+    cancel_op *c = (cancel_op *)op;
+    if (!rc)
+        tell_live(server, c->id);
+    c->done(c->ctx, rc == VX_JOBS_ENDED ? 0 : rc, err);
+    free(c);
+}
+
+vx_outcome vx_jobs_cancel(vx_server *server, const char *id, vx_jobs_cancelled done, void *ctx) {
+    cancel_op *c = vx_new(cancel_op);
+    if (!c)
+        return VX_OUTCOME_INTERNAL;
+    *c = (cancel_op){{.apply = cancel_apply, .done = cancel_done}, id, done, ctx};
+    vx_outcome refused = vx_commit_submit(server, &c->op, VX_COMMIT_REFUSE);
+    if (refused)
+        free(c);
+    return refused;
 }
 
 /* ---- after a restart ---- */

@@ -1,6 +1,9 @@
 """The HTTP suite: the real program, the small test model, one server per file of tests."""
 
+import contextlib
 import socket
+import sqlite3
+import time
 from urllib.parse import urlparse
 
 import make as samples
@@ -93,3 +96,21 @@ def raw_request(server, data, timeout=20):
 def raw_connection(server, timeout=20):
     address = urlparse(server.url)
     return socket.create_connection((address.hostname, address.port), timeout)
+
+
+@contextlib.contextmanager
+def held_committer(server):
+    """Nothing can be written to the catalog meanwhile."""
+    catalog = sqlite3.connect(server.data / "catalog.db", isolation_level=None)
+    try:
+        catalog.execute("BEGIN IMMEDIATE")
+        yield
+    finally:
+        catalog.close()
+
+
+def wait_until(happened, seconds=60):
+    deadline = time.monotonic() + seconds
+    while not happened():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)

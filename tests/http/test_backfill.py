@@ -7,7 +7,7 @@ import time
 
 import numpy as np
 import pytest
-from conftest import assert_problem
+from conftest import assert_problem, wait_until
 from server import Server
 
 
@@ -165,13 +165,25 @@ def test_cancelled_backfill_keeps_what_it_did(fill):
     server, _ = fill(8, "slow")
     job_id = backfill(server, "slow")
     progress(server, job_id, 2)
-    assert server.delete(f"/v1/jobs/{job_id}").status_code == 200
+    assert server.delete(f"/v1/jobs/{job_id}").json()["state"] == "cancelled"
+    wait_until(lambda: ended(server, job_id, "cancelled")["report"])
     job = ended(server, job_id, "cancelled")
     assert_problem_of(job, "cancelled")
     done = job["report"]["embedded"]
     assert 2 <= done < 8 and model(server, "slow")["vectors"] == 2 * done
     rest = ended(server, backfill(server, "slow"))["report"]["embedded"]
     assert done + rest == 8
+
+
+def test_backfill_after_one_was_cancelled_is_another_job(fill):
+    server, _ = fill(4, "slow")
+    cancelled = backfill(server, "slow")
+    server.delete(f"/v1/jobs/{cancelled}")
+    following = backfill(server, "slow")
+    assert following != cancelled and backfill(server, "slow") == following
+    assert ended(server, following)["report"]["failed"] == 0
+    assert ended(server, cancelled, "cancelled")
+    assert model(server, "slow")["missing"] == 0
 
 
 def test_changed_package_is_another_space_until_its_backfill(tmp_path, tiny_model, clip):

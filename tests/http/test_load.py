@@ -5,13 +5,12 @@ import contextlib
 import os
 import selectors
 import socket
-import sqlite3
 import threading
 import time
 
 import pytest
 import requests
-from conftest import assert_problem, raw_connection
+from conftest import assert_problem, held_committer, raw_connection
 
 
 def memory_peak_bytes(server):
@@ -121,17 +120,6 @@ def test_full_queue_answers_503_and_when_to_come_back(start, clip):
             assert int(answer.headers["Retry-After"]) > 0
     stored = sum(answer.status_code == 201 for answer in answers)
     assert server.get("/v1/stats").json()["videos"] == stored
-
-
-@contextlib.contextmanager
-def held_committer(server):
-    """Nothing can be written to the catalog meanwhile."""
-    catalog = sqlite3.connect(server.data / "catalog.db", isolation_level=None)
-    try:
-        catalog.execute("BEGIN IMMEDIATE")
-        yield
-    finally:
-        catalog.close()
 
 
 CHANGES = {
