@@ -10,6 +10,7 @@
 #include "api/http.h"
 
 struct vx_traffic; /* metrics.c */
+struct vx_events;  /* events.h */
 
 struct vx_http {
     vx_server *server;           /* borrows */
@@ -23,4 +24,5 @@ struct vx_http {
     atomic_size_t large_json_bytes; /* of bodies over max_json_bytes, being read or kept */
     atomic_bool stopping;
     struct vx_traffic *traffic;
+    struct vx_events *events;
 };

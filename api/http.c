@@ -11,6 +11,7 @@
 #include <time.h>
 
 #include "api/daemon.h"
+#include "api/events.h"
 #include "api/metrics.h"
 #include "api/request.h"
 #include "base/clock.h"
@@ -169,6 +170,7 @@ static void fill_defaults(vx_http_params *params) {
 static vx_http *http_free(vx_http *http) {
     if (!http)
         return NULL;
+    vx_events_free(http->events);
     vx_traffic_free(http->traffic);
     free(http->listen);
     free(http->allow_origin);
@@ -194,6 +196,8 @@ int vx_http_start(vx_server *server, const vx_http_params *params, vx_http **ret
     if (!rc)
         rc = open_socket(http, &fd, err);
     if (!rc)
+        rc = vx_events_start(&http->events, err);
+    if (!rc)
         rc = start_daemon(http, fd, err);
     if (rc) {
         http_free(http);
@@ -216,6 +220,7 @@ vx_http *vx_http_stop(vx_http *http) {
     MHD_socket fd = MHD_quiesce_daemon(http->mhd);
     if (fd != MHD_INVALID_SOCKET)
         close(fd);
+    vx_events_stop(http->events);
     /* libmicrohttpd must not be stopped while a request is suspended; each is woken by the work it
      * waits for. What remains after that is up to clients, and they get a moment. */
     while (atomic_load(&http->waiting))

@@ -19,7 +19,7 @@ static const char *state_name(vx_job_state state) {
     return names[state];
 }
 
-static void show_job(vx_out *out, const vx_job_view *job) {
+void vx_jobs_write(vx_out *out, const vx_job_view *job) {
     vx_out_begin(out, NULL, '{');
     vx_out_string(out, "id", job->id);
     vx_out_string(out, "kind", job->kind);
@@ -63,7 +63,7 @@ void vx_jobs_one_get(vx_request *request) {
         return;
     }
     VX_AUTO_OUT out = {0};
-    show_job(&out, &job);
+    vx_jobs_write(&out, &job);
     vx_job_view_clear(&job);
     vx_reply_json(request, VX_SUCCESS_OK, &out);
 }
@@ -83,7 +83,7 @@ static void write_page(vx_out *out, const vx_job_view *jobs, size_t n, size_t li
     vx_out_begin(out, NULL, '{');
     vx_out_begin(out, "items", '[');
     for (size_t i = 0; i < n && i < limit; i++)
-        show_job(out, &jobs[i]);
+        vx_jobs_write(out, &jobs[i]);
     vx_out_end(out, ']');
     vx_out_string(out, "next", n > limit ? jobs[limit - 1].id : NULL);
     vx_out_end(out, '}');

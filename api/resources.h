@@ -27,6 +27,7 @@ void vx_embeddings_post(vx_request *request); /* embeddings.c */
 void vx_jobs_list_get(vx_request *request); /* jobs.c */
 void vx_jobs_one_get(vx_request *request);
 void vx_jobs_one_delete(vx_request *request);
+void vx_jobs_events_get(vx_request *request); /* events.c */
 
 void vx_health_live_get(vx_request *request); /* health.c */
 void vx_health_ready_get(vx_request *request);
@@ -48,3 +49,6 @@ struct vx_video *vx_videos_find(vx_request *request);
 void vx_videos_reply_lost(vx_request *request, const vx_err *err);
 /* jobs.c: 202 with the job that has just become durable, and where to watch it. */
 void vx_jobs_reply_accepted(vx_request *request, const char *job_id, const char *kind);
+/* jobs.c: the job object. */
+struct vx_job_view;
+void vx_jobs_write(vx_out *out, const struct vx_job_view *job);

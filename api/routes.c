@@ -31,6 +31,7 @@ static const vx_route routes[] = {
     {"GET", "/v1/jobs", 0, "limit cursor", "", vx_jobs_list_get},
     {"GET", "/v1/jobs/{id}", 0, "", "", vx_jobs_one_get},
     {"DELETE", "/v1/jobs/{id}", 0, "", "", vx_jobs_one_delete},
+    {"GET", "/v1/jobs/{id}/events", 0, "", "", vx_jobs_events_get},
     {"GET", "/v1/health/live", VX_WHILE_STARTING, "", "", vx_health_live_get},
     {"GET", "/v1/health/ready", VX_WHILE_STARTING, "", "", vx_health_ready_get},
     {"GET", "/v1/models", 0, "", "", vx_models_list_get},
