@@ -11,6 +11,7 @@
 
 struct vx_traffic; /* metrics.c */
 struct vx_events;  /* events.h */
+struct vx_heads;   /* heads.h */
 
 struct vx_http {
     vx_server *server;           /* borrows */
@@ -25,4 +26,5 @@ struct vx_http {
     atomic_bool stopping;
     struct vx_traffic *traffic;
     struct vx_events *events;
+    struct vx_heads *heads;
 };

@@ -12,6 +12,7 @@
 
 #include "api/daemon.h"
 #include "api/events.h"
+#include "api/heads.h"
 #include "api/metrics.h"
 #include "api/request.h"
 #include "base/clock.h"
@@ -147,6 +148,7 @@ static int start_daemon(vx_http *http, int fd, vx_err *err) {
         MHD_OPTION_CONNECTION_LIMIT, (unsigned)http->params.max_connections,
         MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)http->params.idle_timeout_s,
         MHD_OPTION_CONNECTION_MEMORY_LIMIT, CONNECTION_BYTES,
+        MHD_OPTION_NOTIFY_CONNECTION, vx_heads_on_connection, http->heads,
         MHD_OPTION_URI_LOG_CALLBACK, vx_request_on_uri, http,
         MHD_OPTION_NOTIFY_COMPLETED, vx_request_on_end, http,
         MHD_OPTION_END);
@@ -170,6 +172,7 @@ static void fill_defaults(vx_http_params *params) {
 static vx_http *http_free(vx_http *http) {
     if (!http)
         return NULL;
+    vx_heads_stop(http->heads);
     vx_events_free(http->events);
     vx_traffic_free(http->traffic);
     free(http->listen);
@@ -197,6 +200,8 @@ int vx_http_start(vx_server *server, const vx_http_params *params, vx_http **ret
         rc = open_socket(http, &fd, err);
     if (!rc)
         rc = vx_events_start(&http->events, err);
+    if (!rc)
+        rc = vx_heads_start(http->params.idle_timeout_s, &http->heads, err);
     if (!rc)
         rc = start_daemon(http, fd, err);
     if (rc) {

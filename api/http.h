@@ -4,7 +4,8 @@
  * and no idle timeout runs. Bodies are streamed; what one connection can hold in memory is bounded
  * by its read buffer, max_json_bytes and the form limits in form.c.
  *
- * Threads  start and stop: one thread (main). Everything else happens on the daemon's threads.
+ * Threads  start and stop: one thread (main). Everything else happens on the daemon's threads, and on
+ *          one each of events.h and heads.h.
  */
 #pragma once
 
@@ -20,8 +21,9 @@ typedef struct vx_http_params {
     const char *listen;    /* borrows; host:port or [v6]:port; port 0 = any free one */
     int threads;           /* 0 = 8 */
     int max_connections;   /* 0 = 4096 */
-    int idle_timeout_s;    /* of a connection on which nothing moves; 0 = 120. A body that takes
-                              longer is cut off below 256 bytes a second */
+    int idle_timeout_s;    /* of a connection on which nothing moves, and until a request's headers
+                              are complete; 0 = 120. A body that takes longer is cut off below 256
+                              bytes a second */
     size_t max_json_bytes; /* 0 = 1 MiB */
     size_t max_embeddings_json_bytes; /* of /v1/embeddings; all bodies over max_json_bytes that are
                                          read at once may have twice this together */

@@ -11,6 +11,7 @@
 #include "api/body.h"
 #include "api/daemon.h"
 #include "api/guard.h"
+#include "api/heads.h"
 #include "api/metrics.h"
 #include "api/reply.h"
 #include "api/route.h"
@@ -83,6 +84,7 @@ static bool may_answer_before_body(const vx_request *request) {
 static enum MHD_Result on_start(vx_request *request, const char *method) {
     request->method = method;
     request->phase = VX_REQUEST_BODY;
+    vx_heads_end(request->connection);
     choose_id(request);
     if (atomic_load(&request->http->stopping))
         vx_reply_problem(request, VX_PROBLEM_STOPPING, NULL);
@@ -164,9 +166,9 @@ static void log_access(const vx_request *request, int64_t us) {
 
 void vx_request_on_end(void *cls, struct MHD_Connection *connection, void **slot,
                        enum MHD_RequestTerminationCode code) {
-    (void)connection;
     vx_http *http = cls;
     vx_request *request = *slot;
+    vx_heads_begin(connection);
     if (!request)
         return;
     int64_t us = vx_clock_monotonic_us() - request->started_us;

@@ -74,6 +74,37 @@ def test_body_that_comes_a_byte_at_a_time_is_cut_off(start):
     assert drip(server, b"x" * 1000, seconds=3)
 
 
+def test_headers_that_come_a_byte_at_a_time_are_cut_off(start):
+    server = start("--idle-timeout", "1")
+    with raw_connection(server) as new, raw_connection(server) as used, raw_connection(server) as waiting:
+        used.sendall(b"GET /v1/health/live HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert used.recv(4096).startswith(b"HTTP/1.1 200 ")
+        dripping = [new, used]
+        for connection in dripping:
+            connection.sendall(b"GET /v1/health/live HTTP/1.1\r\nX: ")
+            connection.settimeout(0.1)
+        deadline = time.monotonic() + 60
+        while dripping and time.monotonic() < deadline:
+            for connection in list(dripping):
+                try:
+                    connection.sendall(b"x")
+                    assert connection.recv(4096) == b""
+                    dripping.remove(connection)
+                except TimeoutError:
+                    continue
+                except OSError:
+                    dripping.remove(connection)
+        assert not dripping
+        assert waiting.recv(4096) == b""
+    assert server.get("/v1/health/live").status_code == 200
+
+
+def test_answer_that_takes_longer_than_headers_may_is_sent(start, clip):
+    server = start("--idle-timeout", "1", model="slow")
+    answer = server.upload(clip(260, seconds=240), clip="fixed:0.2")
+    assert answer.status_code == 201 and answer.elapsed.total_seconds() > 2
+
+
 @pytest.mark.parametrize("form", [False, True])
 def test_long_upload_does_not_grow_the_memory(server, form):
     """2 GB (VIDX_TEST_UPLOAD_MB=4096 for more) of nothing, as a body and as a form."""
