@@ -1,13 +1,15 @@
-/* models.c — GET /v1/models: what is loaded, where it runs, what its scores mean, what it lacks. */
+/* models.c — GET /v1/models: what is loaded, where it runs, what its scores mean, what it lacks, and
+ * what is stored beside it; backfill, and the end of unused vectors. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "api/change.h"
 #include "api/reply.h"
 #include "api/resources.h"
 #include "backfill.h"
-#include "server.h"
+#include "spaces.h"
 
 static void write_text(vx_out *out, const vx_model_info *model) {
     if (!model->has_text) {
@@ -20,23 +22,50 @@ static void write_text(vx_out *out, const vx_model_info *model) {
     vx_out_end(out, '}');
 }
 
-#define OLD_DIGESTS_MAX 8
+/* What the catalog has, beside what is in memory. */
+typedef struct stored {
+    int64_t missing[VX_MODELS_MAX]; /* clips */
+    vx_space *spaces;               /* [n_spaces] */
+    size_t n_spaces;
+} stored;
 
-/* What the answer tells beside what is in memory. */
-typedef struct model_store {
-    int64_t missing;
-    char old_digests[OLD_DIGESTS_MAX][65];
-    size_t n_old;
-} model_store;
-
-static int find_stored(vx_server *server, vx_model *model, model_store *ret, vx_err *err) {
-    int rc = vx_server_count_missing(server, model, &ret->missing, err);
-    return rc ? rc
-              : vx_catalog_old_digests(server->catalog, model->info->name, model->space,
-                                       OLD_DIGESTS_MAX, ret->old_digests, &ret->n_old, err);
+static int find_stored(vx_server *server, stored *ret, vx_err *err) {
+    int rc = vx_catalog_list_spaces(server->catalog, &ret->spaces, &ret->n_spaces, err);
+    for (int i = 0; i < server->n_models && !rc; i++)
+        rc = vx_server_count_missing(server, &server->models[i], &ret->missing[i], err);
+    return rc;
 }
 
-static void write_model(vx_out *out, vx_model *loaded, bool is_default, const model_store *stored) {
+static void write_old_digests(vx_out *out, const vx_model *loaded, const stored *s) {
+    vx_out_begin(out, "old_digests", '[');
+    for (size_t i = 0; i < s->n_spaces; i++)
+        if (!strcmp(s->spaces[i].model, loaded->info->name) && s->spaces[i].row != loaded->space &&
+            !s->spaces[i].given_up)
+            vx_out_string(out, NULL, s->spaces[i].digest);
+    vx_out_end(out, ']');
+}
+
+static void write_space(vx_out *out, const vx_space *space) {
+    vx_out_begin(out, NULL, '{');
+    vx_out_string(out, "name", space->model);
+    vx_out_string(out, "digest", space->digest);
+    vx_out_int(out, "dim", space->dim);
+    vx_out_int(out, "vectors", space->vectors);
+    vx_out_int(out, "bytes", space->vectors * space->dim * (int64_t)sizeof(float));
+    vx_out_bool(out, "deleting", space->given_up);
+    vx_out_end(out, '}');
+}
+
+static void write_unused(vx_out *out, const vx_server *server, const stored *s) {
+    vx_out_begin(out, "unused", '[');
+    for (size_t i = 0; i < s->n_spaces; i++)
+        if (!vx_spaces_is_loaded(server, &s->spaces[i]))
+            write_space(out, &s->spaces[i]);
+    vx_out_end(out, ']');
+}
+
+static void write_model(vx_out *out, vx_model *loaded, bool is_default, const stored *s,
+                        int64_t missing) {
     const vx_model_info *model = loaded->info;
     vx_embedder_stats stats;
     vx_embedder_get_stats(loaded->embedder, &stats);
@@ -65,13 +94,10 @@ static void write_model(vx_out *out, vx_model *loaded, bool is_default, const mo
     vx_out_int(out, "max_batch", model->max_batch);
     vx_out_int(out, "out_of_memory", stats.out_of_memory);
     vx_out_int(out, "vectors", vx_index_count(loaded->index));
-    vx_out_int(out, "missing", stored->missing);
+    vx_out_int(out, "missing", missing);
     vx_out_int(out, "failures", atomic_load(&loaded->failures));
     vx_out_int(out, "index_bytes", (int64_t)vx_index_memory_bytes(loaded->index));
-    vx_out_begin(out, "old_digests", '[');
-    for (size_t i = 0; i < stored->n_old; i++)
-        vx_out_string(out, NULL, stored->old_digests[i]);
-    vx_out_end(out, ']');
+    write_old_digests(out, loaded, s);
     vx_out_end(out, '}');
 }
 
@@ -94,24 +120,118 @@ void vx_models_backfill_post(vx_request *request) {
             request, vx_backfill_submit(request->server, model, vx_change_done_as_job, request));
 }
 
+/* ---- DELETE /v1/models/{name}/vectors ---- */
+
+typedef struct deletion {
+    vx_outcome refused; /* OK: rc counts */
+    int rc;
+    vx_err err;
+    vx_out body;
+    size_t n;
+} deletion;
+
+static void free_deletion(void *state) {
+    deletion *d = state;
+    vx_out_clear(&d->body);
+    free(d);
+}
+
+static void on_given_up(void *ctx, int rc, const vx_space *spaces, size_t n, const vx_err *err) {
+    vx_request *request = ctx;
+    deletion *d = request->state;
+    d->rc = rc;
+    d->n = n;
+    if (rc)
+        d->err = *err;
+    vx_out_begin(&d->body, NULL, '{');
+    vx_out_begin(&d->body, "items", '[');
+    for (size_t i = 0; i < n; i++) {
+        vx_space deleting = spaces[i];
+        deleting.given_up = true;
+        write_space(&d->body, &deleting);
+    }
+    vx_out_end(&d->body, ']');
+    vx_out_string(&d->body, "next", NULL);
+    vx_out_end(&d->body, '}');
+    vx_request_wake(request);
+}
+
+static void finish_deletion(vx_request *request) {
+    deletion *d = request->state;
+    if (d->refused)
+        vx_reply_outcome(request, d->refused, NULL);
+    else if (d->rc)
+        vx_reply_failure(request, &d->err);
+    else if (!d->n)
+        vx_reply_problem(request, VX_PROBLEM_NOT_FOUND,
+                         "There are no unused vectors of %.64s%s; `unused` of GET /v1/models lists "
+                         "what there is.",
+                         request->args[0],
+                         vx_request_value(request, "digest") ? " and this digest" : "");
+    else
+        vx_reply_json(request, VX_SUCCESS_ACCEPTED, &d->body);
+}
+
+/* Of a loaded model only another digest may go, and it must be named. */
+static bool is_in_use(vx_request *request, const char *digest) {
+    vx_err err;
+    const vx_model *model = vx_server_find_model(request->server, request->args[0], &err);
+    if (!model || (digest && strcmp(digest, model->info->digest)))
+        return false;
+    vx_reply_problem(request, VX_PROBLEM_MODEL_LOADED,
+                     "%s is loaded with the digest %s; to delete vectors of an older one, name it: "
+                     "?digest=",
+                     model->info->name, model->info->digest);
+    return true;
+}
+
+void vx_models_vectors_delete(vx_request *request) {
+    const char *digest = vx_request_value(request, "digest");
+    if (is_in_use(request, digest))
+        return;
+    if (digest && (strlen(digest) != 64 || strspn(digest, "0123456789abcdef") != 64)) {
+        vx_reply_problem(
+            request, VX_PROBLEM_BAD_PARAMETER,
+            "digest must be one of `unused` in GET /v1/models: 64 hexadecimal digits.");
+        return;
+    }
+    deletion *d = request->state = vx_new(deletion);
+    request->state_free = free_deletion;
+    request->failed |= !d;
+    if (!d)
+        return;
+    vx_request_wait(request, finish_deletion);
+    vx_outcome refused =
+        vx_spaces_give_up(request->server, request->args[0], digest, on_given_up, request);
+    if (!refused)
+        return; /* d is the committer's now */
+    if (refused == VX_OUTCOME_INTERNAL)
+        d->rc = VX_FAIL(&d->err, -ENOMEM, "no memory to delete vectors");
+    else
+        d->refused = refused;
+    vx_request_wake(request);
+}
+
 /* ---- GET /v1/models ---- */
 
 void vx_models_list_get(vx_request *request) {
     vx_server *server = request->server;
     VX_AUTO_OUT out = {0};
+    stored s = {0};
+    vx_err err;
+    if (find_stored(server, &s, &err)) {
+        free(s.spaces);
+        vx_reply_failure(request, &err);
+        return;
+    }
     vx_out_begin(&out, NULL, '{');
     vx_out_begin(&out, "items", '[');
-    for (int i = 0; i < server->n_models; i++) {
-        model_store stored;
-        vx_err err;
-        if (find_stored(server, &server->models[i], &stored, &err)) {
-            vx_reply_failure(request, &err);
-            return;
-        }
-        write_model(&out, &server->models[i], i == 0, &stored);
-    }
+    for (int i = 0; i < server->n_models; i++)
+        write_model(&out, &server->models[i], i == 0, &s, s.missing[i]);
     vx_out_end(&out, ']');
     vx_out_string(&out, "next", NULL);
+    write_unused(&out, server, &s);
     vx_out_end(&out, '}');
+    free(s.spaces);
     vx_reply_json(request, VX_SUCCESS_OK, &out);
 }

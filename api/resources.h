@@ -33,6 +33,7 @@ void vx_health_live_get(vx_request *request); /* health.c */
 void vx_health_ready_get(vx_request *request);
 void vx_models_list_get(vx_request *request); /* models.c */
 void vx_models_backfill_post(vx_request *request);
+void vx_models_vectors_delete(vx_request *request);
 void vx_metrics_get(vx_request *request); /* metrics.c */
 void vx_stats_get(vx_request *request);
 

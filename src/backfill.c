@@ -15,9 +15,9 @@
 #include "base/log.h"
 #include "commit.h"
 #include "outcome.h"
+#include "spaces.h"
 
 #define HELPERS_MAX 64
-#define DROP_AT_ONCE 2000 /* vectors in one transaction: uploads commit in between */
 
 struct vx_backfill {
     pthread_t coordinator;
@@ -123,25 +123,10 @@ static void run_helpers(vx_backfill_job *job) {
         pthread_join(helpers[--n], NULL);
 }
 
-typedef struct drop {
-    vx_model *model;
-    bool more;
-} drop;
-
-static int apply_drop(void *ctx, vx_server *server, vx_err *err) {
-    drop *d = ctx;
-    return vx_catalog_drop_old_vectors(server->catalog, d->model->info->name, d->model->space,
-                                       DROP_AT_ONCE, &d->more, err);
-}
-
 /* Best effort: what remains goes with the next backfill. */
-static void drop_old_vectors(vx_backfill_job *job) {
-    drop d = {.model = job->model, .more = true};
+static void give_up_old_digests(vx_backfill_job *job) {
     vx_err err;
-    int rc = 0;
-    while (!rc && d.more && !atomic_load(&job->server->stopping))
-        rc = vx_commit_run(job->server, apply_drop, &d, &err);
-    if (rc)
+    if (vx_spaces_give_up_old(job->server, job->model, &err))
         vx_log_failed(VX_LOG_WARN, "backfill", &err, "job=%s", job->live.id);
 }
 
@@ -219,7 +204,7 @@ static void run_job(vx_backfill_job *job) {
     if (atomic_load(&job->server->stopping))
         return;
     if (!rc && !internal_failures(job) && !atomic_load(&job->live.cancelled))
-        drop_old_vectors(job);
+        give_up_old_digests(job);
     write_end(rc ? (ending){job, VX_JOB_FAILED, VX_OUTCOME_INTERNAL, err.msg}
                  : (ending){job, VX_JOB_DONE, VX_OUTCOME_OK, NULL});
 }

@@ -7,7 +7,7 @@
  * counted and reported, and the job goes on. Videos uploaded meanwhile have their vectors already.
  *
  * Vectors that another digest of the model made stay until a backfill has run to its end without a
- * failure of ours: then nobody can need them, and they are deleted.
+ * failure of ours: then nobody can need them, and they are given up (spaces.h).
  *
  * Threads: one coordinator that runs jobs one after another, and while one runs as many helpers as
  * half the cores, so that uploads go on beside it. Any thread may submit.

@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "base/thread.h"
 #include "commit.h"
+#include "spaces.h"
 
 #define KEEP_JOBS_US (INT64_C(7) * 24 * 3600 * 1000000)
 #define ROUND_US (INT64_C(3600) * 1000000)
@@ -13,9 +14,10 @@
 
 struct vx_housekeeper {
     pthread_t thread;
+    bool started;
     vx_mutex mu;
     vx_cond wake;
-    bool stopping VX_GUARDED;
+    bool stopping VX_GUARDED, asked VX_GUARDED;
 };
 
 typedef struct prune {
@@ -42,23 +44,21 @@ static void *run(void *ctx) {
     struct vx_housekeeper *keeper = server->housekeeper;
     vx_mutex_lock(&keeper->mu);
     while (!keeper->stopping) {
+        keeper->asked = false;
         vx_mutex_unlock(&keeper->mu);
         vx_err err;
+        if (vx_spaces_drop(server, &err))
+            vx_log_failed(VX_LOG_WARN, "housekeeper", &err, "task=drop_vectors");
         if (prune_jobs(server, &err))
             vx_log_failed(VX_LOG_WARN, "housekeeper", &err, "task=prune_jobs");
         int64_t until_us = vx_clock_monotonic_us() + ROUND_US;
         vx_mutex_lock(&keeper->mu);
-        while (!keeper->stopping && vx_cond_wait_until(&keeper->wake, &keeper->mu, until_us))
+        while (!keeper->stopping && !keeper->asked &&
+               vx_cond_wait_until(&keeper->wake, &keeper->mu, until_us))
             continue;
     }
     vx_mutex_unlock(&keeper->mu);
     return NULL;
-}
-
-static void destroy(struct vx_housekeeper *keeper) {
-    vx_cond_done(&keeper->wake);
-    vx_mutex_done(&keeper->mu);
-    free(keeper);
 }
 
 int vx_housekeeper_start(vx_server *server, vx_err *err) {
@@ -69,9 +69,16 @@ int vx_housekeeper_start(vx_server *server, vx_err *err) {
     vx_cond_init(&keeper->wake);
     server->housekeeper = keeper;
     int rc = vx_thread_start(&keeper->thread, "vx-house", run, server, err);
-    if (rc)
-        destroy(vx_take(server->housekeeper));
+    keeper->started = !rc;
     return rc;
+}
+
+void vx_housekeeper_wake(vx_server *server) {
+    struct vx_housekeeper *keeper = server->housekeeper;
+    vx_mutex_lock(&keeper->mu);
+    keeper->asked = true;
+    vx_cond_signal(&keeper->wake);
+    vx_mutex_unlock(&keeper->mu);
 }
 
 void vx_housekeeper_stop(vx_server *server) {
@@ -82,6 +89,15 @@ void vx_housekeeper_stop(vx_server *server) {
     keeper->stopping = true;
     vx_cond_signal(&keeper->wake);
     vx_mutex_unlock(&keeper->mu);
-    pthread_join(keeper->thread, NULL);
-    destroy(vx_take(server->housekeeper));
+    if (keeper->started)
+        pthread_join(keeper->thread, NULL);
+}
+
+void vx_housekeeper_free(vx_server *server) {
+    struct vx_housekeeper *keeper = vx_take(server->housekeeper);
+    if (!keeper)
+        return;
+    vx_cond_done(&keeper->wake);
+    vx_mutex_done(&keeper->mu);
+    free(keeper);
 }

@@ -113,6 +113,8 @@ static int open_shots(vx_server *server, vx_err *err) {
 static int start_threads(vx_server *server, vx_err *err) {
     int rc = vx_commit_start(server, err);
     if (!rc)
+        rc = vx_housekeeper_start(server, err);
+    if (!rc)
         rc = vx_ingest_start(server, err);
     if (!rc)
         rc = vx_query_start(server, err);
@@ -122,8 +124,6 @@ static int start_threads(vx_server *server, vx_err *err) {
         rc = vx_backfill_start(server, err);
     if (!rc)
         rc = vx_embeddings_start(server, err);
-    if (!rc)
-        rc = vx_housekeeper_start(server, err);
     return rc;
 }
 
@@ -190,6 +190,7 @@ vx_server *vx_server_close(vx_server *server) {
     vx_backfill_stop(server);
     vx_ingest_stop(server);
     vx_commit_stop(server);
+    vx_housekeeper_free(server);
     vx_cutter_stop(server); /* deletions, on the committer's thread, look for it */
     vx_ingest_free(server);
     vx_jobs_stop(server);

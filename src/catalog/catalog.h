@@ -105,10 +105,11 @@ void vx_catalog_rollback_to(vx_catalog *catalog);
 int vx_catalog_space(vx_catalog *catalog, const char *model, const char *digest, int dim,
                      int64_t *ret_space, vx_err *err);
 
-/* Vectors of this model's other digests: deletes up to `max` of them, and a space that has none
- * left. ret_more false: there was no other space. */
-int vx_catalog_drop_old_vectors(vx_catalog *catalog, const char *model, int64_t space, int max,
-                                bool *ret_more, vx_err *err);
+/* From here on no model finds the space or its vectors, and they cannot be had back. */
+int vx_catalog_give_up_space(vx_catalog *catalog, int64_t space, vx_err *err);
+/* Deletes up to `max` vectors of a space that was given up, and one that has none left. ret_more
+ * false: there was no such space. The file does not shrink: what comes later takes the room. */
+int vx_catalog_drop_given_up(vx_catalog *catalog, int max, bool *ret_more, vx_err *err);
 
 /* Inserts the video and its clips; fills video->id (from the SHA-256), video->row and clips[].row.
  * VX_CATALOG_EXISTS; -EEXIST: another file with the same first 96 bits of SHA-256 (forged). */
@@ -181,9 +182,15 @@ int vx_catalog_count_clips(vx_catalog *catalog, int64_t *ret_n, vx_err *err);
 
 /* Whether a model of that name, whatever its digest, has stored vectors. */
 int vx_catalog_has_model(vx_catalog *catalog, const char *model, bool *ret_has, vx_err *err);
-/* The model's digests beside that of `space`, oldest first, up to max of them. */
-int vx_catalog_old_digests(vx_catalog *catalog, const char *model, int64_t space, size_t max,
-                           char (*ret_digests)[65], size_t *ret_n, vx_err *err);
+typedef struct vx_space {
+    int64_t row;
+    char model[64], digest[65];
+    int dim;
+    int64_t vectors;
+    bool given_up; /* being deleted */
+} vx_space;
+/* All, oldest first. Gives the array (free()). */
+int vx_catalog_list_spaces(vx_catalog *catalog, vx_space **ret_spaces, size_t *ret_n, vx_err *err);
 
 /* One clip's vector: float32 [dim] into ret_vector; -EINVAL if the stored size differs. */
 int vx_catalog_get_vector(vx_catalog *catalog, int64_t space, int64_t clip_row, float *ret_vector,

@@ -1,12 +1,12 @@
-/* Spaces of vectors: which model and digest each belongs to, what lacks in one, and the end of those
- * that a newer digest has replaced. */
+/* Spaces of vectors: which model and digest each belongs to, what lacks in one, and their end. */
+#include <errno.h>
+
 #include "catalog/catalog_internal.h"
 
 int vx_catalog_has_model(vx_catalog *catalog, const char *model, bool *ret_has, vx_err *err) {
     VX_READER(reader, catalog);
     VX_SQL(q, reader.db,
-           "SELECT 1 FROM spaces WHERE model = ? AND EXISTS (SELECT 1 FROM vectors"
-           " WHERE key >= spaces.row << 40 AND key < (spaces.row + 1) << 40)");
+           "SELECT 1 FROM spaces WHERE model = ? AND vectors > 0 AND instr(digest, ':') = 0");
     vx_sql_bind_text(&q, model);
     int rc = vx_sql_next(&q, err);
     if (rc < 0)
@@ -15,31 +15,48 @@ int vx_catalog_has_model(vx_catalog *catalog, const char *model, bool *ret_has, 
     return 0;
 }
 
-int vx_catalog_old_digests(vx_catalog *catalog, const char *model, int64_t space, size_t max,
-                           char (*ret_digests)[65], size_t *ret_n, vx_err *err) {
+int vx_catalog_list_spaces(vx_catalog *catalog, vx_space **ret_spaces, size_t *ret_n, vx_err *err) {
     VX_READER(reader, catalog);
     VX_SQL(q, reader.db,
-           "SELECT digest FROM spaces WHERE model = ? AND row <> ? ORDER BY row LIMIT ?");
-    vx_sql_bind_text(&q, model);
-    vx_sql_bind_int(&q, space);
-    vx_sql_bind_int(&q, (int64_t)max);
-    size_t n = 0;
+           "SELECT row, model, substr(digest, 1, 64), dim, vectors, instr(digest, ':') > 0"
+           " FROM spaces ORDER BY row");
+    VX_AUTO_FREE vx_space *spaces = NULL;
+    size_t n = 0, capacity = 0;
     int rc;
-    while ((rc = vx_sql_next(&q, err)) > 0)
-        vx_sql_text_into(&q, ret_digests[n++], sizeof *ret_digests);
-    if (rc == 0)
-        *ret_n = n;
-    return rc;
+    while ((rc = vx_sql_next(&q, err)) > 0) {
+        if (!vx_make_room(spaces, n, capacity))
+            return VX_FAIL(err, -ENOMEM, "no memory for a list of %zu spaces", n + 1);
+        vx_space *space = &spaces[n++];
+        space->row = vx_sql_int(&q);
+        vx_sql_text_into(&q, space->model, sizeof space->model);
+        vx_sql_text_into(&q, space->digest, sizeof space->digest);
+        space->dim = (int)vx_sql_int(&q);
+        space->vectors = vx_sql_int(&q);
+        space->given_up = vx_sql_int(&q);
+    }
+    if (rc)
+        return rc;
+    *ret_spaces = vx_take(spaces);
+    *ret_n = n;
+    return 0;
 }
 
-static int find_old_space(vx_catalog *catalog, const char *model, int64_t space, int64_t *ret_old,
-                          vx_err *err) {
-    VX_SQL(q, &catalog->writer, "SELECT row FROM spaces WHERE model = ? AND row <> ? LIMIT 1");
-    vx_sql_bind_text(&q, model);
+int vx_catalog_give_up_space(vx_catalog *catalog, int64_t space, vx_err *err) {
+    int rc = vx_catalog_check_writing(catalog, err);
+    if (rc)
+        return rc;
+    VX_SQL(q, &catalog->writer,
+           "UPDATE spaces SET digest = digest || ':' || row"
+           " WHERE row = ? AND instr(digest, ':') = 0");
     vx_sql_bind_int(&q, space);
+    return vx_sql_run(&q, err);
+}
+
+static int find_given_up(vx_catalog *catalog, int64_t *ret_space, vx_err *err) {
+    VX_SQL(q, &catalog->writer, "SELECT row FROM spaces WHERE instr(digest, ':') > 0 LIMIT 1");
     int rc = vx_sql_next(&q, err);
     if (rc > 0)
-        *ret_old = vx_sql_int(&q);
+        *ret_space = vx_sql_int(&q);
     return rc;
 }
 
@@ -49,12 +66,11 @@ static int drop_space(vx_catalog *catalog, int64_t space, vx_err *err) {
     return vx_sql_run(&q, err);
 }
 
-int vx_catalog_drop_old_vectors(vx_catalog *catalog, const char *model, int64_t space, int max,
-                                bool *ret_more, vx_err *err) {
-    int64_t old = 0;
+int vx_catalog_drop_given_up(vx_catalog *catalog, int max, bool *ret_more, vx_err *err) {
+    int64_t space = 0;
     int rc = vx_catalog_check_writing(catalog, err);
     if (!rc)
-        rc = find_old_space(catalog, model, space, &old, err);
+        rc = find_given_up(catalog, &space, err);
     if (rc < 0)
         return rc;
     *ret_more = rc > 0;
@@ -63,13 +79,13 @@ int vx_catalog_drop_old_vectors(vx_catalog *catalog, const char *model, int64_t 
     VX_SQL(q, &catalog->writer,
            "DELETE FROM vectors WHERE key IN"
            " (SELECT key FROM vectors WHERE key >= ? AND key < ? LIMIT ?)");
-    vx_sql_bind_int(&q, vx_catalog_vector_key(old, 0));
-    vx_sql_bind_int(&q, vx_catalog_vector_key(old + 1, 0));
+    vx_sql_bind_int(&q, vx_catalog_vector_key(space, 0));
+    vx_sql_bind_int(&q, vx_catalog_vector_key(space + 1, 0));
     vx_sql_bind_int(&q, max);
     rc = vx_sql_run(&q, err);
     if (rc || sqlite3_changes(catalog->writer.handle) == max)
         return rc;
-    return drop_space(catalog, old, err);
+    return drop_space(catalog, space, err);
 }
 
 static int stream_clips(vx_db *db, vx_catalog_on_clip on_clip, void *ctx, vx_err *err) {

@@ -49,6 +49,25 @@ static void catalog_of_every_older_version_is_brought_up_with_its_rows(void **st
     }
 }
 
+static void vectors_stored_before_they_were_counted_are_counted(void **state) {
+    vx_db db;
+    char path[128];
+    raw_open(*state, &db, path);
+    OK(vx_catalog_migrate(&db, vx_catalog_migrations, 1, &oops));
+    assert_int_equal(sqlite3_exec(db.handle,
+                                  "INSERT INTO spaces (model, digest, dim) VALUES ('m', 'd', 3),"
+                                  " ('m', 'e', 3), ('n', 'd', 3);"
+                                  "INSERT INTO vectors VALUES (1 << 40 | 1, x'00'),"
+                                  " (1 << 40 | 2, x'00'), (3 << 40, x'00')",
+                                  NULL, NULL, NULL),
+                     SQLITE_OK);
+    OK(vx_catalog_migrate(&db, vx_catalog_migrations, vx_catalog_n_migrations, &oops));
+    assert_int_equal(ask(&db, "SELECT vectors FROM spaces WHERE row = 1"), 2);
+    assert_int_equal(ask(&db, "SELECT vectors FROM spaces WHERE row = 2"), 0);
+    assert_int_equal(ask(&db, "SELECT vectors FROM spaces WHERE row = 3"), 1);
+    raw_close(&db, path);
+}
+
 static void migration_that_fails_leaves_the_version_before_it(void **state) {
     const char *steps[] = {vx_catalog_migrations[0],
                            "CREATE TABLE half (n INTEGER); CREATE TABLE half (n INTEGER);"};
@@ -104,8 +123,8 @@ static void catalog_of_a_newer_vidx_is_refused(void **state) {
     fixture *f = *state;
     f->catalog = vx_catalog_close(f->catalog);
     raw_exec(f->path, "PRAGMA user_version = 99");
-    assert_refused(f->path, VX_CATALOG_TOO_NEW, "newer vidx (schema 99, this one knows 1)");
-    raw_exec(f->path, "PRAGMA user_version = 1");
+    assert_refused(f->path, VX_CATALOG_TOO_NEW, "newer vidx (schema 99, this one knows 2)");
+    raw_exec(f->path, "PRAGMA user_version = 2");
     fixture_open(f);
 }
 
@@ -167,6 +186,7 @@ static void catalog_open_twice_is_refused_and_names_the_process(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(catalog_of_every_older_version_is_brought_up_with_its_rows),
+        TEST(vectors_stored_before_they_were_counted_are_counted),
         TEST(migration_that_fails_leaves_the_version_before_it),
         TEST(catalog_has_the_settings_that_durability_rests_on),
         TEST(catalog_of_a_newer_vidx_is_refused),
