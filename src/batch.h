@@ -33,6 +33,8 @@ typedef struct vx_batch_result {
     size_t known;      /* were stored and unchanged: not read */
     size_t embedded;   /* stored by this run */
     size_t duplicates; /* the bytes of a stored video */
+    size_t filled;     /* got vectors that they lacked: batch_missing.h */
+    size_t lacking;    /* still lack them, as it was interrupted */
     size_t internal;   /* failed by an error of ours; also among the failures */
     bool interrupted;
 } vx_batch_result;

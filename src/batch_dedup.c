@@ -228,10 +228,7 @@ int vx_batch_dedup_remove(const char *output, vx_err *err) {
     int rc = vx_batch_join(path, output, MARK, err);
     if (rc || access(path, F_OK))
         return rc;
-    for (size_t i = 0; i < VX_LEN(names) && !rc; i++) {
-        rc = vx_batch_join(path, output, names[i], err);
-        if (!rc && remove(path) && errno != ENOENT && errno != ENOTEMPTY && errno != EEXIST)
-            rc = VX_FAIL_ERRNO(err, "removing %s", path);
-    }
+    for (size_t i = 0; i < VX_LEN(names) && !rc; i++)
+        rc = vx_batch_remove(output, names[i], err);
     return rc;
 }

@@ -1,7 +1,7 @@
 /* batch_library.h — which file of the input folder is which stored video: the memory of vidx embed.
  *
  * It lives in the catalog: the metadata of a stored video is
- *   {"made_with": "<model> <digest> <clip rule> <fingerprints>",
+ *   {"made_with": "<first model> <digest> <clip rule> <fingerprints>",
  *    "files": [{"path", "bytes", "mtime_ns"}]}
  * with every path that has its bytes. The first path is committed together with the video, further
  * ones by _flush: a crash before costs reading those files again, never an embedding. A file whose
@@ -24,7 +24,8 @@ typedef struct vx_batch_library vx_batch_library;
 
 /* Reads the catalog and links every file that is known and unchanged (files->items[].video). What
  * stands under an unreadable folder counts as still there. Borrows server and files.
- * -EEXIST: it was made with another model, clip rule or fingerprint setting. */
+ * -EEXIST: it was made with another first model, clip rule or fingerprint setting. What further
+ * models lack is for batch_missing.h. */
 int vx_batch_library_open(vx_server *server, vx_batch_files *files, vx_batch_library **ret_library,
                           vx_err *err);
 vx_batch_library *vx_batch_library_free(vx_batch_library *library);

@@ -80,6 +80,14 @@ int vx_batch_move(const char *output, const char *from, const char *to, vx_err *
     return rc;
 }
 
+int vx_batch_remove(const char *output, const char *name, vx_err *err) {
+    char path[PATH_MAX];
+    int rc = vx_batch_join(path, output, name, err);
+    if (!rc && remove(path) && errno != ENOENT && errno != ENOTEMPTY && errno != EEXIST)
+        rc = VX_FAIL_ERRNO(err, "removing %s", path);
+    return rc;
+}
+
 int vx_batch_open_staging(const char *output, vx_err *err) {
     char path[PATH_MAX];
     int rc = vx_batch_join(path, output, STAGING, err);

@@ -31,6 +31,8 @@ int vx_batch_open_staging(const char *output, vx_err *err);
 int vx_batch_write_file(const char *output, const char *name, vx_batch_fill fill, void *ctx,
                         vx_err *err);
 int vx_batch_move(const char *output, const char *from, const char *to, vx_err *err);
+/* A file, or a folder if it is empty; one that is not there is no error. */
+int vx_batch_remove(const char *output, const char *name, vx_err *err);
 bool vx_batch_same_content(const char *a, const char *b);
 
 /* Replaces <output>/<name>, durable when it returns 0. */

@@ -1,6 +1,7 @@
 /* batch_write.c — see the header. */
 #include "batch_write.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <jansson.h>
 #include <limits.h>
@@ -15,14 +16,16 @@
 #define NPY "embeddings.npy"
 #define JSONL "clips.jsonl"
 #define STAGING ".vidx/staging"
-#define STAMP ".vidx/written"
+#define STAMP ".vidx/written" /* and, of a further model, "-<name>" behind it */
 
 static const char *const outputs[] = {FAISS, NPY, JSONL};
 
 typedef struct writer {
     vx_server *server;
+    const vx_model *model;
     const vx_batch_library *library;
-    const char *output;
+    const char *output, *folder; /* folder: "." or the model's name */
+    char stamp[96];
     int64_t *ids; /* [n] clip rows, rising: row i of the outputs */
     size_t n;
 } writer;
@@ -33,7 +36,7 @@ typedef struct writer {
  * to 64 bytes. */
 static int fill_npy(FILE *file, void *ctx) {
     const writer *w = ctx;
-    size_t dim = (size_t)vx_index_dim(w->server->models[0].index);
+    size_t dim = (size_t)vx_index_dim(w->model->index);
     char header[128];
     int n = snprintf(header + 10, sizeof header - 10,
                      "{'descr': '<f4', 'fortran_order': False, 'shape': (%zu, %zu), }", w->n, dim);
@@ -47,7 +50,7 @@ static int fill_npy(FILE *file, void *ctx) {
     if (!vector)
         return -ENOMEM;
     for (size_t i = 0; i < w->n; i++) {
-        if (vx_index_get(w->server->models[0].index, w->ids[i], vector, NULL))
+        if (vx_index_get(w->model->index, w->ids[i], vector, NULL))
             return -EIO;
         if (fwrite(vector, sizeof *vector, dim, file) != dim)
             return -errno;
@@ -83,7 +86,7 @@ static double seconds(double value) {
 /* video: with the row's clip alone. */
 static int write_line(FILE *file, const writer *w, const vx_video *video, size_t row, json_t *path,
                       bool is_first) {
-    const vx_model_info *model = w->server->models[0].info;
+    const vx_model_info *model = w->model->info;
     const vx_clip *clip = &video->clips[0];
     char sha256[65], clip_id[VX_CLIP_ID_CHARS + 1];
     vx_hex_encode(video->sha256, 32, sha256);
@@ -128,7 +131,7 @@ static int fill_jsonl(FILE *file, void *ctx) {
 static int sizes_of(const char *output, const char *folder, char ret_text[96], vx_err *err) {
     long long sizes[VX_LEN(outputs)];
     for (size_t i = 0; i < VX_LEN(outputs); i++) {
-        char name[64], path[PATH_MAX];
+        char name[128], path[PATH_MAX];
         struct stat info;
         snprintf(name, sizeof name, "%s/%s", folder, outputs[i]);
         int rc = vx_batch_join(path, output, name, err);
@@ -149,15 +152,16 @@ static int fill_text(FILE *file, void *ctx) {
 /* The three are whole and untouched, and say what the staged clips.jsonl says: as every line names
  * the bytes and the model behind its vector, the vectors are the same too. */
 static bool up_to_date(const writer *w, const char *staged_jsonl) {
-    char path[PATH_MAX], wanted[96] = "", found[96] = "";
+    char path[PATH_MAX], name[128], wanted[96] = "", found[96] = "";
     vx_err err;
-    if (vx_batch_join(path, w->output, STAMP, &err) || sizes_of(w->output, ".", wanted, &err))
+    if (vx_batch_join(path, w->output, w->stamp, &err) ||
+        sizes_of(w->output, w->folder, wanted, &err))
         return false;
     VX_AUTO(FILE) stamp = fopen(path, "re");
     if (!stamp || !fgets(found, sizeof found, stamp) || strcmp(found, wanted))
         return false;
-    return !vx_batch_join(path, w->output, JSONL, &err) &&
-           vx_batch_same_content(path, staged_jsonl);
+    snprintf(name, sizeof name, "%s/" JSONL, w->folder);
+    return !vx_batch_join(path, w->output, name, &err) && vx_batch_same_content(path, staged_jsonl);
 }
 
 /* ---- all together ---- */
@@ -168,36 +172,52 @@ static int stage_vectors(writer *w, vx_err *err) {
     size_t n;
     int rc = vx_batch_join(path, w->output, STAGING "/" FAISS, err);
     if (!rc)
-        rc = vx_index_write_faiss(w->server->models[0].index, path, &ids, &n, err);
+        rc = vx_index_write_faiss(w->model->index, path, &ids, &n, err);
     free(ids); /* the same: nothing is added or removed meanwhile */
     return rc ? rc : vx_batch_write_file(w->output, STAGING "/" NPY, fill_npy, w, err);
 }
 
-static int install(const writer *w, vx_err *err) {
-    char stamp[PATH_MAX], sizes[96];
-    int rc = sizes_of(w->output, STAGING, sizes, err);
-    if (!rc)
-        rc = vx_batch_join(stamp, w->output, STAMP, err);
-    if (!rc && unlink(stamp) && errno != ENOENT)
-        rc = VX_FAIL_ERRNO(err, "removing %s", stamp);
-    if (!rc)
-        rc = vx_batch_sync_folder(w->output, ".vidx", err);
-    for (size_t i = 0; i < VX_LEN(outputs) && !rc; i++) {
-        char staged[64];
-        snprintf(staged, sizeof staged, STAGING "/%s", outputs[i]);
-        rc = vx_batch_move(w->output, staged, outputs[i], err);
-    }
-    if (!rc)
-        rc = vx_batch_sync_folder(w->output, ".", err);
-    return rc ? rc : vx_batch_replace(w->output, STAMP, fill_text, sizes, err);
+/* An empty stamp says that the folder is ours, but not that the three in it belong together. */
+static int void_stamp(const writer *w, vx_err *err) {
+    int rc = vx_batch_write_file(w->output, w->stamp, fill_text, (void *)"", err);
+    return rc ? rc : vx_batch_sync_folder(w->output, ".vidx", err);
 }
 
-int vx_batch_write(vx_server *server, const vx_batch_library *library, const char *output,
-                   bool *ret_written, size_t *ret_rows, vx_err *err) {
+static int install(const writer *w, vx_err *err) {
+    char sizes[96], folder[PATH_MAX];
+    int rc = sizes_of(w->output, STAGING, sizes, err);
+    if (!rc)
+        rc = void_stamp(w, err);
+    if (!rc)
+        rc = vx_batch_join(folder, w->output, w->folder, err);
+    if (!rc)
+        rc = vx_batch_make_folders(folder, err);
+    for (size_t i = 0; i < VX_LEN(outputs) && !rc; i++) {
+        char staged[64], name[128];
+        snprintf(staged, sizeof staged, STAGING "/%s", outputs[i]);
+        snprintf(name, sizeof name, "%s/%s", w->folder, outputs[i]);
+        rc = vx_batch_move(w->output, staged, name, err);
+    }
+    if (!rc)
+        rc = vx_batch_sync_folder(w->output, w->folder, err);
+    if (!rc)
+        rc = vx_batch_sync_folder(w->output, ".", err);
+    return rc ? rc : vx_batch_replace(w->output, w->stamp, fill_text, sizes, err);
+}
+
+int vx_batch_write(vx_server *server, const vx_model *model, const vx_batch_library *library,
+                   const char *output, bool *ret_written, size_t *ret_rows, vx_err *err) {
     VX_AUTO_FREE int64_t *ids = NULL;
-    writer w = {.server = server, .library = library, .output = output};
+    writer w = {.server = server,
+                .model = model,
+                .library = library,
+                .output = output,
+                .folder = model == server->models ? "." : model->info->name,
+                .stamp = STAMP};
     char jsonl[PATH_MAX];
-    int rc = vx_index_ids(server->models[0].index, &ids, &w.n, err);
+    if (model != server->models)
+        snprintf(w.stamp, sizeof w.stamp, STAMP "-%s", model->info->name);
+    int rc = vx_index_ids(model->index, &ids, &w.n, err);
     w.ids = ids;
     if (!rc)
         rc = vx_batch_open_staging(output, err);
@@ -215,6 +235,47 @@ int vx_batch_write(vx_server *server, const vx_batch_library *library, const cha
     }
     rc = stage_vectors(&w, err);
     return rc ? rc : install(&w, err);
+}
+
+/* ---- models that are not named any more ---- */
+
+static bool is_further_model(const vx_server *server, const char *name) {
+    for (int i = 1; i < server->n_models; i++)
+        if (!strcmp(server->models[i].info->name, name))
+            return true;
+    return false;
+}
+
+/* The stamp goes last: a kill before leaves it, and so the rest to the next run. */
+static int remove_model(const char *output, const char *name, vx_err *err) {
+    char path[128];
+    int rc = 0;
+    for (size_t i = 0; i < VX_LEN(outputs) && !rc; i++) {
+        snprintf(path, sizeof path, "%s/%s", name, outputs[i]);
+        rc = vx_batch_remove(output, path, err);
+    }
+    if (!rc)
+        rc = vx_batch_remove(output, name, err);
+    snprintf(path, sizeof path, STAMP "-%s", name);
+    return rc ? rc : vx_batch_remove(output, path, err);
+}
+
+int vx_batch_forget_models(const vx_server *server, const char *output, vx_err *err) {
+    static const char prefix[] = "written-";
+    char path[PATH_MAX];
+    int rc = vx_batch_join(path, output, ".vidx", err);
+    if (rc)
+        return rc;
+    DIR *folder = opendir(path);
+    if (!folder)
+        return VX_FAIL_ERRNO(err, "reading %s", path);
+    for (struct dirent *entry; !rc && (entry = readdir(folder));) {
+        const char *name = entry->d_name + sizeof prefix - 1;
+        if (!strncmp(entry->d_name, prefix, sizeof prefix - 1) && !is_further_model(server, name))
+            rc = remove_model(output, name, err);
+    }
+    closedir(folder);
+    return rc;
 }
 
 /* ---- clips as files, clips as a list ---- */

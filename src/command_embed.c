@@ -13,6 +13,7 @@
 #include "batch.h"
 #include "batch_cuts.h"
 #include "batch_dedup.h"
+#include "batch_missing.h"
 #include "batch_store.h"
 #include "batch_tree.h"
 #include "batch_write.h"
@@ -37,8 +38,8 @@ static const vx_option table[] = {
     {"input", VX_OPTION_TEXT, AT(input), NULL, "DIR", "folder of videos, with all below it"},
     {"output", VX_OPTION_TEXT, AT(output), NULL, "DIR", "where the vectors go; made if absent"},
     {"models", VX_OPTION_TEXT, AT(models), "models", "DIR", "where the model packages are"},
-    {"model", VX_OPTION_TEXT, AT(model), NULL, "NAME",
-     "the model package to use (default " DEFAULT_MODEL ")"},
+    {"model", VX_OPTION_TEXT, AT(model), NULL, "NAME[,NAME]",
+     "the model packages to use (default " DEFAULT_MODEL ")"},
     {"variant", VX_OPTION_TEXT, AT(variant), NULL, "SIZE",
      "224p, 336p or 448p: short for --model " VARIANT_OF "SIZE"},
     {"device", VX_OPTION_TEXT, AT(device), "auto", "DEVICE", "auto, cpu or cuda:N"},
@@ -70,6 +71,11 @@ static const char usage[] =
     "duplicates/cluster_0.parquet (the ids to leave out) and pairwise_results/cluster_0.parquet\n"
     "(what each is near to). Of near-duplicates the clip with most pixels is kept, then the first\n"
     "by path.\n\n"
+    "Several models: each video is decoded once for all. The files of the first lie in the\n"
+    "output folder as if it were alone; it gives the verdicts and --dedup, and must stay the\n"
+    "first. Those of a further one lie in a folder of its name. One that is added later gets what\n"
+    "it lacks; one that is left out loses its folder, but not its vectors. --layout curator takes\n"
+    "one.\n\n"
     "Exit code: 0 done; 1 failed; 2 wrong usage; 3 done, but some videos were skipped; 130\n"
     "interrupted.";
 
@@ -216,12 +222,17 @@ static int write_index(job *j, vx_server *server, const vx_batch_library *librar
     bool written;
     size_t rows;
     int rc = j->cuts ? vx_batch_cut_clips(server, library, j->cuts, on_problem, j, err) : 0;
+    for (int m = 0; m < server->n_models && !rc; m++) {
+        const vx_model *model = &server->models[m];
+        rc = vx_batch_write(server, model, library, j->output, &written, &rows, err);
+        if (!rc && !j->s->quiet)
+            vx_batch_say(NULL, "%zu rows in %s%s%s%s", rows, j->output, m ? "/" : "",
+                         m ? model->info->name : "", written ? "" : ", unchanged");
+    }
     if (!rc)
-        rc = vx_batch_write(server, library, j->output, &written, &rows, err);
+        rc = vx_batch_forget_models(server, j->output, err);
     if (!rc && j->s->dedup > 0)
         rc = vx_batch_list_clips(server, library, clips, err);
-    if (!rc && !j->s->quiet)
-        vx_batch_say(NULL, "%zu rows in %s%s", rows, j->output, written ? "" : ", unchanged");
     return rc;
 }
 
@@ -303,28 +314,15 @@ static int write_outputs(job *j, vx_server *server, vx_batch_library *library,
                  "%zu skipped, in %.1f s",
                  result->embedded, result->known, result->duplicates, removed, skipped,
                  (double)(vx_clock_monotonic_us() - j->started_us) / 1e6);
+    if (result->filled)
+        vx_batch_say(NULL, "%zu videos got vectors that they lacked", result->filled);
     if (skipped)
         vx_batch_say(NULL, "what was skipped, and why: %s/failed.jsonl", j->output);
     return 0;
 }
 
-static int run(job *j, int *ret_exit, vx_err *err) {
-    VX_AUTO(vx_server) server = NULL;
-    VX_AUTO(vx_batch_library) library = NULL;
-    int rc = open_server(j, &server, err);
-    if (rc)
-        return rc;
-    if (!j->s->quiet) {
-        const vx_model_info *info = server->models[0].info;
-        vx_batch_say(NULL, "%s on %s, %s", info->name, info->device, info->dtype);
-    }
-    catch_signals();
-    rc = vx_batch_library_open(server, j->files, &library, err);
-    if (rc)
-        return VX_WRAP(err, "%s", j->s->output), rc;
-    rc = check_not_emptied(j, library, err);
-    if (rc)
-        return rc;
+static int embed_videos(job *j, vx_server *server, vx_batch_library *library,
+                        vx_batch_result *ret_result, vx_err *err) {
     vx_batch_params params = {
         .server = server,
         .input = j->input,
@@ -335,13 +333,36 @@ static int run(job *j, int *ret_exit, vx_err *err) {
         .interrupted = &interrupted,
         .workers = j->workers,
     };
+    int rc = vx_batch_run(&params, ret_result, err);
+    if (!rc && !ret_result->interrupted)
+        rc = vx_batch_fill_missing(&params, ret_result, err);
+    return rc;
+}
+
+static int run(job *j, int *ret_exit, vx_err *err) {
+    VX_AUTO(vx_server) server = NULL;
+    VX_AUTO(vx_batch_library) library = NULL;
+    int rc = open_server(j, &server, err);
+    if (rc)
+        return rc;
+    for (int m = 0; m < server->n_models && !j->s->quiet; m++) {
+        const vx_model_info *info = server->models[m].info;
+        vx_batch_say(NULL, "%s on %s, %s", info->name, info->device, info->dtype);
+    }
+    catch_signals();
+    rc = vx_batch_library_open(server, j->files, &library, err);
+    if (rc)
+        return VX_WRAP(err, "%s", j->s->output), rc;
+    rc = check_not_emptied(j, library, err);
     vx_batch_result result;
-    rc = vx_batch_run(&params, &result, err);
+    if (!rc)
+        rc = embed_videos(j, server, library, &result, err);
     if (rc)
         return rc;
     if (result.interrupted) {
         vx_batch_say(NULL, "interrupted with %zu of %zu videos done: run the same command to go on",
-                     result.known + result.embedded + result.duplicates, j->files->n);
+                     result.known + result.embedded + result.duplicates - result.lacking,
+                     j->files->n);
         *ret_exit = EXIT_INTERRUPTED;
         return 0;
     }
@@ -357,25 +378,25 @@ static int run(job *j, int *ret_exit, vx_err *err) {
 
 /* ---- the settings ---- */
 
-static int find_model(const settings *s, char ret_model[64], vx_err *err) {
-    static const char *const variants[] = {"224p", "336p", "448p"};
-    snprintf(ret_model, 64, "%s", s->model ? s->model : DEFAULT_MODEL);
+static int find_model(const settings *s, const char **ret_model, vx_err *err) {
+    static const char *const models[] = {VARIANT_OF "224p", VARIANT_OF "336p", VARIANT_OF "448p"};
+    *ret_model = s->model ? s->model : DEFAULT_MODEL;
     if (!s->variant)
         return 0;
     size_t i = 0;
-    while (i < VX_LEN(variants) && strcmp(s->variant, variants[i]))
+    while (i < VX_LEN(models) && strcmp(s->variant, models[i] + strlen(VARIANT_OF)))
         i++;
-    if (i == VX_LEN(variants))
+    if (i == VX_LEN(models))
         return VX_FAIL(err, VX_OPTION_WRONG, "--variant must be 224p, 336p or 448p, not '%s'",
                        s->variant);
-    snprintf(ret_model, 64, VARIANT_OF "%s", variants[i]);
-    if (s->model && strcmp(s->model, ret_model))
+    *ret_model = models[i];
+    if (s->model && strcmp(s->model, models[i]))
         return VX_FAIL(err, VX_OPTION_WRONG, "--variant %s means --model %s: leave one of them out",
-                       s->variant, ret_model);
+                       s->variant, models[i]);
     return 0;
 }
 
-static int check_settings(const settings *s, char ret_model[64], vx_err *err) {
+static int check_settings(const settings *s, const char **ret_model, vx_err *err) {
     if (!s->input || !s->output)
         return VX_FAIL(err, VX_OPTION_WRONG, "--input DIR and --output DIR are needed; see --help");
     if (strcmp(s->layout, "vidx") && strcmp(s->layout, "curator"))
@@ -388,10 +409,9 @@ static int check_settings(const settings *s, char ret_model[64], vx_err *err) {
     if (s->dedup > 1)
         return VX_FAIL(err, VX_OPTION_WRONG, "--dedup must be a cosine from 0 to 1, not %g",
                        s->dedup);
-    if (s->model && strchr(s->model, ','))
+    if (s->model && strchr(s->model, ',') && !strcmp(s->layout, "curator"))
         return VX_FAIL(err, VX_OPTION_WRONG,
-                       "--model takes one name here: an output folder holds the vectors of one "
-                       "model");
+                       "--layout curator takes one --model: its tree holds the vectors of one");
     return find_model(s, ret_model, err);
 }
 
@@ -418,12 +438,12 @@ int vx_command_embed(int argc, char **argv) {
     settings s = {0};
     vx_err err = {0};
     int exit_code = 0;
-    char model[64];
+    const char *model = NULL;
     int rc = vx_options_parse(usage, table, VX_LEN(table), argc, argv, &s, &err);
     if (rc == VX_OPTION_HELP)
         return 0;
     if (!rc)
-        rc = check_settings(&s, model, &err);
+        rc = check_settings(&s, &model, &err);
     if (rc) {
         vx_batch_say(NULL, "vidx embed: %s", err.msg);
         return 2;
