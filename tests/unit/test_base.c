@@ -14,6 +14,8 @@
 #include "base/hex.h"
 #include "base/mem.h"
 #include "base/pool.h"
+#include "base/queue.h"
+#include "base/thread.h"
 
 static void err_wrapped_twice_reads_outermost_first(void **state) {
     (void)state;
@@ -164,6 +166,58 @@ static void text_that_is_not_base64_is_refused(void **state) {
     assert_false(vx_base64_decode("AA==", 4, false, bytes, &n)); /* more is to come */
 }
 
+/* ---- queue ---- */
+
+static vx_queue *queue_of(size_t capacity) {
+    vx_queue *queue = NULL;
+    assert_int_equal(vx_queue_new(capacity, &queue, NULL), 0);
+    return queue;
+}
+
+static void queue_gives_in_order_and_refuses_one_more_than_it_holds(void **state) {
+    (void)state;
+    static char items[6];
+    void *got[6];
+    vx_queue *queue = queue_of(3);
+    for (int round = 0; round < 4; round++) { /* once around its ring and more */
+        for (int i = 0; i < 3; i++)
+            assert_true(vx_queue_try_push(queue, &items[i]));
+        assert_false(vx_queue_try_push(queue, &items[3]));
+        assert_int_equal(vx_queue_count(queue), 3);
+        assert_ptr_equal(vx_queue_pop(queue), &items[0]);
+        assert_true(vx_queue_try_push(queue, &items[4]));
+        assert_int_equal(vx_queue_pop_many(queue, got, 2), 2);
+        assert_true(got[0] == &items[1] && got[1] == &items[2]);
+        assert_int_equal(vx_queue_pop_many(queue, got, 6), 1);
+        assert_ptr_equal(got[0], &items[4]);
+    }
+    vx_queue_free(queue);
+}
+
+static void *push_one(void *queue) {
+    return vx_queue_push(queue, queue) ? queue : NULL;
+}
+
+static void queue_closed_lets_waiting_pushers_go_and_gives_what_is_inside(void **state) {
+    (void)state;
+    static char item;
+    vx_queue *queue = queue_of(1);
+    assert_true(vx_queue_push(queue, &item));
+    pthread_t waiting;
+    void *pushed;
+    assert_int_equal(vx_thread_start(&waiting, "push", push_one, queue, NULL), 0);
+    usleep(20000); /* it most likely waits for room now; if not, the outcome is the same */
+    vx_queue_close(queue);
+    pthread_join(waiting, &pushed);
+    assert_null(pushed);
+    assert_false(vx_queue_push(queue, &item));
+    assert_false(vx_queue_try_push(queue, &item));
+    assert_int_equal(vx_queue_count(queue), 1);
+    assert_ptr_equal(vx_queue_pop(queue), &item);
+    assert_null(vx_queue_pop(queue));
+    vx_queue_free(queue);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(err_wrapped_twice_reads_outermost_first),
@@ -176,6 +230,8 @@ int main(void) {
         cmocka_unit_test(pool_freed_has_run_what_it_took),
         cmocka_unit_test(pool_without_threads_or_room_is_refused),
         cmocka_unit_test(take_moves_ownership_and_leaves_null),
+        cmocka_unit_test(queue_gives_in_order_and_refuses_one_more_than_it_holds),
+        cmocka_unit_test(queue_closed_lets_waiting_pushers_go_and_gives_what_is_inside),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

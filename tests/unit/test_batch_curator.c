@@ -113,11 +113,48 @@ static void duplicates_are_those_of_brute_force(void **state) {
     assert_false(kept[500] && kept[1]);
 }
 
+/* Where pickle's numbers take a second byte: 127 and 128 halves, 255 and 256 of anything. */
+static void pickle_of_every_size_says_how_long_it_is(void **state) {
+    (void)state;
+    static float values[256];
+    static uint8_t out[sizeof values + VX_PICKLE_OVERHEAD];
+    static const struct {
+        size_t n;
+        const char shape[4], data[6];
+        size_t n_shape, n_data;
+    } rows[] = {
+        {127, "K\x7f", "C\xfe", 2, 2},
+        {128, "K\x80", "B\0\1\0\0", 2, 5},
+        {255, "K\xff", "B\xfe\1\0\0", 2, 5},
+        {256, "M\0\1", "B\0\2\0\0", 3, 5},
+    };
+    for (size_t i = 0; i < VX_LEN(rows); i++) {
+        size_t n = vx_curator_pickle(values, rows[i].n, true, out);
+        uint8_t *shape = memmem(out, n, "(K\1K\1", 5);
+        assert_non_null(shape);
+        assert_memory_equal(shape + 5, rows[i].shape, rows[i].n_shape);
+        const uint8_t *data =
+            out + n - 5 - 2 * rows[i].n - rows[i].n_data; /* "\x94t\x94b." behind */
+        assert_memory_equal(data, rows[i].data, rows[i].n_data);
+    }
+}
+
+static void fixed_span_behind_the_claimed_end_keeps_its_own(void **state) {
+    (void)state;
+    const vx_clip_spec fixed = {.mode = VX_CLIP_FIXED, .length_s = 5, .stride_s = 5};
+    vx_curator_span span = vx_curator_span_of(&fixed, 5, 8, 7, 10);
+    assert_true(span.end_s == 7 && span.first == 50 && span.last == 70);
+    span = vx_curator_span_of(&fixed, 5, 8, 4, 10);
+    assert_true(span.end_s == 8 && span.first == 50 && span.last == 80);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_half_survives_the_way_there_and_back),
         cmocka_unit_test(halves_are_rounded_to_the_nearest_ties_to_even),
         cmocka_unit_test(uuid_is_that_of_rfc_9562),
+        cmocka_unit_test(pickle_of_every_size_says_how_long_it_is),
+        cmocka_unit_test(fixed_span_behind_the_claimed_end_keeps_its_own),
         cmocka_unit_test(duplicates_are_those_of_brute_force),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -149,6 +149,28 @@ static void verdict_of_equal_copies_names_the_oldest(void **state) {
     assert_int_equal(decide(&in).of, 1);
 }
 
+static void verdict_of_copies_of_like_share_names_the_one_with_more_frames(void **state) {
+    (void)state;
+    memcpy(stored[2], stored[1], sizeof stored[1]);
+    for (int i = N / 2; i < N; i++)
+        stored[1][i].quality = 0; /* what is left of it matches whole */
+    vx_dedup_input in = input(stored[2]);
+    vx_verdict v = decide(&in);
+    assert_int_equal(v.of, 2);
+    assert_float_equal(v.share, 1, 1e-6);
+}
+
+static void offset_below_a_millisecond_is_zero_without_a_sign(void **state) {
+    (void)state;
+    vx_fp_frame later[N];
+    memcpy(later, stored[2], sizeof later);
+    for (int i = 0; i < N; i++)
+        later[i].time_s += 1e-4f;
+    vx_dedup_input in = input(later);
+    vx_verdict v = decide(&in);
+    assert_true(v.of == 2 && v.offset_s == 0 && !signbit(v.offset_s));
+}
+
 static void verdict_similar_names_the_best_score_then_the_oldest(void **state) {
     (void)state;
     vx_fp_frame other[N];
@@ -186,6 +208,9 @@ int main(void) {
         cmocka_unit_test_setup(verdict_of_trimmed_copy_has_its_offset, setup),
         cmocka_unit_test_setup(verdict_of_flipped_copy_says_mirrored, setup),
         cmocka_unit_test_setup(verdict_of_equal_copies_names_the_oldest, setup),
+        cmocka_unit_test_setup(verdict_of_copies_of_like_share_names_the_one_with_more_frames,
+                               setup),
+        cmocka_unit_test_setup(offset_below_a_millisecond_is_zero_without_a_sign, setup),
         cmocka_unit_test_setup(verdict_similar_names_the_best_score_then_the_oldest, setup),
         cmocka_unit_test_setup(verdict_when_loading_fails_passes_the_error_on, setup),
     };

@@ -539,6 +539,22 @@ static void copy_of_only_two_pictures_needs_a_third_of_the_time(void **state) {
     assert_false(vx_fp_is_copy(&(vx_fp_match){.share = 1, .n_matched = 4, .n_distinct = 1}));
 }
 
+static void match_at_the_least_share_is_a_copy(void **state) {
+    (void)state;
+    const struct {
+        vx_fp_match match;
+        bool is_copy;
+    } rows[] = {
+        {{.n_matched = 5, .n_distinct = 3, .share = 0.2f}, true},
+        {{.n_matched = 5, .n_distinct = 3, .share = 0.199f}, false},
+        {{.n_matched = 2, .n_distinct = 2, .share = 0.33f}, true},
+        {{.n_matched = 9, .n_distinct = 2, .share = 0.329f}, false},
+        {{.n_matched = 9, .n_distinct = 1, .share = 1}, false},
+    };
+    for (size_t i = 0; i < VX_LEN(rows); i++)
+        assert_int_equal(vx_fp_is_copy(&rows[i].match), rows[i].is_copy);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(hash_sets_half_of_the_bits_and_leaves_the_time),
@@ -563,6 +579,7 @@ int main(void) {
         cmocka_unit_test(index_with_a_hash_in_every_video_still_finds_the_right_one),
         cmocka_unit_test(index_searched_while_changing_stays_right),
         cmocka_unit_test(copy_of_only_two_pictures_needs_a_third_of_the_time),
+        cmocka_unit_test(match_at_the_least_share_is_a_copy),
     };
     return cmocka_run_group_tests_name("fingerprint", tests, NULL, NULL);
 }

@@ -96,6 +96,31 @@ static void add_removed_id_again_finds_the_new_vector(void **state) {
     vx_index_free(index);
 }
 
+/* To a segment that is searched already, rows come in slices of 8 MiB. */
+static void add_of_several_slices_finds_every_row_by_its_id(void **state) {
+    (void)state;
+    enum { DIM = 1024, ROWS = 4500 };
+    rng r = {.state = 5};
+    float *vectors = random_units(&r, ROWS, DIM);
+    int64_t *ids = vx_new_array(ROWS, sizeof *ids);
+    for (int i = 0; i < ROWS; i++)
+        ids[i] = 10 * i;
+    vx_index *index = new_index(DIM, 2 * ROWS);
+    assert_int_equal(vx_index_add(index, ids, vectors, 1, NULL), 0);
+    assert_int_equal(vx_index_add(index, ids + 1, vectors + DIM, ROWS - 1, NULL), 0);
+    for (int i = 0; i < ROWS; i += 499) {
+        vx_neighbour best;
+        size_t n;
+        assert_int_equal(vx_index_search(index, vectors + (size_t)i * DIM, 1, 1, ALL_SCORES, NULL,
+                                         NULL, &best, &n, NULL),
+                         0);
+        assert_int_equal(best.id, ids[i]);
+    }
+    vx_index_free(index);
+    free(ids);
+    free(vectors);
+}
+
 static void add_known_id_changes_nothing(void **state) {
     (void)state;
     float vectors[8] = {1, 0, 0, 1, 1, 0, 0, 1}, got[2];
@@ -402,6 +427,7 @@ int main(void) {
         cmocka_unit_test(changes_at_random_match_brute_force),
         cmocka_unit_test(removal_of_thousands_at_once_matches_brute_force),
         cmocka_unit_test(add_removed_id_again_finds_the_new_vector),
+        cmocka_unit_test(add_of_several_slices_finds_every_row_by_its_id),
         cmocka_unit_test(add_known_id_changes_nothing),
         cmocka_unit_test(add_of_a_whole_segment_is_all_or_nothing),
         cmocka_unit_test(add_of_a_whole_segment_is_all_or_nothing),

@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "parquet/parquet.h"
+#include "parquet/parquet_private.h"
 
 typedef struct sink {
     int calls, fails_at; /* fails_at 0: never */
@@ -95,6 +96,20 @@ static void list_of_a_gigabyte_is_refused(void **state) {
     assert_non_null(strstr(err.msg, "embedding"));
 }
 
+static void numbers_and_lists_grow_by_a_byte_where_thrift_says(void **state) {
+    (void)state;
+    vx_buffer buffer = {0};
+    vx_thrift t = {.out = &buffer};
+    vx_buffer_varint(&buffer, 127);
+    vx_buffer_varint(&buffer, 128);
+    vx_thrift_list(&t, 1, VX_THRIFT_I32, 14);
+    vx_thrift_list(&t, 2, VX_THRIFT_I32, 15);
+    const uint8_t expected[] = {0x7F, 0x80, 0x01, 0x19, 0xE5, 0x19, 0xF5, 15};
+    assert_int_equal(buffer.n, sizeof expected);
+    assert_memory_equal(buffer.bytes, expected, sizeof expected);
+    free(buffer.bytes);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(file_begins_and_ends_with_the_magic),
@@ -102,6 +117,7 @@ int main(void) {
         cmocka_unit_test(long_files_come_out_in_bounded_pieces),
         cmocka_unit_test(columns_none_or_too_many_are_refused),
         cmocka_unit_test(list_of_a_gigabyte_is_refused),
+        cmocka_unit_test(numbers_and_lists_grow_by_a_byte_where_thrift_says),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -33,6 +34,15 @@ int asprintf(char **ret_text, const char *fmt, ...) {
     int n = no_memory ? -1 : vasprintf(ret_text, fmt, ap);
     va_end(ap);
     return n;
+}
+
+/* A disk that cannot make anything durable. */
+static bool no_sync;
+
+int fsync(int fd) {
+    if (no_sync)
+        return errno = EIO, -1;
+    return (int)syscall(SYS_fsync, fd);
 }
 
 static int make_dir(void **state) {
@@ -284,6 +294,26 @@ static void publish_without_memory_leaves_the_file_where_it_was(void **state) {
     assert_int_equal(vx_upload_unpublish(upload, NULL), 0);
 }
 
+static void upload_that_cannot_be_made_durable_is_neither_sealed_nor_kept(void **state) {
+    (void)state;
+    vx_store *store = open_store(0);
+    VX_AUTO(vx_upload) ended = NULL;
+    VX_AUTO(vx_upload) done = sealed(store, "sealed");
+    assert_int_equal(vx_upload_begin(store, -1, &ended, NULL), 0);
+    assert_int_equal(vx_upload_write(ended, "ended", 5, NULL), 0);
+    no_sync = true;
+    int seal = vx_upload_seal(ended, NULL), keep = vx_upload_keep(done, NULL);
+    no_sync = false;
+    assert_int_equal(seal, -EIO);
+    assert_int_equal(keep, -EIO);
+    assert_int_equal(vx_upload_seal(ended, NULL), 0);
+    assert_int_equal(vx_upload_keep(done, NULL), 0);
+    vx_upload_unkeep(done);
+    vx_upload_free(vx_take(ended));
+    vx_upload_free(vx_take(done));
+    vx_store_close(store);
+}
+
 static void sweep_removes_only_what_nobody_knows(void **state) {
     (void)state;
     VX_AUTO(vx_store) store = open_store(0);
@@ -322,6 +352,7 @@ int main(void) {
         TEST(external_file_is_hashed_and_never_removed),
         TEST(store_without_memory_leaves_other_descriptors_alone),
         TEST(publish_without_memory_leaves_the_file_where_it_was),
+        TEST(upload_that_cannot_be_made_durable_is_neither_sealed_nor_kept),
         TEST(sweep_removes_only_what_nobody_knows),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

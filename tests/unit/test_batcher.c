@@ -1,0 +1,93 @@
+/* The line before a model, with a model that is a few lines of C: an item is the length of the vector
+ * that it becomes, below zero a failure. */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "embed/batcher.h"
+
+enum { DIM = 2 };
+
+static int n_batches, largest;
+
+static int run(void *ctx, const void *items, int n, float *ret_vectors, vx_err *err) {
+    (void)ctx;
+    const float *lengths = items;
+    n_batches++;
+    largest = n > largest ? n : largest;
+    for (int i = 0; i < n; i++) {
+        if (lengths[i] < 0)
+            return VX_FAIL(err, -EIO, "batch %d", n_batches);
+        ret_vectors[i * DIM] = lengths[i];
+        ret_vectors[i * DIM + 1] = 0;
+    }
+    return 0;
+}
+
+static vx_batcher *start(int max_batch) {
+    vx_batcher *batcher = NULL;
+    vx_batcher_params params = {.model = "lengths",
+                                .item_bytes = sizeof(float),
+                                .dim = DIM,
+                                .max_batch = max_batch,
+                                .threads = 1,
+                                .run = run};
+    n_batches = largest = 0;
+    assert_int_equal(vx_batcher_start(&params, &batcher, NULL), 0);
+    return batcher;
+}
+
+static void items_over_a_batch_come_back_in_their_places(void **state) {
+    (void)state;
+    vx_batcher *batcher = start(3);
+    const float items[] = {1, 0.9999f, 0.9995f, 1, 1.0005f, 1.0001f, 1};
+    float vectors[VX_LEN(items) * DIM];
+    assert_int_equal(vx_batcher_run(batcher, items, VX_LEN(items), vectors, NULL), 0);
+    for (size_t i = 0; i < VX_LEN(items); i++)
+        assert_true(vectors[i * DIM] == items[i] && vectors[i * DIM + 1] == 0);
+    assert_int_equal(largest, 3);
+    assert_int_equal(n_batches, 3);
+    vx_batcher_free(batcher);
+}
+
+static void vector_that_is_not_quite_a_unit_is_refused_with_its_length(void **state) {
+    (void)state;
+    vx_batcher *batcher = start(4);
+    float vectors[2 * DIM];
+    vx_err err;
+    const float lengths[] = {1.002f, 0.998f, 0, 16};
+    for (size_t i = 0; i < VX_LEN(lengths); i++) {
+        const float items[] = {1, lengths[i]};
+        char says[64];
+        assert_int_equal(vx_batcher_run(batcher, items, 2, vectors, &err), -EIO);
+        snprintf(says, sizeof says, "a vector of length %g, not 1", (double)lengths[i]);
+        assert_non_null(strstr(err.msg, says));
+    }
+    vx_batcher_free(batcher);
+}
+
+static void request_that_fails_twice_tells_the_first_reason(void **state) {
+    (void)state;
+    vx_batcher *batcher = start(1);
+    const float items[] = {1, -1, 1, -1};
+    float vectors[VX_LEN(items) * DIM];
+    vx_err err;
+    assert_int_equal(vx_batcher_run(batcher, items, VX_LEN(items), vectors, &err), -EIO);
+    assert_string_equal(err.msg, "batch 2");
+    assert_int_equal(n_batches, 4);
+    vx_batcher_free(batcher);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(items_over_a_batch_come_back_in_their_places),
+        cmocka_unit_test(vector_that_is_not_quite_a_unit_is_refused_with_its_length),
+        cmocka_unit_test(request_that_fails_twice_tells_the_first_reason),
+    };
+    return cmocka_run_group_tests_name("batcher", tests, NULL, NULL);
+}
