@@ -15,6 +15,7 @@
 #define FLUSH_US 10000000 /* links of duplicates reach the disk this often */
 #define HASHERS_MAX 8
 #define INTERNAL_IN_A_ROW 16 /* then it is not the videos: the run ends */
+#define CUT_SHARE 0.75 /* of the work on a video cut at shots: all its frames are decoded for it */
 
 struct run;
 
@@ -24,6 +25,8 @@ typedef struct task {
     struct run *run;
     vx_batch_file *file;
     vx_upload *upload; /* hashed; the ingest item's from submit on */
+    bool cut_at_shots;
+    int64_t bytes_done; /* as many of the file's as the share of its work that is done */
     int hash_rc;
     bool finished; /* by ingest: outcome and the fields below are set */
     vx_outcome outcome;
@@ -45,7 +48,8 @@ typedef struct run {
     int internal_in_a_row;
     int64_t flushed_us;
     bool stopping;
-    int rc; /* why, when the run ends early by a failure */
+    atomic_llong bytes_done; /* of the tasks inside */
+    int rc;                  /* why, when the run ends early by a failure */
     vx_err err;
 
     vx_mutex mu;
@@ -109,6 +113,7 @@ static void end_task(run *r, task *t, bool counts) {
         r->counts.videos++;
         r->counts.bytes += t->file->bytes;
     }
+    atomic_fetch_sub(&r->bytes_done, t->bytes_done);
     vx_upload_free(t->upload);
     free(t);
     r->inside--;
@@ -179,6 +184,20 @@ static void on_done(void *ctx, vx_ingest_result *result) {
     post(t);
 }
 
+/* On an ingest thread; the task is not ended yet. */
+static void on_phase(void *ctx, vx_phase phase, int64_t done, int64_t total) {
+    task *t = ctx;
+    if (total <= 0 || (phase != VX_PHASE_CLIP && phase != VX_PHASE_FRAMES))
+        return;
+    double share = (double)done / (double)total;
+    t->cut_at_shots |= phase == VX_PHASE_CLIP;
+    if (t->cut_at_shots)
+        share = phase == VX_PHASE_CLIP ? CUT_SHARE * share : CUT_SHARE + (1 - CUT_SHARE) * share;
+    int64_t bytes = (int64_t)(share * (double)t->file->bytes);
+    atomic_fetch_add(&t->run->bytes_done, bytes - t->bytes_done);
+    t->bytes_done = bytes;
+}
+
 static vx_ingest_item *new_item(run *r, task *t) {
     VX_AUTO(vx_ingest_item) item = vx_new(vx_ingest_item);
     if (!item)
@@ -191,6 +210,7 @@ static vx_ingest_item *new_item(run *r, task *t) {
     item->clip = r->p->server->clip;
     strcpy(item->request_id, "embed");
     item->done = on_done;
+    item->on_phase = on_phase;
     item->ctx = t;
     return vx_take(item);
 }
@@ -275,7 +295,9 @@ static void loop(run *r) {
             stop(r, 0, NULL);
         }
         keep_links(r);
-        vx_batch_progress_show(r->p->progress, &r->counts);
+        vx_batch_counts counts = r->counts;
+        counts.bytes += atomic_load(&r->bytes_done);
+        vx_batch_progress_show(r->p->progress, &counts);
     }
 }
 

@@ -12,7 +12,7 @@
 
 typedef struct vx_batch_counts {
     size_t videos; /* finished, also those of earlier runs and the bad ones */
-    int64_t bytes; /* of them */
+    int64_t bytes; /* of them, and of those in work what the share done stands for */
     int64_t clips; /* embedded in this run */
     size_t bad;    /* could not be embedded */
 } vx_batch_counts;

@@ -249,7 +249,10 @@ static void arrive(vx_server *server, vx_ingest_item *item) {
 
 static void on_phase(void *ctx, vx_phase phase, int64_t done, int64_t total) {
     void **pair = ctx;
+    const vx_ingest_item *item = pair[1];
     vx_ingest_enter_phase(pair[0], pair[1], phase, done, total);
+    if (item->on_phase)
+        item->on_phase(item->ctx, phase, done, total);
 }
 
 static void on_time(void *ctx, vx_phase phase, int64_t us) {

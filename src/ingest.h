@@ -30,6 +30,8 @@ typedef struct vx_ingest_item {
     /* background only: called once the job is durable (outcome OK, job_id set) or could not be. */
     void (*accepted)(void *ctx, vx_outcome outcome, const char *job_id, const vx_err *err);
     vx_ingest_done done; /* NULL for background jobs */
+    /* NULL, or told how far it is: as vx_extract_watch has it; before `done` */
+    void (*on_phase)(void *ctx, vx_phase phase, int64_t done, int64_t total);
     void *ctx;
 
     /* private to ingest.c, commit.c and jobs.c */

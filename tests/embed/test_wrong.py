@@ -174,12 +174,10 @@ def test_quiet_says_only_what_went_wrong(batch, clip):
         "skipped: bad.mp4: this is not a video file of a known kind"]
 
 
-def test_terminal_gets_one_line_that_is_drawn_again(batch, clip):
-    for i in range(16):
-        batch.put(f"{i}.mp4", clip(100 + i, seconds=1))
-    batch.put("bad.mp4", b"no video")
+def on_terminal(batch, *flags, code=0):
+    """What a run with the slow model draws on a terminal."""
     ours, theirs = pty.openpty()
-    process = batch.start("--threads", "1", model="slow", stderr=theirs)
+    process = batch.start(*flags, model="slow", stderr=theirs)
     os.close(theirs)
     said = b""
     while True:
@@ -188,15 +186,34 @@ def test_terminal_gets_one_line_that_is_drawn_again(batch, clip):
         except OSError:  # the other end is closed
             break
     os.close(ours)
-    assert process.wait() == 3, said
-    drawn = [part for part in said.decode().split("\r") if part.startswith("[#")]
+    assert process.wait() == code, said
+    return said.decode()
+
+
+def drawn_lines(said):
+    drawn = [part.split("\x1b")[0] for part in said.split("\r") if part.startswith("[")]
     assert drawn, said
-    for part in drawn:
+    return drawn
+
+
+def test_terminal_gets_one_line_that_is_drawn_again(batch, clip):
+    for i in range(16):
+        batch.put(f"{i}.mp4", clip(100 + i, seconds=1))
+    batch.put("bad.mp4", b"no video")
+    said = on_terminal(batch, "--threads", "1", code=3)
+    for part in drawn_lines(said):
         assert "/17 videos" in part and "MB/s" in part and "ETA" in part
-        assert len(part.split("\x1b")[0]) < 80  # never wraps
-    lines = [line.split("\r")[-1].replace("\x1b[K", "") for line in said.decode().split("\r\n")]
+        assert len(part) < 80  # never wraps
+    lines = [line.split("\r")[-1].replace("\x1b[K", "") for line in said.split("\r\n")]
     assert "skipped: bad.mp4: this is not a video file of a known kind" in lines
     assert not any(line.startswith("[") for line in lines)
+
+
+def test_progress_within_one_long_video_is_shown(batch, clip):
+    batch.put("long.mp4", clip(120, seconds=40))
+    parts = drawn_lines(on_terminal(batch, "--clip", "fixed:0.5"))
+    shares = [int(part.split("]")[1].split("%")[0]) for part in parts if " 0/1 videos" in part]
+    assert shares == sorted(shares) and len(set(shares)) > 2 and max(shares) <= 100, parts
 
 
 def test_hangup_of_the_reader_does_not_end_the_run(batch, clip):
