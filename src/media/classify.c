@@ -31,11 +31,6 @@ static int nal_length_bytes(const AVCodecParameters *par) {
     return 0;
 }
 
-void vx_classifier_init(vx_classifier *c, const AVCodecParameters *par) {
-    *c = (vx_classifier){.codec = par->codec_id, .may_skip = true, .after_end = true};
-    c->nal_length_bytes = nal_length_bytes(par);
-}
-
 /* MPEG-1/2: pictures by type, closed GOPs by the GOP header. */
 static uint32_t classify_mpeg12(vx_classifier *c, const uint8_t *data, size_t n_bytes) {
     enum { PICTURE = 0x00, SEQUENCE = 0xb3, EXTENSION = 0xb5, GOP = 0xb8, I = 1, B = 3 };
@@ -63,16 +58,62 @@ static uint32_t classify_mpeg12(vx_classifier *c, const uint8_t *data, size_t n_
     return flags | VX_PACKET_HIDDEN;
 }
 
+typedef struct bit_reader {
+    const uint8_t *next, *end;
+    int at; /* bits of *next already read */
+} bit_reader;
+
+/* The last 32 of the next n bits as a number; zeros behind the end. */
+static uint32_t read_bits(bit_reader *b, int n) {
+    uint32_t value = 0;
+    for (; n > 0; n--) {
+        value = value << 1 | (b->next < b->end ? *b->next >> (7 - b->at) & 1u : 0);
+        b->next += b->next < b->end && b->at == 7;
+        b->at = (b->at + 1) & 7;
+    }
+    return value;
+}
+
+/* The flag of that name in the header of a video object layer (ISO/IEC 14496-2, 6.2.3). */
+static bool is_interlaced(const uint8_t *layer, const uint8_t *end) {
+    bit_reader b = {layer, end, 0};
+    uint32_t version = 1;
+    read_bits(&b, 9); /* random access, type */
+    if (read_bits(&b, 1)) {
+        version = read_bits(&b, 4);
+        read_bits(&b, 3);
+    }
+    if (read_bits(&b, 4) == 15) /* a pixel shape of its own */
+        read_bits(&b, 16);
+    if (read_bits(&b, 1)) { /* control parameters */
+        read_bits(&b, 3);
+        if (read_bits(&b, 1)) /* of a buffer */
+            read_bits(&b, 79);
+    }
+    uint32_t shape = read_bits(&b, 2);
+    if (shape == 3 && version != 1)
+        read_bits(&b, 4);
+    uint32_t ticks = read_bits(&b, 18) >> 1 & 0xffff; /* a second, between two markers */
+    if (read_bits(&b, 1))                             /* a fixed rate */
+        read_bits(&b, ticks > 1 ? av_log2(ticks - 1) + 1 : 1);
+    if (shape == 0)
+        read_bits(&b, 29); /* width and height among markers */
+    return read_bits(&b, 1);
+}
+
 /* MPEG-4 part 2. A packet with two pictures ("packed bitstream") hands one over to the next
- * packet, which makes packets and pictures differ: such a stream is decoded whole. */
+ * packet, which makes packets and pictures differ: such a stream is decoded whole. So is an
+ * interlaced one: FFmpeg takes the unit of its field times from the first B picture that it sees. */
 static uint32_t classify_mpeg4(vx_classifier *c, const uint8_t *data, size_t n_bytes) {
     enum { VOL_FIRST = 0x20, VOL_LAST = 0x2f, GOV = 0xb3, VOP = 0xb6, I = 0, B = 2 };
     const uint8_t *end = data + n_bytes, *sets = NULL;
     uint32_t flags = 0;
     int n_pictures = 0;
     for (const uint8_t *p = data; (p = vx_next_start_code(p, end)) && p < end;) {
-        if (*p >= VOL_FIRST && *p <= VOL_LAST)
+        if (*p >= VOL_FIRST && *p <= VOL_LAST) {
             sets = p;
+            c->may_skip &= !is_interlaced(p + 1, end);
+        }
         if (sets && (*p == GOV || *p == VOP)) {
             flags |= vx_note_sets(c, vx_hash_bytes(VX_HASH_START, sets, (size_t)(p - sets)));
             sets = NULL;
@@ -159,6 +200,13 @@ static uint32_t classify_mjpeg(vx_classifier *c, const uint8_t *data, size_t n_b
     bool alone = quantiser && (huffman || !c->has_tables);
     c->has_tables |= huffman;
     return alone ? VX_PACKET_POINT | VX_PACKET_CLOSED | VX_PACKET_NONREF : 0;
+}
+
+void vx_classifier_init(vx_classifier *c, const AVCodecParameters *par) {
+    *c = (vx_classifier){.codec = par->codec_id, .may_skip = true, .after_end = true};
+    c->nal_length_bytes = nal_length_bytes(par);
+    if (par->codec_id == AV_CODEC_ID_MPEG4 && par->extradata)
+        classify_mpeg4(c, par->extradata, (size_t)par->extradata_size);
 }
 
 /* Data beside the packet that changes the decoder for the packets after it. */

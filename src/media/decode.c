@@ -103,6 +103,10 @@ static int open_codec(decode_run *run, int threads, vx_err *err) {
     if (!codec || avcodec_parameters_to_context(codec, media->par) < 0)
         return VX_FAIL(err, -ENOMEM, "no memory for a %s decoder", media->info.codec);
     codec->thread_count = threads > 0 ? threads : av_cpu_count();
+    /* FFmpeg's frame threads for MPEG-4 part 2 do not hand on the field vectors that interlaced B
+     * pictures build on (5.1 to 8 alike): pictures would differ with the number of threads. */
+    if (media->par->codec_id == AV_CODEC_ID_MPEG4)
+        codec->thread_count = 1;
     codec->max_pixels = (int64_t)media->limits.max_side_px * media->limits.max_side_px;
     codec->pkt_timebase = (AVRational){1, 1000}; /* timestamps are packet numbers */
     if (media->par->codec_id == AV_CODEC_ID_H264) {

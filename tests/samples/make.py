@@ -140,6 +140,9 @@ add("mpeg4.avi", "mpeg4", options={"g": "30", "bf": "0", "q": "6"})
 add("mpeg4_b.avi", "mpeg4", options={"g": "30", "bf": "2", "q": "6"})
 add("mpeg4_b.mp4", "mpeg4", options={"g": "30", "bf": "2", "flags": "+qpel"})
 add("mpeg4_b.mkv", "mpeg4", options={"g": "12", "bf": "1"})
+for _kind in ("avi", "mkv"):
+    add("mpeg4_interlaced." + _kind, "mpeg4",
+        options={"g": "30", "bf": "2", "q": "6", "flags": "+ildct+ilme"})
 add("mpeg2.ts", "mpeg2video", options={"g": "15", "bf": "2", "q": "6"})
 add("mpeg2_interlaced.ts", "mpeg2video",
     options={"g": "15", "bf": "2", "q": "6", "flags": "+ildct+ilme"})
