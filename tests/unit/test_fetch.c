@@ -165,7 +165,7 @@ static void proxies_of_the_environment_are_not_asked(void **state) {
     setenv("ALL_PROXY", "http://127.0.0.1:1", 1);
     vx_fetch_params params = {.allow_http = true, .max_bytes = 1 << 20, .timeout_s = 2};
     /* A proxy would have the name looked up elsewhere and its own address judged. */
-    expect(&params, "http://nothing.invalid/", VX_FETCH_FAILED, "resolve host name");
+    expect(&params, "http://nothing.invalid/", VX_FETCH_FAILED, "resolve host");
     unsetenv("http_proxy");
     unsetenv("HTTPS_PROXY");
     unsetenv("ALL_PROXY");
