@@ -7,6 +7,7 @@ Two fresh Debian roots (see root.py), each from HEAD:
   docker  every step of the Dockerfile (see dockerfile.py), then its command as its user, its health
           check, an upload and a search
 
+With the name of a Debian release, `fresh.py trixie`, only the first, in a root of that release.
 Needs root, debootstrap and the port 8000. Prints PASS or FAIL per claim; exit status 1 on any FAIL.
 """
 
@@ -84,8 +85,8 @@ def stop(process):
     claim("the server ends at SIGTERM with status 0", process.wait(30) == 0)
 
 
-def two_commands(with_tests):
-    root = Root("bare")
+def two_commands(suite, with_tests):
+    root = Root("bare", suite)
     root.run("apt-get -q update && apt-get -q -y install --no-install-recommends python3 git")
     subprocess.run(["git", "clone", "-q", "--no-hardlinks", REPO, root.path / "vidx"], check=True)
     log = WORK / "run.log"
@@ -117,9 +118,11 @@ def docker_steps():
 def main():
     if ready():
         sys.exit("something serves on port 8000 already")
+    names = [a for a in sys.argv[1:] if not a.startswith("--")]
     if "--docker" not in sys.argv:
-        two_commands("--tests" in sys.argv)
-    docker_steps()
+        two_commands(names[0] if names else "bookworm", "--tests" in sys.argv)
+    if not names:
+        docker_steps()
     return 1 if failed else 0
 
 

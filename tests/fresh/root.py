@@ -1,13 +1,15 @@
 """A fresh Debian root under build/fresh/, and commands run inside it.
 
 The root is what debootstrap's smallest variant makes, so nothing of this machine helps by accident.
-Only the ways out are this machine's own: its apt sources, its pip configuration with the folders
-that it names, its extra certificate authorities and its resolver. Each command gets mount and
-process namespaces of its own: when it ends, all its children and mounts are gone.
+Only the ways out are this machine's own: its apt sources with the root's release in them, its pip
+configuration with the folders that it names, its extra certificate authorities and its resolver.
+Each command gets mount and process namespaces of its own: when it ends, all its children and mounts
+are gone.
 """
 
 import os
 import pathlib
+import platform
 import re
 import shlex
 import shutil
@@ -15,7 +17,6 @@ import subprocess
 
 REPO = pathlib.Path(__file__).resolve().parents[2]
 WORK = REPO / "build/fresh"
-SUITE = "bookworm"
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -28,14 +29,14 @@ def machine_mirror():
                 "http://deb.debian.org/debian")
 
 
-def base_tarball():
+def base_tarball(suite):
     """debootstrap's result as a tarball, made once."""
-    tarball = WORK / f"base-{SUITE}.tar"
+    tarball = WORK / f"base-{suite}.tar"
     if not tarball.exists():
         WORK.mkdir(parents=True, exist_ok=True)
         tree = WORK / "base.partial"
         remove(tree)
-        subprocess.run(["debootstrap", "--variant=minbase", SUITE, tree, machine_mirror()],
+        subprocess.run(["debootstrap", "--variant=minbase", suite, tree, machine_mirror()],
                        check=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
         partial = tarball.with_suffix(".partial")
         subprocess.run(["tar", "-C", tree, "-cf", partial, "."], check=True)
@@ -63,21 +64,23 @@ def pip_folders():
 
 
 class Root:
-    def __init__(self, name):
+    def __init__(self, name, suite="bookworm"):
         self.path = WORK / name
         remove(self.path)
         self.path.mkdir(parents=True)
-        subprocess.run(["tar", "-C", self.path, "-xf", base_tarball()], check=True)
-        self._ways_out()
+        subprocess.run(["tar", "-C", self.path, "-xf", base_tarball(suite)], check=True)
+        self._ways_out(suite)
 
-    def _ways_out(self):
+    def _ways_out(self, suite):
         apt = self.path / "etc/apt"
         sources = [f for f in pathlib.Path("/etc/apt/sources.list.d").iterdir()
                    if f.suffix in (".list", ".sources") and "debian" in f.read_text()]
         if sources:
             (apt / "sources.list").unlink()
+            machine = platform.freedesktop_os_release()["VERSION_CODENAME"]
             for file in sources:
-                shutil.copy(file, apt / "sources.list.d")
+                text = file.read_text().replace(machine, suite)
+                (apt / "sources.list.d" / file.name).write_text(text)
         for file in ["/etc/resolv.conf", "/etc/hosts", "/etc/pip.conf"]:
             if os.path.exists(file):
                 shutil.copy(file, self.path / file[1:])
