@@ -34,16 +34,36 @@ class SameConv(nn.Conv2d):
         before = (kernel - 2) // 2
         self.extra = (before, kernel - 2 - before) * 2 if odd else None
 
+    def padded(self, x):
+        return F.pad(x, self.extra) if self.extra else x
+
     def forward(self, x):
-        return super().forward(F.pad(x, self.extra) if self.extra else x)
+        return super().forward(self.padded(x))
 
 
 def norm(channels):
     return nn.BatchNorm2d(channels, eps=BN_EPS)
 
 
-def relu6(x):
-    return F.relu6(x, inplace=True)  # the network is bound by memory: one pass less over it
+# Convolution and ReLU6 in one pass of oneDNN. As text, because the type of the bounds has a name in
+# TorchScript alone; and the tracer cannot record this operator by itself.
+FUSED = torch.jit.CompilationUnit("""
+def convolution_relu6(x: Tensor, weight: Tensor, bias: Optional[Tensor], padding: List[int],
+                      stride: List[int], dilation: List[int], groups: int) -> Tensor:
+    bounds = torch.jit.annotate(List[Optional[number]], [0.0, 6.0])
+    return torch.ops.mkldnn._convolution_pointwise(x, weight, bias, padding, stride, dilation, groups,
+                                                   "hardtanh", bounds, "")
+""")
+
+
+def activated(conv, batch_norm, x):
+    """ReLU6 of the normalised convolution. A bfloat16 network is one for CPUs, with its norms folded:
+    there PyTorch's own ReLU6 takes longer than the convolutions (it clamps number by number)."""
+    if x.dtype != torch.bfloat16:
+        return F.relu6(batch_norm(conv(x)), inplace=True)  # bound by memory: one pass less over it
+    assert isinstance(batch_norm, nn.Identity)
+    return FUSED.convolution_relu6(conv.padded(x), conv.weight, conv.bias, conv.padding, conv.stride,
+                                   conv.dilation, conv.groups)
 
 
 class Block(nn.Module):
@@ -58,8 +78,8 @@ class Block(nn.Module):
         self.residual = stride == 1 and n_in == n_out
 
     def forward(self, x):
-        y = relu6(self._bn0(self._expand_conv(x))) if self.expands else x
-        y = relu6(self._bn1(self._depthwise_conv(y)))
+        y = activated(self._expand_conv, self._bn0, x) if self.expands else x
+        y = activated(self._depthwise_conv, self._bn1, y)
         y = self._bn2(self._project_conv(y))
         return x + y if self.residual else y
 
@@ -79,10 +99,10 @@ class EfficientNetLite0(nn.Module):
 
     def features(self, x):
         """float [N, 3, H, W] -> pooled features [N, 1280]; H and W multiples of 32."""
-        x = relu6(self._bn0(self._conv_stem(x)))
+        x = activated(self._conv_stem, self._bn0, x)
         for block in self._blocks:
             x = block(x)
-        return relu6(self._bn1(self._conv_head(x))).mean((2, 3))
+        return activated(self._conv_head, self._bn1, x).mean((2, 3))
 
     def forward(self, x):
         return self._fc(self.features(x))
