@@ -90,6 +90,31 @@ def test_mp4_behind_a_tag_of_sound_files_is_refused(server):
     assert_problem(answer, 415, "media-unsupported", "ID3")
 
 
+def with_tags(movie, *tags):
+    """Its index comes last and in it a list of tags, which these replace."""
+    start = movie.rindex(b"moov") - 4
+    size, old = struct.unpack_from(">I", movie, start)[0], movie.index(b"udta", start) - 4
+    assert start + size == len(movie) == old + struct.unpack_from(">I", movie, old)[0]
+    handler = table(b"hdlr", u32(0), b"mdir", b"appl", bytes(9))
+    return movie[:start] + box(b"moov", movie[start + 8:old],
+                               box(b"udta", table(b"meta", handler, box(b"ilst", *tags))))
+
+
+NAMES_BY_CHANCE = table(b"stsz", u32(1, 0xf0000000)) + b"cmov" * 2 + table(b"trun", u32(0xf0000000))
+
+
+def test_mp4_with_names_of_tables_in_its_cover_is_stored(server, clip):
+    cover = box(b"covr", box(b"data", u32(13, 0), NAMES_BY_CHANCE))
+    answer = server.post("/v1/videos", params={"filename": "x.mp4"}, data=with_tags(clip(92).read_bytes(), cover))
+    assert answer.status_code == 201, answer.text
+
+
+def test_mp4_with_tables_beside_its_cover_is_refused_unread(server, clip):
+    movie = with_tags(clip(93).read_bytes(), box(b"covr", bytes(8)), table(b"stsz", u32(1, 0xf0000000)))
+    answer = server.post("/v1/videos", params={"filename": "x.mp4"}, data=movie)
+    assert_problem(answer, 422, "media-damaged", "index lists more")
+
+
 @pytest.mark.parametrize("name", ["sound_first.mp4", "h264_edit_list.mp4"])
 def test_mp4_with_sound_or_edits_is_stored(server, name):
     assert server.upload(samples.sample(name)).status_code in (200, 201)
