@@ -1,4 +1,5 @@
 /* The committer: operations in groups, and what their callbacks submit. */
+#include <errno.h>
 #include <semaphore.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -6,10 +7,12 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
+#include "catalog/catalog_internal.h"
 #include "commit.h"
 
 enum { ROOM = 1024 }; /* in the committer's queue */
@@ -117,11 +120,45 @@ static void change_while_the_queue_is_full_is_refused_and_does_not_wait(void **s
         usleep(1000);
 }
 
+/* A clip of no video: SQLite is told to notice when the transaction is committed. */
+static int spoil_group(vx_commit_op *op, vx_server *s, vx_err *err) {
+    (void)op;
+    int rc =
+        sqlite3_exec(s->catalog->writer.handle,
+                     "PRAGMA defer_foreign_keys = ON;"
+                     "INSERT INTO clips (video, position, start_s, end_s) VALUES (99, 0, 0, 1)",
+                     NULL, NULL, NULL);
+    return rc ? VX_FAIL(err, -EIO, "the test cannot spoil its group: %d", rc) : 0;
+}
+
+static void count_failed_commit(vx_commit_op *op, vx_server *s, int rc, const vx_err *err) {
+    (void)op, (void)s;
+    atomic_fetch_add(&n_done, rc && strstr(err->msg, "FOREIGN KEY") ? 1 : 100);
+}
+
+static void operation_whose_group_cannot_be_committed_is_told(void **state) {
+    (void)state;
+    vx_commit_op held = {.apply = hold_up, .done = count};
+    vx_commit_op spoils = {.apply = spoil_group, .done = count_failed_commit};
+    vx_commit_op beside = {.apply = do_nothing, .done = count_failed_commit};
+    n_done = 0;
+    sem_init(&begun, 0, 0);
+    sem_init(&may_end, 0, 0);
+    assert_int_equal(vx_commit_submit(&server, &held, VX_COMMIT_WAIT), VX_OUTCOME_OK);
+    sem_wait(&begun);
+    vx_commit_submit(&server, &spoils, VX_COMMIT_WAIT);
+    vx_commit_submit(&server, &beside, VX_COMMIT_WAIT);
+    empty_queue(3);
+    assert_int_equal(n_done, 3);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(callback_that_submits_while_the_queue_is_full_does_not_wait,
                                         open_committer, close_committer),
         cmocka_unit_test_setup_teardown(change_while_the_queue_is_full_is_refused_and_does_not_wait,
+                                        open_committer, close_committer),
+        cmocka_unit_test_setup_teardown(operation_whose_group_cannot_be_committed_is_told,
                                         open_committer, close_committer),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
