@@ -1,4 +1,5 @@
-"""Start and memory of vidx serve: with nothing stored, with a large catalog, under a huge upload."""
+"""vidx serve: start with nothing stored and with a large catalog, uploads into both, a huge upload."""
+import concurrent.futures
 import os
 import re
 import sqlite3
@@ -6,12 +7,15 @@ import statistics
 import subprocess
 import time
 
+import av
 import measure
 import numpy as np
+import requests
 from server import Server
 
 N_VIDEOS, FRAMES_A_VIDEO = 200_000, 30
 HUGE_BYTES = 4 << 30
+N_UPLOADS, SECONDS, RATE, SIZE, BLOCK = 64, 15, 10, (240, 320), 20  # rows, columns; one block of colour
 
 
 def ready_seconds(data):
@@ -113,6 +117,56 @@ def restart(rounds):
     measure.scratch("data")
 
 
+def make_small(path, seed):
+    """Coloured blocks that wander, other ones every five seconds: little to decode, much to compare."""
+    rng = np.random.default_rng(seed)
+    with av.open(str(path), "w") as out:
+        stream = out.add_stream("libx264", rate=RATE)
+        stream.height, stream.width = SIZE
+        for i in range(SECONDS * RATE):
+            if i % (5 * RATE) == 0:
+                blocks = rng.integers(0, 255, (SIZE[0] // BLOCK, SIZE[1] // BLOCK, 3), np.uint8)
+                picture = blocks.repeat(BLOCK, 0).repeat(BLOCK, 1)
+            moved = np.ascontiguousarray(np.roll(picture, 3 * i, 1))
+            out.mux(stream.encode(av.VideoFrame.from_ndarray(moved, "rgb24")))
+        out.mux(stream.encode(None))
+
+
+def upload_rate(data, bodies):
+    """Videos a second, sixteen at once; they are deleted again."""
+    with Server(data, measure.MODELS, measure.DEFAULT_MODEL) as server, \
+            concurrent.futures.ThreadPoolExecutor(16) as pool:
+        def send(body):
+            answer = requests.post(f"{server.url}/v1/videos", data=body, timeout=600)
+            assert answer.status_code == 201, answer.text
+            return answer.json()["id"]
+        start = time.perf_counter()
+        ids = list(pool.map(send, bodies))
+        seconds = time.perf_counter() - start
+        for video in ids:
+            assert server.delete(f"/v1/videos/{video}").status_code == 204
+    return len(bodies) / seconds
+
+
+def crowd(rounds):
+    folder, empty, full = (measure.scratch(name) for name in ("small", "data", "crowded"))
+    bodies = []
+    for seed in range(N_UPLOADS):
+        make_small(folder / "clip.mp4", seed)
+        bodies.append((folder / "clip.mp4").read_bytes())
+    for data in (empty, full):
+        ready_seconds(data)
+    fill_catalog(full / "catalog.db")
+    alone, crowded = measure.alternate(rounds, lambda: upload_rate(empty, bodies),
+                                       lambda: upload_rate(full, bodies))
+    print(f"Uploads of {SECONDS}-s clips of {SIZE[1]}x{SIZE[0]}, 16 at once, videos a second")
+    measure.line("nothing stored", measure.spread(alone))
+    measure.line(f"{N_VIDEOS} videos stored", measure.spread(crowded),
+                 f"{statistics.median(b / a for a, b in zip(alone, crowded)):.2f} of that")
+    for name in ("small", "data", "crowded"):
+        measure.scratch(name)
+
+
 def peak_kib(pid):
     with open(f"/proc/{pid}/status") as status:
         return int(re.search(r"VmHWM:\s+(\d+)", status.read())[1])
@@ -139,4 +193,5 @@ def memory():
 def main(rounds):
     start(rounds)
     restart(rounds)
+    crowd(rounds)
     memory()
