@@ -1,0 +1,243 @@
+// Uploads. A file is sent, then becomes a job of the server, which the page asks how far it is.
+
+import {
+  $, announce, api, button, el, named, nameOf, percent, picture, search, sentence, size, time,
+  verdictParts,
+} from "./common.js";
+
+const PARALLEL_UPLOADS = 3;
+
+// The parts of the page that uploads lead to: {refresh, hitCard, openViewer}.
+let page = null;
+
+const waiting = [];
+let running = 0;
+let sending = 0;
+
+const PHASES = {
+  RECEIVE: "Waiting for its turn", PROBE: "Looking at the file", CLIP: "Finding its shots",
+  FRAMES: "Reading its pictures", PREPARE: "Reading its pictures", EMBED: "Computing its vectors",
+  COMMIT: "Storing it",
+};
+
+function uploadRow(file, isAlone) {
+  const row = {
+    file,
+    isAlone,
+    item: el("li"),
+    bar: el("progress", { max: 1, value: 0 }),
+    note: el("p", { className: "quiet", textContent: "Waiting…" }),
+    buttons: el("span", { className: "buttons" }),
+  };
+  row.bar.setAttribute("aria-label", `Progress of ${file.name}`);
+  row.item.append(
+    el("div", { className: "line" }, el("span", { className: "name", textContent: file.name }), row.buttons),
+    row.bar, row.note);
+  return row;
+}
+
+function rowButtons(row, actions) {
+  const hadFocus = row.buttons.contains(document.activeElement);
+  row.buttons.replaceChildren(...Object.entries(actions).map(([text, act]) =>
+    named(button(text, act), `${text} ${row.file.name}`)));
+  if (hadFocus) row.buttons.lastChild.focus();
+}
+
+function removeRow(row) {
+  const hadFocus = row.item.contains(document.activeElement);
+  row.item.remove();
+  if (hadFocus) $("files").focus();
+  countRows();
+}
+
+function countRows() {
+  const rows = [...$("uploads").children];
+  const ended = rows.filter((item) => item.dataset.ended).length;
+  $("uploads-bar").hidden = rows.length < 2;
+  $("uploads-count").textContent = `${ended} of ${rows.length} files done`;
+  $("uploads-clear").hidden = !ended;
+}
+
+function showProgress(row, text, share, left_s) {
+  if (share === null) row.bar.removeAttribute("value");
+  else row.bar.value = share;
+  row.note.textContent = left_s > 1 ? `${text}, ${time(left_s)} left` : text;
+}
+
+// parts: text and elements.
+function endRow(row, parts, className, actions = {}) {
+  row.bar.remove();
+  row.item.dataset.ended = "yes";
+  row.note.replaceChildren(...parts);
+  row.note.className = className;
+  rowButtons(row, { ...actions, Dismiss: () => removeRow(row) });
+  announce(`${row.file.name}: ${row.note.textContent}`);
+  countRows();
+}
+
+// With a way to send the file again where that may help.
+function failRow(row, text, mayHelp) {
+  const again = () => {
+    removeRow(row);
+    add([row.file]);
+  };
+  endRow(row, [text], "error", mayHelp ? { "Try again": again } : {});
+}
+
+// A picture of a stored video with its name under it.
+function figure(id, name) {
+  return el("figure", {}, picture(id, name, undefined, null, () => page.openViewer(id, name)),
+    el("figcaption", { className: "name", textContent: name, title: name }));
+}
+
+async function showNearest(row, id) {
+  try {
+    const found = await search({ video_id: id, k: 6 });
+    if (!found.items.length) return;
+    row.item.append(el("details", { open: row.isAlone }, el("summary", { textContent: "Nearest videos" }),
+      el("ul", { className: "grid" }, ...found.items.map(page.hitCard))));
+  } catch (problem) {
+    row.item.append(el("p", { className: "error", textContent: problem.message }));
+  }
+}
+
+// job: done, or failed, where the file itself or its being a copy is the reason.
+async function showEnd(row, job) {
+  const { duplicate } = job.report || {};
+  const original = duplicate ? await nameOf(duplicate.of) : "";
+  if (job.problem) {
+    failRow(row, job.problem.detail, job.problem.status >= 500);
+    if (duplicate) row.item.append(el("div", { className: "pair" }, figure(duplicate.of, original)));
+    return;
+  }
+  endRow(row, verdictParts(duplicate, original), `verdict ${duplicate.verdict}`);
+  if (duplicate.verdict === "copy" || duplicate.verdict === "similar")
+    row.item.append(el("div", { className: "pair" },
+      figure(job.video_id, row.file.name), figure(duplicate.of, original)));
+  await showNearest(row, job.video_id);
+}
+
+const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+
+// Until the job has ended; a server that restarts goes on with it.
+async function follow(row, id) {
+  const path = `/v1/jobs/${encodeURIComponent(id)}`;
+  rowButtons(row, { Cancel: () => api(path, { method: "DELETE" }).catch((problem) => announce(problem.message)) });
+  for (let ms = 50; ; ms = Math.min(1.5 * ms, 1000)) {
+    try {
+      const job = await api(path);
+      if (job.state === "cancelled") return removeRow(row);
+      if (job.state === "done" || job.state === "failed") return await showEnd(row, job);
+      const share = job.total ? job.done / job.total : null;
+      showProgress(row, PHASES[job.phase] + (share === null ? "…" : `: ${percent(share)}`), share, job.eta_s);
+    } catch (problem) {
+      if (problem.status && problem.status < 500) return failRow(row, problem.message, true);
+      showProgress(row, `${problem.message} Asking again…`, null);
+    }
+    await pause(ms);
+  }
+}
+
+// Gives the job, or null where the row says why there is none. XMLHttpRequest, because fetch cannot
+// tell how much of an upload has been sent.
+function send(row) {
+  const { file } = row;
+  return new Promise((resolve) => {
+    const request = new XMLHttpRequest();
+    const form = new FormData();
+    const began = performance.now();
+    const fail = (text, mayHelp) => resolve(failRow(row, text, mayHelp) || null);
+    form.append("wait", "false");
+    form.append("on_duplicate", $("reject").checked ? "reject" : "flag");
+    form.append("file", file, file.name);
+    request.upload.onprogress = ({ loaded, total }) => {
+      const seconds = (performance.now() - began) / 1000;
+      showProgress(row, `${size(loaded)} of ${size(total)} sent`, total ? loaded / total : 0,
+        seconds * (total - loaded) / loaded);
+    };
+    request.upload.onload = () => showProgress(row, "Sent; waiting for the server…", null);
+    request.onload = () => {
+      if (request.status === 202) resolve(request.response);
+      else fail(sentence(request.response, request.status), request.status >= 500);
+    };
+    request.onerror = () => // the browser tells no more
+      fail("The connection to the server broke, or this is no file that can be read (a folder?).", true);
+    request.onabort = () => resolve(removeRow(row) || null);
+    request.responseType = "json";
+    rowButtons(row, { Cancel: () => request.abort() });
+    request.open("POST", "/v1/videos");
+    request.send(form);
+  });
+}
+
+async function upload(row) {
+  sending++;
+  const job = await send(row);
+  sending--;
+  if (job) await follow(row, job.id);
+  page.refresh();
+}
+
+function pump() {
+  while (running < PARALLEL_UPLOADS && waiting.length) {
+    running++;
+    upload(waiting.shift()).finally(() => {
+      running--;
+      pump();
+    });
+  }
+}
+
+function add(files) {
+  for (const file of files) {
+    const row = uploadRow(file, files.length === 1);
+    rowButtons(row, {
+      Cancel: () => {
+        waiting.splice(waiting.indexOf(row), 1);
+        removeRow(row);
+      },
+    });
+    waiting.push(row);
+    $("uploads").prepend(row.item);
+  }
+  countRows();
+  pump();
+}
+
+function wireDrop() {
+  const drop = $("drop");
+  const carriesFiles = (event) => event.dataTransfer && event.dataTransfer.types.includes("Files");
+  // On the whole page: a file dropped beside the box must not replace the page.
+  window.addEventListener("dragover", (event) => {
+    if (!carriesFiles(event)) return;
+    event.preventDefault();
+    drop.classList.add("over");
+  });
+  window.addEventListener("dragleave", (event) => {
+    if (!event.relatedTarget) drop.classList.remove("over");
+  });
+  window.addEventListener("drop", (event) => {
+    drop.classList.remove("over");
+    if (!carriesFiles(event)) return;
+    event.preventDefault();
+    add(event.dataTransfer.files);
+  });
+  $("files").onchange = () => {
+    add($("files").files);
+    $("files").value = "";
+  };
+}
+
+export function wireUploads(parts) {
+  page = parts;
+  wireDrop();
+  // What is sent becomes a job, which goes on without the page; what is not would be lost.
+  window.addEventListener("beforeunload", (event) => {
+    if (sending || waiting.length) event.preventDefault();
+  });
+  $("uploads-clear").onclick = () => {
+    for (const item of $("uploads").querySelectorAll("[data-ended]")) item.remove();
+    countRows();
+    $("files").focus();
+  };
+}
