@@ -1,8 +1,8 @@
 /* verdict.h — what a new video is to the stored ones, asked for in two steps.
  *
  * Verdict and insert are one step on the committer thread, and there is one committer: what it reads
- * for one video, all others wait for. But to look at every stored vector and fingerprint takes as long
- * as they are many (200,000 videos: a quarter of a second). So the worker that made the vectors looks
+ * for one video, all others wait for. But a look at every stored vector and fingerprint takes the
+ * longer the more there are (figures: tests/bench/README.md). So the worker that made the vectors looks
  * first, beside other workers; the committer then needs only the videos that came since, a few, and
  * the verdict is the one that a look at everything would give in that moment.
  *

@@ -4,7 +4,7 @@
  * 24 bytes and more for each of them, once for every edit that shows it: 1.6 KB of file took 1.8 GB
  * of memory. Samples have bytes of their own in the file, so many more samples than bytes are a lie.
  * FFmpeg reads a table wherever it stands, so these are looked for by name in all but the media and
- * the picture on the cover: in its noise a name stands by chance (one cover of 300 KB in 3000).
+ * the picture on the cover: in its noise a name stands by chance (reckoned: one cover of 300 KB in 3000).
  */
 #include <fcntl.h>
 #include <libavutil/intreadwrite.h>

@@ -10,12 +10,7 @@ import time
 
 import pytest
 import requests
-from conftest import assert_problem, held_committer, raw_connection
-
-
-def memory_peak_bytes(server):
-    with open(f"/proc/{server.process.pid}/status") as status:
-        return next(int(line.split()[1]) * 1024 for line in status if line.startswith("VmHWM"))
+from conftest import assert_problem, held_committer, memory_peak_bytes, raw_connection
 
 
 def reset_memory_peak(server):
