@@ -95,7 +95,7 @@ def by_vidx(models, clips):
 
 
 def peak_gb():
-    """With the pages of mapped weights that the kernel happens to keep: 6 to 8 GB for one and the same run."""
+    """Alone 5.9, of them 2.5 pages of mapped files; behind the other tests of the suite 7.7 was seen."""
     return max(resource.getrusage(who).ru_maxrss * 1024 / 1e9
                for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
 
@@ -113,7 +113,7 @@ def test_full_size_is_exported_and_run(work, all_threads, seen):
     assert len(list(folder.glob("*.safetensors"))) == 5
     exporter.main("224p", ["--output", str(output), "--weights", str(folder)])
     print(f"peak memory of a process: {peak_gb():.1f} GB")
-    assert peak_gb() < 12  # a second copy of the weights would show
+    assert peak_gb() < 10  # a second copy of the weights, 4.6, would show
     check = json.loads((output / "manifest.json").read_text())["self_check"]
     assert check["way"] == {"video": "native", "text": "native"}
     assert Choices.parse(check["choices"]) == Choices(**COMBINATIONS[EXPORTED])
