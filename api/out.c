@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "api/text.h"
+#include "base/decimal.h"
 #include "base/mem.h"
 
 void vx_out_clear(vx_out *out) {
@@ -100,24 +101,18 @@ void vx_out_int(vx_out *out, const char *key, int64_t value) {
 }
 
 void vx_out_number(vx_out *out, const char *key, double value) {
-    char text[40] = "null";
+    char text[VX_DECIMAL_BYTES] = "null";
     lead(out, key);
-    if (isfinite(value)) {
-        snprintf(text, sizeof text, "%.15g", value);
-        if (strtod(text, NULL) != value)
-            snprintf(text, sizeof text, "%.17g", value);
-    }
+    if (isfinite(value))
+        vx_decimal_double(value, text);
     vx_out_bytes(out, text, strlen(text));
 }
 
 void vx_out_float(vx_out *out, const char *key, float value) {
-    char text[40] = "null";
+    char text[VX_DECIMAL_BYTES] = "null";
     lead(out, key);
-    if (isfinite(value)) {
-        snprintf(text, sizeof text, "%.6g", (double)value);
-        if (strtof(text, NULL) != value)
-            snprintf(text, sizeof text, "%.9g", (double)value);
-    }
+    if (isfinite(value))
+        vx_decimal_float(value, text);
     vx_out_bytes(out, text, strlen(text));
 }
 

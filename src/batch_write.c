@@ -11,6 +11,7 @@
 
 #include "base/hex.h"
 #include "batch_store.h"
+#include "verdict_json.h"
 
 #define FAISS "video_index.faiss"
 #define NPY "embeddings.npy"
@@ -60,10 +61,6 @@ static int fill_npy(FILE *file, void *ctx) {
 
 /* ---- clips.jsonl ---- */
 
-static json_t *number(double value) {
-    return isfinite(value) ? json_real(value) : json_null();
-}
-
 static json_t *verdict(const writer *w, const vx_video *video, bool is_first) {
     vx_verdict_row row = video->duplicate;
     if (!is_first) {
@@ -72,10 +69,7 @@ static json_t *verdict(const writer *w, const vx_video *video, bool is_first) {
     } else if (row.kind == VX_VERDICT_NEW || !vx_batch_library_has(w->library, row.of)) {
         row = (vx_verdict_row){.kind = VX_VERDICT_NEW, .score = NAN, .share = NAN, .offset_s = NAN};
     }
-    return json_pack("{s:s, s:s?, s:o, s:o, s:o, s:b}", "verdict", vx_verdict_name(row.kind), "of",
-                     row.of[0] ? row.of : NULL, "score", number((double)row.score), "share",
-                     number((double)row.share), "offset_s", number((double)row.offset_s),
-                     "mirrored", (int)row.mirrored);
+    return vx_verdict_json(&row);
 }
 
 /* Seconds to the microsecond: what lies behind is the noise of time base arithmetic. */

@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "base/thread.h"
 #include "ingest_internal.h"
+#include "verdict_json.h"
 
 struct vx_jobs {
     vx_mutex mu;
@@ -85,21 +86,13 @@ static char *request_json(const vx_ingest_item *item) {
     return text;
 }
 
-#define AS_STORED (JSON_COMPACT | JSON_REAL_PRECISION(9)) /* a float's digits */
-
-static json_t *real_or_null(float value) {
-    return isnan(value) ? json_null() : json_real((double)value);
-}
+#define AS_STORED (JSON_COMPACT | VX_VERDICT_JSON_DIGITS)
 
 /* As in the answer to an upload; NULL where nothing is or was stored. */
 static json_t *report_json(const vx_ingest_result *result) {
-    const vx_verdict_row *v = &result->verdict;
     if (!result->video)
         return NULL;
-    return json_pack("{s:{s:s, s:s?, s:o, s:o, s:o, s:b}}", "duplicate", "verdict",
-                     vx_verdict_name(v->kind), "of", v->of[0] ? v->of : NULL, "score",
-                     real_or_null(v->score), "share", real_or_null(v->share), "offset_s",
-                     real_or_null(v->offset_s), "mirrored", (int)v->mirrored);
+    return json_pack("{s:o}", "duplicate", vx_verdict_json(&result->verdict));
 }
 
 char *vx_jobs_result_json(const vx_ingest_result *result) {

@@ -3,8 +3,9 @@
  * One vx_index holds the vectors of one space. In memory; rebuilt from the catalog at start.
  *
  * In       float32 [n, dim] unit vectors; ids int64 >= 0, unique
- * Scores   inner product (cosine), -1..1, larger = nearer, correctly rounded. The same query gives
- *          the same ids in the same order on every path (single, batched, filtered): ties by
+ * Scores   inner product (cosine), larger = nearer, correctly rounded; -1..1, and a few units of the
+ *          last place beyond where the float32 vectors are a little longer than 1. The same query
+ *          gives the same ids in the same order on every path (single, batched, filtered): ties by
  *          smaller id. Infinite or NaN numbers match nothing
  * Errs     VX_INDEX_NOT_FOUND, VX_INDEX_EXISTS (> 0); -EINVAL, -ENOMEM, -EIO (FAISS's own text)
  * Threads  any; searches run beside each other and are joined into batches; one add or remove at a

@@ -5,11 +5,13 @@
 #include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
 
 #include "base/base64.h"
+#include "base/decimal.h"
 #include "base/err.h"
 #include "base/hex.h"
 #include "base/mem.h"
@@ -90,6 +92,45 @@ static void take_moves_ownership_and_leaves_null(void **state) {
 
 static void add(void *ctx, void *item) {
     atomic_fetch_add((atomic_int *)ctx, *(int *)item);
+}
+
+static void float_as_decimal_is_the_shortest_that_reads_back(void **state) {
+    (void)state;
+    static const struct {
+        float value;
+        const char *text;
+    } cases[] = {{1, "1"},
+                 {0.1F, "0.1"},
+                 {0.999062F, "0.999062"},
+                 {-2.5F, "-2.5"},
+                 {0.99999994F, "0.99999994"},
+                 {1e30F, "1e+30"}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char text[VX_DECIMAL_BYTES];
+        vx_decimal_float(cases[i].value, text);
+        assert_string_equal(text, cases[i].text);
+        assert_true(vx_decimal_of_float(cases[i].value) == strtod(text, NULL));
+    }
+    for (uint32_t bits = 1; bits < 0x7f800000U; bits += 99991) { /* every size of number */
+        char text[VX_DECIMAL_BYTES];
+        float value;
+        memcpy(&value, &bits, sizeof value);
+        vx_decimal_float(value, text);
+        assert_true(strtof(text, NULL) == value);
+    }
+}
+
+static void double_as_decimal_reads_back(void **state) {
+    (void)state;
+    static const double values[] = {0.1, 1.0 / 3, 1e300, 4.9e-324, 29.97, -0.1F, 1 - 0x1p-53};
+    for (size_t i = 0; i < sizeof values / sizeof *values; i++) {
+        char text[VX_DECIMAL_BYTES];
+        vx_decimal_double(values[i], text);
+        assert_true(strtod(text, NULL) == values[i]);
+    }
+    char text[VX_DECIMAL_BYTES];
+    vx_decimal_double(29.97, text);
+    assert_string_equal(text, "29.97");
 }
 
 static void pool_freed_has_run_what_it_took(void **state) {
@@ -227,6 +268,8 @@ int main(void) {
         cmocka_unit_test(base64_of_the_rfc_goes_there_and_back),
         cmocka_unit_test(text_that_is_not_base64_is_refused),
         cmocka_unit_test(hex_goes_there_and_back_and_takes_no_other_text),
+        cmocka_unit_test(float_as_decimal_is_the_shortest_that_reads_back),
+        cmocka_unit_test(double_as_decimal_reads_back),
         cmocka_unit_test(pool_freed_has_run_what_it_took),
         cmocka_unit_test(pool_without_threads_or_room_is_refused),
         cmocka_unit_test(take_moves_ownership_and_leaves_null),

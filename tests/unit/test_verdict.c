@@ -2,6 +2,7 @@
 #include "catalog_fixture.h"
 #include "fp_blob.h"
 #include "verdict.h"
+#include "verdict_json.h"
 
 enum { FRAMES = 20 };
 
@@ -218,6 +219,20 @@ static void copy_behind_deleted_copies_is_named(void **state) {
     assert_int_equal(of, copies[VX_VERDICT_COPIES]);
 }
 
+/* 0.999062f printed as a double is 0.999062002: an answer and a job's report must say the same. */
+static void verdict_as_json_has_the_digits_of_its_floats(void **state) {
+    (void)state;
+    vx_verdict_row row = {.kind = VX_VERDICT_COPY, .score = 0.999062f, .share = 1, .offset_s = NAN};
+    strcpy(row.of, "v0123456789abcdef01234567");
+    json_t *json = vx_verdict_json(&row);
+    char *text = json_dumps(json, JSON_COMPACT | VX_VERDICT_JSON_DIGITS);
+    json_decref(json);
+    assert_string_equal(text, "{\"verdict\":\"copy\",\"of\":\"v0123456789abcdef01234567\","
+                              "\"score\":0.999062,\"share\":1.0,\"offset_s\":null,"
+                              "\"mirrored\":false}");
+    free(text);
+}
+
 #define VERDICT_TEST(name) cmocka_unit_test_setup_teardown(name, open_setup, close_setup)
 
 int main(void) {
@@ -231,6 +246,7 @@ int main(void) {
         VERDICT_TEST(video_deleted_in_the_same_group_is_not_named),
         VERDICT_TEST(deleted_newcomer_is_not_named),
         VERDICT_TEST(copy_behind_deleted_copies_is_named),
+        cmocka_unit_test(verdict_as_json_has_the_digits_of_its_floats),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,16 @@
+#include "verdict_json.h"
+
+#include <math.h>
+
+#include "base/decimal.h"
+
+static json_t *number(float value) {
+    return isfinite(value) ? json_real(vx_decimal_of_float(value)) : json_null();
+}
+
+json_t *vx_verdict_json(const vx_verdict_row *verdict) {
+    return json_pack("{s:s, s:s?, s:o, s:o, s:o, s:b}", "verdict", vx_verdict_name(verdict->kind),
+                     "of", verdict->of[0] ? verdict->of : NULL, "score", number(verdict->score),
+                     "share", number(verdict->share), "offset_s", number(verdict->offset_s),
+                     "mirrored", (int)verdict->mirrored);
+}
