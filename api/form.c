@@ -66,8 +66,14 @@ static bool flush_field(vx_form *form) {
     return vx_request_add_value(form->request, form->request->route->fields, name, text);
 }
 
+/* libmicrohttpd announces a part whose first bytes have not all come yet, and begins it with its bytes
+ * once more. An empty part before one of the same name cannot be told from that, and does no harm. */
+static bool is_announced(const vx_form *form, const char *name) {
+    return form->field && !form->text.n && !strcmp(form->field, name);
+}
+
 static bool feed_field(vx_form *form, const char *name, const char *bytes, uint64_t at, size_t n) {
-    if (at == 0) {
+    if (at == 0 && !is_announced(form, name)) {
         if (!flush_field(form))
             return false;
         char shown[80], known[160];
@@ -94,12 +100,13 @@ static bool feed_field(vx_form *form, const char *name, const char *bytes, uint6
 static bool begin_file(vx_form *form, const char *filename) {
     if (!flush_field(form))
         return false;
-    if (form->has_file) {
+    if (form->file_bytes) {
         vx_reply_problem(form->request, VX_PROBLEM_BAD_PARAMETER,
                          "There are several parts named file; send one video per request.");
         return false;
     }
-    form->has_file = true;
+    form->has_file = true; /* perhaps only announced, as above */
+    free(form->filename);
     form->filename = filename ? strdup(filename) : NULL;
     return form->upload || vx_body_upload_begin(form->request, -1, &form->upload);
 }

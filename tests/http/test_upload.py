@@ -53,6 +53,23 @@ def test_chunked_upload_is_stored(server, clip):
     assert answer.json()["bytes"] == len(data)
 
 
+@pytest.mark.parametrize("part", ['name="file"; filename="p.mp4"', 'name="metadata"'])
+@pytest.mark.parametrize("n", range(1, 9))
+def test_form_whose_part_comes_in_pieces_is_stored(server, clip, part, n):
+    """A part's headers and its first n bytes, then the rest: as a network may deliver it."""
+    file, metadata = clip(60).read_bytes(), b'{"camera": 3}'
+    body = b"".join(b'--limit\r\nContent-Disposition: form-data; ' + head + b"\r\n\r\n" + text + b"\r\n"
+                    for head, text in ((b'name="metadata"', metadata),
+                                       (b'name="file"; filename="p.mp4"', file))) + b"--limit--\r\n"
+    cut = body.index(b"\r\n\r\n", body.index(part.encode())) + 4 + n
+    answer = server.post("/v1/videos", data=iter([body[:cut], body[cut:]]),
+                         headers={"Content-Type": "multipart/form-data; boundary=limit"})
+    assert answer.status_code == 201, answer.text
+    video = answer.json()
+    assert (video["filename"], video["metadata"]) == ("p.mp4", {"camera": 3})
+    assert server.delete(f"/v1/videos/{video['id']}").status_code == 204
+
+
 def test_put_takes_the_name_from_the_path(server, clip):
     answer = requests.put(f"{server.url}/v1/videos/b%20%C3%A4%2B.mp4", data=clip(5).read_bytes())
     assert answer.status_code == 201
