@@ -20,6 +20,7 @@
  * So the same bytes are never embedded twice, and only one of two simultaneous uploads is new.
  */
 #include <errno.h>
+#include <limits.h>
 #include <string.h>
 
 #include "base/clock.h"
@@ -428,7 +429,7 @@ static int start_threads(vx_server *server, vx_err *err) {
     return rc ? rc : vx_pool_new(&params, &in->workers, err);
 }
 
-int vx_ingest_start(vx_server *server, vx_err *err) {
+int vx_ingest_start(vx_server *server, size_t n_resumed, vx_err *err) {
     struct vx_ingest *in = vx_new(struct vx_ingest);
     if (!in)
         return VX_FAIL(err, -ENOMEM, "no memory for the ingest pool");
@@ -436,6 +437,8 @@ int vx_ingest_start(vx_server *server, vx_err *err) {
     vx_mutex_init(&in->mu);
     vx_cond_init(&in->emptied);
     in->capacity = server->params.queue_capacity ? server->params.queue_capacity : 1024;
+    if (n_resumed > (size_t)in->capacity)
+        in->capacity = n_resumed < INT_MAX ? (int)n_resumed : INT_MAX;
     return start_threads(server, err);
 }
 

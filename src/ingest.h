@@ -42,7 +42,8 @@ typedef struct vx_ingest_item {
 vx_ingest_item *vx_ingest_item_free(vx_ingest_item *item);
 VX_DEFINE_AUTO(vx_ingest_item, vx_ingest_item_free)
 
-int vx_ingest_start(vx_server *server, vx_err *err);
+/* n_resumed: jobs of before the start, which find room also where fewer may be inside. */
+int vx_ingest_start(vx_server *server, size_t n_resumed, vx_err *err);
 /* server->stopping is set before: what runs ends at its next picture, what waits is answered with
  * STOPPING (background jobs stay queued in the catalog). Needs the committer still running. */
 void vx_ingest_stop(vx_server *server);

@@ -110,12 +110,12 @@ static int open_shots(vx_server *server, vx_err *err) {
     return rc;
 }
 
-static int start_threads(vx_server *server, vx_err *err) {
+static int start_threads(vx_server *server, const resume *r, vx_err *err) {
     int rc = vx_commit_start(server, err);
     if (!rc)
         rc = vx_housekeeper_start(server, err);
     if (!rc)
-        rc = vx_ingest_start(server, err);
+        rc = vx_ingest_start(server, r->n, err);
     if (!rc)
         rc = vx_query_start(server, err);
     if (!rc)
@@ -142,7 +142,7 @@ static int open_parts(vx_server *server, resume *r, vx_err *err) {
     if (!rc)
         rc = rebuild_indexes(server, err);
     if (!rc)
-        rc = start_threads(server, err);
+        rc = start_threads(server, r, err);
     return rc;
 }
 
@@ -163,7 +163,8 @@ int vx_server_start(vx_server *server, vx_err *err) {
         if (rc) /* kept files stay for the next start */
             vx_ingest_item_free(r.items[i]);
         else if (vx_ingest_submit(server, r.items[i]))
-            vx_log(VX_LOG_WARN, "recover", "job left queued for the next start: too many at once");
+            vx_log(VX_LOG_WARN, "recover",
+                   "job left queued for the next start: no memory to begin it");
     }
     free(r.items);
     atomic_store(&server->ready, rc == 0);

@@ -109,6 +109,16 @@ def test_cancelled_job_stays_so_after_a_crash(start, clip, state):
     assert list((slow.data / "incoming").iterdir()) == []
 
 
+def test_all_jobs_go_on_after_a_restart_with_a_shorter_queue(start, clip):
+    slow = start("--ingest-threads", "1", model="slow")
+    paths = [clip(seed, seconds=30) for seed in range(220, 224)]  # made first, so that they wait together
+    jobs = [slow.upload(path, wait="false", clip="fixed:0.2").json()["id"] for path in paths]
+    slow.kill()
+    slow.flags += ["--queue", "1"]
+    slow.start()
+    assert [slow.wait_for_job(job)["state"] for job in jobs] == ["done"] * 4
+
+
 def test_job_that_waits_for_another_of_its_bytes_can_be_cancelled(start, clip):
     slow = start("--ingest-threads", "2", model="slow")
     first, second = (slow.upload(clip(210), wait="false", clip="fixed:0.2").json()["id"] for _ in range(2))
