@@ -11,6 +11,7 @@ struct vx_catalog {
     int file_fd;         /* the catalog itself, for hints to the page cache; see vx_catalog_close */
     vx_mutex write_lock; /* held from vx_catalog_begin to _commit or _rollback */
     vx_db writer;
+    int64_t last_video, last_clip; /* rows given out, also by what was undone; 0 = not read yet */
     int n_readers;
     vx_db *readers; /* [n_readers] */
     vx_mutex pool_lock;

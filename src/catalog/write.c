@@ -154,12 +154,32 @@ static int outcome_of_same_id(vx_catalog *catalog, const vx_video *video, vx_err
     return VX_FAIL(err, VX_CATALOG_EXISTS, "video %s is stored already", video->id);
 }
 
+/* SQLite would give out once more what an undone transaction gave out. But searches may have met those
+ * rows in the indexes meanwhile, and would take the new video for the one that is gone. */
+static int next_row(vx_db *db, const char *table, int64_t *last, int64_t *ret_row, vx_err *err) {
+    if (!*last) {
+        VX_SQL(q, db, "SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = ?");
+        vx_sql_bind_text(&q, table);
+        int rc = vx_sql_next(&q, err);
+        if (rc < 0)
+            return rc;
+        *last = vx_sql_int(&q);
+    }
+    *ret_row = ++*last;
+    return 0;
+}
+
 static int insert_video_row(vx_catalog *catalog, vx_video *video, vx_err *err) {
+    int64_t row;
+    int rc = next_row(&catalog->writer, "videos", &catalog->last_video, &row, err);
+    if (rc)
+        return rc;
     VX_SQL(q, &catalog->writer,
-           "INSERT INTO videos (id, sha256, filename, source_path, metadata, bytes, container,"
+           "INSERT INTO videos (row, id, sha256, filename, source_path, metadata, bytes, container,"
            " codec, width_px, height_px, fps, duration_s, created_us, verdict, duplicate_of, score,"
            " share, offset_s, mirrored, decode_path, frames_decoded, frames_total)"
-           " VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?) ON CONFLICT (id) DO NOTHING");
+           " VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?) ON CONFLICT (id) DO NOTHING");
+    vx_sql_bind_int(&q, row);
     vx_sql_bind_text(&q, video->id);
     vx_sql_bind_blob(&q, video->sha256, sizeof video->sha256);
     vx_sql_bind_text(&q, video->filename);
@@ -182,24 +202,30 @@ static int insert_video_row(vx_catalog *catalog, vx_video *video, vx_err *err) {
     vx_sql_bind_text(&q, video->decode_path);
     vx_sql_bind_int(&q, video->frames_decoded);
     vx_sql_bind_int(&q, video->frames_total);
-    int rc = vx_sql_run(&q, err);
+    rc = vx_sql_run(&q, err);
     if (rc)
         return rc;
     if (sqlite3_changes(catalog->writer.handle) == 0)
         return outcome_of_same_id(catalog, video, err);
-    video->row = sqlite3_last_insert_rowid(catalog->writer.handle);
+    video->row = row;
     return 0;
 }
 
-static int insert_clip(vx_db *db, int64_t video, vx_clip *clip, vx_err *err) {
-    VX_SQL(q, db, "INSERT INTO clips (video, position, start_s, end_s) VALUES (?, ?, ?, ?)");
+static int insert_clip(vx_catalog *catalog, int64_t video, vx_clip *clip, vx_err *err) {
+    int64_t row;
+    int rc = next_row(&catalog->writer, "clips", &catalog->last_clip, &row, err);
+    if (rc)
+        return rc;
+    VX_SQL(q, &catalog->writer,
+           "INSERT INTO clips (row, video, position, start_s, end_s) VALUES (?, ?, ?, ?, ?)");
+    vx_sql_bind_int(&q, row);
     vx_sql_bind_int(&q, video);
     vx_sql_bind_int(&q, clip->index);
     vx_sql_bind_real(&q, clip->start_s);
     vx_sql_bind_real(&q, clip->end_s);
-    int rc = vx_sql_run(&q, err);
+    rc = vx_sql_run(&q, err);
     if (!rc)
-        clip->row = sqlite3_last_insert_rowid(db->handle);
+        clip->row = row;
     return rc;
 }
 
@@ -210,7 +236,7 @@ int vx_catalog_insert_video(vx_catalog *catalog, vx_video *video, vx_err *err) {
     vx_video_id_of(video->sha256, video->id);
     rc = insert_video_row(catalog, video, err);
     for (size_t i = 0; i < video->n_clips && !rc; i++)
-        rc = insert_clip(&catalog->writer, video->row, &video->clips[i], err);
+        rc = insert_clip(catalog, video->row, &video->clips[i], err);
     return rc;
 }
 

@@ -241,6 +241,20 @@ static void row_of_a_deleted_video_or_clip_is_never_given_again(void **state) {
     assert_true(second->clips[0].row > first->clips[2].row);
 }
 
+/* The indexes may have shown them to a search before the transaction was undone. */
+static void row_that_an_undone_transaction_gave_out_is_never_given_again(void **state) {
+    fixture *f = *state;
+    vx_video_free(add_video(f, 1, 3));
+    fixture_reopen(f);
+    VX_AUTO(vx_video) lost = make_video(2, 2);
+    OK(vx_catalog_begin(f->catalog, &oops));
+    OK(insert_all(f, lost, 2, &oops));
+    vx_catalog_rollback(f->catalog);
+    VX_AUTO(vx_video) next = add_video(f, 3, 1);
+    assert_true(lost->row > 1 && next->row > lost->row);
+    assert_true(lost->clips[0].row > 3 && next->clips[0].row > lost->clips[1].row);
+}
+
 /* ---- Transactions ---- */
 
 static void write_outside_a_transaction_is_refused(void **state) {
@@ -402,6 +416,7 @@ int main(void) {
         TEST(metadata_patch_merges_as_rfc_7396_says),
         TEST(video_deleted_leaves_no_row_of_it),
         TEST(row_of_a_deleted_video_or_clip_is_never_given_again),
+        TEST(row_that_an_undone_transaction_gave_out_is_never_given_again),
         TEST(write_outside_a_transaction_is_refused),
         TEST(savepoint_undone_keeps_the_other_items_of_the_group),
         TEST(rollback_undoes_all_and_the_next_transaction_works),
