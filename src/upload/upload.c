@@ -61,11 +61,13 @@ static int check_room(const vx_store *store, int64_t expected_bytes, vx_err *err
     int rc = vx_store_get_free(store, &free_bytes, err);
     if (rc)
         return rc;
-    int64_t needed = (expected_bytes > 0 ? expected_bytes : 0) + store->reserve_bytes;
-    if (free_bytes < needed)
+    /* No sum: both may be as large as numbers are. */
+    int64_t room = free_bytes - store->reserve_bytes,
+            needed = expected_bytes > 0 ? expected_bytes : 0;
+    if (room < needed)
         return VX_FAIL(err, -ENOSPC,
-                       "the data disk has %lld bytes free, this upload needs %lld (with the "
-                       "reserve of %lld)",
+                       "the data disk has %lld bytes free, this upload needs %lld beside the "
+                       "reserve of %lld",
                        (long long)free_bytes, (long long)needed, (long long)store->reserve_bytes);
     return 0;
 }

@@ -204,6 +204,16 @@ static void upload_larger_than_the_free_disk_is_refused_before_it_begins(void **
     assert_non_null(strstr(err.msg, "bytes free"));
 }
 
+static void upload_of_any_announced_size_leaves_the_reserve_free(void **state) {
+    (void)state;
+    vx_store_params params = {.data_dir = dir, .reserve_bytes = 1};
+    VX_AUTO(vx_store) store = NULL;
+    vx_upload *upload = NULL;
+    vx_err err = {0};
+    assert_int_equal(vx_store_open(&params, &store, NULL), 0);
+    assert_int_equal(vx_upload_begin(store, INT64_MAX, &upload, &err), -ENOSPC);
+}
+
 static void upload_kept_is_adopted_after_a_restart_with_its_bytes_checked(void **state) {
     (void)state;
     char name[64];
@@ -347,6 +357,7 @@ int main(void) {
         TEST(upload_abandoned_leaves_no_file),
         TEST(upload_over_the_limit_is_refused_announced_or_not),
         TEST(upload_larger_than_the_free_disk_is_refused_before_it_begins),
+        TEST(upload_of_any_announced_size_leaves_the_reserve_free),
         TEST(upload_kept_is_adopted_after_a_restart_with_its_bytes_checked),
         TEST(upload_published_before_a_crash_is_adopted_out_of_the_store),
         TEST(external_file_is_hashed_and_never_removed),
