@@ -6,6 +6,7 @@ import subprocess
 from pathlib import Path
 
 import av
+import make as samples
 import numpy as np
 import pytest
 
@@ -47,8 +48,7 @@ def write_film(path, lengths, ticks):
     shown as long as the average one, which is how src/media counts."""
     times = [0]
     with av.open(str(path), "w") as out:
-        stream = out.add_stream("libx264", rate=25, options={"preset": "veryfast", "crf": "20"})
-        stream.width, stream.height, stream.pix_fmt = 160, 90, "yuv420p"
+        stream = samples.add_video(out, "libx264", 25, (160, 90), {"preset": "veryfast", "crf": "20"})
         stream.codec_context.time_base = stream.time_base = fractions.Fraction(1, TICKS)
         for i, rgb in enumerate(scenes(lengths)):
             frame = av.VideoFrame.from_ndarray(rgb, format="rgb24")

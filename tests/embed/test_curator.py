@@ -52,8 +52,7 @@ def contents(output):
 
 def with_sound(path):
     with av.open(str(path), "w") as out:
-        video = out.add_stream("libx264", rate=10)
-        video.width, video.height, video.pix_fmt = 96, 64, "yuv420p"
+        video = samples.add_video(out, "libx264", 10, (96, 64))
         sound = out.add_stream("aac", rate=48000)
         for i in range(40):
             frame = av.VideoFrame.from_ndarray(samples.picture(i, 96, 64, seed=9), format="rgb24")
@@ -289,8 +288,7 @@ def test_duplicates_are_those_of_the_greedy_rule(batch, clip, threshold):
 def scaled(path, factor):
     """The same moving pictures, each pixel factor times factor."""
     with av.open(str(path), "w") as out:
-        stream = out.add_stream("libx264", rate=8)
-        stream.width, stream.height, stream.pix_fmt = 96 * factor, 64 * factor, "yuv420p"
+        stream = samples.add_video(out, "libx264", 8, (96 * factor, 64 * factor))
         for i in range(16):
             pixels = samples.picture(i, 96, 64, seed=1).repeat(factor, 0).repeat(factor, 1)
             out.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))

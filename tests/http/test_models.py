@@ -29,8 +29,7 @@ def videos(server, clip):
 def film(path, change):
     """24 pictures of one scene, each changed."""
     with av.open(str(path), "w") as out:
-        stream = out.add_stream("libx264", rate=8)
-        stream.width, stream.height, stream.pix_fmt = 96, 64, "yuv420p"
+        stream = samples.add_video(out, "libx264", 8, (96, 64))
         for i in range(24):
             image = np.ascontiguousarray(change(samples.picture(i, 96, 64, seed=320)))
             out.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))

@@ -210,8 +210,7 @@ def write(path, frames, rate, codec=X264):
     path.parent.mkdir(parents=True, exist_ok=True)
     scratch = path.with_name(f".{os.getpid()}-{path.name}")
     with av.open(str(scratch), "w") as out:
-        stream = out.add_stream(name, rate=fractions.Fraction(rate), options=options)
-        stream.width, stream.height, stream.pix_fmt = w, h, "yuv420p"
+        stream = make.add_video(out, name, fractions.Fraction(rate), (w, h), options)
         for rgb in frames:
             picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(rgb[:h, :w]), format="rgb24")
             out.mux(stream.encode(picture))
