@@ -11,7 +11,7 @@
 
 #include "batch_store.h"
 
-#define LIST ".vidx/cuts.jsonl"
+#define LIST VX_BATCH_CUTS_LIST
 #define STAGED ".vidx/staging/clip.mp4"
 
 typedef struct known {

@@ -16,6 +16,8 @@
 #include "batch_files.h"
 #include "media/media.h"
 
+#define VX_BATCH_CUTS_LIST ".vidx/cuts.jsonl" /* below the output folder */
+
 typedef struct vx_batch_cuts_params {
     const char *input, *output; /* absolute; all borrowed until free */
     const char *encoder;        /* as vx_media_cut has it */

@@ -4,9 +4,14 @@
 #include <errno.h>
 #include <fts.h>
 #include <jansson.h>
+#include <limits.h>
+#include <stdio.h>
 #include <string.h>
 #include <strings.h>
 #include <sys/stat.h>
+#include <unistd.h>
+
+#include "batch_cuts.h"
 
 static const char *const suffixes[] = {"mp4",  "m4v", "mov",  "avi", "mkv", "webm", "mpg",
                                        "mpeg", "ts",  "m2ts", "mts", "flv", "wmv",  "asf",
@@ -79,10 +84,21 @@ static bool is_folder(const char *path) {
     return !stat(path, &info) && S_ISDIR(info.st_mode);
 }
 
+/* A store of vidx, or the clips that it cut, which would be cut again from run to run. */
+static bool is_ours(const FTSENT *entry) {
+    char list[PATH_MAX];
+    if (!strcmp(entry->fts_name, ".vidx"))
+        return true;
+    if (entry->fts_level == FTS_ROOTLEVEL || strcmp(entry->fts_name, "clips"))
+        return false;
+    int n = snprintf(list, sizeof list, "%s/../" VX_BATCH_CUTS_LIST, entry->fts_path);
+    return n < (int)sizeof list && !access(list, F_OK);
+}
+
 static int visit(walk *w, FTS *tree, FTSENT *entry, vx_err *err) {
     switch (entry->fts_info) {
     case FTS_D:
-        if (!strcmp(entry->fts_name, ".vidx"))
+        if (is_ours(entry))
             fts_set(tree, entry, FTS_SKIP);
         return 0;
     case FTS_F:

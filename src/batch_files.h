@@ -1,7 +1,8 @@
 /* batch_files.h — the video files below a folder, as they were when it was walked.
  *
  * A file is taken for a video by its suffix; what it really holds is for media/ to say. Symbolic
- * links are not followed, folders named .vidx are left out. Threads: one at a time.
+ * links are not followed. Left out are folders named .vidx, and the clips/ beside one that
+ * --write-clips made: an output folder may lie below the input. Threads: one at a time.
  */
 #pragma once
 

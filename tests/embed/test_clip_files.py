@@ -94,6 +94,21 @@ def test_folder_of_another_program_is_refused(batch, clip):
     assert files(batch.output)["film.mp4"][0] == b"precious"
 
 
+@pytest.mark.parametrize("output", [".", "out"])
+def test_clips_below_the_input_are_not_input(batch, clip, output):
+    batch.output = batch.input / output
+    batch.put("clip.mp4", clip(30))
+    batch.put("album/clips/mine.mp4", clip(31))
+    batch.run(*RULE)
+    before = files(batch.output)
+    assert "0 videos embedded, 2 known" in batch.run(*RULE)
+    assert {line["file"] for line in batch.lines()} == {"clip.mp4", "album/clips/mine.mp4"}
+    assert files(batch.output) == before
+    other = batch.output / "second"  # of another run over the same folder
+    batch.output = other
+    assert "2 videos embedded, 0 known, 0 with" in batch.run()
+
+
 def test_encoder_that_is_not_there_is_named(batch, clip):
     batch.put("clip.mp4", clip(30))
     assert "h265_magic" in batch.run(*RULE, "--encoder", "h265_magic", code=1)
