@@ -8,7 +8,7 @@
 #pragma once
 
 #include "api/request.h"
-#include "outcome.h"
+#include "base/outcome.h"
 
 /* Suspends the request; false after a failure. finish begins with vx_change_succeeded. */
 bool vx_change_begin(vx_request *request, void (*finish)(vx_request *request));

@@ -7,7 +7,7 @@
 
 #include "api/reply.h"
 #include "api/resources.h"
-#include "cutter.h"
+#include "cutter/cutter.h"
 
 typedef struct clip_file {
     vx_cutting cutting;

@@ -11,7 +11,7 @@
 #include "api/resources.h"
 #include "api/text.h"
 #include "base/hex.h"
-#include "server.h"
+#include "server/server.h"
 
 typedef struct span {
     int64_t first, n_bytes;

@@ -10,7 +10,7 @@
  */
 #pragma once
 
-#include "embeddings.h"
+#include "embeddings/embeddings.h"
 
 /* Fills *ret_input with stretches of text. Returns NULL, or why it cannot: a sentence, static. */
 const char *vx_embedding_input_read(const char *text, size_t n, vx_input *ret_input);

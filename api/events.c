@@ -10,7 +10,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/thread.h"
-#include "jobs.h"
+#include "jobs/jobs.h"
 
 #define LOOK_US 500000
 #define RETRY_MS 2000 /* after which a browser comes back whose stream broke off */

@@ -1,7 +1,7 @@
 /* health.c — probes for supervisors: does the process answer, and may it be sent work. */
 #include "api/reply.h"
 #include "api/resources.h"
-#include "server.h"
+#include "server/server.h"
 
 static void reply_status(vx_request *request, const char *status) {
     VX_AUTO_OUT out = {0};

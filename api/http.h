@@ -13,7 +13,7 @@
 
 #include "base/err.h"
 #include "base/mem.h"
-#include "server.h"
+#include "server/server.h"
 
 typedef struct vx_http vx_http;
 

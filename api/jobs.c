@@ -7,7 +7,7 @@
 #include "api/reply.h"
 #include "api/resources.h"
 #include "api/show.h"
-#include "jobs.h"
+#include "jobs/jobs.h"
 
 #define MAX_LIST 500
 

@@ -9,8 +9,8 @@
 #include "api/reply.h"
 #include "api/resources.h"
 #include "base/clock.h"
-#include "ingest.h"
-#include "query.h"
+#include "ingest/ingest.h"
+#include "search/search.h"
 
 /* ---- Counting ---- */
 

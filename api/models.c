@@ -8,8 +8,8 @@
 #include "api/change.h"
 #include "api/reply.h"
 #include "api/resources.h"
-#include "backfill.h"
-#include "spaces.h"
+#include "backfill/backfill.h"
+#include "library/vector_spaces.h"
 
 static void write_text(vx_out *out, const vx_model_info *model) {
     if (!model->has_text) {

@@ -7,7 +7,7 @@
 
 #include "api/out.h"
 #include "api/request.h"
-#include "outcome.h"
+#include "base/outcome.h"
 
 typedef enum vx_problem {
 #define VX_PROBLEM(name, short_name, status, title, hint) VX_PROBLEM_##name,

@@ -18,7 +18,7 @@
 #include "api/text.h"
 #include "base/clock.h"
 #include "base/log.h"
-#include "server.h"
+#include "server/server.h"
 
 /* ---- Life ---- */
 

@@ -17,7 +17,7 @@
 
 #include "api/out.h"
 #include "base/err.h"
-#include "upload/upload.h"
+#include "store/store.h"
 
 struct vx_http;
 struct vx_server;

@@ -7,7 +7,7 @@
 #include "api/reply.h"
 #include "api/resources.h"
 #include "api/show.h"
-#include "query.h"
+#include "search/search.h"
 
 #define ASKED "text video_id clip_id vector"
 #define OPTIONS "k min_score group_by"

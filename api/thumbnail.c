@@ -6,7 +6,7 @@
 #include "api/reply.h"
 #include "api/resources.h"
 #include "media/media.h"
-#include "query.h"
+#include "search/search.h"
 
 typedef struct thumbnail {
     vx_request *request; /* borrows */

@@ -13,7 +13,7 @@
 #include "api/show.h"
 #include "api/text.h"
 #include "clip/clip.h"
-#include "ingest.h"
+#include "ingest/ingest.h"
 
 #define MAX_FILENAME_BYTES 255
 

@@ -7,7 +7,7 @@
 #include "api/show.h"
 #include "base/log.h"
 #include "embed/embed.h"
-#include "server.h"
+#include "server/server.h"
 
 #define BLOCK_BYTES ((size_t)32 * 1024)
 

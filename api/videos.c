@@ -9,7 +9,7 @@
 #include "api/reply.h"
 #include "api/resources.h"
 #include "api/show.h"
-#include "commit.h"
+#include "writer/writer.h"
 
 #define MAX_LIST 500
 #define MAX_METADATA_BYTES ((size_t)256 * 1024)

@@ -4,7 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "command.h"
+#include "cli/cli.h"
 
 static const struct {
     const char *name;

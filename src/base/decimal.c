@@ -1,4 +1,4 @@
-#include "base/decimal.h"
+#include "decimal.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,11 +1,11 @@
-#include "base/digest.h"
+#include "digest.h"
 
 #include <errno.h>
 #include <openssl/evp.h>
 #include <unistd.h>
 
-#include "base/hex.h"
-#include "base/mem.h"
+#include "hex.h"
+#include "mem.h"
 
 static void free_md(EVP_MD_CTX **md) {
     EVP_MD_CTX_free(*md);

@@ -1,7 +1,7 @@
 /* digest.h — the SHA-256 of a file, by libcrypto. Threads: any. */
 #pragma once
 
-#include "base/err.h"
+#include "err.h"
 
 enum { VX_DIGEST_HEX_BYTES = 65 }; /* 64 lower-case digits and a NUL */
 

@@ -1,4 +1,4 @@
-#include "base/err.h"
+#include "err.h"
 
 #include <errno.h>
 #include <stdarg.h>

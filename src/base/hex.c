@@ -1,4 +1,4 @@
-#include "base/hex.h"
+#include "hex.h"
 
 #include <string.h>
 

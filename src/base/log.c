@@ -1,4 +1,4 @@
-#include "base/log.h"
+#include "log.h"
 
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -7,7 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "base/clock.h"
+#include "clock.h"
 
 static const char *const level_names[] = {"debug", "info", "warn", "error"};
 static atomic_int minimum_level = VX_LOG_INFO;

@@ -6,7 +6,7 @@
  */
 #pragma once
 
-#include "base/err.h"
+#include "err.h"
 
 typedef enum vx_log_level { VX_LOG_DEBUG, VX_LOG_INFO, VX_LOG_WARN, VX_LOG_ERROR } vx_log_level;
 

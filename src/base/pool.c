@@ -1,9 +1,9 @@
-#include "base/pool.h"
+#include "pool.h"
 
 #include <errno.h>
 
-#include "base/queue.h"
-#include "base/thread.h"
+#include "queue.h"
+#include "thread.h"
 
 #define THREADS_MAX 256
 

@@ -7,8 +7,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "base/err.h"
-#include "base/mem.h"
+#include "err.h"
+#include "mem.h"
 
 typedef struct vx_pool vx_pool;
 

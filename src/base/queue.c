@@ -1,8 +1,8 @@
-#include "base/queue.h"
+#include "queue.h"
 
 #include <errno.h>
 
-#include "base/thread.h"
+#include "thread.h"
 
 struct vx_queue {
     vx_mutex mu;

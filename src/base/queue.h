@@ -9,8 +9,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "base/err.h"
-#include "base/mem.h"
+#include "err.h"
+#include "mem.h"
 
 typedef struct vx_queue vx_queue;
 

@@ -9,7 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "base/err.h"
+#include "err.h"
 
 #if defined(__clang__)
 #define VX_ATTRIBUTE(x) __attribute__((x))

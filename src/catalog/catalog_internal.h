@@ -2,8 +2,8 @@
 #pragma once
 
 #include "base/thread.h"
-#include "catalog/catalog.h"
-#include "catalog/db.h"
+#include "catalog.h"
+#include "db.h"
 
 struct vx_catalog {
     char *path;

@@ -1,4 +1,4 @@
-#include "catalog/db.h"
+#include "db.h"
 
 #include <errno.h>
 #include <math.h>

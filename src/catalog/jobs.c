@@ -2,7 +2,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "catalog/catalog_internal.h"
+#include "catalog_internal.h"
 
 void vx_job_row_clear(vx_job_row *job) {
     free(job->kind);

@@ -1,7 +1,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "catalog/catalog_internal.h"
+#include "catalog_internal.h"
 
 #define APPLICATION_ID 0x76696478 /* "vidx", as 0001.sql writes it */
 

@@ -4,7 +4,7 @@
 #include <string.h>
 #include <sys/file.h>
 
-#include "catalog/catalog_internal.h"
+#include "catalog_internal.h"
 
 #define DEFAULT_READERS 4
 

@@ -3,7 +3,7 @@
 #include <inttypes.h>
 #include <string.h>
 
-#include "catalog/catalog_internal.h"
+#include "catalog_internal.h"
 
 vx_video *vx_video_free(vx_video *video) {
     if (!video)

@@ -20,7 +20,7 @@
 #include <sys/stat.h>
 #include <sys/uio.h>
 
-#include "catalog/catalog_internal.h"
+#include "catalog_internal.h"
 
 typedef struct scan {
     const vx_catalog *catalog;

@@ -1,7 +1,7 @@
 /* Spaces of vectors: which model and digest each belongs to, what lacks in one, and their end. */
 #include <errno.h>
 
-#include "catalog/catalog_internal.h"
+#include "catalog_internal.h"
 
 int vx_catalog_has_model(vx_catalog *catalog, const char *model, bool *ret_has, vx_err *err) {
     VX_READER(reader, catalog);

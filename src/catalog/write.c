@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "base/hex.h"
-#include "catalog/catalog_internal.h"
+#include "catalog_internal.h"
 
 /* ---- Transactions ---- */
 

@@ -1,5 +1,5 @@
 /* clip.c — the rules as text, and the cuts that need no model. */
-#include "clip/clip.h"
+#include "clip.h"
 
 #include <errno.h>
 #include <math.h>

@@ -15,7 +15,7 @@
 #include <string.h>
 
 #include "base/thread.h"
-#include "clip/shots_package.h"
+#include "shots_package.h"
 #include "torch/torch_shim.h"
 
 enum {

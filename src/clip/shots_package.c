@@ -1,4 +1,4 @@
-#include "clip/shots_package.h"
+#include "shots_package.h"
 
 #include <errno.h>
 #include <fcntl.h>

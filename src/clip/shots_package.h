@@ -5,7 +5,7 @@
  */
 #pragma once
 
-#include "clip/clip.h"
+#include "clip.h"
 
 enum { VX_SHOTS_MAX_VARIANTS = 8 };
 

@@ -3,7 +3,7 @@
 #include <math.h>
 #include <stdlib.h>
 
-#include "clip/clip.h"
+#include "clip.h"
 
 typedef struct list {
     vx_span *spans;

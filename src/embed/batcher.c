@@ -6,7 +6,7 @@
  * Threads  `lock` guards the line, the flags, the counters and every request in the line. The batch
  *          buffers belong to the worker and need no lock.
  */
-#include "embed/batcher.h"
+#include "batcher.h"
 
 #include <errno.h>
 #include <math.h>

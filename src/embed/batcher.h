@@ -11,7 +11,7 @@
  */
 #pragma once
 
-#include "embed/embed.h"
+#include "embed.h"
 
 typedef struct vx_batcher vx_batcher;
 

@@ -9,9 +9,9 @@
 #include <sys/stat.h>
 
 #include "base/thread.h"
-#include "embed/batcher.h"
-#include "embed/package.h"
-#include "embed/text_tower.h"
+#include "batcher.h"
+#include "package.h"
+#include "text_tower.h"
 #include "torch/torch_shim.h"
 
 struct vx_embedder {

@@ -9,7 +9,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "embed/package.h"
+#include "package.h"
 
 #define MAX_MANIFEST_BYTES (256 * 1024)
 

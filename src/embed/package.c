@@ -1,6 +1,6 @@
 /* package.c — a package's files: that they are there, their digests, the digest of the whole; and
  * frame sampling. */
-#include "embed/package.h"
+#include "package.h"
 
 #include <dirent.h>
 #include <errno.h>

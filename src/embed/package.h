@@ -6,7 +6,7 @@
  */
 #pragma once
 
-#include "embed/embed.h"
+#include "embed.h"
 
 enum { VX_PACKAGE_MAX_FILES = 16, VX_PACKAGE_MAX_VARIANTS = 8, VX_PACKAGE_PATH = 1024 + 64 };
 

@@ -4,14 +4,14 @@
  * changes nothing, and a batch is run without what all its texts leave empty, if the module can: one
  * that was traced at a fixed length cannot, which is tried when it is opened.
  */
-#include "embed/text_tower.h"
+#include "text_tower.h"
 
 #include <errno.h>
 #include <math.h>
 #include <string.h>
 
-#include "embed/batcher.h"
-#include "embed/tokenizer.h"
+#include "batcher.h"
+#include "tokenizer.h"
 #include "torch/torch_shim.h"
 
 /* Texts a run: some 20 ms on two cores for the default model at full length. */

@@ -5,7 +5,7 @@
  */
 #pragma once
 
-#include "embed/package.h"
+#include "package.h"
 
 typedef struct vx_text_tower vx_text_tower;
 

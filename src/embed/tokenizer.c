@@ -1,5 +1,5 @@
 /* tokenizer.c — one pass over a text: characters are folded into a word, words become ids. */
-#include "embed/tokenizer.h"
+#include "tokenizer.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -7,8 +7,8 @@
 #include <sys/stat.h>
 #include <utf8proc.h>
 
-#include "embed/embed.h"
-#include "embed/uncased.h"
+#include "embed.h"
+#include "uncased.h"
 
 enum { MAX_WORD_CHARACTERS = 100, MAX_WORD_BYTES = 4 * MAX_WORD_CHARACTERS };
 

@@ -11,7 +11,7 @@
  */
 #pragma once
 
-#include "embed/vocab.h"
+#include "vocab.h"
 
 enum {
     VX_TOKENIZER_MAX_TEXT_BYTES = 64 << 10, /* far more than any model reads */

@@ -4,7 +4,7 @@
  * libutf8proc knows newer ones. Where a character came later, or was put into another category
  * since, the tables below restore what 8.0 said. tests/tokenizer compares all code points.
  */
-#include "embed/uncased.h"
+#include "uncased.h"
 
 #include <utf8proc.h>
 

@@ -4,13 +4,13 @@
  * Nodes are made breadth first, which puts the children of one node side by side: a node needs
  * only the first and their number, and a step is one memchr over their labels.
  */
-#include "embed/vocab.h"
+#include "vocab.h"
 
 #include <errno.h>
 #include <string.h>
 #include <utf8proc.h>
 
-#include "embed/embed.h"
+#include "embed.h"
 
 typedef struct node {
     uint32_t first_child; /* 0 when there are none: the root is nobody's child */

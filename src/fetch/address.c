@@ -1,5 +1,5 @@
 /* address.c — which addresses are public, after IANA's special-purpose registries. */
-#include "fetch/fetch.h"
+#include "fetch.h"
 
 #include <netinet/in.h>
 #include <string.h>

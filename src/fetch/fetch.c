@@ -1,6 +1,6 @@
 /* fetch.c — one transfer at a time through libcurl, which follows no redirect by itself: each hop
  * comes back here and is judged like the first. */
-#include "fetch/fetch.h"
+#include "fetch.h"
 
 #include <curl/curl.h>
 #include <errno.h>

@@ -11,7 +11,7 @@
  * and of copies without bars when the stored one has them 1.00 / 0.82; 0 of all these when bars are
  * not looked for. No false alarm was added by it, also none among 41 dark and flat clips in bars.
  * Grey bars, as of a brightened copy, are not found. */
-#include "fingerprint/bars.h"
+#include "bars.h"
 
 #include <stdlib.h>
 

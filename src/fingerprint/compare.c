@@ -18,13 +18,13 @@
  * Only step 2 depends on both lengths, as 256 x n. Comparing every frame with every frame would
  * need 3e10 steps for two recordings of a day.
  */
-#include "fingerprint/fingerprint.h"
+#include "fingerprint.h"
 
 #include <errno.h>
 #include <math.h>
 
 #include "base/simd.h"
-#include "fingerprint/hash256.h"
+#include "hash256.h"
 
 enum { MAX_ANCHORS = 256, MAX_OFFSETS = 16 };
 static const double BIN_S = 0.5; /* of offsets that votes are gathered in */

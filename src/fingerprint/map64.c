@@ -1,4 +1,4 @@
-#include "fingerprint/map64.h"
+#include "map64.h"
 
 #include <errno.h>
 #include <string.h>

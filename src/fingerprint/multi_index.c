@@ -12,7 +12,7 @@
  * Records are kept in blocks that never move; a video's records follow each other, because it is
  * added in one go. Removal marks the video; compaction closes the gaps and hangs all anew.
  */
-#include "fingerprint/fingerprint.h"
+#include "fingerprint.h"
 
 #include <errno.h>
 #include <math.h>
@@ -20,8 +20,8 @@
 
 #include "base/simd.h"
 #include "base/thread.h"
-#include "fingerprint/hash256.h"
-#include "fingerprint/map64.h"
+#include "hash256.h"
+#include "map64.h"
 
 enum {
     CHUNKS = 16,

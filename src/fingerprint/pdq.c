@@ -16,7 +16,7 @@
  * Flipping the picture left to right negates the odd horizontal frequencies, so the hash of the
  * mirrored picture costs only a second median.
  */
-#include "fingerprint/fingerprint.h"
+#include "fingerprint.h"
 
 #include <errno.h>
 #include <math.h>

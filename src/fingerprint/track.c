@@ -15,8 +15,8 @@
 #include <errno.h>
 #include <math.h>
 
-#include "fingerprint/bars.h"
-#include "fingerprint/fingerprint.h"
+#include "bars.h"
+#include "fingerprint.h"
 
 enum { LEAST_PART = 4 }; /* of a side: a box that is smaller has too few pixels */
 

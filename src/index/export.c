@@ -5,7 +5,7 @@
  *   char[4] "IxFI" | int32 dim | int64 n | int64 1<<20 twice (unused) | uint8 trained = 1
  *   int32 metric = 0 (inner product) | uint64 n·dim | float32 [n, dim]
  */
-#include "index/index.h"
+#include "index.h"
 
 #include <errno.h>
 #include <fcntl.h>

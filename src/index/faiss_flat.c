@@ -1,4 +1,4 @@
-#include "index/faiss_flat.h"
+#include "faiss_flat.h"
 
 #include <dlfcn.h>
 #include <errno.h>

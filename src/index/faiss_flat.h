@@ -11,7 +11,7 @@
  */
 #pragma once
 
-#include "index/index.h"
+#include "index.h"
 
 typedef struct vx_faiss vx_faiss; /* a faiss::IndexFlatIP */
 

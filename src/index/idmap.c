@@ -1,4 +1,4 @@
-#include "index/idmap.h"
+#include "idmap.h"
 
 #include <errno.h>
 

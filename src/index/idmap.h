@@ -7,7 +7,7 @@
  */
 #pragma once
 
-#include "index/index.h"
+#include "index.h"
 
 typedef struct vx_place {
     uint32_t segment;

@@ -14,13 +14,13 @@
  *
  * Inserts go to the first segment with room, so room left by deletes is used again.
  */
-#include "index/index.h"
+#include "index.h"
 
 #include <errno.h>
 #include <string.h>
 
-#include "index/idmap.h"
-#include "index/searcher.h"
+#include "idmap.h"
+#include "searcher.h"
 
 #define MAX_DIM 8192
 #define DEFAULT_SEGMENT_BYTES ((size_t)64 << 20)

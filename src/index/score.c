@@ -1,4 +1,4 @@
-#include "index/score.h"
+#include "score.h"
 
 #include <string.h>
 

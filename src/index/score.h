@@ -8,7 +8,7 @@
  */
 #pragma once
 
-#include "index/index.h"
+#include "index.h"
 
 /* Inner product of float32 [n] a and b. */
 float vx_score_dot(const float *a, const float *b, size_t n);

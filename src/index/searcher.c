@@ -17,7 +17,7 @@
  * Rejected: one thread per caller with a lock round FAISS (a memory pass per query), and a timer
  * that waits for more queries (adds its delay to every lone query).
  */
-#include "index/searcher.h"
+#include "searcher.h"
 
 #include <errno.h>
 #include <math.h>

@@ -5,7 +5,7 @@
  */
 #pragma once
 
-#include "index/segment.h"
+#include "segment.h"
 
 typedef struct vx_searcher vx_searcher;
 

@@ -6,7 +6,7 @@
  * the k-th best found, no row was missed. Otherwise (many equal or nearly equal vectors) the
  * segment is scanned row by row, as it is when there is a filter: slower, but simple and exact.
  */
-#include "index/segment.h"
+#include "segment.h"
 
 #include <errno.h>
 #include <math.h>

@@ -8,8 +8,8 @@
 #pragma once
 
 #include "base/thread.h"
-#include "index/faiss_flat.h"
-#include "index/score.h"
+#include "faiss_flat.h"
+#include "score.h"
 
 typedef struct vx_segment {
     vx_rwlock lock; /* guards all below */

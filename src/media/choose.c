@@ -6,7 +6,7 @@
  */
 #include <math.h>
 
-#include "media/media_private.h"
+#include "media_private.h"
 
 /* First of the ascending times that is >= t; n if none. */
 static int64_t lower_bound(const float *times, int64_t n, float t) {

@@ -10,7 +10,7 @@
 #include <libavutil/intreadwrite.h>
 #include <sys/stat.h>
 
-#include "media/media_private.h"
+#include "media_private.h"
 
 /* A day of video and sound takes a third of it. */
 #define MAX_BOX_BYTES ((int64_t)256 << 20)

@@ -7,7 +7,7 @@
 #include <libavutil/intreadwrite.h>
 #include <string.h>
 
-#include "media/media_private.h"
+#include "media_private.h"
 
 uint64_t vx_hash_bytes(uint64_t hash, const uint8_t *data, size_t n_bytes) {
     for (size_t i = 0; i < n_bytes; i++)

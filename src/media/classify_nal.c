@@ -12,7 +12,7 @@
  */
 #include <string.h>
 
-#include "media/media_private.h"
+#include "media_private.h"
 
 /* Bits of a NAL unit's payload, emulation prevention bytes removed on the way. */
 typedef struct nal_bits {

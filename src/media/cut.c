@@ -13,7 +13,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "media/media_private.h"
+#include "media_private.h"
 
 static const AVRational ticks = {1, 60000}; /* mpeg4 takes no more than 65535 a second */
 

@@ -12,7 +12,7 @@
  */
 #include <libavutil/cpu.h>
 
-#include "media/media_private.h"
+#include "media_private.h"
 
 enum { MAX_PENDING = 32 }; /* pictures held because an earlier wanted one is still missing */
 

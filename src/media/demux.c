@@ -10,7 +10,7 @@
 #include <libavutil/time.h>
 #include <sys/stat.h>
 
-#include "media/media_private.h"
+#include "media_private.h"
 
 static const char accepted_formats[] =
     "mov,matroska,avi,mpegts,mpeg,flv,asf,ogg,mxf,ivf,h264,hevc,obu,m4v,mpegvideo,gif,nut,rm,"

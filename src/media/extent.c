@@ -8,7 +8,7 @@
 #include <libavutil/intreadwrite.h>
 #include <sys/stat.h>
 
-#include "media/media_private.h"
+#include "media_private.h"
 
 /* A box costs one read of 16 bytes; a day of half-second fragments has this many. */
 enum { MAX_BOXES = 400 * 1000 };

@@ -1,7 +1,7 @@
 /* header.c — what a container says of itself, as ffprobe prints it. */
 #include <libavutil/pixdesc.h>
 
-#include "media/media_private.h"
+#include "media_private.h"
 
 /* Six decimals, the precision in which ffprobe prints times. */
 static double printed(double seconds) {

@@ -2,7 +2,7 @@
 #include <libavcodec/avcodec.h>
 #include <string.h>
 
-#include "media/media_private.h"
+#include "media_private.h"
 
 typedef struct jpeg {
     AVCodecContext *decoder;

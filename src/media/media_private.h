@@ -13,7 +13,7 @@
 #include <libavformat/avformat.h>
 #include <stdatomic.h>
 
-#include "media/media.h"
+#include "media.h"
 
 typedef enum vx_packet_flag {
     VX_PACKET_POINT = 1 << 0,   /* from here on everything shown after it decodes exactly */

@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "base/simd.h"
-#include "media/media_private.h"
+#include "media_private.h"
 
 typedef struct plane {
     uint8_t *pixels; /* rows `stride` bytes apart */

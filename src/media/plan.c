@@ -8,7 +8,7 @@
  */
 #include <string.h>
 
-#include "media/media_private.h"
+#include "media_private.h"
 
 enum { WANTED = 1 };
 

@@ -2,7 +2,7 @@
 #include <libavutil/avstring.h>
 #include <string.h>
 
-#include "media/media_private.h"
+#include "media_private.h"
 
 vx_media *vx_media_free(vx_media *media) {
     if (!media)

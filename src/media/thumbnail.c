@@ -9,7 +9,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "media/media_private.h"
+#include "media_private.h"
 
 enum {
     MAX_DECODED = 1200, /* pictures to decode after the seek before taking what is there */

@@ -10,7 +10,7 @@
 #include <string.h>
 
 #include "base/simd.h"
-#include "media/media_private.h"
+#include "media_private.h"
 
 enum { CHROMA_SCALE = 8, FRACTION_BITS = 16 };
 

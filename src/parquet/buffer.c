@@ -1,4 +1,4 @@
-#include "parquet/parquet_private.h"
+#include "parquet_private.h"
 
 #include <string.h>
 

@@ -1,7 +1,7 @@
 /* footer.c — the metadata structs of Parquet (parquet.thrift), by field number. */
 #include <string.h>
 
-#include "parquet/parquet_private.h"
+#include "parquet_private.h"
 
 enum { OPTIONAL = 1, REPEATED = 2 };                  /* FieldRepetitionType */
 enum { INT64 = 2, FLOAT = 4, DOUBLE = 5, BYTES = 6 }; /* Type */

@@ -7,7 +7,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "parquet/parquet_private.h"
+#include "parquet_private.h"
 
 #define GROUP_BYTES (16u << 20)
 #define COLUMNS_MAX 64

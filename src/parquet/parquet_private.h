@@ -1,7 +1,7 @@
 /* parquet_private.h — what the files of src/parquet share. */
 #pragma once
 
-#include "parquet/parquet.h"
+#include "parquet.h"
 
 /* ---- buffer.c: bytes that grow, in the encodings of Parquet and of Thrift's compact protocol ---- */
 

@@ -1,7 +1,7 @@
 /* Weights of one axis of a resize. The arithmetic follows Pillow's and OpenCV's to the last bit:
  * models were trained or published with one of the two, and a different rounding is a different
  * input. The weights are computed in double (Pillow) and float (OpenCV) as there. */
-#include "preprocess/resample.h"
+#include "resample.h"
 
 #include <errno.h>
 #include <math.h>

@@ -1,11 +1,11 @@
 /* Resize and normalisation of one picture; the passes are in resample.c. */
-#include "preprocess/preprocess.h"
+#include "preprocess.h"
 
 #include <errno.h>
 #include <math.h>
 
 #include "base/mem.h"
-#include "preprocess/resample.h"
+#include "resample.h"
 
 enum { MAX_INPUT_PX = 8192, MAX_OUTPUT_PX = 1024 };
 

@@ -8,7 +8,7 @@
  * A pixel is read as four bytes so that its three sums share one vector; the fourth lane is waste.
  * Rows go through a copy that is four bytes longer than they are, since the last pixel of a
  * borrowed picture may end the mapping. */
-#include "preprocess/resample.h"
+#include "resample.h"
 
 #include <errno.h>
 #include <string.h>

@@ -10,7 +10,7 @@
 
 #include "base/err.h"
 #include "base/mem.h"
-#include "preprocess/preprocess.h"
+#include "preprocess.h"
 
 /* Which part of a resized axis is wanted: the n_in input positions are scaled to n_full, of which
  * n_out from begin on are computed (a centre crop computes no pixel that it drops). */

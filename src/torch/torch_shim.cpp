@@ -22,7 +22,7 @@
 #include <new>
 #include <string>
 
-#include "torch/torch_shim.h"
+#include "torch_shim.h"
 
 struct vx_torch_module {
     torch::jit::Module script;

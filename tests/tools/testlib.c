@@ -2,7 +2,7 @@
  * and that the recall study calls in bulk. Thin on purpose; tests/tools/vxlib.py is its caller. */
 #include <stdint.h>
 
-#include "extract.h"
+#include "extract/extract.h"
 #include "fingerprint/fingerprint.h"
 #include "preprocess/preprocess.h"
 

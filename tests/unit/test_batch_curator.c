@@ -8,8 +8,8 @@
 
 #include <cmocka.h>
 
-#include "batch_curator.h"
-#include "batch_dedup.h"
+#include "batch/curator/curator.h"
+#include "batch/dedup.h"
 
 static void every_half_survives_the_way_there_and_back(void **state) {
     (void)state;

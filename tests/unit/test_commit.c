@@ -13,7 +13,7 @@
 #include <cmocka.h>
 
 #include "catalog/catalog_internal.h"
-#include "commit.h"
+#include "writer/writer.h"
 
 enum { ROOM = 1024 }; /* in the committer's queue */
 

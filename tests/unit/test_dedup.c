@@ -9,7 +9,7 @@
 
 #include <cmocka.h>
 
-#include "dedup/dedup.h"
+#include "verdict/rule.h"
 
 enum { N = 20, STORED = 4 };
 

@@ -11,7 +11,7 @@
 #include <cmocka.h>
 
 #include "fingerprint/fingerprint.h"
-#include "fp_blob.h"
+#include "fingerprint/fp_blob.h"
 
 enum { W = 320, H = 240, TOP = 40, LEFT = 30, N = 12 };
 

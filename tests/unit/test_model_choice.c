@@ -7,7 +7,7 @@
 
 #include <cmocka.h>
 
-#include "model_choice.h"
+#include "models/model_choice.h"
 
 enum { C336, C448, C224, IV2, LITE };
 

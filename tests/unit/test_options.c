@@ -11,7 +11,7 @@
 #include <cmocka.h>
 
 #include "base/mem.h"
-#include "options.h"
+#include "cli/options.h"
 
 typedef struct settings {
     const char *data_dir;

@@ -15,7 +15,7 @@
 
 #include <cmocka.h>
 
-#include "upload/upload.h"
+#include "store/store.h"
 
 static char dir[64];
 

@@ -1,0 +1,25 @@
+/* backfill_internal.h — what backfill.c and backfill_video.c share about one job. */
+#pragma once
+
+#include "base/thread.h"
+#include "jobs/jobs.h"
+
+typedef struct vx_backfill_job {
+    vx_job_live live;
+    vx_server *server; /* borrows */
+    vx_model *model;   /* borrows from the server */
+    int64_t *videos;   /* [n] rows that lack vectors, ascending */
+    size_t n, capacity;
+    atomic_size_t next; /* the next of videos that nobody has taken */
+
+    vx_mutex mu;
+    int64_t embedded VX_GUARDED, deleted VX_GUARDED, failed VX_GUARDED;
+    int64_t internal VX_GUARDED;         /* of the failed: not the file's fault */
+    struct json_t *failures VX_GUARDED;  /* array of {video_id, detail}, the first of them */
+    struct vx_backfill_job *next_queued; /* backfill.c */
+} vx_backfill_job;
+
+/* Whether the job must end: cancelled, or the server stops. */
+bool vx_backfill_is_over(const vx_backfill_job *job);
+/* One video, start to end; counts how it went, or nothing when the job was over meanwhile. */
+void vx_backfill_video(vx_backfill_job *job, int64_t video_row, int decode_threads);

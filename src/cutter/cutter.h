@@ -1,0 +1,42 @@
+/* cutter.h — clips as files of their own, made when somebody asks and kept for a while.
+ *
+ * <data>/clips/<video>.<index>[.copy].mp4 is derived: emptied at every start, files of a deleted
+ * video go with it, and beyond a GiB the file that was not asked for longest goes first. One clip is
+ * cut at a time, by one thread; so many may wait, more are refused.
+ *
+ * Threads: vx_cutter_open, _submit and _forget from any; done runs on the cutter's thread.
+ */
+#pragma once
+
+#include <limits.h>
+
+#include "server/server.h"
+
+#define VX_CUTTER_WAITING 32
+#define VX_CUTTER_KEPT_BYTES ((int64_t)1 << 30)
+
+typedef struct vx_cutting {
+    char video_id[VX_VIDEO_ID_CHARS + 1];
+    char path[PATH_MAX]; /* of the stored video */
+    int index;           /* of the clip */
+    double start_s, end_s;
+    bool may_copy;
+    bool (*wanted)(void *ctx); /* asked once a frame on the cutter's thread */
+    void (*done)(void *ctx);   /* called once; the cutting is the caller's again */
+    void *ctx;
+
+    int rc; /* 0, vx_media_outcome, VX_CUTTER_GONE or -errno; see err */
+    int fd; /* on 0: the file, open for reading; the caller closes it */
+    vx_err err;
+} vx_cutting;
+enum { VX_CUTTER_GONE = 100 }; /* the video was deleted meanwhile */
+
+int vx_cutter_start(vx_server *server, vx_err *err);
+/* What runs is stopped, what waits is answered with VX_MEDIA_STOPPED. */
+void vx_cutter_stop(vx_server *server);
+/* A file that is kept, open for reading; -1 when there is none. */
+int vx_cutter_open(vx_server *server, const vx_cutting *cutting);
+/* False when too many wait or the server stops: done is not called. */
+bool vx_cutter_submit(vx_server *server, vx_cutting *cutting);
+/* Removes what was cut from a deleted video. */
+void vx_cutter_forget(vx_server *server, const char *video_id);

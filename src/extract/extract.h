@@ -1,0 +1,59 @@
+/* extract.h — one video file to vectors and fingerprints: PROBE, CLIP, FRAMES, PREPARE, EMBED.
+ *
+ * What ingest, search-by-file and backfill share. One decode feeds every model that is asked for.
+ * Blocks for as long as the video takes. Memory: for each model the open clips' tensors (T·3·H·W
+ * floats each, at most one batch and the overlapping clips), some 1500 bytes a second for
+ * fingerprints (3000 with black bars) and 32 per frame of the file; it does not grow with the
+ * picture count beyond.
+ *
+ * Fingerprints come at two rates. What is stored is the frame nearest to each half second and no
+ * other, whatever else was decoded: it depends on the file alone. What the verdict asks with has
+ * besides these up to twelve a second of the pictures that were decoded anyway, and some that are
+ * cheap to decode, because a copy whose start was cut shows other frames at its half seconds (see
+ * vx_fp_compare).
+ * Threads: any; a run belongs to its caller's thread.
+ */
+#pragma once
+
+#include "base/outcome.h"
+#include "base/phase.h"
+#include "server/server.h"
+
+typedef struct vx_extract {
+    vx_media_info info;
+    vx_media_stats stats;
+    vx_span *spans; /* [n_clips]; owned */
+    size_t n_clips;
+    /* Of server->models[i]: float32 [n_clips, dim], unit length; owned. NULL: not asked for, or the
+     * model failed and was not the first of those asked for. */
+    float *vectors[VX_MODELS_MAX];
+    vx_fp_video fingerprint; /* stored: two a second; frames: these and more, to ask with */
+} vx_extract;
+void vx_extract_clear(vx_extract *extract);
+
+/* Told where the run is; all may be NULL. Called on the caller's thread. */
+typedef struct vx_extract_watch {
+    void (*on_phase)(void *ctx, vx_phase phase, int64_t done, int64_t total);
+    void (*on_time)(void *ctx, vx_phase phase, int64_t us);
+    bool (*cancelled)(void *ctx);
+    void *ctx;
+} vx_extract_watch;
+
+typedef struct vx_extract_params {
+    const char *path;
+    const vx_clip_spec *clip; /* the rule to cut by; NULL = these clips: */
+    const vx_span *spans;
+    size_t n_spans;
+    unsigned models;               /* bit i = server->models[i] */
+    bool fingerprints;             /* if the server has them at all */
+    int decode_threads;            /* 0 = one per core */
+    const vx_extract_watch *watch; /* NULL = nobody */
+} vx_extract_params;
+#define VX_EXTRACT_ALL_MODELS (~0U)
+
+/* OK, MEDIA_*, BAD_REQUEST (too many clips), CANCELLED, STOPPING or INTERNAL; err has the sentence.
+ * The first model asked for must succeed. Another that fails is logged, counted
+ * (vx_model.failures) and leaves no vectors: the video is not lost for it, a backfill can make them
+ * later. All members of params are borrowed. */
+vx_outcome vx_extract_run(vx_server *server, const vx_extract_params *params,
+                          vx_extract *ret_extract, vx_err *err);

@@ -1,0 +1,64 @@
+/* ingest.h — the write path: one video from sealed bytes to durable, searchable and judged.
+ *
+ * Threads: vx_ingest_submit from any thread, never blocks; done runs on an ingest or committer
+ * thread and must be short (resume a connection, signal).
+ */
+#pragma once
+
+#include "base/outcome.h"
+#include "base/phase.h"
+#include "server/server.h"
+
+typedef struct vx_ingest_result {
+    vx_outcome outcome;
+    vx_err err;      /* the sentence, when outcome is neither OK nor EXISTING */
+    vx_video *video; /* OK: the new one; EXISTING, DUPLICATE: the stored one; else NULL. Owned. */
+    vx_verdict_row verdict; /* of this upload; for EXISTING kind = EXACT */
+} vx_ingest_result;
+
+typedef void (*vx_ingest_done)(void *ctx, vx_ingest_result *result); /* may take result->video */
+
+/* Strings are malloc'ed and owned by the item. */
+typedef struct vx_ingest_item {
+    vx_upload *upload; /* takes; written completely, not yet sealed (or adopted / external) */
+    char *filename;    /* not NULL */
+    char *metadata;    /* JSON object text, not NULL */
+    vx_clip_spec clip;
+    bool reject_duplicates;
+    bool background; /* wait=false: becomes a durable job before `accepted` is called */
+    char request_id[40];
+    /* background only: called once the job is durable (outcome OK, job_id set) or could not be. */
+    void (*accepted)(void *ctx, vx_outcome outcome, const char *job_id, const vx_err *err);
+    vx_ingest_done done; /* NULL for background jobs */
+    /* NULL, or told how far it is: as vx_extract_watch has it; before `done` */
+    void (*on_phase)(void *ctx, vx_phase phase, int64_t done, int64_t total);
+    void *ctx;
+
+    /* private to ingest.c, commit.c and jobs.c */
+    char job_id[VX_JOB_ID_CHARS + 1];
+    struct vx_ingest_work *work;
+    struct vx_ingest_item *next, *next_job;
+} vx_ingest_item;
+vx_ingest_item *vx_ingest_item_free(vx_ingest_item *item);
+VX_DEFINE_AUTO(vx_ingest_item, vx_ingest_item_free)
+
+/* n_resumed: jobs of before the start, which find room also where fewer may be inside. */
+int vx_ingest_start(vx_server *server, size_t n_resumed, vx_err *err);
+/* server->stopping is set before: what runs ends at its next picture, what waits is answered with
+ * STOPPING (background jobs stay queued in the catalog). Needs the committer still running. */
+void vx_ingest_stop(vx_server *server);
+void vx_ingest_free(vx_server *server); /* after the committer has stopped; half-started is fine */
+
+/* Takes the item. VX_OUTCOME_OK: done (and accepted) will be called exactly once, later, possibly
+ * before this returns. BUSY, STOPPING or INTERNAL: nothing will be called, the item is freed. */
+vx_outcome vx_ingest_submit(vx_server *server, vx_ingest_item *item);
+
+typedef struct vx_ingest_stats {
+    int64_t finished[VX_OUTCOME_INTERNAL + 1]; /* by outcome */
+    int64_t phase_us[VX_PHASE_COUNT];          /* total time spent, by phase */
+    int64_t phase_now[VX_PHASE_COUNT];         /* videos in each phase now */
+    int64_t queued;
+    int64_t bytes, frames_decoded, frames_total, clips;
+    int64_t verdicts[4];
+} vx_ingest_stats;
+void vx_ingest_get_stats(vx_server *server, vx_ingest_stats *ret_stats);

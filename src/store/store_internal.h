@@ -1,0 +1,39 @@
+/* Private to src/upload/. */
+#pragma once
+
+#include "store.h"
+
+#include <limits.h>
+#include <openssl/evp.h>
+
+struct vx_store {
+    char *data_dir;
+    int incoming_fd, media_fd; /* directories: every path below is relative to one of them */
+    int64_t max_upload_bytes, reserve_bytes;
+};
+
+#define UPLOAD_NAME_CHARS 32 /* random hex */
+
+typedef enum upload_state {
+    UPLOAD_OPEN,
+    UPLOAD_ENDED,
+    UPLOAD_SEALED,
+    UPLOAD_PUBLISHED,
+    UPLOAD_EXTERNAL
+} upload_state;
+
+struct vx_upload {
+    vx_store *store; /* borrows; NULL for an external file */
+    upload_state state;
+    bool kept;
+    int fd; /* -1 once sealed */
+    int64_t bytes;
+    uint8_t sha256[32];
+    EVP_MD_CTX *digest;
+    char name[UPLOAD_NAME_CHARS + 1];
+    char *path;
+};
+
+/* <2 hex>/<64 hex> */
+#define STORE_RELATIVE_BYTES (2 + 1 + 64 + 1)
+void vx_store_relative_path(const uint8_t sha256[32], char ret_path[STORE_RELATIVE_BYTES]);
