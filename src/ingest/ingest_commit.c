@@ -9,7 +9,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "fingerprint/fp_blob.h"
+#include "fingerprint/fingerprint.h"
 #include "ingest_internal.h"
 #include "jobs/jobs.h"
 
@@ -78,8 +78,7 @@ static int insert_rows(vx_server *server, const vx_extract *extract, vx_video *v
         return rc;
     VX_AUTO_FREE void *blob = NULL;
     size_t bytes;
-    rc = vx_fp_blob_pack(extract->fingerprint.stored, extract->fingerprint.n_stored, &blob, &bytes,
-                         err);
+    rc = vx_fp_pack(extract->fingerprint.stored, extract->fingerprint.n_stored, &blob, &bytes, err);
     return rc ? rc : vx_catalog_insert_fingerprint(server->catalog, video->row, blob, bytes, err);
 }
 

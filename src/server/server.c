@@ -11,10 +11,10 @@
 #include "base/log.h"
 #include "cutter/cutter.h"
 #include "embeddings/embeddings.h"
-#include "fingerprint/fp_blob.h"
-#include "library/upkeep.h"
+#include "fingerprint/fingerprint.h"
 #include "ingest/ingest_internal.h"
 #include "jobs/jobs.h"
+#include "library/upkeep.h"
 #include "search/search.h"
 
 static int open_store_and_catalog(vx_server *server, vx_err *err) {
@@ -39,7 +39,7 @@ static int load_fingerprint(void *ctx, int64_t video_row, const void *blob, size
                             vx_err *err) {
     VX_AUTO_FREE vx_fp_frame *frames = NULL;
     size_t n;
-    int rc = vx_fp_blob_unpack(blob, bytes, &frames, &n, err);
+    int rc = vx_fp_unpack(blob, bytes, &frames, &n, err);
     return rc ? rc : vx_fp_index_add(((vx_server *)ctx)->fingerprints, video_row, frames, n, err);
 }
 

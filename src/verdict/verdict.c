@@ -12,8 +12,8 @@
 #include <math.h>
 #include <string.h>
 
+#include "fingerprint/fingerprint.h"
 #include "rule.h"
-#include "fingerprint/fp_blob.h"
 
 #define NEIGHBOURS_PER_CLIP 8
 #define SIMILAR_MAX 64
@@ -193,7 +193,7 @@ static int load_fingerprint(void *ctx, int64_t video, vx_fp_frame **ret_frames, 
         *ret_n = 0;
         return 0;
     }
-    return rc ? rc : vx_fp_blob_unpack(blob, bytes, ret_frames, ret_n, err);
+    return rc ? rc : vx_fp_unpack(blob, bytes, ret_frames, ret_n, err);
 }
 
 static int judge(vx_server *server, const vx_extract *extract, const evidence *e,

@@ -1,8 +1,8 @@
 /* The verdict from an earlier look and the videos that came since, against what a look now says. */
-#include "catalog_fixture.h"
-#include "fingerprint/fp_blob.h"
-#include "verdict/verdict.h"
 #include "catalog/verdict_json.h"
+#include "catalog_fixture.h"
+#include "fingerprint/fingerprint.h"
+#include "verdict/verdict.h"
 
 enum { FRAMES = 20 };
 
@@ -65,7 +65,7 @@ static int64_t store(setup *s, int seed, double degrees, uint32_t film) {
     vx_video_id_of(video->sha256, video->id);
     VX_AUTO_FREE void *blob = NULL;
     size_t bytes;
-    OK(vx_fp_blob_pack(frames, FRAMES, &blob, &bytes, &oops));
+    OK(vx_fp_pack(frames, FRAMES, &blob, &bytes, &oops));
     OK(vx_catalog_begin(s->server.catalog, &oops));
     OK(vx_catalog_insert_video(s->server.catalog, video, &oops));
     OK(vx_catalog_insert_fingerprint(s->server.catalog, video->row, blob, bytes, &oops));
