@@ -6,7 +6,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "fingerprint/fp_blob.h"
+#include "fingerprint/fingerprint.h"
 
 /* ---- open and close ---- */
 
@@ -14,7 +14,7 @@ static int load_fingerprint(void *ctx, int64_t video_row, const void *blob, size
                             vx_err *err) {
     VX_AUTO_FREE vx_fp_frame *frames = NULL;
     size_t n;
-    int rc = vx_fp_blob_unpack(blob, bytes, &frames, &n, err);
+    int rc = vx_fp_unpack(blob, bytes, &frames, &n, err);
     return rc ? rc : vx_fp_index_add(((vx_collection *)ctx)->fingerprints, video_row, frames, n, err);
 }
 
@@ -71,7 +71,7 @@ int vx_collection_insert(vx_collection *collection, vx_video *video, const vx_co
         return rc;
     VX_AUTO_FREE void *blob = NULL;
     size_t bytes;
-    rc = vx_fp_blob_pack(data->fingerprint, data->n_frames, &blob, &bytes, err);
+    rc = vx_fp_pack(data->fingerprint, data->n_frames, &blob, &bytes, err);
     return rc ? rc : vx_catalog_insert_fingerprint(catalog, video->row, blob, bytes, err);
 }
 

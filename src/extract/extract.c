@@ -340,13 +340,13 @@ static int decode_threads(const run *r) {
 static vx_outcome decode_and_embed(run *r, vx_err *err) {
     int64_t start_us = vx_clock_monotonic_us();
     tell_phase(r, VX_PHASE_FRAMES, 0, (int64_t)r->n_frames);
-    const vx_media_wish wish = {.frames = r->frames,
-                                .n = (int64_t)r->n_frames,
-                                .threads = decode_threads(r),
-                                .on_picture = on_picture,
-                                .on_extra = r->fp_frames ? on_extra : NULL,
-                                .ctx = r};
-    int rc = vx_media_decode(r->media, &wish, &r->out->stats, err);
+    const vx_media_decode_params want = {.frames = r->frames,
+                                         .n = (int64_t)r->n_frames,
+                                         .threads = decode_threads(r),
+                                         .on_picture = on_picture,
+                                         .on_extra = r->fp_frames ? on_extra : NULL,
+                                         .ctx = r};
+    int rc = vx_media_decode(r->media, &want, &r->out->stats, err);
     sum_times(r);
     tell_time(r, VX_PHASE_FRAMES, vx_clock_monotonic_us() - start_us - r->prepare_us - r->embed_us);
     tell_time(r, VX_PHASE_PREPARE, r->prepare_us);

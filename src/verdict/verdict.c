@@ -13,7 +13,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "fingerprint/fp_blob.h"
+#include "fingerprint/fingerprint.h"
 #include "rule.h"
 
 #define NEIGHBOURS_PER_CLIP 8
@@ -192,7 +192,7 @@ static int load_fingerprint(void *ctx, int64_t video, vx_fp_frame **ret_frames, 
         *ret_n = 0;
         return 0;
     }
-    return rc ? rc : vx_fp_blob_unpack(blob, bytes, ret_frames, ret_n, err);
+    return rc ? rc : vx_fp_unpack(blob, bytes, ret_frames, ret_n, err);
 }
 
 static int judge(vx_collection *collection, const vx_verdict_subject *subject, const evidence *e,

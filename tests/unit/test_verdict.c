@@ -1,7 +1,7 @@
 /* The verdict from an earlier scan and the videos that were inserted since, against that of a scan now. */
 #include "catalog/verdict_json.h"
 #include "catalog_fixture.h"
-#include "fingerprint/fp_blob.h"
+#include "fingerprint/fingerprint.h"
 #include "verdict/verdict.h"
 
 enum { FRAMES = 20 };
@@ -67,7 +67,7 @@ static int64_t store(setup *s, int seed, double degrees, uint32_t film) {
     vx_video_id_of(video->sha256, video->id);
     VX_AUTO_FREE void *blob = NULL;
     size_t bytes;
-    OK(vx_fp_blob_pack(frames, FRAMES, &blob, &bytes, &oops));
+    OK(vx_fp_pack(frames, FRAMES, &blob, &bytes, &oops));
     OK(vx_catalog_begin(s->collection.catalog, &oops));
     OK(vx_catalog_insert_video(s->collection.catalog, video, &oops));
     OK(vx_catalog_insert_fingerprint(s->collection.catalog, video->row, blob, bytes, &oops));
