@@ -11,7 +11,6 @@
 
 #include "base/hex.h"
 #include "store.h"
-#include "catalog/verdict_json.h"
 
 #define FAISS "video_index.faiss"
 #define NPY "embeddings.npy"

@@ -12,7 +12,6 @@
 #include "base/log.h"
 #include "base/thread.h"
 #include "ingest/ingest_internal.h"
-#include "catalog/verdict_json.h"
 
 struct vx_jobs {
     vx_mutex mu;

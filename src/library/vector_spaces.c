@@ -5,12 +5,12 @@
 #include <string.h>
 
 #include "base/log.h"
-#include "writer/writer.h"
 #include "upkeep.h"
+#include "writer/writer.h"
 
 #define DROP_AT_ONCE 2000 /* vectors in one transaction */
 
-bool vx_spaces_is_loaded(const vx_server *server, const vx_space *space) {
+bool vx_spaces_is_loaded(const vx_server *server, const vx_vector_space *space) {
     for (int i = 0; i < server->n_models; i++)
         if (server->models[i].space == space->row)
             return true;
@@ -22,28 +22,28 @@ bool vx_spaces_is_loaded(const vx_server *server, const vx_space *space) {
 typedef struct give_up_op {
     vx_commit_op op;
     char model[64], digest[65]; /* digest "": all */
-    vx_space *spaces;           /* [n] that were given up; owned */
+    vx_vector_space *spaces;    /* [n] that were given up; owned */
     size_t n;
     vx_spaces_given_up done;
     void *ctx;
 } give_up_op;
 
-static bool is_meant(const vx_server *server, const vx_space *space, const char *model,
+static bool is_meant(const vx_server *server, const vx_vector_space *space, const char *model,
                      const char *digest) {
-    return !space->given_up && !strcmp(space->model, model) &&
+    return !space->retired && !strcmp(space->model, model) &&
            (!digest[0] || !strcmp(space->digest, digest)) && !vx_spaces_is_loaded(server, space);
 }
 
 /* Inside a transaction. Gives the spaces that were meant. */
-static int give_up(vx_server *server, const char *model, const char *digest, vx_space **ret_spaces,
-                   size_t *ret_n, vx_err *err) {
-    VX_AUTO_FREE vx_space *spaces = NULL;
+static int give_up(vx_server *server, const char *model, const char *digest,
+                   vx_vector_space **ret_spaces, size_t *ret_n, vx_err *err) {
+    VX_AUTO_FREE vx_vector_space *spaces = NULL;
     size_t n = 0, n_meant = 0;
-    int rc = vx_catalog_list_spaces(server->catalog, &spaces, &n, err);
+    int rc = vx_catalog_list_vector_spaces(server->catalog, &spaces, &n, err);
     for (size_t i = 0; i < n && !rc; i++) {
         if (!is_meant(server, &spaces[i], model, digest))
             continue;
-        rc = vx_catalog_give_up_space(server->catalog, spaces[i].row, err);
+        rc = vx_catalog_retire_vector_space(server->catalog, spaces[i].row, err);
         spaces[n_meant++] = spaces[i];
     }
     if (rc)
@@ -87,7 +87,7 @@ vx_outcome vx_spaces_give_up(vx_server *server, const char *model, const char *d
 }
 
 static int apply_give_up_old(void *ctx, vx_server *server, vx_err *err) {
-    VX_AUTO_FREE vx_space *spaces = NULL;
+    VX_AUTO_FREE vx_vector_space *spaces = NULL;
     size_t n;
     return give_up(server, ctx, "", &spaces, &n, err);
 }
@@ -102,7 +102,7 @@ int vx_spaces_give_up_old(vx_server *server, const vx_model *model, vx_err *err)
 /* ---- deleting ---- */
 
 static int apply_drop(void *ctx, vx_server *server, vx_err *err) {
-    return vx_catalog_drop_given_up(server->catalog, DROP_AT_ONCE, ctx, err);
+    return vx_catalog_delete_retired_vectors(server->catalog, DROP_AT_ONCE, ctx, err);
 }
 
 int vx_spaces_drop(vx_server *server, vx_err *err) {

@@ -10,11 +10,11 @@
 #include "server/server.h"
 
 /* Whether a loaded model has this space now. */
-bool vx_spaces_is_loaded(const vx_server *server, const vx_space *space);
+bool vx_spaces_is_loaded(const vx_server *server, const vx_vector_space *space);
 
 /* On the committer's thread; must be short. rc 0: it is durable; n spaces were given up, perhaps none;
  * they are borrowed. */
-typedef void (*vx_spaces_given_up)(void *ctx, int rc, const vx_space *spaces, size_t n,
+typedef void (*vx_spaces_given_up)(void *ctx, int rc, const vx_vector_space *spaces, size_t n,
                                    const vx_err *err);
 /* Gives up the spaces of that name, or the one of that digest (NULL: all), but none that is loaded.
  * Not OK (BUSY, STOPPING, INTERNAL: no memory): done is not called. Threads: any. */

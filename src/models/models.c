@@ -17,8 +17,8 @@ static int open_space(vx_server *server, vx_model *model, vx_err *err) {
     const vx_model_info *info = model->info;
     int rc = vx_catalog_begin(server->catalog, err);
     if (!rc)
-        rc = vx_catalog_space(server->catalog, info->name, info->digest, info->dim, &model->space,
-                              err);
+        rc = vx_catalog_insert_vector_space(server->catalog, info->name, info->digest, info->dim,
+                                            &model->space, err);
     if (!rc)
         rc = vx_catalog_commit(server->catalog, err);
     vx_catalog_rollback(server->catalog); /* after a commit there is nothing left to undo */
@@ -50,7 +50,7 @@ static int look_at(vx_server *server, size_t i, vx_model_candidate *ret, vx_err 
     const vx_server_params *p = &server->params;
     const char *name = vx_model_ranks[i].name;
     char device[16];
-    int rc = vx_catalog_has_model(server->catalog, name, &ret->stored, err);
+    int rc = vx_catalog_has_vectors_of(server->catalog, name, &ret->stored, err);
     if (rc)
         return rc;
     vx_embedder_params params = {.models_dir = p->models_dir, .name = name, .device = p->device};

@@ -1,8 +1,9 @@
 /* The verdict from an earlier look and the videos that came since, against what a look now says. */
+#include <jansson.h>
+
 #include "catalog_fixture.h"
 #include "fingerprint/fp_blob.h"
 #include "verdict/verdict.h"
-#include "catalog/verdict_json.h"
 
 enum { FRAMES = 20 };
 
