@@ -34,11 +34,11 @@ def test_links_lead_to_files_and_headings(path):
 
 @pytest.mark.parametrize("path", DOCUMENTS)
 def test_files_that_a_document_names_exist(path):
-    """A name in backquotes with a folder in it is a path, from the root or from the document's folder."""
-    here = (REPO / path).parent
-    tops = "src|api|web|models|tests|\\.github|\\.\\."
-    for name in re.findall(rf"`((?:{tops})/[\w./-]*\w/?)`", (REPO / path).read_text()):
-        assert (here / name).exists() or (REPO / name).exists(), name
+    """A path in backquotes: from the root, from src/ or from the document's folder."""
+    places = (REPO / path).parent, REPO, REPO / "src"
+    names = r"`((?:src|api|web|models|tests|\.github|\.\.)/[\w./-]*\w/?|[a-z_]+/[\w/]+\.[ch])`"
+    for name in re.findall(names, (REPO / path).read_text()):
+        assert any((place / name).exists() for place in places), name
 
 
 def test_map_of_the_code_names_every_folder_in_the_order_of_the_build():
