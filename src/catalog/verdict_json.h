@@ -1,5 +1,5 @@
 /* verdict_json.h — a duplicate verdict as JSON, with the fields and digits of the HTTP API's
- * `duplicate` (api/show.c writes those), for job reports and clips.jsonl. Threads: any.
+ * `duplicate` (api/resources/show.c writes those), for job reports and clips.jsonl. Threads: any.
  */
 #pragma once
 

@@ -51,7 +51,7 @@ CHECKED = [f for f in c_files() if f.startswith(("src/", "api/"))]
 
 
 def module_of(path):
-    """'media' for src/media/demux.c, 'src' for src/ingest.c, 'api' for api/http.c, or 'program'."""
+    """'media' for src/media/demux.c, 'src' for src/ingest.c, 'api' for api/http/http.c, or 'program'."""
     if re.match(r"src/(main|command)\w*\.[ch]$", path):
         return "program"
     parts = path.split("/")
