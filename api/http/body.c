@@ -11,6 +11,7 @@
 #include "api/http/json.h"
 #include "api/http/reply.h"
 #include "base/mem.h"
+#include "server/server.h"
 
 struct vx_body {
     int kind;   /* the VX_ACCEPT_… it is read as; 0 = ignored */

@@ -10,7 +10,7 @@
 #include "api/resources/content.h"
 #include "api/resources/resources.h"
 #include "api/resources/videos.h"
-#include "cutter/cutter.h"
+#include "server/server.h"
 
 typedef struct clip_file {
     vx_cutting cutting;
@@ -139,13 +139,13 @@ void vx_clip_content_get(vx_request *request) {
     request->failed |= !file;
     if (!file)
         return;
-    file->cutting.fd = vx_cutter_open(request->server, &file->cutting);
+    file->cutting.fd = vx_cutter_open(request->server->cutter, &file->cutting);
     if (file->cutting.fd >= 0) {
         reply_file(request, file);
         return;
     }
     vx_request_wait(request, finish);
-    if (vx_cutter_submit(request->server, &file->cutting))
+    if (vx_cutter_submit(request->server->cutter, &file->cutting))
         return;
     file->refused = true;
     vx_request_wake(request);

@@ -12,7 +12,7 @@
 #define LAST_ID "end" /* id of the last event: a client that has seen it need not reconnect */
 
 typedef struct watch {
-    struct vx_server *server; /* borrows */
+    vx_jobs *jobs; /* borrows */
     char id[VX_JOB_ID_CHARS + 1];
     bool sent; /* whether anything was; then also what: */
     vx_job_state state;
@@ -24,7 +24,7 @@ static bool poll_job(void *ctx, vx_out *out) {
     watch *w = ctx;
     vx_job_view job = {0};
     vx_err err;
-    if (vx_jobs_get(w->server, w->id, &job, &err))
+    if (vx_jobs_get(w->jobs, w->id, &job, &err))
         return false;
     bool ended = vx_jobs_has_ended(&job);
     if (!w->sent || job.state != w->state || job.phase != w->phase || job.done != w->done ||
@@ -59,7 +59,7 @@ void vx_jobs_events_get(vx_request *request) {
         request->failed = true;
         return;
     }
-    w->server = request->server;
+    w->jobs = request->server->jobs;
     snprintf(w->id, sizeof w->id, "%s", request->args[0]);
     vx_events_reply(request, (vx_event_source){.poll = poll_job, .free = free, .ctx = w});
 }

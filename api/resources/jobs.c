@@ -16,7 +16,7 @@
 bool vx_jobs_find(vx_request *request, vx_job_view *ret_job) {
     vx_err err;
     *ret_job = (vx_job_view){0};
-    int rc = vx_jobs_get(request->server, request->args[0], ret_job, &err);
+    int rc = vx_jobs_get(request->server->jobs, request->args[0], ret_job, &err);
     if (rc == VX_CATALOG_NOT_FOUND)
         vx_reply_not_found(request, "job", request->args[0]);
     else if (rc)
@@ -84,8 +84,8 @@ static void finish_cancel(vx_request *request) {
 
 void vx_jobs_one_delete(vx_request *request) {
     if (vx_change_begin(request, finish_cancel))
-        vx_change_refuse(
-            request, vx_jobs_cancel(request->server, request->args[0], vx_change_done, request));
+        vx_change_refuse(request, vx_jobs_cancel(request->server->jobs, request->args[0],
+                                                 vx_change_done, request));
 }
 
 void vx_jobs_list_get(vx_request *request) {
@@ -97,7 +97,7 @@ void vx_jobs_list_get(vx_request *request) {
     size_t n = 0, page = (size_t)limit;
     vx_err err;
     /* One more than the page, to see whether there is a next one. */
-    int rc = vx_jobs_list(request->server, cursor ? cursor : "", page + 1, &jobs, &n, &err);
+    int rc = vx_jobs_list(request->server->jobs, cursor ? cursor : "", page + 1, &jobs, &n, &err);
     if (rc == VX_CATALOG_NOT_FOUND) {
         vx_reply_problem(request, VX_PROBLEM_BAD_PARAMETER,
                          "cursor must be the value of next in the previous page.");

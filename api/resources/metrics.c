@@ -9,8 +9,7 @@
 #include "api/http/traffic.h"
 #include "api/resources/resources.h"
 #include "base/clock.h"
-#include "ingest/ingest.h"
-#include "search/search.h"
+#include "server/server.h"
 
 /* ---- The figures ---- */
 
@@ -22,7 +21,7 @@ typedef struct model_report {
 
 typedef struct report {
     vx_ingest_stats ingest;
-    vx_query_stats query;
+    vx_search_stats query;
     model_report models[VX_MODELS_MAX]; /* [n_models], the default first */
     int n_models;
     int64_t videos, memory_bytes, disk_free_bytes, active, waiting, uptime_us;
@@ -41,19 +40,19 @@ static int64_t resident_bytes(void) {
 
 static int gather(vx_request *request, report *r, vx_err *err) {
     vx_server *server = request->server;
-    vx_ingest_get_stats(server, &r->ingest);
-    vx_query_get_stats(server, &r->query);
+    vx_ingest_get_stats(server->ingest, &r->ingest);
+    vx_search_get_stats(server->search, &r->query);
     r->memory_bytes = resident_bytes();
     r->active = atomic_load(&request->http->active);
     r->waiting = atomic_load(&request->http->waiting);
     r->uptime_us = vx_clock_monotonic_us() - server->started_us;
     r->one = 1;
-    r->n_models = server->n_models;
+    r->n_models = server->models->n;
     int rc = vx_catalog_count_videos(server->catalog, &r->videos, err);
     if (!rc)
         rc = vx_store_get_free(server->store, &r->disk_free_bytes, err);
-    for (int i = 0; i < server->n_models && !rc; i++) {
-        vx_model *model = &server->models[i];
+    for (int i = 0; i < server->models->n && !rc; i++) {
+        vx_model *model = &server->models->items[i];
         model_report *m = &r->models[i];
         m->name = model->info->name;
         m->vectors = vx_index_count(model->index);
@@ -61,7 +60,7 @@ static int gather(vx_request *request, report *r, vx_err *err) {
         m->failures = atomic_load(&model->failures);
         vx_embedder_get_stats(model->embedder, &m->embedder);
         m->batch = m->embedder.batch;
-        rc = vx_server_count_missing(server, model, &m->missing, err);
+        rc = vx_models_count_missing(model, server->catalog, &m->missing, err);
     }
     return rc;
 }
