@@ -10,6 +10,7 @@
 #include "api/http/incoming.h"
 #include "api/http/json.h"
 #include "api/http/reply.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "server/server.h"
 
@@ -59,6 +60,26 @@ static void refuse_type(vx_request *request, int accepts) {
     vx_reply_problem(request, VX_PROBLEM_BAD_CONTENT_TYPE, "Content-Type must be %s.", wanted);
 }
 
+/* Refuses a part of a file, which must not be taken for the whole (RFC 9110, 14.5), and bodies that are
+ * compressed. */
+static bool is_whole_and_plain(vx_request *request) {
+    const char *encoding = vx_request_header(request, MHD_HTTP_HEADER_CONTENT_ENCODING);
+    if (vx_request_header(request, MHD_HTTP_HEADER_CONTENT_RANGE)) {
+        vx_reply_problem(request, VX_PROBLEM_BAD_REQUEST,
+                         "Content-Range is not supported: send the whole file in one request.");
+        return false;
+    }
+    if (encoding && strcasecmp(encoding, "identity")) {
+        char shown[80];
+        vx_reply_problem(request, VX_PROBLEM_BAD_CONTENT_TYPE,
+                         "The Content-Encoding %s is not supported: send the body uncompressed.",
+                         vx_log_quote(encoding, shown, sizeof shown));
+        vx_reply_header(request, MHD_HTTP_HEADER_ACCEPT_ENCODING, "identity");
+        return false;
+    }
+    return true;
+}
+
 static size_t json_limit(const vx_request *request) {
     const vx_http_params *params = &request->http->params;
     bool may_be_large = request->route->accepts & VX_LIKE_OPENAI;
@@ -97,7 +118,8 @@ void vx_body_begin(vx_request *request) {
         return;
     }
     int64_t length = vx_request_content_length(request);
-    if (!(accepts & (VX_ACCEPT_JSON | VX_ACCEPT_FORM | VX_ACCEPT_RAW)))
+    if (!(accepts & (VX_ACCEPT_JSON | VX_ACCEPT_FORM | VX_ACCEPT_RAW)) ||
+        !is_whole_and_plain(request))
         return;
     body->kind = choose_kind(accepts, vx_request_header(request, MHD_HTTP_HEADER_CONTENT_TYPE));
     if (body->kind == VX_ACCEPT_FORM)

@@ -16,15 +16,15 @@ struct vx_server;      /* server/server.h */
 struct vx_traffic;     /* traffic.h */
 struct vx_events;      /* events.h */
 struct vx_connections; /* connection.h */
+struct vx_origins;     /* origin.h */
 
 struct vx_http {
-    struct vx_server *server;    /* borrows */
-    const vx_routes *routes;     /* borrows */
-    vx_http_params params;       /* with the defaults filled in; its strings are these copies: */
-    char *listen, *allow_origin; /* owned */
+    struct vx_server *server; /* borrows */
+    const vx_routes *routes;  /* borrows */
+    vx_http_params params;    /* with the defaults filled in; its strings are gone */
+    struct vx_origins *origins;
     struct MHD_Daemon *mhd;
     int port;
-    bool loopback;                  /* bound to a loopback address */
     atomic_int active;              /* requests between request line and completion */
     atomic_int waiting;             /* of these, suspended ones */
     atomic_size_t large_json_bytes; /* held by JSON bodies over max_json_bytes */

@@ -59,10 +59,18 @@ static void choose_id(vx_request *request) {
     snprintf(request->id, sizeof request->id, "%016llx", (unsigned long long)random);
 }
 
+/* libmicrohttpd decodes chunked; any other transfer coding would be stored as part of the body. */
+static bool has_unknown_encoding(const vx_request *request) {
+    const char *encoding = vx_request_header(request, MHD_HTTP_HEADER_TRANSFER_ENCODING);
+    return encoding && strcasecmp(encoding, "chunked");
+}
+
 /* If a connection is closed while it holds unread bytes, the kernel sends a reset, and the reply may
  * be lost on its way. So an early reply goes out at once only if no body follows: there is none, or
  * the client waits for "100 Continue". */
 static bool may_reply_before_body(const vx_request *request) {
+    if (has_unknown_encoding(request))
+        return true; /* nobody can tell where its body ends */
     const char *expect = vx_request_header(request, MHD_HTTP_HEADER_EXPECT);
     return vx_request_content_length(request) == 0 ||
            (expect && !strcasecmp(expect, "100-continue"));
@@ -74,6 +82,12 @@ static void judge_head(vx_request *request) {
         vx_reply_problem(request, VX_PROBLEM_STOPPING, NULL);
         return;
     }
+    if (has_unknown_encoding(request)) {
+        vx_reply_problem(request, VX_PROBLEM_NOT_IMPLEMENTED,
+                         "The only Transfer-Encoding that this server reads is chunked.");
+        vx_reply_header(request, MHD_HTTP_HEADER_CONNECTION, "close");
+        return;
+    }
     if (!vx_origin_check(request))
         return;
     vx_router_find(request);
@@ -81,7 +95,7 @@ static void judge_head(vx_request *request) {
         return;
     if (!(request->route->accepts & VX_WHILE_STARTING) && !atomic_load(&request->server->ready))
         vx_reply_problem(request, VX_PROBLEM_NOT_READY, NULL);
-    else if (vx_params_parse_query(request))
+    else if (vx_params_parse_query(request) && vx_params_check(request))
         vx_body_begin(request);
 }
 
@@ -157,7 +171,8 @@ static void log_access(const vx_request *request, int64_t us) {
     char path[512];
     size_t n = strcspn(request->uri, "?");
     VX_AUTO_FREE char *only_path = strndup(request->uri, n < 400 ? n : 400);
-    vx_log(VX_LOG_INFO, "http",
+    bool probe = request->route && (request->route->accepts & VX_PROBE);
+    vx_log(probe ? VX_LOG_DEBUG : VX_LOG_INFO, "http",
            "method=%s path=%s status=%u ms=%.1f in=%lld out=%lld request_id=%s", request->method,
            vx_log_quote(only_path ? only_path : "", path, sizeof path), request->status,
            (double)us / 1000.0, (long long)request->body_bytes, (long long)request->reply_bytes,

@@ -3,7 +3,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "api/http/header.h"
 #include "api/http/incoming.h"
+#include "api/http/multipart.h"
 #include "api/http/out.h"
 #include "api/http/params.h"
 #include "api/http/reply.h"
@@ -11,30 +13,26 @@
 #include "base/log.h"
 #include "base/mem.h"
 
-/* What libmicrohttpd's parser may keep: part headers, and the window in which it looks for the next
- * boundary. A larger one means fewer and longer writes. */
-#define PARSER_BYTES ((size_t)64 * 1024)
 #define MAX_FIELD_BYTES ((size_t)64 * 1024)
-/* Part headers, boundaries and fields take at most this of a body that is accepted, so a body longer
- * than the file limit plus this cannot hold an acceptable file. */
+/* Boundaries, headers and fields of an acceptable form are shorter than this, so a body that is longer
+ * than the file limit plus this cannot contain an acceptable file. */
 #define FRAMING_BYTES ((int64_t)1 << 20)
 
 struct vx_form {
     vx_request *request; /* borrows */
-    struct MHD_PostProcessor *parser;
+    vx_multipart *reader;
     vx_upload *upload;
-    bool has_file;
+    bool has_file, in_file;
     int64_t file_bytes;
     char *filename;
     char *field; /* name of the field that is being read; NULL = none */
-    vx_out text; /* its bytes */
+    vx_out text; /* its bytes so far */
 };
 
 vx_form *vx_form_free(vx_form *form) {
     if (!form)
         return NULL;
-    if (form->parser)
-        MHD_destroy_post_processor(form->parser);
+    vx_multipart_free(form->reader);
     vx_upload_free(form->upload);
     free(form->filename);
     free(form->field);
@@ -43,91 +41,80 @@ vx_form *vx_form_free(vx_form *form) {
     return NULL;
 }
 
-/* The field that was read is complete: it becomes a request value. */
-static bool flush_field(vx_form *form) {
-    VX_AUTO_FREE char *name = vx_take(form->field);
-    if (!name)
-        return true;
-    char *text = form->text.text ? form->text.text : strdup("");
-    size_t n = form->text.n;
-    form->text = (vx_out){0};
-    if (!text) {
-        form->request->failed = true;
-        return false;
-    }
-    bool valid = strlen(text) == n;
-    for (size_t at = 0, step; valid && at < n; at += step)
-        valid = (step = vx_utf8_step((unsigned char *)text + at, n - at)) > 0;
-    if (!valid) {
-        free(text);
-        vx_reply_problem(form->request, VX_PROBLEM_BAD_PARAMETER, "%s is not UTF-8 text.", name);
-        return false;
-    }
-    return vx_params_add(form->request, form->request->route->fields, name, text);
-}
-
-/* libmicrohttpd announces a part whose first bytes have not all come yet, and begins it with its bytes
- * once more. An empty part before one of the same name cannot be told from that, and does no harm. */
-static bool is_announced(const vx_form *form, const char *name) {
-    return form->field && !form->text.n && !strcmp(form->field, name);
-}
-
-static bool feed_field(vx_form *form, const char *name, const char *bytes, uint64_t at, size_t n) {
-    if (at == 0 && !is_announced(form, name)) {
-        if (!flush_field(form))
-            return false;
-        char shown[80], known[160];
-        if (!vx_word_in(form->request->route->fields, name)) {
-            vx_reply_problem(form->request, VX_PROBLEM_UNKNOWN_PARAMETER,
-                             "There is no part %s here; known are: file, %s.",
-                             vx_log_quote(name, shown, sizeof shown),
-                             vx_word_list(form->request->route->fields, known, sizeof known));
-            return false;
-        }
-        form->field = strdup(name);
-    }
-    if (n > MAX_FIELD_BYTES - form->text.n) {
-        vx_reply_problem(form->request, VX_PROBLEM_BODY_TOO_LARGE,
-                         "The part %s may have %zu bytes.", name, MAX_FIELD_BYTES);
-        return false;
-    }
-    if (n)
-        vx_out_bytes(&form->text, bytes, n);
-    form->request->failed |= !form->field || form->text.failed;
-    return !form->request->failed;
-}
+/* ---- Parts, as the reader finds them; false ends the reading, with a reply ---- */
 
 static bool begin_file(vx_form *form, const char *filename) {
-    if (!flush_field(form))
-        return false;
     if (form->file_bytes) {
         vx_reply_problem(form->request, VX_PROBLEM_BAD_PARAMETER,
                          "There are several parts named file; send one video per request.");
         return false;
     }
-    form->has_file = true; /* perhaps only announced, as above */
+    form->has_file = form->in_file = true;
     free(form->filename);
     form->filename = filename ? strdup(filename) : NULL;
+    form->request->failed |= filename && !form->filename;
     return form->upload || vx_incoming_begin(form->request, -1, &form->upload);
 }
 
-static enum MHD_Result on_part(void *cls, enum MHD_ValueKind kind, const char *key,
-                               const char *filename, const char *content_type,
-                               const char *transfer_encoding, const char *bytes, uint64_t at,
-                               size_t n) {
-    (void)kind, (void)content_type, (void)transfer_encoding;
-    vx_form *form = cls;
-    const char *name = key ? key : "";
-    bool fine;
-    if (strcmp(name, "file")) {
-        fine = feed_field(form, name, bytes, at, n);
-    } else {
-        fine = at > 0 || begin_file(form, filename);
-        fine = fine && (!n || vx_incoming_write(form->request, form->upload, bytes, n));
-        form->file_bytes += (int64_t)n;
+static bool on_begin(void *ctx, const char *name, const char *filename) {
+    vx_form *form = ctx;
+    const char *known = form->request->route->fields;
+    if (!strcmp(name, "file"))
+        return begin_file(form, filename);
+    if (!vx_word_in(known, name)) {
+        char shown[80], list[160];
+        vx_reply_problem(
+            form->request, VX_PROBLEM_UNKNOWN_PARAMETER, "Unknown part %s; known here: file, %s.",
+            vx_log_quote(name, shown, sizeof shown), vx_word_list(known, list, sizeof list));
+        return false;
     }
-    return fine ? MHD_YES : MHD_NO;
+    form->field = strdup(name);
+    form->request->failed |= !form->field;
+    return form->field;
 }
+
+static bool on_data(void *ctx, const char *bytes, size_t n) {
+    vx_form *form = ctx;
+    if (form->in_file) {
+        form->file_bytes += (int64_t)n;
+        return vx_incoming_write(form->request, form->upload, bytes, n);
+    }
+    if (n > MAX_FIELD_BYTES - form->text.n) {
+        vx_reply_problem(form->request, VX_PROBLEM_BODY_TOO_LARGE,
+                         "The limit for the part %s is %zu bytes.", form->field, MAX_FIELD_BYTES);
+        return false;
+    }
+    vx_out_bytes(&form->text, bytes, n);
+    form->request->failed |= form->text.failed;
+    return !form->text.failed;
+}
+
+/* A field is complete: it becomes a value of the request, and is checked while the file may still be
+ * on its way. */
+static bool on_end(void *ctx) {
+    vx_form *form = ctx;
+    vx_request *request = form->request;
+    if (form->in_file) {
+        form->in_file = false;
+        return true;
+    }
+    VX_AUTO_FREE char *name = vx_take(form->field);
+    char *text = form->text.text ? form->text.text : strdup("");
+    size_t n = form->text.n;
+    form->text = (vx_out){0};
+    if (!text) {
+        request->failed = true;
+        return false;
+    }
+    if (strlen(text) != n || !vx_utf8_is_valid(text, n)) {
+        free(text);
+        vx_reply_problem(request, VX_PROBLEM_BAD_PARAMETER, "%s is not UTF-8 text.", name);
+        return false;
+    }
+    return vx_params_add(request, request->route->fields, name, text) && vx_params_check(request);
+}
+
+/* ---- The form ---- */
 
 vx_form *vx_form_new(vx_request *request, int64_t body_bytes) {
     vx_form *form = vx_new(vx_form);
@@ -136,33 +123,38 @@ vx_form *vx_form_new(vx_request *request, int64_t body_bytes) {
         return NULL;
     }
     form->request = request;
-    form->parser = MHD_create_post_processor(request->connection, PARSER_BYTES, on_part, form);
-    if (!form->parser) {
+    VX_AUTO_FREE char *boundary = NULL;
+    const char *type = vx_request_header(request, MHD_HTTP_HEADER_CONTENT_TYPE);
+    if (!vx_header_param(type, "boundary", &boundary) || !boundary || !*boundary ||
+        strlen(boundary) > VX_MULTIPART_BOUNDARY_BYTES || strpbrk(boundary, "\r\n")) {
         vx_reply_problem(request, VX_PROBLEM_BAD_MULTIPART,
-                         "Content-Type names no boundary that can be used.");
+                         "Content-Type names no valid boundary.");
         return form;
     }
-    /* Begun here rather than with its part, so that a file over the limit or the disk's room is
-     * refused before it is sent. */
-    if (body_bytes > FRAMING_BYTES)
+    form->reader = vx_multipart_new(
+        boundary,
+        (vx_multipart_handler){.begin = on_begin, .data = on_data, .end = on_end, .ctx = form});
+    request->failed |= !form->reader;
+    /* Begun here and not with its part, so that a file that exceeds the limit or the room on the disk
+     * is refused before it is sent. */
+    if (form->reader && body_bytes > FRAMING_BYTES)
         vx_incoming_begin(request, body_bytes - FRAMING_BYTES, &form->upload);
     return form;
 }
 
 void vx_form_feed(vx_form *form, const char *bytes, size_t n) {
-    if (MHD_post_process(form->parser, bytes, n) == MHD_YES || form->request->response ||
-        form->request->failed)
-        return;
-    vx_reply_problem(form->request, VX_PROBLEM_BAD_MULTIPART, NULL);
+    const char *fault = vx_multipart_feed(form->reader, bytes, n);
+    if (fault)
+        vx_reply_problem(form->request, VX_PROBLEM_BAD_MULTIPART, "%s", fault);
 }
 
 void vx_form_end(vx_form *form) {
-    bool whole = MHD_destroy_post_processor(vx_take(form->parser)) == MHD_YES;
     vx_request *request = form->request;
-    if (request->response || request->failed || !flush_field(form))
+    const char *fault = vx_multipart_end(form->reader);
+    if (request->response || request->failed)
         return;
-    if (!whole)
-        vx_reply_problem(request, VX_PROBLEM_BAD_MULTIPART, "The last boundary is missing.");
+    if (fault)
+        vx_reply_problem(request, VX_PROBLEM_BAD_MULTIPART, "%s", fault);
     else if (!form->has_file)
         vx_reply_problem(request, VX_PROBLEM_FILE_MISSING, "The form has no part named file.");
     else if (!form->file_bytes)

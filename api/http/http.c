@@ -14,6 +14,7 @@
 #include "api/http/daemon.h"
 #include "api/http/dispatch.h"
 #include "api/http/events.h"
+#include "api/http/origin.h"
 #include "api/http/traffic.h"
 #include "base/clock.h"
 #include "base/log.h"
@@ -69,15 +70,6 @@ static int bind_socket(const struct addrinfo *address, const char *listen_on, in
                    listen_on);
 }
 
-static bool is_loopback(const struct sockaddr *address) {
-    if (address->sa_family == AF_INET) {
-        const struct sockaddr_in *v4 = (const void *)address;
-        return ntohl(v4->sin_addr.s_addr) >> 24 == 127;
-    }
-    const struct sockaddr_in6 *v6 = (const void *)address;
-    return IN6_IS_ADDR_LOOPBACK(&v6->sin6_addr);
-}
-
 static int bound_port(int fd) {
     struct sockaddr_storage address;
     socklen_t n = sizeof address;
@@ -87,21 +79,17 @@ static int bound_port(int fd) {
                                               : ((struct sockaddr_in6 *)&address)->sin6_port);
 }
 
-static int open_socket(vx_http *http, int *ret_fd, vx_err *err) {
+static int open_socket(const char *listen_on, int *ret_fd, vx_err *err) {
     VX_AUTO_FREE char *host = NULL;
     VX_AUTO_FREE char *port = NULL;
-    int rc = split_address(http->listen, &host, &port, err);
+    int rc = split_address(listen_on, &host, &port, err);
     if (rc)
         return rc;
     struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE}, *found;
     int bad = getaddrinfo(host, port, &hints, &found);
     if (bad)
-        return VX_FAIL(err, -EINVAL, "cannot listen on %s: %s", http->listen, gai_strerror(bad));
-    rc = bind_socket(found, http->listen, ret_fd, err);
-    if (!rc) {
-        http->loopback = is_loopback(found->ai_addr);
-        http->port = bound_port(*ret_fd);
-    }
+        return VX_FAIL(err, -EINVAL, "cannot listen on %s: %s", listen_on, gai_strerror(bad));
+    rc = bind_socket(found, listen_on, ret_fd, err);
     freeaddrinfo(found);
     return rc;
 }
@@ -154,7 +142,7 @@ static int start_daemon(vx_http *http, int fd, vx_err *err) {
         MHD_OPTION_NOTIFY_COMPLETED, vx_dispatch_on_end, http,
         MHD_OPTION_END);
     /* clang-format on */
-    return http->mhd ? 0 : VX_FAIL_ERRNO(err, "starting the HTTP daemon on %s", http->listen);
+    return http->mhd ? 0 : VX_FAIL_ERRNO(err, "starting the HTTP daemon");
 }
 
 static void fill_defaults(vx_http_params *params) {
@@ -176,10 +164,14 @@ static vx_http *http_free(vx_http *http) {
     vx_connections_stop(http->connections);
     vx_events_free(http->events);
     vx_traffic_free(http->traffic);
-    free(http->listen);
-    free(http->allow_origin);
+    vx_origins_free(http->origins);
     free(http);
     return NULL;
+}
+
+int vx_http_check_params(const vx_http_params *params, vx_err *err) {
+    VX_AUTO(vx_origins) origins = NULL;
+    return vx_origins_new(params->hosts, params->allow_origin, &origins, err);
 }
 
 int vx_http_start(struct vx_server *server, const vx_routes *routes, const vx_http_params *params,
@@ -192,14 +184,15 @@ int vx_http_start(struct vx_server *server, const vx_routes *routes, const vx_ht
     http->routes = routes;
     http->params = *params;
     fill_defaults(&http->params);
-    http->listen = strdup(params->listen);
-    http->allow_origin = params->allow_origin ? strdup(params->allow_origin) : NULL;
+    http->params.listen = http->params.hosts = http->params.allow_origin = NULL;
     http->traffic = vx_traffic_new(routes->n);
-    if (!http->listen || !http->traffic || (params->allow_origin && !http->allow_origin))
+    if (!http->traffic)
         rc = VX_FAIL(err, -ENOMEM, "out of memory");
+    if (!rc)
+        rc = vx_origins_new(params->hosts, params->allow_origin, &http->origins, err);
     VX_AUTO_FD int fd = -1;
     if (!rc)
-        rc = open_socket(http, &fd, err);
+        rc = open_socket(params->listen, &fd, err);
     if (!rc)
         rc = vx_events_start(&http->events, err);
     if (!rc)
@@ -210,6 +203,7 @@ int vx_http_start(struct vx_server *server, const vx_routes *routes, const vx_ht
         http_free(http);
         return rc;
     }
+    http->port = bound_port(fd);
     fd = -1; /* the daemon owns it now */
     *ret_http = http;
     return 0;

@@ -17,12 +17,16 @@
 struct vx_server;
 typedef struct vx_http vx_http;
 
+/* Whether the hosts and origins among the params can be read: 0, -EINVAL with a message that names the
+ * setting, or -ENOMEM. */
+int vx_http_check_params(const vx_http_params *params, vx_err *err);
+
 /* Serves the routes.
  *   server  borrows, until vx_http_stop has returned. While it is not ready, only routes with
  *           VX_WHILE_STARTING are run; the others get 503
  *   routes  borrows, likewise
  *   params  borrows, until return
- * Returns 0, -EADDRINUSE, -EINVAL (the address cannot be read), or another -errno. */
+ * Returns 0, -EADDRINUSE, -EINVAL (an address, host or origin cannot be read), or another -errno. */
 int vx_http_start(struct vx_server *server, const vx_routes *routes, const vx_http_params *params,
                   vx_http **ret_http, vx_err *err);
 /* Accepts nothing new, marks the server as stopping, answers the requests that wait, closes all

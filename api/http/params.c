@@ -62,6 +62,10 @@ bool vx_params_parse_query(vx_request *request) {
     return true;
 }
 
+bool vx_params_check(vx_request *request) {
+    return !request->route->check || request->route->check(request);
+}
+
 /* ---- Typed values ---- */
 
 bool vx_params_int(vx_request *request, const char *name, int64_t low, int64_t high,

@@ -17,6 +17,9 @@ bool vx_params_parse_query(vx_request *request);
 /* Adds one value. known: the names that are accepted, space separated. Takes text. */
 bool vx_params_add(vx_request *request, const char *known, const char *name, char *text);
 
+/* Lets the route check the values that have arrived so far. */
+bool vx_params_check(vx_request *request);
+
 /* Each gives `fallback` if the parameter is absent. */
 bool vx_params_int(vx_request *request, const char *name, int64_t low, int64_t high,
                    int64_t fallback, int64_t *ret_value);

@@ -75,8 +75,13 @@ void vx_reply_response(vx_request *request, vx_success success, struct MHD_Respo
 
 static void reply_text(vx_request *request, unsigned status, vx_out *out,
                        const char *content_type) {
-    if (request->response || out->failed) {
-        request->failed |= !request->response;
+    if (request->response) {
+        vx_out_clear(out);
+        return;
+    }
+    vx_out_bytes(out, "\n", 1); /* for terminals */
+    if (out->failed) {
+        request->failed = true;
         vx_out_clear(out);
         return;
     }

@@ -1,27 +1,39 @@
 #include "api/http/request.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "api/http/daemon.h"
 #include "base/clock.h"
 #include "base/mem.h"
 
-vx_request *vx_request_new(struct vx_http *http, const char *uri,
+/* Splits "http://host:port/path?query" into authority and "/path?query". Other targets are left as they
+ * are. False: out of memory. */
+static bool read_target(vx_request *request, const char *target) {
+    const char *rest = !strncasecmp(target, "http://", 7)    ? target + 7
+                       : !strncasecmp(target, "https://", 8) ? target + 8
+                                                             : NULL;
+    if (!rest)
+        return (request->uri = strdup(target));
+    size_t n = strcspn(rest, "/?");
+    request->authority = strndup(rest, n);
+    if (asprintf(&request->uri, "%s%s", rest[n] == '/' ? "" : "/", rest + n) < 0)
+        request->uri = NULL;
+    return request->authority && request->uri;
+}
+
+vx_request *vx_request_new(struct vx_http *http, const char *target,
                            struct MHD_Connection *connection) {
     vx_request *request = vx_new(vx_request);
-    char *copy = strdup(uri);
-    if (!request || !copy) {
-        free(request);
-        free(copy);
-        return NULL;
-    }
+    if (!request || !read_target(request, target))
+        return request ? vx_request_free(request) : NULL;
     request->http = http;
     request->server = http->server;
     request->connection = connection;
     request->started_us = vx_clock_monotonic_us();
     request->method = "";
-    request->uri = copy;
     return request;
 }
 
@@ -37,8 +49,14 @@ vx_request *vx_request_free(vx_request *request) {
     if (request->response)
         MHD_destroy_response(request->response);
     free(request->uri);
+    free(request->authority);
     free(request);
     return NULL;
+}
+
+const char *vx_request_authority(const vx_request *request) {
+    return request->authority ? request->authority
+                              : vx_request_header(request, MHD_HTTP_HEADER_HOST);
 }
 
 const char *vx_request_header(const vx_request *request, const char *name) {

@@ -42,7 +42,8 @@ typedef struct vx_request {
     const vx_route *route; /* NULL: none matched */
     vx_request_phase phase;
     char id[VX_REQUEST_ID_CHARS + 1];
-    char *uri;                              /* owned; as sent, percent-encoded */
+    char *uri;                              /* owned; path and query, percent-encoded */
+    char *authority;                        /* owned; of a target in absolute form, else NULL */
     const char *method;                     /* borrows from libmicrohttpd */
     char *args[VX_REQUEST_MAX_ARGS];        /* owned; the {…} segments in order, decoded */
     vx_value values[VX_REQUEST_MAX_VALUES]; /* query parameters, then form fields */
@@ -63,12 +64,15 @@ typedef struct vx_request {
     bool failed; /* out of memory, no reply is possible: the connection is closed */
 } vx_request;
 
-/* uri borrows. NULL: out of memory. */
-vx_request *vx_request_new(struct vx_http *http, const char *uri,
+/* target: of the request line; borrows. NULL: out of memory. */
+vx_request *vx_request_new(struct vx_http *http, const char *target,
                            struct MHD_Connection *connection);
 /* Frees all but body. Returns NULL. */
 vx_request *vx_request_free(vx_request *request);
 
+/* The host[:port] that the client asks: of the target if that is in absolute form ("GET http://host/…"),
+ * else the Host header (RFC 9112, 3.2.2). Borrows; NULL if there is none. */
+const char *vx_request_authority(const vx_request *request);
 /* A header of the request; borrows, NULL if absent. */
 const char *vx_request_header(const vx_request *request, const char *name);
 /* Announced length of the body: -1 = not known (chunked), 0 = no body. */

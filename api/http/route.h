@@ -5,6 +5,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 
 struct vx_request;
@@ -18,6 +19,8 @@ struct vx_request;
 #define VX_LIKE_OPENAI 8
 /* Added to any: also answered before the server is ready, so run must not use its modules. */
 #define VX_WHILE_STARTING 16
+/* Added to any: supervisors call it all the time, so it is logged at debug. */
+#define VX_PROBE 32
 
 typedef struct vx_route {
     const char *method;
@@ -26,6 +29,9 @@ typedef struct vx_route {
     const char *params;                      /* its query parameters, space separated */
     const char *fields;                      /* its form fields besides `file`, space separated */
     void (*run)(struct vx_request *request); /* called with the whole body: replies or waits */
+    /* Checks the values that are there, before the body is read and after each form field, so that a
+     * client need not send a body that is refused. False: a reply is set. NULL: nothing to check. */
+    bool (*check)(struct vx_request *request);
 } vx_route;
 
 typedef struct vx_routes {

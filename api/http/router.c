@@ -61,8 +61,10 @@ static void list_methods(const vx_routes *routes, const char *uri, char *ret_lis
 }
 
 static void answer_without_route(vx_request *request) {
-    char allow[128];
-    list_methods(request->http->routes, request->uri, allow, sizeof allow);
+    char allow[128] = "GET, HEAD, POST, PUT, PATCH, DELETE";
+    bool whole_server = !strcmp(request->uri, "*") && !strcmp(request->method, "OPTIONS");
+    if (!whole_server)
+        list_methods(request->http->routes, request->uri, allow, sizeof allow);
     if (!allow[0]) {
         char path[400];
         vx_reply_problem(request, VX_PROBLEM_NO_ROUTE, "Not found: there is no address %s.",

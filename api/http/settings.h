@@ -13,6 +13,9 @@ typedef struct vx_http_params {
     size_t max_json_bytes; /* largest JSON body; 0 = 1 MiB */
     size_t max_embeddings_json_bytes; /* the same for /v1/embeddings; 0 = 32 MiB. All bodies over
                                          max_json_bytes together may take twice this */
-    const char *allow_origin; /* borrows; another origin (https://host[:port]) whose pages may use
-                                 the API and whose host name the server answers to; NULL = none */
+    const char *hosts; /* borrows; comma separated names that the server answers to, besides IP
+                          addresses and localhost; NULL = none */
+    const char *allow_origin; /* borrows; comma separated origins (https://host[:port]) whose pages
+                                 may use the API and whose host names the server answers to, or *
+                                 for every site; NULL = none */
 } vx_http_params;

@@ -59,7 +59,7 @@ size_t vx_utf8_length(const char *text) {
     return n;
 }
 
-static int hex_value(char c) {
+int vx_hex_digit(char c) {
     if (c >= '0' && c <= '9')
         return c - '0';
     if (c >= 'a' && c <= 'f')
@@ -79,8 +79,8 @@ char *vx_percent_decode(const char *text, size_t n, bool plus_is_space) {
         if (c == '+' && plus_is_space) {
             c = ' ';
         } else if (c == '%') {
-            int high = n - i > 2 ? hex_value(text[i + 1]) : -1;
-            int low = n - i > 2 ? hex_value(text[i + 2]) : -1;
+            int high = n - i > 2 ? vx_hex_digit(text[i + 1]) : -1;
+            int low = n - i > 2 ? vx_hex_digit(text[i + 2]) : -1;
             if (high < 0 || low < 0)
                 return NULL;
             c = (char)(high * 16 + low);

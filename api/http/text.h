@@ -17,6 +17,8 @@ bool vx_utf8_is_plain(const char *text);
 /* Number of characters (code points) in well-formed UTF-8. */
 size_t vx_utf8_length(const char *text);
 
+/* Value of a hexadecimal digit, -1 if it is none. */
+int vx_hex_digit(char c);
 /* Decodes n bytes of percent-encoded text. plus_is_space: "+" means a space, as in query strings.
  * Gives malloc'ed text. NULL if a % is not followed by two hex digits, if the result contains NUL or
  * is not UTF-8, or if memory ran out. */

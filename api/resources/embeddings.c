@@ -11,7 +11,7 @@
 #include "api/resources/embedding_input.h"
 #include "api/resources/resources.h"
 #include "base/base64.h"
-#include "base/log.h"
+#include "server/server.h"
 
 #define FIELDS "input request_type model encoding_format dimensions user"
 

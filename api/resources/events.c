@@ -8,6 +8,7 @@
 #include "api/resources/jobs.h"
 #include "api/resources/resources.h"
 #include "base/mem.h"
+#include "server/server.h"
 
 #define LAST_ID "end" /* id of the last event: a client that has seen it need not reconnect */
 

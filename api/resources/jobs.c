@@ -10,6 +10,7 @@
 #include "api/resources/change.h"
 #include "api/resources/resources.h"
 #include "api/resources/show.h"
+#include "server/server.h"
 
 #define MAX_LIST 500
 
