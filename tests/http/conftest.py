@@ -70,11 +70,6 @@ def stored(server, clip):
     return upload
 
 
-def memory_peak_bytes(server):
-    with open(f"/proc/{server.process.pid}/status") as status:
-        return next(int(line.split()[1]) * 1024 for line in status if line.startswith("VmHWM"))
-
-
 ROWS = (Path(__file__).resolve().parents[2] / "api/errors.def").read_text()
 HINTS = {name: "".join(re.findall(r'"([^"]*)"', hint)) for name, hint in
          re.findall(r'VX_PROBLEM\(\w+, "([a-z0-9-]+)", \d+, "[^"]*",\s*((?:"[^"]*"\s*)+)\)', ROWS)}
