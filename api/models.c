@@ -8,8 +8,7 @@
 #include "api/change.h"
 #include "api/reply.h"
 #include "api/resources.h"
-#include "backfill/backfill.h"
-#include "library/vector_spaces.h"
+#include "server/server.h"
 
 static void write_text(vx_out *out, const vx_model_info *model) {
     if (!model->has_text) {
@@ -31,8 +30,9 @@ typedef struct stored {
 
 static int find_stored(vx_server *server, stored *ret, vx_err *err) {
     int rc = vx_catalog_list_vector_spaces(server->catalog, &ret->spaces, &ret->n_spaces, err);
-    for (int i = 0; i < server->n_models && !rc; i++)
-        rc = vx_server_count_missing(server, &server->models[i], &ret->missing[i], err);
+    for (int i = 0; i < server->models->n && !rc; i++)
+        rc = vx_models_count_missing(&server->models->items[i], server->catalog, &ret->missing[i],
+                                     err);
     return rc;
 }
 
@@ -59,7 +59,7 @@ static void write_space(vx_out *out, const vx_vector_space *space) {
 static void write_unused(vx_out *out, const vx_server *server, const stored *s) {
     vx_out_begin(out, "unused", '[');
     for (size_t i = 0; i < s->n_spaces; i++)
-        if (!vx_spaces_is_loaded(server, &s->spaces[i]))
+        if (!vx_models_have_space(server->models, s->spaces[i].row))
             write_space(out, &s->spaces[i]);
     vx_out_end(out, ']');
 }
@@ -110,14 +110,14 @@ static void finish_backfill(vx_request *request) {
 
 void vx_models_backfill_post(vx_request *request) {
     vx_err err;
-    vx_model *model = vx_server_find_model(request->server, request->args[0], &err);
+    vx_model *model = vx_models_find(request->server->models, request->args[0], &err);
     if (!model) {
         vx_reply_problem(request, VX_PROBLEM_NOT_FOUND, "%s", err.msg);
         return;
     }
     if (vx_change_begin(request, finish_backfill))
-        vx_change_refuse(
-            request, vx_backfill_submit(request->server, model, vx_change_done_as_job, request));
+        vx_change_refuse(request, vx_backfill_submit(request->server->backfill, model,
+                                                     vx_change_done_as_job, request));
 }
 
 /* ---- DELETE /v1/models/{name}/vectors ---- */
@@ -176,7 +176,7 @@ static void finish_deletion(vx_request *request) {
 /* Of a loaded model only another digest may go, and it must be named. */
 static bool is_in_use(vx_request *request, const char *digest) {
     vx_err err;
-    const vx_model *model = vx_server_find_model(request->server, request->args[0], &err);
+    const vx_model *model = vx_models_find(request->server->models, request->args[0], &err);
     if (!model || (digest && strcmp(digest, model->info->digest)))
         return false;
     vx_reply_problem(request, VX_PROBLEM_MODEL_LOADED,
@@ -202,8 +202,8 @@ void vx_models_vectors_delete(vx_request *request) {
     if (!d)
         return;
     vx_request_wait(request, finish_deletion);
-    vx_outcome refused =
-        vx_spaces_give_up(request->server, request->args[0], digest, on_given_up, request);
+    vx_outcome refused = vx_library_retire_spaces(request->server->library, request->args[0],
+                                                  digest, on_given_up, request);
     if (!refused)
         return; /* d is the committer's now */
     if (refused == VX_OUTCOME_INTERNAL)
@@ -227,8 +227,8 @@ void vx_models_list_get(vx_request *request) {
     }
     vx_out_begin(&out, NULL, '{');
     vx_out_begin(&out, "items", '[');
-    for (int i = 0; i < server->n_models; i++)
-        write_model(&out, &server->models[i], i == 0, &s, s.missing[i]);
+    for (int i = 0; i < server->models->n; i++)
+        write_model(&out, &server->models->items[i], i == 0, &s, s.missing[i]);
     vx_out_end(&out, ']');
     vx_out_string(&out, "next", NULL);
     write_unused(&out, server, &s);

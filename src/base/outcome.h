@@ -5,6 +5,8 @@
  */
 #pragma once
 
+#include "err.h"
+
 typedef enum vx_outcome {
     VX_OUTCOME_OK,
     VX_OUTCOME_EXISTING,          /* the same bytes are stored already; nothing was inserted */
@@ -27,3 +29,9 @@ typedef enum vx_outcome {
  */
 const char *vx_outcome_name(vx_outcome outcome);
 vx_outcome vx_outcome_of_name(const char *name);
+
+/* What a code that a module returned means for a request whose caller has no more to say about it:
+ * 0 OK; -ENOSPC NO_SPACE; -ESHUTDOWN STOPPING; any other -errno INTERNAL. A positive code is an outcome
+ * that its direct caller should have handled: that is a fault of ours, so it is logged with where it
+ * came from, and INTERNAL. */
+vx_outcome vx_outcome_of_error(int rc, const vx_err *err);

@@ -73,7 +73,7 @@ static void stop(run *r, int rc, const vx_err *err) {
     r->rc = rc;
     if (rc)
         r->err = *err;
-    atomic_store(&r->p->server->stopping, true); /* what runs ends at its next picture */
+    vx_ingest_begin_stop(r->p->server->ingest); /* what runs ends at its next picture */
 }
 
 /* ---- hashing ---- */
@@ -207,7 +207,7 @@ static vx_ingest_item *new_item(run *r, task *t) {
     if (!item->filename || !item->metadata)
         return NULL;
     item->upload = vx_take(t->upload);
-    item->clip = r->p->server->clip;
+    item->clip = r->p->server->extractor.clip;
     strcpy(item->request_id, "embed");
     item->done = on_done;
     item->on_phase = on_phase;
@@ -226,7 +226,7 @@ static void on_hashed(run *r, task *t) {
         return;
     }
     vx_ingest_item *item = new_item(r, t);
-    vx_outcome refused = item ? vx_ingest_submit(r->p->server, item) : VX_OUTCOME_INTERNAL;
+    vx_outcome refused = item ? vx_ingest_submit(r->p->server->ingest, item) : VX_OUTCOME_INTERNAL;
     if (!refused)
         return;
     if (refused == VX_OUTCOME_BUSY)

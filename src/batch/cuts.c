@@ -170,11 +170,11 @@ static int cut(vx_batch_cuts *cuts, const vx_batch_file *file, double start_s, d
         rc = vx_batch_join(staged, cuts->p.output, STAGED, err);
     if (rc)
         return rc;
-    const vx_media_cut want = {.start_s = start_s,
-                               .end_s = end_s,
-                               .encoder = cuts->p.encoder,
-                               .go_on = go_on,
-                               .ctx = cuts};
+    const vx_media_cut_params want = {.start_s = start_s,
+                                      .end_s = end_s,
+                                      .encoder = cuts->p.encoder,
+                                      .keep_going = go_on,
+                                      .ctx = cuts};
     rc = vx_media_cut_clip(source, cuts->p.limits, &want, staged, NULL, err);
     if (!rc)
         rc = measure(cuts, staged, ret_cut, err);

@@ -20,7 +20,7 @@
 
 typedef struct vx_batch_cuts_params {
     const char *input, *output; /* absolute; all borrowed until free */
-    const char *encoder;        /* as vx_media_cut has it */
+    const char *encoder;        /* as vx_media_cut_params has it */
     const vx_media_limits *limits;
     const atomic_bool *interrupted;
     void (*on_cut)(void *ctx, size_t n_cut); /* after each clip that was cut */

@@ -9,8 +9,8 @@
 #include <errno.h>
 #include <string.h>
 
-#include "store.h"
 #include "parquet/parquet.h"
+#include "store.h"
 
 #define PAIRS "pairwise_results/cluster_0.parquet"
 #define REMOVED "duplicates/cluster_0.parquet"

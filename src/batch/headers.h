@@ -6,8 +6,8 @@
  */
 #pragma once
 
-#include "files.h"
 #include "catalog/catalog.h"
+#include "files.h"
 #include "media/media.h"
 
 typedef struct vx_batch_headers vx_batch_headers;

@@ -8,7 +8,6 @@
 #include <string.h>
 
 #include "base/thread.h"
-#include "writer/writer.h"
 
 #define PAGE_VIDEOS 1000
 
@@ -88,12 +87,12 @@ static void link_file(vx_batch_video *video, vx_batch_file *file) {
 /* ---- the metadata ---- */
 
 static void describe_settings(vx_batch_library *library) {
-    const vx_model_info *model = library->server->models[0].info;
+    const vx_model_info *model = library->server->models->items[0].info;
     const vx_server *server = library->server;
     char rule[96];
-    vx_clip_describe(&server->clip, rule);
-    bool by_shots =
-        server->shots && (server->clip.mode == VX_CLIP_AUTO || vx_clip_needs_shots(&server->clip));
+    vx_clip_describe(&server->extractor.clip, rule);
+    bool by_shots = server->shots && (server->extractor.clip.mode == VX_CLIP_AUTO ||
+                                      vx_clip_needs_shots(&server->extractor.clip));
     snprintf(library->made_with, sizeof library->made_with, "%s %.12s %s%s%.12s %s", model->name,
              model->digest, rule, by_shots ? "@" : "",
              by_shots ? vx_shots_get_info(server->shots)->digest : "",
@@ -324,7 +323,8 @@ static int submit_metadata(vx_batch_library *library, const vx_batch_video *vide
     if (!metadata)
         return VX_FAIL(err, -ENOMEM, "no memory for %zu paths", n);
     expect_one(library);
-    if (vx_commit_set_metadata(library->server, video->id, metadata, on_committed, library))
+    if (vx_library_set_metadata(library->server->library, video->id, metadata, on_committed,
+                                library))
         report_refused(library);
     return 0;
 }
@@ -353,8 +353,8 @@ int vx_batch_library_prune(vx_batch_library *library, size_t *ret_removed, vx_er
             continue;
         removed++;
         expect_one(library);
-        if (vx_commit_delete_video(library->server, video->id, VX_COMMIT_WAIT, on_committed,
-                                   library))
+        if (vx_library_delete_video(library->server->library, video->id, VX_WRITER_WAIT,
+                                    on_committed, library))
             report_refused(library);
     }
     int rc = wait_for_all(library, err);

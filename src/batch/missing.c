@@ -5,17 +5,16 @@
 #include <limits.h>
 #include <string.h>
 
+#include "backfill/backfill.h"
 #include "base/clock.h"
 #include "base/thread.h"
-#include "backfill/fill.h"
-#include "library/vector_spaces.h"
 
 #define TICK_US 200000 /* how soon an interruption is seen */
 #define WORKERS_MAX 256
 
 typedef struct lack {
     const vx_batch_file *file;
-    unsigned models; /* bit i = server->models[i] */
+    unsigned models; /* bit i = server->models->items[i] */
 } lack;
 
 typedef struct filling {
@@ -39,9 +38,9 @@ typedef struct filling {
 
 static unsigned models_lacking(vx_server *server, const vx_video *video) {
     unsigned models = 0;
-    for (int m = 0; m < server->n_models; m++)
+    for (int m = 0; m < server->models->n; m++)
         for (size_t i = 0; i < video->n_clips; i++)
-            if (!vx_index_has(server->models[m].index, video->clips[i].row))
+            if (!vx_index_has(server->models->items[m].index, video->clips[i].row))
                 models |= 1U << m;
     return models;
 }
@@ -65,8 +64,9 @@ static int look(filling *f, vx_err *err) {
     size_t n = 0;
     int64_t missing = 0;
     int rc = 0;
-    for (int m = 0; m < f->p->server->n_models && !rc && !missing; m++)
-        rc = vx_server_count_missing(f->p->server, &f->p->server->models[m], &missing, err);
+    for (int m = 0; m < f->p->server->models->n && !rc && !missing; m++)
+        rc = vx_models_count_missing(&f->p->server->models->items[m], f->p->server->catalog,
+                                     &missing, err);
     if (!rc && missing)
         rc = vx_batch_library_files(f->p->library, true, &files, &n, err);
     f->p->progress->total_bytes = 0;
@@ -92,14 +92,18 @@ static vx_outcome fill(filling *f, const lack *l, vx_err *err) {
         return VX_OUTCOME_MEDIA_DAMAGED;
     }
     vx_extract_watch watch = {.cancelled = is_over, .ctx = f};
-    vx_fill want = {
+    const vx_server *server = f->p->server;
+    vx_missing_vectors want = {
+        .extractor = &server->extractor,
+        .collection = server->collection,
+        .writer = server->writer,
         .video = video,
         .path = path,
         .models = l->models,
         .decode_threads = f->decode_threads,
         .watch = &watch,
     };
-    return vx_fill_video(f->p->server, &want, err);
+    return vx_missing_vectors_make(&want, err);
 }
 
 static void fail_locked(filling *f, int rc, const vx_err *err) VX_REQUIRES(&f->mu) {
@@ -204,8 +208,8 @@ static int run_workers(filling *f, vx_err *err) {
 /* Nobody can need them any more; what cannot be given up now is by a later run. */
 static int give_up_old_digests(vx_server *server, vx_err *err) {
     int rc = 0;
-    for (int m = 0; m < server->n_models && !rc; m++)
-        rc = vx_spaces_give_up_old(server, &server->models[m], err);
+    for (int m = 0; m < server->models->n && !rc; m++)
+        rc = vx_library_retire_old_digests(server->library, &server->models->items[m], err);
     return rc;
 }
 

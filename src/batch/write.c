@@ -205,10 +205,10 @@ int vx_batch_write(vx_server *server, const vx_model *model, const vx_batch_libr
                 .model = model,
                 .library = library,
                 .output = output,
-                .folder = model == server->models ? "." : model->info->name,
+                .folder = model == server->models->items ? "." : model->info->name,
                 .stamp = STAMP};
     char jsonl[PATH_MAX];
-    if (model != server->models)
+    if (model != server->models->items)
         snprintf(w.stamp, sizeof w.stamp, STAMP "-%s", model->info->name);
     int rc = vx_index_ids(model->index, &ids, &w.n, err);
     w.ids = ids;
@@ -233,8 +233,8 @@ int vx_batch_write(vx_server *server, const vx_model *model, const vx_batch_libr
 /* ---- models that are not named any more ---- */
 
 static bool is_further_model(const vx_server *server, const char *name) {
-    for (int i = 1; i < server->n_models; i++)
-        if (!strcmp(server->models[i].info->name, name))
+    for (int i = 1; i < server->models->n; i++)
+        if (!strcmp(server->models->items[i].info->name, name))
             return true;
     return false;
 }

@@ -11,11 +11,11 @@
 #include "base/log.h"
 #include "base/thread.h"
 #include "batch/batch.h"
+#include "batch/curator/tree.h"
 #include "batch/cuts.h"
 #include "batch/dedup.h"
 #include "batch/missing.h"
 #include "batch/store.h"
-#include "batch/curator/tree.h"
 #include "batch/write.h"
 #include "cli.h"
 #include "options.h"
@@ -166,8 +166,10 @@ static int open_server(job *j, vx_server **ret_server, vx_err *err) {
                                               for a moment those that have just ended */
         .media = {.max_side_px = (int)s->max_side, .max_duration_s = s->max_duration},
         .fingerprints = !s->no_fingerprints,
+        .no_clients = true,
     };
-    return vx_server_open(&params, ret_server, err);
+    int rc = vx_server_new(&params, ret_server, err);
+    return rc ? rc : vx_server_start(*ret_server, err);
 }
 
 /* A disk that is not mounted looks like a folder without videos. */
@@ -222,8 +224,8 @@ static int write_index(job *j, vx_server *server, const vx_batch_library *librar
     bool written;
     size_t rows;
     int rc = j->cuts ? vx_batch_cut_clips(server, library, j->cuts, on_problem, j, err) : 0;
-    for (int m = 0; m < server->n_models && !rc; m++) {
-        const vx_model *model = &server->models[m];
+    for (int m = 0; m < server->models->n && !rc; m++) {
+        const vx_model *model = &server->models->items[m];
         rc = vx_batch_write(server, model, library, j->output, &written, &rows, err);
         if (!rc && !j->s->quiet)
             vx_batch_say(NULL, "%zu rows in %s%s%s%s", rows, j->output, m ? "/" : "",
@@ -240,8 +242,8 @@ static int write_duplicates(job *j, vx_server *server, const vx_batch_clips *cli
     size_t removed;
     if (!(j->s->dedup > 0))
         return vx_batch_dedup_remove(j->output, err);
-    int rc = vx_batch_dedup(server->models[0].index, clips, (float)j->s->dedup, j->output, &removed,
-                            err);
+    int rc = vx_batch_dedup(server->models->items[0].index, clips, (float)j->s->dedup, j->output,
+                            &removed, err);
     if (!rc && !j->s->quiet)
         vx_batch_say(NULL, "%zu of %zu clips are near-duplicates of kept ones: %s/duplicates",
                      removed, clips->n, j->output);
@@ -345,8 +347,8 @@ static int run(job *j, int *ret_exit, vx_err *err) {
     int rc = open_server(j, &server, err);
     if (rc)
         return rc;
-    for (int m = 0; m < server->n_models && !j->s->quiet; m++) {
-        const vx_model_info *info = server->models[m].info;
+    for (int m = 0; m < server->models->n && !j->s->quiet; m++) {
+        const vx_model_info *info = server->models->items[m].info;
         vx_batch_say(NULL, "%s on %s, %s", info->name, info->device, info->dtype);
     }
     catch_signals();

@@ -209,13 +209,13 @@ def test_server_without_the_model_says_what_is_missing(tmp_path):
         answer = server.upload(long, clip="shots")
         assert answer.status_code == 400 and "transnetv2" in answer.json()["detail"]
     refused = Server(tmp_path / "other", models, "efficientnet-lite0", flags=["--clip", "shots"])
-    with pytest.raises(AssertionError, match="manifest.json is not there"):
+    with pytest.raises(AssertionError, match="manifest.json is missing"):
         refused.start()
 
 
 @pytest.mark.parametrize("change, words", [
     (lambda p: (p / "shots.pt").write_bytes(b"damaged"), "damaged"),
-    (lambda p: (p / "shots.bf16.pt").unlink(), "not there"),
+    (lambda p: (p / "shots.bf16.pt").unlink(), "missing"),
     (lambda p: (p / "manifest.json").write_text("{"), "line 1"),
     (lambda p: (p / "manifest.json").write_text(
         (p / "manifest.json").read_text().replace('"shots",', '"shorts",', 1)), "kind shots"),

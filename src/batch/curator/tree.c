@@ -8,9 +8,9 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "curator.h"
 #include "batch/headers.h"
 #include "batch/store.h"
+#include "curator.h"
 #include "parquet/parquet.h"
 
 #define CHUNK_S 256       /* Curator's: 32 clips of 8 seconds */
@@ -93,7 +93,7 @@ static int put_json(tree *t, const char *name, json_t *json, vx_err *err) {
 /* ---- a clip ---- */
 
 static int read_vector(tree *t, const clip *c, vx_err *err) {
-    int rc = vx_index_get(t->p->server->models[0].index, c->row, t->vector, err);
+    int rc = vx_index_get(t->p->server->models->items[0].index, c->row, t->vector, err);
     if (rc)
         return rc > 0 ? VX_FAIL(err, -EIO, "a clip has no vector") : rc;
     for (size_t i = 0; i < t->dim && t->model.half; i++)
@@ -253,7 +253,8 @@ static int open_source(tree *t, const vx_batch_file *file, source *s, vx_err *er
         rc = vx_batch_headers_get(t->headers, s->video, file, &s->header, err);
     if (rc)
         return rc;
-    vx_clip_spec rule = vx_clip_resolve(&server->clip, s->video->duration_s, server->shots);
+    vx_clip_spec rule =
+        vx_clip_resolve(&server->extractor.clip, s->video->duration_s, server->shots);
     s->n = s->video->n_clips;
     s->clips = vx_new_array(s->n, sizeof *s->clips);
     if (!s->clips || asprintf(&s->path, "%s/%s", t->p->source, file->path) < 0)
@@ -406,7 +407,7 @@ static int prepare(tree *t, vx_err *err) {
     strcpy(t->folders[2], "metas");
     strcpy(t->folders[3], "processed_videos");
     strcpy(t->folders[4], "processed_clip_chunks");
-    t->dim = (size_t)vx_index_dim(server->models[0].index);
+    t->dim = (size_t)vx_index_dim(server->models->items[0].index);
     t->vector = vx_new_array(t->dim, sizeof *t->vector);
     t->pickle = vx_new_array(t->dim + VX_PICKLE_OVERHEAD, sizeof(float));
     if (!t->vector || !t->pickle)
@@ -423,7 +424,7 @@ int vx_batch_tree_write(const vx_batch_tree_params *params, vx_batch_clips *clip
     tree t = {.p = params,
               .result = ret_result,
               .clips = clips,
-              .model = vx_curator_model_of(params->server->models[0].info->name)};
+              .model = vx_curator_model_of(params->server->models->items[0].info->name)};
     int rc = prepare(&t, err);
     if (!rc)
         rc = write_all(&t, err);

@@ -1,4 +1,5 @@
-#include "fp_blob.h"
+/* blob.c — a video's fingerprint as the catalog stores it: packing and unpacking. */
+#include "fingerprint.h"
 
 #include <errno.h>
 #include <string.h>
@@ -6,8 +7,8 @@
 #define RECORD_BYTES (sizeof(float) + 1 + 32)
 #define INSIDE 0x80 /* quality goes to 100 */
 
-int vx_fp_blob_pack(const vx_fp_frame *frames, size_t n, void **ret_blob, size_t *ret_bytes,
-                    vx_err *err) {
+int vx_fp_pack(const vx_fp_frame *frames, size_t n, void **ret_blob, size_t *ret_bytes,
+               vx_err *err) {
     uint8_t *blob = vx_new_array(n, RECORD_BYTES);
     if (!blob)
         return VX_FAIL(err, -ENOMEM, "no memory for %zu fingerprints", n);
@@ -22,11 +23,12 @@ int vx_fp_blob_pack(const vx_fp_frame *frames, size_t n, void **ret_blob, size_t
     return 0;
 }
 
-int vx_fp_blob_unpack(const void *blob, size_t bytes, vx_fp_frame **ret_frames, size_t *ret_n,
-                      vx_err *err) {
+int vx_fp_unpack(const void *blob, size_t bytes, vx_fp_frame **ret_frames, size_t *ret_n,
+                 vx_err *err) {
     if (bytes % RECORD_BYTES)
-        return VX_FAIL(err, -EINVAL, "a stored fingerprint has %zu bytes, not a multiple of %zu",
-                       bytes, RECORD_BYTES);
+        return VX_FAIL(err, -EINVAL,
+                       "a stored fingerprint has %zu bytes, which is not a multiple of %zu", bytes,
+                       RECORD_BYTES);
     size_t n = bytes / RECORD_BYTES;
     vx_fp_frame *frames = vx_new_array(n, sizeof *frames);
     if (!frames)

@@ -1,25 +1,30 @@
-/* extent.c — how long a container says it is, to tell a file that was cut off from one that is wrong.
+/* truncation.c — tells a file that was cut off from one that is malformed.
  *
- * FFmpeg calls both "invalid data", or opens what is left: an MP4 cut inside its index may look like
- * one without a video stream. An MP4 is a sequence of boxes of stated sizes; Matroska and AVI state
- * one size for all, unless they were written as a stream; other containers state none.
+ * FFmpeg reports "invalid data" for both, or opens what is left: an MP4 cut inside its index may look
+ * like one without a video stream. So the length that a container states is compared with the length
+ * of the file. An MP4 is a sequence of boxes, each with its size; Matroska and AVI state one size for
+ * the whole file, unless they were written as a stream; other containers state none.
  */
+#include "truncation.h"
+
 #include <fcntl.h>
 #include <libavutil/intreadwrite.h>
+#include <string.h>
 #include <sys/stat.h>
 
-#include "media_private.h"
+#include "base/mem.h"
+#include "media.h"
 
 /* A box costs one read of 16 bytes; a day of half-second fragments has this many. */
 enum { MAX_BOXES = 400 * 1000 };
 
-/* Over the boxes, up to the one in which the file ends. */
-static void measure_mp4(int fd, vx_extent *extent) {
+/* Walks the boxes, up to the one in which the file ends. */
+static void measure_mp4(int fd, vx_file_length *length) {
     int64_t at = 0;
-    for (int i = 0; i < MAX_BOXES && at < extent->have_bytes; i++) {
+    for (int i = 0; i < MAX_BOXES && at < length->have_bytes; i++) {
         uint8_t head[16] = {0};
         if (pread(fd, head, sizeof(head), at) < 8) { /* not even the name of the next box */
-            extent->stated_bytes = at + 8;
+            length->stated_bytes = at + 8;
             return;
         }
         uint64_t size = AV_RB32(head);
@@ -28,9 +33,9 @@ static void measure_mp4(int fd, vx_extent *extent) {
         if (size < 8 || size > INT64_MAX / 2) /* 0: all that follows, however much that is */
             return;
         at += (int64_t)size;
-        if (at > extent->have_bytes) {
-            memcpy(extent->box, head + 4, 4);
-            extent->stated_bytes = at;
+        if (at > length->have_bytes) {
+            memcpy(length->box, head + 4, 4);
+            length->stated_bytes = at;
         }
     }
 }
@@ -48,7 +53,7 @@ static int64_t ebml_size(const uint8_t *p, int *ret_n) {
 }
 
 /* A header element, then one segment with all the rest. */
-static void measure_matroska(int fd, const uint8_t *head, vx_extent *extent) {
+static void measure_matroska(int fd, const uint8_t *head, vx_file_length *length) {
     uint8_t segment[12] = {0};
     int n;
     int64_t header_bytes = ebml_size(head + 4, &n);
@@ -56,10 +61,10 @@ static void measure_matroska(int fd, const uint8_t *head, vx_extent *extent) {
         return;
     int64_t at = 4 + n + header_bytes;
     if (pread(fd, segment, sizeof(segment), at) <= 4) {
-        extent->stated_bytes = at + (int64_t)sizeof(segment);
+        length->stated_bytes = at + (int64_t)sizeof(segment);
     } else if (AV_RB32(segment) == 0x18538067) {
         int64_t size = ebml_size(segment + 4, &n);
-        extent->stated_bytes = size < 0 ? 0 : at + 4 + n + size;
+        length->stated_bytes = size < 0 ? 0 : at + 4 + n + size;
     }
 }
 
@@ -76,42 +81,42 @@ static bool is_mp4(const uint8_t *head) {
     return false;
 }
 
-vx_extent vx_extent_of(const char *path) {
-    vx_extent extent = {0};
+vx_file_length vx_file_length_of(const char *path) {
+    vx_file_length length = {0};
     struct stat st;
     uint8_t head[16] = {0};
     VX_AUTO_FD int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0 || fstat(fd, &st) != 0 || pread(fd, head, sizeof(head), 0) < 8)
-        return extent;
-    extent.have_bytes = st.st_size;
+        return length;
+    length.have_bytes = st.st_size;
     if (is_mp4(head)) {
-        extent.kind = "MP4";
-        measure_mp4(fd, &extent);
+        length.kind = "MP4";
+        measure_mp4(fd, &length);
     } else if (AV_RB32(head) == 0x1a45dfa3) {
-        extent.kind = "Matroska";
-        measure_matroska(fd, head, &extent);
+        length.kind = "Matroska";
+        measure_matroska(fd, head, &length);
     } else if (memcmp(head, "RIFF", 4) == 0 && memcmp(head + 8, "AVI ", 4) == 0) {
-        extent.kind = "AVI";
-        extent.stated_bytes = AV_RL32(head + 4) == UINT32_MAX ? 0 : 8 + (int64_t)AV_RL32(head + 4);
+        length.kind = "AVI";
+        length.stated_bytes = AV_RL32(head + 4) == UINT32_MAX ? 0 : 8 + (int64_t)AV_RL32(head + 4);
     }
-    return extent;
+    return length;
 }
 
-bool vx_extent_breaks_off(const vx_extent *extent) {
-    return extent->stated_bytes > extent->have_bytes;
+bool vx_file_is_truncated(const vx_file_length *length) {
+    return length->stated_bytes > length->have_bytes;
 }
 
-bool vx_extent_breaks_off_in_index(const vx_extent *extent) {
-    return memcmp(extent->box, "moov", 4) == 0 || memcmp(extent->box, "moof", 4) == 0;
+bool vx_file_is_truncated_in_index(const vx_file_length *length) {
+    return memcmp(length->box, "moov", 4) == 0 || memcmp(length->box, "moof", 4) == 0;
 }
 
-int vx_extent_fail(const vx_extent *extent, const char *before, vx_err *err) {
-    if (vx_extent_breaks_off_in_index(extent))
-        before = memcmp(extent->box, "moov", 4) == 0 ? "inside its index (moov)"
-                                                     : "inside the index of a fragment (moof)";
+int vx_file_fail_truncated(const vx_file_length *length, const char *where, vx_err *err) {
+    if (vx_file_is_truncated_in_index(length))
+        where = memcmp(length->box, "moov", 4) == 0 ? "inside its index (moov)"
+                                                    : "inside the index of a fragment (moof)";
     return VX_FAIL(err, VX_MEDIA_DAMAGED,
                    "the %s file breaks off %s: %lld bytes are there of at least %lld; "
                    "is its end missing?",
-                   extent->kind, before, (long long)extent->have_bytes,
-                   (long long)extent->stated_bytes);
+                   length->kind, where, (long long)length->have_bytes,
+                   (long long)length->stated_bytes);
 }

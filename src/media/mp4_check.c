@@ -1,33 +1,39 @@
-/* claims.c — whether an MP4 stands for more than it can hold, seen before FFmpeg makes room for it.
+/* mp4_check.c — refuses an MP4 whose sample tables list more than the file can hold.
  *
- * A table of a few bytes may stand for any number of samples ("each has one byte"), and FFmpeg keeps
- * 24 bytes and more for each of them, once for every edit that shows it: 1.6 KB of file took 1.8 GB
- * of memory. Samples have bytes of their own in the file, so many more samples than bytes are a lie.
- * FFmpeg reads a table wherever it stands, so these are looked for by name in all but the media and
- * the picture on the cover: in its noise a name stands by chance (reckoned: one cover of 300 KB in 3000).
+ * A table of a few bytes can declare any number of samples ("each has one byte"), and FFmpeg allocates
+ * at least 24 bytes for each, once for every edit that shows it: 1.6 KB of file took 1.8 GB of memory.
+ * Every sample takes bytes of the file, so a table with many more samples than bytes is false. FFmpeg
+ * finds a table wherever it is, so tables are searched by name everywhere but in the media data and
+ * the cover picture, where a name may occur by chance (estimate: one cover of 300 KB in 3000).
  */
+#include "mp4_check.h"
+
+#include <errno.h>
 #include <fcntl.h>
+#include <libavutil/common.h>
 #include <libavutil/intreadwrite.h>
+#include <string.h>
 #include <sys/stat.h>
 
-#include "media_private.h"
+#include "base/mem.h"
+#include "media.h"
 
-/* A day of video and sound takes a third of it. */
+/* The index of a day of video and sound takes a third of this. */
 #define MAX_BOX_BYTES ((int64_t)256 << 20)
-/* QuickTime counts samples of sound as they are before compression: some five a byte, in files that
- * hold more than sound. */
+/* QuickTime counts sound samples before compression: some five a byte, in files that hold more than
+ * sound. */
 #define MAX_SAMPLES_PER_BYTE 4.0
-/* The most that note() reads of a box: size, name, a long size and three fields. */
+/* The most that count_box() reads of a box: size, name, 64-bit size and three fields. */
 enum { MAX_HEAD_BYTES = 4 + 4 + 8 + 3 * 4 };
 
-typedef struct claims {
+typedef struct table_counts {
     uint64_t n_samples; /* of all tables */
     uint32_t n_edits;   /* the most of one track */
-    bool compressed;    /* tables may lie where no look finds them */
-} claims;
+    bool compressed;    /* the index is compressed, so its tables cannot be counted */
+} table_counts;
 
 /* box: its size, then its name. */
-static void note(claims *c, const uint8_t *box) {
+static void count_box(table_counts *c, const uint8_t *box) {
     const uint8_t *fields = box + (AV_RB32(box) == 1 ? 16 : 8) + 4; /* behind version and flags */
     switch (AV_RB32(box + 4)) {
     case MKBETAG('s', 't', 's', 'z'):
@@ -50,17 +56,17 @@ static bool is_media(const uint8_t *name) {
     return memcmp(name, "mdat", 4) == 0 || memcmp(name, "uuid", 4) == 0;
 }
 
-static void note_all(claims *c, const uint8_t *at, const uint8_t *end) {
+static void count_boxes(table_counts *c, const uint8_t *at, const uint8_t *end) {
     for (; end - at >= 8; at++)
-        note(c, at);
+        count_box(c, at);
 }
 
 typedef struct part {
-    const uint8_t *at, *end; /* NULL: there is none */
+    const uint8_t *at, *end; /* NULL: none */
 } part;
 
-/* The content of the first box of that name among those that fill `in`. Sizes are taken as FFmpeg
- * takes them; the ways of writing one that no tagger uses are not. */
+/* The content of the first box of that name in `in`. Sizes are read as FFmpeg reads them, except for
+ * notations that no tagger uses. */
 static part find_box(part in, const char *name) {
     for (const uint8_t *box = in.at; in.end - box >= 8;) {
         size_t size = AV_RB32(box), left = (size_t)(in.end - box);
@@ -74,7 +80,7 @@ static part find_box(part in, const char *name) {
     return (part){0};
 }
 
-/* The list of tags; FFmpeg starts at the first hdlr, which it looks for in steps of four bytes. */
+/* The list of tags. FFmpeg starts at the first hdlr and searches for it in steps of four bytes. */
 static part find_tags(part moov) {
     part meta = find_box(find_box(moov, "udta"), "meta");
     for (const uint8_t *name = meta.at; meta.end - name >= 8; name += 4)
@@ -84,15 +90,15 @@ static part find_tags(part moov) {
 }
 
 /* bytes: a box of the top level. */
-static void note_but_cover(claims *c, const uint8_t *bytes, const uint8_t *end) {
+static void count_outside_cover(table_counts *c, const uint8_t *bytes, const uint8_t *end) {
     part cover = find_box(find_tags(find_box((part){bytes, end}, "moov")), "covr");
-    note_all(c, bytes, cover.at ? cover.at : end);
+    count_boxes(c, bytes, cover.at ? cover.at : end);
     if (cover.at)
-        note_all(c, cover.end, end);
+        count_boxes(c, cover.end, end);
 }
 
-/* A box of n_bytes at `at` of the file, its size and name included. */
-static int scan_box(int fd, int64_t at, int64_t n_bytes, claims *c, vx_err *err) {
+/* Counts in one top-level box: n_bytes at offset `at` of the file, header included. */
+static int scan_box(int fd, int64_t at, int64_t n_bytes, table_counts *c, vx_err *err) {
     if (n_bytes > MAX_BOX_BYTES)
         return VX_FAIL(err, VX_MEDIA_TOO_LARGE,
                        "the MP4 file has an index of %lld bytes, %lld are allowed",
@@ -101,11 +107,11 @@ static int scan_box(int fd, int64_t at, int64_t n_bytes, claims *c, vx_err *err)
     if (!bytes)
         return VX_FAIL(err, -ENOMEM, "no memory for an index of %lld bytes", (long long)n_bytes);
     ssize_t n = pread(fd, bytes, (size_t)n_bytes, at);
-    note_but_cover(c, bytes, bytes + (n > 0 ? n : 0));
+    count_outside_cover(c, bytes, bytes + (n > 0 ? n : 0));
     return 0;
 }
 
-static int scan_boxes(int fd, int64_t file_bytes, claims *c, vx_err *err) {
+static int scan_boxes(int fd, int64_t file_bytes, table_counts *c, vx_err *err) {
     int rc = 0;
     for (int64_t at = 0; !rc && at < file_bytes;) {
         uint8_t head[16] = {0};
@@ -116,7 +122,7 @@ static int scan_boxes(int fd, int64_t file_bytes, claims *c, vx_err *err) {
         if (size && size < (uint64_t)left)
             n_bytes = (int64_t)size;
         if (n_bytes < 8)
-            return 0; /* FFmpeg ends here, too */
+            return 0; /* FFmpeg stops here too */
         if (!is_media(head + 4))
             rc = scan_box(fd, at, n_bytes, c, err);
         at += n_bytes;
@@ -124,30 +130,30 @@ static int scan_boxes(int fd, int64_t file_bytes, claims *c, vx_err *err) {
     return rc;
 }
 
-static int judge(const claims *c, int64_t file_bytes, vx_err *err) {
+static int check_counts(const table_counts *c, int64_t file_bytes, vx_err *err) {
     double limit = MAX_SAMPLES_PER_BYTE * (double)file_bytes;
-    double shown = (double)c->n_samples * (double)(c->n_edits > 1 ? c->n_edits : 1);
+    double n_samples = (double)c->n_samples * (double)(c->n_edits > 1 ? c->n_edits : 1);
     if (c->compressed)
         return VX_FAIL(err, VX_MEDIA_UNSUPPORTED,
-                       "the index of this QuickTime file is compressed; write it anew, with ffmpeg "
+                       "the index of this QuickTime file is compressed; remux it, with ffmpeg "
                        "-c copy for example");
-    if (shown > limit)
+    if (n_samples > limit)
         return VX_FAIL(err, VX_MEDIA_DAMAGED,
                        "the MP4 file's index lists more pictures and sounds than %lld bytes hold",
                        (long long)file_bytes);
     return 0;
 }
 
-int vx_claims_check(const char *path, vx_err *err) {
-    claims c = {0};
+int vx_mp4_check_tables(const char *path, vx_err *err) {
+    table_counts c = {0};
     struct stat st;
     uint8_t head[3] = {0};
     VX_AUTO_FD int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0 || fstat(fd, &st) != 0)
         return VX_FAIL_ERRNO(err, "cannot open %s", path);
-    /* FFmpeg passes over a tag before any format; boxes would not start where we look. */
+    /* FFmpeg skips an ID3 tag in front of any format; the boxes would then not start at 0. */
     if (pread(fd, head, sizeof head, 0) == sizeof head && memcmp(head, "ID3", 3) == 0)
-        return VX_FAIL(err, VX_MEDIA_UNSUPPORTED, "the MP4 file stands behind an ID3 tag");
+        return VX_FAIL(err, VX_MEDIA_UNSUPPORTED, "the MP4 file starts with an ID3 tag");
     int rc = scan_boxes(fd, st.st_size, &c, err);
-    return rc == 0 ? judge(&c, st.st_size, err) : rc;
+    return rc == 0 ? check_counts(&c, st.st_size, err) : rc;
 }
