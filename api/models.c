@@ -24,12 +24,12 @@ static void write_text(vx_out *out, const vx_model_info *model) {
 /* What the catalog has, beside what is in memory. */
 typedef struct stored {
     int64_t missing[VX_MODELS_MAX]; /* clips */
-    vx_space *spaces;               /* [n_spaces] */
+    vx_vector_space *spaces;        /* [n_spaces] */
     size_t n_spaces;
 } stored;
 
 static int find_stored(vx_server *server, stored *ret, vx_err *err) {
-    int rc = vx_catalog_list_spaces(server->catalog, &ret->spaces, &ret->n_spaces, err);
+    int rc = vx_catalog_list_vector_spaces(server->catalog, &ret->spaces, &ret->n_spaces, err);
     for (int i = 0; i < server->models->n && !rc; i++)
         rc = vx_models_count_missing(&server->models->items[i], server->catalog, &ret->missing[i],
                                      err);
@@ -40,19 +40,19 @@ static void write_old_digests(vx_out *out, const vx_model *loaded, const stored 
     vx_out_begin(out, "old_digests", '[');
     for (size_t i = 0; i < s->n_spaces; i++)
         if (!strcmp(s->spaces[i].model, loaded->info->name) && s->spaces[i].row != loaded->space &&
-            !s->spaces[i].given_up)
+            !s->spaces[i].retired)
             vx_out_string(out, NULL, s->spaces[i].digest);
     vx_out_end(out, ']');
 }
 
-static void write_space(vx_out *out, const vx_space *space) {
+static void write_space(vx_out *out, const vx_vector_space *space) {
     vx_out_begin(out, NULL, '{');
     vx_out_string(out, "name", space->model);
     vx_out_string(out, "digest", space->digest);
     vx_out_int(out, "dim", space->dim);
     vx_out_int(out, "vectors", space->vectors);
     vx_out_int(out, "bytes", space->vectors * space->dim * (int64_t)sizeof(float));
-    vx_out_bool(out, "deleting", space->given_up);
+    vx_out_bool(out, "deleting", space->retired);
     vx_out_end(out, '}');
 }
 
@@ -136,7 +136,8 @@ static void free_deletion(void *state) {
     free(d);
 }
 
-static void on_given_up(void *ctx, int rc, const vx_space *spaces, size_t n, const vx_err *err) {
+static void on_retired(void *ctx, int rc, const vx_vector_space *spaces, size_t n,
+                       const vx_err *err) {
     vx_request *request = ctx;
     deletion *d = request->state;
     d->rc = rc;
@@ -146,8 +147,8 @@ static void on_given_up(void *ctx, int rc, const vx_space *spaces, size_t n, con
     vx_out_begin(&d->body, NULL, '{');
     vx_out_begin(&d->body, "items", '[');
     for (size_t i = 0; i < n; i++) {
-        vx_space deleting = spaces[i];
-        deleting.given_up = true;
+        vx_vector_space deleting = spaces[i];
+        deleting.retired = true;
         write_space(&d->body, &deleting);
     }
     vx_out_end(&d->body, ']');
@@ -202,7 +203,7 @@ void vx_models_vectors_delete(vx_request *request) {
         return;
     vx_request_wait(request, finish_deletion);
     vx_outcome refused = vx_library_retire_spaces(request->server->library, request->args[0],
-                                                  digest, on_given_up, request);
+                                                  digest, on_retired, request);
     if (!refused)
         return; /* d is the committer's now */
     if (refused == VX_OUTCOME_INTERNAL)

@@ -10,7 +10,6 @@
 #include <sys/stat.h>
 
 #include "base/hex.h"
-#include "catalog/verdict_json.h"
 #include "store.h"
 
 #define FAISS "video_index.faiss"

@@ -18,7 +18,8 @@ static int open_space(vx_model *model, vx_catalog *catalog, vx_err *err) {
     const vx_model_info *info = model->info;
     int rc = vx_catalog_begin(catalog, err);
     if (!rc)
-        rc = vx_catalog_space(catalog, info->name, info->digest, info->dim, &model->space, err);
+        rc = vx_catalog_insert_vector_space(catalog, info->name, info->digest, info->dim,
+                                            &model->space, err);
     if (!rc)
         rc = vx_catalog_commit(catalog, err);
     vx_catalog_rollback(catalog); /* after a commit there is nothing left to undo */
@@ -63,7 +64,7 @@ static int inspect_candidate(const vx_models_params *p, size_t i, vx_model_candi
                              vx_err *ret_why_not, vx_err *err) {
     const char *name = vx_model_ranks[i].name;
     char device[16];
-    int rc = vx_catalog_has_model(p->catalog, name, &ret->stored, err);
+    int rc = vx_catalog_has_vectors_of(p->catalog, name, &ret->stored, err);
     if (rc)
         return rc;
     vx_embedder_params params = {.models_dir = p->models_dir, .name = name, .device = p->device};

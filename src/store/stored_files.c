@@ -1,5 +1,4 @@
-/* store.c — the directories behind uploads: content-addressed files, their durability, the sweep.
- */
+/* stored_files.c — media/: files named by their SHA-256, making their names durable, the sweep. */
 #include "store_internal.h"
 
 #include <dirent.h>

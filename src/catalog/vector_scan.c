@@ -1,13 +1,13 @@
-/* Streaming whole tables at disk speed, on connections of their own so that a scan of minutes does
- * not starve the pool. The scan alone, 200,000 x 1280 on two cores: 4.3 GB/s from the page cache.
+/* vector_scan.c — streams the vectors of a space at disk speed, on connections of its own so that a
+ * scan of minutes does not starve the pool. 200,000 x 1280 on two cores: 4.3 GB/s from the page cache.
  *
- * A whole start reads slower, as the index must also copy what it gets into fresh memory. On a virtual
+ * A server start is slower, because the index also copies the vectors into fresh memory. On a virtual
  * machine whose host must first find that memory, this costs more than the disk: 2 s a GB for one
  * thread. Hence two things. The threads take stretches of the table in turn and fill segments of the
- * index beside each other (index.c), so that they meet in no lock and the file is read in order, which
- * the kernel reads ahead by itself. And what came from the disk leaves the page cache when it has been
- * delivered: the vectors are in the index then, and a second copy of them takes memory, from the index
- * itself when the catalog is large. What was cached before the start stays.
+ * index in parallel (index/segmented_index.c): they share no lock, and the file is read in order, so
+ * that the kernel reads ahead. And pages that came from the disk leave the page cache once delivered:
+ * the vectors are in the index by then, and a second copy would take memory that a large index needs.
+ * Pages that were cached before the start stay.
  *
  * tests/bench/README.md has the runs, also of reading ahead by hand (slower: the kernel then fills its
  * cache in 4-KiB pages), of more threads and of two-megabyte pages.
@@ -219,28 +219,4 @@ int vx_catalog_scan_vectors(vx_catalog *catalog, int64_t space, int dim, size_t 
     for (int i = 0; i < n; i++)
         parts[i].scan = &s;
     return run_parts(parts, n, err);
-}
-
-static int stream_fingerprints(vx_db *db, vx_catalog_on_fingerprint on_fingerprint, void *ctx,
-                               vx_err *err) {
-    VX_SQL(q, db, "SELECT video, data FROM fingerprints ORDER BY video");
-    int rc;
-    while ((rc = vx_sql_next(&q, err)) > 0) {
-        int64_t video = vx_sql_int(&q);
-        size_t bytes;
-        const void *blob = vx_sql_blob(&q, &bytes);
-        if ((rc = on_fingerprint(ctx, video, blob, bytes, err)))
-            return rc;
-    }
-    return rc;
-}
-
-int vx_catalog_scan_fingerprints(vx_catalog *catalog, vx_catalog_on_fingerprint on_fingerprint,
-                                 void *ctx, vx_err *err) {
-    vx_db db;
-    int rc = vx_db_open(&db, catalog->path, VX_DB_SCANNER, err);
-    if (!rc)
-        rc = stream_fingerprints(&db, on_fingerprint, ctx, err);
-    vx_db_close(&db);
-    return rc;
 }

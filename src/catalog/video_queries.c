@@ -1,20 +1,9 @@
-/* Reading videos, vectors and fingerprints. */
+/* video_queries.c — finding videos, with their clips. */
 #include <errno.h>
 #include <inttypes.h>
 #include <string.h>
 
 #include "catalog_internal.h"
-
-vx_video *vx_video_free(vx_video *video) {
-    if (!video)
-        return NULL;
-    free(video->filename);
-    free(video->source_path);
-    free(video->metadata);
-    free(video->clips);
-    free(video);
-    return NULL;
-}
 
 /* ---- A page of videos with their clips ---- */
 
@@ -299,49 +288,4 @@ int vx_catalog_has_sha256(vx_catalog *catalog, const uint8_t sha256[32], bool *r
     if (!rc)
         *ret_stored = found != 0;
     return rc;
-}
-
-/* ---- Vectors and fingerprints ---- */
-
-int vx_catalog_get_vector(vx_catalog *catalog, int64_t space, int64_t clip_row, float *ret_vector,
-                          int dim, vx_err *err) {
-    VX_READER(reader, catalog);
-    VX_SQL(q, reader.db, "SELECT data FROM vectors WHERE key = ?");
-    vx_sql_bind_int(&q, vx_catalog_vector_key(space, clip_row));
-    int rc = vx_sql_next(&q, err);
-    if (rc < 0)
-        return rc;
-    if (rc == 0)
-        return VX_FAIL(err, VX_CATALOG_NOT_FOUND, "clip %" PRId64 " has no vector", clip_row);
-    size_t bytes;
-    const void *data = vx_sql_blob(&q, &bytes);
-    if (bytes != (size_t)dim * sizeof *ret_vector)
-        return VX_FAIL(err, -EINVAL,
-                       "catalog: the vector of clip %" PRId64 " is not of dimension %d", clip_row,
-                       dim);
-    memcpy(ret_vector, data, bytes);
-    return 0;
-}
-
-int vx_catalog_get_fingerprint(vx_catalog *catalog, int64_t video_row, void **ret_blob,
-                               size_t *ret_bytes, vx_err *err) {
-    VX_READER(reader, catalog);
-    VX_SQL(q, reader.db, "SELECT data FROM fingerprints WHERE video = ?");
-    vx_sql_bind_int(&q, video_row);
-    int rc = vx_sql_next(&q, err);
-    if (rc < 0)
-        return rc;
-    if (rc == 0)
-        return VX_FAIL(err, VX_CATALOG_NOT_FOUND, "video %" PRId64 " has no fingerprint",
-                       video_row);
-    size_t bytes;
-    const void *data = vx_sql_blob(&q, &bytes);
-    void *copy = malloc(bytes ? bytes : 1);
-    if (!copy)
-        return VX_FAIL(err, -ENOMEM, "out of memory");
-    if (bytes)
-        memcpy(copy, data, bytes);
-    *ret_blob = copy;
-    *ret_bytes = bytes;
-    return 0;
 }

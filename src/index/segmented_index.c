@@ -1,13 +1,13 @@
-/* Who locks what:
+/* segmented_index.c — the index: segments, and which of them holds an id. Who locks what:
  *
  * FAISS allows searches beside each other on one index, but an add may move all its rows, so a
  * search during it reads freed memory. Hence segments of fixed capacity, each with a
  * readers-writer lock (segment.h): an insert or a removal stops searches of one segment for a few
  * milliseconds and leaves the others alone.
  *
- * `writer` serialises everything that changes the index, but for the making of a segment that a whole
- * add fills (add_whole_segment), and guards the id map, the segment list and
- * the places of ids. Lock order: writer, then either the searcher's lock or one segment's.
+ * `writer` serialises everything that changes the index, and guards the id map, the segment list and
+ * the places of ids. Only filling a new segment with a whole add (add_whole_segment) happens outside
+ * it. Lock order: writer, then either the searcher's lock or one segment's.
  * Searches never take `writer`: they know rows and ids from the segments alone. Between two
  * segment operations of one add or remove a search may see the part that is done; an id is never
  * seen twice, since a row moves only within its segment.
@@ -56,10 +56,10 @@ int vx_index_new(const vx_index_params *params, vx_index **ret_index, vx_err *er
         size_t fits = DEFAULT_SEGMENT_BYTES / ((size_t)params->dim * sizeof(float));
         index->segment_rows = fits < DEFAULT_SEGMENT_MAX_ROWS ? fits : DEFAULT_SEGMENT_MAX_ROWS;
     }
-    int code = vx_searcher_new(params->dim, params->threads ? params->threads : vx_thread_cores(),
-                               &index->searcher, err);
-    if (code)
-        return code;
+    int rc = vx_searcher_new(params->dim, params->threads ? params->threads : vx_thread_cores(),
+                             &index->searcher, err);
+    if (rc)
+        return rc;
     *ret_index = vx_take(index);
     return 0;
 }
@@ -85,20 +85,20 @@ static int attach_locked(vx_index *index, vx_segment *segment, vx_err *err)
     if (!grown)
         return VX_FAIL(err, -ENOMEM, "no memory for another index segment");
     index->segments = grown;
-    int code = vx_searcher_add_segment(index->searcher, segment, err);
-    if (code == 0)
+    int rc = vx_searcher_add_segment(index->searcher, segment, err);
+    if (rc == 0)
         index->segments[index->n_segments++] = segment;
-    return code;
+    return rc;
 }
 
 static int new_segment_locked(vx_index *index, vx_err *err) VX_REQUIRES(&index->writer) {
     vx_segment *segment = NULL;
-    int code = vx_segment_new(index->dim, index->segment_rows, &segment, err);
-    if (code == 0)
-        code = attach_locked(index, segment, err);
-    if (code)
+    int rc = vx_segment_new(index->dim, index->segment_rows, &segment, err);
+    if (rc == 0)
+        rc = attach_locked(index, segment, err);
+    if (rc)
         vx_segment_free(segment);
-    return code;
+    return rc;
 }
 
 /* Appends some of the rows to the first segment with room and notes their places. */
@@ -108,15 +108,15 @@ static int place_some_locked(vx_index *index, const int64_t *ids, const float *v
     while (at < index->n_segments && index->segments[at]->n == index->segments[at]->capacity)
         at++;
     *ret_n = 0;
-    int code = at == index->n_segments ? new_segment_locked(index, err) : 0;
-    if (code)
-        return code;
+    int rc = at == index->n_segments ? new_segment_locked(index, err) : 0;
+    if (rc)
+        return rc;
     vx_segment *segment = index->segments[at];
     size_t row = segment->n, room = segment->capacity - row;
-    code = vx_segment_append(segment, ids, vectors, n < room ? n : room, ret_n, err);
+    rc = vx_segment_append(segment, ids, vectors, n < room ? n : room, ret_n, err);
     for (size_t i = 0; i < *ret_n; i++)
         *vx_idmap_find(&index->map, ids[i]) = (vx_place){(uint32_t)at, (uint32_t)(row + i)};
-    return code;
+    return rc;
 }
 
 /* Falling: what vx_segment_remove() wants within a segment. */
@@ -132,9 +132,9 @@ static int remove_rows_locked(vx_index *index, uint32_t at, const uint32_t *rows
                               vx_err *err) VX_REQUIRES(&index->writer) {
     vx_segment *segment = index->segments[at];
     size_t old_n = segment->n;
-    int code = vx_segment_remove(segment, rows, n, err);
-    if (code)
-        return code;
+    int rc = vx_segment_remove(segment, rows, n, err);
+    if (rc)
+        return rc;
     /* The removed ids lie behind the live rows now. */
     for (size_t row = segment->n; row < old_n; row++)
         vx_idmap_erase(&index->map, segment->ids[row]);
@@ -165,9 +165,9 @@ static int remove_locked(vx_index *index, const int64_t *ids, size_t n, vx_err *
             if (n_rows == 0 || rows[n_rows - 1] != places[i].row) /* an id given twice */
                 rows[n_rows++] = places[i].row;
         }
-        int code = remove_rows_locked(index, at, rows, n_rows, err);
-        if (code)
-            return code;
+        int rc = remove_rows_locked(index, at, rows, n_rows, err);
+        if (rc)
+            return rc;
     }
     return 0;
 }
@@ -178,16 +178,16 @@ static int enter_ids_locked(vx_index *index, const int64_t *ids, size_t n, vx_er
     if (vx_idmap_reserve(&index->map, n))
         return VX_FAIL(err, -ENOMEM, "no memory for %zu more ids", n);
     for (size_t i = 0; i < n; i++) {
-        int code = 0;
+        int rc = 0;
         if (ids[i] < 0)
-            code = VX_FAIL(err, -EINVAL, "vector id %lld is negative", (long long)ids[i]);
+            rc = VX_FAIL(err, -EINVAL, "vector id %lld is negative", (long long)ids[i]);
         else if (!vx_idmap_insert(&index->map, ids[i], (vx_place){0}))
-            code = VX_FAIL(err, VX_INDEX_EXISTS, "vector id %lld is in the index already",
-                           (long long)ids[i]);
-        if (code) {
+            rc = VX_FAIL(err, VX_INDEX_EXISTS, "vector id %lld is in the index already",
+                         (long long)ids[i]);
+        if (rc) {
             while (i-- > 0)
                 vx_idmap_erase(&index->map, ids[i]);
-            return code;
+            return rc;
         }
     }
     return 0;
@@ -195,37 +195,37 @@ static int enter_ids_locked(vx_index *index, const int64_t *ids, size_t n, vx_er
 
 static int add_locked(vx_index *index, const int64_t *ids, const float *vectors, size_t n,
                       vx_err *err) VX_REQUIRES(&index->writer) {
-    int code = enter_ids_locked(index, ids, n, err);
+    int rc = enter_ids_locked(index, ids, n, err);
     size_t done = 0;
-    while (code == 0 && done < n) {
+    while (rc == 0 && done < n) {
         size_t placed;
-        code = place_some_locked(index, ids + done, vectors + done * (size_t)index->dim, n - done,
-                                 &placed, err);
+        rc = place_some_locked(index, ids + done, vectors + done * (size_t)index->dim, n - done,
+                               &placed, err);
         done += placed;
-        if (code == 0)
+        if (rc == 0)
             continue;
         for (size_t i = done; i < n; i++)
             vx_idmap_erase(&index->map, ids[i]);
         remove_locked(index, ids, done, NULL); /* keeps the first failure's text */
     }
-    return code;
+    return rc;
 }
 
 /* Enters a segment that holds these rows and no others; takes it when it returns 0. */
 static int add_segment_locked(vx_index *index, const int64_t *ids, vx_segment *segment, vx_err *err)
     VX_REQUIRES(&index->writer) {
-    int code = enter_ids_locked(index, ids, segment->n, err);
-    if (code)
-        return code;
-    code = attach_locked(index, segment, err);
+    int rc = enter_ids_locked(index, ids, segment->n, err);
+    if (rc)
+        return rc;
+    rc = attach_locked(index, segment, err);
     for (size_t i = 0; i < segment->n; i++) {
-        if (code)
+        if (rc)
             vx_idmap_erase(&index->map, ids[i]);
         else
             *vx_idmap_find(&index->map, ids[i]) =
                 (vx_place){(uint32_t)(index->n_segments - 1), (uint32_t)i};
     }
-    return code;
+    return rc;
 }
 
 static bool is_full(vx_index *index) {
@@ -235,45 +235,45 @@ static bool is_full(vx_index *index) {
     return full;
 }
 
-/* What fills a segment is copied before the lock is taken, so that the threads that load an index at
- * start do so beside each other: most of the time goes into the first touch of fresh memory. */
+/* Vectors that fill a whole segment are copied before the lock is taken. So the threads that load an
+ * index at start work in parallel: most of the time goes into the first touch of fresh memory. */
 static int add_whole_segment(vx_index *index, const int64_t *ids, const float *vectors,
                              vx_err *err) {
     vx_segment *segment = NULL;
     size_t n;
-    int code = vx_segment_new(index->dim, index->segment_rows, &segment, err);
-    if (code == 0)
-        code = vx_segment_append(segment, ids, vectors, index->segment_rows, &n, err);
-    if (code == 0) {
+    int rc = vx_segment_new(index->dim, index->segment_rows, &segment, err);
+    if (rc == 0)
+        rc = vx_segment_append(segment, ids, vectors, index->segment_rows, &n, err);
+    if (rc == 0) {
         vx_mutex_lock(&index->writer);
-        code = add_segment_locked(index, ids, segment, err);
+        rc = add_segment_locked(index, ids, segment, err);
         vx_mutex_unlock(&index->writer);
     }
-    if (code)
+    if (rc)
         vx_segment_free(segment);
-    return code;
+    return rc;
 }
 
 int vx_index_add(vx_index *index, const int64_t *ids, const float *vectors, size_t n, vx_err *err) {
     if (n == index->segment_rows && is_full(index))
         return add_whole_segment(index, ids, vectors, err);
     vx_mutex_lock(&index->writer);
-    int code = add_locked(index, ids, vectors, n, err);
+    int rc = add_locked(index, ids, vectors, n, err);
     vx_mutex_unlock(&index->writer);
-    return code;
+    return rc;
 }
 
 /* In slices, so that searches, reads and other changes get in between. */
 int vx_index_remove(vx_index *index, const int64_t *ids, size_t n, vx_err *err) {
     size_t slice_rows = REMOVE_SLICE_BYTES / ((size_t)index->dim * sizeof(float));
-    int code = 0;
-    for (size_t done = 0, slice; done < n && code == 0; done += slice) {
+    int rc = 0;
+    for (size_t done = 0, slice; done < n && rc == 0; done += slice) {
         slice = n - done < slice_rows ? n - done : slice_rows;
         vx_mutex_lock(&index->writer);
-        code = remove_locked(index, ids + done, slice, err);
+        rc = remove_locked(index, ids + done, slice, err);
         vx_mutex_unlock(&index->writer);
     }
-    return code;
+    return rc;
 }
 
 int vx_index_search(vx_index *index, const float *queries, size_t n_queries, size_t k,

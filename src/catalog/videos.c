@@ -1,126 +1,20 @@
-/* Transactions, and everything that changes videos and what belongs to them. */
+/* videos.c — videos with their clips: their ids, inserting, changing and deleting them. */
 #include <errno.h>
 #include <inttypes.h>
-#include <math.h>
 #include <string.h>
 
 #include "base/hex.h"
 #include "catalog_internal.h"
 
-/* ---- Transactions ---- */
-
-/* The catalog this thread has a write transaction of: its reads go to the writer's connection. */
-static _Thread_local const vx_catalog *writing;
-
-bool vx_catalog_is_writing(const vx_catalog *catalog) {
-    return writing == catalog;
-}
-
-int vx_catalog_check_writing(vx_catalog *catalog, vx_err *err) {
-    if (!vx_catalog_is_writing(catalog))
-        return VX_FAIL(err, -EINVAL, "catalog: no transaction on this thread");
-    int lost = catalog->writer.lost_transaction;
-    if (lost)
-        return VX_FAIL(err, lost, "catalog: an earlier failure undid the transaction: %s",
-                       strerror(-lost));
-    return 0;
-}
-
-int vx_catalog_begin(vx_catalog *catalog, vx_err *err) VX_NO_LOCK_ANALYSIS {
-    if (writing)
-        return VX_FAIL(err, -EINVAL, "catalog: this thread is inside a transaction already");
-    vx_mutex_lock(&catalog->write_lock);
-    catalog->writer.lost_transaction = 0;
-    int rc = vx_db_run(&catalog->writer, "BEGIN IMMEDIATE", err);
-    if (rc) {
-        vx_mutex_unlock(&catalog->write_lock);
-        return rc;
-    }
-    writing = catalog;
-    return 0;
-}
-
-static void end_transaction(vx_catalog *catalog) VX_NO_LOCK_ANALYSIS {
-    if (vx_db_in_transaction(&catalog->writer))
-        vx_db_run(&catalog->writer, "ROLLBACK", NULL);
-    writing = NULL;
-    vx_mutex_unlock(&catalog->write_lock);
-}
-
-int vx_catalog_commit(vx_catalog *catalog, vx_err *err) {
-    int rc = vx_catalog_check_writing(catalog, err);
-    if (!rc)
-        rc = vx_db_run(&catalog->writer, "COMMIT", err);
-    if (vx_catalog_is_writing(catalog))
-        end_transaction(catalog);
-    return rc;
-}
-
-void vx_catalog_rollback(vx_catalog *catalog) {
-    if (vx_catalog_is_writing(catalog))
-        end_transaction(catalog);
-}
-
-int vx_catalog_savepoint(vx_catalog *catalog, vx_err *err) {
-    int rc = vx_catalog_check_writing(catalog, err);
-    return rc ? rc : vx_db_run(&catalog->writer, "SAVEPOINT item", err);
-}
-
-int vx_catalog_release(vx_catalog *catalog, vx_err *err) {
-    int rc = vx_catalog_check_writing(catalog, err);
-    return rc ? rc : vx_db_run(&catalog->writer, "RELEASE item", err);
-}
-
-void vx_catalog_rollback_to(vx_catalog *catalog) {
-    if (vx_catalog_check_writing(catalog, NULL))
-        return; /* all is undone already; the commit will say so */
-    vx_err err;
-    if (vx_db_run(&catalog->writer, "ROLLBACK TO item", &err) ||
-        vx_db_run(&catalog->writer, "RELEASE item", &err))
-        catalog->writer.lost_transaction = err.code; /* the item may still be in: commit nothing */
-}
-
-/* ---- Spaces and videos ---- */
-
-static int find_space(vx_db *db, const char *model, const char *digest, int64_t *ret_space,
-                      int *ret_dim, vx_err *err) {
-    VX_SQL(q, db, "SELECT row, dim FROM spaces WHERE model = ? AND digest = ?");
-    vx_sql_bind_text(&q, model);
-    vx_sql_bind_text(&q, digest);
-    int rc = vx_sql_next(&q, err);
-    if (rc < 0)
-        return rc;
-    if (rc == 0)
-        return VX_CATALOG_NOT_FOUND;
-    *ret_space = vx_sql_int(&q);
-    *ret_dim = (int)vx_sql_int(&q);
-    return 0;
-}
-
-int vx_catalog_space(vx_catalog *catalog, const char *model, const char *digest, int dim,
-                     int64_t *ret_space, vx_err *err) {
-    int rc = vx_catalog_check_writing(catalog, err);
-    if (rc)
-        return rc;
-    vx_db *db = &catalog->writer;
-    int64_t space = 0;
-    int stored_dim;
-    rc = find_space(db, model, digest, &space, &stored_dim, err);
-    if (rc == 0 && stored_dim != dim)
-        return VX_FAIL(err, -EINVAL, "model %s is stored with %d dimensions, not %d", model,
-                       stored_dim, dim);
-    if (rc == VX_CATALOG_NOT_FOUND) {
-        VX_SQL(q, db, "INSERT INTO spaces (model, digest, dim) VALUES (?, ?, ?)");
-        vx_sql_bind_text(&q, model);
-        vx_sql_bind_text(&q, digest);
-        vx_sql_bind_int(&q, dim);
-        rc = vx_sql_run(&q, err);
-        space = sqlite3_last_insert_rowid(db->handle);
-    }
-    if (rc)
-        return rc;
-    *ret_space = space;
-    return 0;
+vx_video *vx_video_free(vx_video *video) {
+    if (!video)
+        return NULL;
+    free(video->filename);
+    free(video->source_path);
+    free(video->metadata);
+    free(video->clips);
+    free(video);
+    return NULL;
 }
 
 void vx_video_id_of(const uint8_t sha256[32], char ret_id[VX_VIDEO_ID_CHARS + 1]) {
@@ -238,40 +132,6 @@ int vx_catalog_insert_video(vx_catalog *catalog, vx_video *video, vx_err *err) {
     for (size_t i = 0; i < video->n_clips && !rc; i++)
         rc = insert_clip(catalog, video->row, &video->clips[i], err);
     return rc;
-}
-
-/* One statement that also proves that the space, the clip and the size belong together. */
-int vx_catalog_insert_vector(vx_catalog *catalog, int64_t space, int64_t clip, const float *vector,
-                             int dim, vx_err *err) {
-    int rc = vx_catalog_check_writing(catalog, err);
-    if (rc)
-        return rc;
-    VX_SQL(q, &catalog->writer,
-           "INSERT INTO vectors (key, data) SELECT (spaces.row << 40) | clips.row, ?"
-           " FROM spaces, clips WHERE spaces.row = ? AND spaces.dim = ? AND clips.row = ?");
-    vx_sql_bind_blob(&q, vector, (size_t)dim * sizeof *vector);
-    vx_sql_bind_int(&q, space);
-    vx_sql_bind_int(&q, dim);
-    vx_sql_bind_int(&q, clip);
-    rc = vx_sql_run(&q, err);
-    if (rc)
-        return rc;
-    if (sqlite3_changes(catalog->writer.handle) == 0)
-        return VX_FAIL(err, -EINVAL,
-                       "catalog: no clip %" PRId64 " or no space %" PRId64 " of dimension %d", clip,
-                       space, dim);
-    return 0;
-}
-
-int vx_catalog_insert_fingerprint(vx_catalog *catalog, int64_t video, const void *blob,
-                                  size_t bytes, vx_err *err) {
-    int rc = vx_catalog_check_writing(catalog, err);
-    if (rc)
-        return rc;
-    VX_SQL(q, &catalog->writer, "INSERT INTO fingerprints (video, data) VALUES (?, ?)");
-    vx_sql_bind_int(&q, video);
-    vx_sql_bind_blob(&q, blob, bytes);
-    return vx_sql_run(&q, err);
 }
 
 static int changed_one(vx_catalog *catalog, const char *video_id, vx_err *err) {
