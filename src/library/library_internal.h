@@ -14,7 +14,7 @@ struct vx_library {
     bool asked VX_GUARDED; /* a round is wanted now */
 };
 
-/* library.c: the upkeep thread runs a round soon. */
+/* upkeep.c: the thread runs a round soon. */
 void vx_library_wake_upkeep(vx_library *library);
 
 /* vector_spaces.c: deletes the vectors of retired spaces; ends early when the library stops. Waits. */

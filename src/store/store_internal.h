@@ -1,4 +1,4 @@
-/* Private to src/upload/. */
+/* Private to src/store/. */
 #pragma once
 
 #include "store.h"

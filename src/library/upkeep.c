@@ -1,4 +1,4 @@
-/* library.c — start and stop, and the upkeep thread with its table of tasks. */
+/* upkeep.c — start and stop, and the upkeep thread with its table of tasks. */
 #include <errno.h>
 
 #include "base/clock.h"

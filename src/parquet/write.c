@@ -1,4 +1,4 @@
-/* parquet.c — see the header. Each column collects the open row group as one data page:
+/* write.c — rows to the file. Each column collects the open row group as one data page:
  *
  *   repetition levels | definition levels | values
  *

@@ -1,4 +1,4 @@
-/* store.c — the directories behind uploads: content-addressed files, their durability, the sweep.
+/* directories.c — the directories behind uploads: content-addressed files, their durability, the sweep.
  */
 #include "store_internal.h"
 
