@@ -77,7 +77,7 @@ static int open_auto(vx_server *server, vx_err *err) {
     if (!n && why_not.code == VX_EMBED_NO_DEVICE) /* packages there are */
         return *err = why_not, err->code;
     VX_FAIL(err, VX_EMBED_NO_PACKAGE,
-            "no model to use under %s: say with --models where they are, or make one with "
+            "no model that runs here is in %s. Name another folder with --models, or get one with: "
             "./dev model %s",
             server->params.models_dir, vx_model_ranks[VX_MODEL_RANKS - 1].name);
     for (size_t i = 0; i < n; i++) {

@@ -1,5 +1,4 @@
-/* The verdict, from invented candidates. */
-#include <errno.h>
+/* Near-duplicates of all pairs, against brute force. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -9,210 +8,190 @@
 
 #include <cmocka.h>
 
-#include "verdict/rule.h"
+#include "dedup/dedup.h"
 
-enum { N = 20, STORED = 4 };
+enum { N = 3000, DIM = 24, DIRECTIONS = 1200 }; /* several blocks, and tiles of what is kept */
 
-/* Stored videos 1..4: different noise; the new one and its mirror are built from them. */
-static vx_fp_frame stored[STORED + 1][N];
-static int n_loads;
+static float vectors[N][DIM];
+static int64_t rows[N];
+static vx_index *source;
 
-static void fill(vx_fp_frame *frames, uint32_t seed) {
+/* Vectors near DIRECTIONS random ones, so that some are near-duplicates. Row ids fall while ranks
+ * rise: the answer must not depend on them. */
+static int setup(void **state) {
+    (void)state;
+    vx_err err;
+    uint32_t seed = 7;
     for (int i = 0; i < N; i++) {
-        frames[i] = (vx_fp_frame){.time_s = (float)i / 2, .quality = 100};
-        for (int k = 0; k < 32; k++)
-            frames[i].hash[k] = (uint8_t)((seed = seed * 1664525 + 1013904223) >> 24);
+        double norm = 0;
+        for (int d = 0; d < DIM; d++) {
+            seed = seed * 1664525 + 1013904223;
+            float noise = (float)(seed >> 8) / (1 << 24) - 0.5f;
+            uint32_t centre = (uint32_t)(i % DIRECTIONS * DIM + d) * 2654435761u;
+            vectors[i][d] = (float)(centre >> 8) / (1 << 24) - 0.5f + noise * 0.35f;
+            norm += (double)vectors[i][d] * (double)vectors[i][d];
+        }
+        for (int d = 0; d < DIM; d++)
+            vectors[i][d] /= (float)sqrt(norm);
+        rows[i] = 10 * (N - i);
+    }
+    memcpy(vectors[2], vectors[1], sizeof vectors[1]); /* equal ones, in one block and far apart */
+    memcpy(vectors[2500], vectors[1], sizeof vectors[1]);
+    assert_int_equal(vx_index_new(&(vx_index_params){.dim = DIM}, &source, &err), 0);
+    assert_int_equal(vx_index_add(source, rows, &vectors[0][0], N, &err), 0);
+    return 0;
+}
+
+static int teardown(void **state) {
+    (void)state;
+    source = vx_index_free(source);
+    return 0;
+}
+
+static float dot(const float *a, const float *b) {
+    double sum = 0;
+    for (int d = 0; d < DIM; d++)
+        sum += (double)a[d] * (double)b[d];
+    return (float)sum;
+}
+
+static vx_dedup_params params(void) {
+    return (vx_dedup_params){.source = source, .rows = rows, .n = N, .threshold = 0.95f};
+}
+
+static void check_against_brute_force(const vx_dedup_match *found, bool (*is_there)(size_t rank)) {
+    static bool kept[N];
+    size_t n_kept = 0;
+    for (size_t i = 0; i < N; i++) {
+        size_t best = i;
+        float score = 0;
+        for (size_t q = 0; q < i && is_there(i); q++) {
+            float other = kept[q] ? dot(vectors[i], vectors[q]) : -1;
+            if (other > score || (best == i && other >= 0)) {
+                best = q;
+                score = other;
+            }
+        }
+        assert_float_equal(found[i].score, score, 1e-6);
+        if (found[i].of != best) /* equally near, but for the rounding of this brute force */
+            assert_true(kept[found[i].of] &&
+                        fabsf(dot(vectors[i], vectors[found[i].of]) - score) < 1e-6f);
+        assert_int_equal(found[i].is_duplicate, best != i && score >= 0.95f);
+        kept[i] = is_there(i) && !found[i].is_duplicate;
+        n_kept += kept[i];
+    }
+    assert_in_range(n_kept, 1000, 2600);
+}
+
+static bool always(size_t rank) {
+    (void)rank;
+    return true;
+}
+
+static void all_pairs_give_the_matches_of_brute_force(void **state) {
+    (void)state;
+    static vx_dedup_match found[N];
+    vx_dedup_params p = params();
+    vx_err err;
+    assert_int_equal(vx_dedup_all_pairs(&p, found, &err), 0);
+    check_against_brute_force(found, always);
+    assert_true(found[2].of == 1 && found[2].score > 0.999999f && found[2].is_duplicate);
+    assert_int_equal(found[2500].of, 1);
+}
+
+/* With room for no copies, for some, and for all. */
+static void all_pairs_with_less_memory_give_the_same_matches(void **state) {
+    (void)state;
+    static vx_dedup_match wanted[N], found[N];
+    vx_dedup_params p = params();
+    vx_err err;
+    assert_int_equal(vx_dedup_all_pairs(&p, wanted, &err), 0);
+    for (int64_t limit_rows = 0; limit_rows <= 700; limit_rows += 350) {
+        p.memory_bytes = limit_rows * DIM * (int64_t)sizeof(float) + 1;
+        memset(found, 0xff, sizeof found);
+        assert_int_equal(vx_dedup_all_pairs(&p, found, &err), 0);
+        for (size_t i = 0; i < N; i++)
+            assert_true(found[i].of == wanted[i].of && found[i].score == wanted[i].score &&
+                        found[i].is_duplicate == wanted[i].is_duplicate);
     }
 }
 
-static int setup(void **state) {
+static bool is_not_removed(size_t rank) {
+    return rank % 7 != 3;
+}
+
+static void row_that_has_left_the_index_matches_nothing(void **state) {
     (void)state;
-    for (uint32_t v = 1; v <= STORED; v++)
-        fill(stored[v], v * 1000);
-    n_loads = 0;
-    return 0;
-}
-
-static int load(void *ctx, int64_t video, vx_fp_frame **ret_frames, size_t *ret_n, vx_err *err) {
-    if (video == *(const int64_t *)ctx)
-        return VX_FAIL(err, -EIO, "bad sector");
-    n_loads++;
-    *ret_n = video <= STORED ? N : 0;
-    *ret_frames = NULL;
-    if (*ret_n && !(*ret_frames = malloc(sizeof stored[video])))
-        return -ENOMEM;
-    if (*ret_n)
-        memcpy(*ret_frames, stored[video], sizeof stored[video]);
-    return 0;
-}
-
-static int64_t unreadable;
-static const int64_t all[] = {3, 1, 2, 1, 9};
-
-static vx_dedup_input input(const vx_fp_frame *frames) {
-    unreadable = 0;
-    return (vx_dedup_input){.frames = frames,
-                            .n_frames = N,
-                            .candidates = all,
-                            .n_candidates = VX_LEN(all),
-                            .similar_threshold = 0.9f,
-                            .load = load,
-                            .load_ctx = &unreadable};
-}
-
-static vx_verdict decide(const vx_dedup_input *in) {
-    vx_verdict verdict;
-    assert_int_equal(vx_dedup_decide(in, &verdict, NULL), 0);
-    return verdict;
-}
-
-static void verdict_without_candidates_is_new(void **state) {
-    (void)state;
-    vx_dedup_input in = input(stored[1]);
-    in.n_candidates = 0;
-    vx_verdict v = decide(&in);
-    assert_int_equal(v.kind, VX_VERDICT_NEW);
-    assert_int_equal(v.of, 0);
-    assert_true(isnan(v.score) && isnan(v.share) && isnan(v.offset_s));
-}
-
-static void verdict_with_strange_candidates_is_new(void **state) {
-    (void)state;
-    vx_fp_frame other[N];
-    fill(other, 77);
-    vx_dedup_input in = input(other);
-    const vx_dedup_similar similar = {4, 0.89f};
-    in.similar = &similar;
-    in.n_similar = 1;
-    assert_int_equal(decide(&in).kind, VX_VERDICT_NEW);
-    assert_int_equal(n_loads, 5); /* 3, 1, 2, 9 and 4: each once */
-}
-
-static void verdict_copy_wins_over_higher_similar_and_has_its_score(void **state) {
-    (void)state;
-    vx_dedup_input in = input(stored[2]);
-    const vx_dedup_similar similar[] = {{4, 0.99f}, {2, 0.5f}};
-    in.similar = similar;
-    in.n_similar = 2;
-    vx_verdict v = decide(&in);
-    assert_int_equal(v.kind, VX_VERDICT_COPY);
-    assert_int_equal(v.of, 2);
-    assert_float_equal(v.score, 0.5, 1e-6);
-    assert_float_equal(v.share, 1, 1e-6);
-    assert_float_equal(v.offset_s, 0, 1e-6);
-    assert_false(v.mirrored);
-}
-
-static void verdict_copy_found_only_by_vector_is_a_copy(void **state) {
-    (void)state;
-    vx_dedup_input in = input(stored[4]);
-    const vx_dedup_similar similar = {4, 0.2f};
-    in.similar = &similar;
-    in.n_similar = 1;
-    vx_verdict v = decide(&in);
-    assert_int_equal(v.kind, VX_VERDICT_COPY);
-    assert_int_equal(v.of, 4);
-}
-
-static void verdict_of_trimmed_copy_has_its_offset(void **state) {
-    (void)state;
-    vx_dedup_input in = input(stored[3] + 8); /* 4 s cut off; times count from the new start */
-    vx_fp_frame cut[N - 8];
-    memcpy(cut, stored[3] + 8, sizeof cut);
-    for (int i = 0; i < N - 8; i++)
-        cut[i].time_s -= 4;
-    in.frames = cut;
-    in.n_frames = N - 8;
-    vx_verdict v = decide(&in);
-    assert_int_equal(v.of, 3);
-    assert_float_equal(v.offset_s, 4, 1e-3);
-    assert_true(isnan(v.score));
-}
-
-static void verdict_of_flipped_copy_says_mirrored(void **state) {
-    (void)state;
-    vx_fp_frame other[N];
-    fill(other, 77);
-    vx_dedup_input in = input(other);
-    in.mirrored = stored[1];
-    vx_verdict v = decide(&in);
-    assert_int_equal(v.kind, VX_VERDICT_COPY);
-    assert_int_equal(v.of, 1);
-    assert_true(v.mirrored);
-}
-
-static void verdict_of_equal_copies_names_the_oldest(void **state) {
-    (void)state;
-    memcpy(stored[2], stored[1], sizeof stored[1]);
-    memcpy(stored[3], stored[1], sizeof stored[1]);
-    vx_dedup_input in = input(stored[1]);
-    assert_int_equal(decide(&in).of, 1);
-}
-
-static void verdict_of_copies_of_like_share_names_the_one_with_more_frames(void **state) {
-    (void)state;
-    memcpy(stored[2], stored[1], sizeof stored[1]);
-    for (int i = N / 2; i < N; i++)
-        stored[1][i].quality = 0; /* what is left of it matches whole */
-    vx_dedup_input in = input(stored[2]);
-    vx_verdict v = decide(&in);
-    assert_int_equal(v.of, 2);
-    assert_float_equal(v.share, 1, 1e-6);
-}
-
-static void offset_below_a_millisecond_is_zero_without_a_sign(void **state) {
-    (void)state;
-    vx_fp_frame later[N];
-    memcpy(later, stored[2], sizeof later);
-    for (int i = 0; i < N; i++)
-        later[i].time_s += 1e-4f;
-    vx_dedup_input in = input(later);
-    vx_verdict v = decide(&in);
-    assert_true(v.of == 2 && v.offset_s == 0 && !signbit(v.offset_s));
-}
-
-static void verdict_similar_names_the_best_score_then_the_oldest(void **state) {
-    (void)state;
-    vx_fp_frame other[N];
-    fill(other, 77);
-    vx_dedup_input in = input(other);
-    const vx_dedup_similar similar[] = {{4, 0.95f}, {3, 0.97f}, {2, 0.97f}, {1, 0.3f}};
-    in.similar = similar;
-    in.n_similar = VX_LEN(similar);
-    vx_verdict v = decide(&in);
-    assert_int_equal(v.kind, VX_VERDICT_SIMILAR);
-    assert_int_equal(v.of, 2);
-    assert_float_equal(v.score, 0.97, 1e-6);
-    assert_true(isnan(v.share));
-    in.similar_threshold = 0.97f;
-    assert_int_equal(decide(&in).kind, VX_VERDICT_SIMILAR);
-}
-
-static void verdict_when_loading_fails_passes_the_error_on(void **state) {
-    (void)state;
-    vx_dedup_input in = input(stored[1]);
-    unreadable = 2;
-    vx_verdict verdict;
+    static vx_dedup_match found[N];
+    vx_dedup_params p = params();
     vx_err err;
-    assert_int_equal(vx_dedup_decide(&in, &verdict, &err), -EIO);
-    assert_non_null(strstr(err.msg, "bad sector"));
-    assert_int_equal(vx_dedup_decide(&in, &verdict, NULL), -EIO);
+    for (size_t i = 0; i < N; i++)
+        if (!is_not_removed(i))
+            assert_int_equal(vx_index_remove(source, &rows[i], 1, &err), 0);
+    assert_int_equal(vx_dedup_all_pairs(&p, found, &err), 0);
+    check_against_brute_force(found, is_not_removed);
+    assert_true(found[3].of == 3 && found[3].score == 0 && !found[3].is_duplicate);
+}
+
+static void row_that_appears_twice_is_a_duplicate_of_itself(void **state) {
+    (void)state;
+    static vx_dedup_match found[3];
+    vx_dedup_params p = params();
+    vx_err err;
+    int64_t twice[] = {rows[5], rows[6], rows[5]};
+    p.rows = twice;
+    p.n = 3;
+    assert_int_equal(vx_dedup_all_pairs(&p, found, &err), 0);
+    assert_true(found[2].of == 0 && found[2].is_duplicate && !found[1].is_duplicate);
+}
+
+typedef struct calls {
+    size_t n, last, limit;
+} calls;
+
+static bool go_on(void *ctx, size_t n_done, size_t n) {
+    calls *c = ctx;
+    assert_true(n_done > c->last && n_done <= n && n == N);
+    c->n++;
+    c->last = n_done;
+    return c->n < c->limit;
+}
+
+static void progress_is_told_after_each_block_and_may_stop_the_comparison(void **state) {
+    (void)state;
+    static vx_dedup_match found[N];
+    vx_dedup_params p = params();
+    calls c = {.limit = SIZE_MAX};
+    vx_err err;
+    p.go_on = go_on;
+    p.ctx = &c;
+    assert_int_equal(vx_dedup_all_pairs(&p, found, &err), 0);
+    assert_true(c.n == (N + 255) / 256 && c.last == N);
+    c = (calls){.limit = 2};
+    assert_int_equal(vx_dedup_all_pairs(&p, found, &err), VX_DEDUP_STOPPED);
+    assert_int_equal(c.last, 512);
+}
+
+static void nothing_to_compare_is_no_error(void **state) {
+    (void)state;
+    vx_dedup_params p = params();
+    vx_err err;
+    p.n = 0;
+    assert_int_equal(vx_dedup_all_pairs(&p, NULL, &err), 0);
 }
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup(verdict_without_candidates_is_new, setup),
-        cmocka_unit_test_setup(verdict_with_strange_candidates_is_new, setup),
-        cmocka_unit_test_setup(verdict_copy_wins_over_higher_similar_and_has_its_score, setup),
-        cmocka_unit_test_setup(verdict_copy_found_only_by_vector_is_a_copy, setup),
-        cmocka_unit_test_setup(verdict_of_trimmed_copy_has_its_offset, setup),
-        cmocka_unit_test_setup(verdict_of_flipped_copy_says_mirrored, setup),
-        cmocka_unit_test_setup(verdict_of_equal_copies_names_the_oldest, setup),
-        cmocka_unit_test_setup(verdict_of_copies_of_like_share_names_the_one_with_more_frames,
-                               setup),
-        cmocka_unit_test_setup(offset_below_a_millisecond_is_zero_without_a_sign, setup),
-        cmocka_unit_test_setup(verdict_similar_names_the_best_score_then_the_oldest, setup),
-        cmocka_unit_test_setup(verdict_when_loading_fails_passes_the_error_on, setup),
+        cmocka_unit_test_setup_teardown(all_pairs_give_the_matches_of_brute_force, setup, teardown),
+        cmocka_unit_test_setup_teardown(all_pairs_with_less_memory_give_the_same_matches, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(row_that_has_left_the_index_matches_nothing, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(row_that_appears_twice_is_a_duplicate_of_itself, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(
+            progress_is_told_after_each_block_and_may_stop_the_comparison, setup, teardown),
+        cmocka_unit_test_setup_teardown(nothing_to_compare_is_no_error, setup, teardown),
     };
     return cmocka_run_group_tests_name("dedup", tests, NULL, NULL);
 }
