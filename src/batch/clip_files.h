@@ -27,8 +27,8 @@ typedef struct vx_batch_clip_files vx_batch_clip_files;
 
 /* -EEXIST: there is a folder of another program. The staging folder is open. */
 int vx_batch_clip_files_open(const vx_batch_clip_files_params *params,
-                             vx_batch_clip_files **ret_cuts, vx_err *err);
-vx_batch_clip_files *vx_batch_clip_files_free(vx_batch_clip_files *cuts);
+                             vx_batch_clip_files **ret_files, vx_err *err);
+vx_batch_clip_files *vx_batch_clip_files_free(vx_batch_clip_files *files);
 VX_DEFINE_AUTO(vx_batch_clip_files, vx_batch_clip_files_free)
 
 typedef struct vx_batch_clip_file {
@@ -39,10 +39,10 @@ typedef struct vx_batch_clip_file {
 /* Cuts the clip `id` ([A-Za-z0-9.-], at most 39 characters) out of a file with that video's bytes,
  * unless it is there. Returns what vx_media_cut_clip does; VX_MEDIA_STOPPED when interrupted()
  * is true. */
-int vx_batch_clip_files_write(vx_batch_clip_files *cuts, const vx_batch_file *file, const char *id,
+int vx_batch_clip_files_write(vx_batch_clip_files *files, const vx_batch_file *file, const char *id,
                               const char *video_id, double start_s, double end_s,
                               vx_batch_clip_file *ret_file, vx_err *err);
 
 /* Removes the files of clips that were not asked for since the opening. */
-int vx_batch_clip_files_finish(vx_batch_clip_files *cuts, size_t *ret_written, size_t *ret_removed,
+int vx_batch_clip_files_finish(vx_batch_clip_files *files, size_t *ret_written, size_t *ret_removed,
                                vx_err *err);
