@@ -11,6 +11,7 @@
 #include "api/reply.h"
 #include "api/route.h"
 #include "base/mem.h"
+#include "server/server.h"
 
 struct vx_body {
     int kind;   /* one of VX_ACCEPT_…; 0 = ignored */

@@ -7,7 +7,7 @@
 
 #include "api/reply.h"
 #include "api/resources.h"
-#include "cutter/cutter.h"
+#include "server/server.h"
 
 typedef struct clip_file {
     vx_cutting cutting;
@@ -135,13 +135,13 @@ void vx_clip_content_get(vx_request *request) {
     request->failed |= !file;
     if (!file)
         return;
-    file->cutting.fd = vx_cutter_open(request->server, &file->cutting);
+    file->cutting.fd = vx_cutter_open(request->server->cutter, &file->cutting);
     if (file->cutting.fd >= 0) {
         reply_file(request, file);
         return;
     }
     vx_request_wait(request, finish);
-    if (vx_cutter_submit(request->server, &file->cutting))
+    if (vx_cutter_submit(request->server->cutter, &file->cutting))
         return;
     file->refused = true;
     vx_request_wake(request);

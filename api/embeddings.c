@@ -12,20 +12,21 @@
 #include "api/resources.h"
 #include "base/base64.h"
 #include "base/log.h"
+#include "server/server.h"
 
 #define FIELDS "input request_type model encoding_format dimensions user"
 
 typedef enum request_type { TYPE_QUERY, TYPE_TEXTS, TYPE_VIDEOS, TYPE_UNSAID } request_type;
 
 typedef struct job {
-    vx_embeddings *work; /* owned */
-    char *model;         /* as the client called it; owned */
+    vx_embeddings_request *work; /* owned */
+    char *model;                 /* as the client called it; owned */
     bool base64;
 } job;
 
 static void free_job(void *state) {
     job *j = state;
-    vx_embeddings_free(j->work);
+    vx_embeddings_request_free(j->work);
     free(j->model);
     free(j);
 }
@@ -44,7 +45,7 @@ static void write_vector(vx_out *out, const float *vector, size_t dim, char *buf
     vx_out_end(out, ']');
 }
 
-static void write_usage(vx_out *out, const vx_embeddings *work) {
+static void write_usage(vx_out *out, const vx_embeddings_request *work) {
     bool texts = work->inputs[0].kind == VX_INPUT_TEXT;
     vx_out_begin(out, "usage", '{');
     vx_out_int(out, "num_videos", texts ? 0 : (int64_t)work->n);
@@ -53,7 +54,7 @@ static void write_usage(vx_out *out, const vx_embeddings *work) {
     vx_out_end(out, '}');
 }
 
-static void reply_failure(vx_request *request, const vx_embeddings *work) {
+static void reply_failure(vx_request *request, const vx_embeddings_request *work) {
     request->param = "input";
     switch (work->outcome) {
     case VX_OUTCOME_MEDIA_UNSUPPORTED:
@@ -74,7 +75,7 @@ static void reply_failure(vx_request *request, const vx_embeddings *work) {
 
 static void finish(vx_request *request) {
     const job *j = request->state;
-    const vx_embeddings *work = j->work;
+    const vx_embeddings_request *work = j->work;
     size_t dim = (size_t)work->model->info->dim;
     if (work->outcome) {
         reply_failure(request, work);
@@ -136,7 +137,7 @@ static vx_model *find_model(vx_request *request, const char *name, vx_err *err) 
         name += 7;
     if (name && !strcmp(name, "cosmos-embed1"))
         name = "cosmos-embed1-224p";
-    return vx_server_find_model(request->server, name, err);
+    return vx_models_find(request->server->models, name, err);
 }
 
 static bool read_model(vx_request *request, json_t *body, job *j) {
@@ -168,7 +169,7 @@ static bool read_input(vx_request *request, json_t *item, vx_input *ret_input) {
     return !problem || refuse(request, "input", problem);
 }
 
-static bool read_inputs(vx_request *request, json_t *body, vx_embeddings *work) {
+static bool read_inputs(vx_request *request, json_t *body, vx_embeddings_request *work) {
     json_t *input = json_object_get(body, "input");
     if (!input)
         return refuse(request, "input", "is missing");
@@ -189,7 +190,7 @@ static bool read_inputs(vx_request *request, json_t *body, vx_embeddings *work) 
 }
 
 /* What each request type takes. */
-static bool judge_type(vx_request *request, request_type type, const vx_embeddings *work) {
+static bool judge_type(vx_request *request, request_type type, const vx_embeddings_request *work) {
     bool texts = false, media = false, base64_video = false;
     for (size_t i = 0; i < work->n; i++) {
         const vx_input *input = &work->inputs[i];
@@ -233,7 +234,7 @@ static bool read_request(vx_request *request, json_t *body, job *j) {
 void vx_embeddings_post(vx_request *request) {
     job *j = request->state = vx_new(job);
     request->state_free = j ? free_job : NULL;
-    if (!j || !(j->work = vx_new(vx_embeddings))) {
+    if (!j || !(j->work = vx_new(vx_embeddings_request))) {
         request->failed = true;
         return;
     }
@@ -242,5 +243,5 @@ void vx_embeddings_post(vx_request *request) {
     j->work->done = on_done;
     j->work->ctx = request;
     vx_request_wait(request, finish);
-    vx_embeddings_submit(request->server, j->work);
+    vx_embeddings_submit(request->server->embeddings, j->work);
 }

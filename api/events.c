@@ -10,7 +10,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/thread.h"
-#include "jobs/jobs.h"
+#include "server/server.h"
 
 #define LOOK_US 500000
 #define RETRY_MS 2000 /* after which a browser comes back whose stream broke off */
@@ -83,7 +83,7 @@ static bool must_speak(const listener *l) {
 static bool look(listener *l) {
     vx_job_view job = {0};
     vx_err err;
-    if (has_left(l) || vx_jobs_get(l->http->server, l->id, &job, &err)) {
+    if (has_left(l) || vx_jobs_get(l->http->server->jobs, l->id, &job, &err)) {
         l->ended = true;
         return true;
     }
@@ -256,7 +256,7 @@ static void reply(vx_request *request, const vx_job_view *job) {
 void vx_jobs_events_get(vx_request *request) {
     vx_job_view job = {0};
     vx_err err;
-    int rc = vx_jobs_get(request->server, request->args[0], &job, &err);
+    int rc = vx_jobs_get(request->server->jobs, request->args[0], &job, &err);
     if (rc) {
         vx_reply_code(request, rc, "job", &err);
         return;

@@ -221,7 +221,7 @@ vx_http *vx_http_stop(vx_http *http) {
     if (!http)
         return NULL;
     atomic_store(&http->stopping, true);
-    atomic_store(&http->server->stopping, true);
+    vx_server_begin_stop(http->server);
     MHD_socket fd = MHD_quiesce_daemon(http->mhd);
     if (fd != MHD_INVALID_SOCKET)
         close(fd);

@@ -7,7 +7,7 @@
 #include "api/reply.h"
 #include "api/resources.h"
 #include "api/show.h"
-#include "jobs/jobs.h"
+#include "server/server.h"
 
 #define MAX_LIST 500
 
@@ -57,7 +57,7 @@ void vx_jobs_reply_accepted(vx_request *request, const char *job_id, const char 
 void vx_jobs_one_get(vx_request *request) {
     vx_job_view job = {0};
     vx_err err;
-    int rc = vx_jobs_get(request->server, request->args[0], &job, &err);
+    int rc = vx_jobs_get(request->server->jobs, request->args[0], &job, &err);
     if (rc) {
         vx_reply_code(request, rc, "job", &err);
         return;
@@ -75,8 +75,8 @@ static void finish_cancel(vx_request *request) {
 
 void vx_jobs_one_delete(vx_request *request) {
     if (vx_change_begin(request, finish_cancel))
-        vx_change_refuse(
-            request, vx_jobs_cancel(request->server, request->args[0], vx_change_done, request));
+        vx_change_refuse(request, vx_jobs_cancel(request->server->jobs, request->args[0],
+                                                 vx_change_done, request));
 }
 
 static void write_page(vx_out *out, const vx_job_view *jobs, size_t n, size_t limit) {
@@ -97,8 +97,8 @@ void vx_jobs_list_get(vx_request *request) {
     vx_job_view *jobs = NULL;
     size_t n = 0;
     vx_err err;
-    int rc =
-        vx_jobs_list(request->server, cursor ? cursor : "", (size_t)limit + 1, &jobs, &n, &err);
+    int rc = vx_jobs_list(request->server->jobs, cursor ? cursor : "", (size_t)limit + 1, &jobs, &n,
+                          &err);
     if (rc == VX_CATALOG_NOT_FOUND) {
         vx_reply_problem(request, VX_PROBLEM_BAD_PARAMETER,
                          "cursor must be the value of next in the page before.");

@@ -9,8 +9,7 @@
 #include "api/reply.h"
 #include "api/resources.h"
 #include "base/clock.h"
-#include "ingest/ingest.h"
-#include "search/search.h"
+#include "server/server.h"
 
 /* ---- Counting ---- */
 
@@ -61,7 +60,7 @@ typedef struct model_report {
 
 typedef struct report {
     vx_ingest_stats ingest;
-    vx_query_stats query;
+    vx_search_stats query;
     model_report models[VX_MODELS_MAX];
     int n_models;
     int64_t videos, memory_bytes, disk_free_bytes, connections, waiting;
@@ -84,13 +83,13 @@ static int gather_model(vx_server *server, vx_model *model, model_report *ret_re
     ret_report->index_bytes = (int64_t)vx_index_memory_bytes(model->index);
     ret_report->failures = atomic_load(&model->failures);
     vx_embedder_get_stats(model->embedder, &ret_report->embedder);
-    return vx_server_count_missing(server, model, &ret_report->missing, err);
+    return vx_models_count_missing(model, server->catalog, &ret_report->missing, err);
 }
 
 static int gather(vx_request *request, report *ret_report, vx_err *err) {
     vx_server *server = request->server;
-    vx_ingest_get_stats(server, &ret_report->ingest);
-    vx_query_get_stats(server, &ret_report->query);
+    vx_ingest_get_stats(server->ingest, &ret_report->ingest);
+    vx_search_get_stats(server->search, &ret_report->query);
     ret_report->memory_bytes = resident_bytes();
     ret_report->connections = atomic_load(&request->http->active);
     ret_report->waiting = atomic_load(&request->http->waiting);
@@ -98,9 +97,9 @@ static int gather(vx_request *request, report *ret_report, vx_err *err) {
     int rc = vx_catalog_count_videos(server->catalog, &ret_report->videos, err);
     if (!rc)
         rc = vx_store_get_free(server->store, &ret_report->disk_free_bytes, err);
-    for (int i = 0; i < server->n_models && !rc; i++)
-        rc = gather_model(server, &server->models[i], &ret_report->models[i], err);
-    ret_report->n_models = server->n_models;
+    for (int i = 0; i < server->models->n && !rc; i++)
+        rc = gather_model(server, &server->models->items[i], &ret_report->models[i], err);
+    ret_report->n_models = server->models->n;
     return rc;
 }
 

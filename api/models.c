@@ -8,8 +8,7 @@
 #include "api/change.h"
 #include "api/reply.h"
 #include "api/resources.h"
-#include "backfill/backfill.h"
-#include "library/vector_spaces.h"
+#include "server/server.h"
 
 static void write_text(vx_out *out, const vx_model_info *model) {
     if (!model->has_text) {
@@ -25,14 +24,15 @@ static void write_text(vx_out *out, const vx_model_info *model) {
 /* What the catalog has, beside what is in memory. */
 typedef struct stored {
     int64_t missing[VX_MODELS_MAX]; /* clips */
-    vx_space *spaces;               /* [n_spaces] */
+    vx_vector_space *spaces;        /* [n_spaces] */
     size_t n_spaces;
 } stored;
 
 static int find_stored(vx_server *server, stored *ret, vx_err *err) {
-    int rc = vx_catalog_list_spaces(server->catalog, &ret->spaces, &ret->n_spaces, err);
-    for (int i = 0; i < server->n_models && !rc; i++)
-        rc = vx_server_count_missing(server, &server->models[i], &ret->missing[i], err);
+    int rc = vx_catalog_list_vector_spaces(server->catalog, &ret->spaces, &ret->n_spaces, err);
+    for (int i = 0; i < server->models->n && !rc; i++)
+        rc = vx_models_count_missing(&server->models->items[i], server->catalog, &ret->missing[i],
+                                     err);
     return rc;
 }
 
@@ -40,26 +40,26 @@ static void write_old_digests(vx_out *out, const vx_model *loaded, const stored 
     vx_out_begin(out, "old_digests", '[');
     for (size_t i = 0; i < s->n_spaces; i++)
         if (!strcmp(s->spaces[i].model, loaded->info->name) && s->spaces[i].row != loaded->space &&
-            !s->spaces[i].given_up)
+            !s->spaces[i].retired)
             vx_out_string(out, NULL, s->spaces[i].digest);
     vx_out_end(out, ']');
 }
 
-static void write_space(vx_out *out, const vx_space *space) {
+static void write_space(vx_out *out, const vx_vector_space *space) {
     vx_out_begin(out, NULL, '{');
     vx_out_string(out, "name", space->model);
     vx_out_string(out, "digest", space->digest);
     vx_out_int(out, "dim", space->dim);
     vx_out_int(out, "vectors", space->vectors);
     vx_out_int(out, "bytes", space->vectors * space->dim * (int64_t)sizeof(float));
-    vx_out_bool(out, "deleting", space->given_up);
+    vx_out_bool(out, "deleting", space->retired);
     vx_out_end(out, '}');
 }
 
 static void write_unused(vx_out *out, const vx_server *server, const stored *s) {
     vx_out_begin(out, "unused", '[');
     for (size_t i = 0; i < s->n_spaces; i++)
-        if (!vx_spaces_is_loaded(server, &s->spaces[i]))
+        if (!vx_models_have_space(server->models, s->spaces[i].row))
             write_space(out, &s->spaces[i]);
     vx_out_end(out, ']');
 }
@@ -110,14 +110,14 @@ static void finish_backfill(vx_request *request) {
 
 void vx_models_backfill_post(vx_request *request) {
     vx_err err;
-    vx_model *model = vx_server_find_model(request->server, request->args[0], &err);
+    vx_model *model = vx_models_find(request->server->models, request->args[0], &err);
     if (!model) {
         vx_reply_problem(request, VX_PROBLEM_NOT_FOUND, "%s", err.msg);
         return;
     }
     if (vx_change_begin(request, finish_backfill))
-        vx_change_refuse(
-            request, vx_backfill_submit(request->server, model, vx_change_done_as_job, request));
+        vx_change_refuse(request, vx_backfill_submit(request->server->backfill, model,
+                                                     vx_change_done_as_job, request));
 }
 
 /* ---- DELETE /v1/models/{name}/vectors ---- */
@@ -136,7 +136,8 @@ static void free_deletion(void *state) {
     free(d);
 }
 
-static void on_given_up(void *ctx, int rc, const vx_space *spaces, size_t n, const vx_err *err) {
+static void on_retired(void *ctx, int rc, const vx_vector_space *spaces, size_t n,
+                       const vx_err *err) {
     vx_request *request = ctx;
     deletion *d = request->state;
     d->rc = rc;
@@ -146,8 +147,8 @@ static void on_given_up(void *ctx, int rc, const vx_space *spaces, size_t n, con
     vx_out_begin(&d->body, NULL, '{');
     vx_out_begin(&d->body, "items", '[');
     for (size_t i = 0; i < n; i++) {
-        vx_space deleting = spaces[i];
-        deleting.given_up = true;
+        vx_vector_space deleting = spaces[i];
+        deleting.retired = true;
         write_space(&d->body, &deleting);
     }
     vx_out_end(&d->body, ']');
@@ -175,7 +176,7 @@ static void finish_deletion(vx_request *request) {
 /* Of a loaded model only another digest may go, and it must be named. */
 static bool is_in_use(vx_request *request, const char *digest) {
     vx_err err;
-    const vx_model *model = vx_server_find_model(request->server, request->args[0], &err);
+    const vx_model *model = vx_models_find(request->server->models, request->args[0], &err);
     if (!model || (digest && strcmp(digest, model->info->digest)))
         return false;
     vx_reply_problem(request, VX_PROBLEM_MODEL_LOADED,
@@ -201,8 +202,8 @@ void vx_models_vectors_delete(vx_request *request) {
     if (!d)
         return;
     vx_request_wait(request, finish_deletion);
-    vx_outcome refused =
-        vx_spaces_give_up(request->server, request->args[0], digest, on_given_up, request);
+    vx_outcome refused = vx_library_retire_spaces(request->server->library, request->args[0],
+                                                  digest, on_retired, request);
     if (!refused)
         return; /* d is the committer's now */
     if (refused == VX_OUTCOME_INTERNAL)
@@ -226,8 +227,8 @@ void vx_models_list_get(vx_request *request) {
     }
     vx_out_begin(&out, NULL, '{');
     vx_out_begin(&out, "items", '[');
-    for (int i = 0; i < server->n_models; i++)
-        write_model(&out, &server->models[i], i == 0, &s, s.missing[i]);
+    for (int i = 0; i < server->models->n; i++)
+        write_model(&out, &server->models->items[i], i == 0, &s, s.missing[i]);
     vx_out_end(&out, ']');
     vx_out_string(&out, "next", NULL);
     write_unused(&out, server, &s);

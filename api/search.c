@@ -7,22 +7,22 @@
 #include "api/reply.h"
 #include "api/resources.h"
 #include "api/show.h"
-#include "search/search.h"
+#include "server/server.h"
 
 #define ASKED "text video_id clip_id vector"
 #define OPTIONS "k min_score group_by"
 
 typedef struct search {
-    vx_query_result result;
+    vx_search_result result;
     bool several; /* asked with `queries`, answered with `results` */
 } search;
 
 static void free_search(void *state) {
-    vx_query_result_clear(&((search *)state)->result);
+    vx_search_result_clear(&((search *)state)->result);
     free(state);
 }
 
-static void on_done(void *ctx, vx_query_result *result) {
+static void on_done(void *ctx, vx_search_result *result) {
     vx_request *request = ctx;
     search *state = request->state;
     state->result = *result;
@@ -51,7 +51,7 @@ static void write_items(vx_out *out, const vx_hits *hits) {
     vx_out_end(out, ']');
 }
 
-static void write_results(vx_out *out, const vx_query_result *result) {
+static void write_results(vx_out *out, const vx_search_result *result) {
     vx_out_begin(out, "results", '[');
     for (size_t i = 0; i < result->n; i++) {
         vx_out_begin(out, NULL, '{');
@@ -63,7 +63,7 @@ static void write_results(vx_out *out, const vx_query_result *result) {
 
 static void finish(vx_request *request) {
     const search *state = request->state;
-    const vx_query_result *result = &state->result;
+    const vx_search_result *result = &state->result;
     if (result->outcome != VX_OUTCOME_OK) {
         vx_reply_outcome(request, result->outcome, &result->err);
         return;
@@ -87,7 +87,7 @@ static bool set_text(vx_request *request, char **slot, const char *text) {
     return !request->failed;
 }
 
-static bool set_group(vx_request *request, vx_question *question, const char *text) {
+static bool set_group(vx_request *request, vx_query *question, const char *text) {
     question->group_by_video = text ? !strcmp(text, "video") : question->group_by_video;
     if (!text || question->group_by_video || !strcmp(text, "clip"))
         return true;
@@ -95,14 +95,14 @@ static bool set_group(vx_request *request, vx_question *question, const char *te
     return false;
 }
 
-static const vx_question initial = {.k = 10, .min_score = -1, .group_by_video = true};
+static const vx_query initial = {.k = 10, .min_score = -1, .group_by_video = true};
 
 /* k, min_score and group_by over what the question has of them. */
-static bool read_options(vx_request *request, json_t *object, vx_question *question) {
+static bool read_options(vx_request *request, json_t *object, vx_query *question) {
     int64_t k = (int64_t)question->k;
     double min_score = (double)question->min_score;
     const char *group;
-    if (!vx_json_int(request, object, "k", 1, VX_QUERY_MAX_K, &k) ||
+    if (!vx_json_int(request, object, "k", 1, VX_SEARCH_MAX_K, &k) ||
         !vx_json_number(request, object, "min_score", -1, 1, &min_score) ||
         !vx_json_string(request, object, "group_by", &group) ||
         !set_group(request, question, group))
@@ -123,7 +123,7 @@ static bool exactly_one(vx_request *request, json_t *object) {
     return false;
 }
 
-static bool read_question(vx_request *request, json_t *object, vx_question *question) {
+static bool read_question(vx_request *request, json_t *object, vx_query *question) {
     const char *text, *video_id, *clip_id;
     if (!exactly_one(request, object) || !read_options(request, object, question) ||
         !vx_json_string(request, object, "text", &text) ||
@@ -139,15 +139,16 @@ static bool read_question(vx_request *request, json_t *object, vx_question *ques
            set_text(request, &question->id, video_id ? video_id : clip_id);
 }
 
-static bool read_one(vx_request *request, json_t *body, vx_query *query) {
-    query->questions[0] = initial;
+static bool read_one(vx_request *request, json_t *body, vx_search_request *query) {
+    query->queries[0] = initial;
     return vx_json_only(request, body, ASKED " queries " OPTIONS " model") &&
-           read_question(request, body, &query->questions[0]);
+           read_question(request, body, &query->queries[0]);
 }
 
 /* `queries`: each with options of its own over those of the body. */
-static bool read_several(vx_request *request, json_t *body, json_t *list, vx_query *query) {
-    vx_question common = initial;
+static bool read_several(vx_request *request, json_t *body, json_t *list,
+                         vx_search_request *query) {
+    vx_query common = initial;
     size_t k_sum = 0;
     if (!vx_json_only(request, body, "queries " OPTIONS " model") ||
         !read_options(request, body, &common))
@@ -155,31 +156,31 @@ static bool read_several(vx_request *request, json_t *body, json_t *list, vx_que
     for (size_t i = 0; i < query->n; i++) {
         json_t *item = json_array_get(list, i);
         snprintf(request->where, sizeof request->where, "queries[%zu]", i);
-        query->questions[i] = common;
+        query->queries[i] = common;
         if (!json_is_object(item)) {
             vx_reply_problem(request, VX_PROBLEM_BAD_PARAMETER, "this must be an object.");
             return false;
         }
         if (!vx_json_only(request, item, ASKED " " OPTIONS) ||
-            !read_question(request, item, &query->questions[i]))
+            !read_question(request, item, &query->queries[i]))
             return false;
-        k_sum += query->questions[i].k;
+        k_sum += query->queries[i].k;
     }
     request->where[0] = '\0';
-    if (k_sum <= VX_QUERY_MAX_HITS)
+    if (k_sum <= VX_SEARCH_MAX_HITS)
         return true;
     vx_reply_problem(request, VX_PROBLEM_BAD_PARAMETER,
                      "The queries' k add up to %zu; one request may ask for %d hits.", k_sum,
-                     VX_QUERY_MAX_HITS);
+                     VX_SEARCH_MAX_HITS);
     return false;
 }
 
-static bool read_form(vx_request *request, vx_query *query) {
-    vx_question *question = &query->questions[0];
+static bool read_form(vx_request *request, vx_search_request *query) {
+    vx_query *question = &query->queries[0];
     *question = initial;
     int64_t k;
     double min_score;
-    if (!vx_request_int(request, "k", 1, VX_QUERY_MAX_K, (int64_t)initial.k, &k) ||
+    if (!vx_request_int(request, "k", 1, VX_SEARCH_MAX_K, (int64_t)initial.k, &k) ||
         !vx_request_number(request, "min_score", -1, 1, (double)initial.min_score, &min_score) ||
         !set_group(request, question, vx_request_value(request, "group_by")) ||
         !set_text(request, &query->model, vx_request_value(request, "model")))
@@ -194,21 +195,21 @@ static size_t count_questions(vx_request *request, json_t *list) {
     if (!list)
         return 1;
     size_t n = json_array_size(list);
-    if (n >= 1 && n <= VX_QUERY_MAX_QUESTIONS)
+    if (n >= 1 && n <= VX_SEARCH_MAX_QUERIES)
         return n;
     vx_reply_problem(request, VX_PROBLEM_BAD_PARAMETER, "queries must be an array of 1 to %d.",
-                     VX_QUERY_MAX_QUESTIONS);
+                     VX_SEARCH_MAX_QUERIES);
     return 0;
 }
 
 /* ---- Asking ---- */
 
 /* Takes the query. */
-static void submit(vx_request *request, vx_query *query, bool several) {
+static void submit(vx_request *request, vx_search_request *query, bool several) {
     search *state = request->state = vx_new(search);
     request->state_free = state ? free_search : NULL;
     if (!state) {
-        vx_query_free(query);
+        vx_search_request_free(query);
         request->failed = true;
         return;
     }
@@ -216,20 +217,20 @@ static void submit(vx_request *request, vx_query *query, bool several) {
     query->done = on_done;
     query->ctx = request;
     vx_request_wait(request, finish);
-    vx_outcome outcome = vx_query_submit(request->server, query);
+    vx_outcome outcome = vx_search_submit(request->server->search, query);
     if (outcome == VX_OUTCOME_OK)
         return;
     state->result.outcome = outcome;
     vx_request_wake(request);
 }
 
-static bool read_body(vx_request *request, json_t *body, json_t *list, vx_query *query) {
+static bool read_body(vx_request *request, json_t *body, json_t *list, vx_search_request *query) {
     const char *model;
     if (!body) {
         if (!read_form(request, query))
             return false;
-        query->questions[0].by = VX_QUERY_FILE;
-        query->questions[0].upload = vx_body_take_upload(request);
+        query->queries[0].by = VX_QUERY_FILE;
+        query->queries[0].upload = vx_body_take_upload(request);
         return true;
     }
     return vx_json_string(request, body, "model", &model) &&
@@ -243,7 +244,7 @@ void vx_search_post(vx_request *request) {
     size_t n = count_questions(request, list);
     if (!n)
         return;
-    VX_AUTO(vx_query) query = vx_query_new(n);
+    VX_AUTO(vx_search_request) query = vx_search_request_new(n);
     if (!query)
         request->failed = true;
     else if (read_body(request, body, list, query))
@@ -257,13 +258,13 @@ void vx_search_get(vx_request *request) {
                          "Give the text to search for as q (/v1/search?q=a+dog).");
         return;
     }
-    VX_AUTO(vx_query) query = vx_query_new(1);
+    VX_AUTO(vx_search_request) query = vx_search_request_new(1);
     if (!query) {
         request->failed = true;
         return;
     }
-    if (!read_form(request, query) || !set_text(request, &query->questions[0].text, text))
+    if (!read_form(request, query) || !set_text(request, &query->queries[0].text, text))
         return;
-    query->questions[0].by = VX_QUERY_TEXT;
+    query->queries[0].by = VX_QUERY_TEXT;
     submit(request, vx_take(query), false);
 }

@@ -6,7 +6,7 @@
 #include "api/reply.h"
 #include "api/resources.h"
 #include "media/media.h"
-#include "search/search.h"
+#include "server/server.h"
 
 typedef struct thumbnail {
     vx_request *request; /* borrows */
@@ -89,7 +89,7 @@ void vx_thumbnail_get(vx_request *request) {
         vx_store_path(request->server->store, video->sha256, thumb->path, sizeof thumb->path);
     thumb->started = true;
     vx_request_wait(request, finish);
-    if (!vx_query_run(request->server, make, thumb)) {
+    if (!vx_search_run(request->server->search, make, thumb)) {
         thumb->started = false;
         vx_request_wake(request);
     }

@@ -13,7 +13,7 @@
 #include "api/show.h"
 #include "api/text.h"
 #include "clip/clip.h"
-#include "ingest/ingest.h"
+#include "server/server.h"
 
 #define MAX_FILENAME_BYTES 255
 
@@ -65,7 +65,7 @@ static bool read_metadata(vx_request *request, char **ret_metadata) {
 static bool read_clip(vx_request *request, vx_clip_spec *ret_clip) {
     const char *text = vx_request_value(request, "clip");
     vx_err err;
-    *ret_clip = request->server->clip;
+    *ret_clip = request->server->extractor.clip;
     int rc = text ? vx_clip_parse(text, ret_clip, &err) : 0;
     if (!rc && vx_clip_needs_shots(ret_clip) && !request->server->shots)
         rc = VX_FAIL(&err, VX_CLIP_BAD_SPEC,
@@ -163,7 +163,7 @@ static void submit(vx_request *request, const char *filename) {
     item->accepted = item->background ? on_accepted : NULL;
     item->ctx = request;
     vx_request_wait(request, finish);
-    vx_outcome outcome = vx_ingest_submit(request->server, vx_take(item));
+    vx_outcome outcome = vx_ingest_submit(request->server->ingest, vx_take(item));
     if (outcome == VX_OUTCOME_OK)
         return;
     result->outcome = outcome;

@@ -85,7 +85,7 @@ static ssize_t read_stream(void *ctx, uint64_t at, char *buffer, size_t capacity
 static const vx_model *find_model(vx_request *request, const vx_video *video) {
     vx_err err;
     vx_model *model =
-        vx_server_find_model(request->server, vx_request_value(request, "model"), &err);
+        vx_models_find(request->server->models, vx_request_value(request, "model"), &err);
     if (!model) {
         vx_reply_problem(request, VX_PROBLEM_WRONG_SPACE, "%s", err.msg);
         return NULL;

@@ -9,7 +9,7 @@
 #include "api/reply.h"
 #include "api/resources.h"
 #include "api/show.h"
-#include "writer/writer.h"
+#include "server/server.h"
 
 #define MAX_LIST 500
 #define MAX_METADATA_BYTES ((size_t)256 * 1024)
@@ -107,33 +107,13 @@ static void finish_delete(vx_request *request) {
 void vx_videos_delete(vx_request *request) {
     if (vx_change_begin(request, finish_delete))
         vx_change_refuse(request,
-                         vx_commit_delete_video(request->server, request->args[0], VX_COMMIT_REFUSE,
-                                                vx_change_done, request));
+                         vx_library_delete_video(request->server->library, request->args[0],
+                                                 VX_WRITER_REFUSE, vx_change_done, request));
 }
 
 static void finish_patch(vx_request *request) {
     if (vx_change_succeeded(request, "video"))
         vx_videos_get(request);
-}
-
-/* The merge happens inside the transaction: of two patches at once none is lost. */
-typedef struct patch_op {
-    vx_commit_op op;
-    vx_request *request; /* waits, so it and its path outlive the operation */
-    char *patch;
-} patch_op;
-
-static int apply_patch(vx_commit_op *op, vx_server *server, vx_err *err) {
-    patch_op *o = (patch_op *)op;
-    return vx_catalog_merge_metadata(server->catalog, o->request->args[0], o->patch, err);
-}
-
-static void patch_done(vx_commit_op *op, vx_server *server, int rc, const vx_err *err) {
-    (void)server;
-    patch_op *o = (patch_op *)op;
-    vx_change_done(o->request, rc, err);
-    free(o->patch);
-    free(o);
 }
 
 /* The merge patch as text; NULL after a refusal. */
@@ -162,17 +142,8 @@ void vx_videos_patch(vx_request *request) {
                          "The metadata of one video may have %zu bytes.", MAX_METADATA_BYTES);
         return;
     }
-    patch_op *op = vx_new(patch_op);
-    if (!op || !vx_change_begin(request, finish_patch)) {
-        request->failed = true;
-        free(op);
-        return;
-    }
-    *op = (patch_op){{apply_patch, patch_done}, request, vx_take(patch)};
-    vx_outcome refused = vx_commit_submit(request->server, &op->op, VX_COMMIT_REFUSE);
-    if (!refused)
-        return;
-    free(op->patch);
-    free(op);
-    vx_change_refuse(request, refused);
+    if (vx_change_begin(request, finish_patch))
+        vx_change_refuse(request,
+                         vx_library_merge_metadata(request->server->library, request->args[0],
+                                                   vx_take(patch), vx_change_done, request));
 }

@@ -4,8 +4,6 @@
  * end is about to be written, so that asking twice gives one job. Helpers share the list of videos
  * through a cursor.
  */
-#include "backfill.h"
-
 #include <errno.h>
 #include <jansson.h>
 #include <string.h>
@@ -13,27 +11,15 @@
 #include "backfill_internal.h"
 #include "base/clock.h"
 #include "base/log.h"
-#include "writer/writer.h"
-#include "base/outcome.h"
-#include "library/vector_spaces.h"
 
+#define KIND "backfill"
 #define HELPERS_MAX 64
-
-struct vx_backfill {
-    pthread_t coordinator;
-    bool started;
-    vx_mutex mu;
-    vx_cond work;
-    bool stopping VX_GUARDED;
-    vx_backfill_job *queue VX_GUARDED;                   /* oldest first */
-    vx_backfill_job *of_model[VX_MODELS_MAX] VX_GUARDED; /* waiting or running; borrows */
-};
 
 /* Without its lock: nobody else has the job any more. */
 VX_NO_LOCK_ANALYSIS static vx_backfill_job *free_job(vx_backfill_job *job) {
     if (!job)
         return NULL;
-    vx_jobs_unwatch(job->server, &job->live);
+    vx_jobs_remove(job->backfill->params.jobs, &job->job);
     json_decref(job->failures);
     free(job->videos);
     vx_mutex_done(&job->mu);
@@ -41,37 +27,38 @@ VX_NO_LOCK_ANALYSIS static vx_backfill_job *free_job(vx_backfill_job *job) {
     return NULL;
 }
 
-static vx_backfill_job *new_job(vx_server *server, vx_model *model) {
+static vx_backfill_job *new_job(vx_backfill *backfill, vx_model *model) {
     vx_backfill_job *job = vx_new(vx_backfill_job);
     if (!job)
         return NULL;
     json_t *failures = json_array();
-    *job = (vx_backfill_job){.server = server, .model = model, .failures = failures};
+    *job = (vx_backfill_job){.backfill = backfill, .model = model, .failures = failures};
     vx_mutex_init(&job->mu);
+    atomic_store(&job->job.phase, VX_PHASE_EMBED);
     return failures ? job : free_job(job);
 }
 
-static vx_backfill_job **slot_of(vx_server *server, const vx_model *model) {
-    return &server->backfill->of_model[model - server->models];
+static vx_backfill_job **slot_of(vx_backfill *b, const vx_model *model) VX_REQUIRES(&b->mu) {
+    return &b->of_model[vx_models_index_of(b->params.collection->models, model)];
 }
 
-static void set_job_of_model(vx_server *server, const vx_model *model, vx_backfill_job *job) {
-    vx_mutex_lock(&server->backfill->mu);
-    *slot_of(server, model) = job;
-    vx_mutex_unlock(&server->backfill->mu);
+static void set_job_of_model(vx_backfill *b, const vx_model *model, vx_backfill_job *job) {
+    vx_mutex_lock(&b->mu);
+    *slot_of(b, model) = job;
+    vx_mutex_unlock(&b->mu);
 }
 
 /* Unless another has taken the place of one that was cancelled. */
 static void leave_model(vx_backfill_job *job) {
-    vx_backfill_job **slot = slot_of(job->server, job->model);
-    vx_mutex_lock(&job->server->backfill->mu);
+    vx_backfill *b = job->backfill;
+    vx_mutex_lock(&b->mu);
+    vx_backfill_job **slot = slot_of(b, job->model);
     if (*slot == job)
         *slot = NULL;
-    vx_mutex_unlock(&job->server->backfill->mu);
+    vx_mutex_unlock(&b->mu);
 }
 
-static void enqueue(vx_server *server, vx_backfill_job *job) {
-    struct vx_backfill *b = server->backfill;
+static void enqueue(vx_backfill *b, vx_backfill_job *job) {
     vx_mutex_lock(&b->mu);
     vx_backfill_job **end = &b->queue;
     while (*end)
@@ -124,10 +111,10 @@ static void run_helpers(vx_backfill_job *job) {
 }
 
 /* Best effort: what remains goes with the next backfill. */
-static void give_up_old_digests(vx_backfill_job *job) {
+static void retire_old_digests(vx_backfill_job *job) {
     vx_err err;
-    if (vx_spaces_give_up_old(job->server, job->model, &err))
-        vx_log_failed(VX_LOG_WARN, "backfill", &err, "job=%s", job->live.id);
+    if (vx_library_retire_old_digests(job->backfill->params.library, job->model, &err))
+        vx_log_failed(VX_LOG_WARN, "backfill", &err, "job=%s", job->job.id);
 }
 
 /* ---- its end ---- */
@@ -153,11 +140,12 @@ static char *result_json(const ending *end) {
 }
 
 /* The row of one that was cancelled has its end, and gets the report. */
-static int apply_end(void *ctx, vx_server *server, vx_err *err) {
+static int apply_end(void *ctx, vx_err *err) {
     ending *end = ctx;
-    const char *id = end->job->live.id;
+    vx_catalog *catalog = end->job->backfill->params.collection->catalog;
+    const char *id = end->job->job.id;
     vx_job_row row = {0};
-    int rc = vx_catalog_get_job(server->catalog, id, &row, err);
+    int rc = vx_catalog_get_job(catalog, id, &row, err);
     if (rc)
         return rc;
     bool cancelled = row.state == VX_JOB_CANCELLED;
@@ -169,7 +157,7 @@ static int apply_end(void *ctx, vx_server *server, vx_err *err) {
     VX_AUTO_FREE char *json = result_json(end);
     if (!json)
         return VX_FAIL(err, -ENOMEM, "no memory for a job's result");
-    return vx_catalog_update_job(server->catalog, id, end->state, json, finished_us, err);
+    return vx_catalog_update_job(catalog, id, end->state, json, finished_us, err);
 }
 
 /* Could the end not be written, the job stays queued, and the next start finds little to do. */
@@ -177,11 +165,11 @@ static void write_end(ending end) {
     vx_backfill_job *job = end.job;
     vx_err err;
     leave_model(job);
-    if (vx_commit_run(job->server, apply_end, &end, &err))
-        vx_log_failed(VX_LOG_ERROR, "backfill", &err, "job=%s", job->live.id);
+    if (vx_writer_run(job->backfill->params.writer, apply_end, NULL, &end, &err))
+        vx_log_failed(VX_LOG_ERROR, "backfill", &err, "job=%s", job->job.id);
     vx_mutex_lock(&job->mu);
     vx_log(VX_LOG_INFO, "backfill",
-           "job=%s model=%s outcome=%s embedded=%lld deleted=%lld failed=%lld", job->live.id,
+           "job=%s model=%s outcome=%s embedded=%lld deleted=%lld failed=%lld", job->job.id,
            job->model->info->name, vx_outcome_name(end.outcome), (long long)job->embedded,
            (long long)job->deleted, (long long)job->failed);
     vx_mutex_unlock(&job->mu);
@@ -196,24 +184,24 @@ static int64_t internal_failures(vx_backfill_job *job) {
 
 static void run_job(vx_backfill_job *job) {
     vx_err err = {0};
-    atomic_store(&job->live.started_us, vx_clock_monotonic_us());
-    int rc = vx_catalog_scan_clips(job->server->catalog, note_clip, job, &err);
-    atomic_store(&job->live.total, (int64_t)job->n);
+    atomic_store(&job->job.started_us, vx_clock_monotonic_us());
+    int rc = vx_catalog_scan_clips(job->backfill->params.collection->catalog, note_clip, job, &err);
+    atomic_store(&job->job.total, (int64_t)job->n);
     if (!rc)
         run_helpers(job);
-    if (atomic_load(&job->server->stopping))
+    if (atomic_load(&job->backfill->stopping))
         return;
-    if (!rc && !internal_failures(job) && !atomic_load(&job->live.cancelled))
-        give_up_old_digests(job);
+    if (!rc && !internal_failures(job) && !atomic_load(&job->job.cancelled))
+        retire_old_digests(job);
     write_end(rc ? (ending){job, VX_JOB_FAILED, VX_OUTCOME_INTERNAL, err.msg}
                  : (ending){job, VX_JOB_DONE, VX_OUTCOME_OK, NULL});
 }
 
-static vx_backfill_job *wait_for_job(struct vx_backfill *b) {
+static vx_backfill_job *wait_for_job(vx_backfill *b) {
     vx_mutex_lock(&b->mu);
-    while (!b->queue && !b->stopping)
+    while (!b->queue && !atomic_load(&b->stopping))
         vx_cond_wait(&b->work, &b->mu);
-    vx_backfill_job *job = b->stopping ? NULL : b->queue;
+    vx_backfill_job *job = atomic_load(&b->stopping) ? NULL : b->queue;
     if (job)
         b->queue = job->next_queued;
     vx_mutex_unlock(&b->mu);
@@ -221,68 +209,63 @@ static vx_backfill_job *wait_for_job(struct vx_backfill *b) {
 }
 
 static void *run_coordinator(void *ctx) {
-    vx_server *server = ctx;
-    for (vx_backfill_job *job; (job = wait_for_job(server->backfill)); free_job(job))
+    for (vx_backfill_job *job; (job = wait_for_job(ctx)); free_job(job))
         run_job(job);
     return NULL;
 }
 
 /* ---- becoming durable ---- */
 
-typedef struct accept_op {
-    vx_commit_op op;
+typedef struct accept_write {
+    vx_write write;
+    vx_backfill *backfill;
     vx_model *model;
     vx_backfill_job *job; /* made by this operation; NULL: there was one */
     char job_id[VX_JOB_ID_CHARS + 1];
     vx_backfill_accepted accepted;
     void *ctx;
-} accept_op;
+} accept_write;
 
-static int insert_job(vx_server *server, const vx_backfill_job *job, vx_err *err) {
+static int insert_job(const vx_backfill_job *job, vx_err *err) {
     char request[256]; /* both are of plain characters */
     snprintf(request, sizeof request, "{\"model\":\"%s\",\"digest\":\"%s\"}",
              job->model->info->name, job->model->info->digest);
-    vx_job_row row = {.state = VX_JOB_QUEUED,
-                      .kind = "backfill",
-                      .request = request,
-                      .created_us = vx_clock_unix_us()};
-    strcpy(row.id, job->live.id);
-    return vx_catalog_insert_job(server->catalog, &row, err);
+    return vx_jobs_insert(job->backfill->params.jobs, KIND, &job->job, request, err);
 }
 
-static bool find_running(vx_server *server, accept_op *a) {
-    struct vx_backfill *b = server->backfill;
+static bool find_running(accept_write *a) {
+    vx_backfill *b = a->backfill;
     vx_mutex_lock(&b->mu);
-    const vx_backfill_job *job = *slot_of(server, a->model);
-    bool running = job && !atomic_load(&job->live.cancelled);
+    const vx_backfill_job *job = *slot_of(b, a->model);
+    bool running = job && !atomic_load(&job->job.cancelled);
     if (running)
-        strcpy(a->job_id, job->live.id);
+        strcpy(a->job_id, job->job.id);
     vx_mutex_unlock(&b->mu);
     return running;
 }
 
-static int accept_apply(vx_commit_op *op, vx_server *server, vx_err *err) {
-    accept_op *a = (accept_op *)op;
-    if (find_running(server, a))
+static int apply_accept(vx_write *write, vx_err *err) {
+    accept_write *a = VX_CONTAINER_OF(write, accept_write, write);
+    if (find_running(a))
         return 0;
-    a->job = new_job(server, a->model);
+    a->job = new_job(a->backfill, a->model);
     if (!a->job)
         return VX_FAIL(err, -ENOMEM, "no memory for a job");
-    int rc = vx_jobs_new_id(a->job->live.id, err);
+    int rc = vx_jobs_new_id(a->job->job.id, err);
     if (!rc)
-        rc = insert_job(server, a->job, err);
+        rc = insert_job(a->job, err);
     if (rc)
         return rc;
-    strcpy(a->job_id, a->job->live.id);
-    vx_jobs_watch(server, &a->job->live);
-    set_job_of_model(server, a->model, a->job);
+    strcpy(a->job_id, a->job->job.id);
+    vx_jobs_add(a->backfill->params.jobs, &a->job->job);
+    set_job_of_model(a->backfill, a->model, a->job);
     return 0;
 }
 
-static void accept_done(vx_commit_op *op, vx_server *server, int rc, const vx_err *err) {
-    accept_op *a = (accept_op *)op;
+static void finish_accept(vx_write *write, int rc, const vx_err *err) {
+    accept_write *a = VX_CONTAINER_OF(write, accept_write, write);
     if (a->job && !rc) {
-        enqueue(server, a->job);
+        enqueue(a->backfill, a->job);
     } else if (a->job) {
         leave_model(a->job);
         free_job(a->job);
@@ -291,86 +274,96 @@ static void accept_done(vx_commit_op *op, vx_server *server, int rc, const vx_er
     free(a);
 }
 
-vx_outcome vx_backfill_submit(vx_server *server, vx_model *model, vx_backfill_accepted accepted,
+vx_outcome vx_backfill_submit(vx_backfill *backfill, vx_model *model, vx_backfill_accepted accepted,
                               void *ctx) {
-    accept_op *a = vx_new(accept_op);
+    accept_write *a = vx_new(accept_write);
     if (!a)
         return VX_OUTCOME_INTERNAL;
-    *a = (accept_op){.op = {.apply = accept_apply, .done = accept_done},
-                     .model = model,
-                     .accepted = accepted,
-                     .ctx = ctx};
-    vx_outcome refused = vx_commit_submit(server, &a->op, VX_COMMIT_REFUSE);
+    *a = (accept_write){.write = {.apply = apply_accept, .done = finish_accept},
+                        .backfill = backfill,
+                        .model = model,
+                        .accepted = accepted,
+                        .ctx = ctx};
+    vx_outcome refused = vx_writer_submit(backfill->params.writer, &a->write, VX_WRITER_REFUSE);
     if (refused)
         free(a);
     return refused;
 }
 
-/* ---- start and end ---- */
+/* ---- jobs of before a restart ---- */
 
-static int fail_row(void *ctx, vx_server *server, vx_err *err) {
-    const vx_job_row *row = ctx;
-    return vx_catalog_update_job(
-        server->catalog, row->id, VX_JOB_FAILED,
-        "{\"outcome\":\"wrong_space\",\"message\":\"the server was started "
-        "again without this model\"}",
-        vx_clock_unix_us(), err);
-}
-
-static int resume_row(vx_server *server, vx_job_row *row, vx_err *err) {
+/* Of two jobs of one model the older goes on. */
+static vx_outcome parse_row(void *ctx, const vx_job_row *row, vx_job **ret_job, vx_err *err) {
+    vx_backfill *b = ctx;
     json_t *request = json_loads(row->request, 0, NULL);
     const char *name = json_string_value(json_object_get(request, "model"));
-    vx_err unread;
-    vx_model *model = name ? vx_server_find_model(server, name, &unread) : NULL;
+    vx_model *model = name ? vx_models_find(b->params.collection->models, name, err) : NULL;
     json_decref(request);
-    if (!model || *slot_of(server, model))
-        return vx_commit_run(server, fail_row, row, err);
-    vx_backfill_job *job = new_job(server, model);
-    if (!job)
-        return VX_FAIL(err, -ENOMEM, "no memory for job %s", row->id);
-    strcpy(job->live.id, row->id);
-    vx_jobs_watch(server, &job->live);
-    set_job_of_model(server, model, job);
-    enqueue(server, job);
+    vx_mutex_lock(&b->mu);
+    bool taken = model && *slot_of(b, model);
+    vx_mutex_unlock(&b->mu);
+    if (!model || taken) {
+        VX_FAIL(err, 1, "the server was started again without this model");
+        return VX_OUTCOME_WRONG_SPACE;
+    }
+    vx_backfill_job *job = new_job(b, model);
+    if (!job) {
+        VX_FAIL(err, -ENOMEM, "no memory for job %s", row->id);
+        return VX_OUTCOME_INTERNAL;
+    }
+    strcpy(job->job.id, row->id);
+    set_job_of_model(b, model, job);
+    *ret_job = &job->job;
+    return VX_OUTCOME_OK;
+}
+
+static void run_parsed(void *ctx, vx_job *job) {
+    vx_backfill *b = ctx;
+    vx_jobs_add(b->params.jobs, job);
+    enqueue(b, VX_CONTAINER_OF(job, vx_backfill_job, job));
+}
+
+static void drop_parsed(void *ctx, vx_job *job) {
+    (void)ctx;
+    free_job(VX_CONTAINER_OF(job, vx_backfill_job, job));
+}
+
+/* ---- start and stop ---- */
+
+int vx_backfill_new(const vx_backfill_params *params, vx_backfill **ret_backfill, vx_err *err) {
+    vx_backfill *b = vx_new(vx_backfill);
+    if (!b)
+        return VX_FAIL(err, -ENOMEM, "no memory for the backfill");
+    b->params = *params;
+    vx_mutex_init(&b->mu);
+    vx_cond_init(&b->work);
+    vx_jobs_add_kind(
+        params->jobs,
+        &(vx_job_kind){
+            .name = KIND, .ctx = b, .parse = parse_row, .run = run_parsed, .drop = drop_parsed});
+    *ret_backfill = b;
     return 0;
 }
 
-static int resume(vx_server *server, vx_err *err) {
-    vx_job_row *rows = NULL;
-    size_t n = 0;
-    int rc = vx_catalog_list_jobs(server->catalog, SIZE_MAX, 0, NULL, true, &rows, &n, err);
-    for (size_t i = n; i-- > 0;) { /* oldest first */
-        if (!rc && !strcmp(rows[i].kind, "backfill"))
-            rc = resume_row(server, &rows[i], err);
-        vx_job_row_clear(&rows[i]);
-    }
-    free(rows);
-    return rc;
-}
-
-int vx_backfill_start(vx_server *server, vx_err *err) {
-    struct vx_backfill *b = server->backfill = vx_new(struct vx_backfill);
-    if (!b)
-        return VX_FAIL(err, -ENOMEM, "no memory for the backfill");
-    vx_mutex_init(&b->mu);
-    vx_cond_init(&b->work);
-    int rc = resume(server, err);
-    if (!rc)
-        rc = vx_thread_start(&b->coordinator, "vx-backfill", run_coordinator, server, err);
+int vx_backfill_start(vx_backfill *b, vx_err *err) {
+    int rc = vx_thread_start(&b->coordinator, "vx-backfill", run_coordinator, b, err);
     b->started = !rc;
     return rc;
 }
 
-void vx_backfill_stop(vx_server *server) {
-    struct vx_backfill *b = server->backfill;
-    if (!b)
-        return;
+void vx_backfill_begin_stop(vx_backfill *b) {
     vx_mutex_lock(&b->mu);
-    b->stopping = true;
+    atomic_store(&b->stopping, true);
     vx_cond_signal(&b->work);
     vx_mutex_unlock(&b->mu);
-    if (b->started)
-        pthread_join(b->coordinator, NULL);
+}
+
+void vx_backfill_stop(vx_backfill *b) {
+    if (!b || !b->started)
+        return;
+    vx_backfill_begin_stop(b);
+    pthread_join(b->coordinator, NULL);
+    b->started = false;
     vx_mutex_lock(&b->mu);
     vx_backfill_job *waiting = vx_take(b->queue);
     vx_mutex_unlock(&b->mu);
@@ -378,7 +371,13 @@ void vx_backfill_stop(vx_server *server) {
         next = job->next_queued;
         free_job(job);
     }
+}
+
+vx_backfill *vx_backfill_free(vx_backfill *b) {
+    if (!b)
+        return NULL;
     vx_cond_done(&b->work);
     vx_mutex_done(&b->mu);
-    free(vx_take(server->backfill));
+    free(b);
+    return NULL;
 }

@@ -1,13 +1,13 @@
 /* backfill.h — a model's vectors for the videos that were stored without it.
  *
- * A backfill is a durable job. It looks at what is missing when it begins, and again after a restart:
- * so kill -9 costs the videos that were in work and nothing else. Each video is read from its stored
- * file once more, cut as it was, and its vectors are inserted in one transaction through the
- * committer. A video that is deleted meanwhile is skipped; one whose file cannot be decoded is
- * counted and reported, and the job goes on. Videos uploaded meanwhile have their vectors already.
+ * A backfill is a durable job of the kind "backfill". It looks at what is missing when it begins, and
+ * again after a restart: so kill -9 costs the videos that were in work and nothing else. Each video is
+ * read from its stored file once more, cut as it was, and its vectors are inserted in one transaction.
+ * A video that is deleted meanwhile is skipped; one whose file cannot be decoded is counted and
+ * reported, and the job goes on. Videos uploaded meanwhile have their vectors already.
  *
  * Vectors that another digest of the model made stay until a backfill has run to its end without a
- * failure of ours: then nobody can need them, and they are given up (spaces.h).
+ * failure of ours: then nobody can need them, and they are retired (library/).
  *
  * Threads: one coordinator that runs jobs one after another, and while one runs as many helpers as
  * half the cores, so that uploads go on beside it. Any thread may submit.
@@ -15,16 +15,57 @@
 #pragma once
 
 #include "base/outcome.h"
-#include "server/server.h"
+#include "collection/collection.h"
+#include "extract/extract.h"
+#include "jobs/jobs.h"
+#include "library/library.h"
+#include "store/store.h"
+#include "writer/writer.h"
 
-/* rc 0: the job is durable, or was running already. On the committer's thread; must be short. */
+typedef struct vx_backfill vx_backfill;
+
+typedef struct vx_backfill_params { /* borrows all, until stop */
+    vx_collection *collection;
+    const vx_extractor *extractor;
+    vx_store *store;
+    vx_writer *writer;
+    vx_jobs *jobs; /* gets the kind "backfill" */
+    vx_library *library;
+} vx_backfill_params;
+
+int vx_backfill_new(const vx_backfill_params *params, vx_backfill **ret_backfill, vx_err *err);
+/* Starts the coordinator. */
+int vx_backfill_start(vx_backfill *backfill, vx_err *err);
+/* From here on a running job ends at its next picture; it stays queued and goes on at the next start. */
+void vx_backfill_begin_stop(vx_backfill *backfill);
+/* Needs the writer still running. NULL-safe. */
+void vx_backfill_stop(vx_backfill *backfill);
+/* After the jobs. NULL-safe. */
+vx_backfill *vx_backfill_free(vx_backfill *backfill);
+
+/* rc 0: the job is durable, or was running already. On the writer's thread; must be short. */
 typedef void (*vx_backfill_accepted)(void *ctx, int rc, const char *job_id, const vx_err *err);
 /* Never blocks. BUSY, STOPPING or INTERNAL (no memory): accepted is not called. One job at a time for
  * each model: while one waits or runs, its id is given again. */
-vx_outcome vx_backfill_submit(vx_server *server, vx_model *model, vx_backfill_accepted accepted,
+vx_outcome vx_backfill_submit(vx_backfill *backfill, vx_model *model, vx_backfill_accepted accepted,
                               void *ctx);
 
-/* Goes on with the jobs of before a restart. Needs the committer. */
-int vx_backfill_start(vx_server *server, vx_err *err);
-/* server->stopping is set before: a running job stays queued and goes on at the next start. */
-void vx_backfill_stop(vx_server *server);
+/* ---- one video; `vidx embed` uses it too (missing_vectors.c) ---- */
+
+typedef struct vx_missing_vectors { /* borrows all */
+    const vx_extractor *extractor;
+    vx_collection *collection;
+    vx_writer *writer;
+    const vx_video *video;
+    const char *path; /* a file with its bytes */
+    unsigned models;  /* bit i = models->items[i] */
+    int decode_threads;
+    const vx_extract_watch *watch;
+} vx_missing_vectors;
+
+/* Gives a stored video the vectors that it lacks. The clips are those that are stored. One decode feeds
+ * every model asked for, and all vectors are inserted in one transaction; a clip that has its vector
+ * keeps it. Blocks for as long as the video takes. Threads: any.
+ * NOT_FOUND: the video was deleted meanwhile; else as vx_extract_run. INTERNAL also when only some of
+ * the models failed: the vectors of the others are stored. */
+vx_outcome vx_missing_vectors_make(const vx_missing_vectors *want, vx_err *err);

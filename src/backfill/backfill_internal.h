@@ -1,14 +1,27 @@
 /* backfill_internal.h — what backfill.c and backfill_video.c share about one job. */
 #pragma once
 
+#include "backfill.h"
 #include "base/thread.h"
-#include "jobs/jobs.h"
+
+struct vx_backfill_job;
+
+struct vx_backfill {
+    vx_backfill_params params;
+    atomic_bool stopping;
+    pthread_t coordinator;
+    bool started;
+    vx_mutex mu;
+    vx_cond work;
+    struct vx_backfill_job *queue VX_GUARDED;                   /* oldest first */
+    struct vx_backfill_job *of_model[VX_MODELS_MAX] VX_GUARDED; /* waiting or running; borrows */
+};
 
 typedef struct vx_backfill_job {
-    vx_job_live live;
-    vx_server *server; /* borrows */
-    vx_model *model;   /* borrows from the server */
-    int64_t *videos;   /* [n] rows that lack vectors, ascending */
+    vx_job job;
+    vx_backfill *backfill; /* borrows */
+    vx_model *model;       /* borrows from the models */
+    int64_t *videos;       /* [n] rows that lack vectors, ascending */
     size_t n, capacity;
     atomic_size_t next; /* the next of videos that nobody has taken */
 

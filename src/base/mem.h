@@ -68,5 +68,9 @@ void *vx_regrow(void *block, size_t n, size_t element_bytes);
          vx_grown_ != NULL;                                                                        \
      }))
 
+/* The struct of `type` whose member `member` this points to. */
+#define VX_CONTAINER_OF(pointer, type, member)                                                     \
+    ((type *)(void *)((char *)(pointer)-offsetof(type, member)))
+
 #define vx_new(type) ((type *)calloc(1, sizeof(type)))
 #define VX_LEN(array) (sizeof(array) / sizeof((array)[0]))

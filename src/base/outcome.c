@@ -1,6 +1,9 @@
 #include "outcome.h"
 
+#include <errno.h>
 #include <string.h>
+
+#include "log.h"
 
 static const char *const names[] = {
     [VX_OUTCOME_OK] = "ok",
@@ -29,4 +32,13 @@ vx_outcome vx_outcome_of_name(const char *name) {
         if (!strcmp(name, names[i]))
             return (vx_outcome)i;
     return VX_OUTCOME_INTERNAL;
+}
+
+vx_outcome vx_outcome_of_error(int rc, const vx_err *err) {
+    if (rc > 0)
+        vx_log_failed(VX_LOG_ERROR, "fault", err, "unhandled_code=%d", rc);
+    return !rc                ? VX_OUTCOME_OK
+           : rc == -ENOSPC    ? VX_OUTCOME_NO_SPACE
+           : rc == -ESHUTDOWN ? VX_OUTCOME_STOPPING
+                              : VX_OUTCOME_INTERNAL;
 }

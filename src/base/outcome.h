@@ -1,9 +1,11 @@
 /* outcome.h — how a request can end, in the words of the product rather than of HTTP.
  *
- * ingest, query and jobs report one of these beside a vx_err sentence; api/ alone knows which HTTP
+ * ingest, search and jobs report one of these with a vx_err sentence; only api/ knows which HTTP
  * status belongs to which (api/errors.def).
  */
 #pragma once
+
+#include "err.h"
 
 typedef enum vx_outcome {
     VX_OUTCOME_OK,
@@ -15,7 +17,7 @@ typedef enum vx_outcome {
     VX_OUTCOME_MEDIA_TOO_LARGE, /* over a limit of picture size, duration or frames */
     VX_OUTCOME_BAD_REQUEST,     /* a value is wrong; the message names it */
     VX_OUTCOME_NOT_FOUND,
-    VX_OUTCOME_WRONG_SPACE, /* a vector or model that does not fit the index asked */
+    VX_OUTCOME_WRONG_SPACE, /* a vector or model of another vector space than the index searched */
     VX_OUTCOME_BUSY,        /* a queue is full: try again */
     VX_OUTCOME_NO_SPACE,    /* the disk is full */
     VX_OUTCOME_CANCELLED,
@@ -27,3 +29,9 @@ typedef enum vx_outcome {
  */
 const char *vx_outcome_name(vx_outcome outcome);
 vx_outcome vx_outcome_of_name(const char *name);
+
+/* What a code that a module returned means for a request whose caller has no more to say about it:
+ * 0 OK; -ENOSPC NO_SPACE; -ESHUTDOWN STOPPING; any other -errno INTERNAL. A positive code is an outcome
+ * that its direct caller should have handled: that is a fault of ours, so it is logged with where it
+ * came from, and INTERNAL. */
+vx_outcome vx_outcome_of_error(int rc, const vx_err *err);

@@ -109,8 +109,8 @@ static int check_not_emptied(const vx_batch *batch, vx_err *err) {
 }
 
 static int embed(vx_batch *batch, vx_err *err) {
-    for (int m = 0; m < batch->parts.n_models && !batch->p.quiet; m++) {
-        const vx_model_info *info = batch->parts.models[m].info;
+    for (int m = 0; m < batch->parts.collection->models->n && !batch->p.quiet; m++) {
+        const vx_model_info *info = batch->parts.collection->models->items[m].info;
         vx_batch_say(NULL, "%s on %s, %s, from %s", info->name, info->device, info->dtype,
                      batch->p.models_dir);
     }
@@ -151,7 +151,7 @@ static int open_clip_files(vx_batch *batch, vx_err *err) {
         .input = batch->input,
         .output = batch->output,
         .encoder = batch->p.encoder,
-        .limits = batch->parts.limits,
+        .limits = &batch->parts.extractor->limits,
         .interrupted = batch->p.interrupted,
         .on_written = on_clip_file,
         .ctx = batch,
@@ -175,13 +175,14 @@ static int write_vidx(vx_batch *batch, vx_err *err) {
     int rc = batch->clip_files ? vx_batch_write_clip_files(parts, batch->inventory,
                                                            batch->clip_files, batch->failures, err)
                                : 0;
-    for (int m = 0; m < parts->n_models && !rc; m++) {
+    for (int m = 0; m < parts->collection->models->n && !rc; m++) {
         bool written;
         size_t rows;
         rc = vx_batch_write_index(parts, m, batch->inventory, batch->output, &written, &rows, err);
         if (!rc && !batch->p.quiet)
             vx_batch_say(NULL, "%zu rows in %s%s%s%s", rows, batch->output, m ? "/" : "",
-                         m ? parts->models[m].info->name : "", written ? "" : ", unchanged");
+                         m ? parts->collection->models->items[m].info->name : "",
+                         written ? "" : ", unchanged");
     }
     if (!rc)
         rc = vx_batch_remove_unused_models(parts, batch->output, err);
@@ -224,9 +225,9 @@ static int write_duplicates(vx_batch *batch, vx_err *err) {
     size_t removed;
     if (!(batch->p.dedup_threshold > 0))
         return vx_batch_remove_duplicates(batch->output, err);
-    int rc = vx_batch_write_duplicates(batch->parts.models[0].index, &batch->clips,
-                                       (float)batch->p.dedup_threshold, batch->output,
-                                       batch->p.interrupted, &removed, err);
+    int rc = vx_batch_write_duplicates(batch->parts.collection->models->items[0].index,
+                                       &batch->clips, (float)batch->p.dedup_threshold,
+                                       batch->output, batch->p.interrupted, &removed, err);
     if (!rc && !batch->p.quiet)
         vx_batch_say(NULL, "%zu of %zu clips are near-duplicates of kept ones: %s/duplicates",
                      removed, batch->clips.n, batch->output);
@@ -276,9 +277,8 @@ static int write_outputs(vx_batch *batch, bool *ret_stopped, vx_err *err) {
     return rc;
 }
 
-int vx_batch_run(vx_batch *batch, struct vx_server *server, int workers, vx_batch_end *ret_end,
-                 vx_err *err) {
-    vx_batch_parts_of(server, workers, &batch->parts);
+int vx_batch_run(vx_batch *batch, const vx_batch_parts *parts, vx_batch_end *ret_end, vx_err *err) {
+    batch->parts = *parts;
     int rc = embed(batch, err);
     if (rc)
         return rc;

@@ -8,10 +8,10 @@
  * moment, kill -9 included, and the next one goes on where it was. Progress, skipped videos and the
  * summary go to stderr.
  *
- * This is the folder's only public header. Inside: input_files (the walk), inventory (which file is
+ * This is the folder's only public header (with parts.h, which it includes). Inside: input_files (the walk), inventory (which file is
  * which stored video), embed_files (file by file through ingest), missing_vectors, layout_vidx and
  * layout_curator (the outputs; curator/ knows NeMo Curator's formats), clip_files, duplicates,
- * failures, output (files put in place whole), progress, parts (what is used of the product).
+ * failures, output (files put in place whole), progress.
  *
  * Threads: one run at a time, on one thread. SIGINT and SIGTERM are the caller's: `interrupted`.
  */
@@ -21,6 +21,7 @@
 
 #include "base/err.h"
 #include "base/mem.h"
+#include "parts.h"
 
 typedef enum vx_batch_layout {
     VX_BATCH_LAYOUT_VIDX,    /* video_index.faiss, embeddings.npy, clips.jsonl: layout_vidx.h */
@@ -39,14 +40,13 @@ typedef struct vx_batch_params {
 } vx_batch_params;
 
 typedef struct vx_batch vx_batch;
-struct vx_server;
 
 /* Makes the output folder if it is absent. */
 int vx_batch_open(const vx_batch_params *params, vx_batch **ret_batch, vx_err *err);
 vx_batch *vx_batch_free(vx_batch *batch);
 VX_DEFINE_AUTO(vx_batch, vx_batch_free)
 
-/* Where catalog and store of this output are: a server's data_dir. Borrowed. */
+/* The folder where catalog and store of this output are, for whoever opens the parts. Borrowed. */
 const char *vx_batch_data_dir(const vx_batch *batch);
 
 typedef enum vx_batch_end {
@@ -58,14 +58,11 @@ typedef enum vx_batch_end {
 
 enum { VX_BATCH_WORKERS_MAX = 256 };
 
-/* The whole job.
- *   server   borrows: opened with vx_batch_data_dir, `workers` ingest threads (at most
- *            VX_BATCH_WORKERS_MAX) and room for 4 * VX_BATCH_WORKERS_MAX videos. It takes no more
- *            videos after an end by INTERRUPTED or a failure
- *   ret_end  when 0 is returned
+/* The whole job. After an end by INTERRUPTED, or a failure, ingest takes no more videos.
+ *   parts    copied; what it points to is borrowed until free
+ *   ret_end  set when 0 is returned
  * -errno ends the run early; what was embedded stays. */
-int vx_batch_run(vx_batch *batch, struct vx_server *server, int workers, vx_batch_end *ret_end,
-                 vx_err *err);
+int vx_batch_run(vx_batch *batch, const vx_batch_parts *parts, vx_batch_end *ret_end, vx_err *err);
 
 /* "vidx embed: <message>" on stderr, with control characters as \xNN. */
 void vx_batch_print_error(const vx_err *err);

@@ -138,7 +138,7 @@ int vx_batch_clip_files_open(const vx_batch_clip_files_params *params,
 
 /* ---- cutting ---- */
 
-static bool go_on(void *ctx) {
+static bool keep_going(void *ctx) {
     return !((const vx_batch_clip_files *)ctx)->p.interrupted();
 }
 
@@ -171,11 +171,11 @@ static int cut(vx_batch_clip_files *files, const vx_batch_file *file, double sta
         rc = vx_batch_join(staged, files->p.output, STAGED, err);
     if (rc)
         return rc;
-    const vx_media_cut want = {.start_s = start_s,
-                               .end_s = end_s,
-                               .encoder = files->p.encoder,
-                               .go_on = go_on,
-                               .ctx = files};
+    const vx_media_cut_params want = {.start_s = start_s,
+                                      .end_s = end_s,
+                                      .encoder = files->p.encoder,
+                                      .keep_going = keep_going,
+                                      .ctx = files};
     rc = vx_media_cut_clip(source, files->p.limits, &want, staged, NULL, err);
     if (!rc)
         rc = measure(files, staged, ret_file, err);

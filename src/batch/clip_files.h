@@ -16,7 +16,7 @@
 
 typedef struct vx_batch_clip_files_params {
     const char *input, *output; /* absolute; all borrowed until free */
-    const char *encoder;        /* as vx_media_cut has it */
+    const char *encoder;        /* as vx_media_cut_params has it */
     const vx_media_limits *limits;
     bool (*interrupted)(void);
     void (*on_written)(void *ctx, size_t n_written); /* after each one */

@@ -73,7 +73,7 @@ static void stop(run *r, int rc, const vx_err *err) {
     r->rc = rc;
     if (rc)
         r->err = *err;
-    vx_batch_stop_ingest(r->c->parts);
+    vx_ingest_begin_stop(r->c->parts->ingest);
 }
 
 /* ---- hashing ---- */
@@ -208,7 +208,7 @@ static vx_ingest_item *new_item(run *r, task *t) {
     if (!item->filename || !item->metadata)
         return NULL;
     item->upload = vx_take(t->upload);
-    item->clip = r->c->parts->clip;
+    item->clip = r->c->parts->extractor->clip;
     strcpy(item->request_id, "embed");
     item->done = on_done;
     item->on_phase = on_phase;
@@ -227,7 +227,7 @@ static void on_hashed(run *r, task *t) {
         return;
     }
     vx_ingest_item *item = new_item(r, t);
-    vx_outcome refused = item ? vx_batch_submit(r->c->parts, item) : VX_OUTCOME_INTERNAL;
+    vx_outcome refused = item ? vx_ingest_submit(r->c->parts->ingest, item) : VX_OUTCOME_INTERNAL;
     if (!refused)
         return;
     if (refused == VX_OUTCOME_BUSY)

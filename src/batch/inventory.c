@@ -20,7 +20,7 @@ struct vx_batch_inventory {
     vx_batch_file **unseen; /* known files in folders that could not be read; owned */
     size_t n_unseen;
 
-    vx_mutex mu; /* for what the committer's thread reports */
+    vx_mutex mu; /* for what the writer's thread reports */
     vx_cond reported;
     size_t n_submitted VX_GUARDED; /* operations that have not ended */
     int rc VX_GUARDED;             /* of the first that failed */
@@ -86,14 +86,15 @@ static void attach(vx_batch_video *video, vx_batch_file *file) {
 /* ---- the metadata ---- */
 
 static void describe_settings(const vx_batch_parts *parts, char ret_text[256]) {
-    const vx_model_info *model = parts->models[0].info;
+    const vx_model_info *model = parts->collection->models->items[0].info;
     char rule[96];
-    vx_clip_describe(&parts->clip, rule);
-    bool by_shots =
-        parts->shots && (parts->clip.mode == VX_CLIP_AUTO || vx_clip_needs_shots(&parts->clip));
+    vx_clip_describe(&parts->extractor->clip, rule);
+    bool by_shots = parts->extractor->shots && (parts->extractor->clip.mode == VX_CLIP_AUTO ||
+                                                vx_clip_needs_shots(&parts->extractor->clip));
     snprintf(ret_text, 256, "%s %.12s %s%s%.12s %s", model->name, model->digest, rule,
-             by_shots ? "@" : "", by_shots ? vx_shots_get_info(parts->shots)->digest : "",
-             parts->fingerprints ? "fingerprints" : "-");
+             by_shots ? "@" : "",
+             by_shots ? vx_shots_get_info(parts->extractor->shots)->digest : "",
+             parts->extractor->fingerprints ? "fingerprints" : "-");
 }
 
 static int compare_paths(const void *a, const void *b) {
@@ -192,7 +193,8 @@ static int load(vx_batch_inventory *inventory, vx_err *err) {
     vx_video_query query = {.limit = PAGE_VIDEOS, .verdict = -1};
     for (size_t n = PAGE_VIDEOS; n == PAGE_VIDEOS;) {
         vx_video **page = NULL;
-        int rc = vx_catalog_list_videos(inventory->parts->catalog, &query, &page, &n, err);
+        int rc =
+            vx_catalog_list_videos(inventory->parts->collection->catalog, &query, &page, &n, err);
         if (rc)
             return rc;
         for (size_t i = 0; i < n; i++) {
@@ -272,7 +274,7 @@ int vx_batch_inventory_files(const vx_batch_inventory *inventory, bool first_onl
     return 0;
 }
 
-static void on_committed(void *ctx, int rc, const vx_err *err) {
+static void on_written(void *ctx, int rc, const vx_err *err) {
     vx_batch_inventory *inventory = ctx;
     vx_mutex_lock(&inventory->mu);
     if (rc && rc != VX_CATALOG_NOT_FOUND && !inventory->rc) {
@@ -292,7 +294,7 @@ static void note_submitted(vx_batch_inventory *inventory) {
 
 static void report_refused(vx_batch_inventory *inventory) {
     vx_err err;
-    on_committed(inventory, VX_FAIL(&err, -ESHUTDOWN, "the committer has stopped"), &err);
+    on_written(inventory, VX_FAIL(&err, -ESHUTDOWN, "the writer has stopped"), &err);
 }
 
 static int wait_for_all(vx_batch_inventory *inventory, vx_err *err) {
@@ -320,7 +322,8 @@ static int submit_metadata(vx_batch_inventory *inventory, const vx_batch_video *
     if (!metadata)
         return VX_FAIL(err, -ENOMEM, "no memory for %zu paths", n);
     note_submitted(inventory);
-    if (vx_batch_set_metadata(inventory->parts, video->id, metadata, on_committed, inventory))
+    if (vx_library_set_metadata(inventory->parts->library, video->id, metadata, on_written,
+                                inventory))
         report_refused(inventory);
     return 0;
 }
@@ -349,7 +352,8 @@ int vx_batch_inventory_prune(vx_batch_inventory *inventory, size_t *ret_removed,
             continue;
         removed++;
         note_submitted(inventory);
-        if (vx_batch_delete_video(inventory->parts, video->id, on_committed, inventory))
+        if (vx_library_delete_video(inventory->parts->library, video->id, VX_WRITER_WAIT,
+                                    on_written, inventory))
             report_refused(inventory);
     }
     int rc = wait_for_all(inventory, err);

@@ -7,7 +7,7 @@
  * ones by _save; a crash before that costs reading those files again, but no embedding. A file whose
  * path, size and modification time are unchanged is not read again.
  *
- * Threads: one at a time; waits for the committer where said.
+ * Threads: one at a time; waits for the writer where said.
  */
 #pragma once
 

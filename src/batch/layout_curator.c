@@ -76,7 +76,7 @@ static int put_text(tree *t, const char *name, char *text, vx_err *err) {
 /* ---- a clip ---- */
 
 static int read_vector(tree *t, int64_t row, vx_err *err) {
-    int rc = vx_index_get(t->p->parts->models[0].index, row, t->vector, err);
+    int rc = vx_index_get(t->p->parts->collection->models->items[0].index, row, t->vector, err);
     if (rc)
         return rc > 0 ? VX_FAIL(err, -EIO, "a clip has no vector") : rc;
     for (size_t i = 0; i < t->dim && t->model.half; i++)
@@ -158,12 +158,13 @@ static int write_chunk(tree *t, const source *s, size_t begin, size_t end, size_
 static int open_source(tree *t, const vx_batch_file *file, source *s, vx_err *err) {
     const vx_batch_parts *parts = t->p->parts;
     s->file = file;
-    int rc = vx_catalog_get_video(parts->catalog, file->video->id, &s->video, err);
+    int rc = vx_catalog_get_video(parts->collection->catalog, file->video->id, &s->video, err);
     if (!rc)
         rc = vx_batch_container_headers_get(t->headers, s->video, file, &s->header, err);
     if (rc)
         return rc;
-    vx_clip_spec rule = vx_clip_resolve(&parts->clip, s->video->duration_s, parts->shots);
+    vx_clip_spec rule =
+        vx_clip_resolve(&parts->extractor->clip, s->video->duration_s, parts->extractor->shots);
     s->n = s->video->n_clips;
     s->clips = vx_new_array(s->n, sizeof *s->clips);
     if (!s->clips || asprintf(&s->path, "%s/%s", t->p->source, file->path) < 0)
@@ -289,7 +290,7 @@ static int prepare(tree *t, vx_err *err) {
     strcpy(t->folders[2], "metas");
     strcpy(t->folders[3], "processed_videos");
     strcpy(t->folders[4], "processed_clip_chunks");
-    t->dim = (size_t)vx_index_dim(t->p->parts->models[0].index);
+    t->dim = (size_t)vx_index_dim(t->p->parts->collection->models->items[0].index);
     t->vector = vx_new_array(t->dim, sizeof *t->vector);
     t->pickle = vx_new_array(t->dim + VX_PICKLE_OVERHEAD, sizeof(float));
     if (!t->vector || !t->pickle)
@@ -306,7 +307,7 @@ int vx_batch_write_curator_tree(const vx_batch_curator_params *params, vx_batch_
     tree t = {.p = params,
               .result = ret_result,
               .clips = clips,
-              .model = vx_curator_model_of(params->parts->models[0].info->name)};
+              .model = vx_curator_model_of(params->parts->collection->models->items[0].info->name)};
     int rc = prepare(&t, err);
     if (!rc)
         rc = write_all(&t, err);

@@ -10,7 +10,6 @@
 #include <sys/stat.h>
 
 #include "base/hex.h"
-#include "catalog/verdict_json.h"
 #include "output.h"
 
 #define FAISS "video_index.faiss"
@@ -23,7 +22,7 @@ static const char *const outputs[] = {FAISS, NPY, JSONL};
 
 typedef struct writer {
     const vx_batch_parts *parts;
-    const vx_batch_model *model;
+    const vx_model *model;
     const vx_batch_inventory *inventory;
     const char *output, *folder; /* folder: "." or the model's name */
     char stamp[96];
@@ -102,7 +101,7 @@ static int write_line(FILE *file, const writer *w, const vx_video *video, size_t
 static int write_row(FILE *file, const writer *w, size_t row) {
     VX_AUTO(vx_video) video = NULL;
     vx_err err;
-    if (vx_catalog_get_video_of_clip(w->parts->catalog, w->ids[row], &video, &err))
+    if (vx_catalog_get_video_of_clip(w->parts->collection->catalog, w->ids[row], &video, &err))
         return -EIO;
     json_t *paths = vx_batch_inventory_paths(video->metadata);
     int rc = paths ? 0 : -EIO;
@@ -201,7 +200,7 @@ static int install(const writer *w, vx_err *err) {
 
 int vx_batch_write_index(const vx_batch_parts *parts, int m, const vx_batch_inventory *inventory,
                          const char *output, bool *ret_written, size_t *ret_rows, vx_err *err) {
-    const vx_batch_model *model = &parts->models[m];
+    const vx_model *model = &parts->collection->models->items[m];
     VX_AUTO_FREE int64_t *ids = NULL;
     writer w = {.parts = parts,
                 .model = model,
@@ -235,8 +234,8 @@ int vx_batch_write_index(const vx_batch_parts *parts, int m, const vx_batch_inve
 /* ---- models that are not used any more ---- */
 
 static bool is_further_model(const vx_batch_parts *parts, const char *name) {
-    for (int i = 1; i < parts->n_models; i++)
-        if (!strcmp(parts->models[i].info->name, name))
+    for (int i = 1; i < parts->collection->models->n; i++)
+        if (!strcmp(parts->collection->models->items[i].info->name, name))
             return true;
     return false;
 }
@@ -283,7 +282,7 @@ int vx_batch_write_clip_files(const vx_batch_parts *parts, const vx_batch_invent
     int rc = vx_batch_inventory_files(inventory, true, &sources, &n, err);
     for (size_t i = 0; i < n && !rc; i++) {
         VX_AUTO(vx_video) video = NULL;
-        rc = vx_catalog_get_video(parts->catalog, sources[i]->video->id, &video, err);
+        rc = vx_catalog_get_video(parts->collection->catalog, sources[i]->video->id, &video, err);
         for (size_t c = 0; !rc && c < video->n_clips; c++) {
             const vx_clip *clip = &video->clips[c];
             char id[VX_CLIP_ID_CHARS + 1];
@@ -309,7 +308,7 @@ int vx_batch_list_clips(const vx_batch_parts *parts, const vx_batch_inventory *i
     int rc = vx_batch_inventory_files(inventory, true, &files, &n, err);
     for (size_t i = 0; i < n && !rc; i++) {
         VX_AUTO(vx_video) video = NULL;
-        rc = vx_catalog_get_video(parts->catalog, files[i]->video->id, &video, err);
+        rc = vx_catalog_get_video(parts->collection->catalog, files[i]->video->id, &video, err);
         for (size_t c = 0; !rc && c < video->n_clips; c++) {
             vx_batch_clip *clip = vx_batch_clip_list_add(clips);
             if (!clip)

@@ -5,6 +5,7 @@
 #include <limits.h>
 #include <string.h>
 
+#include "backfill/backfill.h"
 #include "base/clock.h"
 #include "base/thread.h"
 
@@ -12,7 +13,7 @@
 
 typedef struct incomplete {
     const vx_batch_file *file; /* of the video */
-    unsigned models;           /* whose vectors it is missing; bit i = parts->models[i] */
+    unsigned models;           /* whose vectors it is missing; bit i = models->items[i] */
 } incomplete;
 
 typedef struct filling {
@@ -36,16 +37,16 @@ typedef struct filling {
 
 static unsigned missing_models(const vx_batch_parts *parts, const vx_video *video) {
     unsigned models = 0;
-    for (int m = 0; m < parts->n_models; m++)
+    for (int m = 0; m < parts->collection->models->n; m++)
         for (size_t i = 0; i < video->n_clips; i++)
-            if (!vx_index_has(parts->models[m].index, video->clips[i].row))
+            if (!vx_index_has(parts->collection->models->items[m].index, video->clips[i].row))
                 models |= 1U << m;
     return models;
 }
 
 static int add_if_incomplete(filling *f, const vx_batch_file *file, vx_err *err) {
     VX_AUTO(vx_video) video = NULL;
-    int rc = vx_catalog_get_video(f->c->parts->catalog, file->video->id, &video, err);
+    int rc = vx_catalog_get_video(f->c->parts->collection->catalog, file->video->id, &video, err);
     unsigned models = rc ? 0 : missing_models(f->c->parts, video);
     if (!models)
         return rc;
@@ -60,9 +61,11 @@ static int find_incomplete(filling *f, vx_err *err) {
     VX_AUTO_FREE vx_batch_file **files = NULL;
     size_t n = 0;
     int64_t missing = 0;
+    const vx_models *models = f->c->parts->collection->models;
     int rc = 0;
-    for (int m = 0; m < f->c->parts->n_models && !rc && !missing; m++)
-        rc = vx_batch_count_missing(f->c->parts, m, &missing, err);
+    for (int m = 0; m < models->n && !rc && !missing; m++)
+        rc = vx_models_count_missing(&models->items[m], f->c->parts->collection->catalog, &missing,
+                                     err);
     if (!rc && missing)
         rc = vx_batch_inventory_files(f->c->inventory, true, &files, &n, err);
     f->c->progress->total_bytes = 0;
@@ -81,14 +84,24 @@ static bool is_stopped(void *ctx) {
 static vx_outcome fill_video(filling *f, const incomplete *i, vx_err *err) {
     VX_AUTO(vx_video) video = NULL;
     char path[PATH_MAX];
-    if (vx_catalog_get_video(f->c->parts->catalog, i->file->video->id, &video, err))
+    if (vx_catalog_get_video(f->c->parts->collection->catalog, i->file->video->id, &video, err))
         return VX_OUTCOME_INTERNAL;
     if (snprintf(path, sizeof path, "%s/%s", f->c->input, i->file->path) >= (int)sizeof path) {
         VX_FAIL(err, -ENAMETOOLONG, "its path is too long");
         return VX_OUTCOME_MEDIA_DAMAGED;
     }
     vx_extract_watch watch = {.cancelled = is_stopped, .ctx = f};
-    return vx_batch_fill_video(f->c->parts, video, path, i->models, f->decode_threads, &watch, err);
+    const vx_missing_vectors want = {
+        .extractor = f->c->parts->extractor,
+        .collection = f->c->parts->collection,
+        .writer = f->c->parts->writer,
+        .video = video,
+        .path = path,
+        .models = i->models,
+        .decode_threads = f->decode_threads,
+        .watch = &watch,
+    };
+    return vx_missing_vectors_make(&want, err);
 }
 
 static void fail_locked(filling *f, int rc, const vx_err *err) VX_REQUIRES(&f->mu) {
@@ -205,8 +218,9 @@ int vx_batch_fill_missing_vectors(const vx_batch_run_context *context, vx_batch_
     bool complete =
         !report->interrupted && vx_batch_failures_count(context->failures) == failed_before;
     /* All vectors of the digests in use are there: those of others are of no use to anybody. */
-    for (int m = 0; m < parts->n_models && !rc && complete; m++)
-        rc = vx_batch_remove_old_vectors(parts, m, err);
+    for (int m = 0; m < parts->collection->models->n && !rc && complete; m++)
+        rc = vx_library_retire_old_digests(parts->library, &parts->collection->models->items[m],
+                                           err);
     free(f.videos);
     vx_cond_done(&f.ended);
     vx_mutex_done(&f.mu);

@@ -163,12 +163,23 @@ static int embed(const settings *s, const char *model, vx_batch_end *ret_end, vx
         .queue_capacity = 4 * VX_BATCH_WORKERS_MAX,
         .media = {.max_side_px = (int)s->max_side, .max_duration_s = s->max_duration},
         .fingerprints = !s->no_fingerprints,
+        .no_clients = true,
     };
-    rc = vx_server_open(&server_params, &server, err);
+    rc = vx_server_new(&server_params, &server, err);
+    if (!rc)
+        rc = vx_server_start(server, err);
     if (rc)
         return rc;
+    const vx_batch_parts parts = {
+        .collection = server->collection,
+        .extractor = &server->extractor,
+        .writer = server->writer,
+        .ingest = server->ingest,
+        .library = server->library,
+        .workers = workers,
+    };
     catch_signals(); /* not earlier: while the model is loaded, a signal may simply end the process */
-    return vx_batch_run(batch, server, workers, ret_end, err);
+    return vx_batch_run(batch, &parts, ret_end, err);
 }
 
 int vx_command_embed(int argc, char **argv) {

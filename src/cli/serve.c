@@ -114,7 +114,7 @@ static int start(const settings *s, vx_server *server, const vx_http *http, cons
     pthread_sigmask(SIG_BLOCK, signals, NULL);
     if (!rc)
         vx_log(VX_LOG_INFO, "listening", "url=http://%.*s:%d model=%s start_ms=%.0f", n_host,
-               s->listen, vx_http_port(http), server->models[0].info->name,
+               s->listen, vx_http_port(http), server->models->items[0].info->name,
                (double)(vx_clock_monotonic_us() - server->started_us) / 1e3);
     return rc;
 }

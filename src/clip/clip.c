@@ -1,4 +1,4 @@
-/* clip.c — the rules as text, and the cuts that need no model. */
+/* clip.c — parses and prints the rules, and cuts by those that need no model. */
 #include "clip.h"
 
 #include <errno.h>
@@ -20,7 +20,7 @@ static const vx_clip_spec CURATOR = {
 
 /* ---- text ---- */
 
-/* One number of a list: what it is, for messages, and the range it may have. */
+/* One number of a list: its name and unit for messages, and its range. */
 typedef struct field {
     const char *what, *unit;
     double low, high;
@@ -38,7 +38,7 @@ static int parse_number(const char **text, const field *f, vx_err *err) {
     return 0;
 }
 
-/* Up to n numbers between commas; fields for which there is none keep their values. */
+/* Parses up to n numbers separated by commas; fields without a number keep their values. */
 static int parse_numbers(const char *text, const field *fields, size_t n, size_t *ret_n,
                          vx_err *err) {
     const char *rest = text;
@@ -93,8 +93,8 @@ static int parse_shots(const char *text, vx_clip_spec *spec, vx_err *err) {
     return rc;
 }
 
-/* What follows name in text when that is all of it or a colon comes next; else NULL. */
-static const char *after(const char *text, const char *name) {
+/* The rest of text after name, which must end there or be followed by a colon; else NULL. */
+static const char *skip_name(const char *text, const char *name) {
     size_t n = strlen(name);
     return !strncmp(text, name, n) && (!text[n] || text[n] == ':') ? text + n : NULL;
 }
@@ -107,9 +107,9 @@ int vx_clip_parse(const char *text, vx_clip_spec *ret_spec, vx_err *err) {
         spec.mode = VX_CLIP_AUTO;
     else if (!strncmp(text, "fixed:", 6))
         rc = parse_fixed(text + 6, &spec, err);
-    else if ((rest = after(text, "shots")))
+    else if ((rest = skip_name(text, "shots")))
         rc = parse_shots(rest, (spec = SHOTS, &spec), err);
-    else if ((rest = after(text, "shots-curator")))
+    else if ((rest = skip_name(text, "shots-curator")))
         rc = parse_shots(rest, (spec = CURATOR, &spec), err);
     else if (strcmp(text, "whole"))
         return VX_FAIL(
@@ -174,7 +174,7 @@ int vx_clip_cut(const vx_clip_spec *spec, double duration_s, vx_span **ret_spans
     if (spec->mode == VX_CLIP_WHOLE || duration_s <= spec->minimum_s)
         return whole(duration_s, ret_spans, ret_n, err);
     if (spec->mode != VX_CLIP_FIXED)
-        return VX_FAIL(err, -EINVAL, "this clip rule does not cut by the clock");
+        return VX_FAIL(err, -EINVAL, "this clip rule needs the shots of the video");
     double count = ceil(duration_s / spec->stride_s);
     if (count > VX_CLIP_MAX)
         return VX_FAIL(err, VX_CLIP_TOO_MANY,

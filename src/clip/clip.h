@@ -1,17 +1,19 @@
-/* clip.h — which spans of a video become embeddings.
+/* clip.h — clip rules: which spans of a video get an embedding.
  *
  * whole                one clip, the whole video
  * fixed:L[,S[,M]]      L-second clips every S seconds (S = L when absent); the last, shorter one is
  *                      kept from M seconds on (M = 2 when absent); a video shorter than M is one
  *                      clip. Seconds, 0.1..86400, M no more than L
- * shots[:P[,M[,X]]]    one clip a shot: cut where TransNet V2 sees the end of a shot with more than
- *                      P (0.5 when absent); see vx_clip_cut_shots for M (2) and X (30)
- * shots-curator[:P[,M[,X[,C]]]]   the windows and spans of NeMo Curator's pipeline, P 0.4, M 2, X 10,
- *                      C 0.5 when absent: its clips leave holes; see vx_clip_cut_shots
- * auto                 whole up to 30 s, else shots where their model is there, else fixed:10
+ * shots[:P[,M[,X]]]    one clip per shot: cut where TransNet V2 gives a probability above P (0.5 when
+ *                      absent) that a shot ends; see vx_clip_cut_shots for M (2) and X (30)
+ * shots-curator[:P[,M[,X[,C]]]]   windows and spans as in NeMo Curator's pipeline, P 0.4, M 2, X 10,
+ *                      C 0.5 when absent: its clips leave gaps; see vx_clip_cut_shots
+ * auto                 whole up to 30 s, else shots if the model is available, else fixed:10
  *
- * The rules are pure functions: any thread. A vx_shots, the model, may be used from any thread; its
- * one worker runs the windows of all callers in turn.
+ * Times    seconds from the first frame
+ * Errs     VX_CLIP_* and vx_shots_outcome (> 0), -errno
+ * Threads  the rules are pure functions: any. A vx_shots, the model, may be used from any thread; its
+ *          one worker runs the windows of all callers in turn.
  */
 #pragma once
 
@@ -26,7 +28,9 @@
 #define VX_CLIP_BAD_SPEC 1 /* the text is not a clip rule; the message says why */
 #define VX_CLIP_TOO_MANY 2 /* the rule gives more than VX_CLIP_MAX clips for this video */
 #define VX_CLIP_MAX 10000
-#define VX_CLIP_MAX_OVERLAP 16 /* length / stride: bounds the clips open at once, hence memory */
+#define VX_CLIP_MAX_OVERLAP                                                                        \
+    16 /* length / stride; bounds the clips open at once and so the memory */
+
 typedef enum vx_clip_mode {
     VX_CLIP_WHOLE,
     VX_CLIP_FIXED,
@@ -45,40 +49,44 @@ typedef struct vx_span {
     double start_s, end_s; /* [start, end) */
 } vx_span;
 
+/* Parses a rule. Returns 0 or VX_CLIP_BAD_SPEC. */
 int vx_clip_parse(const char *text, vx_clip_spec *ret_spec, vx_err *err);
-/* The rule written out with all its numbers; equal text means equal clips. */
+/* Writes the rule with all its numbers; equal text means equal clips. */
 void vx_clip_describe(const vx_clip_spec *spec, char ret_text[96]);
-/* What a rule means for one video: auto becomes another, all others stay. */
+/* The rule for one video: auto becomes one of the others. */
 vx_clip_spec vx_clip_resolve(const vx_clip_spec *spec, double duration_s, bool has_shots);
 static inline bool vx_clip_needs_shots(const vx_clip_spec *spec) {
     return spec->mode == VX_CLIP_SHOTS || spec->mode == VX_CLIP_CURATOR;
 }
 
-/* For whole and fixed. Gives an array (free()) of at least one span, ascending by start. */
+/* Cuts by whole and fixed. Gives an array (free()) of at least one span, ascending by start.
+ * Returns 0, VX_CLIP_TOO_MANY, -EINVAL for another rule, or -ENOMEM. */
 int vx_clip_cut(const vx_clip_spec *spec, double duration_s, vx_span **ret_spans, size_t *ret_n,
                 vx_err *err);
 
-/* For shots, from the answer of vx_shots_predict for each of the video's frames.
+/* Cuts by shots, from vx_shots_predict's probability for each frame (borrows, float32 [n_frames]).
  *
- * shots: cuts lie between two frames: behind the likeliest frame of each run above the threshold.
- * From the start on, a shot shorter than shortest_s is joined to the next; the last one, if it is
- * too short, to the one before. One longer than longest_s is divided into the fewest equal parts.
- * So the spans cover the video without a hole, each starts with the first frame of a shot or part,
- * at that frame's time to the bit, and ends where the next starts.
+ * shots: a cut lies after the most probable frame of each run above the threshold. From the start on,
+ * a shot shorter than shortest_s is merged with the next; the last one, if it is too short, with the
+ * one before. One longer than longest_s is divided into the fewest equal parts. The spans cover the
+ * video without gaps; each starts at exactly the time of its first frame and ends where the next
+ * starts.
  *
- * shots-curator: frames above the threshold belong to no shot, except the first of each run; a shot
- * longer than longest_s becomes pieces of it, then crop_s is cut off both ends of each piece, then
- * pieces shorter than shortest_s are dropped; in frames at the average rate. A video of which
- * nothing is left is one clip, the whole video. */
+ * shots-curator: frames above the threshold belong to no shot, except the first of each run. A shot
+ * longer than longest_s is split into pieces of that length, crop_s is cut off both ends of each piece,
+ * and pieces shorter than shortest_s are dropped; all in frames at the average rate. If nothing is
+ * left, the whole video is one clip.
+ *
+ * Gives ret_spans as vx_clip_cut does. Returns 0, VX_CLIP_TOO_MANY or -ENOMEM. */
 int vx_clip_cut_shots(const vx_clip_spec *spec, const vx_media *media, const float *probability,
                       vx_span **ret_spans, size_t *ret_n, vx_err *err);
 
 /* ---- TransNet V2 ---- */
 
 typedef enum vx_shots_outcome {
-    VX_SHOTS_NO_PACKAGE = 100, /* the models folder has none; beside vx_media_outcome */
-    VX_SHOTS_BAD_PACKAGE,      /* it cannot be used; the message says why */
-    VX_SHOTS_STOPPED,          /* on_progress said so */
+    VX_SHOTS_NO_PACKAGE = 100, /* the models folder has no such package */
+    VX_SHOTS_BAD_PACKAGE,      /* the package cannot be used; the message says why */
+    VX_SHOTS_STOPPED,          /* on_progress returned false */
     VX_SHOTS_CLOSED,           /* vx_shots_free has begun */
 } vx_shots_outcome;
 
@@ -89,17 +97,19 @@ typedef struct vx_shots_info {
     char digest[65], device[16], dtype[8], source[160], license[64];
 } vx_shots_info;
 
-/* Loads <models_dir>/transnetv2, all its digests checked, and runs it once.
- *   device  "auto", "cpu" or "cuda:N"; NULL = auto */
+/* Loads <models_dir>/transnetv2 after checking all its digests, and runs it once.
+ *   device     "auto", "cpu" or "cuda:N"; NULL = auto
+ *   ret_shots  gives; vx_shots_free()
+ * Returns 0, VX_SHOTS_NO_PACKAGE, VX_SHOTS_BAD_PACKAGE or -errno. */
 int vx_shots_open(const char *models_dir, const char *device, vx_shots **ret_shots, vx_err *err);
-/* No call may begin after this; those that run end with VX_SHOTS_CLOSED. */
+/* No call may start after this; running ones return VX_SHOTS_CLOSED. */
 vx_shots *vx_shots_free(vx_shots *shots);
 VX_DEFINE_AUTO(vx_shots, vx_shots_free)
 const vx_shots_info *vx_shots_get_info(const vx_shots *shots); /* borrows */
 
-/* How likely each frame is the last of its shot. Decodes every frame and scales it to 48x27;
- * beside the media's own tables it keeps 4 bytes a frame and two windows of pictures.
- *   curator          Curator's windows: the film's end is not padded
+/* The probability of each frame to be the last of its shot. Decodes every frame and scales it to
+ * 48x27. Memory besides the media's own tables: 4 bytes a frame and a few windows of pictures.
+ *   curator          windows as in Curator: the end of the video is not padded
  *   on_progress      may be NULL; false stops. Called on the caller's thread
  *   ret_probability  gives float32 [n_frames], 0..1 (free())
  * Returns 0, a vx_media_outcome, VX_SHOTS_STOPPED, VX_SHOTS_CLOSED or -errno. */

@@ -1,13 +1,13 @@
-/* shots.c — TransNet V2 over a whole film: pictures in, one probability a frame out.
+/* shots.c — TransNet V2 over a whole video: pictures in, one probability per frame out.
  *
- * The network sees windows of 100 frames, of which the middle 50 count; the next window starts 50
- * frames later. The film goes through a buffer of a few windows: memory does not depend on its
- * length. Before the first frame 25 copies of it are put, behind the last enough copies of that to
- * fill the last window, as the authors of the network do; Curator leaves the end as it is.
+ * The network takes windows of 100 frames, of which the middle 50 count; the next window starts 50
+ * frames later. Frames pass through a buffer of a few windows, so memory does not depend on the
+ * length of the video. The first frame is repeated 25 times in front, the last one as often as it
+ * takes to fill the last window, as the authors of the network do; Curator does not pad the end.
  *
  * Threads  `lock` guards the slot, the flags and the count of callers. A caller puts its request
- *          into the slot when that is free and sleeps until it is done; the worker owns the module.
- *          libtorch keeps a pool of threads for each thread that runs it, hence one worker.
+ *          into the free slot and sleeps until it is done; the worker owns the module. There is one
+ *          worker because libtorch keeps a thread pool for each thread that runs a module.
  */
 #include <errno.h>
 #include <math.h>
@@ -42,8 +42,8 @@ struct vx_shots {
     vx_torch_module *module;
 
     vx_mutex lock;
-    vx_cond work; /* the slot was filled, or closing */
-    vx_cond news; /* the slot is free, a request is done, or a caller has left */
+    vx_cond work;    /* the slot was filled, or closing */
+    vx_cond changed; /* the slot is free, a request is done, or a caller has left */
     request *slot VX_GUARDED;
     bool closing VX_GUARDED;
     int n_callers VX_GUARDED;
@@ -65,7 +65,7 @@ static void run_request(vx_shots *shots, request *r) {
         r->code = r->err.code = r->code == VX_TORCH_OUT_OF_MEMORY ? -ENOMEM : -EIO;
     for (int i = 0; !r->code && i < r->n * r->length; i++)
         if (!(r->probability[i] >= 0 && r->probability[i] <= 1))
-            r->code = VX_FAIL(&r->err, -EIO, "it answers %g where a probability is due",
+            r->code = VX_FAIL(&r->err, -EIO, "it returns %g, which is not a probability",
                               (double)r->probability[i]);
     if (r->code)
         VX_WRAP(&r->err, "model " VX_SHOTS_MODEL);
@@ -73,7 +73,7 @@ static void run_request(vx_shots *shots, request *r) {
 
 static void *work(void *ctx) {
     vx_shots *shots = ctx;
-    vx_torch_set_threads(vx_thread_cores(), NULL); /* a failure costs speed alone */
+    vx_torch_set_threads(vx_thread_cores(), NULL); /* a failure costs only speed */
     vx_mutex_lock(&shots->lock);
     for (;;) {
         while (!shots->slot && !shots->closing)
@@ -86,29 +86,29 @@ static void *work(void *ctx) {
         vx_mutex_lock(&shots->lock);
         r->done = true;
         shots->slot = NULL;
-        vx_cond_broadcast(&shots->news);
+        vx_cond_broadcast(&shots->changed);
     }
     vx_mutex_unlock(&shots->lock);
     return NULL;
 }
 
-/* Runs n windows of `length` frames each. */
-static int ask(vx_shots *shots, const uint8_t *windows, int n, int length, float *ret_probability,
-               vx_err *err) {
+/* Has the worker run n windows of `length` frames each. */
+static int predict_windows(vx_shots *shots, const uint8_t *windows, int n, int length,
+                           float *ret_probability, vx_err *err) {
     request r = {.windows = windows, .probability = ret_probability, .n = n, .length = length};
     vx_mutex_lock(&shots->lock);
     shots->n_callers++;
     while (shots->slot && !shots->closing)
-        vx_cond_wait(&shots->news, &shots->lock);
+        vx_cond_wait(&shots->changed, &shots->lock);
     bool closing = shots->closing;
     if (!closing) {
         shots->slot = &r;
         vx_cond_signal(&shots->work);
         while (!r.done)
-            vx_cond_wait(&shots->news, &shots->lock);
+            vx_cond_wait(&shots->changed, &shots->lock);
     }
     shots->n_callers--;
-    vx_cond_broadcast(&shots->news);
+    vx_cond_broadcast(&shots->changed);
     vx_mutex_unlock(&shots->lock);
     if (closing)
         return VX_FAIL(err, VX_SHOTS_CLOSED, "model " VX_SHOTS_MODEL " is shutting down");
@@ -117,41 +117,41 @@ static int ask(vx_shots *shots, const uint8_t *windows, int n, int length, float
     return r.code;
 }
 
-/* ---- a film in windows ---- */
+/* ---- a video in windows ---- */
 
 typedef struct film {
     vx_shots *shots;
     bool curator;
     bool (*on_progress)(void *ctx, int64_t done, int64_t total);
     void *ctx;
-    int64_t n_frames, n_answers;
-    uint8_t *buffer; /* [HOP * (max_batch + 1), 27, 48, 3]: frames from n_answers - MARGIN on */
+    int64_t n_frames, n_predicted;
+    uint8_t *buffer; /* [HOP * (max_batch + 1), 27, 48, 3]: frames from n_predicted - MARGIN on */
     int n_buffered, capacity;
-    uint8_t *batch;     /* [max_batch, WINDOW, 27, 48, 3] */
-    float *answers;     /* [max_batch, WINDOW] */
-    float *probability; /* [n_frames] */
+    uint8_t *batch;            /* [max_batch, WINDOW, 27, 48, 3] */
+    float *window_probability; /* [max_batch, WINDOW] */
+    float *probability;        /* [n_frames] */
 } film;
 
 static void film_clear(film *f) {
     free(f->buffer);
     free(f->batch);
-    free(f->answers);
+    free(f->window_probability);
     free(f->probability);
 }
 
-/* Answers for the n whole windows at the buffer's start, or for one of fewer frames; keeps what the
- * next window needs. */
-static int answer(film *f, int n, int length, vx_err *err) {
+/* Predicts for the n whole windows at the start of the buffer, or for one of fewer frames; keeps what
+ * the next window needs. */
+static int predict_buffered(film *f, int n, int length, vx_err *err) {
     size_t window_bytes = (size_t)length * FRAME_BYTES;
     for (int i = 0; i < n; i++)
         memcpy(f->batch + (size_t)i * window_bytes, f->buffer + (size_t)i * HOP * FRAME_BYTES,
                window_bytes);
-    int rc = ask(f->shots, f->batch, n, length, f->answers, err);
+    int rc = predict_windows(f->shots, f->batch, n, length, f->window_probability, err);
     if (rc)
         return rc;
     for (int i = 0; i < n; i++)
-        for (int k = MARGIN; k < MARGIN + HOP && k < length && f->n_answers < f->n_frames; k++)
-            f->probability[f->n_answers++] = f->answers[i * length + k];
+        for (int k = MARGIN; k < MARGIN + HOP && k < length && f->n_predicted < f->n_frames; k++)
+            f->probability[f->n_predicted++] = f->window_probability[i * length + k];
     int used = n * HOP < f->n_buffered ? n * HOP : f->n_buffered;
     f->n_buffered -= used;
     memmove(f->buffer, f->buffer + (size_t)used * FRAME_BYTES, (size_t)f->n_buffered * FRAME_BYTES);
@@ -162,14 +162,14 @@ static int push(film *f, const uint8_t *pixels, int stride, vx_err *err) {
     uint8_t *to = f->buffer + (size_t)f->n_buffered++ * FRAME_BYTES;
     for (int y = 0; y < HEIGHT; y++)
         memmove(to + (size_t)y * WIDTH * 3, pixels + (ptrdiff_t)y * stride, WIDTH * 3);
-    return f->n_buffered < f->capacity ? 0 : answer(f, f->shots->max_batch, WINDOW, err);
+    return f->n_buffered < f->capacity ? 0 : predict_buffered(f, f->shots->max_batch, WINDOW, err);
 }
 
 static int on_picture(void *ctx, int64_t frame, double time_s, vx_picture *picture, vx_err *err) {
     (void)time_s;
     film *f = ctx;
     if (f->on_progress && !f->on_progress(f->ctx, frame, f->n_frames))
-        return VX_FAIL(err, VX_SHOTS_STOPPED, "the search for shots was stopped");
+        return VX_FAIL(err, VX_SHOTS_STOPPED, "the detection of shots was stopped");
     const uint8_t *pixels;
     int stride;
     int rc = vx_picture_rgb_small(picture, WIDTH, HEIGHT, &pixels, &stride, err);
@@ -180,19 +180,19 @@ static int on_picture(void *ctx, int64_t frame, double time_s, vx_picture *pictu
     return rc;
 }
 
-/* After the last frame: what is in the buffer, and copies of its last frame behind it. */
-static int finish(film *f, vx_err *err) {
+/* After the last frame: predicts for what is still in the buffer, padded with its last frame. */
+static int predict_rest(film *f, vx_err *err) {
     int rc = 0;
-    while (!rc && f->n_answers < f->n_frames) {
+    while (!rc && f->n_predicted < f->n_frames) {
         int whole = (f->n_buffered - HOP) / HOP; /* windows of 100 frames that are complete */
         if (whole > 0) {
-            rc = answer(f, whole, WINDOW, err);
+            rc = predict_buffered(f, whole, WINDOW, err);
         } else if (f->curator) {
-            rc = answer(f, 1, f->n_buffered, err);
+            rc = predict_buffered(f, 1, f->n_buffered, err);
         } else {
             uint8_t last[FRAME_BYTES];
             memcpy(last, f->buffer + (size_t)(f->n_buffered - 1) * FRAME_BYTES, sizeof last);
-            while (!rc && f->n_buffered < WINDOW && f->n_answers < f->n_frames)
+            while (!rc && f->n_buffered < WINDOW && f->n_predicted < f->n_frames)
                 rc = push(f, last, WIDTH * 3, err);
         }
     }
@@ -204,23 +204,23 @@ static int film_init(film *f, vx_err *err) {
     f->capacity = (int)((batch + 1) * HOP);
     f->buffer = vx_new_array((size_t)f->capacity, FRAME_BYTES);
     f->batch = vx_new_array(batch * WINDOW, FRAME_BYTES);
-    f->answers = vx_new_array(batch * WINDOW, sizeof(float));
+    f->window_probability = vx_new_array(batch * WINDOW, sizeof(float));
     f->probability = vx_new_array((size_t)f->n_frames, sizeof(float));
-    if (!f->buffer || !f->batch || !f->answers || !f->probability)
+    if (!f->buffer || !f->batch || !f->window_probability || !f->probability)
         return VX_FAIL(err, -ENOMEM, "no memory for the windows of %lld frames",
                        (long long)f->n_frames);
     return 0;
 }
 
-static int decode_all(film *f, vx_media *media, int threads, vx_err *err) {
+static int decode_frames(film *f, vx_media *media, int threads, vx_err *err) {
     VX_AUTO_FREE int64_t *frames = vx_new_array((size_t)f->n_frames, sizeof *frames);
     if (!frames)
         return VX_FAIL(err, -ENOMEM, "no memory for a list of %lld frames", (long long)f->n_frames);
     for (int64_t i = 0; i < f->n_frames; i++)
         frames[i] = i;
-    const vx_media_wish wish = {
+    const vx_media_decode_params params = {
         .frames = frames, .n = f->n_frames, .threads = threads, .on_picture = on_picture, .ctx = f};
-    return vx_media_decode(media, &wish, NULL, err);
+    return vx_media_decode(media, &params, NULL, err);
 }
 
 int vx_shots_predict(vx_shots *shots, vx_media *media, bool curator, int decode_threads,
@@ -233,9 +233,9 @@ int vx_shots_predict(vx_shots *shots, vx_media *media, bool curator, int decode_
               .n_frames = vx_media_get_info(media)->n_frames};
     int rc = film_init(&f, err);
     if (!rc)
-        rc = decode_all(&f, media, decode_threads, err);
+        rc = decode_frames(&f, media, decode_threads, err);
     if (!rc)
-        rc = finish(&f, err);
+        rc = predict_rest(&f, err);
     if (!rc)
         *ret_probability = vx_take(f.probability);
     film_clear(&f);
@@ -244,12 +244,13 @@ int vx_shots_predict(vx_shots *shots, vx_media *media, bool curator, int decode_
 
 /* ---- opening and closing ---- */
 
-static bool fits(const vx_shots_variant *v, const char *wish, char ret_device[16], vx_err *err) {
-    bool anywhere = !strcmp(wish, "auto");
-    if (!anywhere && strncmp(wish, v->device, strlen(v->device)))
-        return VX_FAIL(err, VX_SHOTS_BAD_PACKAGE, "it has no variant for %s", wish), false;
+static bool variant_runs(const vx_shots_variant *v, const char *device, char ret_device[16],
+                         vx_err *err) {
+    bool anywhere = !strcmp(device, "auto");
+    if (!anywhere && strncmp(device, v->device, strlen(v->device)))
+        return VX_FAIL(err, VX_SHOTS_BAD_PACKAGE, "it has no variant for %s", device), false;
     snprintf(ret_device, 16, "%s",
-             !strcmp(v->device, "cpu") ? "cpu" : (anywhere ? "cuda:0" : wish));
+             !strcmp(v->device, "cpu") ? "cpu" : (anywhere ? "cuda:0" : device));
     if (!strcmp(v->device, "cpu"))
         return !v->needs_amx || vx_torch_cpu_has_amx();
     int64_t free_bytes, total_bytes;
@@ -257,14 +258,14 @@ static bool fits(const vx_shots_variant *v, const char *wish, char ret_device[16
            free_bytes >= v->memory_bytes;
 }
 
-static int load(vx_shots *shots, const vx_shots_package *package, const char *wish, vx_err *err) {
+static int load(vx_shots *shots, const vx_shots_package *package, const char *device, vx_err *err) {
     const vx_shots_variant *v = NULL;
     for (int i = 0; i < package->n_variants && !v; i++)
-        if (fits(&package->variants[i], wish, shots->info.device, err))
+        if (variant_runs(&package->variants[i], device, shots->info.device, err))
             v = &package->variants[i];
     if (!v)
         return VX_FAIL(err, VX_SHOTS_BAD_PACKAGE, "nothing in %s runs on device %s", package->dir,
-                       wish);
+                       device);
     shots->max_batch = v->max_batch;
     snprintf(shots->info.dtype, sizeof shots->info.dtype, "%s", v->dtype);
     char path[sizeof package->dir + sizeof v->file];
@@ -273,7 +274,7 @@ static int load(vx_shots *shots, const vx_shots_package *package, const char *wi
     return rc > 0 ? (err->code = VX_SHOTS_BAD_PACKAGE) : rc;
 }
 
-/* One window of noise: proves the shapes, and warms up. */
+/* Runs one window of noise, to check the shapes and to warm up. */
 static int probe(vx_shots *shots, vx_err *err) {
     VX_AUTO_FREE uint8_t *window = vx_new_array(WINDOW, FRAME_BYTES);
     float probability[WINDOW];
@@ -281,12 +282,12 @@ static int probe(vx_shots *shots, vx_err *err) {
         return VX_FAIL(err, -ENOMEM, "no memory for a window");
     for (size_t i = 0; i < (size_t)WINDOW * FRAME_BYTES; i++)
         window[i] = (uint8_t)(i * 7 % 251);
-    int rc = ask(shots, window, 1, WINDOW, probability, err);
+    int rc = predict_windows(shots, window, 1, WINDOW, probability, err);
     return rc == -EIO ? (err->code = VX_SHOTS_BAD_PACKAGE) : rc;
 }
 
 int vx_shots_open(const char *models_dir, const char *device, vx_shots **ret_shots, vx_err *err) {
-    vx_err unread; /* the text is built upon below, so there must be one */
+    vx_err unread; /* the text is read below, so there must be one */
     err = err ? err : &unread;
     VX_AUTO(vx_shots) shots = vx_new(vx_shots);
     VX_AUTO_FREE vx_shots_package *package = vx_new(vx_shots_package);
@@ -294,7 +295,7 @@ int vx_shots_open(const char *models_dir, const char *device, vx_shots **ret_sho
         return VX_FAIL(err, -ENOMEM, "no memory for model " VX_SHOTS_MODEL);
     vx_mutex_init(&shots->lock);
     vx_cond_init(&shots->work);
-    vx_cond_init(&shots->news);
+    vx_cond_init(&shots->changed);
     int rc = vx_shots_package_read(models_dir, package, err);
     if (rc)
         return rc;
@@ -316,15 +317,15 @@ vx_shots *vx_shots_free(vx_shots *shots) {
     vx_mutex_lock(&shots->lock);
     shots->closing = true;
     vx_cond_broadcast(&shots->work);
-    vx_cond_broadcast(&shots->news);
+    vx_cond_broadcast(&shots->changed);
     while (shots->n_callers > 0)
-        vx_cond_wait(&shots->news, &shots->lock);
+        vx_cond_wait(&shots->changed, &shots->lock);
     vx_mutex_unlock(&shots->lock);
     if (shots->has_worker)
         pthread_join(shots->worker, NULL);
     vx_torch_free(shots->module);
     vx_cond_done(&shots->work);
-    vx_cond_done(&shots->news);
+    vx_cond_done(&shots->changed);
     vx_mutex_done(&shots->lock);
     free(shots);
     return NULL;

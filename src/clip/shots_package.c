@@ -1,3 +1,4 @@
+/* shots_package.c — the manifest of the shots model and the digests of its files. */
 #include "shots_package.h"
 
 #include <errno.h>
@@ -31,7 +32,7 @@ static int digest_end(EVP_MD_CTX *md, char ret_hex[65], vx_err *err) {
 static int digest_file(const char *path, char ret_hex[VX_DIGEST_HEX_BYTES], vx_err *err) {
     VX_AUTO_FD int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0 && errno == ENOENT)
-        return VX_FAIL(err, VX_SHOTS_BAD_PACKAGE, "%s is in the manifest but not there", path);
+        return VX_FAIL(err, VX_SHOTS_BAD_PACKAGE, "%s is in the manifest but missing", path);
     if (fd < 0)
         return VX_FAIL_ERRNO(err, "opening %s", path);
     int rc = vx_digest_file(fd, ret_hex, err);
@@ -65,7 +66,7 @@ static int check_files(vx_shots_package *p, json_t *files, vx_err *err) {
 }
 
 /* A text field; false when it is missing, empty or too long. */
-static bool text(json_t *object, const char *field, char *ret, size_t capacity) {
+static bool read_text(json_t *object, const char *field, char *ret, size_t capacity) {
     const char *value = json_string_value(json_object_get(object, field));
     return value && *value && (size_t)snprintf(ret, capacity, "%s", value) < capacity;
 }
@@ -76,11 +77,11 @@ static int read_variant(vx_shots_package *p, json_t *files, json_t *entry, vx_er
     int64_t max_batch = json_integer_value(batch);
     v->memory_bytes = json_integer_value(json_object_get(entry, "memory_bytes"));
     v->needs_amx = json_is_true(amx);
-    if (!text(entry, "file", v->file, sizeof v->file) || !json_object_get(files, v->file))
+    if (!read_text(entry, "file", v->file, sizeof v->file) || !json_object_get(files, v->file))
         return bad(p, err, "shots has an entry whose file is not listed in files");
-    if (!text(entry, "device", v->device, sizeof v->device) ||
+    if (!read_text(entry, "device", v->device, sizeof v->device) ||
         (strcmp(v->device, "cpu") && strcmp(v->device, "cuda")) ||
-        !text(entry, "dtype", v->dtype, sizeof v->dtype))
+        !read_text(entry, "dtype", v->dtype, sizeof v->dtype))
         return bad(p, err, "shots has an entry whose device is not cpu or cuda, or without dtype");
     if (max_batch < 1 || max_batch > 64)
         return bad(p, err, "shots has an entry whose max_batch is not from 1 to 64");
@@ -94,12 +95,12 @@ static int read_fields(vx_shots_package *p, json_t *root, vx_err *err) {
     char name[64], kind[16];
     json_t *files = json_object_get(root, "files"), *list = json_object_get(root, "shots");
     if (json_integer_value(json_object_get(root, "format")) != 1 ||
-        !text(root, "kind", kind, sizeof kind) || strcmp(kind, "shots"))
+        !read_text(root, "kind", kind, sizeof kind) || strcmp(kind, "shots"))
         return bad(p, err, "it is not format 1 of kind shots");
-    if (!text(root, "name", name, sizeof name) || strcmp(name, VX_SHOTS_MODEL))
+    if (!read_text(root, "name", name, sizeof name) || strcmp(name, VX_SHOTS_MODEL))
         return bad(p, err, "its name is not " VX_SHOTS_MODEL);
-    if (!text(root, "source", p->info.source, sizeof p->info.source) ||
-        !text(root, "license", p->info.license, sizeof p->info.license))
+    if (!read_text(root, "source", p->info.source, sizeof p->info.source) ||
+        !read_text(root, "license", p->info.license, sizeof p->info.license))
         return bad(p, err, "source or license is missing or too long");
     if (!json_is_object(files) || !json_array_size(list) ||
         json_array_size(list) > VX_SHOTS_MAX_VARIANTS)
@@ -122,7 +123,7 @@ int vx_shots_package_read(const char *models_dir, vx_shots_package *ret_package,
     if (stat(path, &facts))
         return errno == ENOENT || errno == ENOTDIR
                    ? VX_FAIL(err, VX_SHOTS_NO_PACKAGE,
-                             "cutting at shots needs the model " VX_SHOTS_MODEL ": %s is not there",
+                             "cutting at shots needs the model " VX_SHOTS_MODEL ": %s is missing",
                              path)
                    : VX_FAIL_ERRNO(err, "reading %s", path);
     if (!S_ISREG(facts.st_mode) || facts.st_size > MAX_MANIFEST_BYTES)

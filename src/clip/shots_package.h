@@ -1,6 +1,6 @@
-/* shots_package.h — reading and checking the package of the shots model; private to src/clip/.
+/* shots_package.h — reads and checks the package of the shots model (private to src/clip).
  *
- * As for the models that embed, everything is checked before libtorch sees a byte: a TorchScript
+ * As with embedding models, everything is verified before libtorch reads a byte, because a TorchScript
  * archive is a program. Threads: any.
  */
 #pragma once
@@ -13,8 +13,8 @@ enum { VX_SHOTS_MAX_VARIANTS = 8 };
 typedef struct vx_shots_variant {
     char file[64], device[8], dtype[8]; /* device: cpu or cuda */
     bool needs_amx;
-    int max_batch;        /* windows a run, 1..64 */
-    int64_t memory_bytes; /* that a CUDA device must have free */
+    int max_batch;        /* windows per run, 1..64 */
+    int64_t memory_bytes; /* free memory that a CUDA device needs */
 } vx_shots_variant;
 
 typedef struct vx_shots_package {

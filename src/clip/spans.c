@@ -1,4 +1,4 @@
-/* spans.c — from a probability for each frame to spans; the two rules are in clip.h. */
+/* spans.c — cuts by shots: from a probability per frame to spans. clip.h has the two rules. */
 #include <errno.h>
 #include <math.h>
 #include <stdlib.h>
@@ -24,7 +24,7 @@ static int append(list *out, double start_s, double end_s, vx_err *err) {
 
 /* ---- shots ---- */
 
-/* Time of a frame, or the video's end for the frame behind its last. */
+/* Time of a frame; for the frame after the last one, the end of the video. */
 static double time_of(const vx_media *media, int64_t frame) {
     const vx_media_info *info = vx_media_get_info(media);
     return frame < info->n_frames ? vx_media_frame_time(media, frame) : info->duration_s;
@@ -51,7 +51,7 @@ static int append_shot(list *out, const vx_clip_spec *spec, const vx_media *medi
         double until_s = start_s + length_s * (double)part / (double)n;
         int64_t to = part < n ? frame_at(media, from, end, until_s) : end;
         if (to == from)
-            continue; /* a part without a frame, in a stretch where pictures are rare */
+            continue; /* a part without a frame, where pictures are rare */
         int rc = append(out, time_of(media, from), time_of(media, to), err);
         if (rc)
             return rc;
@@ -71,7 +71,7 @@ static int64_t next_cut(const float *p, int64_t n, double threshold, int64_t fra
     return best < n ? best + 1 : n;
 }
 
-/* Where the run of frames above the threshold that holds `frame` ends. */
+/* The end of the run of frames above the threshold that contains `frame`. */
 static int64_t end_of_run(const float *p, int64_t n, double threshold, int64_t frame) {
     while (frame < n && (double)p[frame] > threshold)
         frame++;
@@ -101,7 +101,8 @@ static int cut_at_peaks(const vx_clip_spec *spec, const vx_media *media, const f
 /* The frames [start, end) of one shot to pieces, in Curator's order: length, crop, minimum. */
 static int append_pieces(list *out, const vx_clip_spec *spec, double fps, int64_t start,
                          int64_t end, vx_err *err) {
-    double most = (double)(end - start + 1); /* a rate may be such that no integer holds a second */
+    double most =
+        (double)(end - start + 1); /* at extreme rates a second of frames overflows an integer */
     int64_t longest = (int64_t)fmin(spec->longest_s * fps, most);
     int64_t shortest = (int64_t)fmin(spec->shortest_s * fps, most);
     int64_t crop = (int64_t)fmin(spec->crop_s * fps, most);

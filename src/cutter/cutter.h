@@ -10,7 +10,8 @@
 
 #include <limits.h>
 
-#include "server/server.h"
+#include "catalog/catalog.h"
+#include "media/media.h"
 
 #define VX_CUTTER_WAITING 32
 #define VX_CUTTER_KEPT_BYTES ((int64_t)1 << 30)
@@ -31,12 +32,25 @@ typedef struct vx_cutting {
 } vx_cutting;
 enum { VX_CUTTER_GONE = 100 }; /* the video was deleted meanwhile */
 
-int vx_cutter_start(vx_server *server, vx_err *err);
-/* What runs is stopped, what waits is answered with VX_MEDIA_STOPPED. */
-void vx_cutter_stop(vx_server *server);
+typedef struct vx_cutter vx_cutter;
+
+typedef struct vx_cutter_params { /* borrows all, for the cutter's life */
+    vx_catalog *catalog;
+    const char *data_dir;
+    const char *encoder;   /* FFmpeg's name of one; NULL = auto */
+    int64_t reserve_bytes; /* free space kept on the data disk; 0 = none */
+    vx_media_limits limits;
+} vx_cutter_params;
+
+int vx_cutter_start(const vx_cutter_params *params, vx_cutter **ret_cutter, vx_err *err);
+/* From here on what runs is stopped, and what waits is answered with VX_MEDIA_STOPPED. */
+void vx_cutter_begin_stop(vx_cutter *cutter);
+/* NULL-safe. */
+vx_cutter *vx_cutter_stop(vx_cutter *cutter);
+VX_DEFINE_AUTO(vx_cutter, vx_cutter_stop)
 /* A file that is kept, open for reading; -1 when there is none. */
-int vx_cutter_open(vx_server *server, const vx_cutting *cutting);
+int vx_cutter_open(vx_cutter *cutter, const vx_cutting *cutting);
 /* False when too many wait or the server stops: done is not called. */
-bool vx_cutter_submit(vx_server *server, vx_cutting *cutting);
+bool vx_cutter_submit(vx_cutter *cutter, vx_cutting *cutting);
 /* Removes what was cut from a deleted video. */
-void vx_cutter_forget(vx_server *server, const char *video_id);
+void vx_cutter_forget(vx_cutter *cutter, const char *video_id);

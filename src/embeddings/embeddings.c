@@ -7,28 +7,33 @@
 #include "base/base64.h"
 #include "base/pool.h"
 #include "base/thread.h"
-#include "search/embed_texts.h"
-#include "extract/extract.h"
-#include "fetch/fetch.h"
-#include "search/search.h"
 
 /* Enough to hide the waiting for hosts; the model has a worker and batches of its own. */
 enum { THREADS = 4, QUEUE_CAPACITY = 1024 };
 #define MAX_PICTURE_BYTES ((size_t)16 << 20)
 #define MAX_PICTURE_SIDE_PX 4096
 
+struct vx_embeddings {
+    const vx_extractor *extractor;
+    vx_store *store;
+    vx_search *search;
+    vx_fetcher *fetcher;
+    vx_pool *threads;
+    atomic_bool stopping;
+};
+
 struct vx_embeddings_work {
-    vx_server *server;
+    vx_embeddings *service;
     vx_mutex mu; /* guards left, and outcome and err of the request */
     size_t left VX_GUARDED;
 };
 
 typedef struct task {
-    vx_embeddings *of;
+    vx_embeddings_request *of;
     size_t index;
 } task;
 
-vx_embeddings *vx_embeddings_free(vx_embeddings *e) {
+vx_embeddings_request *vx_embeddings_request_free(vx_embeddings_request *e) {
     if (!e)
         return NULL;
     if (e->work)
@@ -40,8 +45,8 @@ vx_embeddings *vx_embeddings_free(vx_embeddings *e) {
 }
 
 static bool is_stopping(void *ctx) {
-    const vx_embeddings *e = ctx;
-    return atomic_load(&e->work->server->stopping);
+    const vx_embeddings_request *e = ctx;
+    return atomic_load(&e->work->service->stopping);
 }
 
 /* ---- outcomes ---- */
@@ -54,7 +59,8 @@ static vx_outcome outcome_of(int rc) {
 }
 
 /* One input has ended; the last one ends the request. */
-static void finish_one(vx_embeddings *e, size_t index, vx_outcome outcome, const vx_err *err) {
+static void finish_one(vx_embeddings_request *e, size_t index, vx_outcome outcome,
+                       const vx_err *err) {
     vx_mutex_lock(&e->work->mu);
     if (outcome && !e->outcome) {
         e->outcome = outcome;
@@ -68,7 +74,7 @@ static void finish_one(vx_embeddings *e, size_t index, vx_outcome outcome, const
         e->done(e->ctx);
 }
 
-static bool has_failed(vx_embeddings *e) {
+static bool has_failed(vx_embeddings_request *e) {
     vx_mutex_lock(&e->work->mu);
     bool failed = e->outcome != VX_OUTCOME_OK;
     vx_mutex_unlock(&e->work->mu);
@@ -96,7 +102,7 @@ static int decode_part(vx_input_part part, sink put, void *ctx, vx_err *err) {
 typedef struct fetching {
     sink put;
     void *ctx;
-    vx_embeddings *e;
+    vx_embeddings_request *e;
 } fetching;
 
 static int put_fetched(void *ctx, const void *bytes, size_t n, vx_err *err) {
@@ -109,16 +115,17 @@ static bool fetch_is_void(void *ctx) {
     return is_stopping(f->e) || has_failed(f->e);
 }
 
-static int fetch_part(vx_embeddings *e, vx_input_part part, sink put, void *ctx, vx_err *err) {
+static int fetch_part(vx_embeddings_request *e, vx_input_part part, sink put, void *ctx,
+                      vx_err *err) {
     VX_AUTO_FREE char *url = strndup(part.text, part.n);
     if (!url)
         return VX_FAIL(err, -ENOMEM, "no memory for a URL");
     fetching f = {put, ctx, e};
     vx_fetch_call call = {.sink = put_fetched, .cancelled = fetch_is_void, .ctx = &f};
-    return vx_fetch_get(e->work->server->fetcher, url, &call, err);
+    return vx_fetch_get(e->work->service->fetcher, url, &call, err);
 }
 
-static int read_part(vx_embeddings *e, bool is_url, vx_input_part part, sink put, void *ctx,
+static int read_part(vx_embeddings_request *e, bool is_url, vx_input_part part, sink put, void *ctx,
                      vx_err *err) {
     return is_url ? fetch_part(e, part, put, ctx, err) : decode_part(part, put, ctx, err);
 }
@@ -129,24 +136,25 @@ static int put_file(void *ctx, const void *bytes, size_t n, vx_err *err) {
     return vx_upload_write(ctx, bytes, n, err);
 }
 
-static vx_outcome embed_video(vx_embeddings *e, const vx_input *input, float *ret_vector,
+static vx_outcome embed_video(vx_embeddings_request *e, const vx_input *input, float *ret_vector,
                               vx_err *err) {
-    vx_server *server = e->work->server;
+    const vx_embeddings *service = e->work->service;
+    vx_models *models = service->extractor->models;
     VX_AUTO(vx_upload) file = NULL;
-    int rc = vx_upload_begin(server->store, -1, &file, err);
+    int rc = vx_upload_begin(service->store, -1, &file, err);
     if (!rc)
         rc = read_part(e, input->is_url, input->parts[0], put_file, file, err);
     if (!rc)
         rc = vx_upload_end(file, err); /* not sealed: it need not outlive the answer */
     if (rc)
         return outcome_of(rc);
-    int slot = (int)(e->model - server->models);
+    int slot = vx_models_index_of(models, e->model);
     vx_clip_spec whole = {.mode = VX_CLIP_WHOLE};
     vx_extract extract = {0};
     vx_extract_watch watch = {.cancelled = is_stopping, .ctx = e};
     vx_extract_params params = {
         .path = vx_upload_path(file), .clip = &whole, .models = 1U << slot, .watch = &watch};
-    vx_outcome outcome = vx_extract_run(server, &params, &extract, err);
+    vx_outcome outcome = vx_extract_run(service->extractor, &params, &extract, err);
     if (!outcome)
         memcpy(ret_vector, extract.vectors[slot], (size_t)e->model->info->dim * sizeof(float));
     vx_extract_clear(&extract);
@@ -191,7 +199,8 @@ static int prepare(void *ctx, int64_t frame, double time_s, vx_picture *picture,
     return rc ? rc : vx_preprocess_frame(to->spec, rgb, w, h, stride, to->tensor, err);
 }
 
-static int read_picture(vx_embeddings *e, const vx_input *input, int at, slot to, vx_err *err) {
+static int read_picture(vx_embeddings_request *e, const vx_input *input, int at, slot to,
+                        vx_err *err) {
     bytes jpeg = {0};
     int rc = read_part(e, input->is_url, input->parts[at], put_memory, &jpeg, err);
     if (!rc)
@@ -200,7 +209,7 @@ static int read_picture(vx_embeddings *e, const vx_input *input, int at, slot to
     return rc ? VX_WRAP(err, "frame %d", at), rc : 0;
 }
 
-static vx_outcome embed_pictures(vx_embeddings *e, const vx_input *input, float *ret_vector,
+static vx_outcome embed_pictures(vx_embeddings_request *e, const vx_input *input, float *ret_vector,
                                  vx_err *err) {
     const vx_model_info *m = e->model->info;
     size_t picture = 3 * (size_t)m->preprocess.width_px * (size_t)m->preprocess.height_px;
@@ -225,7 +234,7 @@ static vx_outcome embed_pictures(vx_embeddings *e, const vx_input *input, float 
 
 /* ---- the pool ---- */
 
-static void run_media(vx_embeddings *e, size_t index) {
+static void run_media(vx_embeddings_request *e, size_t index) {
     vx_err err = {0};
     vx_outcome outcome = VX_OUTCOME_OK;
     float *vector = e->vectors + index * (size_t)e->model->info->dim;
@@ -243,14 +252,14 @@ static void run_media(vx_embeddings *e, size_t index) {
 }
 
 static void run_texts(void *ctx) {
-    vx_embeddings *e = ctx;
+    vx_embeddings_request *e = ctx;
     vx_text texts[VX_EMBEDDINGS_MAX];
     vx_text_report report = {0};
     vx_err err = {0};
     for (size_t i = 0; i < e->n; i++)
         texts[i] = (vx_text){e->inputs[i].parts[0].text, e->inputs[i].parts[0].n};
-    vx_outcome outcome =
-        vx_embed_texts(e->work->server, e->model, texts, (int)e->n, e->vectors, &report, &err);
+    vx_outcome outcome = vx_embed_texts(e->work->service->extractor->models, e->model, texts,
+                                        (int)e->n, e->vectors, &report, &err);
     e->n_tokens = report.tokens;
     finish_one(e, (size_t)report.bad, outcome, &err);
 }
@@ -263,27 +272,27 @@ static void run_task(void *ctx, void *item) {
 }
 
 /* What could not be queued has ended, too. */
-static void refuse(vx_embeddings *e, size_t index) {
+static void refuse(vx_embeddings_request *e, size_t index) {
     vx_err err;
     bool stopping = is_stopping(e);
     VX_FAIL(&err, 1, stopping ? "the server is shutting down" : "too many inputs wait already");
     finish_one(e, index, stopping ? VX_OUTCOME_STOPPING : VX_OUTCOME_BUSY, &err);
 }
 
-static void submit_media(vx_server *server, vx_embeddings *e) {
+static void submit_media(vx_embeddings *service, vx_embeddings_request *e) {
     size_t n = e->n; /* e may be gone once its last input has ended */
     for (size_t i = 0; i < n; i++) {
         task *t = vx_new(task);
         if (t)
             *t = (task){e, i};
-        if (t && vx_pool_try_push(server->embeddings, t))
+        if (t && vx_pool_try_push(service->threads, t))
             continue;
         free(t);
         refuse(e, i);
     }
 }
 
-void vx_embeddings_submit(vx_server *server, vx_embeddings *e) {
+void vx_embeddings_submit(vx_embeddings *service, vx_embeddings_request *e) {
     size_t all;
     bool texts = e->inputs[0].kind == VX_INPUT_TEXT;
     e->work = vx_new(struct vx_embeddings_work);
@@ -296,25 +305,47 @@ void vx_embeddings_submit(vx_server *server, vx_embeddings *e) {
         e->done(e->ctx);
         return;
     }
-    e->work->server = server;
+    e->work->service = service;
     vx_mutex_init(&e->work->mu);
     vx_mutex_lock(&e->work->mu);
     e->work->left = texts ? 1 : e->n;
     vx_mutex_unlock(&e->work->mu);
     if (!texts)
-        submit_media(server, e);
-    else if (!vx_query_run(server, run_texts, e))
+        submit_media(service, e);
+    else if (!vx_search_run(service->search, run_texts, e))
         refuse(e, 0);
 }
 
-int vx_embeddings_start(vx_server *server, vx_err *err) {
+/* ---- start and stop ---- */
+
+int vx_embeddings_start(const vx_extractor *extractor, vx_store *store, vx_search *search,
+                        const vx_fetch_params *fetch, vx_embeddings **ret_embeddings, vx_err *err) {
+    VX_AUTO(vx_embeddings) service = vx_new(vx_embeddings);
+    if (!service)
+        return VX_FAIL(err, -ENOMEM, "no memory for the embeddings pool");
+    service->extractor = extractor;
+    service->store = store;
+    service->search = search;
     const vx_pool_params params = {
         .name = "vx-embeddings", .n_threads = THREADS, .capacity = QUEUE_CAPACITY, .run = run_task};
-    int rc = vx_fetcher_new(&server->params.fetch, &server->fetcher, err);
-    return rc ? rc : vx_pool_new(&params, &server->embeddings, err);
+    int rc = vx_fetcher_new(fetch, &service->fetcher, err);
+    if (!rc)
+        rc = vx_pool_new(&params, &service->threads, err);
+    if (!rc)
+        *ret_embeddings = vx_take(service);
+    return rc;
 }
 
-void vx_embeddings_stop(vx_server *server) {
-    server->embeddings = vx_pool_free(server->embeddings);
-    vx_fetcher_free(vx_take(server->fetcher));
+void vx_embeddings_begin_stop(vx_embeddings *service) {
+    atomic_store(&service->stopping, true);
+}
+
+vx_embeddings *vx_embeddings_stop(vx_embeddings *service) {
+    if (!service)
+        return NULL;
+    vx_embeddings_begin_stop(service);
+    vx_pool_free(service->threads);
+    vx_fetcher_free(service->fetcher);
+    free(service);
+    return NULL;
 }

@@ -8,7 +8,10 @@
 #pragma once
 
 #include "base/outcome.h"
-#include "server/server.h"
+#include "extract/extract.h"
+#include "fetch/fetch.h"
+#include "search/search.h"
+#include "store/store.h"
 
 #define VX_EMBEDDINGS_MAX 64 /* inputs of one request */
 #define VX_INPUT_FRAMES 8    /* pictures that stand for a video */
@@ -30,7 +33,7 @@ typedef struct vx_input {
 struct vx_embeddings_work; /* embeddings.c */
 
 /* One request. The inputs' texts must stay until done was called. */
-typedef struct vx_embeddings {
+typedef struct vx_embeddings_request {
     vx_model *model;
     vx_input inputs[VX_EMBEDDINGS_MAX];
     size_t n; /* 1..VX_EMBEDDINGS_MAX; all texts, or none */
@@ -44,11 +47,19 @@ typedef struct vx_embeddings {
     vx_err err; /* of several inputs it names the one: "input[2]: …" */
 
     struct vx_embeddings_work *work;
-} vx_embeddings;
-vx_embeddings *vx_embeddings_free(vx_embeddings *embeddings); /* after done */
-VX_DEFINE_AUTO(vx_embeddings, vx_embeddings_free)
+} vx_embeddings_request;
+vx_embeddings_request *vx_embeddings_request_free(vx_embeddings_request *request); /* after done */
+VX_DEFINE_AUTO(vx_embeddings_request, vx_embeddings_request_free)
 
-int vx_embeddings_start(vx_server *server, vx_err *err);
-void vx_embeddings_stop(vx_server *server);
+typedef struct vx_embeddings vx_embeddings;
+
+/* Borrows all until stop; fetch: what clients may name by URL. */
+int vx_embeddings_start(const vx_extractor *extractor, vx_store *store, vx_search *search,
+                        const vx_fetch_params *fetch, vx_embeddings **ret_embeddings, vx_err *err);
+/* From here on what waits is answered with STOPPING, and a decode or a transfer ends early. */
+void vx_embeddings_begin_stop(vx_embeddings *embeddings);
+/* NULL-safe. */
+vx_embeddings *vx_embeddings_stop(vx_embeddings *embeddings);
+VX_DEFINE_AUTO(vx_embeddings, vx_embeddings_stop)
 /* done is called exactly once, perhaps before the return. */
-void vx_embeddings_submit(vx_server *server, vx_embeddings *embeddings);
+void vx_embeddings_submit(vx_embeddings *embeddings, vx_embeddings_request *request);

@@ -17,7 +17,7 @@ static const double DENSE_FPS[] = {8, 4}, DENSE_SHARE = 0.45;
 
 /* A run in progress. */
 typedef struct run {
-    vx_server *server;
+    const vx_extractor *extractor;
     const vx_extract_params *params;
     vx_extract *out;
     vx_media *media;
@@ -97,18 +97,18 @@ static size_t unique_sorted(int64_t *frames, size_t n) {
 
 static int plan_models(run *r, vx_err *err) {
     int rc = 0;
-    for (int i = 0; i < r->server->n_models && !rc; i++) {
+    for (int i = 0; i < r->extractor->models->n && !rc; i++) {
         if (!(r->params->models >> i & 1))
             continue;
         vx_extract_model *part = &r->parts[r->n_parts++];
-        part->model = &r->server->models[i];
+        part->model = &r->extractor->models->items[i];
         rc = vx_extract_model_plan(part, r->media, r->out->spans, r->out->n_clips, err);
     }
     return rc;
 }
 
 static int plan_fingerprints(run *r, vx_err *err) {
-    if (!r->params->fingerprints || !r->server->params.fingerprints)
+    if (!r->params->fingerprints || !r->extractor->fingerprints)
         return 0;
     int64_t n;
     int rc = vx_media_choose(r->media, 0, r->out->info.duration_s, FINGERPRINT_FPS, &r->fp_frames,
@@ -267,9 +267,9 @@ static vx_outcome outcome_of_shots(int rc) {
 /* A pass of its own over every frame: the clips must be known before frames are chosen. */
 static int cut_at_shots(run *r, const vx_clip_spec *rule, vx_err *err) {
     VX_AUTO_FREE float *probability = NULL;
-    if (!r->server->shots)
+    if (!r->extractor->shots)
         return VX_FAIL(err, VX_CLIP_BAD_SPEC, "cutting at shots needs the model " VX_SHOTS_MODEL);
-    int rc = vx_shots_predict(r->server->shots, r->media, rule->mode == VX_CLIP_CURATOR,
+    int rc = vx_shots_predict(r->extractor->shots, r->media, rule->mode == VX_CLIP_CURATOR,
                               r->params->decode_threads, on_shots_progress, r, &probability, err);
     if (rc) {
         r->outcome = outcome_of_shots(rc);
@@ -283,7 +283,7 @@ static int cut(run *r, vx_err *err) {
     const vx_extract_params *p = r->params;
     vx_extract *out = r->out;
     if (p->clip) {
-        vx_clip_spec rule = vx_clip_resolve(p->clip, out->info.duration_s, r->server->shots);
+        vx_clip_spec rule = vx_clip_resolve(p->clip, out->info.duration_s, r->extractor->shots);
         return vx_clip_needs_shots(&rule)
                    ? cut_at_shots(r, &rule, err)
                    : vx_clip_cut(&rule, out->info.duration_s, &out->spans, &out->n_clips, err);
@@ -299,7 +299,7 @@ static int cut(run *r, vx_err *err) {
 static vx_outcome probe_and_cut(run *r, vx_err *err) {
     int64_t start_us = vx_clock_monotonic_us();
     tell_phase(r, VX_PHASE_PROBE, 0, 0);
-    int rc = vx_media_open(r->params->path, &r->server->params.media, &r->media, err);
+    int rc = vx_media_open(r->params->path, &r->extractor->limits, &r->media, err);
     if (rc)
         return outcome_of_media(rc);
     r->out->info = *vx_media_get_info(r->media);
@@ -340,13 +340,13 @@ static int decode_threads(const run *r) {
 static vx_outcome decode_and_embed(run *r, vx_err *err) {
     int64_t start_us = vx_clock_monotonic_us();
     tell_phase(r, VX_PHASE_FRAMES, 0, (int64_t)r->n_frames);
-    const vx_media_wish wish = {.frames = r->frames,
-                                .n = (int64_t)r->n_frames,
-                                .threads = decode_threads(r),
-                                .on_picture = on_picture,
-                                .on_extra = r->fp_frames ? on_extra : NULL,
-                                .ctx = r};
-    int rc = vx_media_decode(r->media, &wish, &r->out->stats, err);
+    const vx_media_decode_params want = {.frames = r->frames,
+                                         .n = (int64_t)r->n_frames,
+                                         .threads = decode_threads(r),
+                                         .on_picture = on_picture,
+                                         .on_extra = r->fp_frames ? on_extra : NULL,
+                                         .ctx = r};
+    int rc = vx_media_decode(r->media, &want, &r->out->stats, err);
     sum_times(r);
     tell_time(r, VX_PHASE_FRAMES, vx_clock_monotonic_us() - start_us - r->prepare_us - r->embed_us);
     tell_time(r, VX_PHASE_PREPARE, r->prepare_us);
@@ -361,14 +361,15 @@ static vx_outcome decode_and_embed(run *r, vx_err *err) {
     if (rc)
         return r->outcome ? r->outcome : VX_OUTCOME_INTERNAL;
     for (int i = 0; i < r->n_parts; i++)
-        r->out->vectors[r->parts[i].model - r->server->models] = vx_take(r->parts[i].vectors);
+        r->out->vectors[vx_models_index_of(r->extractor->models, r->parts[i].model)] =
+            vx_take(r->parts[i].vectors);
     return VX_OUTCOME_OK;
 }
 
-vx_outcome vx_extract_run(vx_server *server, const vx_extract_params *params,
+vx_outcome vx_extract_run(const vx_extractor *extractor, const vx_extract_params *params,
                           vx_extract *ret_extract, vx_err *err) {
     vx_extract extract = {0};
-    run r = {.server = server, .params = params, .out = &extract};
+    run r = {.extractor = extractor, .params = params, .out = &extract};
     vx_outcome outcome = probe_and_cut(&r, err);
     if (!outcome && is_cancelled(&r)) {
         VX_FAIL(err, 1, "the job was cancelled");

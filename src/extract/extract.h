@@ -15,16 +15,29 @@
  */
 #pragma once
 
+#include "base/mem.h"
 #include "base/outcome.h"
 #include "base/phase.h"
-#include "server/server.h"
+#include "clip/clip.h"
+#include "fingerprint/fingerprint.h"
+#include "media/media.h"
+#include "models/models.h"
+
+/* What every run needs. Plain data that its maker fills in; constant while runs go on. */
+typedef struct vx_extractor {
+    vx_models *models; /* borrows */
+    vx_shots *shots;   /* borrows; NULL: no package of it, or one that cannot be used */
+    vx_media_limits limits;
+    vx_clip_spec clip; /* the default rule */
+    bool fingerprints; /* false: no copy verdicts, half the CPU work of a frame */
+} vx_extractor;
 
 typedef struct vx_extract {
     vx_media_info info;
     vx_media_stats stats;
     vx_span *spans; /* [n_clips]; owned */
     size_t n_clips;
-    /* Of server->models[i]: float32 [n_clips, dim], unit length; owned. NULL: not asked for, or the
+    /* Of models->items[i]: float32 [n_clips, dim], unit length; owned. NULL: not asked for, or the
      * model failed and was not the first of those asked for. */
     float *vectors[VX_MODELS_MAX];
     vx_fp_video fingerprint; /* stored: two a second; frames: these and more, to ask with */
@@ -44,8 +57,8 @@ typedef struct vx_extract_params {
     const vx_clip_spec *clip; /* the rule to cut by; NULL = these clips: */
     const vx_span *spans;
     size_t n_spans;
-    unsigned models;               /* bit i = server->models[i] */
-    bool fingerprints;             /* if the server has them at all */
+    unsigned models;               /* bit i = models->items[i] */
+    bool fingerprints;             /* if the extractor makes them at all */
     int decode_threads;            /* 0 = one per core */
     const vx_extract_watch *watch; /* NULL = nobody */
 } vx_extract_params;
@@ -55,5 +68,5 @@ typedef struct vx_extract_params {
  * The first model asked for must succeed. Another that fails is logged, counted
  * (vx_model.failures) and leaves no vectors: the video is not lost for it, a backfill can make them
  * later. All members of params are borrowed. */
-vx_outcome vx_extract_run(vx_server *server, const vx_extract_params *params,
+vx_outcome vx_extract_run(const vx_extractor *extractor, const vx_extract_params *params,
                           vx_extract *ret_extract, vx_err *err);

@@ -7,7 +7,9 @@
  */
 #pragma once
 
-#include "server/server.h"
+#include "clip/clip.h"
+#include "media/media.h"
+#include "models/models.h"
 
 /* One picture that one clip's tensor wants. Sorted by frame, so that a cursor follows the decode. */
 typedef struct vx_want {

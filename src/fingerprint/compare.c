@@ -1,18 +1,18 @@
-/* Aligned comparison of two frame sequences.
+/* compare.c — aligned comparison of two frame sequences.
  *
- * 1. Usable frames of both are packed, and weighed by the time that they stand for.
- * 2. Up to 256 anchors, different pictures spread over the shorter, are looked up in all of the
- *    longer. Each place where an anchor matches votes for its offset, and an anchor that matches in
- *    m places gives each 1/m: a still picture matches everywhere and so decides nothing.
- * 3. At the offsets with most votes the frames are compared one by one; the offset at which most
- *    time matches wins.
+ * 1. The usable frames of both are packed and weighted by the time that they stand for.
+ * 2. Up to 256 anchors, different pictures spread over the shorter sequence, are searched in all of
+ *    the longer one. Each match votes for its offset; an anchor that matches in m places gives each
+ *    1/m, so a still picture, which matches everywhere, decides nothing.
+ * 3. At the offsets with the most votes all frames are compared; the offset at which the most time
+ *    matches wins.
  *
- * The two may be sampled at different rates. Then the frames of the sparser one are counted, and
- * those of the denser are what they may match: where much moves, a frame matches only frames a few
- * hundredths of a second away, so a dense sequence finds a sparse one at any offset and two sparse
- * ones only at offsets near a multiple of their step.
+ * The two may be sampled at different rates. Then the frames of the sparser one are counted and
+ * matched against the denser one: in fast motion a frame matches only frames a few hundredths of a
+ * second away, so a dense sequence finds a sparse one at any offset, but two sparse ones only match
+ * at offsets near a multiple of their step.
  *
- * A title card of a minute is one picture, not 120 witnesses: a still weighs as much as STILL_S
+ * A title card of a minute is one picture, not 120 independent matches: a still weighs at most STILL_S
  * seconds, in the choice of the offset and in the share.
  *
  * Only step 2 depends on both lengths, as 256 x n. Comparing every frame with every frame would
@@ -47,7 +47,7 @@ static void sequence_done(sequence *seq) {
 }
 
 /* A still is a run of frames that match its first one. */
-static void weigh(sequence *seq) {
+static void set_weights(sequence *seq) {
     for (size_t from = 0, to; from < seq->n; from = to) {
         for (to = from + 1; to < seq->n; to++)
             if (vx_hash256_distance(&seq->hash[from], &seq->hash[to]) > VX_FP_MATCH_DISTANCE)
@@ -59,10 +59,10 @@ static void weigh(sequence *seq) {
     }
 }
 
-/* Of the frames inside bars, or of the others. */
+/* From the frames hashed inside bars, or from the others. */
 static int sequence_init(sequence *seq, const vx_fp_frame *frames, size_t n, bool inside,
                          vx_err *err) {
-    while (n && frames[n - 1].inside != inside) /* the latter come first */
+    while (n && frames[n - 1].inside != inside) /* whole pictures come first */
         n--;
     for (; n && frames->inside != inside; n--)
         frames++;
@@ -83,7 +83,7 @@ static int sequence_init(sequence *seq, const vx_fp_frame *frames, size_t n, boo
     }
     double span_s = n > 1 ? (double)frames[n - 1].time_s - (double)frames[0].time_s : 0;
     seq->step_s = span_s > 0 ? span_s / (double)(n - 1) : BIN_S;
-    weigh(seq);
+    set_weights(seq);
     return 0;
 }
 

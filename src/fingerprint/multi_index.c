@@ -1,16 +1,16 @@
-/* Multi-index hashing over the frames of all videos.
+/* multi_index.c — multi-index hashing over the frames of all videos.
  *
- * A 256-bit hash is 16 chunks of 16 bits. For each chunk there is a table of 65536 chains, and a
- * frame hangs in one chain of each table. Two hashes within distance 15 agree in some chunk, so
- * walking the query's 16 chains meets all of those, and most of those within 31: the bits that
- * differ are not spread evenly. Each frame met within 31 votes for (video, time offset).
+ * A 256-bit hash is 16 chunks of 16 bits. Each chunk has a table of 65536 chains, and a frame is
+ * linked into one chain of each table. Two hashes within distance 15 agree in some chunk, so the
+ * query's 16 chains contain all of those, and most of those within 31 because the bits that differ
+ * are not spread evenly. Each frame within 31 votes for (video, time offset).
  *
- * Chains are links inside the frame records: 64 bytes a frame, no slack, nothing to free one by
- * one; and what was added last is met first. A chain is walked for at most MAX_STEPS records, so a
- * hash that everyone has (a logo, a test card) costs no more.
+ * Chains are links inside the frame records: 64 bytes a frame, no slack, nothing to free one by one.
+ * The last record added comes first in its chain. At most MAX_STEPS records of a chain are visited,
+ * which bounds the cost of a hash that many videos have (a logo, a test card).
  *
- * Records are kept in blocks that never move; a video's records follow each other, because it is
- * added in one go. Removal marks the video; compaction closes the gaps and hangs all anew.
+ * Records are kept in blocks that never move. The records of a video are consecutive, because it is
+ * added in one step. Removal marks the video; compaction closes the gaps and links all chains again.
  */
 #include "fingerprint.h"
 
@@ -27,9 +27,9 @@ enum {
     CHUNKS = 16,
     CHAINS = 1 << 16,
     BLOCK = 4096,        /* records in a block: 425 KB */
-    SAME_DISTANCE = 6,   /* nearer frames of one shot tell nothing new */
-    MAX_QUERY = 512,     /* frames looked up */
-    MAX_STEPS = 2048,    /* records met in one chain */
+    SAME_DISTANCE = 6,   /* nearer frames of one shot add nothing */
+    MAX_QUERY = 512,     /* frames of a query that are searched */
+    MAX_STEPS = 2048,    /* records visited in one chain */
     COMPACT_FROM = 4096, /* dead records below which compaction is not worth it */
 };
 static const float BIN_S = 2.f; /* offsets vote for two bins: windows of 4 s, overlapping by half */
@@ -93,7 +93,7 @@ vx_fp_index *vx_fp_index_free(vx_fp_index *index) {
     return NULL;
 }
 
-/* Numbers of the frames that are usable and differ from the one kept before them. */
+/* Selects the frames that are usable and differ from the previously selected one. */
 static size_t distinct_frames(const vx_fp_frame *frames, size_t n, uint32_t *ret_kept) {
     size_t n_kept = 0;
     vx_hash256 last = {0};
@@ -109,7 +109,7 @@ static size_t distinct_frames(const vx_fp_frame *frames, size_t n, uint32_t *ret
     return n_kept;
 }
 
-static void hang(vx_fp_index *index, size_t number) {
+static void link_record(vx_fp_index *index, size_t number) {
     record *r = record_at(index, number);
     for (int c = 0; c < CHUNKS; c++) {
         uint32_t *head = &index->chain[(size_t)c * CHAINS + chunk_of(&r->hash, c)];
@@ -160,7 +160,7 @@ static int add_locked(vx_fp_index *index, int64_t video, const vx_fp_frame *fram
         r->hash = vx_hash256_load(frames[kept[k]].hash);
         r->slot = (uint32_t)index->n_slots;
         r->time_s = frames[kept[k]].time_s;
-        hang(index, index->n_records + k);
+        link_record(index, index->n_records + k);
     }
     index->slot[index->n_slots] =
         (video_slot){video, (uint32_t)index->n_records, (uint32_t)n_kept, false};
@@ -181,7 +181,7 @@ int vx_fp_index_add(vx_fp_index *index, int64_t video, const vx_fp_frame *frames
     return rc;
 }
 
-/* Closes the gaps that removed videos left, in place. Needs no memory, so it cannot fail. */
+/* Closes the gaps of removed videos in place. Allocates nothing, so it cannot fail. */
 static void compact_locked(vx_fp_index *index) VX_REQUIRES(&index->lock) {
     size_t n_records = 0, n_slots = 0;
     vx_map64_clear(&index->by_video);
@@ -194,7 +194,7 @@ static void compact_locked(vx_fp_index *index) VX_REQUIRES(&index->lock) {
             record *r = record_at(index, n_records + k);
             *r = *record_at(index, moved.first + k);
             r->slot = (uint32_t)n_slots;
-            hang(index, n_records + k);
+            link_record(index, n_records + k);
         }
         moved.first = (uint32_t)n_records;
         n_records += moved.n;
@@ -228,7 +228,7 @@ int vx_fp_index_remove(vx_fp_index *index, int64_t video, vx_err *err) {
 typedef struct query_frame {
     vx_hash256 hash;
     float time_s;
-    uint32_t number; /* from 1: a frame votes once for one offset of one video */
+    uint32_t number; /* from 1; a frame votes once per offset and video */
 } query_frame;
 
 static void vote(vx_map64 *votes, uint32_t slot, float offset_s, uint32_t number) {
@@ -245,16 +245,16 @@ static void vote(vx_map64 *votes, uint32_t slot, float offset_s, uint32_t number
     }
 }
 
-/* Whether the hashes agree in a chunk before c: then the frame was met in that chunk's chain. */
-static bool met_before(const vx_hash256 *a, const vx_hash256 *b, int c) {
+/* Whether the hashes agree in a chunk before c: then that chunk's chain contained the frame. */
+static bool seen_before(const vx_hash256 *a, const vx_hash256 *b, int c) {
     for (int k = 0; k < c; k++)
         if (chunk_of(a, k) == chunk_of(b, k))
             return true;
     return false;
 }
 
-/* The record of a link, with its two cache lines of use here asked for. */
-static inline const record *look_ahead(const vx_fp_index *index, uint32_t link, int c) {
+/* The record of a link; prefetches the two cache lines that the search reads. */
+static inline const record *prefetch_record(const vx_fp_index *index, uint32_t link, int c) {
     if (!link)
         return NULL;
     const record *r = record_at(index, link - 1);
@@ -263,28 +263,29 @@ static inline const record *look_ahead(const vx_fp_index *index, uint32_t link, 
     return r;
 }
 
-/* The chains are walked side by side, a step of each in turn: a record lies anywhere in memory, and so
- * the next sixteen are on their way while one is compared. */
+/* Walks all chains in parallel, one step of each in turn: records lie anywhere in memory, so the next
+ * sixteen are being fetched while one is compared. */
 VX_SIMD_CLONES
-static int look_up_locked(const vx_fp_index *index, const query_frame *query, vx_map64 *votes,
-                          vx_err *err) VX_REQUIRES_SHARED(&index->lock) {
+static int search_frame_locked(const vx_fp_index *index, const query_frame *query, vx_map64 *votes,
+                               vx_err *err) VX_REQUIRES_SHARED(&index->lock) {
     const record *at[CHUNKS];
-    int n_walked = CHUNKS;
+    int n_active = CHUNKS;
     for (int c = 0; c < CHUNKS; c++)
-        at[c] = look_ahead(index, index->chain[(size_t)c * CHAINS + chunk_of(&query->hash, c)], c);
-    for (int step = 0; n_walked && step < MAX_STEPS; step++) {
+        at[c] =
+            prefetch_record(index, index->chain[(size_t)c * CHAINS + chunk_of(&query->hash, c)], c);
+    for (int step = 0; n_active && step < MAX_STEPS; step++) {
         int rc = vx_map64_reserve(votes, 2 * CHUNKS, err);
         if (rc)
             return rc;
-        n_walked = 0;
+        n_active = 0;
         for (int c = 0; c < CHUNKS; c++) {
             const record *r = at[c];
             if (!r)
                 continue;
-            n_walked++;
-            at[c] = look_ahead(index, r->next[c], c);
+            n_active++;
+            at[c] = prefetch_record(index, r->next[c], c);
             if (vx_hash256_distance(&query->hash, &r->hash) <= VX_FP_MATCH_DISTANCE &&
-                !index->slot[r->slot].dead && !met_before(&query->hash, &r->hash, c))
+                !index->slot[r->slot].dead && !seen_before(&query->hash, &r->hash, c))
                 vote(votes, r->slot, r->time_s - query->time_s, query->number);
         }
     }
@@ -345,7 +346,7 @@ int vx_fp_index_candidates(vx_fp_index *index, const vx_fp_frame *frames, size_t
     for (size_t k = 0; k < n_query && !rc; k++) {
         const vx_fp_frame *frame = &frames[kept[k * n_kept / n_query]];
         const query_frame query = {vx_hash256_load(frame->hash), frame->time_s, (uint32_t)k + 1};
-        rc = look_up_locked(index, &query, &votes, err);
+        rc = search_frame_locked(index, &query, &votes, err);
     }
     if (!rc)
         rc = rank_locked(index, &votes, max, ret_videos, ret_n, err);

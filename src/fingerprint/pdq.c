@@ -1,17 +1,17 @@
-/* PDQ, the perceptual hash of a picture.
+/* pdq.c — PDQ, the perceptual hash of a picture.
  *
  * The published algorithm smooths the picture with two box filters along each axis (a "Jarosz"
  * tent), takes 64x64 of the smoothed pixels, transforms them with a DCT of which the 16x16 lowest
  * frequencies without the constant ones are kept, and sets a bit for each that is above their
  * median. Smoothing a 1080p picture to keep 4096 of its pixels would cost some 20 ms. All of it is
  * linear and works on one axis at a time, so it is done here as two products with 64 sparse rows,
- * 64 x h and 64 x w, whose weights are the filters' composed: the same numbers up to float
- * rounding, for under half a millisecond, and without the customary downscale before it.
+ * 64 x h and 64 x w, whose weights are the composed filters: the same numbers up to float rounding,
+ * in under half a millisecond, and without the usual downscale first.
  *
  * One thing is added. Below 128 pixels a side the published filter does not smooth at all and the
- * grid takes single pixels, so that the hashes of a small copy and of its original differ by some
- * 22 bits. A side under 256 pixels is therefore enlarged to that (bilinear, by a whole factor),
- * within the same weights: then it is 2 bits. Larger pictures are hashed exactly as published.
+ * grid takes single pixels, so the hashes of a small copy and its original differ by some 22 bits. A
+ * side under 256 pixels is therefore enlarged to that (bilinear, by a whole factor) within the same
+ * weights; then the difference is 2 bits. Larger pictures are hashed exactly as published.
  *
  * Flipping the picture left to right negates the odd horizontal frequencies, so the hash of the
  * mirrored picture costs only a second median.

@@ -1,39 +1,38 @@
-/* The fingerprint of one video, as its pictures come.
+/* track.c — builds the fingerprint of one video picture by picture.
  *
- * Black bars move the picture against PDQ's grid: a copy with bars matches nothing. So a video with
- * bars is hashed twice, as it is and inside its bars, and two videos are compared each way that
- * there is (vx_fp_compare). What was found without looking at bars is found all the same, and
- * pictures without bars are hashed exactly as published.
+ * Black bars shift the picture against PDQ's grid, so a copy with bars would match nothing. A video
+ * with bars is therefore hashed twice, whole and inside its bars, and two videos are compared in all
+ * combinations (vx_fp_compare). Whole pictures are hashed exactly as published.
  *
- * Bars belong to the video: rows and columns at its sides that are dark in every picture (bars.c
- * says what is dark). So they are known only at the end, when the pictures are gone. Each picture
- * is therefore hashed inside the box that holds whatever was not dark so far. That box only grows,
- * and nearly always its first picture with light in it fills it: as soon as it is the whole picture
- * (in one of two or three pictures of any video without bars) the second hashes are dropped. At the
- * end those are kept whose box was the final one, within a cell of PDQ's grid.
+ * Bars are rows and columns at the edges that are dark in every picture (letterbox.c says what is
+ * dark), so they are known only at the end, when the pictures are gone. Each picture is therefore
+ * hashed inside the box around everything that was not dark so far. That box only grows, and the first
+ * bright picture nearly always fills it. Once the box is the whole picture (after two or three
+ * pictures of a video without bars) the second hashes are dropped. At the end, the hashes are kept
+ * whose box equals the final one within a cell of PDQ's grid.
  */
 #include <errno.h>
 #include <math.h>
 
-#include "bars.h"
 #include "fingerprint.h"
+#include "letterbox.h"
 
-enum { LEAST_PART = 4 }; /* of a side: a box that is smaller has too few pixels */
+enum { LEAST_PART = 4 }; /* of a side; a smaller box has too few pixels */
 
-typedef struct print {
+typedef struct hashed_picture {
     vx_fp_frame frame, mirrored;
-    vx_fp_box box; /* that it was hashed inside */
+    vx_fp_box box; /* the part that was hashed */
     bool stored;
-} print;
+} hashed_picture;
 
-typedef struct prints {
-    print *item; /* [n] */
+typedef struct hashed_list {
+    hashed_picture *item; /* [n] */
     size_t n, capacity;
-} prints;
+} hashed_list;
 
 struct vx_fp_track {
-    prints plain, inside;
-    vx_fp_box box;  /* of what was not dark so far */
+    hashed_list plain, inside;
+    vx_fp_box box;  /* around everything that was not dark so far */
     int w_px, h_px; /* of all pictures */
     bool no_bars;   /* for certain */
 };
@@ -52,19 +51,19 @@ vx_fp_track *vx_fp_track_free(vx_fp_track *track) {
     return NULL;
 }
 
-/* Hashes what lies in the box. */
-static int add(prints *to, const uint8_t *luma, int stride_bytes, const vx_fp_box *box,
+/* Appends the hash of the part inside the box. */
+static int add(hashed_list *to, const uint8_t *luma, int stride_bytes, const vx_fp_box *box,
                double time_s, bool stored, vx_err *err) {
     if (to->n == to->capacity) {
         size_t capacity = 2 * to->capacity + 64;
-        print *item = vx_regrow(to->item, capacity, sizeof *item);
+        hashed_picture *item = vx_regrow(to->item, capacity, sizeof *item);
         if (!item)
             return VX_FAIL(err, -ENOMEM, "no memory for %zu fingerprints", capacity);
         to->item = item;
         to->capacity = capacity;
     }
-    print *fresh = &to->item[to->n];
-    *fresh = (print){.box = *box, .stored = stored};
+    hashed_picture *fresh = &to->item[to->n];
+    *fresh = (hashed_picture){.box = *box, .stored = stored};
     luma += (size_t)box->y_px * (size_t)stride_bytes + box->x_px;
     int rc =
         vx_fp_hash(luma, box->w_px, box->h_px, stride_bytes, &fresh->frame, &fresh->mirrored, err);
@@ -73,22 +72,23 @@ static int add(prints *to, const uint8_t *luma, int stride_bytes, const vx_fp_bo
     return rc;
 }
 
-/* Whether there may be bars: what lies inside them is in track->box then. */
-static bool look_for_bars(vx_fp_track *track, const uint8_t *luma, const vx_fp_box *whole,
-                          int stride_bytes) {
+/* Extends track->box by this picture. Returns whether the video may still have bars, with track->box
+ * inside them. */
+static bool extend_box(vx_fp_track *track, const uint8_t *luma, const vx_fp_box *whole,
+                       int stride_bytes) {
     if (!track->plain.n) {
         track->w_px = whole->w_px;
         track->h_px = whole->h_px;
     }
     if (track->no_bars)
         return false;
-    vx_fp_box box = vx_fp_box_of(luma, whole->w_px, whole->h_px, stride_bytes);
-    track->box = vx_fp_box_around(track->box, box);
+    vx_fp_box box = vx_fp_box_inside_bars(luma, whole->w_px, whole->h_px, stride_bytes);
+    track->box = vx_fp_box_union(track->box, box);
     track->no_bars = whole->w_px != track->w_px || whole->h_px != track->h_px ||
-                     vx_fp_box_is_like(track->box, *whole, whole->w_px, whole->h_px);
+                     vx_fp_box_is_near(track->box, *whole, whole->w_px, whole->h_px);
     if (track->no_bars) {
         free(track->inside.item);
-        track->inside = (prints){0};
+        track->inside = (hashed_list){0};
     }
     return !track->no_bars && LEAST_PART * track->box.w_px >= whole->w_px &&
            LEAST_PART * track->box.h_px >= whole->h_px;
@@ -97,7 +97,7 @@ static bool look_for_bars(vx_fp_track *track, const uint8_t *luma, const vx_fp_b
 int vx_fp_track_add(vx_fp_track *track, const uint8_t *luma, int w_px, int h_px, int stride_bytes,
                     double time_s, bool stored, vx_err *err) {
     const vx_fp_box whole = {0, 0, w_px, h_px};
-    bool bars = look_for_bars(track, luma, &whole, stride_bytes);
+    bool bars = extend_box(track, luma, &whole, stride_bytes);
     int rc = add(&track->plain, luma, stride_bytes, &whole, time_s, stored, err);
     if (!rc && bars)
         rc = add(&track->inside, luma, stride_bytes, &track->box, time_s, stored, err);
@@ -108,11 +108,12 @@ double vx_fp_track_last_s(const vx_fp_track *track) {
     return track->plain.n ? (double)track->plain.item[track->plain.n - 1].frame.time_s : -INFINITY;
 }
 
-/* Appends those with that box, or all. */
-static void give(const vx_fp_track *track, const prints *from, bool inside, vx_fp_video *to) {
+/* Appends the hashes to the video; of those inside bars only the ones with the final box. */
+static void append_frames(const vx_fp_track *track, const hashed_list *from, bool inside,
+                          vx_fp_video *to) {
     for (size_t i = 0; i < from->n; i++) {
-        print *p = &from->item[i];
-        if (inside && !vx_fp_box_is_like(p->box, track->box, track->w_px, track->h_px))
+        hashed_picture *p = &from->item[i];
+        if (inside && !vx_fp_box_is_near(p->box, track->box, track->w_px, track->h_px))
             continue;
         p->frame.inside = p->mirrored.inside = inside;
         to->frames[to->n_frames] = p->frame;
@@ -131,8 +132,8 @@ int vx_fp_track_finish(const vx_fp_track *track, vx_fp_video *ret_video, vx_err 
         vx_fp_video_clear(&video);
         return VX_FAIL(err, -ENOMEM, "no memory for %zu fingerprints", n);
     }
-    give(track, &track->plain, false, &video);
-    give(track, &track->inside, true, &video);
+    append_frames(track, &track->plain, false, &video);
+    append_frames(track, &track->inside, true, &video);
     *ret_video = video;
     return 0;
 }

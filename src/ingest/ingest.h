@@ -1,13 +1,19 @@
-/* ingest.h — the write path: one video from sealed bytes to durable, searchable and judged.
+/* ingest.h — the write path: one video from bytes on the disk to durable, searchable and judged.
  *
- * Threads: vx_ingest_submit from any thread, never blocks; done runs on an ingest or committer
- * thread and must be short (resume a connection, signal).
+ * Threads: vx_ingest_submit from any thread, never blocks; done runs on an ingest thread or the
+ * writer's and must be short (resume a connection, signal).
  */
 #pragma once
 
 #include "base/outcome.h"
 #include "base/phase.h"
-#include "server/server.h"
+#include "collection/collection.h"
+#include "extract/extract.h"
+#include "jobs/jobs.h"
+#include "store/store.h"
+#include "writer/writer.h"
+
+typedef struct vx_ingest vx_ingest;
 
 typedef struct vx_ingest_result {
     vx_outcome outcome;
@@ -34,24 +40,44 @@ typedef struct vx_ingest_item {
     void (*on_phase)(void *ctx, vx_phase phase, int64_t done, int64_t total);
     void *ctx;
 
-    /* private to ingest.c, commit.c and jobs.c */
-    char job_id[VX_JOB_ID_CHARS + 1];
+    /* private to ingest/ */
+    vx_job job; /* how far it is; a durable job once it has an id */
+    vx_ingest *ingest;
     struct vx_ingest_work *work;
-    struct vx_ingest_item *next, *next_job;
+    struct vx_ingest_item *next;
 } vx_ingest_item;
 vx_ingest_item *vx_ingest_item_free(vx_ingest_item *item);
 VX_DEFINE_AUTO(vx_ingest_item, vx_ingest_item_free)
 
-/* n_resumed: jobs of before the start, which find room also where fewer may be inside. */
-int vx_ingest_start(vx_server *server, size_t n_resumed, vx_err *err);
-/* server->stopping is set before: what runs ends at its next picture, what waits is answered with
- * STOPPING (background jobs stay queued in the catalog). Needs the committer still running. */
-void vx_ingest_stop(vx_server *server);
-void vx_ingest_free(vx_server *server); /* after the committer has stopped; half-started is fine */
+typedef struct vx_ingest_params { /* borrows all, until free */
+    vx_collection *collection;
+    vx_store *store;
+    vx_writer *writer;
+    vx_jobs *jobs; /* gets the kind "ingest" */
+    const vx_extractor *extractor;
+    int threads;  /* videos decoded at once; 0 = cores + 1 */
+    int capacity; /* videos between submit and their end; 0 = 1024 */
+} vx_ingest_params;
+
+int vx_ingest_new(const vx_ingest_params *params, vx_ingest **ret_ingest, vx_err *err);
+/* Starts the threads. n_resumed: jobs of before the start, which find room also where fewer may be
+ * inside. */
+int vx_ingest_start(vx_ingest *ingest, size_t n_resumed, vx_err *err);
+/* From here on what runs ends at its next picture, and what waits is answered with STOPPING
+ * (background jobs stay queued in the catalog). */
+void vx_ingest_begin_stop(vx_ingest *ingest);
+/* Waits until nothing is inside and ends the threads. Needs the writer still running. NULL-safe. */
+void vx_ingest_stop(vx_ingest *ingest);
+/* After the writer and the jobs. NULL-safe, half-started is fine. */
+vx_ingest *vx_ingest_free(vx_ingest *ingest);
+
+/* Whether a job of before the start needs this file of incoming/. Between vx_jobs_load and
+ * vx_jobs_run_loaded. */
+bool vx_ingest_needs_file(const vx_ingest *ingest, const char *name);
 
 /* Takes the item. VX_OUTCOME_OK: done (and accepted) will be called exactly once, later, possibly
  * before this returns. BUSY, STOPPING or INTERNAL: nothing will be called, the item is freed. */
-vx_outcome vx_ingest_submit(vx_server *server, vx_ingest_item *item);
+vx_outcome vx_ingest_submit(vx_ingest *ingest, vx_ingest_item *item);
 
 typedef struct vx_ingest_stats {
     int64_t finished[VX_OUTCOME_INTERNAL + 1]; /* by outcome */
@@ -61,4 +87,4 @@ typedef struct vx_ingest_stats {
     int64_t bytes, frames_decoded, frames_total, clips;
     int64_t verdicts[4];
 } vx_ingest_stats;
-void vx_ingest_get_stats(vx_server *server, vx_ingest_stats *ret_stats);
+void vx_ingest_get_stats(vx_ingest *ingest, vx_ingest_stats *ret_stats);

@@ -1,57 +1,72 @@
-/* ingest_internal.h — what ingest.c, ingest_commit.c, jobs.c share about one video on its way.
+/* ingest_internal.h — what the parts of the write path share, in the order in which they build on
+ * each other: upload_job.c, in_flight.c, commit.c, pipeline.c.
  *
  * Threads: an item belongs to one thread after the other (sealer and worker at once, each with its
- * part of vx_ingest_work), the live table to any.
+ * part of vx_ingest_work), the in-flight table to any.
  */
 #pragma once
 
-#include "writer/writer.h"
-#include "extract/extract.h"
+#include "base/pool.h"
+#include "base/thread.h"
 #include "ingest.h"
 #include "verdict/verdict.h"
 
-/* The live part of an item. The atomics are read by jobs.c while the pipeline writes them. */
+/* What the pipeline adds to an item. */
 typedef struct vx_ingest_work {
     vx_extract extract;
-    vx_verdict_look look;
-    atomic_llong started_us; /* monotonic, when PROBE began; 0 = still waiting */
-    atomic_int phase;        /* vx_phase */
-    atomic_llong done, total;
-    atomic_bool cancelled;
-    /* What the sealer and the worker found; the committer's turn comes when both have arrived. */
+    vx_verdict_subject subject; /* borrows from extract */
+    vx_verdict_candidates candidates;
+    /* What the sealer and the worker found. The item goes on to the writer when both have ended. */
     atomic_int n_awaited;
     int seal_rc;
     vx_err seal_err;
     vx_ingest_result result; /* of the worker; OK: extract holds what is to be committed */
 } vx_ingest_work;
 
-/* ingest.c */
-void vx_ingest_enter_phase(vx_server *server, vx_ingest_item *item, vx_phase phase, int64_t done,
-                           int64_t total);
-/* After an item's `cancelled` was set: one that waits for another of its bytes ends now. */
-void vx_ingest_release_cancelled(vx_server *server);
-void vx_ingest_add_time(vx_server *server, vx_phase phase, int64_t us);
-/* The end of every item: leaves the in-flight table, wakes followers, calls done, frees. Takes
- * both; result->video is freed unless done took it. */
-void vx_ingest_finish(vx_server *server, vx_ingest_item *item, vx_ingest_result *result);
+struct vx_ingest {
+    vx_ingest_params params;
+    vx_pool *sealers, *workers;
+    int capacity;
+    atomic_bool stopping;
+    atomic_int working;      /* workers that decode now */
+    vx_ingest_item *resumed; /* parsed from job rows and not run yet, by ->next; main alone */
+    vx_mutex mu;
+    vx_cond emptied;
+    int inside VX_GUARDED;                /* items between submit and finish */
+    vx_ingest_item *leaders VX_GUARDED;   /* in work, by ->next: one per digest */
+    vx_ingest_item *followers VX_GUARDED; /* waiting for a leader of the same digest */
+    vx_ingest_stats stats VX_GUARDED;
+};
 
-/* ingest_commit.c: hands a video whose vectors are ready to the committer, which finishes it. */
-void vx_ingest_commit(vx_server *server, vx_ingest_item *item);
-/* Writes the end of a background job that stored nothing; then finishes the item. */
-void vx_ingest_fail_job(vx_server *server, vx_ingest_item *item, vx_ingest_result *result);
+/* ---- upload_job.c: an upload as a durable job ---- */
 
-/* jobs.c: the live table (an item is in it from before its row can be read until it is finished),
- * and what a job row holds. */
-void vx_jobs_add(vx_server *server, vx_ingest_item *item);
-void vx_jobs_remove(vx_server *server, vx_ingest_item *item);
-/* Makes the item a durable job: item->job_id is set and the item live; on_accepted runs on the
- * committer thread (rc 0), or says why not, the item then not being live. */
-void vx_jobs_accept(vx_server *server, vx_ingest_item *item,
-                    void (*on_accepted)(vx_server *server, vx_ingest_item *item, int rc,
-                                        const vx_err *err));
-/* At start, before the sweep: the items of the jobs that were queued or running, oldest first,
- * their files adopted. A job that cannot be read is marked failed. Gives the array and the items.
- */
-int vx_jobs_load(vx_server *server, vx_ingest_item ***ret_items, size_t *ret_n, vx_err *err);
-/* {"outcome":…,"message":…,"video_id":…}; NULL when out of memory. free(). */
-char *vx_jobs_result_json(const vx_ingest_result *result);
+#define VX_INGEST_JOB "ingest" /* the kind's name */
+/* All that is needed to run it again; NULL without memory. Gives text (free()). */
+char *vx_upload_job_request(const vx_ingest_item *item);
+/* vx_job_kind.parse: the item of a job row, its kept file adopted. */
+vx_outcome vx_upload_job_parse(void *ctx, const vx_job_row *row, vx_job **ret_job, vx_err *err);
+/* The end of the item's job, inside the writer's transaction; nothing for an item that is no job. */
+int vx_upload_job_end(vx_ingest_item *item, const vx_ingest_result *result, vx_err *err);
+
+/* ---- in_flight.c: items from submit to finish ---- */
+
+void vx_ingest_enter_phase(vx_ingest_item *item, vx_phase phase, int64_t done, int64_t total);
+void vx_ingest_add_time(vx_ingest *ingest, vx_phase phase, int64_t us);
+/* Counts the item as inside, or says why it may not be. */
+vx_outcome vx_ingest_admit(vx_ingest *ingest, const vx_ingest_item *item);
+/* True: the item leads, or is cancelled and goes on to its end. False: it was parked behind the item
+ * with the same bytes that leads. */
+bool vx_ingest_lead_or_park(vx_ingest_item *item);
+/* Wakes parked items that were cancelled. */
+void vx_ingest_release_cancelled(void *ingest);
+/* The end of every item: leaves the table, wakes followers, calls done, frees. Takes both;
+ * result->video is freed unless done took it. */
+void vx_ingest_finish(vx_ingest_item *item, vx_ingest_result *result);
+
+/* ---- commit.c ---- */
+
+/* Hands a video whose vectors are ready to the writer, which finishes the item. */
+void vx_ingest_commit(vx_ingest_item *item);
+/* Ends an item without a stored video. A background job's end is written first; while the server stops
+ * the job is left queued instead, and runs at the next start. */
+void vx_ingest_end_unstored(vx_ingest_item *item, vx_ingest_result *result);

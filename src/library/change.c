@@ -1,106 +1,118 @@
-/* commit_video.c — delete and change a stored video, through the committer. */
+/* change.c — changes and deletes stored videos through the writer. */
 #include <errno.h>
 #include <string.h>
 
 #include "base/log.h"
-#include "writer/writer.h"
-#include "cutter/cutter.h"
+#include "library_internal.h"
 
-typedef struct video_op {
-    vx_commit_op op;
+typedef struct video_write {
+    vx_write write;
+    vx_library *library;
     char id[VX_VIDEO_ID_CHARS + 1];
-    char *metadata;  /* NULL = delete */
+    char *metadata;  /* to set or merge */
     vx_video *video; /* delete: what was removed */
-    vx_commit_video_done done;
+    vx_library_done done;
     void *ctx;
-} video_op;
+} video_write;
 
-static void free_op(video_op *o) {
-    vx_video_free(o->video);
-    free(o->metadata);
-    free(o);
+static void free_write(video_write *w) {
+    vx_video_free(w->video);
+    free(w->metadata);
+    free(w);
 }
 
-static int metadata_apply(vx_commit_op *op, vx_server *server, vx_err *err) {
-    video_op *o = (video_op *)op;
-    return vx_catalog_set_metadata(server->catalog, o->id, o->metadata, err);
+static int apply_set_metadata(vx_write *write, vx_err *err) {
+    const video_write *w = VX_CONTAINER_OF(write, video_write, write);
+    return vx_catalog_set_metadata(w->library->params.collection->catalog, w->id, w->metadata, err);
 }
 
-static void metadata_done(vx_commit_op *op, vx_server *server, int rc, const vx_err *err) {
-    (void)server;
-    video_op *o = (video_op *)op;
-    o->done(o->ctx, rc, err);
-    free_op(o);
+static int apply_merge_metadata(vx_write *write, vx_err *err) {
+    const video_write *w = VX_CONTAINER_OF(write, video_write, write);
+    return vx_catalog_merge_metadata(w->library->params.collection->catalog, w->id, w->metadata,
+                                     err);
 }
 
-static int delete_apply(vx_commit_op *op, vx_server *server, vx_err *err) {
-    video_op *o = (video_op *)op;
-    int rc = vx_catalog_get_video(server->catalog, o->id, &o->video, err);
-    if (rc)
-        return rc;
-    return vx_catalog_delete_video(server->catalog, o->id, err);
+static void finish_metadata(vx_write *write, int rc, const vx_err *err) {
+    video_write *w = VX_CONTAINER_OF(write, video_write, write);
+    w->done(w->ctx, rc, err);
+    free_write(w);
+}
+
+static int apply_delete(vx_write *write, vx_err *err) {
+    video_write *w = VX_CONTAINER_OF(write, video_write, write);
+    vx_catalog *catalog = w->library->params.collection->catalog;
+    int rc = vx_catalog_get_video(catalog, w->id, &w->video, err);
+    return rc ? rc : vx_catalog_delete_video(catalog, w->id, err);
 }
 
 /* The stored file goes last: a crash before leaves a file without a video, which the sweep at the
- * next start removes. It stays if the same bytes were stored anew by a later operation. */
-static void remove_file(vx_server *server, const vx_video *video) {
+ * next start removes. It stays if the same bytes were stored anew by a later write. */
+static void remove_file(const vx_library_params *p, const vx_video *video) {
     bool stored_again = true;
     vx_err err;
     if (video->source_path ||
-        vx_catalog_has_sha256(server->catalog, video->sha256, &stored_again, &err) || stored_again)
+        vx_catalog_has_sha256(p->collection->catalog, video->sha256, &stored_again, &err) ||
+        stored_again)
         return;
-    if (vx_store_remove(server->store, video->sha256, &err))
+    if (vx_store_remove(p->store, video->sha256, &err))
         vx_log_failed(VX_LOG_WARN, "delete", &err, "video=%s", video->id);
 }
 
-static void delete_done(vx_commit_op *op, vx_server *server, int rc, const vx_err *err) {
-    video_op *o = (video_op *)op;
+static void finish_delete(vx_write *write, int rc, const vx_err *err) {
+    video_write *w = VX_CONTAINER_OF(write, video_write, write);
+    const vx_library_params *p = &w->library->params;
     if (!rc) {
-        vx_server_forget_clips(server, o->video);
-        vx_fp_index_remove(server->fingerprints, o->video->row, NULL);
-        remove_file(server, o->video);
-        vx_cutter_forget(server, o->video->id);
+        vx_collection_unindex(p->collection, w->video);
+        remove_file(p, w->video);
+        if (p->cutter)
+            vx_cutter_forget(p->cutter, w->video->id);
     }
-    o->done(o->ctx, rc, err);
-    free_op(o);
+    w->done(w->ctx, rc, err);
+    free_write(w);
 }
 
-static vx_outcome submit(vx_server *server, const char *video_id, char *metadata, vx_commit_op op,
-                         vx_commit_when_full when_full, vx_commit_video_done done, void *ctx) {
-    video_op *o = vx_new(video_op);
-    if (!o || strlen(video_id) > VX_VIDEO_ID_CHARS) {
+/* Takes metadata. */
+static vx_outcome submit(vx_library *library, const char *video_id, char *metadata, vx_write write,
+                         vx_when_full when_full, vx_library_done done, void *ctx) {
+    video_write *w = vx_new(video_write);
+    if (!w || strlen(video_id) > VX_VIDEO_ID_CHARS) {
         vx_err err;
-        int rc = o ? VX_FAIL(&err, VX_CATALOG_NOT_FOUND, "there is no such video")
+        int rc = w ? VX_FAIL(&err, VX_CATALOG_NOT_FOUND, "there is no such video")
                    : VX_FAIL(&err, -ENOMEM, "no memory");
         free(metadata);
-        free(o);
+        free(w);
         done(ctx, rc, &err);
         return VX_OUTCOME_OK;
     }
-    *o = (video_op){.op = op, .metadata = metadata, .done = done, .ctx = ctx};
-    strcpy(o->id, video_id);
-    vx_outcome refused = vx_commit_submit(server, &o->op, when_full);
+    *w = (video_write){
+        .write = write, .library = library, .metadata = metadata, .done = done, .ctx = ctx};
+    strcpy(w->id, video_id);
+    vx_outcome refused = vx_writer_submit(library->params.writer, &w->write, when_full);
     if (refused)
-        free_op(o);
+        free_write(w);
     return refused;
 }
 
-vx_outcome vx_commit_delete_video(vx_server *server, const char *video_id,
-                                  vx_commit_when_full when_full, vx_commit_video_done done,
-                                  void *ctx) {
-    return submit(server, video_id, NULL,
-                  (vx_commit_op){.apply = delete_apply, .done = delete_done}, when_full, done, ctx);
+vx_outcome vx_library_delete_video(vx_library *library, const char *video_id,
+                                   vx_when_full when_full, vx_library_done done, void *ctx) {
+    const vx_write write = {.apply = apply_delete, .done = finish_delete};
+    return submit(library, video_id, NULL, write, when_full, done, ctx);
 }
 
-vx_outcome vx_commit_set_metadata(vx_server *server, const char *video_id,
-                                  const char *metadata_json, vx_commit_video_done done, void *ctx) {
+vx_outcome vx_library_set_metadata(vx_library *library, const char *video_id,
+                                   const char *metadata_json, vx_library_done done, void *ctx) {
     char *copy = strdup(metadata_json);
     if (!copy) {
         vx_err err;
         done(ctx, VX_FAIL(&err, -ENOMEM, "no memory"), &err);
         return VX_OUTCOME_OK;
     }
-    return submit(server, video_id, copy,
-                  (vx_commit_op){.apply = metadata_apply, .done = metadata_done}, VX_COMMIT_WAIT,
-                  done, ctx);
+    const vx_write write = {.apply = apply_set_metadata, .done = finish_metadata};
+    return submit(library, video_id, copy, write, VX_WRITER_WAIT, done, ctx);
+}
+
+vx_outcome vx_library_merge_metadata(vx_library *library, const char *video_id, char *patch_json,
+                                     vx_library_done done, void *ctx) {
+    const vx_write write = {.apply = apply_merge_metadata, .done = finish_metadata};
+    return submit(library, video_id, patch_json, write, VX_WRITER_REFUSE, done, ctx);
 }

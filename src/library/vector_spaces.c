@@ -1,114 +1,114 @@
-/* spaces.c — see the header. */
-#include "vector_spaces.h"
-
+/* vector_spaces.c — retires stored vectors that no loaded model can use, and deletes them. */
 #include <errno.h>
 #include <string.h>
 
 #include "base/log.h"
-#include "writer/writer.h"
-#include "upkeep.h"
+#include "library_internal.h"
 
-#define DROP_AT_ONCE 2000 /* vectors in one transaction */
+#define DELETE_AT_ONCE 2000 /* vectors in one transaction */
 
-bool vx_spaces_is_loaded(const vx_server *server, const vx_space *space) {
-    for (int i = 0; i < server->n_models; i++)
-        if (server->models[i].space == space->row)
-            return true;
-    return false;
-}
-
-/* ---- giving up ---- */
-
-typedef struct give_up_op {
-    vx_commit_op op;
-    char model[64], digest[65]; /* digest "": all */
-    vx_space *spaces;           /* [n] that were given up; owned */
-    size_t n;
-    vx_spaces_given_up done;
-    void *ctx;
-} give_up_op;
-
-static bool is_meant(const vx_server *server, const vx_space *space, const char *model,
-                     const char *digest) {
-    return !space->given_up && !strcmp(space->model, model) &&
-           (!digest[0] || !strcmp(space->digest, digest)) && !vx_spaces_is_loaded(server, space);
-}
-
-/* Inside a transaction. Gives the spaces that were meant. */
-static int give_up(vx_server *server, const char *model, const char *digest, vx_space **ret_spaces,
-                   size_t *ret_n, vx_err *err) {
-    VX_AUTO_FREE vx_space *spaces = NULL;
-    size_t n = 0, n_meant = 0;
-    int rc = vx_catalog_list_spaces(server->catalog, &spaces, &n, err);
+/* Inside a transaction. Gives the spaces that were retired.
+ *   digest  "": any */
+static int retire(const vx_collection *collection, const char *model, const char *digest,
+                  vx_vector_space **ret_spaces, size_t *ret_n, vx_err *err) {
+    VX_AUTO_FREE vx_vector_space *spaces = NULL;
+    size_t n = 0, n_retired = 0;
+    int rc = vx_catalog_list_vector_spaces(collection->catalog, &spaces, &n, err);
     for (size_t i = 0; i < n && !rc; i++) {
-        if (!is_meant(server, &spaces[i], model, digest))
+        const vx_vector_space *space = &spaces[i];
+        if (space->retired || strcmp(space->model, model) ||
+            (digest[0] && strcmp(space->digest, digest)) ||
+            vx_models_have_space(collection->models, space->row))
             continue;
-        rc = vx_catalog_give_up_space(server->catalog, spaces[i].row, err);
-        spaces[n_meant++] = spaces[i];
+        rc = vx_catalog_retire_vector_space(collection->catalog, space->row, err);
+        spaces[n_retired++] = *space;
     }
     if (rc)
         return rc;
     *ret_spaces = vx_take(spaces);
-    *ret_n = n_meant;
+    *ret_n = n_retired;
     return 0;
 }
 
-static int give_up_apply(vx_commit_op *op, vx_server *server, vx_err *err) {
-    give_up_op *g = (give_up_op *)op;
-    return give_up(server, g->model, g->digest, &g->spaces, &g->n, err);
+typedef struct retire_write {
+    vx_write write;
+    vx_library *library;
+    char model[64], digest[65]; /* digest "": all */
+    vx_vector_space *spaces;    /* [n] that were retired; owned */
+    size_t n;
+    vx_library_retired done;
+    void *ctx;
+} retire_write;
+
+static int apply_retire(vx_write *write, vx_err *err) {
+    retire_write *r = VX_CONTAINER_OF(write, retire_write, write);
+    return retire(r->library->params.collection, r->model, r->digest, &r->spaces, &r->n, err);
 }
 
-static void give_up_done(vx_commit_op *op, vx_server *server, int rc, const vx_err *err) {
-    give_up_op *g = (give_up_op *)op;
-    for (size_t i = 0; i < g->n && !rc; i++)
+static void finish_retire(vx_write *write, int rc, const vx_err *err) {
+    retire_write *r = VX_CONTAINER_OF(write, retire_write, write);
+    for (size_t i = 0; i < r->n && !rc; i++)
         vx_log(VX_LOG_INFO, "spaces", "model=%s digest=%.12s vectors=%lld deleting=yes",
-               g->spaces[i].model, g->spaces[i].digest, (long long)g->spaces[i].vectors);
-    if (!rc && g->n)
-        vx_housekeeper_wake(server);
-    g->done(g->ctx, rc, g->spaces, g->n, err);
-    free(g->spaces);
-    free(g);
+               r->spaces[i].model, r->spaces[i].digest, (long long)r->spaces[i].vectors);
+    if (!rc && r->n)
+        vx_library_wake_upkeep(r->library);
+    r->done(r->ctx, rc, r->spaces, r->n, err);
+    free(r->spaces);
+    free(r);
 }
 
-vx_outcome vx_spaces_give_up(vx_server *server, const char *model, const char *digest,
-                             vx_spaces_given_up done, void *ctx) {
-    give_up_op *g = vx_new(give_up_op);
-    if (!g)
+vx_outcome vx_library_retire_spaces(vx_library *library, const char *model, const char *digest,
+                                    vx_library_retired done, void *ctx) {
+    retire_write *r = vx_new(retire_write);
+    if (!r)
         return VX_OUTCOME_INTERNAL;
-    *g = (give_up_op){
-        .op = {.apply = give_up_apply, .done = give_up_done}, .done = done, .ctx = ctx};
-    if (strlen(model) < sizeof g->model) /* else there is no model of that name */
-        strcpy(g->model, model);
-    snprintf(g->digest, sizeof g->digest, "%s", digest ? digest : "");
-    vx_outcome refused = vx_commit_submit(server, &g->op, VX_COMMIT_REFUSE);
+    *r = (retire_write){.write = {.apply = apply_retire, .done = finish_retire},
+                        .library = library,
+                        .done = done,
+                        .ctx = ctx};
+    if (strlen(model) < sizeof r->model) /* else there is no model of that name */
+        strcpy(r->model, model);
+    snprintf(r->digest, sizeof r->digest, "%s", digest ? digest : "");
+    vx_outcome refused = vx_writer_submit(library->params.writer, &r->write, VX_WRITER_REFUSE);
     if (refused)
-        free(g);
+        free(r);
     return refused;
 }
 
-static int apply_give_up_old(void *ctx, vx_server *server, vx_err *err) {
-    VX_AUTO_FREE vx_space *spaces = NULL;
+typedef struct old_digests {
+    const vx_collection *collection;
+    const vx_model *model;
+} old_digests;
+
+static int apply_retire_old(void *ctx, vx_err *err) {
+    const old_digests *old = ctx;
+    VX_AUTO_FREE vx_vector_space *spaces = NULL;
     size_t n;
-    return give_up(server, ctx, "", &spaces, &n, err);
+    return retire(old->collection, old->model->info->name, "", &spaces, &n, err);
 }
 
-int vx_spaces_give_up_old(vx_server *server, const vx_model *model, vx_err *err) {
-    int rc = vx_commit_run(server, apply_give_up_old, (void *)model->info->name, err);
+int vx_library_retire_old_digests(vx_library *library, const vx_model *model, vx_err *err) {
+    old_digests old = {library->params.collection, model};
+    int rc = vx_writer_run(library->params.writer, apply_retire_old, NULL, &old, err);
     if (!rc)
-        vx_housekeeper_wake(server);
+        vx_library_wake_upkeep(library);
     return rc;
 }
 
-/* ---- deleting ---- */
+typedef struct deletion {
+    vx_catalog *catalog;
+    bool more;
+} deletion;
 
-static int apply_drop(void *ctx, vx_server *server, vx_err *err) {
-    return vx_catalog_drop_given_up(server->catalog, DROP_AT_ONCE, ctx, err);
+static int apply_delete(void *ctx, vx_err *err) {
+    deletion *d = ctx;
+    return vx_catalog_delete_retired_vectors(d->catalog, DELETE_AT_ONCE, &d->more, err);
 }
 
-int vx_spaces_drop(vx_server *server, vx_err *err) {
-    bool more = true;
+int vx_library_delete_retired(vx_library *library, vx_err *err) {
+    deletion d = {library->params.collection->catalog, true};
     int rc = 0;
-    while (!rc && more && !atomic_load(&server->stopping))
-        rc = vx_commit_run(server, apply_drop, &more, err);
+    while (!rc && d.more && !atomic_load(&library->stopping))
+        rc = vx_writer_run(library->params.writer, apply_delete, NULL, &d, err);
     return rc;
 }

@@ -1,12 +1,14 @@
 /* choose.c — which frames stand for a clip at a given rate.
  *
- * The arithmetic is float32 throughout because the rule it reproduces (NeMo Curator's frame
- * extraction: numpy.arange and searchsorted on float32 arrays) is: with another precision a sample
- * time that falls in the middle of two frames would choose the other one.
+ * All arithmetic is float32 because the rule that it reproduces is (NeMo Curator's frame extraction:
+ * numpy.arange and searchsorted on float32 arrays). With another precision a sample time half-way
+ * between two frames would choose the other one.
  */
+#include <errno.h>
 #include <math.h>
 
-#include "media_private.h"
+#include "choose.h"
+#include "packet_table.h"
 
 /* First of the ascending times that is >= t; n if none. */
 static int64_t lower_bound(const float *times, int64_t n, float t) {
@@ -67,7 +69,7 @@ int vx_media_choose(const vx_media *media, double start_s, double end_s, double 
     int64_t last = first;
     while (last < total && media->times[last] < end_s)
         last++;
-    if (first == last) { /* a span between two frames shows the one before it */
+    if (first == last) { /* between two frames the earlier one is shown */
         first = first > 0 ? first - 1 : 0;
         last = first + 1;
     }

@@ -1,25 +1,16 @@
-/* classify.c — what a packet's own bytes prove about how it depends on others.
+/* classify.c — what a packet's own bytes prove about the packets it depends on.
  *
- * Nothing is taken from the container's key frame marks: muxers set them for pictures that are no
- * clean starting points. A codec that is not read here, and a stream whose parameters change on
- * the way, is decoded from its start (may_skip stays or becomes false).
+ * The container's key frame marks are not used: muxers set them for pictures at which decoding cannot
+ * start cleanly. A codec that is not parsed here, and a stream whose parameters change on the way, is
+ * decoded from its start (may_skip is false).
  */
+#include "classify.h"
+
+#include <libavutil/common.h>
 #include <libavutil/intreadwrite.h>
-#include <string.h>
 
-#include "media_private.h"
-
-uint64_t vx_hash_bytes(uint64_t hash, const uint8_t *data, size_t n_bytes) {
-    for (size_t i = 0; i < n_bytes; i++)
-        hash = (hash ^ data[i]) * UINT64_C(0x100000001b3);
-    return hash;
-}
-
-uint32_t vx_note_sets(vx_classifier *c, uint64_t hash) {
-    c->may_skip &= c->sets_hash == 0 || c->sets_hash == hash;
-    c->sets_hash = hash;
-    return VX_PACKET_SETS;
-}
+#include "bitstream.h"
+#include "classify_nal.h"
 
 static int nal_length_bytes(const AVCodecParameters *par) {
     const uint8_t *x = par->extradata;
@@ -45,7 +36,8 @@ static uint32_t classify_mpeg12(vx_classifier *c, const uint8_t *data, size_t n_
         if (*p == GOP && end - p > 4)
             closed = (p[4] & 0x60) == 0x40; /* closed_gop and not broken_link */
         if (sets && (*p == GOP || *p == PICTURE)) {
-            flags |= vx_note_sets(c, vx_hash_bytes(VX_HASH_START, sets, (size_t)(p - sets)));
+            flags |=
+                vx_classifier_note_sets(c, vx_hash_bytes(VX_HASH_START, sets, (size_t)(p - sets)));
             sets = NULL;
         }
         if (*p == PICTURE && end - p > 2) {
@@ -58,52 +50,36 @@ static uint32_t classify_mpeg12(vx_classifier *c, const uint8_t *data, size_t n_
     return flags | VX_PACKET_HIDDEN;
 }
 
-typedef struct bit_reader {
-    const uint8_t *next, *end;
-    int at; /* bits of *next already read */
-} bit_reader;
-
-/* The last 32 of the next n bits as a number; zeros behind the end. */
-static uint32_t read_bits(bit_reader *b, int n) {
-    uint32_t value = 0;
-    for (; n > 0; n--) {
-        value = value << 1 | (b->next < b->end ? *b->next >> (7 - b->at) & 1u : 0);
-        b->next += b->next < b->end && b->at == 7;
-        b->at = (b->at + 1) & 7;
-    }
-    return value;
-}
-
 /* The flag of that name in the header of a video object layer (ISO/IEC 14496-2, 6.2.3). */
 static bool is_interlaced(const uint8_t *layer, const uint8_t *end) {
-    bit_reader b = {layer, end, 0};
+    vx_bits b = {layer, end, 0};
     uint32_t version = 1;
-    read_bits(&b, 9); /* random access, type */
-    if (read_bits(&b, 1)) {
-        version = read_bits(&b, 4);
-        read_bits(&b, 3);
+    vx_bits_read(&b, 9); /* random access, type */
+    if (vx_bits_read(&b, 1)) {
+        version = vx_bits_read(&b, 4);
+        vx_bits_read(&b, 3);
     }
-    if (read_bits(&b, 4) == 15) /* a pixel shape of its own */
-        read_bits(&b, 16);
-    if (read_bits(&b, 1)) { /* control parameters */
-        read_bits(&b, 3);
-        if (read_bits(&b, 1)) /* of a buffer */
-            read_bits(&b, 79);
+    if (vx_bits_read(&b, 4) == 15) /* a pixel shape of its own */
+        vx_bits_read(&b, 16);
+    if (vx_bits_read(&b, 1)) { /* control parameters */
+        vx_bits_read(&b, 3);
+        if (vx_bits_read(&b, 1)) /* of a buffer */
+            vx_bits_read(&b, 79);
     }
-    uint32_t shape = read_bits(&b, 2);
+    uint32_t shape = vx_bits_read(&b, 2);
     if (shape == 3 && version != 1)
-        read_bits(&b, 4);
-    uint32_t ticks = read_bits(&b, 18) >> 1 & 0xffff; /* a second, between two markers */
-    if (read_bits(&b, 1))                             /* a fixed rate */
-        read_bits(&b, ticks > 1 ? av_log2(ticks - 1) + 1 : 1);
+        vx_bits_read(&b, 4);
+    uint32_t ticks = vx_bits_read(&b, 18) >> 1 & 0xffff; /* a second, between two markers */
+    if (vx_bits_read(&b, 1))                             /* a fixed rate */
+        vx_bits_read(&b, ticks > 1 ? av_log2(ticks - 1) + 1 : 1);
     if (shape == 0)
-        read_bits(&b, 29); /* width and height among markers */
-    return read_bits(&b, 1);
+        vx_bits_read(&b, 29); /* width and height among markers */
+    return vx_bits_read(&b, 1);
 }
 
-/* MPEG-4 part 2. A packet with two pictures ("packed bitstream") hands one over to the next
- * packet, which makes packets and pictures differ: such a stream is decoded whole. So is an
- * interlaced one: FFmpeg takes the unit of its field times from the first B picture that it sees. */
+/* MPEG-4 part 2. A packet with two pictures ("packed bitstream") passes one on to the next packet, so
+ * packets and pictures do not correspond: such a stream is decoded whole. So is an interlaced one:
+ * FFmpeg derives the unit of its field times from the first B picture that it meets. */
 static uint32_t classify_mpeg4(vx_classifier *c, const uint8_t *data, size_t n_bytes) {
     enum { VOL_FIRST = 0x20, VOL_LAST = 0x2f, GOV = 0xb3, VOP = 0xb6, I = 0, B = 2 };
     const uint8_t *end = data + n_bytes, *sets = NULL;
@@ -115,7 +91,8 @@ static uint32_t classify_mpeg4(vx_classifier *c, const uint8_t *data, size_t n_b
             c->may_skip &= !is_interlaced(p + 1, end);
         }
         if (sets && (*p == GOV || *p == VOP)) {
-            flags |= vx_note_sets(c, vx_hash_bytes(VX_HASH_START, sets, (size_t)(p - sets)));
+            flags |=
+                vx_classifier_note_sets(c, vx_hash_bytes(VX_HASH_START, sets, (size_t)(p - sets)));
             sets = NULL;
         }
         if (*p != VOP || end - p < 2 || n_pictures++ > 0)
@@ -147,7 +124,7 @@ static uint32_t classify_vp9(vx_classifier *c, const uint8_t *data, size_t n_byt
     return existing || shown || superframe ? 0 : VX_PACKET_HIDDEN;
 }
 
-/* Payload of the OBU at *p, which moves behind it; NULL at the end or where it is broken. */
+/* Payload of the OBU at *p, which advances past it; NULL at the end or where it is malformed. */
 static const uint8_t *next_obu(const uint8_t **p, const uint8_t *end, int *ret_type,
                                size_t *ret_bytes) {
     const uint8_t *at = *p;
@@ -178,7 +155,7 @@ static uint32_t classify_av1(vx_classifier *c, const uint8_t *data, size_t n_byt
     size_t n = 0;
     while ((obu = next_obu(&p, data + n_bytes, &type, &n))) {
         if (type == SEQUENCE)
-            flags |= vx_note_sets(c, vx_hash_bytes(VX_HASH_START, obu, n));
+            flags |= vx_classifier_note_sets(c, vx_hash_bytes(VX_HASH_START, obu, n));
         if ((type == FRAME_HEADER || type == FRAME) && n > 0) {
             /* show_existing_frame 0, frame_type 00, show_frame 1 */
             bool point = (obu[0] & 0xf0) == 0x10;

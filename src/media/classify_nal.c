@@ -1,18 +1,18 @@
 /* classify_nal.c — what the NAL units of an H.264 or HEVC packet prove.
  *
  * H.264   An IDR picture is a closed point. A recovery point SEI with recovery_frame_cnt 0 and
- *         exact_match_flag is the encoder's word that decoding from there gives every picture
+ *         exact_match_flag is the encoder's promise that decoding from there gives every picture
  *         shown after it exactly: an open point. A rolling intra refresh counts frames and is no
  *         point. Pictures with nal_ref_idc 0 are referenced by none and leave no trace in
  *         frame_num, so they may be left out.
  * HEVC    IRAP pictures are points. RASL pictures of a CRA need the GOP before; decoders drop them
- *         where that is not there (start of stream, after an end of sequence, after a BLA).
+ *         where that is missing (start of stream, after an end of sequence, after a BLA).
  *         A sub-layer non-reference picture may still be referenced from a higher temporal layer,
  *         so only those of the highest layer may be left out.
  */
-#include <string.h>
+#include "classify_nal.h"
 
-#include "media_private.h"
+#include "bitstream.h"
 
 /* Bits of a NAL unit's payload, emulation prevention bytes removed on the way. */
 typedef struct nal_bits {
@@ -69,18 +69,6 @@ static bool is_exact_recovery_point(const uint8_t *payload, size_t n_bytes) {
             read_byte(&b);
     }
     return false;
-}
-
-const uint8_t *vx_next_start_code(const uint8_t *p, const uint8_t *end) {
-    for (const uint8_t *from = p + 2; from < end;) {
-        const uint8_t *one = memchr(from, 1, (size_t)(end - from));
-        if (!one)
-            return NULL;
-        if (one[-1] == 0 && one[-2] == 0)
-            return one + 1;
-        from = one + 1;
-    }
-    return NULL;
 }
 
 typedef struct nal_walk {
@@ -143,7 +131,7 @@ uint32_t vx_classify_h264(vx_classifier *c, const uint8_t *data, size_t n_bytes)
         }
     }
     c->may_skip &= !w.broken;
-    uint32_t flags = sets ? vx_note_sets(c, hash) : 0;
+    uint32_t flags = sets ? vx_classifier_note_sets(c, hash) : 0;
     if (!picture) /* a damaged packet counts as a picture, so that its loss is noticed */
         return w.broken ? flags : flags | VX_PACKET_HIDDEN;
     if (idr)
@@ -188,7 +176,7 @@ uint32_t vx_classify_hevc(vx_classifier *c, const uint8_t *data, size_t n_bytes)
     size_t n;
     for (const uint8_t *nal; (nal = next_nal(&w, &n));) {
         if (n < 3 || (nal[0] & 1) != 0 || nal[1] >> 3 != 0)
-            continue; /* an enhancement layer: decoders of the base layer pass over it */
+            continue; /* an enhancement layer, which decoders of the base layer skip */
         int type = nal[0] >> 1 & 63;
         if (type < FIRST_OTHER && !picture) {
             picture = true;
@@ -205,6 +193,6 @@ uint32_t vx_classify_hevc(vx_classifier *c, const uint8_t *data, size_t n_bytes)
     c->max_layer = layer > c->max_layer ? layer : c->max_layer;
     flags |= layer << VX_PACKET_LAYER_SHIFT;
     if (sets)
-        flags |= vx_note_sets(c, hash);
+        flags |= vx_classifier_note_sets(c, hash);
     return picture || w.broken ? flags : flags | VX_PACKET_HIDDEN;
 }

@@ -1,11 +1,12 @@
-/* cut.c — a span of a file as an MP4 of its own.
+/* cut.c — writes a span of a file as an MP4 of its own.
  *
- * The frames are those of the packet table, so that the first picture is the first frame of the
- * span. They are encoded without B-frames: a packet is then one frame, in order, and its length is
- * the time to the next. Where the caller allows and the span is made of whole closed groups of
- * pictures, the packets are copied instead. Sound that MP4 can hold is copied either way, read
- * beside the pictures so that both lie interleaved.
+ * Frames and times come from the packet table, so the clip starts with the first frame of the span.
+ * Pictures are encoded without B-frames: a packet is then one frame, in order, and its duration is
+ * the time to the next. If the caller allows it and the span consists of whole closed groups of
+ * pictures, the packets are copied instead. Sound that MP4 can hold is copied in either case and
+ * interleaved with the pictures.
  */
+#include <errno.h>
 #include <libavutil/opt.h>
 #include <libavutil/pixdesc.h>
 #include <libswscale/swscale.h>
@@ -13,13 +14,15 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "media_private.h"
+#include "av_error.h"
+#include "demux.h"
+#include "packet_table.h"
 
 static const AVRational ticks = {1, 60000}; /* mpeg4 takes no more than 65535 a second */
 
 typedef struct cutter {
     vx_media *media;
-    const vx_media_cut *want;
+    const vx_media_cut_params *params;
     const char *to;
     int64_t first, end; /* frames */
     double start_s, length_s;
@@ -71,9 +74,9 @@ static int64_t first_from(const vx_media *media, double time_s) {
 }
 
 static void choose_frames(cutter *c) {
-    c->first = first_from(c->media, c->want->start_s);
-    c->end = first_from(c->media, c->want->end_s);
-    if (c->end <= c->first) { /* between two frames: the one that is shown */
+    c->first = first_from(c->media, c->params->start_s);
+    c->end = first_from(c->media, c->params->end_s);
+    if (c->end <= c->first) { /* between two frames the earlier one is shown */
         c->first = c->first > 0 ? c->first - 1 : 0;
         c->end = c->first + 1;
     }
@@ -92,10 +95,10 @@ static double origin_s(const cutter *c) {
     return (double)pts * av_q2d(c->media->time_base) + c->start_s;
 }
 
-/* Opens the file once more for its sound; without any that MP4 holds there is none. */
+/* Opens the file once more for its sound; the clip has none if MP4 cannot hold it. */
 static int open_sound(cutter *c, vx_err *err) {
     if (c->media->by_order)
-        return 0; /* pictures without times: nothing to align with */
+        return 0; /* pictures without times: nothing to align the sound with */
     int rc = vx_demux_open(c->media->path, &c->media->limits, &c->sound_in, err);
     if (rc != 0)
         return rc;
@@ -154,8 +157,8 @@ static int write_sound(cutter *c, double time_s, vx_err *err) {
 
 /* ---- the file ---- */
 
-/* The stream's turn as a display matrix; the reverse of vx_orientation_of. */
-static int write_turn(cutter *c, vx_err *err) {
+/* Writes the orientation as a display matrix; the reverse of vx_orientation_of. */
+static int write_orientation(cutter *c, vx_err *err) {
     vx_orientation o = c->media->orientation;
     int32_t x = o.flip_x ? -65536 : 65536, y = o.flip_y ? -65536 : 65536;
     int32_t matrix[9] = {[8] = 1 << 30};
@@ -192,7 +195,7 @@ static int create(cutter *c, vx_err *err) {
 
 static int write_header(cutter *c, vx_err *err) {
     AVDictionary *options = NULL;
-    int rc = write_turn(c, err);
+    int rc = write_orientation(c, err);
     if (rc != 0)
         return rc;
     av_dict_set(&options, "movflags", "+faststart", 0);
@@ -236,7 +239,7 @@ static bool try_encoder(cutter *c, const char *name, const AVFrame *like) {
     e->color_trc = like->color_trc;
     e->color_range = like->color_range;
     e->max_b_frames = 0;
-    e->thread_count = c->want->threads;
+    e->thread_count = c->params->threads;
     e->flags |= AV_CODEC_FLAG_GLOBAL_HEADER;
     set_options(e, name);
     if (avcodec_open2(e, codec, NULL) < 0)
@@ -247,14 +250,15 @@ static bool try_encoder(cutter *c, const char *name, const AVFrame *like) {
 
 static int open_encoder(cutter *c, const AVFrame *like, vx_err *err) {
     static const char *const names[] = {"h264_nvenc", "libx264", "libopenh264", "mpeg4"};
-    const char *wish =
-        c->want->encoder && strcmp(c->want->encoder, "auto") ? c->want->encoder : NULL;
-    bool opened = wish && try_encoder(c, wish, like);
-    for (size_t i = 0; !wish && !opened && i < VX_LEN(names); i++)
+    const char *requested =
+        c->params->encoder && strcmp(c->params->encoder, "auto") ? c->params->encoder : NULL;
+    bool opened = requested && try_encoder(c, requested, like);
+    for (size_t i = 0; !requested && !opened && i < VX_LEN(names); i++)
         opened = try_encoder(c, names[i], like);
     if (!opened)
-        return VX_FAIL(err, VX_MEDIA_NO_ENCODER, "the encoder %s is not there or does not start",
-                       wish ? wish : "for H.264 or MPEG-4");
+        return VX_FAIL(err, VX_MEDIA_NO_ENCODER,
+                       "the encoder %s is not available or does not start",
+                       requested ? requested : "for H.264 or MPEG-4");
     snprintf(c->info.encoder, sizeof c->info.encoder, "%s", c->encoder->codec->name);
     c->video->time_base = ticks;
     c->video->sample_aspect_ratio = c->encoder->sample_aspect_ratio;
@@ -263,8 +267,8 @@ static int open_encoder(cutter *c, const AVFrame *like, vx_err *err) {
     return write_header(c, err);
 }
 
-/* c->frame becomes the decoded one as 4:2:0 with even sides: the same memory where it is that. */
-static int fit_frame(cutter *c, const AVFrame *decoded, vx_err *err) {
+/* Makes c->frame the decoded frame as 4:2:0 with even sides, without a copy where it is that. */
+static int convert_frame(cutter *c, const AVFrame *decoded, vx_err *err) {
     AVCodecContext *e = c->encoder;
     av_frame_unref(c->frame);
     bool plain = decoded->format == AV_PIX_FMT_YUV420P || decoded->format == AV_PIX_FMT_YUVJ420P;
@@ -309,7 +313,7 @@ static int write_held(cutter *c, int64_t end_pts, vx_err *err) {
     return rc < 0 ? fail_write(rc, err) : 0;
 }
 
-/* frame NULL: no more. */
+/* frame NULL: end of stream. */
 static int encode(cutter *c, const AVFrame *frame, vx_err *err) {
     int rc = avcodec_send_frame(c->encoder, frame);
     while (rc >= 0 && (rc = avcodec_receive_packet(c->encoder, c->packet)) >= 0) {
@@ -328,16 +332,16 @@ static int on_picture(void *ctx, int64_t frame, double time_s, vx_picture *pictu
     (void)frame;
     cutter *c = ctx;
     const AVFrame *decoded = vx_picture_frame(picture);
-    if (c->want->go_on && !c->want->go_on(c->want->ctx))
+    if (c->params->keep_going && !c->params->keep_going(c->params->ctx))
         return VX_FAIL(err, VX_MEDIA_STOPPED, "cutting the clip was stopped");
     int rc = c->encoder ? 0 : open_encoder(c, decoded, err);
     if (rc == 0)
-        rc = fit_frame(c, decoded, err);
+        rc = convert_frame(c, decoded, err);
     if (rc != 0)
         return rc;
     int64_t pts = llrint((time_s - c->start_s) / av_q2d(ticks));
     c->last_pts = c->frame->pts = pts > c->last_pts ? pts : c->last_pts + 1;
-    c->frame->pict_type = AV_PICTURE_TYPE_NONE; /* as the encoder likes, not as it was */
+    c->frame->pict_type = AV_PICTURE_TYPE_NONE; /* the encoder chooses */
     return encode(c, c->frame, err);
 }
 
@@ -348,12 +352,12 @@ static int transcode(cutter *c, vx_err *err) {
     for (int64_t i = 0; i < c->info.n_frames; i++)
         frames[i] = c->first + i;
     c->last_pts = -1;
-    const vx_media_wish wish = {.frames = frames,
-                                .n = c->info.n_frames,
-                                .threads = c->want->threads,
-                                .on_picture = on_picture,
-                                .ctx = c};
-    int rc = vx_media_decode(c->media, &wish, NULL, err);
+    const vx_media_decode_params params = {.frames = frames,
+                                           .n = c->info.n_frames,
+                                           .threads = c->params->threads,
+                                           .on_picture = on_picture,
+                                           .ctx = c};
+    int rc = vx_media_decode(c->media, &params, NULL, err);
     if (rc == 0)
         rc = encode(c, NULL, err);
     return rc == 0 ? write_held(c, llrint(c->length_s / av_q2d(ticks)), err) : rc;
@@ -366,7 +370,7 @@ static bool starts_group(const vx_media *media, int64_t frame) {
     return (media->packets[media->shown[frame]].flags & closed) == closed;
 }
 
-/* Whether [first, end) are just the pictures of the packets between two closed points. */
+/* Whether [first, end) are exactly the pictures of the packets between two closed points. */
 static bool is_whole_groups(const cutter *c) {
     const vx_media *m = c->media;
     bool indexed = !strcmp(m->info.container, "mov") || !strcmp(m->info.container, "matroska");
@@ -419,15 +423,16 @@ static int copy(cutter *c, vx_err *err) {
         if (number >= m->shown[c->first])
             rc = copy_packet(c, demux->packet, number, number == end - 1, err);
         number++;
-        if (rc == 0 && c->want->go_on && !c->want->go_on(c->want->ctx))
+        if (rc == 0 && c->params->keep_going && !c->params->keep_going(c->params->ctx))
             rc = VX_FAIL(err, VX_MEDIA_STOPPED, "cutting the clip was stopped");
     }
     return rc;
 }
 
-int vx_media_cut_clip(const char *path, const vx_media_limits *limits, const vx_media_cut *want,
-                      const char *to, vx_media_cut_info *ret_info, vx_err *err) {
-    AUTO_CUTTER c = {.want = want};
+int vx_media_cut_clip(const char *path, const vx_media_limits *limits,
+                      const vx_media_cut_params *params, const char *to,
+                      vx_media_cut_info *ret_info, vx_err *err) {
+    AUTO_CUTTER c = {.params = params};
     VX_AUTO_FREE char *url = NULL;
     if (asprintf(&url, "file:%s", to) < 0)
         return VX_FAIL(err, -ENOMEM, "no memory for a clip");
@@ -438,7 +443,7 @@ int vx_media_cut_clip(const char *path, const vx_media_limits *limits, const vx_
     choose_frames(&c);
     rc = create(&c, err);
     if (rc == 0)
-        rc = want->may_copy && is_whole_groups(&c) ? copy(&c, err) : transcode(&c, err);
+        rc = params->may_copy && is_whole_groups(&c) ? copy(&c, err) : transcode(&c, err);
     if (rc == 0)
         rc = write_sound(&c, c.length_s, err);
     if (rc == 0) {

@@ -1,40 +1,43 @@
-/* decode.c — decodes what the plan says and hands out the wanted pictures in order.
+/* decode.c — decodes the planned packets and delivers the requested pictures in order.
  *
- * Each packet goes to the decoder with its number in the table as its timestamp; every decoder
- * hands timestamps through to the picture, so a picture is known by the packet it came from even
- * where real timestamps repeat. If a wanted picture does not come out although the plan promised
- * it (a stream that breaks the rules its own headers state), the run is repeated without skipping.
- * A picture that is missing even then is replaced by the one before it, as a player would show it,
- * as long as that stays an exception.
+ * Each packet is sent with its number in the table as its timestamp. Decoders pass timestamps through
+ * to the pictures, so each picture is matched with its packet even where the real timestamps repeat.
+ * If a requested picture does not come out although it was planned (the stream breaks the rules that
+ * its own headers state), the run is repeated without skipping. A picture that is missing even then is
+ * replaced by the one before it, as a player would show it, up to one picture in ten.
  *
- * Pictures that come out without being wanted are offered as extras, where the plan says that they
- * are exact and where they fit into the ascending order; the rest of them is dropped.
+ * Decoded pictures that nobody requested are offered as extras if the plan says that they are exact
+ * and they fit into the ascending order; the others are dropped.
  */
+#include <errno.h>
 #include <libavutil/cpu.h>
 
-#include "media_private.h"
+#include "av_error.h"
+#include "demux.h"
+#include "picture.h"
+#include "plan.h"
 
-enum { MAX_PENDING = 32 }; /* pictures held because an earlier wanted one is still missing */
+enum { MAX_PENDING = 32 }; /* pictures held because an earlier requested one is still missing */
 
-typedef struct wanted_packet {
+typedef struct requested_packet {
     int64_t packet;
     int64_t slot; /* index into frames */
-} wanted_packet;
+} requested_packet;
 
 typedef struct decode_run {
     const vx_media *media;
-    const vx_media_wish *wish;
-    const int64_t *frames; /* the wish's */
+    const vx_media_decode_params *params;
+    const int64_t *frames; /* params->frames */
     int64_t n;
-    wanted_packet *wanted; /* by packet; NULL where pictures are known by order */
-    AVFrame **pending;     /* [n], decoded but waiting for an earlier slot */
+    requested_packet *requested; /* [n] by packet */
+    AVFrame **pending;           /* [n], decoded but waiting for an earlier slot */
     int n_pending;
-    int64_t next_slot; /* everything before it has been handed out */
-    int64_t last_out;  /* the frame handed out last, wanted or not; -1 = none yet */
+    int64_t next_slot; /* everything before it has been delivered */
+    int64_t last_out;  /* the last delivered frame, requested or extra; -1 = none yet */
     int64_t n_decoded; /* in this pass, for streams known by order */
     int64_t *number;   /* [n_packets] shown frame or -1; for extras and in the second pass */
     uint8_t *action;   /* [n_packets] the plan; NULL in the second pass */
-    AVFrame *last;     /* only in the second pass: the picture shown before the one in hand */
+    AVFrame *last;     /* only in the second pass: the previous picture */
     int64_t n_replaced;
     AVCodecContext *codec;
     AVFrame *frame;
@@ -49,15 +52,15 @@ static void run_done(decode_run *run) {
     free(run->number);
     free(run->action);
     av_frame_free(&run->last);
-    free(run->wanted);
+    free(run->requested);
     avcodec_free_context(&run->codec);
     av_frame_free(&run->frame);
     vx_picture_free(run->picture);
 }
 #define AUTO_RUN __attribute__((cleanup(run_done))) decode_run
 
-static int compare_wanted(const void *a, const void *b) {
-    const wanted_packet *x = a, *y = b;
+static int compare_requested(const void *a, const void *b) {
+    const requested_packet *x = a, *y = b;
     return (x->packet > y->packet) - (x->packet < y->packet);
 }
 
@@ -77,20 +80,20 @@ static int number_packets(decode_run *run, vx_err *err) {
 static int run_init(decode_run *run, vx_err *err) {
     const vx_media *media = run->media;
     run->pending = vx_new_array((size_t)run->n, sizeof(AVFrame *));
-    run->wanted = vx_new_array((size_t)run->n, sizeof(*run->wanted));
+    run->requested = vx_new_array((size_t)run->n, sizeof(*run->requested));
     run->frame = av_frame_alloc();
     run->picture = vx_picture_new(media->orientation);
-    if (!run->pending || !run->wanted || !run->frame || !run->picture)
+    if (!run->pending || !run->requested || !run->frame || !run->picture)
         return VX_FAIL(err, -ENOMEM, "no memory to decode %lld frames", (long long)run->n);
     for (int64_t i = 0; i < run->n; i++) {
         if (run->frames[i] < (i ? run->frames[i - 1] + 1 : 0) ||
             run->frames[i] >= media->info.n_frames)
-            return VX_FAIL(err, -EINVAL, "wanted frame %lld is out of order or out of range",
+            return VX_FAIL(err, -EINVAL, "requested frame %lld is out of order or out of range",
                            (long long)run->frames[i]);
-        run->wanted[i] = (wanted_packet){media->shown[run->frames[i]], i};
+        run->requested[i] = (requested_packet){media->shown[run->frames[i]], i};
     }
-    qsort(run->wanted, (size_t)run->n, sizeof(*run->wanted), compare_wanted);
-    return run->wish->on_extra ? number_packets(run, err) : 0;
+    qsort(run->requested, (size_t)run->n, sizeof(*run->requested), compare_requested);
+    return run->params->on_extra ? number_packets(run, err) : 0;
 }
 
 static int open_codec(decode_run *run, int threads, vx_err *err) {
@@ -103,19 +106,19 @@ static int open_codec(decode_run *run, int threads, vx_err *err) {
     if (!codec || avcodec_parameters_to_context(codec, media->par) < 0)
         return VX_FAIL(err, -ENOMEM, "no memory for a %s decoder", media->info.codec);
     codec->thread_count = threads > 0 ? threads : av_cpu_count();
-    /* FFmpeg's frame threads for MPEG-4 part 2 do not hand on the field vectors that interlaced B
-     * pictures build on (5.1 to 8 alike): pictures would differ with the number of threads. */
+    /* FFmpeg's frame threads for MPEG-4 part 2 do not pass on the field vectors that interlaced B
+     * pictures need (5.1 to 8): pictures would differ with the number of threads. */
     if (media->par->codec_id == AV_CODEC_ID_MPEG4)
         codec->thread_count = 1;
     codec->max_pixels = (int64_t)media->limits.max_side_px * media->limits.max_side_px;
     codec->pkt_timebase = (AVRational){1, 1000}; /* timestamps are packet numbers */
     if (media->par->codec_id == AV_CODEC_ID_H264) {
-        /* The reordering delay may be left open; a decoder that starts with too little drops
-         * pictures until it has learned better. The timestamps tell the true delay. */
+        /* The stream may leave the reordering delay open; a decoder that starts with too small a
+         * delay drops pictures until it corrects it. The timestamps tell the true delay. */
         if (codec->has_b_frames < media->reorder)
             codec->has_b_frames = media->reorder;
-        /* After a start at an open point the decoder would hold back pictures that it has not yet
-         * seen follow the point in display order. The plan wants only those that do. */
+        /* After a start at an open point the decoder withholds pictures until it knows that they
+         * follow the point in display order. The plan requests only those that do. */
         codec->flags |= AV_CODEC_FLAG_OUTPUT_CORRUPT;
     }
     int rc = avcodec_open2(codec, decoder, NULL);
@@ -124,7 +127,7 @@ static int open_codec(decode_run *run, int threads, vx_err *err) {
     return 0;
 }
 
-/* Packet of the picture in run->frame: as the decoder says, so it may be none of the table's. */
+/* Packet of the picture in run->frame. It comes from the decoder, so it may be outside the table. */
 static int64_t packet_of_picture(const decode_run *run) {
     const vx_media *media = run->media;
     if (!media->by_order)
@@ -132,61 +135,61 @@ static int64_t packet_of_picture(const decode_run *run) {
     return run->n_decoded < media->info.n_frames ? media->shown[run->n_decoded] : -1;
 }
 
-/* Slot of a packet's picture, -1 if nobody wants it. */
+/* Slot of a packet's picture, -1 if it was not requested. */
 static int64_t find_slot(const decode_run *run, int64_t packet) {
-    wanted_packet key = {.packet = packet};
-    const wanted_packet *found =
-        bsearch(&key, run->wanted, (size_t)run->n, sizeof(key), compare_wanted);
+    requested_packet key = {.packet = packet};
+    const requested_packet *found =
+        bsearch(&key, run->requested, (size_t)run->n, sizeof(key), compare_requested);
     return found ? found->slot : -1;
 }
 
-static int missing(const decode_run *run, vx_err *err) {
+static int fail_missing(const decode_run *run, vx_err *err) {
     return VX_FAIL(err, VX_MEDIA_DAMAGED, "the picture at %.3f s cannot be decoded",
                    run->media->times[run->frames[run->next_slot]]);
 }
 
-static int hand_out(decode_run *run, const AVFrame *frame, vx_err *err) {
+static int deliver(decode_run *run, const AVFrame *frame, vx_err *err) {
     int64_t number = run->frames[run->next_slot++];
     run->last_out = number;
     vx_picture_set(run->picture, frame);
-    return run->wish->on_picture(run->wish->ctx, number, run->media->times[number], run->picture,
-                                 err);
+    return run->params->on_picture(run->params->ctx, number, run->media->times[number],
+                                   run->picture, err);
 }
 
-/* The unwanted picture in run->frame; something wanted is still to come. */
+/* Offers the picture in run->frame, which was not requested; requested ones are still to come. */
 static int offer_extra(decode_run *run, int64_t packet, vx_err *err) {
-    if (!run->wish->on_extra || (run->action && run->action[packet] == VX_PLAN_WRONG))
+    if (!run->params->on_extra || (run->action && run->action[packet] == VX_PLAN_INEXACT))
         return 0;
     int64_t number = run->number[packet];
     if (number <= run->last_out || number >= run->frames[run->next_slot])
         return 0;
     run->last_out = number;
     vx_picture_set(run->picture, run->frame);
-    return run->wish->on_extra(run->wish->ctx, number, run->media->times[number], run->picture,
-                               err);
+    return run->params->on_extra(run->params->ctx, number, run->media->times[number], run->picture,
+                                 err);
 }
 
-/* Hands out what waited for the slots from next_slot on. */
-static int hand_out_pending(decode_run *run, vx_err *err) {
+/* Delivers what waits for the slots from next_slot on. */
+static int deliver_pending(decode_run *run, vx_err *err) {
     int rc = 0;
     while (rc == 0 && run->next_slot < run->n && run->pending[run->next_slot]) {
         AVFrame *frame = vx_take(run->pending[run->next_slot]);
         run->n_pending--;
-        rc = hand_out(run, frame, err);
+        rc = deliver(run, frame, err);
         av_frame_free(&frame);
     }
     return rc;
 }
 
-/* Second pass: wanted frames before `number`, the picture in hand, will not come any more. */
+/* Second pass: requested frames before `number`, the current picture, will not come any more. */
 static int replace_before(decode_run *run, int64_t number, vx_err *err) {
-    const AVFrame *stand_in = run->last->buf[0] ? run->last : run->frame;
+    const AVFrame *substitute = run->last->buf[0] ? run->last : run->frame;
     while (run->next_slot < run->n && run->frames[run->next_slot] < number) {
-        if (!stand_in->buf[0] || ++run->n_replaced * 10 > run->n)
-            return missing(run, err);
-        int rc = hand_out(run, stand_in, err);
+        if (!substitute->buf[0] || ++run->n_replaced * 10 > run->n)
+            return fail_missing(run, err);
+        int rc = deliver(run, substitute, err);
         if (rc == 0)
-            rc = hand_out_pending(run, err);
+            rc = deliver_pending(run, err);
         if (rc != 0)
             return rc;
     }
@@ -212,18 +215,18 @@ static int take_picture(decode_run *run, vx_err *err) {
     if (slot < run->next_slot || run->pending[slot])
         return 0;
     if (slot > run->next_slot) {
-        if (run->n_pending == MAX_PENDING) /* the second pass will meet it again */
+        if (run->n_pending == MAX_PENDING) /* the second pass decodes it again */
             return 0;
         run->pending[slot] = av_frame_clone(run->frame);
         run->n_pending++;
         return run->pending[slot] ? 0 : VX_FAIL(err, -ENOMEM, "no memory for a picture");
     }
-    int rc = hand_out(run, run->frame, err);
-    return rc == 0 ? hand_out_pending(run, err) : rc;
+    int rc = deliver(run, run->frame, err);
+    return rc == 0 ? deliver_pending(run, err) : rc;
 }
 
-/* Sends one packet (NULL: no more) and takes what comes out. Pictures that a decoder refuses are
- * noticed by their absence. */
+/* Sends one packet (NULL: end of stream) and takes the pictures that come out. A packet that the
+ * decoder refuses shows as a missing picture. */
 static int send_packet(decode_run *run, const AVPacket *packet, vx_err *err) {
     int rc = avcodec_send_packet(run->codec, packet);
     if (rc == AVERROR(ENOMEM))
@@ -252,14 +255,14 @@ static int run_plan(decode_run *run, vx_demux *demux, int64_t n_packets, vx_err 
         AVPacket *packet = demux->packet;
         if (packet->size == 0)
             continue;
-        int what = action ? action[number] : VX_PLAN_SEND;
+        int step = action ? action[number] : VX_PLAN_SEND;
         packet->pts = packet->dts = number++;
-        if (what == VX_PLAN_DROP)
+        if (step == VX_PLAN_DROP)
             continue;
-        int rc = what == VX_PLAN_RESTART ? send_packet(run, NULL, err) : 0;
+        int rc = step == VX_PLAN_RESTART ? send_packet(run, NULL, err) : 0;
         if (rc != 0)
             return rc;
-        if (what == VX_PLAN_RESTART)
+        if (step == VX_PLAN_RESTART)
             avcodec_flush_buffers(run->codec);
         rc = send_packet(run, packet, err);
         if (rc != 0)
@@ -279,39 +282,39 @@ static int start_second_pass(decode_run *run, vx_err *err) {
 }
 
 /* One pass over the file; without a plan every packet is sent. */
-static int pass(decode_run *run, int64_t n_packets, vx_err *err) {
+static int run_pass(decode_run *run, int64_t n_packets, vx_err *err) {
     VX_AUTO(vx_demux) demux = NULL;
     run->stats.n_passes++;
     int rc = vx_demux_open(run->media->path, &run->media->limits, &demux, err);
     return rc == 0 ? run_plan(run, demux, n_packets, err) : rc;
 }
 
-static int run_all(decode_run *run, vx_err *err) {
+static int decode_requested(decode_run *run, vx_err *err) {
     const vx_media *media = run->media;
     int64_t n_packets = 0;
     int rc = vx_media_plan(media, run->frames, run->n, &run->action, &n_packets, err);
     if (rc == 0)
-        rc = pass(run, n_packets, err);
+        rc = run_pass(run, n_packets, err);
     if (rc == 0 && run->next_slot < run->n) {
         rc = start_second_pass(run, err);
         if (rc == 0)
-            rc = pass(run, media->n_packets, err);
+            rc = run_pass(run, media->n_packets, err);
         if (rc == 0)
             rc = replace_before(run, media->info.n_frames, err);
     }
     return rc;
 }
 
-int vx_media_decode(vx_media *media, const vx_media_wish *wish, vx_media_stats *ret_stats,
-                    vx_err *err) {
+int vx_media_decode(vx_media *media, const vx_media_decode_params *params,
+                    vx_media_stats *ret_stats, vx_err *err) {
     AUTO_RUN run = {
-        .media = media, .wish = wish, .frames = wish->frames, .n = wish->n, .last_out = -1};
+        .media = media, .params = params, .frames = params->frames, .n = params->n, .last_out = -1};
     run.stats.frames_total = media->n_packets;
     int rc = run.n > 0 ? run_init(&run, err) : 0;
     if (rc == 0 && run.n > 0)
-        rc = open_codec(&run, wish->threads, err);
+        rc = open_codec(&run, params->threads, err);
     if (rc == 0 && run.n > 0)
-        rc = run_all(&run, err);
+        rc = decode_requested(&run, err);
     if (ret_stats)
         *ret_stats = run.stats;
     return rc;

@@ -1,24 +1,29 @@
 /* demux.c — opens a container that may be hostile and reads its video packets.
  *
  * Only plain container formats are accepted: playlists, concatenation scripts and image patterns
- * would let a file name other files or addresses. What an MP4's tables stand for is checked before
- * FFmpeg reads them (claims.c), sizes as soon as the header claims them, before a decoder is asked
- * to allocate anything, and no single read may take longer than a minute (a demuxer that loops is cut
- * off; loops across reads end at limits.max_frames).
+ * could name other files or addresses. An MP4's tables are checked before FFmpeg reads them
+ * (mp4_check.c), the picture size as soon as the header states it, before a decoder allocates
+ * anything. A single read may take a minute, so a demuxer that loops is stopped; loops across reads
+ * end at limits.max_frames.
  */
+#include "demux.h"
+
+#include <errno.h>
+#include <libavcodec/avcodec.h>
 #include <libavutil/avstring.h>
 #include <libavutil/time.h>
 #include <sys/stat.h>
 
-#include "media_private.h"
+#include "av_error.h"
+#include "mp4_check.h"
 
 static const char accepted_formats[] =
     "mov,matroska,avi,mpegts,mpeg,flv,asf,ogg,mxf,ivf,h264,hevc,obu,m4v,mpegvideo,gif,nut,rm,"
     "yuv4mpegpipe,dv,mjpeg,wav,mp3,aac,flac,w64,aiff,amr,caf";
 
 enum { MIN_SIDE_PX = 16, MAX_STREAMS = 256 };
-/* Of anything that FFmpeg makes room for, whatever a file claims: a picture of 8192 x 8192 pixels
- * with four components of 16 bits, and its margins. */
+/* Limit of any one allocation of FFmpeg: a picture of 8192 x 8192 pixels with four components of
+ * 16 bits, and its margins. */
 enum { MAX_ALLOCATION_BYTES = 640 << 20 };
 static const int64_t probe_bytes = 8 << 20, probe_us = 10 * 1000000, read_us = 60 * 1000000;
 
@@ -26,7 +31,7 @@ static void drop_log(void *ctx, int level, const char *format, va_list args) {
     (void)ctx, (void)level, (void)format, (void)args;
 }
 
-/* FFmpeg prints to stderr unless told otherwise; what matters reaches the caller in vx_err. */
+/* By default FFmpeg logs to stderr; what matters reaches the caller in vx_err. */
 __attribute__((constructor)) static void set_up_ffmpeg(void) {
     av_log_set_callback(drop_log);
     av_max_alloc(MAX_ALLOCATION_BYTES);
@@ -41,14 +46,6 @@ vx_media_limits vx_media_limits_or_default(const vx_media_limits *limits) {
     if (l.max_frames <= 0)
         l.max_frames = 6 * 1000 * 1000;
     return l;
-}
-
-int vx_media_fail_av(vx_err *err, int code, int averror, const char *what) {
-    char text[AV_ERROR_MAX_STRING_SIZE] = "";
-    if (averror == AVERROR(ENOMEM))
-        code = -ENOMEM;
-    av_strerror(averror, text, sizeof(text));
-    return VX_FAIL(err, code, "%s (%s)", what, text);
 }
 
 vx_demux *vx_demux_free(vx_demux *demux) {
@@ -132,7 +129,7 @@ static bool is_video(const AVStream *stream) {
            !(stream->disposition & (AV_DISPOSITION_ATTACHED_PIC | AV_DISPOSITION_TIMED_THUMBNAILS));
 }
 
-/* Whether the header alone told what a decoder needs, so that no packet must be probed. */
+/* Whether the header alone says what a decoder needs, so that no packets must be probed. */
 static bool header_suffices(const AVFormatContext *fmt, const AVStream *stream) {
     const AVCodecParameters *par = stream->codecpar;
     bool parameter_sets = par->codec_id == AV_CODEC_ID_H264 || par->codec_id == AV_CODEC_ID_HEVC;
@@ -183,25 +180,27 @@ int vx_demux_probe(vx_demux *demux, const vx_media_limits *l, vx_err *err) {
     return 0;
 }
 
-/* A failed open in words. FFmpeg says "invalid data" both for noise and for a broken container. */
-static int explain_open(const vx_extent *extent, int averror, vx_err *err) {
-    bool mp4 = extent->kind && strcmp(extent->kind, "MP4") == 0;
+/* Reports why a file cannot be opened. FFmpeg says "invalid data" both for noise and for a damaged
+ * container. */
+static int explain_open(const vx_file_length *length, int averror, vx_err *err) {
+    bool mp4 = length->kind && strcmp(length->kind, "MP4") == 0;
     if (averror == AVERROR(ENOMEM))
         return VX_FAIL(err, -ENOMEM, "no memory to open a media file");
-    if (vx_extent_breaks_off(extent))
-        return vx_extent_fail(extent, mp4 ? "before its index (moov)" : "in its header", err);
+    if (vx_file_is_truncated(length))
+        return vx_file_fail_truncated(length, mp4 ? "before its index (moov)" : "in its header",
+                                      err);
     if (averror == AVERROR_EXIT)
-        return VX_FAIL(err, VX_MEDIA_DAMAGED, "reading the file does not come to an end");
+        return VX_FAIL(err, VX_MEDIA_DAMAGED, "reading the file took longer than a minute");
     if (mp4)
         return VX_FAIL(err, VX_MEDIA_DAMAGED,
                        "the MP4 file has no usable index (moov); is its end missing?");
-    if (extent->kind)
+    if (length->kind)
         return VX_FAIL(err, VX_MEDIA_DAMAGED, "the %s file has no usable header, or no pictures",
-                       extent->kind);
+                       length->kind);
     return VX_FAIL(err, VX_MEDIA_UNSUPPORTED, "this is not a video file of a known kind");
 }
 
-/* What FFmpeg takes the file for, as long as that is not a trap. */
+/* Detects the container format, and checks an MP4 before FFmpeg opens it. */
 static int find_format(const vx_demux *demux, const char *url, const char *path,
                        const AVInputFormat **ret_format, vx_err *err) {
     AVIOContext *io = NULL;
@@ -210,10 +209,10 @@ static int find_format(const vx_demux *demux, const char *url, const char *path,
         rc = av_probe_input_buffer2(io, ret_format, url, NULL, 0, 0);
     avio_closep(&io);
     if (rc < 0)
-        return explain_open(&demux->extent, rc, err);
-    rc = av_match_name("mov", (*ret_format)->name) ? vx_claims_check(path, err) : 0;
-    return rc > 0 && vx_extent_breaks_off(&demux->extent)
-               ? vx_extent_fail(&demux->extent, "early", err)
+        return explain_open(&demux->length, rc, err);
+    rc = av_match_name("mov", (*ret_format)->name) ? vx_mp4_check_tables(path, err) : 0;
+    return rc > 0 && vx_file_is_truncated(&demux->length)
+               ? vx_file_fail_truncated(&demux->length, "early", err)
                : rc;
 }
 
@@ -223,7 +222,7 @@ static int open_input(vx_demux *demux, const char *path, vx_err *err) {
         return VX_FAIL_ERRNO(err, "cannot open %s", path);
     if (st.st_size == 0)
         return VX_FAIL(err, VX_MEDIA_UNSUPPORTED, "the file is empty");
-    /* Spelling the protocol out keeps a name such as "concat:x" from being read as an address. */
+    /* With the protocol spelled out, a name such as "concat:x" is not read as an address. */
     VX_AUTO_FREE char *url = NULL;
     demux->packet = av_packet_alloc();
     demux->fmt = avformat_alloc_context();
@@ -234,7 +233,7 @@ static int open_input(vx_demux *demux, const char *path, vx_err *err) {
     demux->fmt->max_analyze_duration = probe_us;
     demux->deadline_us = av_gettime_relative() + read_us;
 
-    demux->extent = vx_extent_of(path);
+    demux->length = vx_file_length_of(path);
     const AVInputFormat *format = NULL;
     int rc = find_format(demux, url, path, &format, err);
     if (rc != 0)
@@ -247,9 +246,9 @@ static int open_input(vx_demux *demux, const char *path, vx_err *err) {
     rc = avformat_open_input(&demux->fmt, url, format, &options);
     av_dict_free(&options);
     if (rc < 0)
-        return explain_open(&demux->extent, rc, err);
-    if (vx_extent_breaks_off_in_index(&demux->extent))
-        return vx_extent_fail(&demux->extent, NULL, err);
+        return explain_open(&demux->length, rc, err);
+    if (vx_file_is_truncated_in_index(&demux->length))
+        return vx_file_fail_truncated(&demux->length, NULL, err);
     return 0;
 }
 
@@ -267,8 +266,8 @@ static int choose_stream(vx_demux *demux, const vx_media_limits *l, vx_err *err)
             return rc;
         stream = pick_stream(fmt);
     }
-    if (!stream && vx_extent_breaks_off(&demux->extent))
-        return vx_extent_fail(&demux->extent, "before a video stream", err);
+    if (!stream && vx_file_is_truncated(&demux->length))
+        return vx_file_fail_truncated(&demux->length, "before a video stream", err);
     if (!stream)
         return VX_FAIL(err, VX_MEDIA_NO_VIDEO, "the file has no video stream, only %s",
                        fmt->nb_streams ? "sound or other data" : "a header");

@@ -1,10 +1,10 @@
-/* header.c — what a container says of itself, as ffprobe prints it. */
+/* header.c — what a container states about itself, as ffprobe prints it. */
 #include <libavutil/pixdesc.h>
 
-#include "media_private.h"
+#include "demux.h"
 
-/* Six decimals, the precision in which ffprobe prints times. */
-static double printed(double seconds) {
+/* ffprobe prints times with six decimals. */
+static double round_as_ffprobe(double seconds) {
     char text[64];
     snprintf(text, sizeof text, "%.6f", seconds);
     return strtod(text, NULL);
@@ -13,13 +13,13 @@ static double printed(double seconds) {
 static double duration_of(const vx_demux *demux) {
     const AVStream *stream = demux->stream;
     if (stream->duration != AV_NOPTS_VALUE)
-        return printed((double)stream->duration * av_q2d(stream->time_base));
+        return round_as_ffprobe((double)stream->duration * av_q2d(stream->time_base));
     if (demux->fmt->duration != AV_NOPTS_VALUE)
-        return printed((double)demux->fmt->duration * av_q2d(AV_TIME_BASE_Q));
+        return round_as_ffprobe((double)demux->fmt->duration * av_q2d(AV_TIME_BASE_Q));
     return 0;
 }
 
-static void fill(const vx_demux *demux, vx_media_header *header) {
+static void read_header(const vx_demux *demux, vx_media_header *header) {
     const AVCodecParameters *par = demux->stream->codecpar;
     const char *pixel_format = av_get_pix_fmt_name(par->format);
     AVRational rate = demux->stream->avg_frame_rate;
@@ -45,9 +45,9 @@ int vx_media_read_header(const char *path, const vx_media_limits *limits,
     int rc = vx_demux_open(path, &l, &demux, err);
     if (rc)
         return rc;
-    rc = vx_demux_probe(demux, &l, err); /* the pixel format stands in no header */
+    rc = vx_demux_probe(demux, &l, err); /* no header names the pixel format */
     if (rc)
         return rc;
-    fill(demux, ret_header);
+    read_header(demux, ret_header);
     return 0;
 }

@@ -1,8 +1,10 @@
-/* jpeg.c — one JPEG picture in memory, for frames that clients send instead of a video. */
+/* jpeg.c — decodes one JPEG picture in memory, for clients that send frames instead of a video. */
+#include <errno.h>
 #include <libavcodec/avcodec.h>
 #include <string.h>
 
-#include "media_private.h"
+#include "av_error.h"
+#include "picture.h"
 
 typedef struct jpeg {
     AVCodecContext *decoder;
@@ -19,7 +21,7 @@ static void jpeg_done(jpeg *j) {
 }
 #define AUTO_JPEG __attribute__((cleanup(jpeg_done))) jpeg
 
-/* Size of the picture as its first frame header says; false when there is none to be found. */
+/* Size of the picture as its first frame header states it; false when there is none. */
 static bool read_size(const uint8_t *bytes, size_t n, int *ret_w, int *ret_h) {
     for (size_t at = 2; at + 9 < n && bytes[at] == 0xff;) {
         uint8_t marker = bytes[at + 1];
@@ -36,7 +38,7 @@ static bool read_size(const uint8_t *bytes, size_t n, int *ret_w, int *ret_h) {
     return false;
 }
 
-/* The decoder fills what breaks off with grey and says nothing; an end marker it must have. */
+/* The decoder silently fills a truncated picture with grey, so an end marker is required. */
 static bool has_end(const uint8_t *bytes, size_t n) {
     for (size_t i = n; i >= 2; i--)
         if (bytes[i - 2] == 0xff && bytes[i - 1] == 0xd9)
@@ -48,8 +50,8 @@ static int check_size(int w, int h, int max_side_px, vx_err *err) {
     if (w < 1 || h < 1)
         return VX_FAIL(err, VX_MEDIA_DAMAGED, "the JPEG picture is %dx%d", w, h);
     if (w > max_side_px || h > max_side_px)
-        return VX_FAIL(err, VX_MEDIA_TOO_LARGE, "the JPEG picture is %dx%d, a side may have %d", w,
-                       h, max_side_px);
+        return VX_FAIL(err, VX_MEDIA_TOO_LARGE,
+                       "the JPEG picture is %dx%d pixels; at most %d a side", w, h, max_side_px);
     return 0;
 }
 
@@ -89,11 +91,11 @@ static int decode(jpeg *j, const uint8_t *bytes, size_t n, int max_side_px, vx_e
     if (rc < 0 || j->frame->decode_error_flags)
         return vx_media_fail_av(err, VX_MEDIA_DAMAGED, rc < 0 ? rc : AVERROR_INVALIDDATA,
                                 "the JPEG picture is damaged");
-    /* JFIF knows one matrix and range, whatever the size of the picture */
+    /* JFIF has one matrix and range, whatever the size of the picture */
     if (j->frame->colorspace == AVCOL_SPC_UNSPECIFIED)
         j->frame->colorspace = AVCOL_SPC_BT470BG;
     j->frame->color_range = AVCOL_RANGE_JPEG;
-    /* a second frame header may have said something else than the first */
+    /* a second frame header may state another size than the first */
     return check_size(j->frame->width, j->frame->height, max_side_px, err);
 }
 

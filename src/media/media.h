@@ -1,14 +1,14 @@
 /* media.h — video files in, exact pictures out. FFmpeg is used in this folder and nowhere else.
  *
- * A vx_media is one opened file whose packets have been scanned once: the presentation time of
- * every frame is known before anything is decoded, so a caller chooses frames by time and only the
- * packets that those frames depend on are decoded. The pictures are bit-identical to decoding all:
- * starting points and pictures nobody refers to are proven from the packets' own bytes (H.264, HEVC,
- * VP8, VP9, AV1, MPEG-1/2/4, intra codecs), never taken from the container's key frame marks; other
- * codecs, and streams with missing timestamps or changing parameters, are decoded from the start.
+ * A vx_media is one opened file whose packets have been scanned once. The presentation time of every
+ * frame is known before anything is decoded, so a caller chooses frames by time, and only the packets
+ * that those frames depend on are decoded. The pictures are bit-identical to decoding everything:
+ * starting points and unreferenced pictures are proven from the packets' own bytes (H.264, HEVC, VP8,
+ * VP9, AV1, MPEG-1/2/4, intra codecs), never taken from the container's key frame marks. Other codecs,
+ * and streams with missing timestamps or changing parameters, are decoded from the start.
  *
  * Units    times in seconds from the first presented frame (edit lists applied); sizes in pixels
- * Errs     vx_media_outcome (> 0) when the file is at fault, -errno when we are
+ * Errs     vx_media_outcome (> 0) when the file is at fault, -errno when the server is
  * Threads  a vx_media belongs to one thread at a time; different objects are independent
  */
 #pragma once
@@ -23,8 +23,8 @@ typedef enum vx_media_outcome {
     VX_MEDIA_NO_VIDEO,        /* a whole media file without a video stream, or without frames */
     VX_MEDIA_DAMAGED,         /* a video file that breaks off or cannot be decoded */
     VX_MEDIA_TOO_LARGE,       /* over a limit below; the message names it */
-    VX_MEDIA_NO_ENCODER,      /* vx_media_cut_clip: none that may be used is there */
-    VX_MEDIA_STOPPED,         /* vx_media_cut_clip: go_on said so */
+    VX_MEDIA_NO_ENCODER,      /* vx_media_cut_clip: no allowed encoder is available */
+    VX_MEDIA_STOPPED,         /* vx_media_cut_clip: keep_going returned false */
 } vx_media_outcome;
 
 typedef struct vx_media_limits {
@@ -36,7 +36,7 @@ typedef struct vx_media_limits {
 typedef struct vx_media_info {
     char container[32]; /* FFmpeg's demuxer name, first of its list: mov, matroska, avi, mpegts … */
     char codec[32];     /* h264, hevc, vp9, av1, mpeg4 … */
-    int width_px, height_px; /* as shown: turned, but not stretched to square pixels */
+    int width_px, height_px; /* as shown: turned, but not scaled to square pixels */
     int rotation_deg;        /* clockwise turn that was applied: 0, 90, 180, 270 */
     double fps;              /* average */
     double duration_s;       /* last presented frame's time plus one frame, from the first frame */
@@ -45,11 +45,15 @@ typedef struct vx_media_info {
 
 typedef struct vx_media vx_media;
 
-/* Opens and probes a local file and reads its packets once. path is borrowed. Pictures of less than
- * 16x16 pixels are unsupported. A file that breaks off: an MP4 is damaged when it ends inside its
- * index, or inside that of a fragment, or holds fewer pictures than these list (so one that ends
- * between two fragments is whole); in containers without such an index (Matroska, MPEG-TS, AVI and
- * others) the pictures that are there count, and only a file without any is damaged. */
+/* Opens a local file, probes it and reads its packets once. Pictures under 16x16 pixels are
+ * unsupported. A truncated MP4 is damaged if it ends inside its index or that of a fragment, or holds
+ * fewer pictures than these list; one that ends between two fragments is whole. In containers without
+ * such an index (Matroska, MPEG-TS, AVI and others) the pictures that are there count, and only a file
+ * without any is damaged.
+ *   path       borrows, until return
+ *   limits     borrows, until return; NULL = defaults
+ *   ret_media  gives; vx_media_free()
+ * Returns 0, a vx_media_outcome or -errno. */
 int vx_media_open(const char *path, const vx_media_limits *limits, vx_media **ret_media,
                   vx_err *err);
 vx_media *vx_media_free(vx_media *media);
@@ -60,9 +64,9 @@ const vx_media_info *vx_media_get_info(const vx_media *media); /* borrows from m
 /* Time in seconds of presented frame i (0 <= i < n_frames). */
 double vx_media_frame_time(const vx_media *media, int64_t frame);
 
-/* Chooses frames among those of [start_s, end_s) at target_fps: sample times t0, t0 + 1/fps, … below
- * the last frame's time + 0.5/fps, where t0 is the time of the span's first frame; each takes the
- * frame with the nearest timestamp, ties to the earlier; a frame may be chosen several times when
+/* Chooses frames of [start_s, end_s) at target_fps (0 < fps <= 1000). Sample times are t0, t0 + 1/fps,
+ * … below the last frame's time + 0.5/fps, where t0 is the time of the span's first frame. Each takes
+ * the frame with the nearest timestamp, ties to the earlier; a frame may be chosen several times when
  * the source is slower than target_fps. A span without a frame takes the one shown in it.
  * (The rule of NeMo Curator's ClipFrameExtractionStage, in its float32 arithmetic.)
  *   ret_frames  gives an ascending array of presented-frame numbers (free()), at least one entry
@@ -70,8 +74,8 @@ double vx_media_frame_time(const vx_media *media, int64_t frame);
 int vx_media_choose(const vx_media *media, double start_s, double end_s, double target_fps,
                     int64_t **ret_frames, int64_t *ret_n, vx_err *err);
 
-/* How many of the stream's pictures must be decoded for these frames (ascending, unique). Nothing is
- * decoded; the stream's packet table is walked once. */
+/* How many pictures must be decoded to get these frames (ascending, unique; borrowed). Decodes
+ * nothing; walks the packet table once. */
 int vx_media_cost(const vx_media *media, const int64_t *frames, int64_t n, int64_t *ret_n_pictures,
                   vx_err *err);
 
@@ -86,13 +90,13 @@ int vx_picture_luma(vx_picture *picture, const uint8_t **ret_pixels, int *ret_w,
 int vx_picture_rgb(vx_picture *picture, const uint8_t **ret_pixels, int *ret_w, int *ret_h,
                    int *ret_stride, vx_err *err);
 
-/* Upright RGB, uint8 [height_px, width_px, 3], squashed to that size exactly as the ffmpeg program
- * does by default (bicubic; a stream that names no matrix is taken for BT.601): what networks were
- * trained on that read its pipe. */
+/* Upright RGB, uint8 [height_px, width_px, 3], scaled to that size without keeping the aspect ratio,
+ * exactly as the ffmpeg program does by default (bicubic; BT.601 where the stream names no matrix):
+ * the input of networks that were trained on its output. */
 int vx_picture_rgb_small(vx_picture *picture, int width_px, int height_px,
                          const uint8_t **ret_pixels, int *ret_stride, vx_err *err);
 
-/* Called once per wanted frame in ascending order. Non-zero stops decoding and is returned. */
+/* Called once per requested frame in ascending order. Non-zero stops decoding and is returned. */
 typedef int (*vx_media_on_picture)(void *ctx, int64_t frame, double time_s, vx_picture *picture,
                                    vx_err *err);
 
@@ -102,59 +106,59 @@ typedef struct vx_media_stats {
     int n_passes;           /* 2: not all came out, so everything was decoded once more */
 } vx_media_stats;
 
-typedef struct vx_media_wish {
-    const int64_t *frames; /* [n] wanted frames, ascending, unique; borrowed for the call */
+typedef struct vx_media_decode_params {
+    const int64_t *frames; /* [n] requested frames, ascending, unique; borrowed for the call */
     int64_t n;
     int threads; /* of the decoder; 0 = one per core */
     vx_media_on_picture on_picture;
-    /* If not NULL: called for pictures before the last wanted one that nobody wants but that were
-     * decoded on the way to one. They cost nothing until they are converted, are as exact as the
-     * wanted ones, and each frame comes at most once, in one ascending order with those; which ones
-     * there are depends on the stream. 8 bytes of memory a frame of the file. */
+    /* May be NULL. Called for pictures before the last requested one that were decoded only because
+     * others depend on them. They cost nothing until they are converted and are as exact as the
+     * requested ones; each comes at most once, in one ascending order with those. Which ones there
+     * are depends on the stream. Costs 8 bytes of memory per frame of the file. */
     vx_media_on_picture on_extra;
     void *ctx; /* for both */
-} vx_media_wish;
+} vx_media_decode_params;
 
-/* Decodes the wanted frames and calls on_picture for each. A wanted picture that no decoder gives is
- * replaced by the one before it, as a player shows it, for at most one in ten; beyond that
- * VX_MEDIA_DAMAGED. */
-int vx_media_decode(vx_media *media, const vx_media_wish *wish, vx_media_stats *ret_stats,
-                    vx_err *err);
+/* Decodes the requested frames and calls on_picture for each. A picture that cannot be decoded is
+ * replaced by the one before it, as a player would show it, for at most one in ten; beyond that the
+ * result is VX_MEDIA_DAMAGED. ret_stats may be NULL. */
+int vx_media_decode(vx_media *media, const vx_media_decode_params *params,
+                    vx_media_stats *ret_stats, vx_err *err);
 
-/* What the container claims, in the numbers of ffprobe; nothing is read through or measured. Where
- * these and vx_media_info differ, vx_media_info is right. */
+/* What the container states, in the numbers of ffprobe; packets are not counted or measured. Where
+ * this and vx_media_info differ, vx_media_info is right. */
 typedef struct vx_media_header {
     int width_px, height_px;          /* as coded: not turned */
-    double fps;                       /* the average it claims; 0 = none */
+    double fps;                       /* stated average; 0 = none */
     double duration_s;                /* of the stream, else of the file; 0 = none */
-    char codec[32], pixel_format[32]; /* "" = not known */
+    char codec[32], pixel_format[32]; /* "" = unknown */
     char audio_codec[32];             /* of the last audio stream; "" = none */
 } vx_media_header;
 int vx_media_read_header(const char *path, const vx_media_limits *limits,
                          vx_media_header *ret_header, vx_err *err);
 
-/* JPEG (4:2:0, quality about 85) of the frame nearest to time_s, its longest side at most
- * max_side_px. ret_jpeg gives malloc'ed bytes. Opens the file itself and seeks: needs no scan. */
+/* JPEG (4:2:0, quality about 85) of the frame nearest to time_s, its longer side at most max_side_px.
+ * ret_jpeg gives malloc'ed bytes (free()). Opens the file itself and seeks; does not scan it. */
 int vx_media_thumbnail(const char *path, double time_s, int max_side_px, uint8_t **ret_jpeg,
                        size_t *ret_bytes, vx_err *err);
 
-/* One JPEG picture of n bytes in memory (borrowed): calls on_picture once, with frame and time 0. A
- * side may have max_side_px. VX_MEDIA_UNSUPPORTED for anything but JPEG; EXIF is not looked at. */
+/* Decodes one JPEG picture of n bytes (borrowed) and calls on_picture once, with frame and time 0. No
+ * side may exceed max_side_px. VX_MEDIA_UNSUPPORTED for anything but JPEG; EXIF is ignored. */
 int vx_media_jpeg(const void *bytes, size_t n, int max_side_px, vx_media_on_picture on_picture,
                   void *ctx, vx_err *err);
 
 /* ---- clips as files ---- */
 
-typedef struct vx_media_cut {
-    double start_s, end_s; /* frames at these times and between, the end excluded; at least one */
-    const char *encoder;   /* FFmpeg's name of one; NULL or "auto": the first that starts of
+typedef struct vx_media_cut_params {
+    double start_s, end_s; /* frames of [start_s, end_s); at least the one shown at start_s */
+    const char *encoder;   /* name of an FFmpeg encoder; NULL or "auto": the first that starts of
                               h264_nvenc, libx264, libopenh264, mpeg4. Borrows */
-    bool may_copy; /* packets are copied where the span is whole groups of pictures of H.264 or
-                              HEVC in MP4 or Matroska: no loss, but not every player has HEVC */
+    bool may_copy; /* copy packets if the span is whole groups of pictures of H.264 or HEVC in
+                              MP4 or Matroska: no loss, but not every player has HEVC */
     int threads;   /* 0 = one per core */
-    bool (*go_on)(void *ctx); /* may be NULL; asked once a frame, false stops */
+    bool (*keep_going)(void *ctx); /* may be NULL; called once per frame, false stops */
     void *ctx;
-} vx_media_cut;
+} vx_media_cut_params;
 
 typedef struct vx_media_cut_info {
     bool copied;
@@ -162,8 +166,9 @@ typedef struct vx_media_cut_info {
     int64_t n_frames;
 } vx_media_cut_info;
 
-/* Writes the span as an MP4 that can be played while it loads, from its first frame on; sound that
- * MP4 holds is copied. Pictures keep their size (odd sides lose a pixel), times and turn; they become
- * 8-bit 4:2:0. `to` does not exist after a failure. ret_info may be NULL. */
-int vx_media_cut_clip(const char *path, const vx_media_limits *limits, const vx_media_cut *want,
-                      const char *to, vx_media_cut_info *ret_info, vx_err *err);
+/* Writes the span as an MP4 that can be played while it loads, from its first frame on. Sound is copied
+ * if MP4 can hold it. Pictures keep their size (odd sides lose a pixel), times and orientation and
+ * become 8-bit 4:2:0. The file `to` does not exist after a failure. ret_info may be NULL. */
+int vx_media_cut_clip(const char *path, const vx_media_limits *limits,
+                      const vx_media_cut_params *params, const char *to,
+                      vx_media_cut_info *ret_info, vx_err *err);

@@ -1,14 +1,18 @@
-/* picture.c — a decoded frame as upright full-range luma or RGB. */
-#include <libavutil/display.h>
-#include <libavutil/imgutils.h>
+/* picture.c — converts a decoded frame to upright full-range luma or RGB. */
+#include "picture.h"
+
+#include <errno.h>
+#include <libavcodec/avcodec.h>
 #include <libavutil/opt.h>
 #include <libavutil/pixdesc.h>
 #include <libswscale/swscale.h>
 #include <math.h>
 #include <string.h>
 
+#include "av_error.h"
+#include "base/mem.h"
 #include "base/simd.h"
-#include "media_private.h"
+#include "yuv.h"
 
 typedef struct plane {
     uint8_t *pixels; /* rows `stride` bytes apart */
@@ -68,8 +72,8 @@ static const int32_t *display_matrix(const AVStream *stream) {
 #endif
 }
 
-/* The matrix maps a stored point (x, y) to the shown (a·x + c·y, b·x + d·y). Quarter turns and
- * mirrors have two of the four near zero; anything between is taken as the nearest of them. */
+/* The matrix maps a stored point (x, y) to the shown point (a·x + c·y, b·x + d·y). Quarter turns and
+ * mirrors have two of the four near zero; anything else becomes the nearest of these. */
 vx_orientation vx_orientation_of(const AVStream *stream, int *ret_rotation_deg) {
     vx_orientation o = {0};
     *ret_rotation_deg = 0;
@@ -113,7 +117,7 @@ static int reserve_picture(plane *p, int w, int h, int channels, vx_err *err) {
 
 /* ---- turning ---- */
 
-/* Copies in (w x h) to out so that it stands upright; blocks keep both sides in the cache. */
+/* Copies in (w x h) to out, turned upright; in blocks, so that both stay in the cache. */
 static void turn(const uint8_t *in, int in_stride, int w, int h, int channels, vx_orientation o,
                  uint8_t *out, int out_stride) {
     enum { BLOCK = 32 };
@@ -133,9 +137,9 @@ static void turn(const uint8_t *in, int in_stride, int w, int h, int channels, v
     }
 }
 
-static int stand_upright(vx_picture *picture, const uint8_t *in, int in_stride, int w, int h,
-                         int channels, const uint8_t **ret_pixels, int *ret_w, int *ret_h,
-                         int *ret_stride, vx_err *err) {
+static int turn_upright(vx_picture *picture, const uint8_t *in, int in_stride, int w, int h,
+                        int channels, const uint8_t **ret_pixels, int *ret_w, int *ret_h,
+                        int *ret_stride, vx_err *err) {
     vx_orientation o = picture->orientation;
     *ret_w = o.transpose ? h : w;
     *ret_h = o.transpose ? w : h;
@@ -168,7 +172,7 @@ static bool is_full_range(const AVFrame *frame) {
     return frame->color_range == AVCOL_RANGE_JPEG || (desc->flags & AV_PIX_FMT_FLAG_RGB);
 }
 
-/* The stream's colour matrix; players guess it from the size where it is missing. */
+/* The stream's colour matrix; where it is missing, guessed from the size as players do. */
 static int matrix_of(const AVFrame *frame) {
     int id = frame->colorspace; /* AVCOL_SPC_* and SWS_CS_* share their numbers */
     if (id == AVCOL_SPC_UNSPECIFIED || id == AVCOL_SPC_RGB || id == AVCOL_SPC_RESERVED)
@@ -231,8 +235,8 @@ static int convert(vx_picture *picture, struct SwsContext **sws, enum AVPixelFor
     return 0;
 }
 
-static int rgb_at(vx_picture *picture, int w, int h, const uint8_t **ret_pixels, int *ret_w,
-                  int *ret_h, int *ret_stride, vx_err *err) {
+static int scaled_rgb(vx_picture *picture, int w, int h, const uint8_t **ret_pixels, int *ret_w,
+                      int *ret_h, int *ret_stride, vx_err *err) {
     const AVFrame *f = picture->frame;
     double kr, kb;
     int rc;
@@ -247,14 +251,14 @@ static int rgb_at(vx_picture *picture, int w, int h, const uint8_t **ret_pixels,
     }
     if (rc != 0)
         return rc;
-    return stand_upright(picture, picture->converted.pixels, picture->converted.stride, w, h, 3,
-                         ret_pixels, ret_w, ret_h, ret_stride, err);
+    return turn_upright(picture, picture->converted.pixels, picture->converted.stride, w, h, 3,
+                        ret_pixels, ret_w, ret_h, ret_stride, err);
 }
 
 int vx_picture_rgb(vx_picture *picture, const uint8_t **ret_pixels, int *ret_w, int *ret_h,
                    int *ret_stride, vx_err *err) {
-    return rgb_at(picture, picture->frame->width, picture->frame->height, ret_pixels, ret_w, ret_h,
-                  ret_stride, err);
+    return scaled_rgb(picture, picture->frame->width, picture->frame->height, ret_pixels, ret_w,
+                      ret_h, ret_stride, err);
 }
 
 int vx_picture_rgb_within(vx_picture *picture, int max_side_px, const uint8_t **ret_pixels,
@@ -265,7 +269,8 @@ int vx_picture_rgb_within(vx_picture *picture, int max_side_px, const uint8_t **
         w = (int)lrint((double)w * max_side_px / side);
         h = (int)lrint((double)h * max_side_px / side);
     }
-    return rgb_at(picture, w > 0 ? w : 1, h > 0 ? h : 1, ret_pixels, ret_w, ret_h, ret_stride, err);
+    return scaled_rgb(picture, w > 0 ? w : 1, h > 0 ? h : 1, ret_pixels, ret_w, ret_h, ret_stride,
+                      err);
 }
 
 /* ---- small pictures, as the ffmpeg program makes them ---- */
@@ -316,8 +321,8 @@ int vx_picture_rgb_small(vx_picture *picture, int width_px, int height_px,
                    planes, strides);
     if (rc < 0)
         return vx_media_fail_av(err, VX_MEDIA_DAMAGED, rc, "a picture cannot be scaled");
-    return stand_upright(picture, picture->converted.pixels, picture->converted.stride, w, h, 3,
-                         ret_pixels, &w, &h, ret_stride, err);
+    return turn_upright(picture, picture->converted.pixels, picture->converted.stride, w, h, 3,
+                        ret_pixels, &w, &h, ret_stride, err);
 }
 
 /* ---- luma without libswscale ---- */
@@ -419,6 +424,6 @@ int vx_picture_luma(vx_picture *picture, const uint8_t **ret_pixels, int *ret_w,
     }
     if (rc != 0)
         return rc;
-    return stand_upright(picture, pixels, stride, f->width, f->height, 1, ret_pixels, ret_w, ret_h,
-                         ret_stride, err);
+    return turn_upright(picture, pixels, stride, f->width, f->height, 1, ret_pixels, ret_w, ret_h,
+                        ret_stride, err);
 }

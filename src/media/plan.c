@@ -1,32 +1,33 @@
 /* plan.c — which packets a set of wanted frames needs, from the packet table alone.
  *
- * The stream is walked GOP by GOP from the end. A GOP is needed up to its last wanted picture in
- * decode order: pictures that come later cannot matter. A wanted picture that is shown before an
- * open point (a leading picture) may look at any reference of the GOP before, which is then needed
- * to its end. Inside what is needed, pictures that nothing depends on and nobody wants drop out.
- * Where the table's flags are not trusted everything up to the last wanted picture is sent.
+ * The stream is walked GOP by GOP from the end. A GOP is decoded up to its last requested picture in
+ * decode order: later ones cannot matter. A requested picture that is shown before an open point (a
+ * leading picture) may refer to any picture of the GOP before, which is then decoded to its end. Of
+ * what is left, pictures that nothing depends on and nobody requested are dropped. Where the table's
+ * flags are not proven, everything up to the last requested picture is decoded.
  */
+#include <errno.h>
 #include <string.h>
 
-#include "media_private.h"
+#include "plan.h"
 
-enum { WANTED = 1 };
+enum { REQUESTED = 1 };
 
-/* Whether a picture may look at the GOP before: it is shown before the open point of its own. */
+/* Whether a picture may refer to the GOP before: it is shown before the open point of its own. */
 static bool is_leading(const vx_packet *point, const vx_packet *packet) {
     return !(point->flags & VX_PACKET_CLOSED) && !(packet->flags & VX_PACKET_RADL) &&
            packet->pts < point->pts;
 }
 
-/* Packet number of the last wanted packet of [from, to), -1 if none; *ret_leading: one of them is
- * shown before an open point that starts the GOP. */
-static int64_t last_wanted(const vx_media *media, const uint8_t *wanted, int64_t from, int64_t to,
-                           bool *ret_leading) {
+/* Number of the last requested packet of [from, to), -1 if none. *ret_leading: one of them is a
+ * leading picture. */
+static int64_t last_requested(const vx_media *media, const uint8_t *requested, int64_t from,
+                              int64_t to, bool *ret_leading) {
     const vx_packet *point = &media->packets[from];
     int64_t last = -1;
     *ret_leading = false;
     for (int64_t i = from; i < to; i++) {
-        if (!wanted[i])
+        if (!requested[i])
             continue;
         last = i;
         *ret_leading |= is_leading(point, &media->packets[i]);
@@ -40,19 +41,19 @@ static void send_gop(const vx_media *media, uint8_t *action, int64_t from, int64
     for (int64_t i = from; i <= upto; i++) {
         uint32_t flags = media->packets[i].flags;
         bool skip = (flags & VX_PACKET_NONREF) || (!leading && (flags & VX_PACKET_RASL));
-        if (action[i] == WANTED)
+        if (action[i] == REQUESTED)
             action[i] = VX_PLAN_SEND;
         else if (skip)
             action[i] = VX_PLAN_DROP;
         else
             action[i] = !leading && is_leading(&media->packets[from], &media->packets[i])
-                            ? VX_PLAN_WRONG
+                            ? VX_PLAN_INEXACT
                             : VX_PLAN_SEND;
     }
 }
 
-/* Whether a decoder that got [.., upto] of a GOP that ends before `end` is in the state in which
- * decoding everything would have left it. */
+/* Whether a decoder that got the packets up to `upto` of a GOP that ends before `end` is in the same
+ * state as after decoding all of it. */
 static bool is_complete(const vx_media *media, int64_t upto, int64_t end) {
     for (int64_t i = upto + 1; i < end; i++)
         if (!(media->packets[i].flags & VX_PACKET_NONREF))
@@ -61,14 +62,14 @@ static bool is_complete(const vx_media *media, int64_t upto, int64_t end) {
 }
 
 static void plan_gops(const vx_media *media, uint8_t *action, int64_t *ret_n) {
-    bool leading = false; /* of the GOP after the one in hand */
+    bool leading = false; /* of the GOP after this one */
     int64_t end = media->n_packets;
     while (end > 0) {
         int64_t from = end - 1;
         while (from > 0 && !(media->packets[from].flags & VX_PACKET_POINT))
             from--;
         bool own_leading;
-        int64_t upto = last_wanted(media, action, from, end, &own_leading);
+        int64_t upto = last_requested(media, action, from, end, &own_leading);
         if (leading)
             upto = end - 1;
         if (upto >= 0)
@@ -89,7 +90,7 @@ int vx_media_plan(const vx_media *media, const int64_t *frames, int64_t n, uint8
     int64_t last = 0;
     for (int64_t i = 0; i < n; i++) {
         int64_t packet = media->shown[frames[i]];
-        action[packet] = WANTED;
+        action[packet] = REQUESTED;
         last = packet > last ? packet : last;
     }
     *ret_n = 0;

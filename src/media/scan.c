@@ -1,8 +1,11 @@
-/* scan.c — opens a file and reads it once: the packet table and what it says about the video. */
+/* scan.c — opens a file and reads it once to build the packet table. */
+#include <errno.h>
 #include <libavutil/avstring.h>
 #include <string.h>
 
-#include "media_private.h"
+#include "classify.h"
+#include "demux.h"
+#include "packet_table.h"
 
 vx_media *vx_media_free(vx_media *media) {
     if (!media)
@@ -41,8 +44,8 @@ static int append_packet(vx_media *media, const vx_packet *packet, vx_err *err) 
     return 0;
 }
 
-/* How many samples the index of an MP4 promises; 0 where the container has no such index. */
-static int64_t promised_packets(const vx_demux *demux) {
+/* Samples that the index of an MP4 lists; 0 where the container has no such index. */
+static int64_t indexed_packets(const vx_demux *demux) {
     int64_t n = 0;
     if (!av_match_name("mov", demux->fmt->iformat->name))
         return 0;
@@ -51,10 +54,10 @@ static int64_t promised_packets(const vx_demux *demux) {
     return n;
 }
 
-/* Streams that were spliced, such as recordings of broadcasts, may jump back in time. A point is
- * shown after everything decoded before it, so one that is not starts a new stretch, which is
- * moved behind what came before. */
-static void join_stretches(vx_media *media) {
+/* Timestamps of a spliced stream, such as a recorded broadcast, may jump back. A point is shown after
+ * everything decoded before it, so a point that is not starts a new segment, which is moved behind
+ * what came before. */
+static void join_segments(vx_media *media) {
     int64_t latest = INT64_MIN, offset = 0;
     int64_t slack = (int64_t)(0.5 / av_q2d(media->time_base));
     for (int64_t i = 0; i < media->n_packets; i++) {
@@ -94,12 +97,12 @@ static int read_packets(vx_media *media, vx_demux *demux, vx_err *err) {
     if (read_rc == AVERROR(ENOMEM))
         return VX_FAIL(err, -ENOMEM, "no memory to read a packet");
     if (read_rc == AVERROR_EXIT)
-        return VX_FAIL(err, VX_MEDIA_DAMAGED, "reading the file does not come to an end");
-    int64_t promised = promised_packets(demux);
-    if (media->n_packets < promised || (promised > 0 && corrupt))
+        return VX_FAIL(err, VX_MEDIA_DAMAGED, "reading the file took longer than a minute");
+    int64_t indexed = indexed_packets(demux);
+    if (media->n_packets < indexed || (indexed > 0 && corrupt))
         return VX_FAIL(err, VX_MEDIA_DAMAGED,
                        "the file breaks off: its index lists %lld pictures, %lld are there whole",
-                       (long long)promised, (long long)media->n_packets - corrupt);
+                       (long long)indexed, (long long)media->n_packets - corrupt);
     vx_classifier_finish(&classifier, media->packets, media->n_packets);
     media->may_skip = classifier.may_skip;
     return 0;
@@ -146,7 +149,7 @@ static int64_t collect_shown(const vx_media *media, shown_entry *entries) {
     return n;
 }
 
-/* How many decoded pictures must wait at most until the next one to show has been decoded. */
+/* The most decoded pictures that wait until the next one to show has been decoded. */
 static int reorder_depth(const shown_entry *entries, int64_t n) {
     int64_t depth = 0, latest = 0;
     for (int64_t i = 0; i < n; i++) {
@@ -156,7 +159,7 @@ static int reorder_depth(const shown_entry *entries, int64_t n) {
     return (int)(depth < 16 ? depth : 16);
 }
 
-/* Seconds a frame lasts on average, by what the container says. */
+/* Average duration of a frame in seconds, as the container states it. */
 static double frame_duration(const AVStream *stream) {
     AVRational rate = stream->avg_frame_rate;
     if (rate.num <= 0 || rate.den <= 0)
@@ -181,13 +184,13 @@ static void time_by_order(vx_media *media, const AVStream *stream) {
     }
 }
 
-/* A file with a video stream and no picture to show. It may have been made so, if it is whole by its
- * own statement; one that states nothing has lost its end more often than it never had pictures. */
+/* A file with a video stream and no picture to show. If the file is as long as it states, it was made
+ * so; one that states no length has more often lost its end. */
 static int fail_empty(const vx_demux *demux, vx_err *err) {
-    const vx_extent *extent = &demux->extent;
-    if (vx_extent_breaks_off(extent))
-        return vx_extent_fail(extent, "before its first picture", err);
-    if (extent->kind && extent->stated_bytes > 0)
+    const vx_file_length *length = &demux->length;
+    if (vx_file_is_truncated(length))
+        return vx_file_fail_truncated(length, "before its first picture", err);
+    if (length->kind && length->stated_bytes > 0)
         return VX_FAIL(err, VX_MEDIA_NO_VIDEO, "the video stream has no picture that is shown");
     return VX_FAIL(err, VX_MEDIA_DAMAGED,
                    "the file ends before its first picture; is its end missing?");
@@ -258,7 +261,7 @@ int vx_media_open(const char *path, const vx_media_limits *limits, vx_media **re
     if (media->n_packets == 0)
         return fail_empty(demux, err);
     if (demux->fmt->iformat->flags & AVFMT_TS_DISCONT)
-        join_stretches(media);
+        join_segments(media);
     rc = order_shown(media, demux, err);
     if (rc == 0)
         rc = fill_info(media, demux, err);

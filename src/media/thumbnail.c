@@ -4,12 +4,16 @@
  * there invents what it does not have. So packets are passed over until one that decoding may start
  * at, and if that one is shown after the wanted time, the seek is repeated from further back.
  */
+#include <errno.h>
 #include <libavutil/opt.h>
 #include <libswscale/swscale.h>
 #include <math.h>
 #include <string.h>
 
-#include "media_private.h"
+#include "av_error.h"
+#include "classify.h"
+#include "demux.h"
+#include "picture.h"
 
 enum {
     MAX_DECODED = 1200, /* pictures to decode after the seek before taking what is there */

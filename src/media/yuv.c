@@ -2,15 +2,17 @@
  *
  * Chroma is interpolated linearly between its samples, which lie left of every second luma sample
  * and half-way between two luma rows (the usual place in video). Arithmetic is fixed-point with 16
- * fractional bits; every byte is within 1 of the exact value. Rows are worked on plane by plane so
- * that the compiler can use vectors, and interleaved at the end.
+ * fractional bits; every byte is within 1 of the exact value. The three colours of a row are computed
+ * plane by plane, so that the compiler can vectorise, and interleaved at the end.
  */
-#include <libavutil/pixdesc.h>
+#include "yuv.h"
+
+#include <errno.h>
 #include <math.h>
 #include <string.h>
 
+#include "base/mem.h"
 #include "base/simd.h"
-#include "media_private.h"
 
 enum { CHROMA_SCALE = 8, FRACTION_BITS = 16 };
 

@@ -1,6 +1,6 @@
-/* Weights of one axis of a resize. The arithmetic follows Pillow's and OpenCV's to the last bit:
- * models were trained or published with one of the two, and a different rounding is a different
- * input. The weights are computed in double (Pillow) and float (OpenCV) as there. */
+/* axis.c — weights of one axis of a resize. The arithmetic equals Pillow's and OpenCV's to the last
+ * bit: models were trained with one of the two, and other rounding means other input. The weights are
+ * computed in double (Pillow) and float (OpenCV), as there. */
 #include "resample.h"
 
 #include <errno.h>

@@ -1,4 +1,4 @@
-/* Resize and normalisation of one picture; the passes are in resample.c. */
+/* preprocess.c — resize and normalisation of one picture; resample.c has the passes. */
 #include "preprocess.h"
 
 #include <errno.h>
@@ -28,8 +28,8 @@ static int half_of(int n) {
     return (int)lrint(n / 2.0);
 }
 
-/* The spans of both axes. To crop, the picture is scaled by one factor until it covers the target;
- * the side that overhangs is truncated to whole pixels and cut in the middle. */
+/* The spans of both axes. For a crop, the picture is scaled by one factor until it covers the target;
+ * the longer side is rounded down to whole pixels and cropped at the centre. */
 static void fit_spans(const vx_preprocess_spec *spec, int w_px, int h_px, vx_axis_span *ret_x,
                       vx_axis_span *ret_y) {
     int full_w = spec->width_px, full_h = spec->height_px;

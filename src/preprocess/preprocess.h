@@ -1,4 +1,4 @@
-/* preprocess.h — decoded picture to model input.
+/* preprocess.h — turns a decoded picture into model input.
  *
  * In    uint8 [h, w, 3] interleaved RGB, full range, rows `stride` bytes apart, 1..8192 px a side
  * Out   float32 [3, height, width] channel-major, (x/255 - mean) / std
@@ -33,10 +33,11 @@ typedef struct vx_preprocess_spec {
     float mean[3], std[3]; /* of values in [0, 1]; std > 0 */
 } vx_preprocess_spec;
 
-/* Resizes and normalises one picture into ret_tensor (3 * height * width floats, borrowed). */
+/* Resizes and normalises one picture into ret_tensor, float32 [3, height, width] of the caller.
+ * rgb: borrows. Returns 0, VX_PREPROCESS_BAD_SHAPE or -ENOMEM. */
 int vx_preprocess_frame(const vx_preprocess_spec *spec, const uint8_t *rgb, int w_px, int h_px,
                         int stride_bytes, float *ret_tensor, vx_err *err);
 
-/* The resize alone: uint8 [height, width, 3] into ret_rgb. */
+/* Only the resize, into ret_rgb, uint8 [height, width, 3] of the caller. Returns the same. */
 int vx_preprocess_resize(const vx_preprocess_spec *spec, const uint8_t *rgb, int w_px, int h_px,
                          int stride_bytes, uint8_t *ret_rgb, vx_err *err);

@@ -1,13 +1,13 @@
-/* The two passes of a resize: across each row, then down the columns.
+/* resample.c — the two passes of a resize: across each row, then down the columns.
  *
- * Antialias: 22-bit weights, uint8 between the passes, rows outside the vertical windows are not
- * touched. A sum stays below 2^31: weights sum to 2^22, and the cubic's negative lobes add under
- * half of that, times 255. Two taps: 11-bit weights, the horizontal sums stay whole (19 bits) and
- * only the vertical pass rounds, with the shifts of OpenCV's scalar code.
+ * Antialias: 22-bit weights, uint8 between the passes; rows outside the vertical windows are skipped.
+ * A sum stays below 2^31: weights sum to 2^22, and the cubic's negative lobes add less than half of
+ * that, times 255. Two taps: 11-bit weights; the horizontal sums keep all 19 bits and only the
+ * vertical pass rounds, with the shifts of OpenCV's scalar code.
  *
- * A pixel is read as four bytes so that its three sums share one vector; the fourth lane is waste.
- * Rows go through a copy that is four bytes longer than they are, since the last pixel of a
- * borrowed picture may end the mapping. */
+ * A pixel is read as four bytes, so that its three sums share one vector; the fourth lane is unused.
+ * Each row is first copied to a buffer four bytes longer, because the last pixel of a borrowed picture
+ * may lie at the end of its memory mapping. */
 #include "resample.h"
 
 #include <errno.h>

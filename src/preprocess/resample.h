@@ -2,7 +2,7 @@
  *
  * A resize is two one-dimensional passes. Each output position of an axis is a weighted sum of a
  * window of input positions; the weights are integers, so the result is the same on every machine.
- * Threads: any. Cost: building an axis is some 10 µs per 1000 weights, so no table is cached.
+ * Threads: any. Cost: building an axis takes about 10 µs per 1000 weights, so no table is cached.
  */
 #pragma once
 
@@ -10,18 +10,18 @@
 
 #include "base/err.h"
 #include "base/mem.h"
-#include "preprocess.h"
 
-/* Which part of a resized axis is wanted: the n_in input positions are scaled to n_full, of which
- * n_out from begin on are computed (a centre crop computes no pixel that it drops). */
+/* Which part of a resized axis is computed: n_in input positions are scaled to n_full, of which n_out
+ * starting at begin are computed (a centre crop does not compute pixels that it drops). */
 typedef struct vx_axis_span {
     int n_in, n_full, begin, n_out;
 } vx_axis_span;
 
 typedef struct vx_axis {
     int n_out;
-    int n_taps;    /* weights kept per output, the window's longest length */
-    int *first;    /* [n_out] first input position of the window; first + n_taps may pass the end */
+    int n_taps; /* weights kept per output, the window's longest length */
+    int *
+        first; /* [n_out] first input position of the window; first + n_taps may exceed the input */
     int *n_used;   /* [n_out] weights that are not padding: 1..n_taps */
     int32_t *taps; /* [n_out, n_taps] */
 } vx_axis;
@@ -39,7 +39,7 @@ typedef struct vx_picture_view {
     int w_px, h_px, stride_bytes;
 } vx_picture_view;
 
-/* Both passes; ret_rgb uint8 [y->n_out, x->n_out, 3]. */
+/* Both passes; writes ret_rgb, uint8 [y->n_out, x->n_out, 3]. Return 0 or -ENOMEM. */
 int vx_resample_antialias(const vx_picture_view *in, const vx_axis *x, const vx_axis *y,
                           uint8_t *ret_rgb, vx_err *err);
 int vx_resample_two_taps(const vx_picture_view *in, const vx_axis *x, const vx_axis *y,

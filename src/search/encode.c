@@ -1,4 +1,4 @@
-/* query_ask.c — questions to vectors: a text through the model's text tower, a clip or a video from
+/* encode.c — queries to vectors: a text through the model's text tower, a clip or a video from
  * the index, a file through the same extraction as ingest. */
 #include "search_internal.h"
 
@@ -6,13 +6,10 @@
 #include <math.h>
 #include <string.h>
 
-#include "embed_texts.h"
-#include "extract/extract.h"
-
-void vx_asked_clear(vx_asked *asked) {
-    free(asked->vectors);
-    vx_video_free(asked->video);
-    *asked = (vx_asked){0};
+void vx_encoded_query_clear(vx_encoded_query *encoded) {
+    free(encoded->vectors);
+    vx_video_free(encoded->video);
+    *encoded = (vx_encoded_query){0};
 }
 
 /* Leaves the video no clip but the one of that id, if it has it. */
@@ -27,39 +24,39 @@ static void keep_clip(vx_video *video, const char *clip_id) {
     video->n_clips = n;
 }
 
-/* Vectors of all clips of asked->video. */
-static vx_outcome load_vectors(const vx_model *model, vx_asked *asked, const char *what,
+/* Vectors of all clips of encoded->video. */
+static vx_outcome load_vectors(const vx_model *model, vx_encoded_query *encoded, const char *what,
                                vx_err *err) {
-    const vx_video *video = asked->video;
+    const vx_video *video = encoded->video;
     size_t dim = (size_t)model->info->dim;
-    asked->vectors = vx_new_array(video->n_clips, dim * sizeof(float));
-    if (!asked->vectors) {
+    encoded->vectors = vx_new_array(video->n_clips, dim * sizeof(float));
+    if (!encoded->vectors) {
         VX_FAIL(err, -ENOMEM, "no memory for the query's vectors");
         return VX_OUTCOME_INTERNAL;
     }
     for (size_t i = 0; i < video->n_clips; i++) {
-        int rc =
-            vx_index_get(model->index, video->clips[i].row, asked->vectors + asked->n * dim, err);
+        int rc = vx_index_get(model->index, video->clips[i].row,
+                              encoded->vectors + encoded->n * dim, err);
         if (rc < 0)
             return VX_OUTCOME_INTERNAL;
-        asked->n += rc == 0;
+        encoded->n += rc == 0;
     }
-    if (asked->n)
+    if (encoded->n)
         return VX_OUTCOME_OK;
     VX_FAIL(err, VX_CATALOG_NOT_FOUND, "there is no %s with this id that has a vector of model %s",
             what, model->info->name);
     return VX_OUTCOME_NOT_FOUND;
 }
 
-static vx_outcome ask_by_id(vx_server *server, const vx_model *model, const vx_question *question,
-                            vx_asked *asked, vx_err *err) {
-    bool by_clip = question->by == VX_QUERY_CLIP;
+static vx_outcome encode_id(vx_catalog *catalog, const vx_model *model, const vx_query *query,
+                            vx_encoded_query *encoded, vx_err *err) {
+    bool by_clip = query->by == VX_QUERY_CLIP;
     const char *what = by_clip ? "clip" : "video";
     char video_id[VX_VIDEO_ID_CHARS + 1] = "";
-    const char *end = by_clip ? strrchr(question->id, '.') : question->id + strlen(question->id);
-    if (end && end - question->id <= VX_VIDEO_ID_CHARS)
-        memcpy(video_id, question->id, (size_t)(end - question->id));
-    int rc = vx_catalog_get_video(server->catalog, video_id, &asked->video, err);
+    const char *end = by_clip ? strrchr(query->id, '.') : query->id + strlen(query->id);
+    if (end && end - query->id <= VX_VIDEO_ID_CHARS)
+        memcpy(video_id, query->id, (size_t)(end - query->id));
+    int rc = vx_catalog_get_video(catalog, video_id, &encoded->video, err);
     if (rc == VX_CATALOG_NOT_FOUND) {
         VX_FAIL(err, rc, "there is no %s with this id", what);
         return VX_OUTCOME_NOT_FOUND;
@@ -67,31 +64,31 @@ static vx_outcome ask_by_id(vx_server *server, const vx_model *model, const vx_q
     if (rc)
         return VX_OUTCOME_INTERNAL;
     if (by_clip)
-        keep_clip(asked->video, question->id);
-    return load_vectors(model, asked, what, err);
+        keep_clip(encoded->video, query->id);
+    return load_vectors(model, encoded, what, err);
 }
 
 /* A loaded model whose vectors have that length, or NULL. */
-static const char *model_of_dim(const vx_server *server, size_t dim) {
-    for (int i = 0; i < server->n_models; i++)
-        if ((size_t)server->models[i].info->dim == dim)
-            return server->models[i].info->name;
+static const char *model_of_dim(const vx_models *models, size_t dim) {
+    for (int i = 0; i < models->n; i++)
+        if ((size_t)models->items[i].info->dim == dim)
+            return models->items[i].info->name;
     return NULL;
 }
 
-static vx_outcome ask_by_vector(const vx_server *server, const vx_model *model,
-                                vx_question *question, vx_asked *asked, vx_err *err) {
+static vx_outcome encode_vector(const vx_models *models, const vx_model *model, vx_query *query,
+                                vx_encoded_query *encoded, vx_err *err) {
     size_t dim = (size_t)model->info->dim;
-    if (question->dim != dim) {
-        const char *other = model_of_dim(server, question->dim);
-        VX_FAIL(err, 1, "the vector has %zu number%s, model %s has %zu%s%s%s", question->dim,
-                question->dim == 1 ? "" : "s", model->info->name, dim, other ? "; name model " : "",
+    if (query->dim != dim) {
+        const char *other = model_of_dim(models, query->dim);
+        VX_FAIL(err, 1, "the vector has %zu number%s, model %s has %zu%s%s%s", query->dim,
+                query->dim == 1 ? "" : "s", model->info->name, dim, other ? "; name model " : "",
                 other ? other : "", other ? " to search in its space" : "");
         return VX_OUTCOME_WRONG_SPACE;
     }
     double square = 0;
     for (size_t i = 0; i < dim; i++)
-        square += (double)question->vector[i] * question->vector[i];
+        square += (double)query->vector[i] * query->vector[i];
     if (!isfinite(square) || square < 1e-24) {
         VX_FAIL(err, 1,
                 square < 1e-24 ? "the vector is all zero: it has no direction"
@@ -99,36 +96,36 @@ static vx_outcome ask_by_vector(const vx_server *server, const vx_model *model,
         return VX_OUTCOME_BAD_REQUEST;
     }
     for (size_t i = 0; i < dim; i++)
-        question->vector[i] = (float)(question->vector[i] / sqrt(square));
-    asked->vectors = vx_take(question->vector);
-    asked->n = 1;
+        query->vector[i] = (float)(query->vector[i] / sqrt(square));
+    encoded->vectors = vx_take(query->vector);
+    encoded->n = 1;
     return VX_OUTCOME_OK;
 }
 
 static bool is_stopping(void *ctx) {
-    return atomic_load(&((const vx_server *)ctx)->stopping);
+    return atomic_load(&((const vx_search *)ctx)->stopping);
 }
 
 /* A film takes minutes: a server that stops does not wait for it. */
-static vx_outcome ask_by_file(vx_server *server, const vx_model *model, vx_question *question,
-                              vx_asked *asked, vx_err *err) {
-    if (vx_upload_end(question->upload, err)) /* not sealed: it need not outlive the answer */
+static vx_outcome encode_file(vx_search *search, const vx_model *model, vx_query *query,
+                              vx_encoded_query *encoded, vx_err *err) {
+    if (vx_upload_end(query->upload, err)) /* not sealed: it need not outlive the answer */
         return VX_OUTCOME_INTERNAL;
     vx_extract extract = {0};
-    int slot = (int)(model - server->models);
-    vx_extract_watch watch = {.cancelled = is_stopping, .ctx = server};
-    vx_extract_params params = {.path = vx_upload_path(question->upload),
-                                .clip = &server->clip,
+    int slot = vx_models_index_of(search->collection->models, model);
+    vx_extract_watch watch = {.cancelled = is_stopping, .ctx = search};
+    vx_extract_params params = {.path = vx_upload_path(query->upload),
+                                .clip = &search->extractor->clip,
                                 .models = 1U << slot,
                                 .watch = &watch};
-    vx_outcome outcome = vx_extract_run(server, &params, &extract, err);
+    vx_outcome outcome = vx_extract_run(search->extractor, &params, &extract, err);
     if (outcome == VX_OUTCOME_CANCELLED) {
         VX_FAIL(err, -ESHUTDOWN, "the server is shutting down");
         outcome = VX_OUTCOME_STOPPING;
     }
     if (!outcome) {
-        asked->n = extract.n_clips;
-        asked->vectors = vx_take(extract.vectors[slot]);
+        encoded->n = extract.n_clips;
+        encoded->vectors = vx_take(extract.vectors[slot]);
     }
     vx_extract_clear(&extract);
     return outcome;
@@ -136,15 +133,16 @@ static vx_outcome ask_by_file(vx_server *server, const vx_model *model, vx_quest
 
 /* ---- texts ---- */
 
-/* Embeds the texts among the questions, as one batch. *ret_failed: the question that is at fault. */
-static vx_outcome ask_by_texts(vx_server *server, const vx_model *model, const vx_query *query,
-                               vx_asked *asked, size_t *ret_failed, vx_err *err) {
-    vx_text texts[VX_QUERY_MAX_QUESTIONS];
-    size_t from[VX_QUERY_MAX_QUESTIONS], dim = (size_t)model->info->dim;
+/* Embeds the texts among the queries, as one batch. *ret_failed: the query that is at fault. */
+static vx_outcome encode_texts(const vx_models *models, const vx_model *model,
+                               const vx_search_request *request, vx_encoded_query *encoded,
+                               size_t *ret_failed, vx_err *err) {
+    vx_text texts[VX_SEARCH_MAX_QUERIES];
+    size_t from[VX_SEARCH_MAX_QUERIES], dim = (size_t)model->info->dim;
     int n = 0;
-    for (size_t i = 0; i < query->n; i++)
-        if (query->questions[i].by == VX_QUERY_TEXT) {
-            texts[n] = (vx_text){query->questions[i].text, strlen(query->questions[i].text)};
+    for (size_t i = 0; i < request->n; i++)
+        if (request->queries[i].by == VX_QUERY_TEXT) {
+            texts[n] = (vx_text){request->queries[i].text, strlen(request->queries[i].text)};
             from[n++] = i;
         }
     if (!n)
@@ -154,10 +152,10 @@ static vx_outcome ask_by_texts(vx_server *server, const vx_model *model, const v
     if (!vectors)
         return VX_FAIL(err, -ENOMEM, "no memory for %d texts", n), VX_OUTCOME_INTERNAL;
     vx_text_report report = {0};
-    vx_outcome outcome = vx_embed_texts(server, model, texts, n, vectors, &report, err);
+    vx_outcome outcome = vx_embed_texts(models, model, texts, n, vectors, &report, err);
     *ret_failed = from[report.bad];
     for (int i = 0; i < n && !outcome; i++) {
-        vx_asked *one = &asked[from[i]];
+        vx_encoded_query *one = &encoded[from[i]];
         one->vectors = vx_new_array(dim, sizeof(float));
         if (!one->vectors)
             return VX_FAIL(err, -ENOMEM, "no memory for a vector"), VX_OUTCOME_INTERNAL;
@@ -169,29 +167,30 @@ static vx_outcome ask_by_texts(vx_server *server, const vx_model *model, const v
 
 /* ---- all ---- */
 
-static vx_outcome ask_one(vx_server *server, const vx_model *model, vx_question *question,
-                          vx_asked *asked, vx_err *err) {
-    switch (question->by) {
+static vx_outcome encode_one(vx_search *search, const vx_model *model, vx_query *query,
+                             vx_encoded_query *encoded, vx_err *err) {
+    switch (query->by) {
     case VX_QUERY_TEXT: /* all together, above */
         return VX_OUTCOME_OK;
     case VX_QUERY_VECTOR:
-        return ask_by_vector(server, model, question, asked, err);
+        return encode_vector(search->collection->models, model, query, encoded, err);
     case VX_QUERY_FILE:
-        return ask_by_file(server, model, question, asked, err);
+        return encode_file(search, model, query, encoded, err);
     default:
-        return ask_by_id(server, model, question, asked, err);
+        return encode_id(search->collection->catalog, model, query, encoded, err);
     }
 }
 
-vx_outcome vx_query_ask(vx_server *server, vx_model *model, vx_query *query, vx_asked *ret_asked,
-                        vx_err *err) {
+vx_outcome vx_search_encode(vx_search *search, const vx_model *model, vx_search_request *request,
+                            vx_encoded_query *ret_encoded, vx_err *err) {
     size_t failed = 0;
-    vx_outcome outcome = ask_by_texts(server, model, query, ret_asked, &failed, err);
-    for (size_t i = 0; i < query->n && !outcome; i++) {
-        outcome = ask_one(server, model, &query->questions[i], &ret_asked[i], err);
+    vx_outcome outcome =
+        encode_texts(search->collection->models, model, request, ret_encoded, &failed, err);
+    for (size_t i = 0; i < request->n && !outcome; i++) {
+        outcome = encode_one(search, model, &request->queries[i], &ret_encoded[i], err);
         failed = i;
     }
-    if (outcome && query->n > 1)
+    if (outcome && request->n > 1)
         VX_WRAP(err, "queries[%zu]", failed);
     return outcome;
 }

@@ -1,7 +1,7 @@
-/* query_hits.c — neighbours in the index to hits.
+/* hits.c — neighbours in the index to hits.
  *
  * Hits are looked up in the catalog's last committed state; a row that the index already has but the
- * catalog does not show yet (or no more) is skipped, and more neighbours are asked for.
+ * catalog does not show yet (or no more) is skipped, and more neighbours are encoded for.
  */
 #include "search_internal.h"
 
@@ -19,17 +19,17 @@ void vx_hits_clear(vx_hits *hits) {
     *hits = (vx_hits){0};
 }
 
-/* One question on its way to its hits. */
+/* One query on its way to its hits. */
 typedef struct search {
-    vx_server *server;
+    vx_catalog *catalog;
     const vx_model *model;
-    const vx_question *question;
-    const vx_asked *asked;
+    const vx_query *query;
+    const vx_encoded_query *encoded;
     vx_hits *hits;
 } search;
 
 static bool is_own_clip(const search *s, int64_t row) {
-    const vx_video *video = s->asked->video;
+    const vx_video *video = s->encoded->video;
     for (size_t i = 0; video && i < video->n_clips; i++)
         if (video->clips[i].row == row)
             return true;
@@ -71,12 +71,12 @@ static bool has_video(const vx_hits *hits, const char *video_id) {
 /* Appends one hit; a row without a committed video is no hit. */
 static int add_hit(const search *s, const vx_neighbour *neighbour, vx_err *err) {
     VX_AUTO(vx_video) video = NULL;
-    int rc = vx_catalog_get_video_of_clip(s->server->catalog, neighbour->id, &video, err);
+    int rc = vx_catalog_get_video_of_clip(s->catalog, neighbour->id, &video, err);
     if (rc == VX_CATALOG_NOT_FOUND)
         return 0;
     if (rc)
         return rc;
-    if (s->question->group_by_video && has_video(s->hits, video->id))
+    if (s->query->group_by_video && has_video(s->hits, video->id))
         return 0;
     vx_hit *hit = &s->hits->items[s->hits->n++];
     *hit = (vx_hit){.start_s = video->clips[0].start_s,
@@ -92,17 +92,17 @@ static int add_hit(const search *s, const vx_neighbour *neighbour, vx_err *err) 
 /* The hits among n neighbours, best first, in place of those found before. */
 static int set_hits(const search *s, const vx_neighbour *found, size_t n, vx_err *err) {
     vx_hits_clear(s->hits);
-    s->hits->items = vx_new_array(s->question->k, sizeof *s->hits->items);
+    s->hits->items = vx_new_array(s->query->k, sizeof *s->hits->items);
     if (!s->hits->items)
-        return VX_FAIL(err, -ENOMEM, "no memory for %zu hits", s->question->k);
+        return VX_FAIL(err, -ENOMEM, "no memory for %zu hits", s->query->k);
     int rc = 0;
-    for (size_t i = 0; i < n && s->hits->n < s->question->k && !rc; i++)
+    for (size_t i = 0; i < n && s->hits->n < s->query->k && !rc; i++)
         if (!is_own_clip(s, found[i].id))
             rc = add_hit(s, &found[i], err);
     return rc;
 }
 
-/* The `depth` nearest rows over all vectors of the question, into found [room], of which the first
+/* The `depth` nearest rows over all vectors of the query, into found [room], of which the first
  * *n hold what earlier vectors gave. *exhausted: there are no more. */
 static int search_chunk(const search *s, size_t first, size_t n_vectors, size_t depth,
                         vx_neighbour *found, size_t *n, bool *exhausted, vx_err *err) {
@@ -110,9 +110,9 @@ static int search_chunk(const search *s, size_t first, size_t n_vectors, size_t 
     if (!counts)
         return VX_FAIL(err, -ENOMEM, "no memory for %zu counts", n_vectors);
     vx_neighbour *fresh = found + *n;
-    const float *vectors = s->asked->vectors + first * (size_t)s->model->info->dim;
-    int rc = vx_index_search(s->model->index, vectors, n_vectors, depth, s->question->min_score,
-                             NULL, NULL, fresh, counts, err);
+    const float *vectors = s->encoded->vectors + first * (size_t)s->model->info->dim;
+    int rc = vx_index_search(s->model->index, vectors, n_vectors, depth, s->query->min_score, NULL,
+                             NULL, fresh, counts, err);
     if (rc)
         return rc;
     for (size_t i = 0; i < n_vectors; i++) {
@@ -129,13 +129,13 @@ static int search_chunk(const search *s, size_t first, size_t n_vectors, size_t 
 /* One round: the hits among the `depth` nearest rows. */
 static int search_once(const search *s, size_t depth, bool *ret_exhausted, vx_err *err) {
     size_t step = CHUNK_NEIGHBOURS / depth, n = 0;
-    step = step < 1 ? 1 : step < s->asked->n ? step : s->asked->n;
+    step = step < 1 ? 1 : step < s->encoded->n ? step : s->encoded->n;
     VX_AUTO_FREE vx_neighbour *found = vx_new_array(step + 1, depth * sizeof *found);
     if (!found)
         return VX_FAIL(err, -ENOMEM, "no memory for %zu neighbours", depth);
     *ret_exhausted = true;
-    for (size_t first = 0; first < s->asked->n; first += step) {
-        size_t left = s->asked->n - first;
+    for (size_t first = 0; first < s->encoded->n; first += step) {
+        size_t left = s->encoded->n - first;
         int rc =
             search_chunk(s, first, left < step ? left : step, depth, found, &n, ret_exhausted, err);
         if (rc)
@@ -145,7 +145,7 @@ static int search_once(const search *s, size_t depth, bool *ret_exhausted, vx_er
 }
 
 static size_t first_depth(const search *s) {
-    return s->question->k + (s->asked->video ? s->asked->video->n_clips : 0);
+    return s->query->k + (s->encoded->video ? s->encoded->video->n_clips : 0);
 }
 
 /* Grouping, the query's own clips and rows not yet visible can eat neighbours: ask deeper until
@@ -153,31 +153,31 @@ static size_t first_depth(const search *s) {
 static int search_until_enough(const search *s, size_t depth, vx_err *err) {
     for (bool exhausted = false;; depth *= 4) {
         int rc = search_once(s, depth, &exhausted, err);
-        if (rc || exhausted || s->hits->n == s->question->k)
+        if (rc || exhausted || s->hits->n == s->query->k)
             return rc;
     }
 }
 
-/* ---- several questions at once ---- */
+/* ---- several queries at once ---- */
 
-/* A question that the index can take together with others: one vector, and as deep as theirs. */
+/* A query that the index can take together with others: one vector, and as deep as theirs. */
 static bool joins(const search *s, size_t depth) {
-    return s->asked->n == 1 && first_depth(s) == depth;
+    return s->encoded->n == 1 && first_depth(s) == depth;
 }
 
-/* Takes up one question's row of a common search; goes on alone where that was not enough. */
+/* Takes up one query's row of a common search; goes on alone where that was not enough. */
 static int settle(const search *s, const vx_neighbour *found, size_t n, size_t depth, vx_err *err) {
     bool exhausted = n < depth;
-    while (n && found[n - 1].score < s->question->min_score)
+    while (n && found[n - 1].score < s->query->min_score)
         n--;
     exhausted |= n < depth;
     int rc = set_hits(s, found, n, err);
-    if (rc || exhausted || s->hits->n == s->question->k)
+    if (rc || exhausted || s->hits->n == s->query->k)
         return rc;
     return search_until_enough(s, depth * 4, err);
 }
 
-/* The first round of all questions that join the first of them, as one search of the index. */
+/* The first round of all queries that join the first of them, as one search of the index. */
 static int search_together(const search *all, size_t n, size_t depth, bool *ret_done, vx_err *err) {
     const vx_model *model = all[0].model;
     size_t dim = (size_t)model->info->dim, m = 0;
@@ -190,9 +190,9 @@ static int search_together(const search *all, size_t n, size_t depth, bool *ret_
     for (size_t i = 0; i < n; i++) {
         if (!joins(&all[i], depth))
             continue;
-        memcpy(vectors + m++ * dim, all[i].asked->vectors, dim * sizeof *vectors);
-        if (all[i].question->min_score < min_score)
-            min_score = all[i].question->min_score;
+        memcpy(vectors + m++ * dim, all[i].encoded->vectors, dim * sizeof *vectors);
+        if (all[i].query->min_score < min_score)
+            min_score = all[i].query->min_score;
         ret_done[i] = true;
     }
     int rc =
@@ -206,19 +206,20 @@ static int search_together(const search *all, size_t n, size_t depth, bool *ret_
     return rc;
 }
 
-int vx_query_find(vx_server *server, const vx_model *model, const vx_query *query,
-                  const vx_asked *asked, vx_hits *ret_answers, vx_err *err) {
-    search all[VX_QUERY_MAX_QUESTIONS];
-    bool done[VX_QUERY_MAX_QUESTIONS] = {0};
+int vx_search_find_hits(vx_catalog *catalog, const vx_model *model,
+                        const vx_search_request *request, const vx_encoded_query *encoded,
+                        vx_hits *ret_answers, vx_err *err) {
+    search all[VX_SEARCH_MAX_QUERIES];
+    bool done[VX_SEARCH_MAX_QUERIES] = {0};
     size_t together = 0;
-    for (size_t i = 0; i < query->n; i++)
-        all[i] = (search){server, model, &query->questions[i], &asked[i], &ret_answers[i]};
-    while (together < query->n && asked[together].n != 1)
+    for (size_t i = 0; i < request->n; i++)
+        all[i] = (search){catalog, model, &request->queries[i], &encoded[i], &ret_answers[i]};
+    while (together < request->n && encoded[together].n != 1)
         together++;
     int rc = 0;
-    if (query->n > 1 && together < query->n)
-        rc = search_together(all, query->n, first_depth(&all[together]), done, err);
-    for (size_t i = 0; i < query->n && !rc; i++)
+    if (request->n > 1 && together < request->n)
+        rc = search_together(all, request->n, first_depth(&all[together]), done, err);
+    for (size_t i = 0; i < request->n && !rc; i++)
         if (!done[i])
             rc = search_until_enough(&all[i], first_depth(&all[i]), err);
     return rc;

@@ -1,15 +1,17 @@
-/* query.h — the read path: texts, clips, vectors or an uploaded file to ranked hits.
+/* search.h — the read path: texts, clips, vectors or an uploaded file to ranked hits.
  *
- * Threads: vx_query_submit from any thread, never blocks; done runs on a search thread.
+ * Threads: vx_search_submit from any thread, never blocks; done runs on a search thread.
  */
 #pragma once
 
 #include "base/outcome.h"
-#include "server/server.h"
+#include "collection/collection.h"
+#include "extract/extract.h"
+#include "store/store.h"
 
-#define VX_QUERY_MAX_K 1000
-#define VX_QUERY_MAX_QUESTIONS 64
-#define VX_QUERY_MAX_HITS 10000 /* the sum of k over the questions of one query */
+#define VX_SEARCH_MAX_K 1000
+#define VX_SEARCH_MAX_QUERIES 64
+#define VX_SEARCH_MAX_HITS 10000 /* the sum of k over the queries of one request */
 
 typedef enum vx_query_by {
     VX_QUERY_TEXT,
@@ -33,52 +35,68 @@ typedef struct vx_hits {
 } vx_hits;
 void vx_hits_clear(vx_hits *hits);
 
-typedef struct vx_query_result {
+typedef struct vx_search_result {
     vx_outcome outcome;
-    const char *model; /* that was asked; NULL when none of that name is loaded. Borrows */
-    vx_err err;        /* of several questions it names the one: "queries[2]: …" */
-    vx_hits *answers;  /* [n], in the order of the questions; owned */
+    const char *model; /* that was searched; NULL when none of that name is loaded. Borrows */
+    vx_err err;        /* of several queries it names the one: "queries[2]: …" */
+    vx_hits *answers;  /* [n], in the order of the queries; owned */
     size_t n;
-} vx_query_result;
-typedef void (*vx_query_done)(void *ctx, vx_query_result *result); /* may take result->answers */
-void vx_query_result_clear(vx_query_result *result);
+} vx_search_result;
+typedef void (*vx_search_done)(void *ctx, vx_search_result *result); /* may take result->answers */
+void vx_search_result_clear(vx_search_result *result);
 
 /* A video's own clips are never among its hits; nor a clip's own. */
-typedef struct vx_question {
+typedef struct vx_query {
     vx_query_by by;
     char *id;      /* VIDEO, CLIP; owned */
     char *text;    /* TEXT: UTF-8; owned */
     float *vector; /* VECTOR: float32 [dim], finite, not all zero; normalised here; owned */
     size_t dim;
     vx_upload *upload;   /* FILE; takes; need not be sealed */
-    size_t k;            /* 1..VX_QUERY_MAX_K */
+    size_t k;            /* 1..VX_SEARCH_MAX_K */
     float min_score;     /* -1..1 */
     bool group_by_video; /* one hit per video, its best */
-} vx_question;
-
-/* Several questions to one model, answered together: their texts are one batch of the model, and
- * those of one vector and the same k are one search of the index. */
-typedef struct vx_query {
-    vx_question *questions; /* [n]; owned */
-    size_t n;               /* 1..VX_QUERY_MAX_QUESTIONS */
-    char *model; /* NULL = the default one; one not loaded is VX_OUTCOME_WRONG_SPACE; owned */
-    vx_query_done done;
-    void *ctx;
 } vx_query;
-vx_query *vx_query_new(size_t n); /* n empty questions; NULL: no memory */
-vx_query *vx_query_free(vx_query *query);
-VX_DEFINE_AUTO(vx_query, vx_query_free)
 
-int vx_query_start(vx_server *server, vx_err *err);
-void vx_query_stop(vx_server *server);
-/* Takes the query. OK: done will be called exactly once. BUSY, STOPPING: it was freed. */
-vx_outcome vx_query_submit(vx_server *server, vx_query *query);
+/* Several queries to one model, answered together: their texts are one batch of the model, and
+ * those of one vector and the same k are one search of the index. */
+typedef struct vx_search_request {
+    vx_query *queries; /* [n]; owned */
+    size_t n;          /* 1..VX_SEARCH_MAX_QUERIES */
+    char *model;       /* NULL = the default one; one not loaded is VX_OUTCOME_WRONG_SPACE; owned */
+    vx_search_done done;
+    void *ctx;
+} vx_search_request;
+vx_search_request *vx_search_request_new(size_t n); /* n empty queries; NULL: no memory */
+vx_search_request *vx_search_request_free(vx_search_request *request);
+VX_DEFINE_AUTO(vx_search_request, vx_search_request_free)
+
+typedef struct vx_search vx_search;
+
+/* Borrows both until stop. threads: searches at once; 0 = cores + 1. */
+int vx_search_start(vx_collection *collection, const vx_extractor *extractor, int threads,
+                    vx_search **ret_search, vx_err *err);
+/* From here on what waits is answered with STOPPING, and a decode ends at its next picture. */
+void vx_search_begin_stop(vx_search *search);
+/* NULL-safe. */
+vx_search *vx_search_stop(vx_search *search);
+VX_DEFINE_AUTO(vx_search, vx_search_stop)
+/* Takes the request. OK: done will be called exactly once. BUSY, STOPPING: it was freed. */
+vx_outcome vx_search_submit(vx_search *search, vx_search_request *request);
 
 /* Runs fn(ctx) on a search thread: for short CPU work that must not hold an HTTP thread (a
  * thumbnail). False when the queue is full or the server stops: fn is not called. */
-bool vx_query_run(vx_server *server, void (*fn)(void *ctx), void *ctx);
+bool vx_search_run(vx_search *search, void (*fn)(void *ctx), void *ctx);
 
-typedef struct vx_query_stats {
+typedef struct vx_search_stats {
     int64_t finished[VX_OUTCOME_INTERNAL + 1], total_us, queued;
-} vx_query_stats;
-void vx_query_get_stats(vx_server *server, vx_query_stats *ret_stats);
+} vx_search_stats;
+void vx_search_get_stats(vx_search *search, vx_search_stats *ret_stats);
+
+/* ---- texts, for whoever embeds without searching ---- */
+
+/* n texts → ret_vectors float32 [n, dim], with refusals that say what to do. Blocks until the model has
+ * run. OK, BAD_REQUEST (ret_report->bad says which), WRONG_SPACE (the model takes no text; err names
+ * one that does), STOPPING or INTERNAL. */
+vx_outcome vx_embed_texts(const vx_models *models, const vx_model *model, const vx_text *texts,
+                          int n, float *ret_vectors, vx_text_report *ret_report, vx_err *err);

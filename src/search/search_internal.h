@@ -1,26 +1,38 @@
-/* query_internal.h — what the parts of the read path share: query.c runs them on its pool, in order.
+/* search_internal.h — what the parts of the read path share; pool.c runs them in this order.
  *
- * Threads: a search thread, with everything of one query.
+ * Threads: a search thread, with everything of one request.
  */
 #pragma once
 
+#include "base/pool.h"
+#include "base/thread.h"
 #include "search.h"
 
-/* A question as vectors in the model's space. */
-typedef struct vx_asked {
+/* A query as vectors in the model's space. */
+typedef struct vx_encoded_query {
     float *vectors; /* float32 [n, dim], unit length; owned */
     size_t n;
     vx_video
-        *video; /* whose clips are no hits: all of a video, or the one that was asked with. Owned;
-                        NULL for text, a vector or a file */
-} vx_asked;
-void vx_asked_clear(vx_asked *asked);
+        *video; /* its clips are no hits: all of a video, or the one clip of the query. Owned; NULL
+                        for a text, a vector or a file */
+} vx_encoded_query;
+void vx_encoded_query_clear(vx_encoded_query *encoded);
 
-/* query_ask.c: every question of the query to vectors; ret_asked [query->n], zeroed before, is for
- * the caller to clear on failure too. Of several questions err names the one that failed. */
-vx_outcome vx_query_ask(vx_server *server, vx_model *model, vx_query *query, vx_asked *ret_asked,
-                        vx_err *err);
+struct vx_search {
+    vx_collection *collection;
+    const vx_extractor *extractor;
+    vx_pool *threads;
+    atomic_bool stopping;
+    vx_mutex mu;
+    vx_search_stats stats VX_GUARDED;
+};
 
-/* query_hits.c: the hits of every question into ret_answers [query->n], zeroed before. 0 or -errno. */
-int vx_query_find(vx_server *server, const vx_model *model, const vx_query *query,
-                  const vx_asked *asked, vx_hits *ret_answers, vx_err *err);
+/* encode.c: every query of the request to vectors; ret_encoded [request->n], zeroed before, is for the
+ * caller to clear on failure too. Of several queries err names the one that failed. */
+vx_outcome vx_search_encode(vx_search *search, const vx_model *model, vx_search_request *request,
+                            vx_encoded_query *ret_encoded, vx_err *err);
+
+/* hits.c: the hits of every query into ret_answers [request->n], zeroed before. 0 or -errno. */
+int vx_search_find_hits(vx_catalog *catalog, const vx_model *model,
+                        const vx_search_request *request, const vx_encoded_query *encoded,
+                        vx_hits *ret_answers, vx_err *err);

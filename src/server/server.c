@@ -6,16 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "backfill/backfill.h"
 #include "base/clock.h"
 #include "base/log.h"
-#include "cutter/cutter.h"
-#include "embeddings/embeddings.h"
-#include "fingerprint/fp_blob.h"
-#include "library/upkeep.h"
-#include "ingest/ingest_internal.h"
-#include "jobs/jobs.h"
-#include "search/search.h"
 
 static int open_store_and_catalog(vx_server *server, vx_err *err) {
     const vx_server_params *p = &server->params;
@@ -33,71 +25,12 @@ static int open_store_and_catalog(vx_server *server, vx_err *err) {
     return vx_catalog_open(path, 0, &server->catalog, err);
 }
 
-/* ---- the derived state: rebuilt from the catalog at every start ---- */
-
-static int load_fingerprint(void *ctx, int64_t video_row, const void *blob, size_t bytes,
-                            vx_err *err) {
-    VX_AUTO_FREE vx_fp_frame *frames = NULL;
-    size_t n;
-    int rc = vx_fp_blob_unpack(blob, bytes, &frames, &n, err);
-    return rc ? rc : vx_fp_index_add(((vx_server *)ctx)->fingerprints, video_row, frames, n, err);
-}
-
-static int rebuild_indexes(vx_server *server, vx_err *err) {
-    int rc = vx_server_load_vectors(server, err);
-    if (rc)
-        return rc;
-    int64_t start_us = vx_clock_monotonic_us();
-    rc = vx_fp_index_new(&server->fingerprints, err);
-    if (!rc)
-        rc = vx_catalog_scan_fingerprints(server->catalog, load_fingerprint, server, err);
-    if (rc)
-        return VX_WRAP(err, "rebuilding the index of fingerprints"), rc;
-    vx_log(VX_LOG_INFO, "index", "fingerprints_ms=%.1f",
-           (double)(vx_clock_monotonic_us() - start_us) / 1e3);
-    return 0;
-}
-
-/* ---- what a crash left behind ---- */
-
-typedef struct resume {
-    vx_server *server;
-    vx_ingest_item **items;
-    size_t n;
-} resume;
-
-static bool is_known(void *ctx, const uint8_t sha256[32]) {
-    bool stored = true;
-    vx_err err;
-    int rc = vx_catalog_has_sha256(((resume *)ctx)->server->catalog, sha256, &stored, &err);
-    return rc || stored; /* in doubt a file stays */
-}
-
-static bool is_wanted(void *ctx, const char *name) {
-    const resume *r = ctx;
-    for (size_t i = 0; i < r->n; i++)
-        if (!strcmp(vx_upload_name(r->items[i]->upload), name))
-            return true;
-    return false;
-}
-
-static int sweep_and_resume(vx_server *server, resume *r, vx_err *err) {
-    int64_t removed = 0;
-    int rc = vx_jobs_load(server, &r->items, &r->n, err);
-    if (!rc)
-        rc = vx_store_sweep(server->store, is_known, is_wanted, r, &removed, err);
-    if (!rc && (removed || r->n))
-        vx_log(VX_LOG_INFO, "recover", "removed_files=%lld resumed_jobs=%zu", (long long)removed,
-               r->n);
-    return rc;
-}
-
 /* Only a rule that asks for shots cannot do without their model. */
 static int open_shots(vx_server *server, vx_err *err) {
     const vx_server_params *p = &server->params;
     int64_t start_us = vx_clock_monotonic_us();
     int rc = vx_shots_open(p->models_dir, p->device, &server->shots, err);
-    if (rc && !vx_clip_needs_shots(&server->clip)) {
+    if (rc && !vx_clip_needs_shots(&server->extractor.clip)) {
         vx_log_failed(rc == VX_SHOTS_NO_PACKAGE ? VX_LOG_INFO : VX_LOG_WARN, "shots", err,
                       "model=" VX_SHOTS_MODEL " used=no");
         return 0;
@@ -110,41 +43,106 @@ static int open_shots(vx_server *server, vx_err *err) {
     return rc;
 }
 
-static int start_threads(vx_server *server, const resume *r, vx_err *err) {
-    int rc = vx_commit_start(server, err);
+static int open_models(vx_server *server, vx_err *err) {
+    const vx_server_params *p = &server->params;
+    vx_models_params models = {.catalog = server->catalog,
+                               .models_dir = p->models_dir,
+                               .names = p->model,
+                               .device = p->device};
+    vx_extractor *extractor = &server->extractor;
+    int rc = vx_clip_parse(p->clip ? p->clip : "auto", &extractor->clip, err);
     if (!rc)
-        rc = vx_housekeeper_start(server, err);
+        rc = vx_models_open(&models, &server->models, err);
     if (!rc)
-        rc = vx_ingest_start(server, r->n, err);
-    if (!rc)
-        rc = vx_query_start(server, err);
-    if (!rc)
-        rc = vx_cutter_start(server, err);
-    if (!rc)
-        rc = vx_backfill_start(server, err);
-    if (!rc)
-        rc = vx_embeddings_start(server, err);
+        rc = open_shots(server, err);
+    extractor->models = server->models;
+    extractor->shots = server->shots;
+    extractor->limits = p->media;
+    extractor->fingerprints = p->fingerprints;
     return rc;
 }
 
-static int open_parts(vx_server *server, resume *r, vx_err *err) {
-    int rc = open_store_and_catalog(server, err);
+/* ---- the parts that have threads ---- */
+
+static int open_writing_parts(vx_server *server, vx_err *err) {
+    const vx_server_params *p = &server->params;
+    int rc = vx_writer_start(server->catalog, server->store, &server->writer, err);
     if (!rc)
-        rc = vx_clip_parse(server->params.clip ? server->params.clip : "auto", &server->clip, err);
+        rc = vx_jobs_new(server->catalog, server->writer, &server->jobs, err);
+    vx_ingest_params ingest = {.collection = server->collection,
+                               .store = server->store,
+                               .writer = server->writer,
+                               .jobs = server->jobs,
+                               .extractor = &server->extractor,
+                               .threads = p->ingest_threads,
+                               .capacity = p->queue_capacity};
     if (!rc)
-        rc = vx_jobs_start(server, err);
+        rc = vx_ingest_new(&ingest, &server->ingest, err);
+    vx_cutter_params cutter = {.catalog = server->catalog,
+                               .data_dir = p->data_dir,
+                               .encoder = p->encoder,
+                               .reserve_bytes = p->reserve_bytes,
+                               .limits = p->media};
+    if (!rc && !p->no_clients)
+        rc = vx_cutter_start(&cutter, &server->cutter, err);
+    vx_library_params library = {.collection = server->collection,
+                                 .store = server->store,
+                                 .writer = server->writer,
+                                 .jobs = server->jobs,
+                                 .cutter = server->cutter};
+    return rc ? rc : vx_library_start(&library, &server->library, err);
+}
+
+static int open_answering_parts(vx_server *server, vx_err *err) {
+    const vx_server_params *p = &server->params;
+    vx_backfill_params backfill = {.collection = server->collection,
+                                   .extractor = &server->extractor,
+                                   .store = server->store,
+                                   .writer = server->writer,
+                                   .jobs = server->jobs,
+                                   .library = server->library};
+    int rc = vx_backfill_new(&backfill, &server->backfill, err);
     if (!rc)
-        rc = sweep_and_resume(server, r, err);
+        rc = vx_search_start(server->collection, &server->extractor, p->search_threads,
+                             &server->search, err);
+    return rc ? rc
+              : vx_embeddings_start(&server->extractor, server->store, server->search, &p->fetch,
+                                    &server->embeddings, err);
+}
+
+/* ---- what a crash left behind ---- */
+
+static bool is_known(void *ctx, const uint8_t sha256[32]) {
+    bool stored = true;
+    vx_err err;
+    int rc = vx_catalog_has_sha256(((vx_server *)ctx)->catalog, sha256, &stored, &err);
+    return rc || stored; /* in doubt a file stays */
+}
+
+static bool is_needed(void *ctx, const char *name) {
+    return vx_ingest_needs_file(((vx_server *)ctx)->ingest, name);
+}
+
+/* Unfinished jobs are read and what nobody needs is removed, before anything new is accepted. */
+static int recover(vx_server *server, vx_err *err) {
+    int64_t removed = 0;
+    size_t n_jobs = 0;
+    int rc = vx_jobs_load(server->jobs, &n_jobs, err);
     if (!rc)
-        rc = vx_server_open_models(server, err);
+        rc = vx_store_sweep(server->store, is_known, is_needed, server, &removed, err);
+    if (!rc && (removed || n_jobs))
+        vx_log(VX_LOG_INFO, "recover", "removed_files=%lld resumed_jobs=%zu", (long long)removed,
+               n_jobs);
     if (!rc)
-        rc = open_shots(server, err);
+        rc = vx_ingest_start(server->ingest, n_jobs, err);
+    if (!rc && server->backfill)
+        rc = vx_backfill_start(server->backfill, err);
     if (!rc)
-        rc = rebuild_indexes(server, err);
-    if (!rc)
-        rc = start_threads(server, r, err);
+        vx_jobs_run_loaded(server->jobs);
     return rc;
 }
+
+/* ---- start and stop ---- */
 
 int vx_server_new(const vx_server_params *params, vx_server **ret_server, vx_err *err) {
     vx_server *server = vx_new(vx_server);
@@ -157,47 +155,56 @@ int vx_server_new(const vx_server_params *params, vx_server **ret_server, vx_err
 }
 
 int vx_server_start(vx_server *server, vx_err *err) {
-    resume r = {.server = server};
-    int rc = open_parts(server, &r, err);
-    for (size_t i = 0; i < r.n; i++) {
-        if (rc) /* kept files stay for the next start */
-            vx_ingest_item_free(r.items[i]);
-        else if (vx_ingest_submit(server, r.items[i]))
-            vx_log(VX_LOG_WARN, "recover",
-                   "job left queued for the next start: no memory to begin it");
-    }
-    free(r.items);
+    int rc = open_store_and_catalog(server, err);
+    if (!rc)
+        rc = open_models(server, err);
+    if (!rc)
+        rc = vx_collection_open(server->catalog, server->models, server->params.search_threads,
+                                &server->collection, err);
+    if (!rc)
+        rc = open_writing_parts(server, err);
+    if (!rc && !server->params.no_clients)
+        rc = open_answering_parts(server, err);
+    if (!rc)
+        rc = recover(server, err);
     atomic_store(&server->ready, rc == 0);
     return rc;
 }
 
-int vx_server_open(const vx_server_params *params, vx_server **ret_server, vx_err *err) {
-    VX_AUTO(vx_server) server = NULL;
-    int rc = vx_server_new(params, &server, err);
-    if (!rc)
-        rc = vx_server_start(server, err);
-    if (!rc)
-        *ret_server = vx_take(server);
-    return rc;
+void vx_server_begin_stop(vx_server *server) {
+    atomic_store(&server->stopping, true);
+    if (server->writer)
+        vx_writer_begin_stop(server->writer);
+    if (server->ingest)
+        vx_ingest_begin_stop(server->ingest);
+    if (server->search)
+        vx_search_begin_stop(server->search);
+    if (server->embeddings)
+        vx_embeddings_begin_stop(server->embeddings);
+    if (server->cutter)
+        vx_cutter_begin_stop(server->cutter);
+    if (server->backfill)
+        vx_backfill_begin_stop(server->backfill);
 }
 
 vx_server *vx_server_close(vx_server *server) {
     if (!server)
         return NULL;
-    atomic_store(&server->stopping, true);
-    vx_housekeeper_stop(server);
-    vx_embeddings_stop(server);
-    vx_query_stop(server);
-    vx_backfill_stop(server);
-    vx_ingest_stop(server);
-    vx_commit_stop(server);
-    vx_housekeeper_free(server);
-    vx_cutter_stop(server); /* deletions, on the committer's thread, look for it */
-    vx_ingest_free(server);
-    vx_jobs_stop(server);
-    vx_fp_index_free(server->fingerprints);
+    vx_server_begin_stop(server);
+    vx_library_stop(server->library);
+    vx_embeddings_stop(server->embeddings);
+    vx_search_stop(server->search);
+    vx_backfill_stop(server->backfill);
+    vx_ingest_stop(server->ingest);
+    vx_writer_stop(server->writer);
+    vx_library_free(server->library);
+    vx_cutter_stop(server->cutter); /* deletions, on the writer's thread, call it */
+    vx_jobs_free(server->jobs);
+    vx_backfill_free(server->backfill);
+    vx_ingest_free(server->ingest);
+    vx_collection_close(server->collection);
     vx_shots_free(server->shots);
-    vx_server_close_models(server);
+    vx_models_free(server->models);
     vx_catalog_close(server->catalog);
     vx_store_close(server->store);
     free(server);

@@ -1,9 +1,9 @@
-// torch_shim.cpp — the only file that includes libtorch. See torch_shim.h for the contract.
+// torch_shim.cpp — the only file that includes libtorch. torch_shim.h has the contract.
 //
-// TorchScript runs here without its profiling executor: that one spends the first runs of each
-// input shape on recording and specialising (seconds for a large network), while packages come
-// frozen, so there is nothing left for it to gain. float32 means float32: cuDNN and cuBLAS are told
-// not to round their inputs to TF32, since a vector must not depend on the device that made it.
+// TorchScript runs without its profiling executor, which spends the first runs of each input shape on
+// recording and specialising (seconds for a large network); packages are frozen, so it would gain
+// nothing. cuDNN and cuBLAS are told not to round float32 inputs to TF32, because a vector must not
+// depend on the device that made it.
 
 #include <ATen/Context.h>
 #include <ATen/Parallel.h>
@@ -31,40 +31,40 @@ struct vx_torch_module {
 
 namespace {
 
-// TorchScript's messages are a page of traceback; what a person needs is its last "…Error: …" line.
-std::string essence(const std::string &text) {
+// TorchScript's messages are a page of traceback; the useful part is the last "…Error: …" line.
+std::string last_error_line(const std::string &text) {
     size_t mark = text.rfind("Error: ");
     size_t from = mark == std::string::npos ? 0 : text.rfind('\n', mark) + 1;
     return text.substr(from, text.find('\n', from) - from);
 }
 
-// A c10::OutOfMemoryError that is thrown inside a TorchScript module arrives as a runtime_error with
-// the interpreter's traceback around its text, so the text is what is left to tell it by. In order:
-// CUDA's and other accelerators' allocators; the CPU's; cuBLAS and cuDNN making a workspace.
+// A c10::OutOfMemoryError thrown inside a TorchScript module arrives as a runtime_error with the
+// interpreter's traceback around its text, so it can only be recognised by the text. In order: CUDA's
+// and other accelerators' allocators; the CPU's; cuBLAS and cuDNN allocating a workspace.
 bool is_out_of_memory(const char *text) {
     return strstr(text, "out of memory") || strstr(text, "allocate memory") ||
            strstr(text, "_ALLOC_FAILED");
 }
 
-// Runs body and turns what it throws into an error; `failed` is the outcome for an error of torch
-// itself, whose meaning depends on what was being done. noexcept for the one thing left that could
-// throw, the building of a message without memory: then the process may as well end.
+// Runs body and turns exceptions into errors; `failed` is the outcome for an error of torch itself,
+// whose meaning depends on the operation. noexcept: the only thing left that could throw is building
+// a message without memory, and then the process may as well end.
 template <typename Body>
 int guarded(vx_err *err, int failed, const char *what, Body body) noexcept {
     try {
         return body();
     } catch (const c10::OutOfMemoryError &e) {
         return VX_FAIL(err, VX_TORCH_OUT_OF_MEMORY, "%s: %s", what,
-                       essence(e.what_without_backtrace()).c_str());
+                       last_error_line(e.what_without_backtrace()).c_str());
     } catch (const c10::Error &e) {
         const char *text = e.what_without_backtrace();
         return VX_FAIL(err, is_out_of_memory(text) ? VX_TORCH_OUT_OF_MEMORY : failed, "%s: %s",
-                       what, essence(text).c_str());
+                       what, last_error_line(text).c_str());
     } catch (const std::bad_alloc &) {
         return VX_FAIL(err, -ENOMEM, "%s: out of memory", what);
     } catch (const std::exception &e) {
         return VX_FAIL(err, is_out_of_memory(e.what()) ? VX_TORCH_OUT_OF_MEMORY : failed, "%s: %s",
-                       what, essence(e.what()).c_str());
+                       what, last_error_line(e.what()).c_str());
     } catch (...) {
         return VX_FAIL(err, -EIO, "%s: unknown failure of libtorch", what);
     }
@@ -122,12 +122,12 @@ at::Tensor tensor_of(const vx_torch_view &view) {
 
 int store(const at::IValue &value, const vx_torch_view &output, vx_err *err) {
     if (!value.isTensor())
-        return VX_FAIL(err, VX_TORCH_BAD_RESULT, "the module answers a %s, not a tensor",
+        return VX_FAIL(err, VX_TORCH_BAD_RESULT, "the module returns a %s, not a tensor",
                        value.tagKind().c_str());
     at::Tensor target = tensor_of(output);
     const at::Tensor &result = value.toTensor();
     if (result.sizes() != target.sizes())
-        return VX_FAIL(err, VX_TORCH_BAD_RESULT, "the module answers shape %s, expected %s",
+        return VX_FAIL(err, VX_TORCH_BAD_RESULT, "the module returns shape %s, expected %s",
                        c10::str(result.sizes()).c_str(), c10::str(target.sizes()).c_str());
     target.copy_(result);
     return 0;

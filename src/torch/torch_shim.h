@@ -6,7 +6,7 @@
  *       caller's memory
  * Errs  -EIO (libtorch failed in a way with no name below), -ENOMEM, and vx_torch_outcome (> 0).
  *       No C++ exception passes this boundary.
- * Threads  loading and asking: any. A module: one thread at a time. vx_torch_set_threads() acts on
+ * Threads  loading and queries: any. A module: one thread at a time. vx_torch_set_threads() acts on
  *          the calling thread, so a worker calls it itself.
  * Cost  the first call into libtorch in a process takes some 20 ms; a run copies its inputs only to
  *       another device.
@@ -26,12 +26,11 @@ extern "C" {
 #include <stdint.h>
 
 typedef enum vx_torch_outcome {
-    VX_TORCH_OUT_OF_MEMORY =
-        1,               /* the device (the CPU too) lacks memory for this run or module; what
+    VX_TORCH_OUT_OF_MEMORY = 1, /* the device (or the CPU) lacks memory for this run or module; what
                                    was allocated for it is free again */
-    VX_TORCH_NO_DEVICE,  /* no such device here, or a build without CUDA */
-    VX_TORCH_BAD_FILE,   /* not a TorchScript archive that this libtorch reads */
-    VX_TORCH_BAD_RESULT, /* the module failed on this input, or answered another shape */
+    VX_TORCH_NO_DEVICE,         /* no such device here, or a build without CUDA */
+    VX_TORCH_BAD_FILE,          /* not a TorchScript archive that this libtorch reads */
+    VX_TORCH_BAD_RESULT,        /* the module failed on this input, or answered another shape */
 } vx_torch_outcome;
 
 typedef enum vx_torch_dtype { VX_TORCH_U8, VX_TORCH_I64, VX_TORCH_F32 } vx_torch_dtype;
@@ -64,18 +63,18 @@ const char *vx_torch_version(void) VX_TORCH_NOEXCEPT; /* static, such as "2.13.0
 /* CUDA devices; 0 also where the build has no CUDA or the driver fails. */
 int vx_torch_cuda_count(void) VX_TORCH_NOEXCEPT;
 
-/* Free and total bytes of "cuda:N". */
+/* Free and total memory of "cuda:N" in bytes. VX_TORCH_NO_DEVICE for the CPU. */
 int vx_torch_memory(const char *device, int64_t *ret_free_bytes, int64_t *ret_total_bytes,
                     vx_err *err) VX_TORCH_NOEXCEPT;
 
-/* By how much tensors on "cuda:N" held more bytes at one moment since the last call than they hold
- * now: what a run needed beside the weights. VX_TORCH_NO_DEVICE for the CPU. */
+/* Peak memory of tensors on "cuda:N" since the last call, minus what they hold now: what a run needed
+ * besides the weights. Resets the peak. VX_TORCH_NO_DEVICE for the CPU. */
 int vx_torch_take_peak(const char *device, int64_t *ret_bytes, vx_err *err) VX_TORCH_NOEXCEPT;
 
 /* Whether this CPU multiplies bfloat16 in tiles (AMX) and the kernel lets this process use them. */
 bool vx_torch_cpu_has_amx(void) VX_TORCH_NOEXCEPT;
 
-/* Cores that one operator may use when it is called from this thread; n >= 1. */
+/* Sets how many cores one operator may use when called from this thread; n >= 1. */
 int vx_torch_set_threads(int n, vx_err *err) VX_TORCH_NOEXCEPT;
 
 #ifdef __cplusplus

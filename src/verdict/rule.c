@@ -3,7 +3,7 @@
 #include <math.h>
 
 /* The candidate's vector score, or NaN. */
-static float score_of(const vx_dedup_input *in, int64_t video) {
+static float score_of(const vx_rule_input *in, int64_t video) {
     float score = NAN;
     for (size_t i = 0; i < in->n_similar; i++)
         if (in->similar[i].video == video && !(in->similar[i].score <= score))
@@ -25,7 +25,7 @@ static bool is_better_copy(const vx_fp_match *match, int64_t video, const best_c
     return video < best->video;
 }
 
-static int try_candidate(const vx_dedup_input *in, int64_t video, best_copy *best, vx_err *err) {
+static int try_candidate(const vx_rule_input *in, int64_t video, best_copy *best, vx_err *err) {
     VX_AUTO_FREE vx_fp_frame *stored = NULL;
     size_t n_stored = 0;
     int rc = in->load(in->load_ctx, video, &stored, &n_stored, err);
@@ -44,7 +44,7 @@ static int try_candidate(const vx_dedup_input *in, int64_t video, best_copy *bes
     return 0;
 }
 
-static int find_copy(const vx_dedup_input *in, best_copy *best, vx_err *err) {
+static int find_copy(const vx_rule_input *in, best_copy *best, vx_err *err) {
     for (size_t i = 0; i < in->n_candidates + in->n_similar; i++) {
         int64_t video =
             i < in->n_candidates ? in->candidates[i] : in->similar[i - in->n_candidates].video;
@@ -59,10 +59,10 @@ static int find_copy(const vx_dedup_input *in, best_copy *best, vx_err *err) {
     return 0;
 }
 
-static const vx_dedup_similar *find_similar(const vx_dedup_input *in) {
-    const vx_dedup_similar *best = NULL;
+static const vx_rule_similar *find_similar(const vx_rule_input *in) {
+    const vx_rule_similar *best = NULL;
     for (size_t i = 0; i < in->n_similar; i++) {
-        const vx_dedup_similar *s = &in->similar[i];
+        const vx_rule_similar *s = &in->similar[i];
         if (s->score >= in->similar_threshold &&
             (!best || s->score > best->score ||
              (s->score == best->score && s->video < best->video)))
@@ -71,13 +71,13 @@ static const vx_dedup_similar *find_similar(const vx_dedup_input *in) {
     return best;
 }
 
-int vx_dedup_decide(const vx_dedup_input *in, vx_verdict *ret_verdict, vx_err *err) {
+int vx_rule_decide(const vx_rule_input *in, vx_verdict *ret_verdict, vx_err *err) {
     vx_verdict verdict = {.kind = VX_VERDICT_NEW, .score = NAN, .share = NAN, .offset_s = NAN};
     best_copy copy = {0};
     int rc = find_copy(in, &copy, err);
     if (rc)
         return VX_WRAP(err, "comparing with stored videos"), rc;
-    const vx_dedup_similar *similar = find_similar(in);
+    const vx_rule_similar *similar = find_similar(in);
     if (copy.video) {
         verdict.kind = VX_VERDICT_COPY;
         verdict.of = copy.video;

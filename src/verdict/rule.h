@@ -1,8 +1,6 @@
-/* dedup.h — what a new video is to the stored ones: copy, similar or new. (That the same bytes are
- * stored, `exact`, is found before anything is decoded: ingest.c.)
- *
- * A pure decision: the caller brings the candidates and a way to load their fingerprints, so that
- * the verdict sees one state of the catalog, under whatever lock or transaction the caller holds.
+/* rule.h — the rule of the verdict: a pure decision over candidates that the caller brings, with a way
+ * to load their fingerprints. So it sees one state of the catalog, under whatever lock or transaction
+ * the caller holds.
  *
  *   copy     the fingerprints agree (vx_fp_is_copy), as they are or mirrored
  *   similar  only the vectors agree: score >= the model's threshold
@@ -21,28 +19,28 @@
 #include "fingerprint/fingerprint.h"
 
 /* A stored video near the new one: the highest cosine between two of their clips. */
-typedef struct vx_dedup_similar {
+typedef struct vx_rule_similar {
     int64_t video; /* catalog row, > 0 */
     float score;
-} vx_dedup_similar;
+} vx_rule_similar;
 
 /* Loads a stored video's frames: gives ret_frames (free(); NULL with ret_n 0 when it has none).
  * Non-zero ends the decision and is returned. */
-typedef int (*vx_dedup_load)(void *ctx, int64_t video, vx_fp_frame **ret_frames, size_t *ret_n,
-                             vx_err *err);
+typedef int (*vx_rule_load)(void *ctx, int64_t video, vx_fp_frame **ret_frames, size_t *ret_n,
+                            vx_err *err);
 
-typedef struct vx_dedup_input {           /* borrows everything, for the call */
+typedef struct vx_rule_input {            /* borrows everything, for the call */
     const vx_fp_frame *frames, *mirrored; /* [n_frames] of the new video; mirrored may be NULL */
     size_t n_frames;
     const int64_t *candidates; /* [n_candidates] from vx_fp_index_candidates; repeats do no harm */
     size_t n_candidates;
-    const vx_dedup_similar
+    const vx_rule_similar
         *similar; /* [n_similar], any order; their fingerprints are compared too */
     size_t n_similar;
     float similar_threshold; /* of the model, cosine */
-    vx_dedup_load load;
+    vx_rule_load load;
     void *load_ctx;
-} vx_dedup_input;
+} vx_rule_input;
 
 typedef struct vx_verdict {
     vx_verdict_kind kind;
@@ -54,4 +52,4 @@ typedef struct vx_verdict {
     bool mirrored;  /* copy: flipped left to right */
 } vx_verdict;
 
-int vx_dedup_decide(const vx_dedup_input *in, vx_verdict *ret_verdict, vx_err *err);
+int vx_rule_decide(const vx_rule_input *in, vx_verdict *ret_verdict, vx_err *err);

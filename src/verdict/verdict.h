@@ -1,41 +1,49 @@
-/* verdict.h — what a new video is to the stored ones, asked for in two steps.
+/* verdict.h — decides what a new video is to the stored ones: `copy`, `similar` or `new`.
  *
- * Verdict and insert are one step on the committer thread, and there is one committer: what it reads
- * for one video, all others wait for. But a look at every stored vector and fingerprint takes the
- * longer the more there are (figures: tests/bench/README.md). So the worker that made the vectors looks
- * first, beside other workers; the committer then needs only the videos that came since, a few, and
- * the verdict is the one that a look at everything would give in that moment.
+ * (The same bytes, `exact`, are found before anything is decoded: ingest/.) The decision takes two
+ * steps. Verdict and insert must be one step on the writer's thread, and there is one writer: while it
+ * reads for one video, all others wait. But a scan of every stored vector and fingerprint takes longer
+ * the more there are (figures: tests/bench/README.md). So the worker that made the vectors finds the
+ * candidates first, beside other workers. The writer then looks only at the few videos that were
+ * inserted since, and decides as if it had scanned everything at that moment.
  *
- * Threads: look from any; note and decide on the committer thread.
+ * Threads  find_candidates: any. decide: the writer's thread.
  */
 #pragma once
 
-#include "extract/extract.h"
+#include "base/err.h"
+#include "collection/collection.h"
 
-#define VX_VERDICT_COPIES 16 /* candidates, of the video as it is and of its mirror image each */
+#define VX_VERDICT_COPIES 16 /* candidates of the video as it is, and as many of its mirror image */
 
-/* What one look found; all zero is a look at nothing. */
-typedef struct vx_verdict_look {
-    unsigned long long n_seen; /* newcomers before it began */
-    vx_neighbour *near;        /* the nearest stored clips of each clip, [n_clips, ...]; owned */
-    size_t *n_near;            /* [n_clips]; owned */
+/* The new video. All borrowed. */
+typedef struct vx_verdict_subject {
+    const float *vectors; /* of the default model: float32 [n_clips, dim], unit length */
+    size_t n_clips;
+    const vx_fp_video *fingerprint;
+} vx_verdict_subject;
+
+/* Stored videos that may be its copies or similar to it. All zero: nothing was scanned yet. */
+typedef struct vx_verdict_candidates {
+    unsigned long long n_recent; /* recent inserts before the scan began */
+    vx_neighbour *near;          /* the nearest stored clips of each clip, [n_clips, ...]; owned */
+    size_t *n_near;              /* [n_clips]; owned */
     int64_t copies[2 * VX_VERDICT_COPIES];
     size_t n_copies;
-    bool more_copies; /* there may be others behind them */
-} vx_verdict_look;
-void vx_verdict_look_clear(vx_verdict_look *look);
+    bool more_copies; /* the list of copies was full: there may be more */
+} vx_verdict_candidates;
+void vx_verdict_candidates_clear(vx_verdict_candidates *candidates);
 
-/* Reads all vectors of the default model and all fingerprints. ret_look is cleared by the caller, also
+/* Scans all vectors of the default model and all fingerprints. The caller clears ret_candidates, also
  * after a failure. */
-int vx_verdict_look_up(vx_server *server, const vx_extract *extract, vx_verdict_look *ret_look,
-                       vx_err *err);
+int vx_verdict_find_candidates(vx_collection *collection, const vx_verdict_subject *subject,
+                               vx_verdict_candidates *ret_candidates, vx_err *err);
 
-/* A video's vectors or fingerprints have just entered the indexes. */
-void vx_verdict_note(vx_server *server, int64_t video_row);
-
-/* Inside the committer's transaction. ret_of: gives the stored video that the verdict names; NULL for
- * a new one. The verdict `similar` is the default model's alone, by its threshold: thresholds of
- * different spaces mean different things, and one that a server was started with must not change what
- * another model decides. */
-int vx_verdict_decide(vx_server *server, const vx_extract *extract, const vx_verdict_look *look,
-                      vx_verdict_row *ret_verdict, vx_video **ret_of, vx_err *err);
+/* Inside the writer's transaction.
+ *   ret_of  gives the stored video that the verdict names; NULL for a new one
+ * `similar` is decided by the default model and its threshold alone: thresholds of different vector
+ * spaces mean different things, and a further model that a server was started with must not change
+ * verdicts. */
+int vx_verdict_decide(vx_collection *collection, const vx_verdict_subject *subject,
+                      const vx_verdict_candidates *candidates, vx_verdict_row *ret_verdict,
+                      vx_video **ret_of, vx_err *err);

@@ -1,13 +1,14 @@
-/* commit.c — the committer thread: groups of operations, one transaction and one fsync each.
+/* writer.c — groups of writes, one transaction and one fsync each.
  *
- * An operation is applied inside its own savepoint. What it adds to the in-memory indexes it adds
- * while the transaction is still open, so that the next operation of the group sees it; a search
- * that meets such a row early finds no committed video behind it and skips it. If the commit fails,
- * `done` of every operation is told so and takes back what its apply did outside SQLite.
+ * A write is applied inside its own savepoint. What it adds to the indexes in memory it adds while the
+ * transaction is still open, so that the next write of the group sees it; a search that meets such a
+ * row early finds no committed video behind it and skips it. If the commit fails, `done` of every
+ * write is told so and takes back what its apply did outside SQLite.
  */
 #include "writer.h"
 
 #include <errno.h>
+#include <stdatomic.h>
 #include <string.h>
 
 #include "base/log.h"
@@ -15,136 +16,148 @@
 #include "base/thread.h"
 
 #define GROUP_MAX 64
+#define QUEUE_CAPACITY 1024
 
-struct vx_commit {
+struct vx_writer {
+    vx_catalog *catalog;
+    vx_store *store;
     vx_queue *queue;
     pthread_t thread;
+    atomic_bool stopping;
     /* What callbacks of a group submit: the next group. In the queue there may be no room, and the
-     * committer cannot wait for itself. */
-    vx_commit_op *own[GROUP_MAX];
+     * writer cannot wait for itself. */
+    vx_write *own[GROUP_MAX];
     size_t n_own;
 };
 
-static int apply_in_savepoint(vx_server *server, vx_commit_op *op, vx_err *err) {
-    int rc = vx_catalog_savepoint(server->catalog, err);
+static int apply_in_savepoint(vx_catalog *catalog, vx_write *write, vx_err *err) {
+    int rc = vx_catalog_savepoint(catalog, err);
     if (rc)
         return rc;
-    rc = op->apply(op, server, err);
+    rc = write->apply(write, err);
     if (!rc)
-        rc = vx_catalog_release(server->catalog, err);
+        rc = vx_catalog_release(catalog, err);
     if (rc)
-        vx_catalog_rollback_to(server->catalog);
+        vx_catalog_rollback_to(catalog);
     return rc;
 }
 
-/* Before the transaction: a row never outlives its file. What the files hold is durable already
- * (vx_upload_seal), here their names become so, those of the whole group at once. */
-static int sync_published(vx_server *server, vx_commit_op **ops, const int *rc, size_t n,
-                          vx_err *err) {
-    uint8_t digests[GROUP_MAX][32];
-    size_t count = 0;
-    for (size_t i = 0; i < n; i++)
-        if (!rc[i] && ops[i]->published)
-            memcpy(digests[count++], ops[i]->published, 32);
-    return vx_store_sync(server->store, (const uint8_t(*)[32])digests, count, err);
-}
-
-static void run_group(vx_server *server, vx_commit_op **ops, size_t n) {
+static void run_group(vx_writer *writer, vx_write **writes, size_t n) {
     int rc[GROUP_MAX];
     vx_err errs[GROUP_MAX] = {0};
     vx_err group_err = {0};
-    int group_rc = vx_catalog_begin(server->catalog, &group_err);
+    int group_rc = vx_catalog_begin(writer->catalog, &group_err);
     for (size_t i = 0; i < n; i++)
-        rc[i] = group_rc ? group_rc : apply_in_savepoint(server, ops[i], &errs[i]);
-    if (!group_rc && (group_rc = sync_published(server, ops, rc, n, &group_err)))
-        vx_catalog_rollback(server->catalog);
-    if (!group_rc)
-        group_rc = vx_catalog_commit(server->catalog, &group_err);
+        rc[i] = group_rc ? group_rc : apply_in_savepoint(writer->catalog, writes[i], &errs[i]);
+    if (!group_rc) {
+        /* A row never outlives its file: the names of the group's files become durable before the
+         * transaction. What the files hold is durable already (vx_upload_seal). */
+        uint8_t digests[GROUP_MAX][32];
+        size_t n_published = 0;
+        for (size_t i = 0; i < n; i++)
+            if (!rc[i] && writes[i]->published)
+                memcpy(digests[n_published++], writes[i]->published, 32);
+        group_rc =
+            vx_store_sync(writer->store, (const uint8_t(*)[32])digests, n_published, &group_err);
+        if (group_rc)
+            vx_catalog_rollback(writer->catalog);
+        else
+            group_rc = vx_catalog_commit(writer->catalog, &group_err);
+    }
     if (group_rc)
         vx_log_failed(VX_LOG_ERROR, "commit", &group_err, "operations=%zu", n);
     for (size_t i = 0; i < n; i++) {
         bool lost = !rc[i] && group_rc;
-        ops[i]->done(ops[i], server, lost ? group_rc : rc[i],
-                     lost || !errs[i].msg[0] ? &group_err : &errs[i]);
+        writes[i]->done(writes[i], lost ? group_rc : rc[i],
+                        lost || !errs[i].msg[0] ? &group_err : &errs[i]);
     }
 }
 
-static void *run_committer(void *ctx) {
-    vx_server *server = ctx;
-    struct vx_commit *commit = server->commit;
-    void *ops[GROUP_MAX];
-    for (size_t n; (n = vx_queue_pop_many(commit->queue, ops, GROUP_MAX));) {
+static void *run(void *ctx) {
+    vx_writer *writer = ctx;
+    void *writes[GROUP_MAX];
+    for (size_t n; (n = vx_queue_pop_many(writer->queue, writes, GROUP_MAX));) {
         do {
-            run_group(server, (vx_commit_op **)ops, n);
-            n = commit->n_own;
-            memcpy(ops, commit->own, n * sizeof *ops);
-            commit->n_own = 0;
+            run_group(writer, (vx_write **)writes, n);
+            n = writer->n_own;
+            memcpy(writes, writer->own, n * sizeof *writes);
+            writer->n_own = 0;
         } while (n);
     }
     return NULL;
 }
 
-int vx_commit_start(vx_server *server, vx_err *err) {
-    struct vx_commit *commit = vx_new(struct vx_commit);
-    if (!commit)
-        return VX_FAIL(err, -ENOMEM, "no memory for the committer");
-    int rc = vx_queue_new(1024, &commit->queue, err);
-    server->commit = commit;
+int vx_writer_start(vx_catalog *catalog, vx_store *store, vx_writer **ret_writer, vx_err *err) {
+    vx_writer *writer = vx_new(vx_writer);
+    if (!writer)
+        return VX_FAIL(err, -ENOMEM, "no memory for the writer");
+    writer->catalog = catalog;
+    writer->store = store;
+    int rc = vx_queue_new(QUEUE_CAPACITY, &writer->queue, err);
     if (!rc)
-        rc = vx_thread_start(&commit->thread, "vx-commit", run_committer, server, err);
+        rc = vx_thread_start(&writer->thread, "vx-writer", run, writer, err);
     if (rc) {
-        vx_queue_free(commit->queue);
-        free(vx_take(server->commit));
+        vx_queue_free(writer->queue);
+        free(writer);
+        return rc;
     }
-    return rc;
+    *ret_writer = writer;
+    return 0;
 }
 
-void vx_commit_stop(vx_server *server) {
-    struct vx_commit *commit = server->commit;
-    if (!commit)
-        return;
-    vx_queue_close(commit->queue);
-    pthread_join(commit->thread, NULL);
-    vx_queue_free(commit->queue);
-    free(vx_take(server->commit));
+void vx_writer_begin_stop(vx_writer *writer) {
+    atomic_store(&writer->stopping, true);
 }
 
-vx_outcome vx_commit_submit(vx_server *server, vx_commit_op *op, vx_commit_when_full when_full) {
-    struct vx_commit *commit = server->commit;
-    if (pthread_equal(pthread_self(), commit->thread)) {
-        if (commit->n_own == GROUP_MAX)
+vx_writer *vx_writer_stop(vx_writer *writer) {
+    if (!writer)
+        return NULL;
+    vx_queue_close(writer->queue);
+    pthread_join(writer->thread, NULL);
+    vx_queue_free(writer->queue);
+    free(writer);
+    return NULL;
+}
+
+vx_outcome vx_writer_submit(vx_writer *writer, vx_write *write, vx_when_full when_full) {
+    if (pthread_equal(pthread_self(), writer->thread)) {
+        if (writer->n_own == GROUP_MAX)
             return VX_OUTCOME_BUSY;
-        commit->own[commit->n_own++] = op;
+        writer->own[writer->n_own++] = write;
         return VX_OUTCOME_OK;
     }
-    if (when_full == VX_COMMIT_WAIT)
-        return vx_queue_push(commit->queue, op) ? VX_OUTCOME_OK : VX_OUTCOME_STOPPING;
-    if (vx_queue_try_push(commit->queue, op))
+    if (when_full == VX_WRITER_WAIT)
+        return vx_queue_push(writer->queue, write) ? VX_OUTCOME_OK : VX_OUTCOME_STOPPING;
+    if (vx_queue_try_push(writer->queue, write))
         return VX_OUTCOME_OK;
-    return atomic_load(&server->stopping) ? VX_OUTCOME_STOPPING : VX_OUTCOME_BUSY;
+    return atomic_load(&writer->stopping) ? VX_OUTCOME_STOPPING : VX_OUTCOME_BUSY;
 }
 
-/* ---- an operation that its caller waits for ---- */
+/* ---- a write that its caller waits for ---- */
 
-typedef struct wait_op {
-    vx_commit_op op;
-    int (*apply)(void *ctx, vx_server *server, vx_err *err);
+typedef struct waiting_write {
+    vx_write write;
+    int (*apply)(void *ctx, vx_err *err);
+    void (*undo)(void *ctx);
     void *ctx;
+    bool applied; /* on the writer's thread alone */
     vx_mutex mu;
     vx_cond finished;
     bool done VX_GUARDED;
     int rc VX_GUARDED;
     vx_err err VX_GUARDED;
-} wait_op;
+} waiting_write;
 
-static int wait_apply(vx_commit_op *op, vx_server *server, vx_err *err) {
-    wait_op *w = (wait_op *)op;
-    return w->apply(w->ctx, server, err);
+static int apply_waiting(vx_write *write, vx_err *err) {
+    waiting_write *w = VX_CONTAINER_OF(write, waiting_write, write);
+    w->applied = true;
+    return w->apply(w->ctx, err);
 }
 
-static void wait_done(vx_commit_op *op, vx_server *server, int rc, const vx_err *err) {
-    (void)server;
-    wait_op *w = (wait_op *)op;
+static void finish_waiting(vx_write *write, int rc, const vx_err *err) {
+    waiting_write *w = VX_CONTAINER_OF(write, waiting_write, write);
+    if (rc && w->applied && w->undo)
+        w->undo(w->ctx);
     vx_mutex_lock(&w->mu);
     w->rc = rc;
     w->err = *err;
@@ -153,13 +166,16 @@ static void wait_done(vx_commit_op *op, vx_server *server, int rc, const vx_err 
     vx_mutex_unlock(&w->mu);
 }
 
-int vx_commit_run(vx_server *server, int (*apply)(void *ctx, vx_server *server, vx_err *err),
+int vx_writer_run(vx_writer *writer, int (*apply)(void *ctx, vx_err *err), void (*undo)(void *ctx),
                   void *ctx, vx_err *err) {
-    wait_op w = {.op = {.apply = wait_apply, .done = wait_done}, .apply = apply, .ctx = ctx};
+    waiting_write w = {.write = {.apply = apply_waiting, .done = finish_waiting},
+                       .apply = apply,
+                       .undo = undo,
+                       .ctx = ctx};
     int rc = 0;
     vx_mutex_init(&w.mu);
     vx_cond_init(&w.finished);
-    if (!vx_commit_submit(server, &w.op, VX_COMMIT_WAIT)) {
+    if (!vx_writer_submit(writer, &w.write, VX_WRITER_WAIT)) {
         vx_mutex_lock(&w.mu);
         while (!w.done)
             vx_cond_wait(&w.finished, &w.mu);

@@ -1,49 +1,58 @@
-/* commit.h — the one writer: verdict and insert as one step, one fsync for a group.
+/* writer.h — the one thread that changes the catalog: many changes, one transaction, one fsync.
  *
- * A single committer thread takes the operations that wait, gives each its own savepoint inside one
- * transaction (in which it also enters what it adds into the indexes), commits once, then calls
- * back. So the verdict of every video sees all videos before it, also those of its own group; and a
- * reply is sent only after the data is on the disk and searchable.
+ * The writer takes the writes that wait, gives each a savepoint of its own inside one transaction (in
+ * which the write also enters what it adds into the indexes in memory), commits once, then calls back.
+ * So a verdict sees every video before it, those of its own group too; and a reply is sent only after
+ * the data is on the disk and searchable.
  *
- * Threads: submit from any thread, which says what is to happen while a thousand operations wait
- * already. Callbacks run on the committer thread and must be short; each may submit one operation more, which
- * never waits.
+ * Threads  start and stop: one (main). Submit: any. Callbacks run on the writer's thread and must be
+ *          short; each may submit one more write, which never waits.
  */
 #pragma once
 
-#include "ingest/ingest.h"
+#include <stdint.h>
 
-/* What is to be done: `apply` inside the transaction, then `done` after the commit.
- *   apply  0 = keep, anything else = undo this operation only (rc and err go to done)
- *   done   on the committer thread; rc 0 = durable; frees op */
-typedef struct vx_commit_op {
-    int (*apply)(struct vx_commit_op *op, vx_server *server, vx_err *err);
-    void (*done)(struct vx_commit_op *op, vx_server *server, int rc, const vx_err *err);
-    const uint8_t *published; /* set by apply: the digest of a file it moved into the store, which
-                                 must be durable before the row that names it; borrows */
-} vx_commit_op;
+#include "base/err.h"
+#include "base/mem.h"
+#include "base/outcome.h"
+#include "catalog/catalog.h"
+#include "store/store.h"
 
-int vx_commit_start(vx_server *server, vx_err *err);
-void vx_commit_stop(vx_server *server); /* finishes what was submitted */
+typedef struct vx_writer vx_writer;
 
-typedef enum vx_commit_when_full {
-    VX_COMMIT_WAIT,   /* for threads that may block: the pipeline's own, with work behind them */
-    VX_COMMIT_REFUSE, /* for HTTP threads: the client is told to come back */
-} vx_commit_when_full;
+/* One change: `apply` inside the transaction, `done` after the commit. A caller embeds it in a struct
+ * of its own.
+ *   apply  0 = keep; anything else undoes this write alone (rc and err go to done)
+ *   done   called once, on the writer's thread; rc 0 = durable; frees the write */
+typedef struct vx_write {
+    int (*apply)(struct vx_write *write, vx_err *err);
+    void (*done)(struct vx_write *write, int rc, const vx_err *err);
+    const uint8_t
+        *published; /* set by apply: the digest of a file it moved into the store, whose name
+                                 becomes durable before the row that names it; borrows */
+} vx_write;
 
-/* VX_OUTCOME_OK: takes op. BUSY (only with VX_COMMIT_REFUSE) or STOPPING: nothing was called. */
-vx_outcome vx_commit_submit(vx_server *server, vx_commit_op *op, vx_commit_when_full when_full);
+/* Borrows both until stop. */
+int vx_writer_start(vx_catalog *catalog, vx_store *store, vx_writer **ret_writer, vx_err *err);
+/* From here on a full queue means that the process stops. */
+void vx_writer_begin_stop(vx_writer *writer);
+/* Carries out what was submitted, then ends the thread. NULL-safe. */
+vx_writer *vx_writer_stop(vx_writer *writer);
+VX_DEFINE_AUTO(vx_writer, vx_writer_stop)
 
-/* As submit, and waits for the end: for callers that may block. Returns apply's or the commit's rc.
- */
-int vx_commit_run(vx_server *server, int (*apply)(void *ctx, vx_server *server, vx_err *err),
+typedef enum vx_when_full {
+    VX_WRITER_WAIT,   /* for threads that may block, with work behind them */
+    VX_WRITER_REFUSE, /* for HTTP threads: the client is told to come back */
+} vx_when_full;
+
+/* VX_OUTCOME_OK: takes write. BUSY (only with VX_WRITER_REFUSE, while a thousand writes wait) or
+ * STOPPING: nothing was called. */
+vx_outcome vx_writer_submit(vx_writer *writer, vx_write *write, vx_when_full when_full);
+
+/* Submits a write and waits for its end: for threads that may block.
+ *   apply  inside the transaction
+ *   undo   NULL, or called on the writer's thread if the transaction failed after apply had begun: takes
+ *          back what apply did outside the catalog
+ * Returns apply's or the commit's rc; -ESHUTDOWN: the writer has stopped. */
+int vx_writer_run(vx_writer *writer, int (*apply)(void *ctx, vx_err *err), void (*undo)(void *ctx),
                   void *ctx, vx_err *err);
-
-/* Changes of a stored video; as submit, done as above. rc VX_CATALOG_NOT_FOUND when there is none.
- * Metadata is set by waiting for room. */
-typedef void (*vx_commit_video_done)(void *ctx, int rc, const vx_err *err);
-vx_outcome vx_commit_delete_video(vx_server *server, const char *video_id,
-                                  vx_commit_when_full when_full, vx_commit_video_done done,
-                                  void *ctx);
-vx_outcome vx_commit_set_metadata(vx_server *server, const char *video_id,
-                                  const char *metadata_json, vx_commit_video_done done, void *ctx);

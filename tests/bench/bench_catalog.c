@@ -168,7 +168,7 @@ static void bench_reads(bench *b) {
 static void open_bench(bench *b) {
     need(vx_catalog_open(b->path, 0, &b->catalog, &failure));
     need(vx_catalog_begin(b->catalog, &failure));
-    need(vx_catalog_space(b->catalog, "bench", "0", b->dim, &b->space, &failure));
+    need(vx_catalog_insert_vector_space(b->catalog, "bench", "0", b->dim, &b->space, &failure));
     need(vx_catalog_commit(b->catalog, &failure));
 }
 

@@ -12,10 +12,10 @@ int main(int argc, char **argv) {
     if (argc < 5)
         return 64;
     bool copy = argc > 5 && !strcmp(argv[5], "copy");
-    const vx_media_cut want = {.start_s = atof(argv[2]),
-                               .end_s = atof(argv[3]),
-                               .encoder = argc > 5 && !copy ? argv[5] : NULL,
-                               .may_copy = copy};
+    const vx_media_cut_params want = {.start_s = atof(argv[2]),
+                                      .end_s = atof(argv[3]),
+                                      .encoder = argc > 5 && !copy ? argv[5] : NULL,
+                                      .may_copy = copy};
     int rc = vx_media_cut_clip(argv[1], NULL, &want, argv[4], &info, &err);
     if (rc)
         fprintf(stderr, "%d: %s\n", rc, err.msg);

@@ -29,7 +29,7 @@ static int pictures(const char *path, vx_err *err) {
     VX_AUTO_FREE int64_t *frames = vx_new_array((size_t)n, sizeof *frames);
     for (int64_t i = 0; i < n; i++)
         frames[i] = i;
-    const vx_media_wish wish = {
+    const vx_media_decode_params wish = {
         .frames = frames, .n = n, .threads = 1, .on_picture = write_picture};
     return vx_media_decode(media, &wish, NULL, err);
 }

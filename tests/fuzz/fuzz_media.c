@@ -34,12 +34,12 @@ static void use_file(const char *path) {
     for (int64_t i = 0; i < n; i++)
         if (i == 0 || frames[i] != frames[n_unique - 1])
             frames[n_unique++] = frames[i];
-    const vx_media_wish wish = {.frames = frames,
-                                .n = n_unique,
-                                .threads = 1,
-                                .on_picture = use_picture,
-                                .on_extra = use_picture,
-                                .ctx = &n_seen};
+    const vx_media_decode_params wish = {.frames = frames,
+                                         .n = n_unique,
+                                         .threads = 1,
+                                         .on_picture = use_picture,
+                                         .on_extra = use_picture,
+                                         .ctx = &n_seen};
     vx_media_decode(media, &wish, NULL, &err);
 }
 

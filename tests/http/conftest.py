@@ -68,11 +68,6 @@ def stored(server, clip):
     return upload
 
 
-def memory_peak_bytes(server):
-    with open(f"/proc/{server.process.pid}/status") as status:
-        return next(int(line.split()[1]) * 1024 for line in status if line.startswith("VmHWM"))
-
-
 def assert_problem(answer, status, name, *words):
     """The answer is that problem, well formed, and its detail has the words."""
     assert answer.status_code == status, answer.text

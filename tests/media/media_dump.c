@@ -14,7 +14,8 @@
 #include <string.h>
 #include <time.h>
 
-#include "media/media_private.h"
+#include "media/choose.h"
+#include "media/packet_table.h"
 
 static void hash_frame(const AVFrame *f, char *ret_hex) {
     const AVPixFmtDescriptor *desc = av_pix_fmt_desc_get(f->format);
@@ -122,13 +123,13 @@ static int dump(const char *path, const char *wanted, int threads, dump_options 
     }
     printf("],\n \"pictures\": [");
     vx_media_stats stats = {0};
-    const vx_media_wish wish = {.frames = frames,
-                                .n = n_unique,
-                                .threads = threads,
-                                .on_picture = print_picture,
-                                .on_extra = options->what == 'm' ? print_extra : NULL,
-                                .ctx = options};
-    rc = vx_media_decode(media, &wish, &stats, err);
+    const vx_media_decode_params params = {.frames = frames,
+                                           .n = n_unique,
+                                           .threads = threads,
+                                           .on_picture = print_picture,
+                                           .on_extra = options->what == 'm' ? print_extra : NULL,
+                                           .ctx = options};
+    rc = vx_media_decode(media, &params, &stats, err);
     printf("],\n \"open_s\": %.6f, \"decode_s\": %.6f, \"frames_decoded\": %" PRId64
            ", \"frames_total\": %" PRId64 ", \"passes\": %d, \"rc\": %d}\n",
            opened_s - start_s, seconds() - opened_s, stats.frames_decoded, stats.frames_total,

@@ -52,7 +52,7 @@ int main(int argc, char **argv) {
     bool is_mkv = suffix && !strcmp(suffix, ".mkv");
     char mp4[4096];
     snprintf(mp4, sizeof mp4, "%s%s", out, is_mkv ? ".mp4" : "");
-    const vx_media_cut want = {
+    const vx_media_cut_params want = {
         .start_s = atof(argv[2]), .end_s = atof(argv[3]), .encoder = argc > 5 ? argv[5] : NULL};
     vx_err err = {0};
     int rc = vx_media_cut_clip(argv[1], NULL, &want, mp4, NULL, &err);

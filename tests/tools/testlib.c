@@ -50,11 +50,12 @@ int vxt_is_copy(const vx_fp_match *match) {
 
 int vxt_fingerprint(const char *path, vx_fp_video *ret_video, vx_err *err) {
     const vx_clip_spec whole = {.mode = VX_CLIP_WHOLE};
-    vx_server server = {.params.fingerprints = true}; /* and no model */
+    vx_models none = {0};
+    const vx_extractor extractor = {.models = &none, .fingerprints = true};
     const vx_extract_params params = {
         .path = path, .clip = &whole, .fingerprints = true, .decode_threads = 1};
     vx_extract extract = {0};
-    vx_outcome outcome = vx_extract_run(&server, &params, &extract, err);
+    vx_outcome outcome = vx_extract_run(&extractor, &params, &extract, err);
     if (!outcome) {
         *ret_video = extract.fingerprint;
         extract.fingerprint = (vx_fp_video){0};

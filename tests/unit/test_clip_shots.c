@@ -10,7 +10,7 @@
 #include <cmocka.h>
 
 #include "clip/clip.h"
-#include "media/media_private.h"
+#include "media/packet_table.h"
 
 enum { N = 100 };
 

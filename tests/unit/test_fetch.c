@@ -23,6 +23,7 @@ static bool is_public(const char *text) {
     return false;
 }
 
+/* long because it is one table. */
 static void address_is_public_only_outside_the_special_ranges(void **state) {
     (void)state;
     static const char *const inside[] = {"0.0.0.0",
@@ -124,9 +125,9 @@ static void url_that_is_not_allowed_is_refused_before_anything_is_sent(void **st
         {"https://user:secret@example.org/", "user name or password"},
         {"https://user@example.org/", "user name or password"},
         {"https://:secret@example.org/", "user name or password"},
-        {"", "no URL"},
-        {"example.org/clip.mp4", "no URL"},
-        {"https://exa mple.org/", "no URL"},
+        {"", "not a valid URL"},
+        {"example.org/clip.mp4", "not a valid URL"},
+        {"https://exa mple.org/", "not a valid URL"},
         {"https://127.0.0.1:1/", "no public address"},
         {"https://localhost:1/", "no public address"},
         {"https://[::1]:1/", "no public address"},

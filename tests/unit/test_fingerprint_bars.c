@@ -11,7 +11,6 @@
 #include <cmocka.h>
 
 #include "fingerprint/fingerprint.h"
-#include "fingerprint/fp_blob.h"
 
 enum { W = 320, H = 240, TOP = 40, LEFT = 30, N = 12 };
 
@@ -231,8 +230,8 @@ static void packed_frames_come_back(void **state) {
     void *blob;
     size_t bytes, n;
     vx_fp_frame *back;
-    assert_int_equal(vx_fp_blob_pack(video.frames, video.n_frames, &blob, &bytes, NULL), 0);
-    assert_int_equal(vx_fp_blob_unpack(blob, bytes, &back, &n, NULL), 0);
+    assert_int_equal(vx_fp_pack(video.frames, video.n_frames, &blob, &bytes, NULL), 0);
+    assert_int_equal(vx_fp_unpack(blob, bytes, &back, &n, NULL), 0);
     assert_int_equal(n, video.n_frames);
     for (size_t i = 0; i < n; i++) {
         assert_float_equal(back[i].time_s, video.frames[i].time_s, 0);

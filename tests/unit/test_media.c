@@ -12,7 +12,8 @@
 #include <errno.h>
 #include <math.h>
 
-#include "media/media_private.h"
+#include "media/classify.h"
+#include "media/plan.h"
 
 /* ---- choosing ---- */
 
@@ -151,7 +152,7 @@ static void expect_plan_suffices(const model *m, const int64_t *frames, int64_t 
         for (int k = 0; k < MAX_DEPENDENCIES; k++)
             right[i] &= m->depends[i][k] < 0 || right[m->depends[i][k]];
         assert_true(right[i] || !wanted[i]);
-        assert_true(right[i] || !sent || action[i] == VX_PLAN_WRONG);
+        assert_true(right[i] || !sent || action[i] == VX_PLAN_INEXACT);
         assert_true(wanted[i] || !sent || !(m->packets[i].flags & VX_PACKET_NONREF));
     }
 }
@@ -200,8 +201,10 @@ static void expect_plan(const char *types, const int64_t *pts, const int64_t *wa
     media.info.n_frames = count;
     VX_AUTO_FREE uint8_t *action = NULL;
     assert_int_equal(vx_media_plan(&media, frames, n_wanted, &action, &n, NULL), 0);
-    const char letters[] = {
-        [VX_PLAN_DROP] = '.', [VX_PLAN_SEND] = '+', [VX_PLAN_RESTART] = '^', [VX_PLAN_WRONG] = '!'};
+    const char letters[] = {[VX_PLAN_DROP] = '.',
+                            [VX_PLAN_SEND] = '+',
+                            [VX_PLAN_RESTART] = '^',
+                            [VX_PLAN_INEXACT] = '!'};
     char got[33] = {0};
     for (int64_t i = 0; i < count; i++)
         got[i] = i < n ? letters[action[i]] : '.';

@@ -13,7 +13,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "media/media_private.h"
+#include "media/packet_table.h"
 
 typedef struct seed_file {
     uint8_t bytes[16 << 10];

@@ -12,7 +12,7 @@
 #include <libavutil/pixdesc.h>
 #include <math.h>
 
-#include "media/media_private.h"
+#include "media/packet_table.h"
 
 static AVFrame *new_frame(enum AVPixelFormat format, int w, int h) {
     AVFrame *f = av_frame_alloc();

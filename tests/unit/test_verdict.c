@@ -1,8 +1,9 @@
-/* The verdict from an earlier look and the videos that came since, against what a look now says. */
+/* The verdict from an earlier scan and the videos that were inserted since, against that of a scan now. */
+#include <jansson.h>
+
 #include "catalog_fixture.h"
-#include "fingerprint/fp_blob.h"
+#include "fingerprint/fingerprint.h"
 #include "verdict/verdict.h"
-#include "catalog/verdict_json.h"
 
 enum { FRAMES = 20 };
 
@@ -10,27 +11,29 @@ static const vx_model_info info = {.dim = DIM, .similar_threshold = 0.9f};
 
 typedef struct setup {
     fixture *f;
-    vx_server server;
+    vx_models models;
+    vx_collection collection;
 } setup;
 
 static int open_setup(void **state) {
     setup *s = calloc(1, sizeof *s);
     fixture_setup((void **)&s->f);
-    s->server.catalog = s->f->catalog;
-    s->server.n_models = 1;
-    s->server.models[0].info = &info;
-    s->server.models[0].space = s->f->space;
-    OK(vx_index_new(&(vx_index_params){.dim = DIM, .threads = 1}, &s->server.models[0].index,
+    s->collection.catalog = s->f->catalog;
+    s->collection.models = &s->models;
+    s->models.n = 1;
+    s->models.items[0].info = &info;
+    s->models.items[0].space = s->f->space;
+    OK(vx_index_new(&(vx_index_params){.dim = DIM, .threads = 1}, &s->models.items[0].index,
                     &oops));
-    OK(vx_fp_index_new(&s->server.fingerprints, &oops));
+    OK(vx_fp_index_new(&s->collection.fingerprints, &oops));
     *state = s;
     return 0;
 }
 
 static int close_setup(void **state) {
     setup *s = *state;
-    vx_index_free(s->server.models[0].index);
-    vx_fp_index_free(s->server.fingerprints);
+    vx_index_free(s->models.items[0].index);
+    vx_fp_index_free(s->collection.fingerprints);
     fixture_teardown((void **)&s->f);
     free(s);
     return 0;
@@ -55,7 +58,7 @@ static void make_film(uint32_t seed, vx_fp_frame frames[FRAMES]) {
     }
 }
 
-/* What the committer does with a new video, but for its file. Gives its row. */
+/* What the writer does with a new video, but for its file. Gives its row. */
 static int64_t store(setup *s, int seed, double degrees, uint32_t film) {
     float vector[DIM];
     vx_fp_frame frames[FRAMES];
@@ -65,89 +68,90 @@ static int64_t store(setup *s, int seed, double degrees, uint32_t film) {
     vx_video_id_of(video->sha256, video->id);
     VX_AUTO_FREE void *blob = NULL;
     size_t bytes;
-    OK(vx_fp_blob_pack(frames, FRAMES, &blob, &bytes, &oops));
-    OK(vx_catalog_begin(s->server.catalog, &oops));
-    OK(vx_catalog_insert_video(s->server.catalog, video, &oops));
-    OK(vx_catalog_insert_fingerprint(s->server.catalog, video->row, blob, bytes, &oops));
-    OK(vx_catalog_commit(s->server.catalog, &oops));
-    OK(vx_index_add(s->server.models[0].index, &video->clips[0].row, vector, 1, &oops));
-    OK(vx_fp_index_add(s->server.fingerprints, video->row, frames, FRAMES, &oops));
-    vx_verdict_note(&s->server, video->row);
+    OK(vx_fp_pack(frames, FRAMES, &blob, &bytes, &oops));
+    OK(vx_catalog_begin(s->collection.catalog, &oops));
+    OK(vx_catalog_insert_video(s->collection.catalog, video, &oops));
+    OK(vx_catalog_insert_fingerprint(s->collection.catalog, video->row, blob, bytes, &oops));
+    OK(vx_catalog_commit(s->collection.catalog, &oops));
+    OK(vx_index_add(s->models.items[0].index, &video->clips[0].row, vector, 1, &oops));
+    OK(vx_fp_index_add(s->collection.fingerprints, video->row, frames, FRAMES, &oops));
+    vx_collection_note_recent(&s->collection, video->row);
     return video->row;
 }
 
 /* Without the rows of the indexes: what the rest of a group sees of a video deleted in it. */
 static void delete_video(setup *s, int64_t row) {
     VX_AUTO(vx_video) video = NULL;
-    OK(vx_catalog_get_video_by_row(s->server.catalog, row, &video, &oops));
-    OK(vx_catalog_begin(s->server.catalog, &oops));
-    OK(vx_catalog_delete_video(s->server.catalog, video->id, &oops));
-    OK(vx_catalog_commit(s->server.catalog, &oops));
+    OK(vx_catalog_get_video_by_row(s->collection.catalog, row, &video, &oops));
+    OK(vx_catalog_begin(s->collection.catalog, &oops));
+    OK(vx_catalog_delete_video(s->collection.catalog, video->id, &oops));
+    OK(vx_catalog_commit(s->collection.catalog, &oops));
 }
 
 /* A new video, as extracted. */
-typedef struct arrival {
+typedef struct new_video {
     float vector[DIM];
     vx_fp_frame frames[FRAMES];
-    vx_extract extract;
-    vx_verdict_look look;
-} arrival;
+    vx_fp_video fingerprint;
+    vx_verdict_subject subject;
+    vx_verdict_candidates candidates;
+} new_video;
 
-static void arrive(setup *s, arrival *a, double degrees, uint32_t film) {
+static void scan_for(setup *s, new_video *a, double degrees, uint32_t film) {
     at_angle(degrees, a->vector);
     make_film(film, a->frames);
-    a->extract = (vx_extract){.n_clips = 1,
-                              .vectors = {a->vector},
-                              .fingerprint = {.frames = a->frames, .n_frames = FRAMES}};
-    OK(vx_verdict_look_up(&s->server, &a->extract, &a->look, &oops));
+    a->fingerprint = (vx_fp_video){.frames = a->frames, .n_frames = FRAMES};
+    a->subject =
+        (vx_verdict_subject){.n_clips = 1, .vectors = a->vector, .fingerprint = &a->fingerprint};
+    OK(vx_verdict_find_candidates(&s->collection, &a->subject, &a->candidates, &oops));
 }
 
-/* The verdict, after arrive() and whatever happened since; row of what it names, 0 = none. */
-static vx_verdict_kind decide(setup *s, arrival *a, int64_t *ret_row) {
+/* The verdict, after scan_for() and whatever happened since; row of what it names, 0 = none. */
+static vx_verdict_kind decide(setup *s, new_video *a, int64_t *ret_row) {
     vx_verdict_row verdict;
     VX_AUTO(vx_video) of = NULL;
-    OK(vx_verdict_decide(&s->server, &a->extract, &a->look, &verdict, &of, &oops));
-    vx_verdict_look_clear(&a->look);
+    OK(vx_verdict_decide(&s->collection, &a->subject, &a->candidates, &verdict, &of, &oops));
+    vx_verdict_candidates_clear(&a->candidates);
     *ret_row = of ? of->row : 0;
     return verdict.kind;
 }
 
 static void video_like_none_is_new(void **state) {
     setup *s = *state;
-    arrival a;
+    new_video a;
     int64_t of;
     store(s, 1, 0, 1);
-    arrive(s, &a, 60, 2);
+    scan_for(s, &a, 60, 2);
     assert_int_equal(decide(s, &a, &of), VX_VERDICT_NEW);
     assert_int_equal(of, 0);
 }
 
-static void similar_video_that_was_looked_at_is_named(void **state) {
+static void similar_video_found_by_the_scan_is_named(void **state) {
     setup *s = *state;
-    arrival a;
+    new_video a;
     int64_t of, near = store(s, 1, 10, 1);
     store(s, 2, 20, 2);
-    arrive(s, &a, 0, 3);
+    scan_for(s, &a, 0, 3);
     assert_int_equal(decide(s, &a, &of), VX_VERDICT_SIMILAR);
     assert_int_equal(of, near);
 }
 
-static void similar_video_that_came_after_the_look_is_named(void **state) {
+static void similar_video_inserted_after_the_scan_is_named(void **state) {
     setup *s = *state;
-    arrival a;
+    new_video a;
     int64_t of;
     store(s, 1, 20, 1);
-    arrive(s, &a, 0, 3);
+    scan_for(s, &a, 0, 3);
     int64_t nearer = store(s, 2, 10, 2);
     assert_int_equal(decide(s, &a, &of), VX_VERDICT_SIMILAR);
     assert_int_equal(of, nearer);
 }
 
-static void copy_that_came_after_the_look_is_named(void **state) {
+static void copy_inserted_after_the_scan_is_named(void **state) {
     setup *s = *state;
-    arrival a;
+    new_video a;
     int64_t of;
-    arrive(s, &a, 0, 3);
+    scan_for(s, &a, 0, 3);
     int64_t copy = store(s, 1, 60, 3);
     assert_int_equal(decide(s, &a, &of), VX_VERDICT_COPY);
     assert_int_equal(of, copy);
@@ -155,29 +159,29 @@ static void copy_that_came_after_the_look_is_named(void **state) {
 
 static void oldest_of_more_videos_than_are_remembered_is_named(void **state) {
     setup *s = *state;
-    arrival a;
+    new_video a;
     int64_t of;
-    arrive(s, &a, 0, 3);
+    scan_for(s, &a, 0, 3);
     int64_t first = store(s, 1, 10, 2);
-    for (int i = 0; i < VX_NEWCOMERS; i++)
+    for (int i = 0; i < VX_RECENT_MAX; i++)
         store(s, 2 + i, 90, 4 + (uint32_t)i);
     assert_int_equal(decide(s, &a, &of), VX_VERDICT_SIMILAR);
     assert_int_equal(of, first);
 }
 
-/* The look keeps eight; the ninth takes their place. */
-static void video_behind_those_deleted_after_the_look_is_named(void **state) {
+/* The scan keeps eight; the ninth takes their place. */
+static void video_behind_those_deleted_after_the_scan_is_named(void **state) {
     setup *s = *state;
-    arrival a;
+    new_video a;
     int64_t of, nearest[8];
     for (int i = 0; i < 8; i++)
         nearest[i] = store(s, 1 + i, 1 + i, 1 + (uint32_t)i);
     int64_t ninth = store(s, 9, 10, 9);
-    arrive(s, &a, 0, 30);
+    scan_for(s, &a, 0, 30);
     for (int i = 0; i < 8; i++) {
         delete_video(s, nearest[i]);
         int64_t clip = nearest[i]; /* one clip a video: the rows count alike */
-        OK(vx_index_remove(s->server.models[0].index, &clip, 1, &oops));
+        OK(vx_index_remove(s->models.items[0].index, &clip, 1, &oops));
     }
     assert_int_equal(decide(s, &a, &of), VX_VERDICT_SIMILAR);
     assert_int_equal(of, ninth);
@@ -185,19 +189,19 @@ static void video_behind_those_deleted_after_the_look_is_named(void **state) {
 
 static void video_deleted_in_the_same_group_is_not_named(void **state) {
     setup *s = *state;
-    arrival a;
+    new_video a;
     int64_t of, gone = store(s, 1, 5, 3);
-    arrive(s, &a, 0, 3);
+    scan_for(s, &a, 0, 3);
     delete_video(s, gone);
     assert_int_equal(decide(s, &a, &of), VX_VERDICT_NEW);
     assert_int_equal(of, 0);
 }
 
-static void deleted_newcomer_is_not_named(void **state) {
+static void deleted_recent_insert_is_not_named(void **state) {
     setup *s = *state;
-    arrival a;
+    new_video a;
     int64_t of;
-    arrive(s, &a, 0, 3);
+    scan_for(s, &a, 0, 3);
     delete_video(s, store(s, 1, 5, 3));
     assert_int_equal(decide(s, &a, &of), VX_VERDICT_NEW);
     assert_int_equal(of, 0);
@@ -206,14 +210,14 @@ static void deleted_newcomer_is_not_named(void **state) {
 /* 16 candidates are kept, all of them deleted since. */
 static void copy_behind_deleted_copies_is_named(void **state) {
     setup *s = *state;
-    arrival a;
+    new_video a;
     int64_t of, copies[VX_VERDICT_COPIES + 1];
     for (int i = 0; i <= VX_VERDICT_COPIES; i++)
         copies[i] = store(s, 1 + i, 90, 3);
-    arrive(s, &a, 0, 3);
+    scan_for(s, &a, 0, 3);
     for (int i = 0; i < VX_VERDICT_COPIES; i++) {
         delete_video(s, copies[i]);
-        OK(vx_fp_index_remove(s->server.fingerprints, copies[i], &oops));
+        OK(vx_fp_index_remove(s->collection.fingerprints, copies[i], &oops));
     }
     assert_int_equal(decide(s, &a, &of), VX_VERDICT_COPY);
     assert_int_equal(of, copies[VX_VERDICT_COPIES]);
@@ -238,13 +242,13 @@ static void verdict_as_json_has_the_digits_of_its_floats(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         VERDICT_TEST(video_like_none_is_new),
-        VERDICT_TEST(similar_video_that_was_looked_at_is_named),
-        VERDICT_TEST(similar_video_that_came_after_the_look_is_named),
-        VERDICT_TEST(copy_that_came_after_the_look_is_named),
+        VERDICT_TEST(similar_video_found_by_the_scan_is_named),
+        VERDICT_TEST(similar_video_inserted_after_the_scan_is_named),
+        VERDICT_TEST(copy_inserted_after_the_scan_is_named),
         VERDICT_TEST(oldest_of_more_videos_than_are_remembered_is_named),
-        VERDICT_TEST(video_behind_those_deleted_after_the_look_is_named),
+        VERDICT_TEST(video_behind_those_deleted_after_the_scan_is_named),
         VERDICT_TEST(video_deleted_in_the_same_group_is_not_named),
-        VERDICT_TEST(deleted_newcomer_is_not_named),
+        VERDICT_TEST(deleted_recent_insert_is_not_named),
         VERDICT_TEST(copy_behind_deleted_copies_is_named),
         cmocka_unit_test(verdict_as_json_has_the_digits_of_its_floats),
     };

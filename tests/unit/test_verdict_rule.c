@@ -1,4 +1,4 @@
-/* The verdict on one video, from invented candidates. */
+/* The verdict, from invented candidates. */
 #include <errno.h>
 #include <math.h>
 #include <setjmp.h>
@@ -49,26 +49,26 @@ static int load(void *ctx, int64_t video, vx_fp_frame **ret_frames, size_t *ret_
 static int64_t unreadable;
 static const int64_t all[] = {3, 1, 2, 1, 9};
 
-static vx_dedup_input input(const vx_fp_frame *frames) {
+static vx_rule_input input(const vx_fp_frame *frames) {
     unreadable = 0;
-    return (vx_dedup_input){.frames = frames,
-                            .n_frames = N,
-                            .candidates = all,
-                            .n_candidates = VX_LEN(all),
-                            .similar_threshold = 0.9f,
-                            .load = load,
-                            .load_ctx = &unreadable};
+    return (vx_rule_input){.frames = frames,
+                           .n_frames = N,
+                           .candidates = all,
+                           .n_candidates = VX_LEN(all),
+                           .similar_threshold = 0.9f,
+                           .load = load,
+                           .load_ctx = &unreadable};
 }
 
-static vx_verdict decide(const vx_dedup_input *in) {
+static vx_verdict decide(const vx_rule_input *in) {
     vx_verdict verdict;
-    assert_int_equal(vx_dedup_decide(in, &verdict, NULL), 0);
+    assert_int_equal(vx_rule_decide(in, &verdict, NULL), 0);
     return verdict;
 }
 
 static void verdict_without_candidates_is_new(void **state) {
     (void)state;
-    vx_dedup_input in = input(stored[1]);
+    vx_rule_input in = input(stored[1]);
     in.n_candidates = 0;
     vx_verdict v = decide(&in);
     assert_int_equal(v.kind, VX_VERDICT_NEW);
@@ -80,8 +80,8 @@ static void verdict_with_strange_candidates_is_new(void **state) {
     (void)state;
     vx_fp_frame other[N];
     fill(other, 77);
-    vx_dedup_input in = input(other);
-    const vx_dedup_similar similar = {4, 0.89f};
+    vx_rule_input in = input(other);
+    const vx_rule_similar similar = {4, 0.89f};
     in.similar = &similar;
     in.n_similar = 1;
     assert_int_equal(decide(&in).kind, VX_VERDICT_NEW);
@@ -90,8 +90,8 @@ static void verdict_with_strange_candidates_is_new(void **state) {
 
 static void verdict_copy_wins_over_higher_similar_and_has_its_score(void **state) {
     (void)state;
-    vx_dedup_input in = input(stored[2]);
-    const vx_dedup_similar similar[] = {{4, 0.99f}, {2, 0.5f}};
+    vx_rule_input in = input(stored[2]);
+    const vx_rule_similar similar[] = {{4, 0.99f}, {2, 0.5f}};
     in.similar = similar;
     in.n_similar = 2;
     vx_verdict v = decide(&in);
@@ -105,8 +105,8 @@ static void verdict_copy_wins_over_higher_similar_and_has_its_score(void **state
 
 static void verdict_copy_found_only_by_vector_is_a_copy(void **state) {
     (void)state;
-    vx_dedup_input in = input(stored[4]);
-    const vx_dedup_similar similar = {4, 0.2f};
+    vx_rule_input in = input(stored[4]);
+    const vx_rule_similar similar = {4, 0.2f};
     in.similar = &similar;
     in.n_similar = 1;
     vx_verdict v = decide(&in);
@@ -116,7 +116,7 @@ static void verdict_copy_found_only_by_vector_is_a_copy(void **state) {
 
 static void verdict_of_trimmed_copy_has_its_offset(void **state) {
     (void)state;
-    vx_dedup_input in = input(stored[3] + 8); /* 4 s cut off; times count from the new start */
+    vx_rule_input in = input(stored[3] + 8); /* 4 s cut off; times count from the new start */
     vx_fp_frame cut[N - 8];
     memcpy(cut, stored[3] + 8, sizeof cut);
     for (int i = 0; i < N - 8; i++)
@@ -133,7 +133,7 @@ static void verdict_of_flipped_copy_says_mirrored(void **state) {
     (void)state;
     vx_fp_frame other[N];
     fill(other, 77);
-    vx_dedup_input in = input(other);
+    vx_rule_input in = input(other);
     in.mirrored = stored[1];
     vx_verdict v = decide(&in);
     assert_int_equal(v.kind, VX_VERDICT_COPY);
@@ -145,7 +145,7 @@ static void verdict_of_equal_copies_names_the_oldest(void **state) {
     (void)state;
     memcpy(stored[2], stored[1], sizeof stored[1]);
     memcpy(stored[3], stored[1], sizeof stored[1]);
-    vx_dedup_input in = input(stored[1]);
+    vx_rule_input in = input(stored[1]);
     assert_int_equal(decide(&in).of, 1);
 }
 
@@ -154,7 +154,7 @@ static void verdict_of_copies_of_like_share_names_the_one_with_more_frames(void 
     memcpy(stored[2], stored[1], sizeof stored[1]);
     for (int i = N / 2; i < N; i++)
         stored[1][i].quality = 0; /* what is left of it matches whole */
-    vx_dedup_input in = input(stored[2]);
+    vx_rule_input in = input(stored[2]);
     vx_verdict v = decide(&in);
     assert_int_equal(v.of, 2);
     assert_float_equal(v.share, 1, 1e-6);
@@ -166,7 +166,7 @@ static void offset_below_a_millisecond_is_zero_without_a_sign(void **state) {
     memcpy(later, stored[2], sizeof later);
     for (int i = 0; i < N; i++)
         later[i].time_s += 1e-4f;
-    vx_dedup_input in = input(later);
+    vx_rule_input in = input(later);
     vx_verdict v = decide(&in);
     assert_true(v.of == 2 && v.offset_s == 0 && !signbit(v.offset_s));
 }
@@ -175,8 +175,8 @@ static void verdict_similar_names_the_best_score_then_the_oldest(void **state) {
     (void)state;
     vx_fp_frame other[N];
     fill(other, 77);
-    vx_dedup_input in = input(other);
-    const vx_dedup_similar similar[] = {{4, 0.95f}, {3, 0.97f}, {2, 0.97f}, {1, 0.3f}};
+    vx_rule_input in = input(other);
+    const vx_rule_similar similar[] = {{4, 0.95f}, {3, 0.97f}, {2, 0.97f}, {1, 0.3f}};
     in.similar = similar;
     in.n_similar = VX_LEN(similar);
     vx_verdict v = decide(&in);
@@ -190,13 +190,13 @@ static void verdict_similar_names_the_best_score_then_the_oldest(void **state) {
 
 static void verdict_when_loading_fails_passes_the_error_on(void **state) {
     (void)state;
-    vx_dedup_input in = input(stored[1]);
+    vx_rule_input in = input(stored[1]);
     unreadable = 2;
     vx_verdict verdict;
     vx_err err;
-    assert_int_equal(vx_dedup_decide(&in, &verdict, &err), -EIO);
+    assert_int_equal(vx_rule_decide(&in, &verdict, &err), -EIO);
     assert_non_null(strstr(err.msg, "bad sector"));
-    assert_int_equal(vx_dedup_decide(&in, &verdict, NULL), -EIO);
+    assert_int_equal(vx_rule_decide(&in, &verdict, NULL), -EIO);
 }
 
 int main(void) {
@@ -214,5 +214,5 @@ int main(void) {
         cmocka_unit_test_setup(verdict_similar_names_the_best_score_then_the_oldest, setup),
         cmocka_unit_test_setup(verdict_when_loading_fails_passes_the_error_on, setup),
     };
-    return cmocka_run_group_tests_name("verdict_rule", tests, NULL, NULL);
+    return cmocka_run_group_tests_name("dedup", tests, NULL, NULL);
 }

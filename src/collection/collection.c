@@ -1,0 +1,152 @@
+/* collection.c — see the header. */
+#include "collection.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "fingerprint/fingerprint.h"
+
+/* ---- open and close ---- */
+
+static int load_fingerprint(void *ctx, int64_t video_row, const void *blob, size_t bytes,
+                            vx_err *err) {
+    VX_AUTO_FREE vx_fp_frame *frames = NULL;
+    size_t n;
+    int rc = vx_fp_unpack(blob, bytes, &frames, &n, err);
+    return rc ? rc : vx_fp_index_add(((vx_collection *)ctx)->fingerprints, video_row, frames, n, err);
+}
+
+int vx_collection_open(vx_catalog *catalog, vx_models *models, int index_threads,
+                       vx_collection **ret_collection, vx_err *err) {
+    VX_AUTO(vx_collection) collection = vx_new(vx_collection);
+    if (!collection)
+        return VX_FAIL(err, -ENOMEM, "no memory for the collection");
+    collection->catalog = catalog;
+    collection->models = models;
+    int rc = vx_models_load_vectors(models, catalog, index_threads, err);
+    if (rc)
+        return rc;
+    int64_t start_us = vx_clock_monotonic_us();
+    rc = vx_fp_index_new(&collection->fingerprints, err);
+    if (!rc)
+        rc = vx_catalog_scan_fingerprints(catalog, load_fingerprint, collection, err);
+    if (rc)
+        return VX_WRAP(err, "rebuilding the index of fingerprints"), rc;
+    vx_log(VX_LOG_INFO, "index", "fingerprints_ms=%.1f",
+           (double)(vx_clock_monotonic_us() - start_us) / 1e3);
+    *ret_collection = vx_take(collection);
+    return 0;
+}
+
+vx_collection *vx_collection_close(vx_collection *collection) {
+    if (!collection)
+        return NULL;
+    vx_fp_index_free(collection->fingerprints);
+    free(collection);
+    return NULL;
+}
+
+void vx_collection_note_recent(vx_collection *collection, int64_t video_row) {
+    vx_recent_inserts *recent = &collection->recent;
+    recent->videos[atomic_load(&recent->n) % VX_RECENT_MAX] = video_row;
+    atomic_fetch_add(&recent->n, 1);
+}
+
+/* ---- whole videos ---- */
+
+int vx_collection_insert(vx_collection *collection, vx_video *video, const vx_collection_data *data,
+                         vx_err *err) {
+    vx_catalog *catalog = collection->catalog;
+    const vx_models *models = collection->models;
+    int rc = vx_catalog_insert_video(catalog, video, err);
+    for (int m = 0; m < models->n; m++) {
+        int dim = models->items[m].info->dim;
+        for (size_t i = 0; data->vectors[m] && i < video->n_clips && !rc; i++)
+            rc = vx_catalog_insert_vector(catalog, models->items[m].space, video->clips[i].row,
+                                          data->vectors[m] + i * (size_t)dim, dim, err);
+    }
+    if (rc || !data->n_frames)
+        return rc;
+    VX_AUTO_FREE void *blob = NULL;
+    size_t bytes;
+    rc = vx_fp_pack(data->fingerprint, data->n_frames, &blob, &bytes, err);
+    return rc ? rc : vx_catalog_insert_fingerprint(catalog, video->row, blob, bytes, err);
+}
+
+static int64_t *clip_rows(const vx_video *video, vx_err *err) {
+    int64_t *rows = vx_new_array(video->n_clips, sizeof *rows);
+    if (!rows)
+        VX_FAIL(err, -ENOMEM, "no memory for %zu clips", video->n_clips);
+    for (size_t i = 0; rows && i < video->n_clips; i++)
+        rows[i] = video->clips[i].row;
+    return rows;
+}
+
+int vx_collection_index(vx_collection *collection, const vx_video *video,
+                        const vx_collection_data *data, vx_err *err) {
+    const vx_models *models = collection->models;
+    VX_AUTO_FREE int64_t *rows = clip_rows(video, err);
+    int rc = rows ? 0 : -ENOMEM;
+    for (int m = 0; m < models->n && !rc; m++)
+        if (data->vectors[m])
+            rc = vx_index_add(models->items[m].index, rows, data->vectors[m], video->n_clips, err);
+    if (!rc)
+        rc = vx_fp_index_add(collection->fingerprints, video->row, data->fingerprint,
+                             data->n_frames, err);
+    if (rc)
+        vx_collection_unindex(collection, video);
+    else
+        vx_collection_note_recent(collection, video->row);
+    return rc;
+}
+
+void vx_collection_unindex(vx_collection *collection, const vx_video *video) {
+    const vx_models *models = collection->models;
+    vx_err err;
+    VX_AUTO_FREE int64_t *rows = clip_rows(video, &err);
+    int rc = rows ? 0 : -ENOMEM;
+    for (int m = 0; m < models->n && !rc; m++)
+        rc = vx_index_remove(models->items[m].index, rows, video->n_clips, &err);
+    if (rc) /* no search shows them, as no stored clip is behind them */
+        vx_log_failed(VX_LOG_WARN, "index", &err,
+                      "video=%s hint=\"its vectors stay in memory until a restart\"", video->id);
+    vx_fp_index_remove(collection->fingerprints, video->row, NULL);
+}
+
+/* ---- vectors that were missing ---- */
+
+int vx_collection_add_vectors(vx_collection *collection, const vx_video *video,
+                              float *const *vectors, int64_t *ret_added,
+                              size_t ret_n_added[VX_MODELS_MAX], vx_err *err) {
+    const vx_models *models = collection->models;
+    VX_AUTO(vx_video) stored = NULL;
+    memset(ret_n_added, 0, VX_MODELS_MAX * sizeof *ret_n_added);
+    int rc = vx_catalog_get_video_by_row(collection->catalog, video->row, &stored, err);
+    for (int m = 0; m < models->n; m++) {
+        const vx_model *model = &models->items[m];
+        int dim = model->info->dim;
+        for (size_t i = 0; vectors[m] && i < video->n_clips && !rc; i++) {
+            int64_t clip = video->clips[i].row;
+            const float *vector = vectors[m] + i * (size_t)dim;
+            if (vx_index_has(model->index, clip))
+                continue;
+            rc = vx_catalog_insert_vector(collection->catalog, model->space, clip, vector, dim, err);
+            if (!rc)
+                rc = vx_index_add(model->index, &clip, vector, 1, err);
+            if (!rc)
+                ret_added[(size_t)m * video->n_clips + ret_n_added[m]++] = clip;
+        }
+    }
+    if (!rc)
+        vx_collection_note_recent(collection, video->row);
+    return rc;
+}
+
+void vx_collection_remove_vectors(vx_collection *collection, const vx_video *video,
+                                  const int64_t *added, const size_t n_added[VX_MODELS_MAX]) {
+    for (int m = 0; m < collection->models->n; m++)
+        vx_index_remove(collection->models->items[m].index, added + (size_t)m * video->n_clips,
+                        n_added[m], NULL);
+}

@@ -1,0 +1,77 @@
+/* collection.h — the stored videos as they are searched: the catalog and the indexes in memory.
+ *
+ * The catalog is the truth. Each model's index of clip vectors (models/) and the index of frame
+ * fingerprints are derived from it at start and changed together with it: rows first, inside the
+ * writer's transaction, then the indexes. A row that is in an index but not committed yet, or no
+ * more, is found by no search, because searches look every hit up in the catalog.
+ *
+ * A list of recent inserts tells the verdict what has come since it last read the indexes
+ * (verdict/verdict.h).
+ *
+ * Threads  open and close: one (main). What changes something: the writer's thread, inside its
+ *          transaction. Reading through the members: any.
+ */
+#pragma once
+
+#include <stdatomic.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "base/mem.h"
+#include "catalog/catalog.h"
+#include "fingerprint/fingerprint.h"
+#include "models/models.h"
+
+/* The last videos whose vectors or fingerprints entered the indexes: the n-th at n % VX_RECENT_MAX.
+ * The writer's thread writes and reads the list; any thread may read the count. */
+#define VX_RECENT_MAX 256
+typedef struct vx_recent_inserts {
+    atomic_ullong n;
+    int64_t videos[VX_RECENT_MAX]; /* catalog rows */
+} vx_recent_inserts;
+
+typedef struct vx_collection {
+    vx_catalog *catalog; /* borrows */
+    vx_models *models;   /* borrows */
+    vx_fp_index *fingerprints;
+    vx_recent_inserts recent;
+} vx_collection;
+
+/* Reads every vector and fingerprint of the catalog into the indexes. index_threads: 0 = one per core.
+ * Borrows catalog and models until close. */
+int vx_collection_open(vx_catalog *catalog, vx_models *models, int index_threads,
+                       vx_collection **ret_collection, vx_err *err);
+vx_collection *vx_collection_close(vx_collection *collection);
+VX_DEFINE_AUTO(vx_collection, vx_collection_close)
+
+/* A video's vectors or fingerprints have just entered the indexes. */
+void vx_collection_note_recent(vx_collection *collection, int64_t video_row);
+
+/* What a decoded video adds beside its row. All borrowed. */
+typedef struct vx_collection_data {
+    float *const *vectors; /* [models->n] float32 [n_clips, dim]; NULL: none of that model */
+    const vx_fp_frame *fingerprint; /* [n_frames] */
+    size_t n_frames;
+} vx_collection_data;
+
+/* Inserts the rows of a new video; fills in what vx_catalog_insert_video does. */
+int vx_collection_insert(vx_collection *collection, vx_video *video, const vx_collection_data *data,
+                         vx_err *err);
+/* Enters an inserted video into the indexes. On failure none of it is in them. */
+int vx_collection_index(vx_collection *collection, const vx_video *video,
+                        const vx_collection_data *data, vx_err *err);
+/* Takes a video out of all indexes: it was deleted, or its transaction failed. */
+void vx_collection_unindex(vx_collection *collection, const vx_video *video);
+
+/* Gives clips of a stored video the vectors that they lack, in catalog and indexes; a clip that has one
+ * keeps it.
+ *   vectors     [models->n] float32 [n_clips, dim]; NULL: none of that model
+ *   ret_added   int64 [models->n, n_clips]: of each model the clip rows that got a vector
+ *   ret_n_added [VX_MODELS_MAX] how many; both are set on failure too, for _remove_vectors
+ * VX_CATALOG_NOT_FOUND: the video was deleted meanwhile. */
+int vx_collection_add_vectors(vx_collection *collection, const vx_video *video,
+                              float *const *vectors, int64_t *ret_added,
+                              size_t ret_n_added[VX_MODELS_MAX], vx_err *err);
+/* Takes these vectors out of the indexes again: their transaction failed. */
+void vx_collection_remove_vectors(vx_collection *collection, const vx_video *video,
+                                  const int64_t *added, const size_t n_added[VX_MODELS_MAX]);

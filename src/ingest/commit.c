@@ -1,0 +1,190 @@
+/* commit.c — COMMIT of one video: verdict and insert, on the writer's thread.
+ *
+ * Everything here runs inside the writer's transaction, whose thread reads its own writes: the verdict
+ * sees every video before it, stored minutes ago or earlier in the same group. A video gets its vectors
+ * of every model in one transaction.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "ingest_internal.h"
+
+typedef struct video_write {
+    vx_write write;
+    vx_ingest_item *item;
+    vx_ingest_result result;
+    bool indexed; /* the rows are in the in-memory indexes */
+    int64_t started_us;
+} video_write;
+
+/* ---- the insert ---- */
+
+static int new_video(const vx_ingest_item *item, const vx_verdict_row *verdict,
+                     vx_video **ret_video, vx_err *err) {
+    const vx_extract *extract = &item->work->extract;
+    const char *source = vx_upload_external_path(item->upload);
+    VX_AUTO(vx_video) video = vx_new(vx_video);
+    if (video) {
+        video->filename = strdup(item->filename);
+        video->metadata = strdup(item->metadata);
+        video->source_path = source ? strdup(source) : NULL;
+        video->clips = vx_new_array(extract->n_clips, sizeof *video->clips);
+    }
+    if (!video || !video->filename || !video->metadata || !video->clips ||
+        (source && !video->source_path))
+        return VX_FAIL(err, -ENOMEM, "no memory for a video of %zu clips", extract->n_clips);
+    memcpy(video->sha256, vx_upload_sha256(item->upload), 32);
+    vx_video_id_of(video->sha256, video->id);
+    video->bytes = vx_upload_bytes(item->upload);
+    snprintf(video->container, sizeof video->container, "%s", extract->info.container);
+    snprintf(video->codec, sizeof video->codec, "%s", extract->info.codec);
+    video->width_px = extract->info.width_px;
+    video->height_px = extract->info.height_px;
+    video->fps = extract->info.fps;
+    video->duration_s = extract->info.duration_s;
+    video->created_us = vx_clock_unix_us();
+    video->duplicate = *verdict;
+    strcpy(video->decode_path, "cpu");
+    video->frames_decoded = extract->stats.frames_decoded;
+    video->frames_total = extract->stats.frames_total;
+    video->n_clips = extract->n_clips;
+    for (size_t i = 0; i < video->n_clips; i++)
+        video->clips[i] = (vx_clip){.index = (int)i,
+                                    .start_s = extract->spans[i].start_s,
+                                    .end_s = extract->spans[i].end_s};
+    *ret_video = vx_take(video);
+    return 0;
+}
+
+/* What extract gave, as the collection takes it. */
+static vx_collection_data data_of(const vx_ingest_item *item) {
+    const vx_extract *extract = &item->work->extract;
+    return (vx_collection_data){.vectors = extract->vectors,
+                                .fingerprint = extract->fingerprint.stored,
+                                .n_frames = extract->fingerprint.n_stored};
+}
+
+/* The row of a background job ends in the same transaction as its video begins. If the job was
+ * cancelled before, its row has ended: then nothing is stored. */
+static int insert(video_write *w, vx_err *err) {
+    vx_ingest_item *item = w->item;
+    vx_collection *collection = item->ingest->params.collection;
+    vx_collection_data data = data_of(item);
+    int rc = new_video(item, &w->result.verdict, &w->result.video, err);
+    if (!rc)
+        rc = vx_collection_insert(collection, w->result.video, &data, err);
+    if (!rc)
+        rc = vx_upload_job_end(item, &w->result, err);
+    if (!rc)
+        rc = vx_upload_publish(item->upload, err);
+    if (!rc && !vx_upload_external_path(item->upload))
+        w->write.published = vx_upload_sha256(item->upload);
+    if (!rc)
+        rc = vx_collection_index(collection, w->result.video, &data, err);
+    w->indexed = !rc;
+    return rc;
+}
+
+static int reject(video_write *w, vx_video *of, vx_err *err) {
+    w->result.outcome = VX_OUTCOME_DUPLICATE;
+    w->result.video = of;
+    const vx_verdict_row *v = &w->result.verdict;
+    if (v->kind == VX_VERDICT_COPY)
+        VX_FAIL(&w->result.err, 1,
+                "a copy of this video is stored already (%s, %.0f %% of the "
+                "frames agree)",
+                v->of, (double)v->share * 100);
+    else
+        VX_FAIL(&w->result.err, 1, "a similar video is stored already (%s, score %.3f)", v->of,
+                (double)v->score);
+    return vx_upload_job_end(w->item, &w->result, err);
+}
+
+static int apply_video(vx_write *write, vx_err *err) {
+    video_write *w = VX_CONTAINER_OF(write, video_write, write);
+    VX_AUTO(vx_video) of = NULL;
+    const vx_ingest_work *work = w->item->work;
+    int rc = vx_verdict_decide(w->item->ingest->params.collection, &work->subject,
+                               &work->candidates, &w->result.verdict, &of, err);
+    if (rc)
+        return rc;
+    if (w->item->reject_duplicates && w->result.verdict.kind != VX_VERDICT_NEW)
+        return reject(w, vx_take(of), err);
+    return insert(w, err);
+}
+
+/* Takes back what apply did outside the transaction. No stored video can need the file: while an item
+ * is inside, no other of its bytes is (the in-flight table), and it found none stored. */
+static void undo(video_write *w) {
+    if (w->indexed)
+        vx_collection_unindex(w->item->ingest->params.collection, w->result.video);
+    vx_err err;
+    if (w->write.published && vx_upload_unpublish(w->item->upload, &err))
+        vx_log_failed(VX_LOG_ERROR, "commit", &err, "video=%s", w->result.video->id);
+    vx_video_free(vx_take(w->result.video));
+}
+
+static void finish_video(vx_write *write, int rc, const vx_err *err) {
+    video_write *w = VX_CONTAINER_OF(write, video_write, write);
+    vx_ingest_item *item = w->item;
+    vx_ingest_add_time(item->ingest, VX_PHASE_COMMIT, vx_clock_monotonic_us() - w->started_us);
+    if (rc) {
+        undo(w);
+        w->result.err = *err;
+        w->result.outcome =
+            rc == VX_JOBS_ENDED ? VX_OUTCOME_CANCELLED : vx_outcome_of_error(rc, err);
+        vx_ingest_end_unstored(item, &w->result);
+    } else {
+        if (w->result.outcome != VX_OUTCOME_OK)
+            vx_upload_unkeep(item->upload);
+        vx_ingest_finish(item, &w->result);
+    }
+    free(w);
+}
+
+void vx_ingest_commit(vx_ingest_item *item) {
+    vx_ingest_enter_phase(item, VX_PHASE_COMMIT, 0, 0);
+    video_write *w = vx_new(video_write);
+    if (w)
+        *w = (video_write){.write = {.apply = apply_video, .done = finish_video},
+                           .item = item,
+                           .started_us = vx_clock_monotonic_us()};
+    if (w && !vx_writer_submit(item->ingest->params.writer, &w->write, VX_WRITER_WAIT))
+        return;
+    vx_ingest_result result = {.outcome = w ? VX_OUTCOME_STOPPING : VX_OUTCOME_INTERNAL};
+    VX_FAIL(&result.err, -ESHUTDOWN, w ? "the server is shutting down" : "no memory to commit");
+    free(w);
+    vx_ingest_finish(item, &result);
+}
+
+/* ---- the end of an item that stored nothing ---- */
+
+static int apply_end(vx_write *write, vx_err *err) {
+    video_write *w = VX_CONTAINER_OF(write, video_write, write);
+    return vx_upload_job_end(w->item, &w->result, err);
+}
+
+/* If the end could not be written, the job stays queued and its file kept: the next start runs it. */
+static void finish_end(vx_write *write, int rc, const vx_err *err) {
+    video_write *w = VX_CONTAINER_OF(write, video_write, write);
+    if (rc && rc != VX_JOBS_ENDED)
+        vx_log_failed(VX_LOG_ERROR, "job", err, "job=%s", w->item->job.id);
+    else
+        vx_upload_unkeep(w->item->upload);
+    vx_ingest_finish(w->item, &w->result);
+    free(w);
+}
+
+void vx_ingest_end_unstored(vx_ingest_item *item, vx_ingest_result *result) {
+    bool write_end = item->job.id[0] && result->outcome != VX_OUTCOME_STOPPING;
+    video_write *w = write_end ? vx_new(video_write) : NULL;
+    if (w)
+        *w = (video_write){
+            .write = {.apply = apply_end, .done = finish_end}, .item = item, .result = *result};
+    if (w && !vx_writer_submit(item->ingest->params.writer, &w->write, VX_WRITER_WAIT))
+        return;
+    free(w);
+    vx_ingest_finish(item, result);
+}

@@ -1,0 +1,287 @@
+/* pipeline.c — the way of an item, station by station.
+ *
+ *   submit → sealers (fsync) ────────┐
+ *          → workers (PROBE … EMBED) ──┴→ writer (verdict and insert) → finish
+ *
+ *   submit → sealers (fsync; the item becomes a durable job) → workers → writer → finish
+ *
+ * The second line is a background item: its 202 promises that it survives, so it is durable before
+ * anything is done with it. In the first line nobody has been promised anything until the end, so the
+ * disk writes while the processor decodes, and whichever ends last hands the item to the writer. What
+ * is on the disk when, in both: the bytes (fsync of the file, here), their name in the store (fsync
+ * of its folder, vx_store_sync), the rows that name them (the transaction, writer/), the answer.
+ *
+ * Sealing has threads of its own because it waits for the disk, not for a core: sixteen uploads
+ * fsync side by side, and a 202 does not wait behind a two-hour film. At most `capacity` items are
+ * inside; each queue has room for all of them, so a push inside never fails or waits.
+ */
+#include <errno.h>
+#include <limits.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "ingest_internal.h"
+
+#define SEALERS 16
+
+static void end_with_error(vx_ingest_item *item, int rc, const vx_err *err) {
+    vx_ingest_result result = {.outcome = vx_outcome_of_error(rc, err), .err = *err};
+    vx_ingest_end_unstored(item, &result);
+}
+
+/* The sealer and the worker each call this at their end; the last one sends the item on. */
+static void end_stage(vx_ingest_item *item) {
+    vx_ingest_work *work = item->work;
+    if (atomic_fetch_sub(&work->n_awaited, 1) > 1)
+        return;
+    vx_ingest_result result = work->result; /* the work goes with the item */
+    if (result.outcome)
+        vx_ingest_end_unstored(item, &result);
+    else if (work->seal_rc)
+        end_with_error(item, work->seal_rc, &work->seal_err);
+    else
+        vx_ingest_commit(item);
+}
+
+/* ---- workers ---- */
+
+static void on_phase(void *ctx, vx_phase phase, int64_t done, int64_t total) {
+    vx_ingest_item *item = ctx;
+    vx_ingest_enter_phase(item, phase, done, total);
+    if (item->on_phase)
+        item->on_phase(item->ctx, phase, done, total);
+}
+
+static void on_time(void *ctx, vx_phase phase, int64_t us) {
+    vx_ingest_add_time(((const vx_ingest_item *)ctx)->ingest, phase, us);
+}
+
+static bool is_cancelled(void *ctx) {
+    const vx_ingest_item *item = ctx;
+    return atomic_load(&item->job.cancelled) || atomic_load(&item->ingest->stopping);
+}
+
+/* OK: these bytes are not stored yet. */
+static vx_ingest_result find_stored(const vx_ingest_item *item) {
+    vx_ingest_result result = {.outcome = VX_OUTCOME_EXISTING,
+                               .verdict = {.kind = VX_VERDICT_EXACT, .score = 1, .share = 1}};
+    int rc =
+        vx_catalog_get_video_by_sha256(item->ingest->params.collection->catalog,
+                                       vx_upload_sha256(item->upload), &result.video, &result.err);
+    if (rc == VX_CATALOG_NOT_FOUND)
+        return (vx_ingest_result){0};
+    if (rc)
+        result.outcome = vx_outcome_of_error(rc, &result.err);
+    else
+        strcpy(result.verdict.of, result.video->id);
+    return result;
+}
+
+static vx_ingest_result extract(vx_ingest_item *item) {
+    vx_ingest *in = item->ingest;
+    vx_extract_watch watch = {on_phase, on_time, is_cancelled, item};
+    atomic_store(&item->job.started_us, vx_clock_monotonic_us());
+    /* Divide the cores among active decodes, never fewer than two threads each: so cores stay busy
+     * where one decode waits and when the last ones end. */
+    int threads = vx_thread_cores() / (atomic_fetch_add(&in->working, 1) + 1);
+    vx_extract_params params = {
+        .path = vx_upload_path(item->upload),
+        .clip = &item->clip,
+        .models = VX_EXTRACT_ALL_MODELS,
+        .fingerprints = true,
+        .decode_threads = threads < 2 ? 2 : threads,
+        .watch = &watch,
+    };
+    vx_ingest_result result = {0};
+    result.outcome =
+        vx_extract_run(in->params.extractor, &params, &item->work->extract, &result.err);
+    atomic_fetch_sub(&in->working, 1);
+    if (result.outcome == VX_OUTCOME_CANCELLED && !atomic_load(&item->job.cancelled)) {
+        VX_FAIL(&result.err, -ESHUTDOWN, "the server is shutting down");
+        result.outcome = VX_OUTCOME_STOPPING;
+    }
+    return result;
+}
+
+/* The part of COMMIT that needs no transaction, and so not the one writer. */
+static void find_candidates(vx_ingest_item *item, vx_ingest_result *result) {
+    vx_ingest_work *work = item->work;
+    work->subject = (vx_verdict_subject){.vectors = work->extract.vectors[0],
+                                         .n_clips = work->extract.n_clips,
+                                         .fingerprint = &work->extract.fingerprint};
+    vx_ingest_enter_phase(item, VX_PHASE_COMMIT, 0, 0);
+    int64_t start_us = vx_clock_monotonic_us();
+    int rc = vx_verdict_find_candidates(item->ingest->params.collection, &work->subject,
+                                        &work->candidates, &result->err);
+    result->outcome = vx_outcome_of_error(rc, &result->err);
+    vx_ingest_add_time(item->ingest, VX_PHASE_COMMIT, vx_clock_monotonic_us() - start_us);
+}
+
+static void work_on(void *ctx, void *taken) {
+    (void)ctx;
+    vx_ingest_item *item = taken;
+    if (!vx_ingest_lead_or_park(item))
+        return;
+    vx_ingest_result *result = &item->work->result;
+    if (atomic_load(&item->job.cancelled)) {
+        VX_FAIL(&result->err, VX_OUTCOME_CANCELLED, "it was cancelled before it began");
+        result->outcome = VX_OUTCOME_CANCELLED;
+    } else {
+        *result = find_stored(item);
+        if (!result->outcome)
+            *result = extract(item);
+        if (!result->outcome)
+            find_candidates(item, result);
+    }
+    end_stage(item);
+}
+
+/* ---- sealers ---- */
+
+static void on_accepted(vx_job *job, int rc, const vx_err *err) {
+    vx_ingest_item *item = VX_CONTAINER_OF(job, vx_ingest_item, job);
+    if (item->accepted)
+        item->accepted(item->ctx, vx_outcome_of_error(rc, err), job->id, err);
+    if (rc) {
+        vx_upload_unkeep(item->upload);
+        job->id[0] = '\0';
+        end_with_error(item, rc, err);
+        return;
+    }
+    vx_pool_try_push(item->ingest->workers, item);
+}
+
+static bool must_become_job(const vx_ingest_item *item) {
+    return item->background && !item->job.id[0];
+}
+
+static void seal(void *ctx, void *taken) {
+    vx_ingest *in = ctx;
+    vx_ingest_item *item = taken;
+    bool job = must_become_job(item);
+    vx_err err = {0};
+    int64_t start_us = vx_clock_monotonic_us();
+    int rc = vx_upload_seal(item->upload, &err);
+    if (!rc && job)
+        rc = vx_upload_keep(item->upload, &err);
+    vx_ingest_add_time(in, VX_PHASE_RECEIVE, vx_clock_monotonic_us() - start_us);
+    if (job && !rc) {
+        vx_video_id_of(vx_upload_sha256(item->upload), item->job.video_id);
+        vx_jobs_accept(in->params.jobs, VX_INGEST_JOB, &item->job, vx_upload_job_request(item),
+                       on_accepted);
+    } else if (job) {
+        on_accepted(&item->job, rc, &err);
+    } else {
+        item->work->seal_rc = rc;
+        item->work->seal_err = err;
+        end_stage(item);
+    }
+}
+
+/* ---- in ---- */
+
+vx_outcome vx_ingest_submit(vx_ingest *in, vx_ingest_item *item) {
+    item->ingest = in;
+    item->work = vx_upload_end(item->upload, NULL) ? NULL : vx_new(vx_ingest_work);
+    vx_outcome refused = vx_ingest_admit(in, item);
+    if (refused) {
+        vx_ingest_item_free(item);
+        return refused;
+    }
+    if (item->job.id[0]) /* resumed after a restart */
+        vx_jobs_add(in->params.jobs, &item->job);
+    bool at_once = !must_become_job(item);
+    atomic_store(&item->work->n_awaited, at_once ? 2 : 1);
+    vx_pool_try_push(in->sealers, item); /* with nothing to wait for if it is sealed already */
+    if (at_once)
+        vx_pool_try_push(in->workers, item);
+    return VX_OUTCOME_OK;
+}
+
+/* ---- jobs of before a restart ---- */
+
+static vx_ingest_item *take_resumed(vx_ingest *in, vx_job *job) {
+    vx_ingest_item *item = VX_CONTAINER_OF(job, vx_ingest_item, job), **slot = &in->resumed;
+    while (*slot != item)
+        slot = &(*slot)->next;
+    *slot = item->next;
+    item->next = NULL;
+    return item;
+}
+
+static void run_resumed(void *ctx, vx_job *job) {
+    if (vx_ingest_submit(ctx, take_resumed(ctx, job)))
+        vx_log(VX_LOG_WARN, "recover", "job left queued for the next start: no memory to begin it");
+}
+
+static void drop_resumed(void *ctx, vx_job *job) {
+    vx_ingest_item_free(take_resumed(ctx, job)); /* its kept file stays */
+}
+
+bool vx_ingest_needs_file(const vx_ingest *in, const char *name) {
+    const vx_ingest_item *item = in->resumed;
+    while (item && strcmp(vx_upload_name(item->upload), name))
+        item = item->next;
+    return item != NULL;
+}
+
+/* ---- start and stop ---- */
+
+int vx_ingest_new(const vx_ingest_params *params, vx_ingest **ret_ingest, vx_err *err) {
+    vx_ingest *in = vx_new(vx_ingest);
+    if (!in)
+        return VX_FAIL(err, -ENOMEM, "no memory for the ingest pool");
+    in->params = *params;
+    vx_mutex_init(&in->mu);
+    vx_cond_init(&in->emptied);
+    vx_jobs_add_kind(params->jobs, &(vx_job_kind){.name = VX_INGEST_JOB,
+                                                  .ctx = in,
+                                                  .parse = vx_upload_job_parse,
+                                                  .run = run_resumed,
+                                                  .drop = drop_resumed,
+                                                  .on_cancel = vx_ingest_release_cancelled});
+    *ret_ingest = in;
+    return 0;
+}
+
+int vx_ingest_start(vx_ingest *in, size_t n_resumed, vx_err *err) {
+    in->capacity = in->params.capacity ? in->params.capacity : 1024;
+    if (n_resumed > (size_t)in->capacity)
+        in->capacity = n_resumed < INT_MAX ? (int)n_resumed : INT_MAX;
+    vx_pool_params params = {.name = "vx-seal",
+                             .n_threads = SEALERS,
+                             .capacity = (size_t)in->capacity,
+                             .run = seal,
+                             .ctx = in};
+    int rc = vx_pool_new(&params, &in->sealers, err);
+    params.name = "vx-ingest";
+    params.n_threads = in->params.threads ? in->params.threads : vx_thread_cores() + 1;
+    params.run = work_on;
+    return rc ? rc : vx_pool_new(&params, &in->workers, err);
+}
+
+void vx_ingest_begin_stop(vx_ingest *in) {
+    atomic_store(&in->stopping, true);
+}
+
+void vx_ingest_stop(vx_ingest *in) {
+    if (!in)
+        return;
+    vx_ingest_begin_stop(in);
+    vx_mutex_lock(&in->mu);
+    while (in->inside) /* what runs ends at its next picture */
+        vx_cond_wait(&in->emptied, &in->mu);
+    vx_mutex_unlock(&in->mu);
+    in->sealers = vx_pool_free(in->sealers);
+    in->workers = vx_pool_free(in->workers);
+}
+
+vx_ingest *vx_ingest_free(vx_ingest *in) {
+    if (!in)
+        return NULL;
+    vx_cond_done(&in->emptied);
+    vx_mutex_done(&in->mu);
+    free(in);
+    return NULL;
+}

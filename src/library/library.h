@@ -1,0 +1,64 @@
+/* library.h — changes to what is stored: videos are changed and deleted, vector spaces retired, and a
+ * thread tidies up from time to time.
+ *
+ * A vector space whose model is not loaded, or is loaded with another digest, stays until somebody
+ * retires it: one short transaction, after which nobody finds it. The upkeep thread then deletes its
+ * vectors, a few thousand in a transaction, so that uploads commit in between; after a restart it goes
+ * on.
+ *
+ * Threads: start, stop and free from main; everything else from any. `done` callbacks run on the
+ * writer's thread and must be short.
+ */
+#pragma once
+
+#include "base/outcome.h"
+#include "collection/collection.h"
+#include "cutter/cutter.h"
+#include "jobs/jobs.h"
+#include "store/store.h"
+#include "writer/writer.h"
+
+typedef struct vx_library vx_library;
+
+typedef struct vx_library_params { /* borrows all, until free */
+    vx_collection *collection;
+    vx_store *store;
+    vx_writer *writer;
+    vx_jobs *jobs;
+    vx_cutter *cutter; /* NULL: nobody cuts clips */
+} vx_library_params;
+
+/* Starts the upkeep thread: it runs at once, every hour, and when there is something to delete. */
+int vx_library_start(const vx_library_params *params, vx_library **ret_library, vx_err *err);
+/* Ends the thread; before the writer stops. NULL-safe. */
+void vx_library_stop(vx_library *library);
+/* After the writer, whose last writes may call it. NULL-safe. */
+vx_library *vx_library_free(vx_library *library);
+
+/* ---- videos (change.c) ---- */
+
+/* rc VX_CATALOG_NOT_FOUND when there is no such video. */
+typedef void (*vx_library_done)(void *ctx, int rc, const vx_err *err);
+/* Deletes the video with its vectors, fingerprints, clips and file. Not OK (BUSY, STOPPING): done is
+ * not called. */
+vx_outcome vx_library_delete_video(vx_library *library, const char *video_id,
+                                   vx_when_full when_full, vx_library_done done, void *ctx);
+/* Replaces the metadata; waits for room. */
+vx_outcome vx_library_set_metadata(vx_library *library, const char *video_id,
+                                   const char *metadata_json, vx_library_done done, void *ctx);
+/* Merges a JSON object into the metadata by RFC 7396, inside the transaction: of two patches at once
+ * none is lost. Takes patch_json. BUSY, STOPPING: done is not called. */
+vx_outcome vx_library_merge_metadata(vx_library *library, const char *video_id, char *patch_json,
+                                     vx_library_done done, void *ctx);
+
+/* ---- vector spaces (vector_spaces.c) ---- */
+
+/* rc 0: it is durable; n vector spaces were retired, perhaps none; they are borrowed. */
+typedef void (*vx_library_retired)(void *ctx, int rc, const vx_vector_space *spaces, size_t n,
+                                   const vx_err *err);
+/* Retires the vector spaces of that model name, or the one of that digest (NULL: all), but none that is
+ * loaded. Not OK (BUSY, STOPPING, INTERNAL: no memory): done is not called. */
+vx_outcome vx_library_retire_spaces(vx_library *library, const char *model, const char *digest,
+                                    vx_library_retired done, void *ctx);
+/* Retires those of a loaded model's other digests. Waits. */
+int vx_library_retire_old_digests(vx_library *library, const vx_model *model, vx_err *err);

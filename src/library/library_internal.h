@@ -1,0 +1,21 @@
+/* library_internal.h — what the parts of library/ share. */
+#pragma once
+
+#include "base/thread.h"
+#include "library.h"
+
+struct vx_library {
+    vx_library_params params;
+    atomic_bool stopping;
+    pthread_t thread;
+    bool started;
+    vx_mutex mu;
+    vx_cond wake;
+    bool asked VX_GUARDED; /* a round is wanted now */
+};
+
+/* library.c: the upkeep thread runs a round soon. */
+void vx_library_wake_upkeep(vx_library *library);
+
+/* vector_spaces.c: deletes the vectors of retired spaces; ends early when the library stops. Waits. */
+int vx_library_delete_retired(vx_library *library, vx_err *err);

@@ -1,0 +1,41 @@
+/* demux.h — an opened container of an accepted format and its video stream (private to src/media).
+ * Threads: one at a time. */
+#pragma once
+
+#include <libavformat/avformat.h>
+
+#include "base/mem.h"
+#include "media.h"
+#include "truncation.h"
+
+typedef struct vx_demux {
+    AVFormatContext *fmt;
+    AVStream *stream; /* borrows from fmt */
+    AVPacket *packet; /* the packet of the last read */
+    vx_file_length length;
+    int64_t deadline_us;
+    bool probed;
+} vx_demux;
+
+/* Opens the file and selects its video stream; limits must be filled in.
+ * Returns 0, a vx_media_outcome or -errno. */
+int vx_demux_open(const char *path, const vx_media_limits *limits, vx_demux **ret_demux,
+                  vx_err *err);
+vx_demux *vx_demux_free(vx_demux *demux);
+VX_DEFINE_AUTO(vx_demux, vx_demux_free)
+
+/* Lets FFmpeg read packets to find what the header did not say. Runs once; FFmpeg crashes when it
+ * probes the same file twice. */
+int vx_demux_probe(vx_demux *demux, const vx_media_limits *limits, vx_err *err);
+
+/* Reads the next packet of the video stream into demux->packet. Returns 0, AVERROR_EOF, or another
+ * AVERROR. Timestamps are within VX_DEMUX_LAST_TIME of 0, or AV_NOPTS_VALUE. */
+int vx_demux_read(vx_demux *demux);
+
+/* A timestamp from a file; AV_NOPTS_VALUE when it is outside the range in which differences cannot
+ * overflow. Nanoseconds since 1970 are inside. */
+int64_t vx_demux_time(int64_t ticks);
+#define VX_DEMUX_LAST_TIME (INT64_C(1) << 61)
+
+/* Limits with the zero fields filled in. */
+vx_media_limits vx_media_limits_or_default(const vx_media_limits *limits);

@@ -1,0 +1,27 @@
+/* picture.h — a decoded frame and how it is turned (private to src/media; the conversions are in
+ * media.h). Threads: a vx_picture belongs to one thread at a time. */
+#pragma once
+
+#include <libavformat/avformat.h>
+
+#include "media.h"
+
+typedef struct vx_orientation {
+    bool transpose; /* first, then the flips */
+    bool flip_x;
+    bool flip_y;
+} vx_orientation;
+
+/* How the stream's display matrix wants its pictures turned, and the same in clockwise degrees. */
+vx_orientation vx_orientation_of(const AVStream *stream, int *ret_rotation_deg);
+
+/* One per decoding run: holds the converters and buffers that all its pictures share. */
+vx_picture *vx_picture_new(vx_orientation orientation);
+vx_picture *vx_picture_free(vx_picture *picture);
+VX_DEFINE_AUTO(vx_picture, vx_picture_free)
+/* Points the picture at a decoded frame (borrows until the next call). */
+void vx_picture_set(vx_picture *picture, const AVFrame *frame);
+const AVFrame *vx_picture_frame(const vx_picture *picture); /* borrows until the next set */
+/* vx_picture_rgb, scaled down (area mean) so that its longer side is at most max_side_px. */
+int vx_picture_rgb_within(vx_picture *picture, int max_side_px, const uint8_t **ret_pixels,
+                          int *ret_w, int *ret_h, int *ret_stride, vx_err *err);

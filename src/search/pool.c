@@ -1,0 +1,164 @@
+/* pool.c — a small pool of threads, each taking one search request from start to hits. */
+#include "search_internal.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/clock.h"
+
+#define QUEUE_CAPACITY 4096
+
+typedef struct task {
+    void (*run)(void *ctx); /* a plain call, or NULL and a request */
+    void *ctx;
+    vx_search_request *request;
+} task;
+
+vx_search_request *vx_search_request_new(size_t n) {
+    vx_search_request *request = vx_new(vx_search_request);
+    if (request && !(request->queries = vx_new_array(n, sizeof *request->queries)))
+        return free(request), NULL;
+    if (request)
+        request->n = n;
+    return request;
+}
+
+vx_search_request *vx_search_request_free(vx_search_request *request) {
+    if (!request)
+        return NULL;
+    for (size_t i = 0; i < request->n; i++) {
+        vx_upload_free(request->queries[i].upload);
+        free(request->queries[i].id);
+        free(request->queries[i].text);
+        free(request->queries[i].vector);
+    }
+    free(request->queries);
+    free(request->model);
+    free(request);
+    return NULL;
+}
+
+void vx_search_result_clear(vx_search_result *result) {
+    for (size_t i = 0; i < result->n; i++)
+        vx_hits_clear(&result->answers[i]);
+    free(result->answers);
+    result->answers = NULL;
+    result->n = 0;
+}
+
+/* ---- the pool ---- */
+
+/* Asks everything, then finds: no query is answered when one of them cannot be. */
+static vx_outcome answer(vx_search *search, vx_search_request *request, vx_search_result *result) {
+    if (atomic_load(&search->stopping)) {
+        VX_FAIL(&result->err, -ESHUTDOWN, "the server is shutting down");
+        return VX_OUTCOME_STOPPING;
+    }
+    vx_model *model = vx_models_find(search->collection->models, request->model, &result->err);
+    if (!model)
+        return VX_OUTCOME_WRONG_SPACE;
+    result->model = model->info->name;
+    vx_encoded_query *encoded = vx_new_array(request->n, sizeof *encoded);
+    result->answers = vx_new_array(request->n, sizeof *result->answers);
+    if (!encoded || !result->answers) {
+        free(encoded);
+        VX_FAIL(&result->err, -ENOMEM, "no memory for %zu queries", request->n);
+        return VX_OUTCOME_INTERNAL;
+    }
+    result->n = request->n;
+    vx_outcome outcome = vx_search_encode(search, model, request, encoded, &result->err);
+    if (!outcome && vx_search_find_hits(search->collection->catalog, model, request, encoded,
+                                        result->answers, &result->err))
+        outcome = VX_OUTCOME_INTERNAL;
+    for (size_t i = 0; i < request->n; i++)
+        vx_encoded_query_clear(&encoded[i]);
+    free(encoded);
+    return outcome;
+}
+
+static void run_request(vx_search *search, vx_search_request *request) {
+    int64_t start_us = vx_clock_monotonic_us();
+    vx_search_result result = {0};
+    result.outcome = answer(search, request, &result);
+    vx_mutex_lock(&search->mu);
+    search->stats.finished[result.outcome] += (int64_t)request->n;
+    search->stats.total_us += vx_clock_monotonic_us() - start_us;
+    vx_mutex_unlock(&search->mu);
+    request->done(request->ctx, &result);
+    vx_search_result_clear(&result);
+    vx_search_request_free(request);
+}
+
+static void run_task(void *ctx, void *item) {
+    task *t = item;
+    if (t->run)
+        t->run(t->ctx);
+    else
+        run_request(ctx, t->request);
+    free(t);
+}
+
+static bool push(vx_search *search, task what) {
+    task *t = vx_new(task);
+    if (!t)
+        return false;
+    *t = what;
+    if (vx_pool_try_push(search->threads, t))
+        return true;
+    free(t);
+    return false;
+}
+
+vx_outcome vx_search_submit(vx_search *search, vx_search_request *request) {
+    if (push(search, (task){.request = request}))
+        return VX_OUTCOME_OK;
+    vx_search_request_free(request);
+    return atomic_load(&search->stopping) ? VX_OUTCOME_STOPPING : VX_OUTCOME_BUSY;
+}
+
+bool vx_search_run(vx_search *search, void (*fn)(void *ctx), void *ctx) {
+    return push(search, (task){.run = fn, .ctx = ctx});
+}
+
+void vx_search_get_stats(vx_search *search, vx_search_stats *ret_stats) {
+    vx_mutex_lock(&search->mu);
+    *ret_stats = search->stats;
+    vx_mutex_unlock(&search->mu);
+    ret_stats->queued = (int64_t)vx_pool_count(search->threads);
+}
+
+int vx_search_start(vx_collection *collection, const vx_extractor *extractor, int threads,
+                    vx_search **ret_search, vx_err *err) {
+    VX_AUTO(vx_search) search = vx_new(vx_search);
+    if (!search)
+        return VX_FAIL(err, -ENOMEM, "no memory for the search pool");
+    search->collection = collection;
+    search->extractor = extractor;
+    vx_mutex_init(&search->mu);
+    const vx_pool_params params = {
+        .name = "vx-search",
+        /* Two at least: a search by file must not hold up the quick ones. */
+        .n_threads = threads ? threads : vx_thread_cores() + 1,
+        .capacity = QUEUE_CAPACITY,
+        .run = run_task,
+        .ctx = search,
+    };
+    int rc = vx_pool_new(&params, &search->threads, err);
+    if (!rc)
+        *ret_search = vx_take(search);
+    return rc;
+}
+
+void vx_search_begin_stop(vx_search *search) {
+    atomic_store(&search->stopping, true);
+}
+
+vx_search *vx_search_stop(vx_search *search) {
+    if (!search)
+        return NULL;
+    vx_search_begin_stop(search);
+    vx_pool_free(search->threads);
+    vx_mutex_done(&search->mu);
+    free(search);
+    return NULL;
+}
