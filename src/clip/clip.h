@@ -30,9 +30,6 @@
 #define VX_CLIP_MAX 10000
 #define VX_CLIP_MAX_OVERLAP                                                                        \
     16 /* length / stride; bounds the clips open at once and so the memory */
-#define VX_CLIP_RULES                                                                              \
-    "auto, whole, fixed:length[,stride[,minimum]], shots[:threshold[,shortest[,longest]]] or "     \
-    "shots-curator[:threshold[,shortest[,longest[,crop]]]]"
 
 typedef enum vx_clip_mode {
     VX_CLIP_WHOLE,
