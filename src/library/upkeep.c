@@ -1,4 +1,4 @@
-/* library.c — start and stop, and the upkeep thread with its table of tasks. */
+/* upkeep.c — start and stop, and the upkeep thread with its table of tasks. */
 #include <errno.h>
 
 #include "base/clock.h"
@@ -43,13 +43,6 @@ static void *run_upkeep(void *ctx) {
     }
     vx_mutex_unlock(&library->mu);
     return NULL;
-}
-
-void vx_library_wake_upkeep(vx_library *library) {
-    vx_mutex_lock(&library->mu);
-    library->asked = true;
-    vx_cond_signal(&library->wake);
-    vx_mutex_unlock(&library->mu);
 }
 
 /* ---- start and stop ---- */

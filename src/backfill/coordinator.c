@@ -1,4 +1,4 @@
-/* backfill.c — the jobs: accepted by the committer, run one after another by the coordinator.
+/* coordinator.c — the jobs: accepted by the committer, run one after another by the coordinator.
  *
  * A model's job is found in `of_model` from the transaction that makes it until it is cancelled or its
  * end is about to be written, so that asking twice gives one job. Helpers share the list of videos

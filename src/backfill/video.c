@@ -1,4 +1,4 @@
-/* backfill_video.c — one stored video gets the vectors that one model lacks. */
+/* video.c — one stored video gets the vectors that one model lacks. */
 #include <errno.h>
 #include <jansson.h>
 #include <limits.h>
