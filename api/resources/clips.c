@@ -8,7 +8,7 @@
 #include "api/http/params.h"
 #include "api/http/reply.h"
 #include "api/resources/content.h"
-#include "api/resources/resources.h"
+#include "api/resources/handlers.h"
 #include "api/resources/videos.h"
 #include "server/server.h"
 
