@@ -103,17 +103,21 @@ static float best_score(vx_collection *collection, const vx_verdict_subject *sub
 
 static int weigh_neighbours(vx_collection *collection, const vx_verdict_subject *subject,
                             const vx_verdict_candidates *candidates, evidence *e, vx_err *err) {
+    /* Clip by clip: a film of 10,000 has 80,000 neighbours. */
     for (size_t c = 0; c < subject->n_clips; c++) {
+        const vx_neighbour *near = &candidates->near[c * NEIGHBOURS_PER_CLIP];
+        int64_t clips[NEIGHBOURS_PER_CLIP], videos[NEIGHBOURS_PER_CLIP];
+        for (size_t i = 0; i < candidates->n_near[c]; i++)
+            clips[i] = near[i].id;
+        int rc = vx_catalog_find_videos_of_clips(collection->catalog, clips, candidates->n_near[c],
+                                                 videos, err);
+        if (rc)
+            return rc;
         for (size_t i = 0; i < candidates->n_near[c]; i++) {
-            const vx_neighbour *hit = &candidates->near[c * NEIGHBOURS_PER_CLIP + i];
-            VX_AUTO(vx_video) video = NULL;
-            int rc = vx_catalog_get_video_of_clip(collection->catalog, hit->id, &video, err);
-            if (rc && rc != VX_CATALOG_NOT_FOUND)
-                return rc;
-            if (rc)
-                e->outdated = true;
+            if (videos[i])
+                add_similar(e, videos[i], near[i].score);
             else
-                add_similar(e, video->row, hit->score);
+                e->outdated = true;
         }
     }
     return 0;
@@ -124,12 +128,11 @@ static int weigh_copies(vx_collection *collection, const vx_verdict_candidates *
     memcpy(e->copies, candidates->copies, candidates->n_copies * sizeof *candidates->copies);
     e->n_copies = candidates->n_copies;
     for (size_t i = 0; i < candidates->n_copies && candidates->more_copies; i++) {
-        VX_AUTO(vx_video) video = NULL;
-        int rc =
-            vx_catalog_get_video_by_row(collection->catalog, candidates->copies[i], &video, err);
-        if (rc && rc != VX_CATALOG_NOT_FOUND)
+        bool has;
+        int rc = vx_catalog_has_video(collection->catalog, candidates->copies[i], &has, err);
+        if (rc)
             return rc;
-        e->outdated |= rc == VX_CATALOG_NOT_FOUND;
+        e->outdated |= !has;
     }
     return 0;
 }
