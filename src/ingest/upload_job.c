@@ -68,12 +68,10 @@ int vx_upload_job_end(vx_ingest_item *item, const vx_ingest_result *result, vx_e
     if (!item->job.id[0])
         return 0;
     /* The verdict as in the answer to an upload; none where nothing is or was stored. */
-    json_t *report = result->video
-                         ? json_pack("{s:o}", "duplicate", vx_verdict_json(&result->verdict))
-                         : NULL;
-    VX_AUTO_FREE char *json =
-        vx_jobs_result(result->outcome, result->err.msg,
-                       result->video ? result->video->id : NULL, report);
+    json_t *report =
+        result->video ? json_pack("{s:o}", "duplicate", vx_verdict_json(&result->verdict)) : NULL;
+    VX_AUTO_FREE char *json = vx_jobs_result(result->outcome, result->err.msg,
+                                             result->video ? result->video->id : NULL, report);
     vx_job_state state = result->outcome <= VX_OUTCOME_EXISTING    ? VX_JOB_DONE
                          : result->outcome == VX_OUTCOME_CANCELLED ? VX_JOB_CANCELLED
                                                                    : VX_JOB_FAILED;

@@ -18,7 +18,8 @@ static int open_space(vx_model *model, vx_catalog *catalog, vx_err *err) {
     const vx_model_info *info = model->info;
     int rc = vx_catalog_begin(catalog, err);
     if (!rc)
-        rc = vx_catalog_insert_vector_space(catalog, info->name, info->digest, info->dim, &model->space, err);
+        rc = vx_catalog_insert_vector_space(catalog, info->name, info->digest, info->dim,
+                                            &model->space, err);
     if (!rc)
         rc = vx_catalog_commit(catalog, err);
     vx_catalog_rollback(catalog); /* after a commit there is nothing left to undo */

@@ -12,7 +12,6 @@ import http.client
 import json
 import multiprocessing
 import os
-import queue
 import statistics
 import time
 from pathlib import Path
@@ -20,7 +19,7 @@ from urllib.parse import urlparse
 
 import clips
 import measure
-from client import Client
+from client import send_all
 from server import Server
 
 MODELS = Path(os.environ.get("VIDX_GPU_MODELS", measure.ROOT / "build/models-gpu"))
@@ -33,19 +32,8 @@ WORDS = "a man in a red jacket rides a bicycle down a steep hill near the sea".s
 
 def uploads(server, paths):
     """Clips a second, and where the time went."""
-    todo = queue.SimpleQueue()
-    for path in paths:
-        todo.put(path)
-    threads = [Client(server.url, todo, False) for _ in range(AT_ONCE)]
     before = server.get("/v1/stats").json()
-    start = time.perf_counter()
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    seconds = time.perf_counter() - start
-    statuses = [status for thread in threads for status in thread.statuses]
-    assert statuses == [201] * len(paths), statuses
+    seconds = send_all(server.url, paths, AT_ONCE)
     after = server.get("/v1/stats").json()
     return {"rate": len(paths) / seconds, "seconds": seconds, "phases": {
         name: (phase["total_s"] - before["ingest"]["phases"][name]["total_s"]) / len(paths)

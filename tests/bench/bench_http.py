@@ -11,7 +11,6 @@ The loop has no client, so ours is as cheap as we could make it: one process, 16
 kept, sendfile. It takes some 2 ms of processor time an upload, curl took 3.
 """
 import os
-import queue
 import statistics
 import subprocess
 import sys
@@ -23,7 +22,8 @@ import av
 import clips
 import make as samples
 import measure
-from client import Client
+import tools
+from client import send_all
 from server import Server
 
 N_FILES, FILE_BYTES, AT_ONCE, FRAMES_EACH = 96, 5_000_000, 16, 12
@@ -79,39 +79,28 @@ def processor_seconds(pid):
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def send_all(paths, url, pid, form):
+def measured(paths, url, pid, form):
     """Files per second, and milliseconds of the server's processor time for each."""
-    todo = queue.SimpleQueue()
-    for path in paths:
-        todo.put(path)
-    clients = [Client(url, todo, form) for _ in range(AT_ONCE)]
     os.sync()
-    before, start = processor_seconds(pid), time.perf_counter()
-    for client in clients:
-        client.start()
-    for client in clients:
-        client.join()
-    seconds = time.perf_counter() - start
-    cpu_ms = 1e3 * (processor_seconds(pid) - before) / len(paths)
-    statuses = [status for client in clients for status in client.statuses]
-    assert statuses == [201] * len(paths), statuses
-    return len(paths) / seconds, cpu_ms
+    before = processor_seconds(pid)
+    seconds = send_all(url, paths, AT_ONCE, form)
+    return len(paths) / seconds, 1e3 * (processor_seconds(pid) - before) / len(paths)
 
 
 def upload(paths, form):
     with Server(measure.scratch("data"), measure.ROOT / "build/models-test") as server:
-        rate, upload.cpu_ms = send_all(paths, server.url, server.process.pid, form)
+        rate, upload.cpu_ms = measured(paths, server.url, server.process.pid, form)
         stats = server.get("/v1/stats").json()["ingest"]
     upload.phases = {name: phase["total_s"] for name, phase in stats["phases"].items()}
     return rate
 
 
 def receive_bare(paths):
-    program = measure.ROOT / "build/release/tests/bench/bare_receiver"
+    program = tools.path("bench/bare_receiver")
     with subprocess.Popen([program, measure.scratch("bare")], stdout=subprocess.PIPE) as process:
         try:
             url = f"http://127.0.0.1:{int(process.stdout.readline())}"
-            rate, receive_bare.cpu_ms = send_all(paths, url, process.pid, False)
+            rate, receive_bare.cpu_ms = measured(paths, url, process.pid, False)
         finally:
             process.kill()
     return rate

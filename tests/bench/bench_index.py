@@ -1,29 +1,19 @@
 """The vector index beside the faiss package: same machine, same run, same shape of data.
 
-    python tests/bench/bench_index.py [N] [DIM]        (default 200000 1280)
+    ./dev bench index
 
 faiss runs as installed: the wheel of 1.15.1 scans once per query whatever their number (its BLAS
 threshold is 128000), which is most of the difference from 32 queries on.
-Takes the newest tests/bench/bench_index under build/, or the one of VIDX_BUILD.
 """
 import os
-import subprocess
-import sys
 import threading
 import time
-from pathlib import Path
 
 import faiss
 import numpy as np
+import tools
 
-ROOT = Path(__file__).resolve().parents[2]
-K = 10
-
-
-def bench_binary():
-    if "VIDX_BUILD" in os.environ:
-        return ROOT / os.environ["VIDX_BUILD"] / "tests/bench/bench_index"
-    return max(ROOT.glob("build/*/tests/bench/bench_index"), key=lambda p: p.stat().st_mtime)
+N, DIM, K = 200_000, 1280, 10
 
 
 def median_ms(call, seconds=2.0, at_most=101):
@@ -67,13 +57,13 @@ def bench_faiss(n, dim):
     return result
 
 
-def main():
-    n, dim = (int(a) for a in sys.argv[1:3]) if len(sys.argv) > 2 else (200000, 1280)
-    run = subprocess.run([bench_binary(), str(n), str(dim)], check=True, capture_output=True)
+def main(_):
+    """Once: each of the two takes its own medians."""
+    run = tools.run("bench/bench_index", N, DIM)
     ours = {name: float(value) for name, value in
             (line.split() for line in run.stdout.decode().splitlines())}
-    theirs = bench_faiss(n, dim)
-    print(f"{n} vectors of {dim}, {os.cpu_count()} cores, faiss {faiss.__version__}")
+    theirs = bench_faiss(N, DIM)
+    print(f"{N} vectors of {DIM}, {os.cpu_count()} cores, faiss {faiss.__version__}")
     print(f"{'':28}{'vidx':>10}{'faiss':>10}{'vidx is faster by':>20}")
     for name, value in ours.items():
         line = f"{name:28}{value:10.3f}"
@@ -81,7 +71,3 @@ def main():
             ratio = theirs[name] / value if name.endswith("_ms") else value / theirs[name]
             line += f"{theirs[name]:10.3f}{ratio:19.2f}x"
         print(line)
-
-
-if __name__ == "__main__":
-    main()

@@ -6,7 +6,6 @@ and looks for copies. Both start with the model loaded and warm, and get files t
 cache.
 """
 import json
-import os
 import statistics
 import subprocess
 import sys

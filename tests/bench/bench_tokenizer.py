@@ -5,11 +5,11 @@ and the generated texts of that test, which mix all scripts. The other side answ
 Python reads the number of tokens; that is counted with it.
 """
 import struct
-import subprocess
 import sys
 import time
 
 import measure
+import tools
 
 LENGTH, PASSES = 128, 20
 sys.path.append(str(measure.ROOT / "tests" / "tokenizer"))
@@ -32,10 +32,8 @@ def text_sets():
 
 
 def ours(texts):
-    tool = measure.ROOT / "build/release/tests/tokenizer/tokenizer_tool"
     data = b"".join(struct.pack("<i", len(t)) + t for t in (text.encode() for text in texts))
-    run = subprocess.run([tool, vocabulary(), str(LENGTH), str(PASSES)], input=data, check=True,
-                         stdout=subprocess.PIPE)
+    run = tools.run("tokenizer/tokenizer_tool", vocabulary(), LENGTH, PASSES, input=data)
     return float(run.stdout) / 1e6
 
 

@@ -3,6 +3,7 @@ import http.client
 import queue
 import socket
 import threading
+import time
 from urllib.parse import urlparse
 
 
@@ -41,3 +42,20 @@ class Client(threading.Thread):
         with connection.getresponse() as answer:
             answer.read()
             return answer.status
+
+
+def send_all(url, paths, at_once, form=False):
+    """Uploads all files, so many at once, as form or as body; every answer must be 201. Seconds."""
+    todo = queue.SimpleQueue()
+    for path in paths:
+        todo.put(path)
+    clients = [Client(url, todo, form) for _ in range(at_once)]
+    start = time.perf_counter()
+    for client in clients:
+        client.start()
+    for client in clients:
+        client.join()
+    seconds = time.perf_counter() - start
+    statuses = [status for client in clients for status in client.statuses]
+    assert statuses == [201] * len(paths), statuses
+    return seconds

@@ -8,11 +8,9 @@ Rounds alternate between the sides, and medians with the lowest and the highest 
 import argparse
 import os
 import platform
-import subprocess
-import sys
 import time
 
-import measure
+import measure  # noqa: F401  (the other parts find their helpers through it)
 
 PARTS = ("pipeline", "http", "server", "index", "shots", "tokenizer")
 
@@ -33,11 +31,7 @@ def main():
     print(f"{time.strftime('%Y-%m-%d')}: {machine()}")
     for part in args.parts or PARTS:
         print(flush=True)
-        if part == "index":
-            subprocess.run([sys.executable, measure.ROOT / "tests/bench/bench_index.py"],
-                           check=True)
-        else:
-            __import__(f"bench_{part}").main(args.rounds)
+        __import__(f"bench_{part}").main(args.rounds)
 
 
 if __name__ == "__main__":

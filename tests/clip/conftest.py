@@ -1,18 +1,16 @@
 """Films with cuts at known frames, and what src/clip makes of a file."""
 import fractions
 import json
-import os
-import subprocess
 from pathlib import Path
 
 import av
 import make as samples
 import numpy as np
 import pytest
+import tools
 
 ROOT = Path(__file__).resolve().parents[2]
 MODELS = ROOT / "build" / "models"
-TOOL = ROOT / os.environ.get("VIDX_BUILD", "build/release") / "tests/clip/shots_dump"
 TICKS = 600  # a second
 
 
@@ -20,9 +18,7 @@ TICKS = 600  # a second
 def dump():
     """dump(path, rule) -> {"frames": [[time, probability]…], "spans": [[start, end]…], …}"""
     def run(path, rule="shots", device="cpu"):
-        done = subprocess.run([TOOL, MODELS, path, rule, device], capture_output=True, text=True)
-        assert done.returncode == 0, done.stderr
-        return json.loads(done.stdout)
+        return json.loads(tools.run("clip/shots_dump", MODELS, path, rule, device).stdout)
 
     return run
 

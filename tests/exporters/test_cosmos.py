@@ -16,6 +16,7 @@ from pathlib import Path
 import cosmos_repository as made
 import numpy as np
 import pytest
+import tools
 import torch
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -180,9 +181,7 @@ def export(folder, output, *more):
 
 
 def vidx(tool, *arguments, stdin, rows):
-    path = ROOT / os.environ.get("VIDX_BUILD", "build/release") / "tests" / "model" / tool
-    run = subprocess.run([path, *arguments], input=stdin, capture_output=True, check=False)
-    assert run.returncode == 0, run.stderr.decode()
+    run = tools.run(f"model/{tool}", *arguments, input=stdin)
     return torch.from_numpy(np.frombuffer(run.stdout, np.float32).reshape(rows, -1).copy())
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 import cosmos_repository as made
 import numpy as np
 import pytest
+import tools
 import torch
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -87,9 +88,8 @@ def seen(monkeypatch):
 
 def by_vidx(models, clips):
     """Vectors, and the dtype that this machine prefers."""
-    tool = ROOT / os.environ.get("VIDX_BUILD", "build/release") / "tests/model/embed_clips"
-    run = subprocess.run([tool, models, NAME, "cpu", "auto", "1"], input=clips.numpy().tobytes(),
-                         check=True, capture_output=True)
+    run = tools.run("model/embed_clips", models, NAME, "cpu", "auto", 1,
+                    input=clips.numpy().tobytes())
     vectors = torch.from_numpy(np.frombuffer(run.stdout, np.float32).reshape(len(clips), -1).copy())
     return vectors, json.loads(run.stderr)["dtype"]
 

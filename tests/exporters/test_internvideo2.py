@@ -13,6 +13,7 @@ from pathlib import Path
 import internvideo2_checkpoint as made
 import internvideo2_reference as reference
 import pytest
+import tools
 import torch
 from tokenizers import BertWordPieceTokenizer
 from torch.func import functional_call
@@ -198,9 +199,8 @@ def test_vidx_gives_the_text_vectors_of_the_reference(package, exact):
     encoded = tokenizer.encode_batch(lines)
     wanted = reference_text(exact, *(torch.tensor([getattr(text, part) for text in encoded])
                                      for part in ("ids", "attention_mask")))
-    tool = ROOT / os.environ.get("VIDX_BUILD", "build/release") / "tests/model/embed_texts"
-    run = subprocess.run([tool, package.parent, package.name, "cpu"], input="\n".join(lines).encode(),
-                         capture_output=True, check=True)
+    run = tools.run("model/embed_texts", package.parent, package.name, "cpu",
+                    input="\n".join(lines).encode())
     vectors = torch.frombuffer(bytearray(run.stdout), dtype=torch.float32).view(len(lines), -1)
     assert (vectors - wanted).abs().max() <= 1e-5
     assert (wanted @ wanted.T).fill_diagonal_(0).max() < 0.99, "texts too much alike to tell"

@@ -77,6 +77,10 @@ class Server:
         code = self.stop()
         assert code == 0, f"vidx ended with {code}:\n{self.tail()}"
 
+    def memory_peak_bytes(self):
+        with open(f"/proc/{self.process.pid}/status") as status:
+            return next(int(line.split()[1]) * 1024 for line in status if line.startswith("VmHWM"))
+
     def get(self, path, **kw):
         return self.http.get(self.url + path, timeout=60, **kw)
 

@@ -5,7 +5,7 @@ import zlib
 
 import make as samples
 import pytest
-from conftest import assert_problem, memory_peak_bytes
+from conftest import assert_problem
 
 MANY = 80_000_000
 
@@ -112,10 +112,10 @@ COVERS = {"by chance": box(b"data", u32(13, 0), NAMES_BY_CHANCE), "a table": tab
 def test_mp4_with_tables_in_its_cover_is_stored(server, clip, what):
     """FFmpeg reads none there: the server grows as by a plain cover."""
     cover = box(b"covr", COVERS[what])
-    before = memory_peak_bytes(server)
+    before = server.memory_peak_bytes()
     answer = server.post("/v1/videos", params={"filename": "x.mp4"}, data=with_tags(clip(92).read_bytes(), cover))
     assert answer.status_code == 201, answer.text
-    assert memory_peak_bytes(server) - before < 500 << 20  # a track read: 1.8 GB
+    assert server.memory_peak_bytes() - before < 500 << 20  # a track read: 1.8 GB
 
 
 def test_mp4_with_tables_beside_its_cover_is_refused_unread(server, clip):

@@ -10,7 +10,7 @@ import time
 
 import pytest
 import requests
-from conftest import assert_problem, held_committer, memory_peak_bytes, raw_connection
+from conftest import assert_problem, held_committer, raw_connection
 
 
 def reset_memory_peak(server):
@@ -107,7 +107,7 @@ def test_long_upload_does_not_grow_the_memory(server, form):
     room = os.statvfs(server.data)
     if room.f_bavail * room.f_frsize < megabytes * 3 << 20:
         pytest.skip("not enough disk")
-    before = memory_peak_bytes(server)
+    before = server.memory_peak_bytes()
     reset_memory_peak(server)
     head, tail = b"", b""
     if form:
@@ -124,7 +124,7 @@ def test_long_upload_does_not_grow_the_memory(server, form):
         connection.sendall(tail)
         answer = connection.recv(65536)
     assert answer.startswith(b"HTTP/1.1 415"), answer
-    grown = memory_peak_bytes(server) - before
+    grown = server.memory_peak_bytes() - before
     assert grown <= 64 << 20, f"grew by {grown / 2**20:.0f} MiB"
     deadline = time.monotonic() + 30  # 2 GB are given back after the answer
     while list((server.data / "incoming").iterdir()) and time.monotonic() < deadline:
@@ -245,7 +245,7 @@ def test_port_that_is_taken_is_told_and_not_shared(server, tiny_model, tmp_path)
     second = subprocess.run([BINARY, "serve", "--listen", address, "--data", tmp_path / "d", "--models", tiny_model,
                              "--model", "tiny"], capture_output=True, text=True, timeout=60)
     assert second.returncode == 1
-    assert f"cannot listen on {address}: another program does; stop it, or choose another port" in second.stderr
+    assert f"cannot listen on {address}: another program uses this port; stop it, or choose another port" in second.stderr
 
 
 @pytest.mark.parametrize("address", ["8000", "localhost", "127.0.0.1:", "127.0.0.1:99999", "::1:80", "nowhere.invalid:80"])

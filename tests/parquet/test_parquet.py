@@ -2,29 +2,17 @@
 
 import json
 import math
-import os
 import random
-import subprocess
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import tools
 
-ROOT = Path(__file__).resolve().parents[2]
 TYPES = {"utf8": pa.string(), "int64": pa.int64(), "float": pa.float32(), "double": pa.float64(),
          "list_float": pa.list_(pa.float32()), "list_double": pa.list_(pa.float64())}
-
-
-def tool():
-    if "VIDX_BUILD" in os.environ:
-        return ROOT / os.environ["VIDX_BUILD"] / "tests/parquet/parquet_tool"
-    built = ROOT.glob("build/*/tests/parquet/parquet_tool")
-    path = max(built, key=lambda p: p.stat().st_mtime, default=None)
-    assert path, "no parquet_tool under build/: run ninja first, or set VIDX_BUILD"
-    return path
 
 
 def as_json(value):
@@ -36,7 +24,7 @@ def as_json(value):
 def write(path, columns, rows):
     """columns: [(name, type)]; rows: lists of cells."""
     lines = [json.dumps(columns), *(json.dumps([as_json(cell) for cell in row]) for row in rows)]
-    subprocess.run([tool(), path], input="\n".join(lines).encode(), check=True)
+    tools.run("parquet/parquet_tool", path, input="\n".join(lines).encode())
     return path
 
 

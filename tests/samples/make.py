@@ -457,6 +457,11 @@ def real(name):
     return path
 
 
+def first_frames(path, n):
+    """The first n frames of film.mp4, as they are in its file."""
+    remux(real("film.mp4"), path, lambda number, packet: [packet] if number < n else [])
+
+
 if __name__ == "__main__":
     for wanted in sys.argv[1:] or [*SAMPLES, *REAL]:
         made = real(wanted) if wanted in REAL else sample(wanted)

