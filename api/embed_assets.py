@@ -31,7 +31,7 @@ def served_files(names):
 
 
 def main(output, *files):
-    lines = ['#include "api/assets.h"', ""]
+    lines = ['#include "api/resources/assets.h"', ""]
     rows = []
     for number, (name, data) in enumerate(served_files(files)):
         lines.append(f"static const unsigned char file_{number}[] = {{")

@@ -12,8 +12,7 @@
  */
 #pragma once
 
-#include <stdatomic.h>
-
+#include "base/atomic.h"
 #include "failures.h"
 #include "library.h"
 #include "progress.h"

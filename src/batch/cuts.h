@@ -11,8 +11,7 @@
  */
 #pragma once
 
-#include <stdatomic.h>
-
+#include "base/atomic.h"
 #include "files.h"
 #include "media/media.h"
 

@@ -15,7 +15,8 @@ static int load_fingerprint(void *ctx, int64_t video_row, const void *blob, size
     VX_AUTO_FREE vx_fp_frame *frames = NULL;
     size_t n;
     int rc = vx_fp_unpack(blob, bytes, &frames, &n, err);
-    return rc ? rc : vx_fp_index_add(((vx_collection *)ctx)->fingerprints, video_row, frames, n, err);
+    return rc ? rc
+              : vx_fp_index_add(((vx_collection *)ctx)->fingerprints, video_row, frames, n, err);
 }
 
 int vx_collection_open(vx_catalog *catalog, vx_models *models, int index_threads,
@@ -132,7 +133,8 @@ int vx_collection_add_vectors(vx_collection *collection, const vx_video *video,
             const float *vector = vectors[m] + i * (size_t)dim;
             if (vx_index_has(model->index, clip))
                 continue;
-            rc = vx_catalog_insert_vector(collection->catalog, model->space, clip, vector, dim, err);
+            rc =
+                vx_catalog_insert_vector(collection->catalog, model->space, clip, vector, dim, err);
             if (!rc)
                 rc = vx_index_add(model->index, &clip, vector, 1, err);
             if (!rc)

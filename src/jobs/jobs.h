@@ -13,10 +13,10 @@
  */
 #pragma once
 
-#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/atomic.h"
 #include "base/outcome.h"
 #include "base/phase.h"
 #include "catalog/catalog.h"

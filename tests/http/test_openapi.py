@@ -39,10 +39,10 @@ def every_key(value):
 
 
 def routes():
-    """(method, path) → (query parameters, form fields) of the table in routes.c."""
-    text = (ROOT / "api/routes.c").read_text()
+    """(method, path) → (query parameters, form fields) of the table in api/resources/routes.c."""
+    text = (ROOT / "api/resources/routes.c").read_text()
     words = dict(re.findall(r'#define (\w+_FIELDS) "([^"]*)"', text))
-    table = text[text.index("routes[] = {"):text.index("\n};")]
+    table = text[text.index("rows[] = {"):text.index("\n};")]
     rows = {}
     for row in re.findall(r"\{((?:[^{}]|\{\w+\})*?)\},", table, re.S):
         method, path, _, params, fields, _ = [part.strip() for part in row.split(",")]
