@@ -223,9 +223,6 @@ static int order_shown(vx_media *media, const vx_demux *demux, vx_err *err) {
     media->times = vx_new_array(n, sizeof(*media->times));
     if (!entries || !media->shown || !media->times)
         return VX_FAIL(err, -ENOMEM, "no memory to order %zu frames", n);
-    for (size_t i = 0; i < n; i++)
-        media->by_order |= media->packets[i].pts == AV_NOPTS_VALUE &&
-                           !(media->packets[i].flags & VX_PACKET_HIDDEN);
     int64_t n_shown = collect_shown(media, entries);
     if (n_shown == 0)
         return fail_empty(demux, err);
@@ -248,12 +245,14 @@ static double last_frame_duration(const packet_scan *scan) {
     const AVStream *stream = scan->demux->stream;
     const char *format = scan->demux->fmt->iformat->name;
     int64_t last = media->shown[media->info.n_frames - 1], end = media->n_packets - 1;
-    if (!av_match_name(format, "mov,matroska,gif") || media->by_order || end - last >= N_DURATIONS)
+    bool stored = av_match_name("mov", format) || av_match_name("matroska", format) ||
+                  av_match_name("gif", format);
+    if (!stored || media->by_order || end - last >= N_DURATIONS)
         return 0;
     int64_t ticks = scan->durations[last % N_DURATIONS];
     /* With reordering FFmpeg gives no duration of an MP4's samples. The track's length tells that
      * of the last one, which players show until then. */
-    if (av_match_name(format, "mov") && stream->duration > 0 &&
+    if (av_match_name("mov", format) && stream->duration > 0 &&
         avformat_index_get_entries_count(stream) == media->n_packets) {
         int64_t start = media->packets[0].dts, rest = start + stream->duration;
         rest -= media->packets[end].dts;
@@ -316,7 +315,11 @@ static int scan_stream(const char *path, int stream, const vx_media_open_params 
             return rc;
         if (media->n_packets == 0)
             return fail_empty(demux, err);
-        vx_times_fix_outliers(media);
+        for (int64_t i = 0; i < media->n_packets; i++)
+            media->by_order |= media->packets[i].pts == AV_NOPTS_VALUE &&
+                               !(media->packets[i].flags & VX_PACKET_HIDDEN);
+        if (!media->by_order)
+            vx_times_fix_outliers(media);
         if (demux->fmt->iformat->flags & AVFMT_TS_DISCONT)
             rc = vx_times_join_segments(media, err);
         if (rc == 0)

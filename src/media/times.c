@@ -12,7 +12,8 @@
  * Joins      The clock of a transport stream may jump at a splice: recordings of broadcasts, files
  *            that were concatenated. A jump back shows at a point, which is shown after everything
  *            decoded before it. A jump forward is any step longer than 10 s and than 20 frames; players
- *            join from 10 s on as well.
+ *            join from 10 s on as well. A stream without presentation times is ordered by its decode
+ *            times, so those are joined.
  */
 #include "times.h"
 
@@ -33,7 +34,8 @@ static int64_t typical_step(const vx_media *media) {
     size_t n = 0;
     int64_t every = 1 + media->n_packets / SAMPLES;
     for (int64_t i = 1; i < media->n_packets && n < SAMPLES; i += every) {
-        int64_t a = media->packets[i - 1].pts, b = media->packets[i].pts;
+        const vx_packet *p = &media->packets[i];
+        int64_t a = media->by_order ? p[-1].dts : p[-1].pts, b = media->by_order ? p->dts : p->pts;
         if (a != AV_NOPTS_VALUE && b != AV_NOPTS_VALUE && a != b)
             steps[n++] = llabs(b - a);
     }
@@ -129,22 +131,24 @@ int vx_times_join_segments(vx_media *media, vx_err *err) {
     jump_from = jump_from > 20 * step ? jump_from : 20 * step;
     for (int64_t i = 0; i < media->n_packets; i++) {
         vx_packet *p = &media->packets[i];
-        if (p->pts == AV_NOPTS_VALUE)
+        int64_t *time = media->by_order ? &p->dts : &p->pts;
+        if (*time == AV_NOPTS_VALUE)
             continue;
-        p->pts += shift;
-        bool back = (p->flags & VX_PACKET_POINT) && latest != INT64_MIN && p->pts < latest - slack;
-        bool forward = latest != INT64_MIN && p->pts > latest + jump_from;
+        *time += shift;
+        bool starts = media->by_order || (p->flags & VX_PACKET_POINT);
+        bool back = starts && latest != INT64_MIN && *time < latest - slack;
+        bool forward = latest != INT64_MIN && *time > latest + jump_from;
         if (back || forward) {
-            int64_t jump = latest + step - p->pts;
+            int64_t jump = latest + step - *time;
             if (llabs(shift + jump) > INT64_C(1) << 60)
                 return 0; /* longer than any video: leave the rest as it is */
             int rc = add_segment(media, i, shift + jump, err);
             if (rc != 0)
                 return rc;
             shift += jump;
-            p->pts += jump;
+            *time += jump;
         }
-        latest = p->pts > latest ? p->pts : latest;
+        latest = *time > latest ? *time : latest;
     }
     return 0;
 }

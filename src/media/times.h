@@ -1,7 +1,7 @@
 /* times.h — repairs the presentation times of a packet table (private to src/media).
  *
- * Both functions work on a table whose packets are in decode order and change only `pts` (and add
- * segments). Packets without a pts are left alone. Threads: any.
+ * Both functions work on a table in decode order and change only its times: pts, or dts where the
+ * frames are known by order. Threads: any.
  */
 #pragma once
 
