@@ -269,7 +269,8 @@ static int shrink(thumbnailer *t, int max_side_px, vx_err *err) {
     if (!t->picture)
         return VX_FAIL(err, -ENOMEM, "no memory for a thumbnail");
     vx_picture_set(t->picture, t->nearest);
-    int rc = vx_picture_rgb_within(t->picture, max_side_px, &rgb, &w, &h, &stride, err);
+    int rc = vx_picture_rgb_within(t->picture, t->media->info.sample_aspect_ratio, max_side_px,
+                                   &rgb, &w, &h, &stride, err);
     if (rc != 0)
         return rc;
 
