@@ -197,5 +197,5 @@ vx_upload *vx_body_take_upload(vx_request *request) {
 }
 
 const char *vx_body_filename(const vx_request *request) {
-    return request->body->form ? vx_form_filename(request->body->form) : NULL;
+    return request->body && request->body->form ? vx_form_filename(request->body->form) : NULL;
 }

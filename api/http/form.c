@@ -53,6 +53,8 @@ static bool begin_file(vx_form *form, const char *filename) {
     free(form->filename);
     form->filename = filename ? strdup(filename) : NULL;
     form->request->failed |= filename && !form->filename;
+    if (form->request->failed || !vx_params_check(form->request))
+        return false;
     return form->upload || vx_incoming_begin(form->request, -1, &form->upload);
 }
 

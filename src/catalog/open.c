@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 
 #include "catalog_internal.h"
 
@@ -15,7 +16,7 @@ static int lock_directory(vx_catalog *catalog, vx_err *err) {
     VX_AUTO_FREE char *path = NULL;
     if (asprintf(&path, "%s.lock", catalog->path) < 0)
         return VX_FAIL(err, -ENOMEM, "out of memory");
-    catalog->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+    catalog->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     if (catalog->lock_fd < 0)
         return VX_FAIL_ERRNO(err, "%s", path);
     if (flock(catalog->lock_fd, LOCK_EX | LOCK_NB)) {
@@ -35,8 +36,29 @@ static int lock_directory(vx_catalog *catalog, vx_err *err) {
     return 0;
 }
 
+/* Only the owner may read the catalog and its lock: file names and metadata may be private. SQLite
+ * gives its log and shared memory the mode of the file, so it must exist before SQLite opens it.
+ * Called before any connection is open (see lock_directory). */
+static int make_private(vx_catalog *catalog, vx_err *err) {
+    VX_AUTO_FD int fd = open(catalog->path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return VX_FAIL_ERRNO(err, "%s", catalog->path);
+    static const char *const suffixes[] = {"", "-wal", "-shm", ".lock"};
+    for (size_t i = 0; i < VX_LEN(suffixes); i++) {
+        VX_AUTO_FREE char *path = NULL;
+        if (asprintf(&path, "%s%s", catalog->path, suffixes[i]) < 0)
+            return VX_FAIL(err, -ENOMEM, "out of memory");
+        if (chmod(path, 0600) && errno != ENOENT && errno != EPERM) /* EPERM: another's file */
+            return VX_FAIL_ERRNO(err, "making %s private", path);
+    }
+    return 0;
+}
+
 static int open_writer(vx_catalog *catalog, vx_err *err) {
-    int rc = vx_db_open(&catalog->writer, catalog->path, VX_DB_WRITER, err);
+    int rc = make_private(catalog, err);
+    if (rc)
+        return rc;
+    rc = vx_db_open(&catalog->writer, catalog->path, VX_DB_WRITER, err);
     if (!rc)
         rc = vx_catalog_migrate(&catalog->writer, vx_catalog_migrations, vx_catalog_n_migrations,
                                 err);
@@ -65,6 +87,8 @@ VX_NO_LOCK_ANALYSIS static int open_readers(vx_catalog *catalog, int n, vx_err *
     for (; catalog->n_readers < n; catalog->n_readers++) {
         vx_db *reader = &catalog->readers[catalog->n_readers];
         int rc = vx_db_open(reader, catalog->path, VX_DB_READER, err);
+        if (!rc && vx_catalog_add_functions(reader->handle))
+            rc = VX_FAIL(err, -ENOMEM, "out of memory");
         if (rc) {
             vx_db_close(reader);
             return rc;
