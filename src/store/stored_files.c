@@ -37,6 +37,20 @@ static int make_folders(const vx_store *store, vx_err *err) {
     return fsync(store->media_fd) ? VX_FAIL_ERRNO(err, "making media/ durable") : 0;
 }
 
+/* On every start: a crash may have come between the first one's mkdir and its sync. A parent that this
+ * user may not read was there before. */
+static int sync_data_dir(const char *data_dir, vx_err *err) {
+    VX_AUTO_FD int fd = open(data_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0 || fsync(fd))
+        return VX_FAIL_ERRNO(err, "making %s durable", data_dir);
+    VX_AUTO_FD int parent = openat(fd, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (parent < 0 && errno == EACCES)
+        return 0;
+    if (parent < 0 || fsync(parent))
+        return VX_FAIL_ERRNO(err, "making the name of %s durable", data_dir);
+    return 0;
+}
+
 int vx_store_open(const vx_store_params *params, vx_store **ret_store, vx_err *err) {
     VX_AUTO(vx_store) store = vx_new(vx_store);
     if (store)
@@ -52,6 +66,8 @@ int vx_store_open(const vx_store_params *params, vx_store **ret_store, vx_err *e
         rc = open_directory(params->data_dir, "media", &store->media_fd, err);
     if (!rc)
         rc = make_folders(store, err);
+    if (!rc)
+        rc = sync_data_dir(params->data_dir, err);
     if (rc)
         return rc;
     *ret_store = vx_take(store);
@@ -75,6 +91,14 @@ void vx_store_path(const vx_store *store, const uint8_t sha256[32], char *ret_pa
     char relative[STORE_RELATIVE_BYTES];
     vx_store_relative_path(sha256, relative);
     snprintf(ret_path, capacity, "%s/media/%s", store->data_dir, relative);
+}
+
+bool vx_store_has(const vx_store *store, const uint8_t sha256[32], int64_t bytes) {
+    char relative[STORE_RELATIVE_BYTES];
+    struct stat facts;
+    vx_store_relative_path(sha256, relative);
+    return !fstatat(store->media_fd, relative, &facts, 0) && S_ISREG(facts.st_mode) &&
+           facts.st_size == bytes;
 }
 
 typedef struct folder_sync {
