@@ -42,7 +42,8 @@ static int apply_in_savepoint(vx_catalog *catalog, vx_write *write, vx_err *err)
     return rc;
 }
 
-/* Whether the write is tried again, in the next group. */
+/* Whether the write is tried again, in the next group. A commit that failed may be in doubt until a
+ * restart; for a write that only deletes, both ends are right. */
 static bool retry_with_ballast(vx_writer *writer, vx_write *write) {
     if (!write->makes_room || write->retried || writer->n_own == GROUP_MAX)
         return false;
@@ -81,7 +82,7 @@ static void run_group(vx_writer *writer, vx_write **writes, size_t n) {
         bool lost = !rc[i] && group_rc;
         int end = lost ? group_rc : rc[i];
         writes[i]->in_doubt = lost && in_doubt;
-        if (end == -ENOSPC && !writes[i]->in_doubt && retry_with_ballast(writer, writes[i]))
+        if (end == -ENOSPC && retry_with_ballast(writer, writes[i]))
             continue;
         writes[i]->done(writes[i], end, lost || !errs[i].msg[0] ? &group_err : &errs[i]);
     }

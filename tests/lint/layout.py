@@ -48,7 +48,7 @@ MODULES["main"] = " ".join(MODULES)
 MODULES = {name: set(may_use.split()) - {name} for name, may_use in MODULES.items()}
 
 # Where the public header has another name, or others may see every header.
-PUBLIC = {"torch": ("torch_shim.h",), "api/resources": ("routes.h",)}
+PUBLIC = {"torch": ("torch_shim.h",)}
 OPEN = {"base", "api/http"}
 
 
