@@ -1,5 +1,6 @@
 #include "api/http/header.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -92,8 +93,10 @@ bool vx_header_param(const char *field, const char *name, char **ret_value) {
             return false;
         if (*p == '"') {
             p++;
-            if (!read_quoted(&p, value))
+            if (!read_quoted(&p, value)) {
+                errno = EILSEQ;
                 return false;
+            }
         } else {
             size_t n = strcspn(p, ";");
             memcpy(value, p, n);
