@@ -222,7 +222,7 @@ void vx_models_vectors_delete(vx_request *request) {
     vx_outcome refused = vx_library_retire_spaces(request->server->library, request->args[0],
                                                   digest, on_retired, request);
     if (!refused)
-        return; /* the committer uses d now */
+        return; /* the writer uses d now */
     if (refused == VX_OUTCOME_INTERNAL)
         d->rc = VX_FAIL(&d->err, -ENOMEM, "out of memory");
     else

@@ -106,7 +106,7 @@ static bool fill_item(vx_request *request, vx_ingest_item *item) {
     return valid && !request->failed;
 }
 
-/* ---- End of the work (on an ingest thread or the committer) ---- */
+/* ---- End of the work (on an ingest thread or the writer) ---- */
 
 static void on_done(void *ctx, vx_ingest_result *done) {
     vx_request *request = ctx;

@@ -1,4 +1,4 @@
-/* videos.c — /v1/videos: list, get, change metadata, delete. */
+/* videos.c — /v1/videos: list, get, rename, change metadata, delete. */
 #include "api/resources/videos.h"
 
 #include <errno.h>
@@ -119,7 +119,7 @@ void vx_videos_list(vx_request *request) {
     vx_reply_json(request, VX_SUCCESS_OK, &out);
 }
 
-/* ---- Changes (the request waits for the committer) ---- */
+/* ---- Changes (the request waits for the writer) ---- */
 
 static void finish_delete(vx_request *request) {
     if (vx_change_succeeded(request, "video"))

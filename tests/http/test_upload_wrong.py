@@ -5,6 +5,7 @@ import time
 
 import make as samples
 import pytest
+import requests
 from conftest import assert_problem, raw_connection, raw_request
 
 
