@@ -15,7 +15,7 @@ def open_server(start):
     return start("--listen", "0.0.0.0:0", "--host", "videos.example.com, box")
 
 
-@pytest.mark.parametrize("host", ["localhost", "localhost:1234", "LOCALHOST", "127.0.0.1", "127.0.0.1:80", "10.0.0.1",
+@pytest.mark.parametrize("host", ["localhost", "localhost:1234", "LOCALHOST", "localhost.", "127.0.0.1", "127.0.0.1:80", "10.0.0.1",
                                   "192.168.1.7:8000", "[::1]:8000", "[::2]", "[fd00::17]:8000"])
 def test_localhost_and_addresses_are_answered(server, host):
     """A page cannot make its own site an IP address, so these are no sign of DNS rebinding."""

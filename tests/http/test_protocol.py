@@ -185,6 +185,18 @@ def test_unknown_transfer_encoding_is_not_implemented(server, encoding):
     assert server.get("/v1/stats").json()["ingest"]["queued"] == 0
 
 
+def test_second_transfer_encoding_is_seen_too(server):
+    for lines in ("gzip\r\nTransfer-Encoding: chunked", "chunked\r\nTransfer-Encoding: gzip"):
+        request = f"POST /v1/videos HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: {lines}\r\n\r\n0\r\n\r\n"
+        assert raw_request(server, request.encode()).split()[1] == b"501"
+
+
+def test_other_multipart_than_a_form_is_refused(server):
+    for kind in ("mixed", "related; boundary=x"):
+        answer = server.post("/v1/videos", data=b"--x--", headers={"Content-Type": f"multipart/{kind}"})
+        assert_problem(answer, 415, "bad-content-type", "multipart/form-data")
+
+
 @pytest.mark.parametrize("method, path, content_type", [
     ("POST", "/v1/search", "application/json"), ("POST", "/v1/videos", "video/mp4"), ("PUT", "/v1/videos/a.mp4", "video/mp4"),
     ("POST", "/v1/videos", "multipart/form-data; boundary=x"), ("PATCH", "/v1/videos/x", "application/json")])
