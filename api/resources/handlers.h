@@ -10,8 +10,7 @@
 #include "api/http/request.h"
 
 /* upload.c; the checks are for vx_route.check */
-void vx_videos_post(vx_request *request);
-void vx_videos_put(vx_request *request);
+void vx_videos_upload(vx_request *request); /* POST and PUT */
 bool vx_videos_check_upload(vx_request *request);
 /* videos.c */
 void vx_videos_list(vx_request *request);

@@ -8,10 +8,10 @@
 
 static const vx_route rows[] = {
     {"POST", "/v1/videos", VX_ACCEPT_FORM | VX_ACCEPT_RAW, "filename " UPLOAD_FIELDS,
-     "filename " UPLOAD_FIELDS, vx_videos_post, vx_videos_check_upload},
+     "filename " UPLOAD_FIELDS, vx_videos_upload, vx_videos_check_upload},
     {"GET", "/v1/videos", 0, "limit cursor filename verdict count", "", vx_videos_list},
     /* {id} is the file name here. OpenAPI allows only one name for a segment. */
-    {"PUT", "/v1/videos/{id}", VX_ACCEPT_RAW, UPLOAD_FIELDS, "", vx_videos_put,
+    {"PUT", "/v1/videos/{id}", VX_ACCEPT_RAW, UPLOAD_FIELDS, "", vx_videos_upload,
      vx_videos_check_upload},
     {"GET", "/v1/videos/{id}", 0, "", "", vx_videos_get},
     {"PATCH", "/v1/videos/{id}", VX_ACCEPT_JSON, "", "", vx_videos_patch},

@@ -162,7 +162,7 @@ static void finish(vx_request *request) {
         reply_video(request, result);
 }
 
-void vx_videos_post(vx_request *request) {
+void vx_videos_upload(vx_request *request) {
     VX_AUTO(vx_ingest_item) item = vx_new(vx_ingest_item);
     upload_result *result = request->state = vx_new(upload_result);
     request->state_free = free_result;
@@ -183,8 +183,4 @@ void vx_videos_post(vx_request *request) {
         return;
     result->outcome = outcome;
     vx_request_wake(request);
-}
-
-void vx_videos_put(vx_request *request) {
-    vx_videos_post(request);
 }

@@ -1,11 +1,13 @@
 """Pages of other sites cannot drive the server, not even through a visitor's browser."""
 
+import re
 import subprocess
 
 import pytest
 import requests
+import yaml
 from conftest import assert_problem, raw_request
-from server import BINARY
+from server import BINARY, ROOT, Server
 
 ORIGIN = "https://app.example:8443"
 
@@ -130,6 +132,17 @@ def test_every_origin_may_use_everything_without_credentials(start):
         assert "Access-Control-Allow-Credentials" not in answer.headers
         assert requests.delete(f"{server.url}/v1/videos/x", headers={"Origin": origin}, timeout=60).status_code == 404
     assert_problem(server.get("/v1/videos", headers={"Host": "evil.example"}), 403, "host-not-allowed")
+
+
+def test_names_of_the_compose_file_are_accepted(tmp_path, tiny_model):
+    compose = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+    for service in compose["services"].values():
+        names = re.sub(r"\$\{VIDX_HOST:-(.*?)\}", r"\1", service["environment"]["VIDX_HOST"])
+        assert {"vidx", "vidx-gpu"} <= set(names.split(","))
+        assert service["ports"] == ["127.0.0.1:8000:8000"]
+    with Server(tmp_path / "data", tiny_model, flags=("--listen", "0.0.0.0:0"), env={"VIDX_HOST": names}) as server:
+        for host, status in (("vidx:8000", 200), ("localhost:8000", 200), ("evil.example:8000", 403)):
+            assert server.get("/v1/videos", headers={"Host": host}).status_code == status
 
 
 @pytest.mark.parametrize("option, value", [
