@@ -102,7 +102,8 @@ static const char *content_type(const vx_video *video) {
 
 /* RFC 6266: an ASCII name for old clients, and the real one percent-encoded. */
 static void add_disposition(vx_request *request, const char *filename) {
-    char ascii[256], header[1200];
+    /* A character is one byte of the first form, and at most 12 of the second. */
+    char ascii[VX_MAX_FILENAME_CHARS + 32], header[sizeof ascii * 13 + 64];
     size_t n = 0;
     for (const unsigned char *p = (const unsigned char *)filename; *p && n < sizeof ascii - 1; p++)
         if ((*p & 0xC0) != 0x80) /* the first byte of a character */
