@@ -105,8 +105,12 @@ static vx_ingest_result extract(vx_ingest_item *item) {
     /* Divide the cores among active decodes, never fewer than two threads each: so cores stay busy
      * where one decode waits and when the last ones end. */
     int threads = vx_thread_cores() / (atomic_fetch_add(&in->working, 1) + 1);
+    char table_path[PATH_MAX];
+    vx_store_table_path(in->params.store, vx_upload_sha256(item->upload), table_path,
+                        sizeof table_path);
     vx_extract_params params = {
         .path = vx_upload_path(item->upload),
+        .table_path = table_path,
         .clip = &item->clip,
         .models = VX_EXTRACT_ALL_MODELS,
         .fingerprints = true,

@@ -54,7 +54,7 @@ static int sync_data_dir(const char *data_dir, vx_err *err) {
 int vx_store_open(const vx_store_params *params, vx_store **ret_store, vx_err *err) {
     VX_AUTO(vx_store) store = vx_new(vx_store);
     if (store)
-        store->incoming_fd = store->media_fd = -1;
+        store->incoming_fd = store->media_fd = store->tables_fd = -1;
     if (!store || !(store->data_dir = strdup(params->data_dir)))
         return VX_FAIL(err, -ENOMEM, "no memory for the store");
     store->max_upload_bytes = params->max_upload_bytes;
@@ -64,6 +64,8 @@ int vx_store_open(const vx_store_params *params, vx_store **ret_store, vx_err *e
     int rc = open_directory(params->data_dir, "incoming", &store->incoming_fd, err);
     if (!rc)
         rc = open_directory(params->data_dir, "media", &store->media_fd, err);
+    if (!rc)
+        rc = open_directory(params->data_dir, "tables", &store->tables_fd, err);
     if (!rc)
         rc = make_folders(store, err);
     if (!rc)
@@ -81,6 +83,8 @@ vx_store *vx_store_close(vx_store *store) {
         close(store->incoming_fd);
     if (store->media_fd >= 0)
         close(store->media_fd);
+    if (store->tables_fd >= 0)
+        close(store->tables_fd);
     free(store->data_dir);
     free(store);
     return NULL;
@@ -99,6 +103,19 @@ bool vx_store_has(const vx_store *store, const uint8_t sha256[32], int64_t bytes
     vx_store_relative_path(sha256, relative);
     return !fstatat(store->media_fd, relative, &facts, 0) && S_ISREG(facts.st_mode) &&
            facts.st_size == bytes;
+}
+
+void vx_store_table_path(const vx_store *store, const uint8_t sha256[32], char *ret_path,
+                         size_t capacity) {
+    char name[65];
+    vx_hex_encode(sha256, 32, name);
+    snprintf(ret_path, capacity, "%s/tables/%s", store->data_dir, name);
+}
+
+void vx_store_remove_table(vx_store *store, const uint8_t sha256[32]) {
+    char name[65];
+    vx_hex_encode(sha256, 32, name);
+    unlinkat(store->tables_fd, name, 0);
 }
 
 typedef struct folder_sync {
@@ -152,6 +169,7 @@ int vx_store_remove(vx_store *store, const uint8_t sha256[32], vx_err *err) {
     char relative[STORE_RELATIVE_BYTES], aside[STORE_RELATIVE_BYTES + sizeof DAMAGED];
     vx_store_relative_path(sha256, relative);
     snprintf(aside, sizeof aside, "%s" DAMAGED, relative);
+    vx_store_remove_table(store, sha256);
     if (unlinkat(store->media_fd, relative, 0) && errno != ENOENT)
         return VX_FAIL_ERRNO(err, "removing media/%s", relative);
     if (unlinkat(store->media_fd, aside, 0) && errno != ENOENT)
@@ -208,6 +226,12 @@ int vx_store_sweep(vx_store *store, bool (*known)(void *ctx, const uint8_t sha25
         sweep_folder(folder, known, ctx, ret_removed);
         closedir(folder);
     }
+    DIR *tables = open_dir_at(store->tables_fd, ".");
+    if (!tables)
+        return VX_FAIL_ERRNO(err, "reading tables/");
+    int64_t n_tables = 0; /* derived, so none of the count */
+    sweep_folder(tables, known, ctx, &n_tables);
+    closedir(tables);
     DIR *incoming = open_dir_at(store->incoming_fd, ".");
     if (!incoming)
         return VX_FAIL_ERRNO(err, "reading incoming/");
