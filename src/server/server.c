@@ -139,6 +139,11 @@ static int recover(vx_server *server, vx_err *err) {
         rc = vx_backfill_start(server->backfill, err);
     if (!rc)
         vx_jobs_run_loaded(server->jobs);
+    char damage[256], quoted[2 * sizeof damage];
+    if (!rc && !vx_catalog_health(server->catalog, damage, sizeof damage))
+        vx_log(VX_LOG_ERROR, "damaged",
+               "reason=%s hint=\"stop the server and run vidx check --repair\"",
+               vx_log_quote(damage, quoted, sizeof quoted));
     return rc;
 }
 

@@ -33,6 +33,7 @@ MODULES = {
     "jobs": "base catalog writer",
     "cutter": "base media store catalog",
     "library": "base store catalog index fingerprint models collection writer jobs cutter",
+    "check": "base store catalog",
     "ingest": "base store media clip fingerprint catalog models extract writer collection verdict jobs",
     "backfill": "base store clip catalog index models extract writer collection jobs library",
     "search": "base media clip embed index catalog models extract store collection",
