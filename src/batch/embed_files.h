@@ -2,10 +2,17 @@
  *
  *   caller's thread      picks files, submits them, keeps the inventory, draws the progress
  *     → hash threads     read a file once for its SHA-256
+ *     → caller's thread  submits in the order of paths
  *     → ingest           PROBE … COMMIT; the video is durable when `done` is called
  *     → caller's thread  notes the file in the inventory
  *
- * At most twice as many files as there are ingest workers are inside at a time.
+ * Videos are judged and stored in the order of their paths, whichever is decoded first: so verdicts and
+ * rows are the same in every run and for every number of workers, also after an interruption, since
+ * what is stored then is the beginning of that order. Of files with the same bytes the first by path is
+ * submitted; the others share its outcome.
+ *
+ * A video that waits for its turn keeps no worker. At most eight times as many files as there are
+ * workers are inside, so that workers have something to do while a long video is ahead of the others.
  *
  * Threads: one call at a time, on one thread.
  */

@@ -188,6 +188,7 @@ static int list_clips(tree *t, const source *s, vx_err *err) {
         strcpy(listed->id, s->clips[i].uuid);
         listed->row = s->video->clips[i].row;
         listed->pixels = (int64_t)s->video->width_px * s->video->height_px;
+        listed->set_aside = vx_batch_file_is_set_aside(s->file);
     }
     return 0;
 }

@@ -92,6 +92,9 @@ void vx_model_sample(const vx_model_info *model, int64_t n, int64_t *ret_index);
 
 /* float32 [n_clips, T, 3, H, W] → float32 [n_clips, dim], unit length. Blocks until done; a result
  * with NaN or a length off 1 by more than 1e-3 is -EIO, for the caller whose clip it is alone.
+ * On a CPU a run holds clips of one call only: the last digits of a vector depend on the size of its
+ * batch, and so they depend on the call alone. On a GPU small batches would waste most of its speed:
+ * there, waiting calls are joined.
  * Calls wait in order; what waits is bounded by the number of calling threads. A batch that the
  * device has no room for is run in halves, and later ones are no larger than what had room, until
  * some hundred had; -ENOMEM only when one clip has none. */
