@@ -5,7 +5,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "api/http.h"
+#include "api/http/http.h"
+#include "api/resources/resources.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "cli.h"
@@ -158,7 +159,7 @@ static int serve(const settings *s, const sigset_t *signals, vx_err *err) {
     if (rc)
         return rc;
     VX_AUTO(vx_http) http = NULL; /* declared after server: stopped before it */
-    rc = vx_http_start(server, &http_params, &http, err);
+    rc = vx_http_start(server, &vx_resource_routes, &http_params, &http, err);
     if (!rc)
         rc = start(s, server, http, signals, err);
     if (!rc)

@@ -18,8 +18,9 @@
 
 typedef struct vx_cutting {
     char video_id[VX_VIDEO_ID_CHARS + 1];
-    char path[PATH_MAX]; /* of the stored video */
-    int index;           /* of the clip */
+    char path[PATH_MAX];       /* of the stored video */
+    char table_path[PATH_MAX]; /* of its packet table, see media.h */
+    int index;                 /* of the clip */
     double start_s, end_s;
     bool may_copy;
     bool (*wanted)(void *ctx); /* asked once a frame on the cutter's thread */
@@ -30,7 +31,7 @@ typedef struct vx_cutting {
     int fd; /* on 0: the file, open for reading; the caller closes it */
     vx_err err;
 } vx_cutting;
-enum { VX_CUTTER_GONE = 100 }; /* the video was deleted meanwhile */
+enum { VX_CUTTER_GONE = VX_CODES_CUTTER }; /* the video was deleted meanwhile */
 
 typedef struct vx_cutter vx_cutter;
 

@@ -11,7 +11,11 @@
  */
 #pragma once
 
-#include "index.h"
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "base/mem.h"
 
 typedef struct vx_faiss vx_faiss; /* a faiss::IndexFlatIP */
 

@@ -2,6 +2,8 @@
 
 #include <errno.h>
 
+#include "base/mem.h"
+
 #define FREE_SLOT (-1)
 #define MIN_SLOTS 64
 

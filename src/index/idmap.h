@@ -7,7 +7,9 @@
  */
 #pragma once
 
-#include "index.h"
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
 
 typedef struct vx_place {
     uint32_t segment;

@@ -14,12 +14,11 @@
  */
 #pragma once
 
-#include <stdbool.h>
 #include <stddef.h>
-#include <stdint.h>
 
 #include "base/err.h"
 #include "base/mem.h"
+#include "neighbour.h"
 
 #define VX_INDEX_NOT_FOUND 1
 #define VX_INDEX_EXISTS 2
@@ -30,11 +29,6 @@ typedef struct vx_index_params {
     int64_t segment_rows; /* capacity of one segment; 0 = 64 MiB of vectors, at most 2^18 rows */
     int threads;          /* search threads; 0 = one per core */
 } vx_index_params;
-
-typedef struct vx_neighbour {
-    int64_t id;
-    float score;
-} vx_neighbour;
 
 int vx_index_new(const vx_index_params *params, vx_index **ret_index, vx_err *err);
 vx_index *vx_index_free(vx_index *index);
@@ -48,10 +42,6 @@ int vx_index_add(vx_index *index, const int64_t *ids, const float *vectors, size
  * an error. Cost: a look at every row of their segments for some thousands of ids, as for one; so
  * give those of a whole video at once. A failure may leave some of them removed. */
 int vx_index_remove(vx_index *index, const int64_t *ids, size_t n, vx_err *err);
-
-/* Decides which ids may be returned. Called once for every vector, from several threads at once and
- * under a lock: it must not block, nor call into this index. */
-typedef bool (*vx_index_filter)(void *ctx, int64_t id);
 
 /* The k nearest of each query with score >= min_score, best first.
  *   queries  borrows float32 [n_queries, dim]

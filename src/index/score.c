@@ -1,5 +1,6 @@
 #include "score.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 typedef float vec4f __attribute__((vector_size(16)));

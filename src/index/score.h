@@ -8,7 +8,9 @@
  */
 #pragma once
 
-#include "index.h"
+#include <stddef.h>
+
+#include "neighbour.h"
 
 /* Inner product of float32 [n] a and b. */
 float vx_score_dot(const float *a, const float *b, size_t n);

@@ -39,10 +39,10 @@ def every_key(value):
 
 
 def routes():
-    """(method, path) → (query parameters, form fields) of the table in routes.c."""
-    text = (ROOT / "api/routes.c").read_text()
+    """(method, path) → (query parameters, form fields) of the table in api/resources/routes.c."""
+    text = (ROOT / "api/resources/routes.c").read_text()
     words = dict(re.findall(r'#define (\w+_FIELDS) "([^"]*)"', text))
-    table = text[text.index("routes[] = {"):text.index("\n};")]
+    table = text[text.index("rows[] = {"):text.index("\n};")]
     rows = {}
     for row in re.findall(r"\{((?:[^{}]|\{\w+\})*?)\},", table, re.S):
         method, path, _, params, fields, _ = [part.strip() for part in row.split(",")]
@@ -81,7 +81,7 @@ def test_every_operation_names_the_errors_that_any_request_can_get(contract):
 
 
 def test_statuses_of_problems_are_in_the_contract(contract):
-    text = (ROOT / "api/errors.def").read_text()
+    text = (ROOT / "api/http/errors.def").read_text()
     statuses = set(re.findall(r'VX_PROBLEM\(\w+, "[a-z0-9-]+", (\d+),', text))
     named = {status for operation, _ in operations(contract).values() for status in operation["responses"]}
     assert statuses - {"405"} <= named  # 405 is about a method that is not described
@@ -89,6 +89,11 @@ def test_statuses_of_problems_are_in_the_contract(contract):
 
 def test_served_contract_is_the_file(start):
     assert start().get("/openapi.yaml").content == (ROOT / "api/openapi.yaml").read_bytes()
+
+
+def test_served_json_says_the_same(start, contract):
+    answer = start().get("/openapi.json")
+    assert answer.headers["Content-Type"] == "application/json" and answer.json() == contract
 
 
 def test_generated_requests_get_what_the_contract_says(start, clip, tmp_path):

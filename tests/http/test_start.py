@@ -98,7 +98,7 @@ def test_what_keeps_it_from_starting_is_said_in_a_sentence(tmp_path, tiny_model,
 def test_second_server_on_a_port_says_what_to_do(server):
     code, text = serve("--listen", server.url.removeprefix("http://"))
     assert code == 1
-    assert "another program does; stop it, or choose another port with --listen" in text
+    assert "another program uses this port; stop it, or choose another port with --listen" in text
 
 
 @pytest.mark.parametrize("flags, words", [

@@ -34,16 +34,15 @@ MODULES = {
     "cutter": "base media store catalog",
     "library": "base store catalog index fingerprint models collection writer jobs cutter",
     "ingest": "base store media clip fingerprint catalog models extract writer collection verdict jobs",
-    "backfill": "base store clip fingerprint catalog models extract writer collection verdict jobs "
-                "library",
+    "backfill": "base store clip catalog index models extract writer collection jobs library",
     "search": "base media clip embed index catalog models extract store collection",
-    "embeddings": "base fetch media clip embed models extract search store",
+    "embeddings": "base fetch media clip preprocess embed models extract search store",
 }
 MODULES["server"] = " ".join(MODULES)
 MODULES["batch/curator"] = "base clip catalog media parquet models"
 MODULES["batch"] = " ".join(MODULES)
 MODULES["api/http"] = " ".join(m for m in MODULES if not m.startswith("batch"))
-MODULES["api/resources"] = MODULES["api"] = MODULES["api/http"] + " api/http api/resources"
+MODULES["api/resources"] = MODULES["api/http"] + " api/http"
 MODULES["cli"] = " ".join(MODULES)
 MODULES["main"] = " ".join(MODULES)
 MODULES = {name: set(may_use.split()) - {name} for name, may_use in MODULES.items()}
