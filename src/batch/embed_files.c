@@ -14,7 +14,7 @@
 #define SAVE_US 10000000 /* how often the inventory is saved */
 #define HASHERS_MAX 8
 #define INSIDE_PER_WORKER 8
-#define INSIDE_MAX 1000      /* ingest has room for 1024 */
+#define INSIDE_MAX 1000      /* ingest has room for more, also for those that have just ended */
 #define INTERNAL_IN_A_ROW 16 /* the fault is not in the videos then: the run ends */
 /* Of the work on a video that is cut at its shots: all its frames are decoded to find them. */
 #define SHOTS_SHARE 0.75

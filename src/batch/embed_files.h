@@ -41,7 +41,7 @@ typedef struct vx_batch_report {
     size_t n_identical;     /* have the bytes of a stored video */
     size_t n_filled;        /* videos that got missing vectors: missing_vectors.h */
     size_t n_still_missing; /* videos that did not, because the run was interrupted */
-    size_t n_internal;      /* failed through a fault of ours; these are among the failures too */
+    size_t n_internal;      /* failed and the fault is not in the video; also among the failures */
     bool interrupted;
 } vx_batch_report;
 

@@ -159,7 +159,8 @@ static int embed(const settings *s, const char *model, vx_batch_end *ret_end, vx
         .device = s->device,
         .clip = s->clip,
         .ingest_threads = workers,
-        .queue_capacity = 1024, /* of which vidx embed uses 1000 */
+        .queue_capacity =
+            2 * 1024, /* vidx embed has 1000 inside, and for a moment those that end */
         .media = {.max_side_px = (int)s->max_side, .max_duration_s = s->max_duration},
         .fingerprints = !s->no_fingerprints,
         .no_clients = true,
