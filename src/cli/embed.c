@@ -163,6 +163,7 @@ static int embed(const settings *s, const char *model, vx_batch_end *ret_end, vx
             2 * 1024, /* vidx embed has 1000 inside, and for a moment those that end */
         .media = {.max_side_px = (int)s->max_side, .max_duration_s = s->max_duration},
         .fingerprints = !s->no_fingerprints,
+        .reproducible = true,
         .no_clients = true,
     };
     rc = vx_server_new(&server_params, &server, err);
