@@ -17,8 +17,6 @@ ROOT = samples.ROOT
 README = (ROOT / "README.md").read_text()
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", README, re.S | re.M)
 URL = "http://127.0.0.1:8000"
-SAMPLES = {"clip.mp4": "h264_closed.mp4", "copy.mkv": "hevc_closed.mkv", "long.mp4": "h264_long_gop.mp4",
-           "unknown.mp4": "h264_vfr.mp4"}
 
 
 def block(start):
@@ -34,12 +32,19 @@ def server(tmp_path_factory):
         yield server
 
 
+@pytest.fixture(scope="module")
+def sample_videos(tmp_path_factory):
+    """What ./dev sample makes."""
+    folder = tmp_path_factory.mktemp("sample")
+    subprocess.run([ROOT / "dev", "sample", folder], check=True, capture_output=True)
+    assert {path.name for path in folder.iterdir()} == {"clip.mp4", "copy.mkv", "long.mp4", "unknown.mp4"}
+    return folder
+
+
 @pytest.fixture
-def checkout(tmp_path):
+def checkout(tmp_path, sample_videos):
     """A folder with what the commands name: ./dev sample, the program and the models."""
-    (tmp_path / "build/sample").mkdir(parents=True)
-    for name, sample in SAMPLES.items():
-        shutil.copy(samples.sample(sample), tmp_path / "build/sample" / name)
+    shutil.copytree(sample_videos, tmp_path / "build/sample")
     (tmp_path / "dev").write_text("#!/bin/sh\n[ \"$*\" = sample ]\n")
     (tmp_path / "dev").chmod(0o755)
     for name in ("release", "models"):
@@ -57,7 +62,7 @@ def test_every_code_block_is_run_by_a_test():
         "git clone <this repository> vidx && cd vidx",  # tests/fresh
         "./dev sample && cd build/sample",
         "from openai import OpenAI",
-        "build/release/vidx embed --models build/models --input build/sample --output build/index"]
+        "build/release/vidx embed --input build/sample --output build/index"]
 
 
 def test_curl_lines_answer_what_their_comments_say(server, checkout):
