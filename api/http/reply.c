@@ -17,7 +17,7 @@ typedef struct problem_row {
 static const problem_row problems[VX_PROBLEM_COUNT] = {
 #define VX_PROBLEM(name, short_name, status, title, hint)                                          \
     [VX_PROBLEM_##name] = {short_name, status, title, hint},
-#include "api/errors.def"
+#include "api/http/errors.def"
 };
 
 static const unsigned successes[] = {

@@ -14,7 +14,7 @@
 
 typedef enum vx_problem {
 #define VX_PROBLEM(name, short_name, status, title, hint) VX_PROBLEM_##name,
-#include "api/errors.def"
+#include "api/http/errors.def"
     VX_PROBLEM_COUNT
 } vx_problem;
 

@@ -1,7 +1,7 @@
 /* outcome.h — how a request can end, in the words of the product rather than of HTTP.
  *
  * ingest, search and jobs report one of these with a vx_err sentence; only api/ knows which HTTP
- * status belongs to which (api/errors.def).
+ * status belongs to which (api/http/errors.def).
  */
 #pragma once
 

@@ -26,7 +26,7 @@
 #include "base/mem.h"
 
 typedef enum vx_catalog_outcome {
-    VX_CATALOG_NOT_FOUND = 1,
+    VX_CATALOG_NOT_FOUND = VX_CODES_CATALOG,
     VX_CATALOG_EXISTS,  /* that SHA-256 is stored already */
     VX_CATALOG_TOO_NEW, /* written by a newer vidx */
 } vx_catalog_outcome;

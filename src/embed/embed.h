@@ -20,13 +20,14 @@
 #include "preprocess/preprocess.h"
 
 typedef enum vx_embed_outcome {
-    VX_EMBED_NO_PACKAGE = 1, /* no such directory or manifest under the models directory */
-    VX_EMBED_BAD_PACKAGE,    /* manifest, file or the module's answer to a probe is wrong: the
+    VX_EMBED_NO_PACKAGE =
+        VX_CODES_EMBED,   /* no such directory or manifest under the models directory */
+    VX_EMBED_BAD_PACKAGE, /* manifest, file or the module's answer to a probe is wrong: the
                                 message says which field or file */
-    VX_EMBED_NO_DEVICE,      /* the device asked for is not there, or lacks memory */
-    VX_EMBED_CLOSED,         /* the embedder is shutting down */
-    VX_EMBED_BAD_TEXT,       /* a query's text is too long, not UTF-8 or without words */
-    VX_EMBED_NO_TEXT,        /* this model has no text tower */
+    VX_EMBED_NO_DEVICE,   /* the device asked for is not there, or lacks memory */
+    VX_EMBED_CLOSED,      /* the embedder is shutting down */
+    VX_EMBED_BAD_TEXT,    /* a query's text is too long, not UTF-8 or without words */
+    VX_EMBED_NO_TEXT,     /* this model has no text tower */
 } vx_embed_outcome;
 
 typedef enum vx_sampling {

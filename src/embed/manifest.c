@@ -335,10 +335,7 @@ int vx_manifest_read(const char *path, vx_package *package, vx_err *err) {
     struct stat facts;
     if (stat(path, &facts))
         return errno == ENOENT || errno == ENOTDIR
-                   ? VX_FAIL(err, VX_EMBED_NO_PACKAGE,
-                             "no model package: %s is not there; say with --models where it is, or "
-                             "make it with ./dev model",
-                             path)
+                   ? VX_FAIL(err, VX_EMBED_NO_PACKAGE, "%s is not there", path)
                    : VX_FAIL_ERRNO(err, "reading %s", path);
     if (!S_ISREG(facts.st_mode) || facts.st_size > MAX_MANIFEST_BYTES)
         return VX_FAIL(err, VX_EMBED_BAD_PACKAGE, "%s: not a file of at most %d bytes", path,

@@ -92,16 +92,41 @@ static bool is_model_name(const char *name) {
            strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789.-") == length;
 }
 
+/* The models that models/ has an exporter for; the large ones are not made from what ./dev installs. */
+static int fail_not_there(const char *models_dir, const char *name, vx_err *err) {
+    static const struct {
+        const char *name, *option;
+    } exporters[] = {
+        {"cosmos-embed1-224p", " --download"},
+        {"cosmos-embed1-336p", " --download"},
+        {"cosmos-embed1-448p", " --download"},
+        {"internvideo2-1b", " --download"},
+        {"efficientnet-lite0", ""},
+    };
+    for (size_t i = 0; i < VX_LEN(exporters); i++)
+        if (!strcmp(name, exporters[i].name))
+            return VX_FAIL(err, VX_EMBED_NO_PACKAGE,
+                           "The model %s is not in %s. Get it with: ./dev model %s%s", name,
+                           models_dir, name, exporters[i].option);
+    return VX_FAIL(
+        err, VX_EMBED_NO_PACKAGE,
+        "The model %s is not in %s. --models names another folder; ./dev model lists the "
+        "models that vidx can get",
+        name, models_dir);
+}
+
 int vx_package_read_manifest(const char *models_dir, const char *name, vx_package *ret_package,
                              vx_err *err) {
     if (!is_model_name(name))
-        return VX_FAIL(err, VX_EMBED_NO_PACKAGE, "'%.80s' is no name of a model", name);
+        return VX_FAIL(err, VX_EMBED_NO_PACKAGE, "'%.80s' is not a model name", name);
     vx_package package = {0};
     int n = snprintf(package.dir, sizeof package.dir, "%s/%s", models_dir, name);
     char path[sizeof package.dir + 16];
     if (n >= (int)sizeof package.dir)
         return VX_FAIL(err, -ENAMETOOLONG, "the models folder's path is too long");
     snprintf(path, sizeof path, "%s/manifest.json", package.dir);
+    if (access(path, F_OK) && (errno == ENOENT || errno == ENOTDIR))
+        return fail_not_there(models_dir, name, err);
     int rc = vx_manifest_read(path, &package, err);
     if (rc)
         return rc;

@@ -24,8 +24,8 @@
 #include "base/mem.h"
 
 typedef enum vx_fetch_outcome {
-    VX_FETCH_REFUSED = 1, /* the URL, or where it leads, is not allowed */
-    VX_FETCH_FAILED,      /* no connection, no 200, or it broke off */
+    VX_FETCH_REFUSED = VX_CODES_FETCH, /* the URL, or where it leads, is not allowed */
+    VX_FETCH_FAILED,                   /* no connection, no 200, or it broke off */
     VX_FETCH_TOO_LARGE,
     VX_FETCH_TOO_SLOW,
     VX_FETCH_WRONG_TYPE, /* a page or a document, by its Content-Type */

@@ -91,10 +91,11 @@ static int open_auto(vx_models *models, const vx_models_params *p, vx_err *err) 
     if (!n && why_not.code == VX_EMBED_NO_DEVICE) /* there are packages, but no device for them */
         return *err = why_not, err->code;
     if (!n)
-        return VX_FAIL(err, VX_EMBED_NO_PACKAGE,
-                       "no model to use under %s: say with --models where they are, or make one "
-                       "with ./dev model %s",
-                       p->models_dir, vx_model_ranks[VX_MODEL_RANKS - 1].name);
+        return VX_FAIL(
+            err, VX_EMBED_NO_PACKAGE,
+            "no model that runs here is in %s. Name another folder with --models, or get "
+            "one with: ./dev model %s",
+            p->models_dir, vx_model_ranks[VX_MODEL_RANKS - 1].name);
     int rc = 0;
     for (size_t i = 0; i < n; i++) {
         const vx_model_rank *rank = &vx_model_ranks[order[i]];

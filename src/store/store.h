@@ -24,8 +24,8 @@
 #include "base/err.h"
 #include "base/mem.h"
 
-#define VX_UPLOAD_TOO_LARGE 1 /* larger than max_upload_bytes */
-#define VX_UPLOAD_NOT_FOUND 2 /* the file is gone */
+#define VX_UPLOAD_TOO_LARGE VX_CODES_STORE       /* larger than max_upload_bytes */
+#define VX_UPLOAD_NOT_FOUND (VX_CODES_STORE + 1) /* the file is gone */
 
 typedef struct vx_store vx_store;
 typedef struct vx_upload vx_upload;

@@ -70,7 +70,7 @@ def stored(server, clip):
     return upload
 
 
-ROWS = (Path(__file__).resolve().parents[2] / "api/errors.def").read_text()
+ROWS = (Path(__file__).resolve().parents[2] / "api/http/errors.def").read_text()
 HINTS = {name: "".join(re.findall(r'"([^"]*)"', hint)) for name, hint in
          re.findall(r'VX_PROBLEM\(\w+, "([a-z0-9-]+)", \d+, "[^"]*",\s*((?:"[^"]*"\s*)+)\)', ROWS)}
 

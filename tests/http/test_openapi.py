@@ -81,7 +81,7 @@ def test_every_operation_names_the_errors_that_any_request_can_get(contract):
 
 
 def test_statuses_of_problems_are_in_the_contract(contract):
-    text = (ROOT / "api/errors.def").read_text()
+    text = (ROOT / "api/http/errors.def").read_text()
     statuses = set(re.findall(r'VX_PROBLEM\(\w+, "[a-z0-9-]+", (\d+),', text))
     named = {status for operation, _ in operations(contract).values() for status in operation["responses"]}
     assert statuses - {"405"} <= named  # 405 is about a method that is not described

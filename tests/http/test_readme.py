@@ -1,11 +1,11 @@
 """Everything in the README that can be run works as it is pasted.
 
 The commands run in a folder that looks like the repository after ./dev run, against a server with the
-models of ./dev run. Only the port is another one. tests/fresh runs the first block, on a bare machine.
+models of ./dev run. Only the port and the folder of the samples differ. tests/fresh runs the first
+block, on a bare machine.
 """
 
 import re
-import shutil
 import subprocess
 import sys
 
@@ -17,8 +17,6 @@ ROOT = samples.ROOT
 README = (ROOT / "README.md").read_text()
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", README, re.S | re.M)
 URL = "http://127.0.0.1:8000"
-SAMPLES = {"clip.mp4": "h264_closed.mp4", "copy.mkv": "hevc_closed.mkv", "long.mp4": "h264_long_gop.mp4",
-           "unknown.mp4": "h264_vfr.mp4"}
 
 
 def block(start):
@@ -36,11 +34,9 @@ def server(tmp_path_factory):
 
 @pytest.fixture
 def checkout(tmp_path):
-    """A folder with what the commands name: ./dev sample, the program and the models."""
-    (tmp_path / "build/sample").mkdir(parents=True)
-    for name, sample in SAMPLES.items():
-        shutil.copy(samples.sample(sample), tmp_path / "build/sample" / name)
-    (tmp_path / "dev").write_text("#!/bin/sh\n[ \"$*\" = sample ]\n")
+    """A folder with what the commands name: ./dev, the program and the models."""
+    (tmp_path / "build").mkdir()
+    (tmp_path / "dev").write_text(f"#!/bin/sh\nexec '{ROOT}/dev' \"$@\" '{tmp_path}/build/sample'\n")
     (tmp_path / "dev").chmod(0o755)
     for name in ("release", "models"):
         (tmp_path / "build" / name).symlink_to((ROOT / "build" / name).resolve())
@@ -57,7 +53,7 @@ def test_every_code_block_is_run_by_a_test():
         "git clone <this repository> vidx && cd vidx",  # tests/fresh
         "./dev sample && cd build/sample",
         "from openai import OpenAI",
-        "build/release/vidx embed --models build/models --input build/sample --output build/index"]
+        "build/release/vidx embed --input build/sample --output build/index"]
 
 
 def test_curl_lines_answer_what_their_comments_say(server, checkout):
@@ -80,7 +76,7 @@ def test_openai_client_gets_vectors_of_texts(server, checkout):
 
 
 def test_folder_is_embedded_without_a_server(checkout):
-    done = paste(block("build/release/vidx embed"), checkout)
+    done = paste("./dev sample\n" + block("build/release/vidx embed"), checkout)
     assert done.returncode == 0, done.stderr
     names = {path.name for path in (checkout / "build/index").iterdir()}
     assert {"video_index.faiss", "embeddings.npy", "clips.jsonl"} <= names

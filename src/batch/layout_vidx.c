@@ -1,5 +1,5 @@
-/* batch_write.c — see the header. */
-#include "write.h"
+/* layout_vidx.c — see the header. */
+#include "layout_vidx.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -10,20 +10,20 @@
 #include <sys/stat.h>
 
 #include "base/hex.h"
-#include "store.h"
+#include "output.h"
 
 #define FAISS "video_index.faiss"
 #define NPY "embeddings.npy"
 #define JSONL "clips.jsonl"
 #define STAGING ".vidx/staging"
-#define STAMP ".vidx/written" /* and, of a further model, "-<name>" behind it */
+#define STAMP ".vidx/written" /* for a further model "-<name>" is put behind it */
 
 static const char *const outputs[] = {FAISS, NPY, JSONL};
 
 typedef struct writer {
-    vx_server *server;
+    const vx_batch_parts *parts;
     const vx_model *model;
-    const vx_batch_library *library;
+    const vx_batch_inventory *inventory;
     const char *output, *folder; /* folder: "." or the model's name */
     char stamp[96];
     int64_t *ids; /* [n] clip rows, rising: row i of the outputs */
@@ -34,7 +34,7 @@ typedef struct writer {
 
 /* NPY format 1.0: magic, version, length of the text, the text padded so that the data is aligned
  * to 64 bytes. */
-static int fill_npy(FILE *file, void *ctx) {
+static int write_npy(FILE *file, void *ctx) {
     const writer *w = ctx;
     size_t dim = (size_t)vx_index_dim(w->model->index);
     char header[128];
@@ -60,12 +60,12 @@ static int fill_npy(FILE *file, void *ctx) {
 
 /* ---- clips.jsonl ---- */
 
-static json_t *verdict(const writer *w, const vx_video *video, bool is_first) {
+static json_t *verdict_json(const writer *w, const vx_video *video, bool is_first_file) {
     vx_verdict_row row = video->duplicate;
-    if (!is_first) {
+    if (!is_first_file) {
         row = (vx_verdict_row){.kind = VX_VERDICT_EXACT, .score = 1, .share = 1};
         strcpy(row.of, video->id);
-    } else if (row.kind == VX_VERDICT_NEW || !vx_batch_library_has(w->library, row.of)) {
+    } else if (row.kind == VX_VERDICT_NEW || !vx_batch_inventory_has_file(w->inventory, row.of)) {
         row = (vx_verdict_row){.kind = VX_VERDICT_NEW, .score = NAN, .share = NAN, .offset_s = NAN};
     }
     return vx_verdict_json(&row);
@@ -78,7 +78,7 @@ static double seconds(double value) {
 
 /* video: with the row's clip alone. */
 static int write_line(FILE *file, const writer *w, const vx_video *video, size_t row, json_t *path,
-                      bool is_first) {
+                      bool is_first_file) {
     const vx_model_info *model = w->model->info;
     const vx_clip *clip = &video->clips[0];
     char sha256[65], clip_id[VX_CLIP_ID_CHARS + 1];
@@ -88,7 +88,7 @@ static int write_line(FILE *file, const writer *w, const vx_video *video, size_t
         "{s:I, s:O, s:s, s:s, s:i, s:f, s:f, s:s, s:s, s:s, s:o}", "row", (json_int_t)row, "file",
         path, "video_id", video->id, "clip_id", clip_id, "index", clip->index, "start_s",
         seconds(clip->start_s), "end_s", seconds(clip->end_s), "model", model->name, "model_digest",
-        model->digest, "sha256", sha256, "duplicate", verdict(w, video, is_first));
+        model->digest, "sha256", sha256, "duplicate", verdict_json(w, video, is_first_file));
     if (!line)
         return -ENOMEM;
     /* 17 digits would show a float's conversion noise; 11 hold a day to the microsecond. */
@@ -101,9 +101,9 @@ static int write_line(FILE *file, const writer *w, const vx_video *video, size_t
 static int write_row(FILE *file, const writer *w, size_t row) {
     VX_AUTO(vx_video) video = NULL;
     vx_err err;
-    if (vx_catalog_get_video_of_clip(w->server->catalog, w->ids[row], &video, &err))
+    if (vx_catalog_get_video_of_clip(w->parts->collection->catalog, w->ids[row], &video, &err))
         return -EIO;
-    json_t *paths = vx_batch_library_paths(video->metadata);
+    json_t *paths = vx_batch_inventory_paths(video->metadata);
     int rc = paths ? 0 : -EIO;
     for (size_t i = 0; i < json_array_size(paths) && !rc; i++)
         rc = write_line(file, w, video, row, json_array_get(paths, i), i == 0);
@@ -111,7 +111,7 @@ static int write_row(FILE *file, const writer *w, size_t row) {
     return rc;
 }
 
-static int fill_jsonl(FILE *file, void *ctx) {
+static int write_jsonl(FILE *file, void *ctx) {
     const writer *w = ctx;
     int rc = 0;
     for (size_t row = 0; row < w->n && !rc; row++)
@@ -138,12 +138,12 @@ static int sizes_of(const char *output, const char *folder, char ret_text[96], v
     return 0;
 }
 
-static int fill_text(FILE *file, void *ctx) {
+static int write_text(FILE *file, void *ctx) {
     return fputs(ctx, file) < 0 ? -errno : 0;
 }
 
-/* The three are whole and untouched, and say what the staged clips.jsonl says: as every line names
- * the bytes and the model behind its vector, the vectors are the same too. */
+/* The three files belong together, have their sizes, and the staged clips.jsonl is the same as the one
+ * in place. Each line names the bytes and the model behind its vector, so the vectors are the same. */
 static bool up_to_date(const writer *w, const char *staged_jsonl) {
     char path[PATH_MAX], name[128], wanted[96] = "", found[96] = "";
     vx_err err;
@@ -167,12 +167,12 @@ static int stage_vectors(writer *w, vx_err *err) {
     if (!rc)
         rc = vx_index_write_faiss(w->model->index, path, &ids, &n, err);
     free(ids); /* the same: nothing is added or removed meanwhile */
-    return rc ? rc : vx_batch_write_file(w->output, STAGING "/" NPY, fill_npy, w, err);
+    return rc ? rc : vx_batch_write_file(w->output, STAGING "/" NPY, write_npy, w, err);
 }
 
-/* An empty stamp says that the folder is ours, but not that the three in it belong together. */
-static int void_stamp(const writer *w, vx_err *err) {
-    int rc = vx_batch_write_file(w->output, w->stamp, fill_text, (void *)"", err);
+/* An empty stamp: the folder is ours, but the three files in it may not belong together. */
+static int clear_stamp(const writer *w, vx_err *err) {
+    int rc = vx_batch_write_file(w->output, w->stamp, write_text, (void *)"", err);
     return rc ? rc : vx_batch_sync_folder(w->output, ".vidx", err);
 }
 
@@ -180,7 +180,7 @@ static int install(const writer *w, vx_err *err) {
     char sizes[96], folder[PATH_MAX];
     int rc = sizes_of(w->output, STAGING, sizes, err);
     if (!rc)
-        rc = void_stamp(w, err);
+        rc = clear_stamp(w, err);
     if (!rc)
         rc = vx_batch_join(folder, w->output, w->folder, err);
     if (!rc)
@@ -195,20 +195,21 @@ static int install(const writer *w, vx_err *err) {
         rc = vx_batch_sync_folder(w->output, w->folder, err);
     if (!rc)
         rc = vx_batch_sync_folder(w->output, ".", err);
-    return rc ? rc : vx_batch_replace(w->output, w->stamp, fill_text, sizes, err);
+    return rc ? rc : vx_batch_replace(w->output, w->stamp, write_text, sizes, err);
 }
 
-int vx_batch_write(vx_server *server, const vx_model *model, const vx_batch_library *library,
-                   const char *output, bool *ret_written, size_t *ret_rows, vx_err *err) {
+int vx_batch_write_index(const vx_batch_parts *parts, int m, const vx_batch_inventory *inventory,
+                         const char *output, bool *ret_written, size_t *ret_rows, vx_err *err) {
+    const vx_model *model = &parts->collection->models->items[m];
     VX_AUTO_FREE int64_t *ids = NULL;
-    writer w = {.server = server,
+    writer w = {.parts = parts,
                 .model = model,
-                .library = library,
+                .inventory = inventory,
                 .output = output,
-                .folder = model == server->models->items ? "." : model->info->name,
+                .folder = m ? model->info->name : ".",
                 .stamp = STAMP};
     char jsonl[PATH_MAX];
-    if (model != server->models->items)
+    if (m)
         snprintf(w.stamp, sizeof w.stamp, STAMP "-%s", model->info->name);
     int rc = vx_index_ids(model->index, &ids, &w.n, err);
     w.ids = ids;
@@ -217,7 +218,7 @@ int vx_batch_write(vx_server *server, const vx_model *model, const vx_batch_libr
     if (!rc)
         rc = vx_batch_join(jsonl, output, STAGING "/" JSONL, err);
     if (!rc)
-        rc = vx_batch_write_file(output, STAGING "/" JSONL, fill_jsonl, &w, err);
+        rc = vx_batch_write_file(output, STAGING "/" JSONL, write_jsonl, &w, err);
     if (rc)
         return rc;
     *ret_rows = w.n;
@@ -230,16 +231,16 @@ int vx_batch_write(vx_server *server, const vx_model *model, const vx_batch_libr
     return rc ? rc : install(&w, err);
 }
 
-/* ---- models that are not named any more ---- */
+/* ---- models that are not used any more ---- */
 
-static bool is_further_model(const vx_server *server, const char *name) {
-    for (int i = 1; i < server->models->n; i++)
-        if (!strcmp(server->models->items[i].info->name, name))
+static bool is_further_model(const vx_batch_parts *parts, const char *name) {
+    for (int i = 1; i < parts->collection->models->n; i++)
+        if (!strcmp(parts->collection->models->items[i].info->name, name))
             return true;
     return false;
 }
 
-/* The stamp goes last: a kill before leaves it, and so the rest to the next run. */
+/* The stamp goes last: if the process ends before that, the next run does the rest. */
 static int remove_model(const char *output, const char *name, vx_err *err) {
     char path[128];
     int rc = 0;
@@ -253,7 +254,7 @@ static int remove_model(const char *output, const char *name, vx_err *err) {
     return rc ? rc : vx_batch_remove(output, path, err);
 }
 
-int vx_batch_forget_models(const vx_server *server, const char *output, vx_err *err) {
+int vx_batch_remove_unused_models(const vx_batch_parts *parts, const char *output, vx_err *err) {
     static const char prefix[] = "written-";
     char path[PATH_MAX];
     int rc = vx_batch_join(path, output, ".vidx", err);
@@ -264,7 +265,7 @@ int vx_batch_forget_models(const vx_server *server, const char *output, vx_err *
         return VX_FAIL_ERRNO(err, "reading %s", path);
     for (struct dirent *entry; !rc && (entry = readdir(folder));) {
         const char *name = entry->d_name + sizeof prefix - 1;
-        if (!strncmp(entry->d_name, prefix, sizeof prefix - 1) && !is_further_model(server, name))
+        if (!strncmp(entry->d_name, prefix, sizeof prefix - 1) && !is_further_model(parts, name))
             rc = remove_model(output, name, err);
     }
     closedir(folder);
@@ -273,44 +274,43 @@ int vx_batch_forget_models(const vx_server *server, const char *output, vx_err *
 
 /* ---- clips as files, clips as a list ---- */
 
-/* A video that was read when it was embedded and cannot be now costs its own clips. */
-static int cut_clip(vx_batch_cuts *cuts, const vx_batch_file *file, const vx_video *video,
-                    const vx_clip *clip, vx_batch_on_problem on_skipped, void *ctx, vx_err *err) {
-    char id[VX_CLIP_ID_CHARS + 1];
-    vx_batch_cut ignored;
-    vx_clip_id_of(video->id, clip->index, id);
-    int rc =
-        vx_batch_cuts_make(cuts, file, id, video->id, clip->start_s, clip->end_s, &ignored, err);
-    if (rc <= 0 || rc == VX_MEDIA_STOPPED || rc == VX_MEDIA_NO_ENCODER)
-        return rc;
-    on_skipped(ctx, file->path, err->msg);
-    return 0;
-}
-
-int vx_batch_cut_clips(vx_server *server, const vx_batch_library *library, vx_batch_cuts *cuts,
-                       vx_batch_on_problem on_skipped, void *ctx, vx_err *err) {
-    VX_AUTO_FREE vx_batch_file **files = NULL;
+int vx_batch_write_clip_files(const vx_batch_parts *parts, const vx_batch_inventory *inventory,
+                              vx_batch_clip_files *files, vx_batch_failures *failures,
+                              vx_err *err) {
+    VX_AUTO_FREE vx_batch_file **sources = NULL;
     size_t n;
-    int rc = vx_batch_library_files(library, true, &files, &n, err);
+    int rc = vx_batch_inventory_files(inventory, true, &sources, &n, err);
     for (size_t i = 0; i < n && !rc; i++) {
         VX_AUTO(vx_video) video = NULL;
-        rc = vx_catalog_get_video(server->catalog, files[i]->video->id, &video, err);
-        for (size_t c = 0; !rc && c < video->n_clips; c++)
-            rc = cut_clip(cuts, files[i], video, &video->clips[c], on_skipped, ctx, err);
+        rc = vx_catalog_get_video(parts->collection->catalog, sources[i]->video->id, &video, err);
+        for (size_t c = 0; !rc && c < video->n_clips; c++) {
+            const vx_clip *clip = &video->clips[c];
+            char id[VX_CLIP_ID_CHARS + 1];
+            vx_batch_clip_file ignored;
+            vx_err why;
+            vx_clip_id_of(video->id, clip->index, id);
+            rc = vx_batch_clip_files_write(files, sources[i], id, video->id, clip->start_s,
+                                           clip->end_s, &ignored, &why);
+            if (rc > 0 && rc != VX_MEDIA_STOPPED && rc != VX_MEDIA_NO_ENCODER)
+                /* it could be read when it was embedded: it loses only this file */
+                rc = vx_batch_failures_skip(failures, sources[i]->path, why.msg, err);
+            else if (rc)
+                *err = why;
+        }
     }
     return rc;
 }
 
-int vx_batch_list_clips(vx_server *server, const vx_batch_library *library, vx_batch_clips *clips,
-                        vx_err *err) {
+int vx_batch_list_clips(const vx_batch_parts *parts, const vx_batch_inventory *inventory,
+                        vx_batch_clip_list *clips, vx_err *err) {
     VX_AUTO_FREE vx_batch_file **files = NULL;
     size_t n;
-    int rc = vx_batch_library_files(library, true, &files, &n, err);
+    int rc = vx_batch_inventory_files(inventory, true, &files, &n, err);
     for (size_t i = 0; i < n && !rc; i++) {
         VX_AUTO(vx_video) video = NULL;
-        rc = vx_catalog_get_video(server->catalog, files[i]->video->id, &video, err);
+        rc = vx_catalog_get_video(parts->collection->catalog, files[i]->video->id, &video, err);
         for (size_t c = 0; !rc && c < video->n_clips; c++) {
-            vx_batch_clip *clip = vx_batch_clips_add(clips);
+            vx_batch_clip *clip = vx_batch_clip_list_add(clips);
             if (!clip)
                 return VX_FAIL(err, -ENOMEM, "no memory for a list of %zu clips", clips->n + 1);
             vx_clip_id_of(video->id, video->clips[c].index, clip->id);

@@ -1,12 +1,12 @@
-/* batch_headers.c — see the header. */
-#include "headers.h"
+/* container_headers.c — see the header. */
+#include "container_headers.h"
 
 #include <errno.h>
 #include <jansson.h>
 #include <search.h>
 #include <string.h>
 
-#include "store.h"
+#include "output.h"
 
 #define FILE_NAME ".vidx/headers.jsonl"
 
@@ -16,7 +16,7 @@ typedef struct known {
     bool used;
 } known;
 
-struct vx_batch_headers {
+struct vx_batch_container_headers {
     const char *input, *output;
     void *by_id;  /* tsearch tree of known, owned */
     bool changed; /* entries were added */
@@ -28,7 +28,7 @@ static int compare(const void *a, const void *b) {
     return strcmp(((const known *)a)->id, ((const known *)b)->id);
 }
 
-vx_batch_headers *vx_batch_headers_free(vx_batch_headers *headers) {
+vx_batch_container_headers *vx_batch_container_headers_free(vx_batch_container_headers *headers) {
     if (!headers)
         return NULL;
     tdestroy(headers->by_id, free);
@@ -36,7 +36,7 @@ vx_batch_headers *vx_batch_headers_free(vx_batch_headers *headers) {
     return NULL;
 }
 
-static int add(vx_batch_headers *headers, const known *added) {
+static int add(vx_batch_container_headers *headers, const known *added) {
     known *copy = vx_new(known);
     if (!copy)
         return -ENOMEM;
@@ -53,7 +53,7 @@ static void copy_text(char *target, size_t size, const json_t *object, const cha
 }
 
 /* A line that is not ours is a header that will be read again. */
-static int load_line(vx_batch_headers *headers, const char *line) {
+static int load_line(vx_batch_container_headers *headers, const char *line) {
     json_t *json = json_loads(line, 0, NULL);
     known e = {.header = {
                    .width_px = (int)json_integer_value(json_object_get(json, "width")),
@@ -71,9 +71,9 @@ static int load_line(vx_batch_headers *headers, const char *line) {
     return whole ? add(headers, &e) : 0;
 }
 
-int vx_batch_headers_open(const char *input, const char *output, vx_batch_headers **ret_headers,
-                          vx_err *err) {
-    VX_AUTO(vx_batch_headers) headers = vx_new(vx_batch_headers);
+int vx_batch_container_headers_open(const char *input, const char *output,
+                                    vx_batch_container_headers **ret_headers, vx_err *err) {
+    VX_AUTO(vx_batch_container_headers) headers = vx_new(vx_batch_container_headers);
     char path[PATH_MAX];
     int rc = vx_batch_join(path, output, FILE_NAME, err);
     if (rc)
@@ -115,8 +115,9 @@ static void complete(const vx_video *video, vx_media_header *header) {
     }
 }
 
-int vx_batch_headers_get(vx_batch_headers *headers, const vx_video *video,
-                         const vx_batch_file *file, vx_media_header *ret_header, vx_err *err) {
+int vx_batch_container_headers_get(vx_batch_container_headers *headers, const vx_video *video,
+                                   const vx_batch_file *file, vx_media_header *ret_header,
+                                   vx_err *err) {
     known e = {.used = true};
     char path[PATH_MAX];
     strcpy(e.id, video->id);
@@ -144,7 +145,7 @@ int vx_batch_headers_get(vx_batch_headers *headers, const vx_video *video,
 /* ---- saving ---- */
 
 static void write_line(const void *node, VISIT visit, void *ctx) {
-    vx_batch_headers *headers = ctx;
+    vx_batch_container_headers *headers = ctx;
     const known *e = *(known *const *)node;
     const vx_media_header *h = &e->header;
     if ((visit != postorder && visit != leaf) || !e->used || headers->rc)
@@ -159,14 +160,16 @@ static void write_line(const void *node, VISIT visit, void *ctx) {
     fputc('\n', headers->file);
 }
 
-static int fill(FILE *file, void *ctx) {
-    vx_batch_headers *headers = ctx;
+static int write_lines(FILE *file, void *ctx) {
+    vx_batch_container_headers *headers = ctx;
     headers->file = file;
     headers->rc = 0;
     twalk_r(headers->by_id, write_line, headers);
     return headers->rc;
 }
 
-int vx_batch_headers_save(vx_batch_headers *headers, vx_err *err) {
-    return headers->changed ? vx_batch_replace(headers->output, FILE_NAME, fill, headers, err) : 0;
+int vx_batch_container_headers_save(vx_batch_container_headers *headers, vx_err *err) {
+    return headers->changed
+               ? vx_batch_replace(headers->output, FILE_NAME, write_lines, headers, err)
+               : 0;
 }

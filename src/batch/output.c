@@ -1,5 +1,5 @@
-/* batch_store.c — see the header. */
-#include "store.h"
+/* output.c — see the header. */
+#include "output.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -43,7 +43,7 @@ int vx_batch_sync_folder(const char *output, const char *name, vx_err *err) {
     return 0;
 }
 
-static int write_file(const char *output, const char *name, vx_batch_fill fill, void *ctx,
+static int write_file(const char *output, const char *name, vx_batch_write_content write, void *ctx,
                       bool durable, vx_err *err) {
     char path[PATH_MAX];
     int rc = vx_batch_join(path, output, name, err);
@@ -55,7 +55,7 @@ static int write_file(const char *output, const char *name, vx_batch_fill fill, 
     if (durable)
         setvbuf(file, NULL, _IOFBF, BUFFER_BYTES);
     errno = 0;
-    rc = fill(file, ctx);
+    rc = write(file, ctx);
     if (rc)
         errno = -rc;
     if (rc || fflush(file) || ferror(file) || (durable && fsync(fileno(file)))) {
@@ -65,9 +65,9 @@ static int write_file(const char *output, const char *name, vx_batch_fill fill, 
     return 0;
 }
 
-int vx_batch_write_file(const char *output, const char *name, vx_batch_fill fill, void *ctx,
-                        vx_err *err) {
-    return write_file(output, name, fill, ctx, true, err);
+int vx_batch_write_file(const char *output, const char *name, vx_batch_write_content write,
+                        void *ctx, vx_err *err) {
+    return write_file(output, name, write, ctx, true, err);
 }
 
 int vx_batch_move(const char *output, const char *from, const char *to, vx_err *err) {
@@ -119,11 +119,11 @@ bool vx_batch_same_content(const char *a, const char *b) {
     }
 }
 
-int vx_batch_replace(const char *output, const char *name, vx_batch_fill fill, void *ctx,
+int vx_batch_replace(const char *output, const char *name, vx_batch_write_content write, void *ctx,
                      vx_err *err) {
     int rc = vx_batch_open_staging(output, err);
     if (!rc)
-        rc = vx_batch_write_file(output, STAGING "/new", fill, ctx, err);
+        rc = vx_batch_write_file(output, STAGING "/new", write, ctx, err);
     if (!rc)
         rc = vx_batch_move(output, STAGING "/new", name, err);
     return rc ? rc : vx_batch_sync_folder(output, ".", err);
@@ -145,10 +145,10 @@ static int install(const char *output, const char *name, vx_err *err) {
     return rc ? rc : vx_batch_move(output, STAGING "/new", name, err);
 }
 
-int vx_batch_put(const char *output, const char *name, vx_batch_fill fill, void *ctx,
+int vx_batch_put(const char *output, const char *name, vx_batch_write_content write, void *ctx,
                  bool *ret_written, vx_err *err) {
     char staged[PATH_MAX], path[PATH_MAX];
-    int rc = write_file(output, STAGING "/new", fill, ctx, false, err);
+    int rc = write_file(output, STAGING "/new", write, ctx, false, err);
     if (!rc)
         rc = vx_batch_join(staged, output, STAGING "/new", err);
     if (!rc)
@@ -167,7 +167,7 @@ typedef struct span {
     size_t n;
 } span;
 
-static int fill_span(FILE *file, void *ctx) {
+static int write_span(FILE *file, void *ctx) {
     const span *s = ctx;
     return fwrite(s->bytes, 1, s->n, file) == s->n ? 0 : -errno;
 }
@@ -191,7 +191,7 @@ int vx_batch_put_bytes(const char *output, const char *name, const void *bytes, 
     *ret_written = !has_content(path, &s);
     if (!*ret_written)
         return 0;
-    rc = write_file(output, STAGING "/new", fill_span, &s, false, err);
+    rc = write_file(output, STAGING "/new", write_span, &s, false, err);
     return rc ? rc : install(output, name, err);
 }
 

@@ -1,5 +1,5 @@
-/* batch_files.c — the walk over the input folder of vidx embed. */
-#include "files.h"
+/* input_files.c — the walk over the input folder of vidx embed. */
+#include "input_files.h"
 
 #include <errno.h>
 #include <fts.h>
@@ -11,7 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "cuts.h"
+#include "output.h"
 
 static const char *const suffixes[] = {"mp4",  "m4v", "mov",  "avi", "mkv", "webm", "mpg",
                                        "mpeg", "ts",  "m2ts", "mts", "flv", "wmv",  "asf",
@@ -91,7 +91,7 @@ static bool is_ours(const FTSENT *entry) {
         return true;
     if (entry->fts_level == FTS_ROOTLEVEL || strcmp(entry->fts_name, "clips"))
         return false;
-    int n = snprintf(list, sizeof list, "%s/../" VX_BATCH_CUTS_LIST, entry->fts_path);
+    int n = snprintf(list, sizeof list, "%s/../" VX_BATCH_CLIP_FILES_LIST, entry->fts_path);
     return n < (int)sizeof list && !access(list, F_OK);
 }
 
@@ -105,7 +105,7 @@ static int visit(walk *w, FTS *tree, FTSENT *entry, vx_err *err) {
         return is_video_name(entry->fts_name) ? add_file(w, entry, err) : 0;
     case FTS_SL:
     case FTS_SLNONE:
-        w->files->links += is_video_name(entry->fts_name) || is_folder(entry->fts_accpath);
+        w->files->n_symlinks += is_video_name(entry->fts_name) || is_folder(entry->fts_accpath);
         return 0;
     case FTS_DNR:
     case FTS_NS:
@@ -125,8 +125,8 @@ static int compare_paths(const void *a, const void *b) {
     return strcmp(((const vx_batch_file *)a)->path, ((const vx_batch_file *)b)->path);
 }
 
-int vx_batch_walk(const char *folder, vx_batch_on_problem on_problem, void *ctx,
-                  vx_batch_files **ret_files, vx_err *err) {
+int vx_batch_find_files(const char *folder, vx_batch_on_problem on_problem, void *ctx,
+                        vx_batch_files **ret_files, vx_err *err) {
     VX_AUTO(vx_batch_files) files = vx_new(vx_batch_files);
     VX_AUTO_FREE char *root = strdup(folder);
     if (!files || !root)

@@ -1,4 +1,4 @@
-/* batch_clips.h — every clip of a batch under the name it has in the output.
+/* clip_list.h — every clip of a run under the name it has in the output.
  *
  * Threads: one at a time. Memory: 64 bytes a clip.
  */
@@ -16,18 +16,18 @@ typedef struct vx_batch_clip {
 } vx_batch_clip;
 
 /* In the order of files (path, ascending), then of clips in the video. */
-typedef struct vx_batch_clips {
+typedef struct vx_batch_clip_list {
     vx_batch_clip *items;
     size_t n, capacity;
-} vx_batch_clips;
+} vx_batch_clip_list;
 
-static inline void vx_batch_clips_done(vx_batch_clips *clips) {
+static inline void vx_batch_clip_list_done(vx_batch_clip_list *clips) {
     free(clips->items);
-    *clips = (vx_batch_clips){0};
+    *clips = (vx_batch_clip_list){0};
 }
 
 /* NULL when out of memory. */
-static inline vx_batch_clip *vx_batch_clips_add(vx_batch_clips *clips) {
+static inline vx_batch_clip *vx_batch_clip_list_add(vx_batch_clip_list *clips) {
     if (!vx_make_room(clips->items, clips->n, clips->capacity))
         return NULL;
     vx_batch_clip *clip = &clips->items[clips->n++];
