@@ -1,6 +1,6 @@
-#include "api/resources/routes.h"
-
 #include "api/resources/resources.h"
+
+#include "api/resources/handlers.h"
 #include "base/mem.h"
 
 #define UPLOAD_FIELDS "metadata clip on_duplicate wait"
