@@ -63,6 +63,8 @@ def test_video_deleted_during_the_backup_comes_back_without_its_file(serve, clip
     assert restored.get(f"/v1/videos/{deleted}").status_code == 200
     assert restored.get(f"/v1/videos/{deleted}/content").status_code >= 400
     assert restored.delete(f"/v1/videos/{deleted}").status_code == 204
+    assert restored.upload(clip(156)).status_code == 201
+    assert restored.get(f"/v1/videos/{deleted}/content").content == clip(156).read_bytes()
 
 
 def test_job_that_waited_during_the_backup_ends_as_failed_after_the_restore(serve, clip, tmp_path):
