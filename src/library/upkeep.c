@@ -15,11 +15,16 @@ static int prune_jobs(vx_library *library, vx_err *err) {
                          &library->stopping, err);
 }
 
+static int make_ballast(vx_library *library, vx_err *err) {
+    return vx_store_make_ballast(library->params.store, err);
+}
+
 /* Each may take long, and ends early once the library stops. */
 static const struct {
     const char *name;
     int (*run)(vx_library *library, vx_err *err);
 } tasks[] = {
+    {"make_ballast", make_ballast},
     {"drop_vectors", vx_library_delete_retired},
     {"prune_jobs", prune_jobs},
 };

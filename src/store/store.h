@@ -103,6 +103,13 @@ void vx_store_remove_table(vx_store *store, const uint8_t sha256[32]);
 int vx_store_sync(vx_store *store, const uint8_t (*sha256)[32], size_t n, vx_err *err);
 int vx_store_remove(vx_store *store, const uint8_t sha256[32], vx_err *err); /* absent is fine */
 
+/* The ballast is a file that only takes room, data/ballast: given up when the disk is full, it lets the
+ * catalog write that something is deleted. make: 1/32 of what is free, 256 KiB to 8 MiB, if it is not there
+ * already; without room for it, it is left out. Any thread. */
+int vx_store_make_ballast(vx_store *store, vx_err *err);
+void vx_store_drop_ballast(vx_store *store);
+bool vx_store_has_ballast(const vx_store *store);
+
 /* What the data disk has left for this user, in bytes. */
 int vx_store_get_free(const vx_store *store, int64_t *ret_bytes, vx_err *err);
 
