@@ -14,7 +14,7 @@ TYPES = {
 
 
 def main(output, *files):
-    lines = ['#include "api/assets.h"', ""]
+    lines = ['#include "api/resources/assets.h"', ""]
     rows = []
     for number, name in enumerate(files):
         path = pathlib.Path(name)

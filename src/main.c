@@ -1,4 +1,5 @@
 /* main.c — the subcommands of the vidx program. */
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,18 +1,19 @@
-// The page of vidx: drop files, read the verdicts, search, look for neighbours, delete.
-// Everything that came from files or people is put in as text, never as markup.
+// The web page of vidx: upload files, read their verdicts, search, find similar videos, delete.
+// Everything that comes from files or people is inserted as text, never as markup.
 
 import {
-  $, announce, api, BADGES, button, CODECS, CONTAINERS, DELETED, el, named, nameOf, onReturn,
-  picture, search, size, span, thumbnail, time, verdictParts, videoPath,
+  $, announce, api, BADGES, button, CODECS, CONTAINERS, dateAndTime, DELETED, el, named, nameOf, onReturn,
+  picture, search, size, span, thumbnail, time, TRYING_AGAIN, verdictParts, videoPath,
 } from "./common.js";
 import { wireUploads } from "./uploads.js";
 
 const PAGE = 48;
+const PLAYER_RETRY_MS = 2000;
 
 // ---- Library ------------------------------------------------------------------------------------
 
 let nextPage = null;
-let listing = 0; // number of the newest filter: answers to older ones are dropped
+let listing = 0; // number of the newest filter; answers to older ones are dropped
 
 function videoCard(video) {
   const verdict = video.duplicate.verdict;
@@ -38,7 +39,7 @@ function showLibraryNote(text) {
   $("library-note").hidden = !text;
 }
 
-// What is shown already stays, with the focus in it, unless a filter or a gap says otherwise.
+// Cards that are shown stay, and keep the focus, unless the filter changed or the new page has a gap to them.
 function place(page, what) {
   const grid = $("videos");
   const shown = new Set([...grid.children].map((card) => card.dataset.id));
@@ -50,7 +51,7 @@ function place(page, what) {
   $("more").hidden = !nextPage;
 }
 
-// what: "anew" for a new filter, "more" for the page behind those shown, "newer" for what came since.
+// what: "anew" after the filter changed, "more" for the next page, "newer" for videos added since.
 async function list(what) {
   if (what === "anew") listing++;
   const number = listing;
@@ -64,7 +65,7 @@ async function list(what) {
     const page = await api(`/v1/videos?${query}`);
     if (number !== listing) return;
     place(page, what);
-    const nothing = name || verdict ? "No video fits the filter." : "No videos yet. Drop some above.";
+    const nothing = name || verdict ? "No videos match the filter." : "No videos yet. Drop some above.";
     showLibraryNote($("videos").children.length ? "" : nothing);
   } catch (problem) {
     if (number === listing) showLibraryNote(problem.message);
@@ -79,7 +80,7 @@ async function refreshStatus() {
     const count = stats.videos === 1 ? "1 video" : `${stats.videos} videos`;
     $("status").textContent = `${count} · ${model.name} on ${model.device}`;
   } catch (problem) {
-    $("status").textContent = problem.message;
+    $("status").textContent = problem.status ? problem.message : `${problem.message} ${TRYING_AGAIN}`;
   }
 }
 
@@ -106,12 +107,12 @@ function hitCard(hit) {
 
 const showSimilar = (query, title) => show(query, `Similar to ${title}`);
 
-let asking = 0; // number of the newest search
-let asker = null; // what had the focus before the results took it
+let asking = 0; // number of the newest search; answers to older ones are dropped
+let asker = null; // the element that had the focus before the results took it
 
 async function show(query, title) {
   const number = ++asking;
-  $("viewer").close(); // gives the focus back to what opened it
+  $("viewer").close(); // returns the focus to the element that opened it
   if (!$("results").contains(document.activeElement)) asker = document.activeElement;
   $("results").hidden = false;
   $("results-title").textContent = title;
@@ -122,19 +123,19 @@ async function show(query, title) {
     const found = await search({ ...query, k: 24 });
     if (number !== asking) return;
     $("hits").replaceChildren(...found.items.map(hitCard));
-    $("results-note").textContent = found.items.length ? "Nearest first." : "Nothing else is stored yet.";
+    $("results-note").textContent = found.items.length ? "Nearest first." : "No other videos are stored yet.";
   } catch (problem) {
     if (number === asking) $("results-note").textContent = problem.message;
   }
 }
 
-// Text is offered when a model takes it, with what its makers say of how well it does.
+// The search box is shown if a model has a text tower, with what its package says about its quality.
 let textModel = null;
 
 function offerText(model) {
   textModel = model ? model.name : null;
   $("ask").hidden = !model;
-  $("ask-quality").textContent = model && model.text.quality ? `Text search is ${model.text.quality}.` : "";
+  $("ask-quality").textContent = (model && model.text.quality) || "";
 }
 
 function askText() {
@@ -148,7 +149,7 @@ function fact(name, value) {
   return [el("dt", { textContent: name }), el("dd", { textContent: value })];
 }
 
-// What plays until where: of the file itself, or, where the browser cannot play that, of one clip as MP4.
+// The clip being played. If the browser cannot play the file, the server converts the clip to MP4.
 let playing = null;
 let isPlayable = true;
 
@@ -160,11 +161,11 @@ function play(video, clip) {
   } else {
     player.src = `${videoPath(video.id)}/clips/${clip.index}/content`;
   }
-  player.play().catch(() => {}); // its error event tells
+  player.play().catch(() => {}); // the error event reports failures
   player.scrollIntoView({ block: "nearest" });
 }
 
-// Stops on the last picture of the clip, unless someone went elsewhere meanwhile.
+// Stops on the clip's last frame, unless the user has seeked elsewhere.
 function stopAtEnd() {
   const player = $("player");
   if (!playing || player.seeking || player.currentTime < playing.end_s) return;
@@ -175,6 +176,26 @@ function stopAtEnd() {
   playing = null;
 }
 
+// The player does not say why it failed: ask the server whether it is there.
+async function explainPlayerError() {
+  const player = $("player");
+  const source = player.getAttribute("src");
+  if (!source) return;
+  try {
+    await api("/v1/health/live");
+  } catch (problem) {
+    if (player.getAttribute("src") !== source) return;
+    $("player-note").textContent = `${problem.message} ${TRYING_AGAIN}`;
+    setTimeout(() => player.getAttribute("src") === source && player.load(), PLAYER_RETRY_MS);
+    return;
+  }
+  if (player.getAttribute("src") !== source) return;
+  $("player-note").textContent = isPlayable
+    ? "Your browser cannot play this format. Press Play beside a clip to see it converted."
+    : "Your browser cannot play the converted clip either. Download the file to watch it.";
+  isPlayable = false;
+}
+
 function clipRow(video, clip) {
   const where = span(clip);
   return el("li", {}, el("span", { className: "span", textContent: where }),
@@ -183,7 +204,7 @@ function clipRow(video, clip) {
       `Find similar to the clip ${where}`));
 }
 
-let opening = 0; // number of the newest opening: answers to older ones are dropped
+let opening = 0; // number of the newest opening; answers to older ones are dropped
 
 function showFacts(video) {
   const { media, decode } = video;
@@ -191,7 +212,7 @@ function showFacts(video) {
     ...fact("Format", `${CONTAINERS[media.container] || media.container}, ${CODECS[media.codec] || media.codec}`),
     ...fact("Picture", `${media.width} × ${media.height}, ${Number(media.fps.toFixed(2))} frames/s`),
     ...fact("Length", `${media.duration_s.toFixed(1)} s, ${size(video.bytes)}`),
-    ...fact("Stored", new Date(video.created_at).toLocaleString()),
+    ...fact("Stored", dateAndTime(video.created_at)),
     ...fact("Decoded", `${decode.frames_decoded} of ${decode.frames_total} frames (${decode.path})`),
     ...fact("Id", video.id),
     ...(Object.keys(video.metadata).length ? fact("Metadata", JSON.stringify(video.metadata)) : []));
@@ -227,14 +248,16 @@ async function openViewer(id, name, start = 0) {
     $("viewer-original").hidden = !of || original === DELETED;
     $("viewer-original").onclick = () => openViewer(of, original);
     $("clips").replaceChildren(...video.clips.map((clip) => clipRow(video, clip)));
-    showViewerNote(verdictParts(video.duplicate, original), `verdict ${video.duplicate.verdict}`);
+    showViewerNote(verdictParts(video.duplicate, original, video.created_at),
+      `verdict ${video.duplicate.verdict}`);
   } catch (problem) {
     if (number === opening) showViewerNote([problem.message], "error");
   }
 }
 
 function askDelete(id, name) {
-  $("confirm-text").replaceChildren(el("bdi", { textContent: name }), ", its vectors and its file will be gone.");
+  $("confirm-text").replaceChildren(
+    "This deletes ", el("bdi", { textContent: name }), ", its file and its vectors. You cannot undo it.");
   $("confirm-note").textContent = "";
   $("confirm-yes").onclick = () => remove(id, name);
   $("confirm").showModal();
@@ -246,7 +269,7 @@ async function remove(id, name) {
   try {
     await api(videoPath(id), { method: "DELETE" });
   } catch (problem) {
-    if (problem.status !== 404) { // else it is gone already
+    if (problem.status !== 404) { // 404: it is already deleted
       $("confirm-note").textContent = problem.message;
       return;
     }
@@ -255,7 +278,7 @@ async function remove(id, name) {
   $("viewer").close();
   for (const card of document.querySelectorAll(`.card[data-id="${CSS.escape(id)}"]`)) card.remove();
   announce(`${name} was deleted.`);
-  $("library-title").focus(); // what had the focus is gone
+  $("library-title").focus(); // the element that had the focus is removed
   refresh();
 }
 
@@ -289,12 +312,9 @@ function wire() {
     $("player").load();
   };
   $("player").ontimeupdate = stopAtEnd;
-  $("player").onerror = () => {
-    if (!$("player").hasAttribute("src")) return;
-    $("player-note").textContent = isPlayable
-      ? "This browser cannot play the file itself. Play, below, shows a clip of it as MP4."
-      : "This browser cannot play the clip. Download the file to see it.";
-    isPlayable = false;
+  $("player").onerror = explainPlayerError;
+  $("player").onloadedmetadata = () => {
+    if (isPlayable) $("player-note").textContent = "";
   };
   $("confirm-no").onclick = () => $("confirm").close();
 }

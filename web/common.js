@@ -1,7 +1,8 @@
-// What the parts of the page share: the server, words, elements.
+// Functions that the scripts of the page share: requests to the server, texts, elements.
 
 export const $ = (id) => document.getElementById(id);
-const ASK_AGAIN_MS = 2000;
+const TRY_AGAIN_MS = 2000;
+export const TRYING_AGAIN = "Trying again…";
 
 // ---- Talking to the server ----------------------------------------------------------------------
 
@@ -21,17 +22,17 @@ export async function api(path, options) {
   try {
     response = await fetch(path, options);
   } catch {
-    askAgain();
-    throw new Problem("The server cannot be reached.");
+    tryAgain();
+    throw new Problem("The server is not answering.");
   }
-  if (response.status === 503) askAgain();
+  if (response.status === 503) tryAgain();
   if (response.status === 204) return null;
   const body = await response.json().catch(() => null);
   if (!response.ok) throw new Problem(sentence(body, response.status), response.status);
   return body;
 }
 
-// A server that is gone, starts or is busy comes back: the page then fills itself.
+// While the server does not answer, or answers 503, the page is filled again every two seconds.
 let again = 0;
 let fillPage = null;
 
@@ -39,11 +40,11 @@ export function onReturn(callback) {
   fillPage = callback;
 }
 
-function askAgain() {
+function tryAgain() {
   again ||= setTimeout(() => {
     again = 0;
     fillPage();
-  }, ASK_AGAIN_MS);
+  }, TRY_AGAIN_MS);
 }
 
 export function search(query) {
@@ -57,7 +58,7 @@ export function search(query) {
 export const videoPath = (id) => `/v1/videos/${encodeURIComponent(id)}`;
 export const thumbnail = (id, t) => `${videoPath(id)}/thumbnail?size=480${t === undefined ? "" : `&t=${t}`}`;
 
-// ---- Words --------------------------------------------------------------------------------------
+// ---- Texts --------------------------------------------------------------------------------------
 
 export function time(seconds) {
   const s = Math.round(seconds);
@@ -68,7 +69,7 @@ export function time(seconds) {
 
 const preciseTime = (seconds) => `${seconds.toFixed(1)} s`;
 
-// To a tenth, as 2.0 s or 1:02:03.4, by the longer of the two.
+// A time to a tenth of a second: 2.0 s if the longest time shown is below a minute, else 1:02:03.4.
 function moment(seconds, longest = seconds) {
   const tenths = Math.round(seconds * 10);
   return longest < 60 ? preciseTime(seconds) : `${time(Math.floor(tenths / 10))}.${tenths % 10}`;
@@ -84,30 +85,43 @@ export function size(bytes) {
 }
 
 export const percent = (share) => `${Math.floor(share * 100)} %`;
-// FFmpeg's names, where people know the thing by another.
+// FFmpeg's names of formats and codecs, and the names that people know.
 export const CONTAINERS = { mov: "MP4", matroska: "MKV or WebM", avi: "AVI", mpegts: "TS" };
 export const CODECS = { h264: "H.264", hevc: "HEVC", vp8: "VP8", vp9: "VP9", av1: "AV1", mpeg4: "MPEG-4" };
 export const BADGES = { copy: "Copy", similar: "Similar" };
 
-// A sentence for a person, as text and elements; `name` is the file name of the video it is about, set
-// apart so that letters of another direction in it do not turn the rest around.
-export function verdictParts(duplicate, name) {
-  const shift = duplicate.offset_s ? `, shifted by ${preciseTime(Math.abs(duplicate.offset_s))}` : "";
-  const mirrored = duplicate.mirrored ? ", mirrored" : "";
-  const apart = el("bdi", { textContent: name });
+// Where one video starts inside the other, as a sentence; empty if both start together.
+function startSentence(offset_s) {
+  if (!offset_s) return "";
+  const at = preciseTime(Math.abs(offset_s));
+  return offset_s > 0 ? ` It starts at ${at} of that video.` : ` That video starts at ${at} of this one.`;
+}
+
+// The verdict as sentences, in text and elements. `name` is the file name of the video `of`; it has an
+// element of its own, so that a right-to-left name does not change the order of the sentence.
+// `added` is when the video was stored; without it the sentences are about an upload of just now.
+export function verdictParts(duplicate, name, added = null) {
+  const other = el("bdi", { textContent: name });
   switch (duplicate.verdict) {
     case "exact":
-      return ["This very file is stored already", ...(name ? [" as ", apart] : []), ". Nothing was added."];
+      return ["The same file is already stored", ...(name ? [" as ", other] : []), ". Nothing was added."];
     case "copy":
-      return ["Copy of ", apart, `: ${percent(duplicate.share)} of the frames agree${shift}${mirrored}.`];
+      return ["Copy of ", other, `: ${percent(duplicate.share)} of the overlapping frames match.`,
+        startSentence(duplicate.offset_s), duplicate.mirrored ? " It is mirrored." : ""];
     case "similar":
-      return ["Looks like ", apart, ` (score ${duplicate.score.toFixed(3)}).`];
+      return ["Looks similar to ", other, ` (score ${duplicate.score.toFixed(3)}), but is not a copy.`];
     default:
-      return ["New: no copy of it is stored."];
+      return [added
+        ? `When this was added (${dateAndTime(added)}), nothing like it was stored.`
+        : "New: nothing like it was stored before."];
   }
 }
 
-export const DELETED = "a video that was deleted";
+export function dateAndTime(iso) {
+  return new Date(iso).toLocaleString(undefined, { dateStyle: "medium", timeStyle: "short" });
+}
+
+export const DELETED = "a deleted video";
 
 export async function nameOf(id) {
   if (!id) return "";

@@ -1,13 +1,13 @@
-// Uploads. A file is sent, then becomes a job of the server, which the page asks how far it is.
+// Uploads. The page sends a file, then follows the job that processes it on the server.
 
 import {
   $, announce, api, button, el, named, nameOf, percent, picture, search, sentence, size, time,
-  verdictParts,
+  TRYING_AGAIN, verdictParts,
 } from "./common.js";
 
 const PARALLEL_UPLOADS = 3;
 
-// The parts of the page that uploads lead to: {refresh, hitCard, openViewer}.
+// Functions of the page that uploads call: {refresh, hitCard, openViewer}.
 let page = null;
 
 const waiting = [];
@@ -15,9 +15,8 @@ let running = 0;
 let sending = 0;
 
 const PHASES = {
-  RECEIVE: "Waiting for its turn", PROBE: "Looking at the file", CLIP: "Finding its shots",
-  FRAMES: "Reading its pictures", PREPARE: "Reading its pictures", EMBED: "Computing its vectors",
-  COMMIT: "Storing it",
+  RECEIVE: "Waiting in the queue", PROBE: "Reading the file", CLIP: "Finding shots",
+  FRAMES: "Decoding frames", PREPARE: "Decoding frames", EMBED: "Computing vectors", COMMIT: "Storing",
 };
 
 function uploadRow(file, isAlone) {
@@ -54,7 +53,7 @@ function countRows() {
   const rows = [...$("uploads").children];
   const ended = rows.filter((item) => item.dataset.ended).length;
   $("uploads-bar").hidden = rows.length < 2;
-  $("uploads-count").textContent = `${ended} of ${rows.length} files done`;
+  $("uploads-count").textContent = `${ended} of ${rows.length} files finished`;
   $("uploads-clear").hidden = !ended;
 }
 
@@ -75,16 +74,16 @@ function endRow(row, parts, className, actions = {}) {
   countRows();
 }
 
-// With a way to send the file again where that may help.
-function failRow(row, text, mayHelp) {
+// canRetry: sending the file again may help.
+function failRow(row, text, canRetry) {
   const again = () => {
     removeRow(row);
     add([row.file]);
   };
-  endRow(row, [text], "error", mayHelp ? { "Try again": again } : {});
+  endRow(row, [text], "error", canRetry ? { "Try again": again } : {});
 }
 
-// A picture of a stored video with its name under it.
+// A thumbnail of a stored video with its name below.
 function figure(id, name) {
   return el("figure", {}, picture(id, name, undefined, null, () => page.openViewer(id, name)),
     el("figcaption", { className: "name", textContent: name, title: name }));
@@ -101,7 +100,7 @@ async function showNearest(row, id) {
   }
 }
 
-// job: done, or failed, where the file itself or its being a copy is the reason.
+// Shows the result of a job that is done or has failed.
 async function showEnd(row, job) {
   const { duplicate } = job.report || {};
   const original = duplicate ? await nameOf(duplicate.of) : "";
@@ -119,7 +118,7 @@ async function showEnd(row, job) {
 
 const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
-// Until the job has ended; a server that restarts goes on with it.
+// Follows the job until it has ended. A server that restarts continues the job.
 async function follow(row, id) {
   const path = `/v1/jobs/${encodeURIComponent(id)}`;
   rowButtons(row, { Cancel: () => api(path, { method: "DELETE" }).catch((problem) => announce(problem.message)) });
@@ -132,21 +131,33 @@ async function follow(row, id) {
       showProgress(row, PHASES[job.phase] + (share === null ? "…" : `: ${percent(share)}`), share, job.eta_s);
     } catch (problem) {
       if (problem.status && problem.status < 500) return failRow(row, problem.message, true);
-      showProgress(row, `${problem.message} Asking again…`, null);
+      showProgress(row, `${problem.message} ${TRYING_AGAIN}`, null);
     }
     await pause(ms);
   }
 }
 
-// Gives the job, or null where the row says why there is none. XMLHttpRequest, because fetch cannot
-// tell how much of an upload has been sent.
+// Why sending failed. The browser does not say whether the connection broke or the file is unreadable.
+async function sendFailure(file) {
+  const reader = file.stream().getReader();
+  try {
+    await reader.read();
+    reader.cancel();
+    return "Upload failed: the server stopped answering.";
+  } catch {
+    return "Upload failed: the file cannot be read. Was it moved, changed or deleted?";
+  }
+}
+
+// Returns the job, or null after showing in the row why there is none. Uses XMLHttpRequest because
+// fetch does not report how much has been sent.
 function send(row) {
   const { file } = row;
   return new Promise((resolve) => {
     const request = new XMLHttpRequest();
     const form = new FormData();
     const began = performance.now();
-    const fail = (text, mayHelp) => resolve(failRow(row, text, mayHelp) || null);
+    const fail = (text, canRetry) => resolve(failRow(row, text, canRetry) || null);
     form.append("wait", "false");
     form.append("on_duplicate", $("reject").checked ? "reject" : "flag");
     form.append("file", file, file.name);
@@ -155,13 +166,12 @@ function send(row) {
       showProgress(row, `${size(loaded)} of ${size(total)} sent`, total ? loaded / total : 0,
         seconds * (total - loaded) / loaded);
     };
-    request.upload.onload = () => showProgress(row, "Sent; waiting for the server…", null);
+    request.upload.onload = () => showProgress(row, "Sent. Waiting for the server…", null);
     request.onload = () => {
       if (request.status === 202) resolve(request.response);
       else fail(sentence(request.response, request.status), request.status >= 500);
     };
-    request.onerror = () => // the browser tells no more
-      fail("The connection to the server broke, or this is no file that can be read (a folder?).", true);
+    request.onerror = async () => fail(await sendFailure(file), true);
     request.onabort = () => resolve(removeRow(row) || null);
     request.responseType = "json";
     rowButtons(row, { Cancel: () => request.abort() });
@@ -204,10 +214,29 @@ function add(files) {
   pump();
 }
 
+// Browsers list a dropped folder as a file that cannot be read; only its entry says what it is.
+function dropped(transfer) {
+  const files = [];
+  const folders = [];
+  for (const item of transfer.items) {
+    if (item.kind !== "file") continue;
+    const file = item.getAsFile();
+    if (item.webkitGetAsEntry()?.isDirectory) folders.push(file);
+    else files.push(file);
+  }
+  return { files, folders };
+}
+
+function refuseFolder(folder) {
+  const row = uploadRow(folder, false);
+  $("uploads").prepend(row.item);
+  failRow(row, `${folder.name}/ is a folder. Drop the files in it instead.`, false);
+}
+
 function wireDrop() {
   const drop = $("drop");
   const carriesFiles = (event) => event.dataTransfer && event.dataTransfer.types.includes("Files");
-  // On the whole page: a file dropped beside the box must not replace the page.
+  // On the whole page: the browser would open a file that is dropped beside the box.
   window.addEventListener("dragover", (event) => {
     if (!carriesFiles(event)) return;
     event.preventDefault();
@@ -220,7 +249,9 @@ function wireDrop() {
     drop.classList.remove("over");
     if (!carriesFiles(event)) return;
     event.preventDefault();
-    add(event.dataTransfer.files);
+    const { files, folders } = dropped(event.dataTransfer);
+    add(files);
+    for (const folder of folders) refuseFolder(folder);
   });
   $("files").onchange = () => {
     add($("files").files);
@@ -231,7 +262,7 @@ function wireDrop() {
 export function wireUploads(parts) {
   page = parts;
   wireDrop();
-  // What is sent becomes a job, which goes on without the page; what is not would be lost.
+  // A file that is sent becomes a job and no longer needs the page; files that are not sent would be lost.
   window.addEventListener("beforeunload", (event) => {
     if (sending || waiting.length) event.preventDefault();
   });

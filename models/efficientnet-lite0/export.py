@@ -79,7 +79,7 @@ def build_text():
 
     tower = text.build(load_weights(EfficientNetLite0())._fc)
     field = {"file": "text.pt", "vocab": "vocab.txt", "length": text.LENGTH,
-             "quality": f"coarse: {len(text.class_names())} concepts"}
+             "quality": "Finds things like dog, car or beach; not actions, people or sentences."}
     return {"text.pt": tower, "vocab.txt": text.vocab().read_bytes()}, field
 
 

@@ -1,4 +1,4 @@
-/* backfill_internal.h — what jobs.c and backfill_video.c share about one job. */
+/* backfill_internal.h — what coordinator.c and video.c share about one job. */
 #pragma once
 
 #include "backfill.h"
@@ -29,7 +29,7 @@ typedef struct vx_backfill_job {
     int64_t embedded VX_GUARDED, deleted VX_GUARDED, failed VX_GUARDED;
     int64_t internal VX_GUARDED;         /* of the failed: not the file's fault */
     struct json_t *failures VX_GUARDED;  /* array of {video_id, detail}, the first of them */
-    struct vx_backfill_job *next_queued; /* jobs.c */
+    struct vx_backfill_job *next_queued; /* coordinator.c */
 } vx_backfill_job;
 
 /* Whether the job must end: cancelled, or the server stops. */

@@ -11,6 +11,23 @@
  */
 #pragma once
 
+/* Where each module's outcomes (positive codes) begin, so that no two modules share one: a code that
+ * reached the wrong caller is then recognised as one that nobody handled (vx_outcome_of_error). */
+enum vx_codes {
+    VX_CODES_STORE = 100,
+    VX_CODES_FETCH = 200,
+    VX_CODES_MEDIA = 300,
+    VX_CODES_CLIP = 400,
+    VX_CODES_SHOTS = 420,
+    VX_CODES_PREPROCESS = 500,
+    VX_CODES_TORCH = 600,
+    VX_CODES_EMBED = 700,
+    VX_CODES_CATALOG = 800,
+    VX_CODES_JOBS = 900,
+    VX_CODES_CUTTER = 1000,
+    VX_CODES_OPTIONS = 1100,
+};
+
 typedef struct vx_err {
     int code;         /* the value the failing function returned */
     const char *func; /* static string: where it was first reported */

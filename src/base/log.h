@@ -1,8 +1,7 @@
 /* log.h — one line per event on stderr: time level event key=value …
  *
- * Text of clients and sentences go through vx_log_quote; the finished line is escaped once more, so
- * that no control character or line break reaches the log.
- * Modules do not log above debug; api/, ingest.c, server.c and main.c do. Threads: any.
+ * Text from clients and sentences go through vx_log_quote; the finished line is escaped once more, so
+ * that no control character or line break reaches the log. Threads: any.
  */
 #pragma once
 

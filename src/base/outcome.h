@@ -1,7 +1,7 @@
 /* outcome.h — how a request can end, in the words of the product rather than of HTTP.
  *
- * ingest, query and jobs report one of these beside a vx_err sentence; api/ alone knows which HTTP
- * status belongs to which (api/errors.def).
+ * ingest, search and jobs report one of these with a vx_err sentence; only api/ knows which HTTP
+ * status belongs to which (api/http/errors.def).
  */
 #pragma once
 
@@ -17,7 +17,7 @@ typedef enum vx_outcome {
     VX_OUTCOME_MEDIA_TOO_LARGE, /* over a limit of picture size, duration or frames */
     VX_OUTCOME_BAD_REQUEST,     /* a value is wrong; the message names it */
     VX_OUTCOME_NOT_FOUND,
-    VX_OUTCOME_WRONG_SPACE, /* a vector or model that does not fit the index asked */
+    VX_OUTCOME_WRONG_SPACE, /* a vector or model of another vector space than the index searched */
     VX_OUTCOME_BUSY,        /* a queue is full: try again */
     VX_OUTCOME_NO_SPACE,    /* the disk is full */
     VX_OUTCOME_CANCELLED,

@@ -1,343 +1,298 @@
-/* batch.c — see the header. */
+/* batch.c — the steps of `vidx embed`, one after the other; see the header. */
 #include "batch.h"
 
 #include <errno.h>
 #include <limits.h>
-#include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/clock.h"
-#include "base/queue.h"
-#include "base/thread.h"
-#include "ingest/ingest.h"
+#include "clip_files.h"
+#include "duplicates.h"
+#include "embed_files.h"
+#include "layout_curator.h"
+#include "layout_vidx.h"
+#include "missing_vectors.h"
+#include "output.h"
 
-#define TICK_US 200000    /* how soon an interruption is seen */
-#define FLUSH_US 10000000 /* links of duplicates reach the disk this often */
-#define HASHERS_MAX 8
-#define INTERNAL_IN_A_ROW 16 /* then it is not the videos: the run ends */
-#define CUT_SHARE 0.75 /* of the work on a video cut at shots: all its frames are decoded for it */
+#define CLIP_FILES_EVERY_US 10000000 /* how often their number is told */
 
-struct run;
+struct vx_batch {
+    vx_batch_params p;
+    char input[PATH_MAX], output[PATH_MAX], data[PATH_MAX]; /* absolute */
+    vx_batch_files *files;
+    vx_batch_failures *failures;
+    vx_batch_parts parts;
+    vx_batch_inventory *inventory;
+    vx_batch_clip_files *clip_files; /* NULL: clips are not written as files */
+    vx_batch_clip_list clips;        /* for duplicates */
+    vx_batch_progress progress;
+    vx_batch_report report;
+    int64_t started_us, clip_files_told_us;
+};
 
-/* One file on its way. Owned by the run's thread, but between a push and the post that answers it.
- */
-typedef struct task {
-    struct run *run;
-    vx_batch_file *file;
-    vx_upload *upload; /* hashed; the ingest item's from submit on */
-    bool cut_at_shots;
-    int64_t bytes_done; /* as many of the file's as the share of its work that is done */
-    int hash_rc;
-    bool finished; /* by ingest: outcome and the fields below are set */
-    vx_outcome outcome;
-    char video_id[VX_VIDEO_ID_CHARS + 1];
-    size_t n_clips;
-    vx_err err;
-    struct task *next;
-} task;
-
-typedef struct run {
-    const vx_batch_params *p;
-    vx_batch_result *result;
-    vx_batch_counts counts;
-    vx_queue *to_hash;
-    pthread_t hashers[HASHERS_MAX];
-    int n_hashers;
-    size_t next;       /* of files->items */
-    int inside, limit; /* tasks */
-    int internal_in_a_row;
-    int64_t flushed_us;
-    bool stopping;
-    atomic_llong bytes_done; /* of the tasks inside */
-    int rc;                  /* why, when the run ends early by a failure */
-    vx_err err;
-
-    vx_mutex mu;
-    vx_cond arrived;
-    task *posted VX_GUARDED; /* newest first */
-} run;
-
-static void post(task *t) {
-    run *r = t->run;
-    vx_mutex_lock(&r->mu);
-    t->next = r->posted;
-    r->posted = t;
-    vx_cond_signal(&r->arrived);
-    vx_mutex_unlock(&r->mu);
-}
-
-static void stop(run *r, int rc, const vx_err *err) {
-    if (r->stopping)
-        return;
-    r->stopping = true;
-    r->rc = rc;
-    if (rc)
-        r->err = *err;
-    vx_ingest_begin_stop(r->p->server->ingest); /* what runs ends at its next picture */
-}
-
-/* ---- hashing ---- */
-
-static void *run_hasher(void *ctx) {
-    run *r = ctx;
-    char path[PATH_MAX];
-    for (task *t; (t = vx_queue_pop(r->to_hash)); post(t)) {
-        if (snprintf(path, sizeof path, "%s/%s", r->p->input, t->file->path) < (int)sizeof path)
-            t->hash_rc = vx_upload_external(path, &t->upload, &t->err);
-        else
-            t->hash_rc = VX_FAIL(&t->err, -ENAMETOOLONG, "its path is too long");
-    }
+vx_batch *vx_batch_free(vx_batch *batch) {
+    if (!batch)
+        return NULL;
+    vx_batch_clip_list_done(&batch->clips);
+    vx_batch_clip_files_free(batch->clip_files);
+    vx_batch_inventory_free(batch->inventory);
+    vx_batch_failures_free(batch->failures);
+    vx_batch_files_free(batch->files);
+    free(batch);
     return NULL;
 }
 
-static int start_hashers(run *r, vx_err *err) {
-    int wanted = r->p->workers < HASHERS_MAX ? r->p->workers : HASHERS_MAX;
-    int rc = vx_queue_new((size_t)r->limit, &r->to_hash, err);
-    for (; !rc && r->n_hashers < wanted; r->n_hashers += !rc)
-        rc = vx_thread_start(&r->hashers[r->n_hashers], "vx-hash", run_hasher, r, err);
+const char *vx_batch_data_dir(const vx_batch *batch) {
+    return batch->data;
+}
+
+void vx_batch_print_error(const vx_err *err) {
+    vx_batch_say(NULL, "vidx embed: %s", err->msg);
+}
+
+/* ---- the folders ---- */
+
+static int find_folder(const char *path, char ret_path[PATH_MAX], vx_err *err) {
+    struct stat info;
+    if (!realpath(path, ret_path) || stat(ret_path, &info))
+        return VX_FAIL_ERRNO(err, "cannot read the folder %s", path);
+    return S_ISDIR(info.st_mode) ? 0 : VX_FAIL(err, -ENOTDIR, "%s is not a folder", path);
+}
+
+/* Of the walk: a file or folder that cannot be read or named. */
+static void on_problem(void *ctx, const char *path, const char *reason) {
+    vx_batch *batch = ctx;
+    vx_err err;
+    if (vx_batch_failures_skip(batch->failures, path, reason, &err))
+        vx_batch_print_error(&err);
+}
+
+int vx_batch_open(const vx_batch_params *params, vx_batch **ret_batch, vx_err *err) {
+    VX_AUTO(vx_batch) batch = vx_new(vx_batch);
+    if (!batch || !(batch->failures = vx_batch_failures_new()))
+        return VX_FAIL(err, -ENOMEM, "no memory");
+    batch->p = *params;
+    batch->progress.quiet = params->quiet;
+    batch->started_us = vx_clock_monotonic_us();
+    int rc = find_folder(params->input, batch->input, err);
+    if (!rc)
+        rc = vx_batch_make_folders(params->output, err);
+    if (!rc)
+        rc = find_folder(params->output, batch->output, err);
+    if (!rc)
+        rc = vx_batch_join(batch->data, batch->output, ".vidx", err);
+    if (!rc)
+        rc = vx_batch_find_files(batch->input, on_problem, batch, &batch->files, err);
+    if (rc)
+        return rc;
+    if (!params->quiet)
+        vx_batch_say(NULL, "%zu videos, %.1f MB in %s", batch->files->n,
+                     (double)batch->files->bytes / 1e6, batch->input);
+    if (!params->quiet && batch->files->n_symlinks)
+        vx_batch_say(NULL, "%zu symbolic links are not followed", batch->files->n_symlinks);
+    *ret_batch = vx_take(batch);
+    return 0;
+}
+
+/* ---- embedding ---- */
+
+/* A disk that is not mounted looks like a folder without videos. */
+static int check_not_emptied(const vx_batch *batch, vx_err *err) {
+    size_t stored = vx_batch_inventory_count(batch->inventory);
+    if (batch->files->n || !stored || !batch->files->complete)
+        return 0;
+    return VX_FAIL(err, -ENOENT,
+                   "%s has no videos any more, but %s has %zu: is a disk not mounted? "
+                   "Remove %s to start over",
+                   batch->p.input, batch->p.output, stored, batch->data);
+}
+
+static int embed(vx_batch *batch, vx_err *err) {
+    for (int m = 0; m < batch->parts.collection->models->n && !batch->p.quiet; m++) {
+        const vx_model_info *info = batch->parts.collection->models->items[m].info;
+        vx_batch_say(NULL, "%s on %s, %s, from %s", info->name, info->device, info->dtype,
+                     batch->p.models_dir);
+    }
+    int rc = vx_batch_inventory_open(&batch->parts, batch->files, &batch->inventory, err);
+    if (rc)
+        return VX_WRAP(err, "%s", batch->p.output), rc;
+    rc = check_not_emptied(batch, err);
+    if (rc)
+        return rc;
+    vx_batch_run_context context = {
+        .parts = &batch->parts,
+        .input = batch->input,
+        .files = batch->files,
+        .inventory = batch->inventory,
+        .failures = batch->failures,
+        .progress = &batch->progress,
+        .interrupted = batch->p.interrupted,
+    };
+    rc = vx_batch_embed_files(&context, &batch->report, err);
+    if (!rc && !batch->report.interrupted)
+        rc = vx_batch_fill_missing_vectors(&context, &batch->report, err);
     return rc;
 }
 
-static void join_hashers(run *r) {
-    if (r->to_hash)
-        vx_queue_close(r->to_hash);
-    for (int i = 0; i < r->n_hashers; i++)
-        pthread_join(r->hashers[i], NULL);
-    vx_queue_free(r->to_hash);
-}
+/* ---- the outputs ---- */
 
-/* ---- the end of one file ---- */
-
-static void end_task(run *r, task *t, bool counts) {
-    if (counts) {
-        r->counts.videos++;
-        r->counts.bytes += t->file->bytes;
-    }
-    atomic_fetch_sub(&r->bytes_done, t->bytes_done);
-    vx_upload_free(t->upload);
-    free(t);
-    r->inside--;
-}
-
-static void end_bad(run *r, task *t, const char *outcome, bool internal) {
-    vx_batch_say(r->p->progress, "%s: %s: %s", internal ? "failed" : "skipped", t->file->path,
-                 t->err.msg);
-    vx_err err;
-    int rc = vx_batch_failures_add(r->p->failures, t->file->path, outcome, t->err.msg, &err);
-    if (rc)
-        stop(r, rc, &err);
-    r->counts.bad++;
-    r->result->internal += internal;
-    r->internal_in_a_row = internal ? r->internal_in_a_row + 1 : 0;
-    if (r->internal_in_a_row == INTERNAL_IN_A_ROW) {
-        VX_WRAP(&t->err, "%d videos in a row failed, the last", INTERNAL_IN_A_ROW);
-        stop(r, -EIO, &t->err);
-    }
-    end_task(r, t, true);
-}
-
-static void end_stored(run *r, task *t) {
-    bool stored_now = t->outcome == VX_OUTCOME_OK;
-    vx_err err;
-    int rc = vx_batch_library_link(r->p->library, t->video_id, t->file, stored_now, &err);
-    if (rc)
-        stop(r, rc, &err);
-    r->internal_in_a_row = 0;
-    if (stored_now) {
-        r->result->embedded++;
-        r->counts.clips += (int64_t)t->n_clips;
-    } else {
-        r->result->duplicates++;
-    }
-    end_task(r, t, true);
-}
-
-static void on_finished(run *r, task *t) {
-    switch (t->outcome) {
-    case VX_OUTCOME_OK:
-    case VX_OUTCOME_EXISTING:
-        end_stored(r, t);
-        return;
-    case VX_OUTCOME_STOPPING:
-        end_task(r, t, false);
-        return;
-    case VX_OUTCOME_NO_SPACE:
-        stop(r, -ENOSPC, &t->err);
-        end_task(r, t, false);
-        return;
-    default:
-        end_bad(r, t, vx_outcome_name(t->outcome), t->outcome == VX_OUTCOME_INTERNAL);
-    }
-}
-
-/* ---- from hashed to ingest ---- */
-
-static void on_done(void *ctx, vx_ingest_result *result) {
-    task *t = ctx;
-    t->finished = true;
-    t->outcome = result->outcome;
-    t->err = result->err;
-    if (result->video) {
-        strcpy(t->video_id, result->video->id);
-        t->n_clips = result->video->n_clips;
-    }
-    post(t);
-}
-
-/* On an ingest thread; the task is not ended yet. */
-static void on_phase(void *ctx, vx_phase phase, int64_t done, int64_t total) {
-    task *t = ctx;
-    if (total <= 0 || (phase != VX_PHASE_CLIP && phase != VX_PHASE_FRAMES))
-        return;
-    double share = (double)done / (double)total;
-    t->cut_at_shots |= phase == VX_PHASE_CLIP;
-    if (t->cut_at_shots)
-        share = phase == VX_PHASE_CLIP ? CUT_SHARE * share : CUT_SHARE + (1 - CUT_SHARE) * share;
-    int64_t bytes = (int64_t)(share * (double)t->file->bytes);
-    atomic_fetch_add(&t->run->bytes_done, bytes - t->bytes_done);
-    t->bytes_done = bytes;
-}
-
-static vx_ingest_item *new_item(run *r, task *t) {
-    VX_AUTO(vx_ingest_item) item = vx_new(vx_ingest_item);
-    if (!item)
-        return NULL;
-    item->filename = strdup(t->file->path);
-    item->metadata = vx_batch_library_metadata(r->p->library, t->file);
-    if (!item->filename || !item->metadata)
-        return NULL;
-    item->upload = vx_take(t->upload);
-    item->clip = r->p->server->extractor.clip;
-    strcpy(item->request_id, "embed");
-    item->done = on_done;
-    item->on_phase = on_phase;
-    item->ctx = t;
-    return vx_take(item);
-}
-
-static void on_hashed(run *r, task *t) {
-    bool ours = t->hash_rc == -ENOMEM || t->hash_rc == -EMFILE || t->hash_rc == -ENFILE;
-    if (r->stopping) {
-        end_task(r, t, false);
-        return;
-    }
-    if (t->hash_rc) {
-        end_bad(r, t, ours ? vx_outcome_name(VX_OUTCOME_INTERNAL) : "unreadable", ours);
-        return;
-    }
-    vx_ingest_item *item = new_item(r, t);
-    vx_outcome refused = item ? vx_ingest_submit(r->p->server->ingest, item) : VX_OUTCOME_INTERNAL;
-    if (!refused)
-        return;
-    if (refused == VX_OUTCOME_BUSY)
-        VX_FAIL(&t->err, -EAGAIN, "the ingest queue is full");
-    else
-        VX_FAIL(&t->err, -ENOMEM, "no memory to begin");
-    t->outcome = refused == VX_OUTCOME_STOPPING ? refused : VX_OUTCOME_INTERNAL;
-    on_finished(r, t);
-}
-
-/* ---- the loop ---- */
-
-static void feed(run *r) {
-    const vx_batch_files *files = r->p->files;
-    for (; !r->stopping && r->inside < r->limit && r->next < files->n; r->next++) {
-        if (files->items[r->next].video)
-            continue;
-        task *t = vx_new(task);
-        if (!t) {
-            vx_err err;
-            stop(r, VX_FAIL(&err, -ENOMEM, "no memory for a video"), &err);
-            return;
-        }
-        t->run = r;
-        t->file = &files->items[r->next];
-        r->inside++;
-        vx_queue_try_push(r->to_hash, t); /* has room for all that are inside */
-    }
-}
-
-static task *wait_for_posted(run *r) {
-    int64_t until_us = vx_clock_monotonic_us() + TICK_US;
-    vx_mutex_lock(&r->mu);
-    while (!r->posted && vx_cond_wait_until(&r->arrived, &r->mu, until_us))
-        ;
-    task *posted = r->posted;
-    r->posted = NULL;
-    vx_mutex_unlock(&r->mu);
-    return posted;
-}
-
-static void keep_links(run *r) {
+static void on_clip_file(void *ctx, size_t n_written) {
+    vx_batch *batch = ctx;
     int64_t now_us = vx_clock_monotonic_us();
-    if (now_us - r->flushed_us < FLUSH_US)
+    if (batch->p.quiet || now_us - batch->clip_files_told_us < CLIP_FILES_EVERY_US)
         return;
-    r->flushed_us = now_us;
-    vx_err err;
-    int rc = vx_batch_library_flush(r->p->library, &err);
-    if (rc)
-        stop(r, rc, &err);
+    batch->clip_files_told_us = now_us;
+    vx_batch_say(NULL, "%zu clips written to %s/clips", n_written, batch->output);
 }
 
-static void loop(run *r) {
-    while (r->inside || (!r->stopping && r->next < r->p->files->n)) {
-        feed(r);
-        for (task *t = r->inside ? wait_for_posted(r) : NULL, *next; t; t = next) {
-            next = t->next;
-            if (t->finished)
-                on_finished(r, t);
-            else
-                on_hashed(r, t);
-        }
-        if (atomic_load(r->p->interrupted) && !r->stopping) {
-            vx_batch_say(r->p->progress, "stopping (once more to stop at once)");
-            r->result->interrupted = true;
-            stop(r, 0, NULL);
-        }
-        keep_links(r);
-        vx_batch_counts counts = r->counts;
-        counts.bytes += atomic_load(&r->bytes_done);
-        vx_batch_progress_show(r->p->progress, &counts);
+static int open_clip_files(vx_batch *batch, vx_err *err) {
+    vx_batch_clip_files_params params = {
+        .input = batch->input,
+        .output = batch->output,
+        .encoder = batch->p.encoder,
+        .limits = &batch->parts.extractor->limits,
+        .interrupted = batch->p.interrupted,
+        .on_written = on_clip_file,
+        .ctx = batch,
+    };
+    batch->clip_files_told_us = vx_clock_monotonic_us();
+    int rc = vx_batch_open_staging(batch->output, err);
+    return rc ? rc : vx_batch_clip_files_open(&params, &batch->clip_files, err);
+}
+
+static int finish_clip_files(vx_batch *batch, vx_err *err) {
+    size_t written, removed;
+    int rc = vx_batch_clip_files_finish(batch->clip_files, &written, &removed, err);
+    if (!rc && !batch->p.quiet)
+        vx_batch_say(NULL, "%zu clips written to %s/clips, %zu removed", written, batch->output,
+                     removed);
+    return rc;
+}
+
+static int write_vidx(vx_batch *batch, vx_err *err) {
+    const vx_batch_parts *parts = &batch->parts;
+    int rc = batch->clip_files ? vx_batch_write_clip_files(parts, batch->inventory,
+                                                           batch->clip_files, batch->failures, err)
+                               : 0;
+    for (int m = 0; m < parts->collection->models->n && !rc; m++) {
+        bool written;
+        size_t rows;
+        rc = vx_batch_write_index(parts, m, batch->inventory, batch->output, &written, &rows, err);
+        if (!rc && !batch->p.quiet)
+            vx_batch_say(NULL, "%zu rows in %s%s%s%s", rows, batch->output, m ? "/" : "",
+                         m ? parts->collection->models->items[m].info->name : "",
+                         written ? "" : ", unchanged");
     }
-}
-
-static void count_known(run *r) {
-    const vx_batch_files *files = r->p->files;
-    for (size_t i = 0; i < files->n; i++) {
-        if (!files->items[i].video)
-            continue;
-        r->result->known++;
-        r->counts.bytes += files->items[i].bytes;
-    }
-    r->counts.videos = r->result->known;
-    r->counts.bad = vx_batch_failures_count(r->p->failures);
-    r->p->progress->total_videos = files->n;
-    r->p->progress->total_bytes = files->bytes;
-}
-
-int vx_batch_run(const vx_batch_params *params, vx_batch_result *ret_result, vx_err *err) {
-    *ret_result = (vx_batch_result){0};
-    run r = {.p = params,
-             .result = ret_result,
-             .limit = 2 * params->workers,
-             .flushed_us = vx_clock_monotonic_us()};
-    vx_mutex_init(&r.mu);
-    vx_cond_init(&r.arrived);
-    count_known(&r);
-    vx_batch_progress_start(params->progress, &r.counts);
-    int rc = start_hashers(&r, err);
     if (!rc)
-        loop(&r);
-    join_hashers(&r);
-    vx_batch_progress_clear(params->progress);
-    vx_cond_done(&r.arrived);
-    vx_mutex_done(&r.mu);
-    if (r.rc)
-        *err = r.err;
-    rc = rc ? rc : r.rc;
-    vx_err flush_err;
-    int flush_rc = vx_batch_library_flush(params->library, &flush_err);
-    if (!rc && flush_rc)
-        *err = flush_err;
-    return rc ? rc : flush_rc;
+        rc = vx_batch_remove_unused_models(parts, batch->output, err);
+    if (!rc && batch->p.dedup_threshold > 0)
+        rc = vx_batch_list_clips(parts, batch->inventory, &batch->clips, err);
+    return rc;
+}
+
+/* The name by which documents call a folder: as it was typed, so that names made from paths are the
+ * same as those that another program makes from the same words; for a relative path the real one. */
+static void name_folder(const char *typed, const char *real, char ret_path[PATH_MAX]) {
+    snprintf(ret_path, PATH_MAX, "%s", typed[0] == '/' ? typed : real);
+    for (size_t n = strlen(ret_path); n && ret_path[n - 1] == '/'; n--)
+        ret_path[n - 1] = '\0';
+}
+
+static int write_curator(vx_batch *batch, vx_err *err) {
+    char source[PATH_MAX], location[PATH_MAX];
+    name_folder(batch->p.input, batch->input, source);
+    name_folder(batch->p.output, batch->output, location);
+    vx_batch_curator_params params = {
+        .parts = &batch->parts,
+        .inventory = batch->inventory,
+        .failures = batch->failures,
+        .clip_files = batch->clip_files,
+        .input = batch->input,
+        .output = batch->output,
+        .source = source,
+        .location = location,
+    };
+    vx_batch_curator_result r;
+    int rc = vx_batch_write_curator_tree(&params, &batch->clips, &r, err);
+    if (!rc && !batch->p.quiet)
+        vx_batch_say(NULL, "%zu clips of %zu videos in %s: %zu files written, %zu removed",
+                     r.n_clips, r.n_videos, batch->output, r.n_written, r.n_removed);
+    return rc;
+}
+
+static int write_duplicates(vx_batch *batch, vx_err *err) {
+    size_t removed;
+    if (!(batch->p.dedup_threshold > 0))
+        return vx_batch_remove_duplicates(batch->output, err);
+    int rc = vx_batch_write_duplicates(batch->parts.collection->models->items[0].index,
+                                       &batch->clips, (float)batch->p.dedup_threshold,
+                                       batch->output, batch->p.interrupted, &removed, err);
+    if (!rc && !batch->p.quiet)
+        vx_batch_say(NULL, "%zu of %zu clips are near-duplicates of kept ones: %s/duplicates",
+                     removed, batch->clips.n, batch->output);
+    return rc;
+}
+
+static void print_summary(const vx_batch *batch, size_t n_removed) {
+    const vx_batch_report *r = &batch->report;
+    size_t n_failed = vx_batch_failures_count(batch->failures);
+    if (r->n_filled)
+        vx_batch_say(NULL, "%zu videos got missing vectors", r->n_filled);
+    vx_batch_say(NULL,
+                 "Done in %.1f s: %zu new, %zu unchanged, %zu identical files, %zu removed, %zu "
+                 "failed%s%s%s",
+                 (double)(vx_clock_monotonic_us() - batch->started_us) / 1e6, r->n_new,
+                 r->n_unchanged, r->n_identical, n_removed, n_failed, n_failed ? " (see " : "",
+                 n_failed ? batch->output : "", n_failed ? "/failed.jsonl)" : "");
+}
+
+/* ret_stopped: it was interrupted; which step that was has been said. */
+static int write_outputs(vx_batch *batch, bool *ret_stopped, vx_err *err) {
+    size_t n_removed = 0;
+    int rc = vx_batch_inventory_prune(batch->inventory, &n_removed, err);
+    if (!rc && batch->p.write_clips)
+        rc = open_clip_files(batch, err);
+    if (!rc)
+        rc = batch->p.layout == VX_BATCH_LAYOUT_CURATOR ? write_curator(batch, err)
+                                                        : write_vidx(batch, err);
+    if (!rc && batch->clip_files)
+        rc = finish_clip_files(batch, err);
+    if (rc == VX_MEDIA_STOPPED) {
+        vx_batch_say(NULL, "interrupted while clips were written: run the same command to go on");
+        *ret_stopped = true;
+        return 0;
+    }
+    if (!rc)
+        rc = write_duplicates(batch, err);
+    if (rc == VX_DEDUP_STOPPED) {
+        vx_batch_say(NULL, "interrupted while clips were compared: run the same command to go on");
+        *ret_stopped = true;
+        return 0;
+    }
+    if (!rc)
+        rc = vx_batch_failures_write(batch->failures, batch->output, err);
+    if (!rc && !batch->p.quiet)
+        print_summary(batch, n_removed);
+    return rc;
+}
+
+int vx_batch_run(vx_batch *batch, const vx_batch_parts *parts, vx_batch_end *ret_end, vx_err *err) {
+    batch->parts = *parts;
+    int rc = embed(batch, err);
+    if (rc)
+        return rc;
+    const vx_batch_report *r = &batch->report;
+    bool stopped = r->interrupted;
+    if (stopped)
+        vx_batch_say(NULL, "interrupted with %zu of %zu videos done: run the same command to go on",
+                     r->n_unchanged + r->n_new + r->n_identical - r->n_still_missing,
+                     batch->files->n);
+    else
+        rc = write_outputs(batch, &stopped, err);
+    *ret_end = stopped                                    ? VX_BATCH_INTERRUPTED
+               : r->n_internal                            ? VX_BATCH_SOME_FAILED
+               : vx_batch_failures_count(batch->failures) ? VX_BATCH_SOME_SKIPPED
+                                                          : VX_BATCH_DONE;
+    return rc;
 }

@@ -1,44 +1,68 @@
-/* batch.h — every video of a folder through the write path: what vidx embed does without HTTP.
+/* batch.h — `vidx embed`: every video below a folder becomes vectors in an output folder, without a
+ * server.
  *
- *   caller's thread      picks files, submits, keeps the library, draws the progress
- *     → hash threads     read a file once for its SHA-256
- *     → ingest (ingest.h) PROBE … COMMIT; the video is durable when its `done` is called
- *     → caller's thread  links the file to its video
+ *   vx_batch_open   looks at both folders and lists the videos
+ *   vx_batch_run    embeds what is new, fills in missing vectors, writes the outputs
  *
- * At most twice as many files as ingest workers are inside. Nothing but the catalog says what is
- * done, so a run may end at any moment, kill -9 included, and the next goes on.
+ * What is done stands in the catalog alone, <output>/.vidx/catalog.db. So a run may end at any
+ * moment, kill -9 included, and the next one goes on where it was. Progress, skipped videos and the
+ * summary go to stderr.
  *
- * Threads: one run at a time, on one thread.
+ * This is the folder's only public header (with parts.h, which it includes). Inside: input_files (the walk), inventory (which file is
+ * which stored video), embed_files (file by file through ingest), missing_vectors, layout_vidx and
+ * layout_curator (the outputs; curator/ knows NeMo Curator's formats), clip_files, duplicates,
+ * failures, output (files put in place whole), progress.
+ *
+ * Threads: one run at a time, on one thread. SIGINT and SIGTERM are the caller's: `interrupted`.
  */
 #pragma once
 
-#include <stdatomic.h>
+#include <stdbool.h>
 
-#include "failures.h"
-#include "library.h"
-#include "progress.h"
+#include "base/err.h"
+#include "base/mem.h"
+#include "parts.h"
+
+typedef enum vx_batch_layout {
+    VX_BATCH_LAYOUT_VIDX,    /* video_index.faiss, embeddings.npy, clips.jsonl: layout_vidx.h */
+    VX_BATCH_LAYOUT_CURATOR, /* NeMo Curator's tree: layout_curator.h */
+} vx_batch_layout;
 
 typedef struct vx_batch_params {
-    vx_server *server; /* all borrowed */
-    const char *input; /* absolute */
-    vx_batch_files *files;
-    vx_batch_library *library;
-    vx_batch_failures *failures; /* bad files are added, and said on stderr */
-    vx_batch_progress *progress;
-    const atomic_bool *interrupted; /* set by a signal: end soon */
-    int workers;                    /* of the ingest pool */
+    const char *input, *output; /* folders as they were typed; all borrowed until free */
+    const char *models_dir;     /* where the models come from, for people to read */
+    vx_batch_layout layout;
+    double dedup_threshold;    /* cosine, 0..1: also list near-duplicate clips; 0 = do not */
+    bool write_clips;          /* also write each clip as a file */
+    const char *encoder;       /* for these files, as vx_media_cut has it */
+    bool quiet;                /* say only what went wrong */
+    bool (*interrupted)(void); /* a signal asks to end soon */
 } vx_batch_params;
 
-typedef struct vx_batch_result {
-    size_t known;      /* were stored and unchanged: not read */
-    size_t embedded;   /* stored by this run */
-    size_t duplicates; /* the bytes of a stored video */
-    size_t filled;     /* got vectors that they lacked: batch_missing.h */
-    size_t lacking;    /* still lack them, as it was interrupted */
-    size_t internal;   /* failed by an error of ours; also among the failures */
-    bool interrupted;
-} vx_batch_result;
+typedef struct vx_batch vx_batch;
 
-/* 0 also when interrupted, or when single videos failed. -ENOSPC and other -errno end the run; what
- * was embedded stays. After any end but a complete one the server is stopping. */
-int vx_batch_run(const vx_batch_params *params, vx_batch_result *ret_result, vx_err *err);
+/* Makes the output folder if it is absent. */
+int vx_batch_open(const vx_batch_params *params, vx_batch **ret_batch, vx_err *err);
+vx_batch *vx_batch_free(vx_batch *batch);
+VX_DEFINE_AUTO(vx_batch, vx_batch_free)
+
+/* The folder where catalog and store of this output are, for whoever opens the parts. Borrowed. */
+const char *vx_batch_data_dir(const vx_batch *batch);
+
+typedef enum vx_batch_end {
+    VX_BATCH_DONE,
+    VX_BATCH_SOME_SKIPPED, /* done, but some videos could not be read: failed.jsonl says why */
+    VX_BATCH_SOME_FAILED,  /* done, but some videos failed through a fault of ours */
+    VX_BATCH_INTERRUPTED,  /* the same call goes on; outputs may be those of an earlier run */
+} vx_batch_end;
+
+enum { VX_BATCH_WORKERS_MAX = 256 };
+
+/* The whole job. After an end by INTERRUPTED, or a failure, ingest takes no more videos.
+ *   parts    copied; what it points to is borrowed until free
+ *   ret_end  set when 0 is returned
+ * -errno ends the run early; what was embedded stays. */
+int vx_batch_run(vx_batch *batch, const vx_batch_parts *parts, vx_batch_end *ret_end, vx_err *err);
+
+/* "vidx embed: <message>" on stderr, with control characters as \xNN. */
+void vx_batch_print_error(const vx_err *err);

@@ -1,11 +1,12 @@
-/* batch_failures.c — see the header. */
+/* failures.c — see the header. */
 #include "failures.h"
 
 #include <errno.h>
 #include <jansson.h>
 #include <string.h>
 
-#include "store.h"
+#include "output.h"
+#include "progress.h"
 
 typedef struct failure {
     char *path, *reason;
@@ -48,6 +49,12 @@ int vx_batch_failures_add(vx_batch_failures *failures, const char *path, const c
     return 0;
 }
 
+int vx_batch_failures_skip(vx_batch_failures *failures, const char *path, const char *reason,
+                           vx_err *err) {
+    vx_batch_say(NULL, "skipped: %s: %s", path, reason);
+    return vx_batch_failures_add(failures, path, "unreadable", reason, err);
+}
+
 size_t vx_batch_failures_count(const vx_batch_failures *failures) {
     return failures->n;
 }
@@ -56,7 +63,7 @@ static int compare(const void *a, const void *b) {
     return strcmp(((const failure *)a)->path, ((const failure *)b)->path);
 }
 
-/* A name that is not UTF-8 cannot stand in JSON: its odd bytes become '?'. */
+/* JSON cannot hold a name that is not UTF-8: its bytes from 0x80 on become '?'. */
 static json_t *text_or_ascii(char *text) {
     json_t *string = json_string(text);
     for (char *c = text; !string && *c; c++)
@@ -65,7 +72,7 @@ static json_t *text_or_ascii(char *text) {
     return string ? string : json_string(text);
 }
 
-static int fill(FILE *file, void *ctx) {
+static int write_lines(FILE *file, void *ctx) {
     const vx_batch_failures *failures = ctx;
     for (size_t i = 0; i < failures->n; i++) {
         const failure *f = &failures->items[i];
@@ -83,5 +90,5 @@ static int fill(FILE *file, void *ctx) {
 int vx_batch_failures_write(vx_batch_failures *failures, const char *output, vx_err *err) {
     if (failures->n)
         qsort(failures->items, failures->n, sizeof *failures->items, compare);
-    return vx_batch_replace(output, "failed.jsonl", fill, failures, err);
+    return vx_batch_replace(output, "failed.jsonl", write_lines, failures, err);
 }

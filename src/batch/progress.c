@@ -1,4 +1,4 @@
-/* batch_progress.c — see the header. */
+/* progress.c — see the header. */
 #include "progress.h"
 
 #include <stdarg.h>
@@ -50,12 +50,12 @@ static void format_text(const vx_batch_progress *p, const vx_batch_counts *count
     char eta[32];
     format_time(bytes_per_s > 0 ? (double)(p->total_bytes - counts->bytes) / bytes_per_s : 1e9, eta,
                 sizeof eta);
-    char bad[32] = "";
-    if (counts->bad)
-        snprintf(bad, sizeof bad, ", %zu bad", counts->bad);
+    char failed[32] = "";
+    if (counts->failed)
+        snprintf(failed, sizeof failed, ", %zu failed", counts->failed);
     snprintf(out, capacity,
              "%3.0f%% %zu/%zu videos, ETA %s%s, %.1f MB/s, %.1f videos/s, %lld clips",
-             100 * share_done(p, counts), counts->videos, p->total_videos, eta, bad,
+             100 * share_done(p, counts), counts->videos, p->total_videos, eta, failed,
              bytes_per_s / 1e6, videos_per_s, (long long)counts->clips);
 }
 

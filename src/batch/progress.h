@@ -1,7 +1,7 @@
-/* batch_progress.h — what a person sees of vidx embed on stderr while it runs.
+/* progress.h — what a person sees of vidx embed on stderr while it runs.
  *
- * On a terminal one line that is drawn again and again, with a bar; elsewhere a plain line every
- * ten seconds. Lines of other kinds go through vx_batch_say, which keeps the drawn line whole.
+ * On a terminal one line with a bar that is drawn again and again; elsewhere a plain line every ten
+ * seconds. All other lines go through vx_batch_say, which keeps the drawn line whole.
  * Threads: one at a time.
  */
 #pragma once
@@ -11,17 +11,17 @@
 #include <stdint.h>
 
 typedef struct vx_batch_counts {
-    size_t videos; /* finished, also those of earlier runs and the bad ones */
-    int64_t bytes; /* of them, and of those in work what the share done stands for */
+    size_t videos; /* finished, with those of earlier runs and those that failed */
+    int64_t bytes; /* of them, and the share that is done of those in work */
     int64_t clips; /* embedded in this run */
-    size_t bad;    /* could not be embedded */
+    size_t failed; /* could not be embedded */
 } vx_batch_counts;
 
 typedef struct vx_batch_progress {
     bool quiet;          /* only vx_batch_say */
     size_t total_videos; /* what counts.videos and .bytes will reach */
     int64_t total_bytes;
-    vx_batch_counts before; /* when this run began: rates count from here */
+    vx_batch_counts before; /* when this step began: rates count from here */
     int64_t started_us, drawn_us;
     bool is_terminal;
 } vx_batch_progress;

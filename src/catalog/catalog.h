@@ -1,17 +1,20 @@
-/* catalog.h — the one truth: videos, clips, vectors, fingerprints and jobs, in SQLite.
+/* catalog.h — the durable state: videos, clips, vectors, fingerprints and jobs, in one SQLite file.
  *
- * WAL, synchronous=FULL: when vx_catalog_commit returns 0 the transaction is on the disk. SQLite is
- * used in this folder and nowhere else. Migrations are numbered (PRAGMA user_version); a catalog
- * from a newer vidx is refused.
+ * WAL, synchronous=FULL: when vx_catalog_commit returns 0 the transaction is on the disk. Only this
+ * folder uses SQLite. Migrations are numbered (PRAGMA user_version); a catalog that a newer vidx
+ * wrote is refused.
  *
- * Threads  reads (below "Reading"): any thread, each takes a connection of a small pool and sees
- *          what is committed; the thread inside a write transaction reads its own writes.
- *          Writes: any thread, between vx_catalog_begin and _commit/_rollback of that same thread;
- *          begin waits until another thread's transaction has ended.
+ * Reads    "get", "list", "count", "has", "find" and "scan" may be called from any thread. Each
+ *          takes a connection from a small pool and sees what is committed. The thread inside a
+ *          write transaction reads its own writes.
+ * Writes   "insert", "set", "merge", "update", "delete", "prune" and "retire" need a transaction:
+ *          any thread, between vx_catalog_begin and _commit or _rollback of that same thread.
+ *          vx_catalog_begin waits until another thread's transaction has ended.
  * Errs     VX_CATALOG_* (> 0) or -errno: -ENOSPC when the disk is full, -EIO with SQLite's text.
- *          Every non-zero return fills *err, outcomes too. Outputs are untouched on non-zero.
- * Cost     a commit is one fsync of the log; every some 500 commits it also folds the log into the
- *          file (two more). A read of one video: some ten µs, of a clip's: five.
+ *          Every non-zero return fills *err, outcomes too, and leaves outputs untouched. What asks
+ *          for one thing returns VX_CATALOG_NOT_FOUND when it is not there.
+ * Cost     a commit is one fsync of the log; about every 500 commits it also folds the log into the
+ *          file (two more). Reading a video takes some ten µs, a clip's video five.
  */
 #pragma once
 
@@ -23,14 +26,39 @@
 #include "base/mem.h"
 
 typedef enum vx_catalog_outcome {
-    VX_CATALOG_NOT_FOUND = 1,
+    VX_CATALOG_NOT_FOUND = VX_CODES_CATALOG,
     VX_CATALOG_EXISTS,  /* that SHA-256 is stored already */
     VX_CATALOG_TOO_NEW, /* written by a newer vidx */
 } vx_catalog_outcome;
 
+typedef struct vx_catalog vx_catalog;
+
+/* Opens or creates <path> and locks it (<path>.lock) against a second vidx. Recovers the log of a
+ * process that was killed. readers: connections in the pool (0 = 4).
+ * -EBUSY: in use by another process; VX_CATALOG_TOO_NEW; -EINVAL: another program's database;
+ * -EIO: damaged, with what to do. */
+int vx_catalog_open(const char *path, int readers, vx_catalog **ret_catalog, vx_err *err);
+vx_catalog *vx_catalog_close(vx_catalog *catalog);
+VX_DEFINE_AUTO(vx_catalog, vx_catalog_close)
+
+/* ---- Transactions ---- */
+
+int vx_catalog_begin(vx_catalog *catalog, vx_err *err);
+/* On failure everything since begin is undone, and the next begin works. A full disk or lack of
+ * memory in any write can undo the whole transaction at once: every later call of it, and commit,
+ * then fails with that code. */
+int vx_catalog_commit(vx_catalog *catalog, vx_err *err);
+void vx_catalog_rollback(vx_catalog *catalog); /* outside one: does nothing */
+/* Between begin and commit, so that one item of a group can fail without the others: each savepoint
+ * ends in either release (keep) or rollback_to (undo since the savepoint). They do not nest. */
+int vx_catalog_savepoint(vx_catalog *catalog, vx_err *err);
+int vx_catalog_release(vx_catalog *catalog, vx_err *err);
+void vx_catalog_rollback_to(vx_catalog *catalog);
+
+/* ---- Videos, with their clips ---- */
+
 #define VX_VIDEO_ID_CHARS 25 /* "v" and the first 24 hex digits of the SHA-256 */
 #define VX_CLIP_ID_CHARS 32  /* <video id>.<index> */
-#define VX_JOB_ID_CHARS 25   /* "j" and 24 random hex digits */
 
 typedef enum vx_verdict_kind {
     VX_VERDICT_NEW,
@@ -47,6 +75,12 @@ typedef struct vx_verdict_row {
     bool mirrored;
 } vx_verdict_row;
 
+/* Gives (a jansson object) {"verdict","of","score","share","offset_s","mirrored"}, NaN as null; NULL
+ * without memory. The fields and digits are those of the HTTP API's `duplicate`, for job reports and
+ * clips.jsonl. To be written with VX_VERDICT_JSON_DIGITS or more. Threads: any. */
+struct json_t *vx_verdict_json(const vx_verdict_row *verdict);
+#define VX_VERDICT_JSON_DIGITS JSON_REAL_PRECISION(9)
+
 typedef struct vx_clip {
     int64_t row; /* catalog row, the index's id; assigned at insert */
     int index;   /* 0.. within the video */
@@ -59,7 +93,7 @@ typedef struct vx_video {
     char id[VX_VIDEO_ID_CHARS + 1];
     uint8_t sha256[32];
     char *filename;    /* as the client said, any UTF-8 without NUL */
-    char *source_path; /* NULL: bytes are in the media store; else an external file (batch mode) */
+    char *source_path; /* NULL: the store has the bytes; else a file outside it (vidx embed) */
     char *metadata;    /* JSON object text */
     int64_t bytes;
     char container[32], codec[32];
@@ -77,49 +111,9 @@ VX_DEFINE_AUTO(vx_video, vx_video_free)
 void vx_video_id_of(const uint8_t sha256[32], char ret_id[VX_VIDEO_ID_CHARS + 1]);
 void vx_clip_id_of(const char *video_id, int index, char ret_id[VX_CLIP_ID_CHARS + 1]);
 
-typedef struct vx_catalog vx_catalog;
-
-/* Opens or creates <path> and locks it (<path>.lock) against a second vidx. The log of a killed
- * process is recovered here. readers: connections in the pool (0 = 4).
- * -EBUSY: in use by another process; VX_CATALOG_TOO_NEW; -EINVAL: another program's database;
- * -EIO: damaged, with what to do. */
-int vx_catalog_open(const char *path, int readers, vx_catalog **ret_catalog, vx_err *err);
-vx_catalog *vx_catalog_close(vx_catalog *catalog);
-VX_DEFINE_AUTO(vx_catalog, vx_catalog_close)
-
-/* ---- Writing: inside a transaction of the calling thread ---- */
-int vx_catalog_begin(vx_catalog *catalog, vx_err *err);
-/* On failure everything since begin is undone, and the next begin works. A full disk or lack of
- * memory in any write can undo the whole transaction at once: every later call of it, and commit,
- * then fails with that code. */
-int vx_catalog_commit(vx_catalog *catalog, vx_err *err);
-void vx_catalog_rollback(vx_catalog *catalog); /* outside one: does nothing */
-/* Between begin and commit, so that one item of a group can fail without the others: each savepoint
- * ends in either release (keep) or rollback_to (undo since the savepoint). They do not nest. */
-int vx_catalog_savepoint(vx_catalog *catalog, vx_err *err);
-int vx_catalog_release(vx_catalog *catalog, vx_err *err);
-void vx_catalog_rollback_to(vx_catalog *catalog);
-
-/* The row number of a space, created when new. digest: 64 hex digits. -EINVAL: stored with another
- * dim. */
-int vx_catalog_space(vx_catalog *catalog, const char *model, const char *digest, int dim,
-                     int64_t *ret_space, vx_err *err);
-
-/* From here on no model finds the space or its vectors, and they cannot be had back. */
-int vx_catalog_give_up_space(vx_catalog *catalog, int64_t space, vx_err *err);
-/* Deletes up to `max` vectors of a space that was given up, and one that has none left. ret_more
- * false: there was no such space. The file does not shrink: what comes later takes the room. */
-int vx_catalog_drop_given_up(vx_catalog *catalog, int max, bool *ret_more, vx_err *err);
-
 /* Inserts the video and its clips; fills video->id (from the SHA-256), video->row and clips[].row.
  * VX_CATALOG_EXISTS; -EEXIST: another file with the same first 96 bits of SHA-256 (forged). */
 int vx_catalog_insert_video(vx_catalog *catalog, vx_video *video, vx_err *err);
-/* float32 [dim], one per clip and space. -EINVAL: no such clip, or no such space of that dim. */
-int vx_catalog_insert_vector(vx_catalog *catalog, int64_t space, int64_t clip, const float *vector,
-                             int dim, vx_err *err);
-/* blob: the fingerprint module's frames, packed by the caller; one per video. */
-int vx_catalog_insert_fingerprint(vx_catalog *catalog, int64_t video, const void *blob,
-                                  size_t bytes, vx_err *err);
 /* Removes the video, its clips, vectors and fingerprint. VX_CATALOG_NOT_FOUND. */
 int vx_catalog_delete_video(vx_catalog *catalog, const char *video_id, vx_err *err);
 /* VX_CATALOG_NOT_FOUND. */
@@ -130,41 +124,15 @@ int vx_catalog_set_metadata(vx_catalog *catalog, const char *video_id, const cha
 int vx_catalog_merge_metadata(vx_catalog *catalog, const char *video_id, const char *patch_json,
                               vx_err *err);
 
-typedef enum vx_job_state {
-    VX_JOB_QUEUED,
-    VX_JOB_RUNNING,
-    VX_JOB_DONE,
-    VX_JOB_FAILED,
-    VX_JOB_CANCELLED,
-} vx_job_state;
-
-/* A job that must survive a restart. Strings malloc'ed, owned. */
-typedef struct vx_job_row {
-    char id[VX_JOB_ID_CHARS + 1];
-    vx_job_state state;
-    char *kind;    /* "ingest", … */
-    char *request; /* JSON: all that is needed to run it again after a restart */
-    char *result;  /* JSON or NULL: video_id, or the problem that ended it */
-    int64_t created_us;
-    int64_t finished_us; /* 0 exactly while queued or running */
-} vx_job_row;
-void vx_job_row_clear(vx_job_row *job);
-int vx_catalog_insert_job(vx_catalog *catalog, const vx_job_row *job, vx_err *err);
-/* VX_CATALOG_NOT_FOUND. result_json NULL: none. */
-int vx_catalog_update_job(vx_catalog *catalog, const char *job_id, vx_job_state state,
-                          const char *result_json, int64_t finished_us, vx_err *err);
-/* Forgets finished jobs older than before_us, at most `max` of them; ret_n tells how many. */
-int vx_catalog_prune_jobs(vx_catalog *catalog, int64_t before_us, int max, int *ret_n, vx_err *err);
-
-/* ---- Reading: any thread. VX_CATALOG_NOT_FOUND where one thing is asked for ---- */
+/* Each gives the video with all its clips. VX_CATALOG_NOT_FOUND. */
 int vx_catalog_get_video(vx_catalog *catalog, const char *video_id, vx_video **ret_video,
                          vx_err *err);
 int vx_catalog_get_video_by_sha256(vx_catalog *catalog, const uint8_t sha256[32],
                                    vx_video **ret_video, vx_err *err);
 int vx_catalog_get_video_by_row(vx_catalog *catalog, int64_t row, vx_video **ret_video,
                                 vx_err *err);
-/* What a neighbour's id means: the video with that clip alone (n_clips is 1), so that a hit in a
- * film of a thousand shots costs no more than another. */
+/* The video that a clip belongs to, with that clip alone (n_clips is 1): a search hit in a film of a
+ * thousand shots costs no more than another. VX_CATALOG_NOT_FOUND. */
 int vx_catalog_get_video_of_clip(vx_catalog *catalog, int64_t clip_row, vx_video **ret_video,
                                  vx_err *err);
 
@@ -177,49 +145,109 @@ typedef struct vx_video_query {
 /* Gives an array of n videos (each vx_video_free, then free()). */
 int vx_catalog_list_videos(vx_catalog *catalog, const vx_video_query *query, vx_video ***ret_videos,
                            size_t *ret_n, vx_err *err);
+/* Whether these bytes are stored. */
+int vx_catalog_has_sha256(vx_catalog *catalog, const uint8_t sha256[32], bool *ret_stored,
+                          vx_err *err);
 int vx_catalog_count_videos(vx_catalog *catalog, int64_t *ret_n, vx_err *err);
 int vx_catalog_count_clips(vx_catalog *catalog, int64_t *ret_n, vx_err *err);
 
-/* Whether a model of that name, whatever its digest, has stored vectors. */
-int vx_catalog_has_model(vx_catalog *catalog, const char *model, bool *ret_has, vx_err *err);
-typedef struct vx_space {
+/* Calls back for every committed clip, in order of videos and of clips in each, on the calling
+ * thread. A non-zero return of the callback stops the scan and is returned. */
+typedef int (*vx_catalog_on_clip)(void *ctx, int64_t video_row, int64_t clip_row, vx_err *err);
+int vx_catalog_scan_clips(vx_catalog *catalog, vx_catalog_on_clip on_clip, void *ctx, vx_err *err);
+
+/* ---- Vector spaces: the vectors of one model and digest ---- */
+
+typedef struct vx_vector_space {
     int64_t row;
     char model[64], digest[65];
     int dim;
-    int64_t vectors;
-    bool given_up; /* being deleted */
-} vx_space;
-/* All, oldest first. Gives the array (free()). */
-int vx_catalog_list_spaces(vx_catalog *catalog, vx_space **ret_spaces, size_t *ret_n, vx_err *err);
+    int64_t vectors; /* how many it holds */
+    bool retired;    /* being deleted */
+} vx_vector_space;
 
-/* One clip's vector: float32 [dim] into ret_vector; -EINVAL if the stored size differs. */
+/* The row of the space of that model and digest (64 hex digits), inserted when there is none.
+ * -EINVAL: stored with another dim. */
+int vx_catalog_insert_vector_space(vx_catalog *catalog, const char *model, const char *digest,
+                                   int dim, int64_t *ret_space, vx_err *err);
+/* From here on no model finds the space or its vectors, and they cannot be had back. Retiring twice
+ * is retiring once. */
+int vx_catalog_retire_vector_space(vx_catalog *catalog, int64_t space, vx_err *err);
+/* Deletes up to `max` vectors of a retired space, and the space once it has none left. ret_more
+ * false: there was no retired space. The file does not shrink: later rows take the room. */
+int vx_catalog_delete_retired_vectors(vx_catalog *catalog, int max, bool *ret_more, vx_err *err);
+/* All, oldest first, retired ones too. Gives the array (free()). */
+int vx_catalog_list_vector_spaces(vx_catalog *catalog, vx_vector_space **ret_spaces, size_t *ret_n,
+                                  vx_err *err);
+/* Whether a model of that name, whatever its digest, has vectors in a space that is not retired. */
+int vx_catalog_has_vectors_of(vx_catalog *catalog, const char *model, bool *ret_has, vx_err *err);
+
+/* ---- Vectors: float32 [dim], one for each clip and vector space ---- */
+
+/* -EINVAL: no such clip, or no such space of that dim. */
+int vx_catalog_insert_vector(vx_catalog *catalog, int64_t space, int64_t clip, const float *vector,
+                             int dim, vx_err *err);
+/* Copies float32 [dim] into ret_vector; VX_CATALOG_NOT_FOUND; -EINVAL if the stored size differs. */
 int vx_catalog_get_vector(vx_catalog *catalog, int64_t space, int64_t clip_row, float *ret_vector,
                           int dim, vx_err *err);
-/* Gives malloc'ed bytes. */
-int vx_catalog_get_fingerprint(vx_catalog *catalog, int64_t video_row, void **ret_blob,
-                               size_t *ret_bytes, vx_err *err);
 
-/* Streams every committed vector of a space, in chunks of up to chunk_rows: ids int64 [n], vectors
- * float32 [n, dim], both borrowed until return. Non-zero stops and is returned. Runs on `threads`
- * connections of its own, which take stretches of chunk_rows clip rows in turn: each call's rows are
- * in clip order, and the callback is called concurrently (one thread: on the caller's). What came from
- * the disk is dropped from the page cache again. Cost: on two cores some 4 GB/s from the page cache. */
+/* Streams every committed vector of a space, in chunks of up to chunk_rows: clip rows int64 [n],
+ * vectors float32 [n, dim], both borrowed until the callback returns. Non-zero stops the scan and is
+ * returned. Runs on `threads` connections of its own, which take stretches of chunk_rows clip rows in
+ * turn: each call's rows are in clip order, and the callback is called concurrently (one thread: on
+ * the caller's). Pages that came from the disk leave the page cache again. Cost: on two cores some
+ * 4 GB/s from the page cache. */
 typedef int (*vx_catalog_on_vectors)(void *ctx, const int64_t *clip_rows, const float *vectors,
                                      size_t n, vx_err *err);
 int vx_catalog_scan_vectors(vx_catalog *catalog, int64_t space, int dim, size_t chunk_rows,
                             int threads, vx_catalog_on_vectors on_vectors, void *ctx, vx_err *err);
-/* The same for fingerprints, in order of video rows, on the calling thread. */
+
+/* ---- Fingerprints: bytes that the fingerprint module packed, one for each video ---- */
+
+int vx_catalog_insert_fingerprint(vx_catalog *catalog, int64_t video, const void *blob,
+                                  size_t bytes, vx_err *err);
+/* Gives malloc'ed bytes. VX_CATALOG_NOT_FOUND. */
+int vx_catalog_get_fingerprint(vx_catalog *catalog, int64_t video_row, void **ret_blob,
+                               size_t *ret_bytes, vx_err *err);
+/* Calls back for every committed fingerprint, in order of video rows, on the calling thread; the
+ * blob is borrowed until the callback returns. Non-zero stops the scan and is returned. */
 typedef int (*vx_catalog_on_fingerprint)(void *ctx, int64_t video_row, const void *blob,
                                          size_t bytes, vx_err *err);
 int vx_catalog_scan_fingerprints(vx_catalog *catalog, vx_catalog_on_fingerprint on_fingerprint,
                                  void *ctx, vx_err *err);
-/* The same for clips, in order of videos and of clips in each. */
-typedef int (*vx_catalog_on_clip)(void *ctx, int64_t video_row, int64_t clip_row, vx_err *err);
-int vx_catalog_scan_clips(vx_catalog *catalog, vx_catalog_on_clip on_clip, void *ctx, vx_err *err);
-/* Whether these bytes are stored; for sweeping orphaned media files. */
-int vx_catalog_has_sha256(vx_catalog *catalog, const uint8_t sha256[32], bool *ret_stored,
-                          vx_err *err);
 
+/* ---- Jobs that must survive a restart ---- */
+
+#define VX_JOB_ID_CHARS 25 /* "j" and 24 random hex digits */
+
+typedef enum vx_job_state {
+    VX_JOB_QUEUED,
+    VX_JOB_RUNNING,
+    VX_JOB_DONE,
+    VX_JOB_FAILED,
+    VX_JOB_CANCELLED,
+} vx_job_state;
+
+/* Strings are malloc'ed, owned by the struct. */
+typedef struct vx_job_row {
+    char id[VX_JOB_ID_CHARS + 1];
+    vx_job_state state;
+    char *kind;    /* "ingest", … */
+    char *request; /* JSON: all that is needed to run it again after a restart */
+    char *result;  /* JSON or NULL: video_id, or the problem that ended it */
+    int64_t created_us;
+    int64_t finished_us; /* 0 exactly while queued or running */
+} vx_job_row;
+void vx_job_row_clear(vx_job_row *job);
+
+/* -EINVAL: finished_us does not fit the state. */
+int vx_catalog_insert_job(vx_catalog *catalog, const vx_job_row *job, vx_err *err);
+/* result_json NULL: none. VX_CATALOG_NOT_FOUND; -EINVAL as above. */
+int vx_catalog_update_job(vx_catalog *catalog, const char *job_id, vx_job_state state,
+                          const char *result_json, int64_t finished_us, vx_err *err);
+/* Deletes jobs that finished before before_us, oldest first, at most `max`; ret_n tells how many. */
+int vx_catalog_prune_jobs(vx_catalog *catalog, int64_t before_us, int max, int *ret_n, vx_err *err);
+/* Gives the row (vx_job_row_clear). VX_CATALOG_NOT_FOUND. */
 int vx_catalog_get_job(vx_catalog *catalog, const char *job_id, vx_job_row *ret_job, vx_err *err);
 /* Newest first, up to `limit` (SIZE_MAX = all). before_us/before_id: the cursor, the last job of
  * the page before; 0/NULL = from the newest. unfinished_only: queued and running. Gives an array

@@ -1,4 +1,4 @@
-/* catalog_internal.h — private: what the files of this folder share. */
+/* catalog_internal.h — what the files of src/catalog share. */
 #pragma once
 
 #include "base/thread.h"

@@ -1,3 +1,4 @@
+/* db.c — connections, prepared statements, and SQLite's codes as ours. */
 #include "db.h"
 
 #include <errno.h>
@@ -27,9 +28,9 @@ static const char *const role_setup[] = {
     [VX_DB_SCANNER] = "PRAGMA query_only = ON; PRAGMA cache_size = -2048;",
 };
 
-static int errno_of(vx_db *db, int rc) {
+static int errno_of(vx_db *db, int sqlite_code) {
     int system = db->handle ? sqlite3_system_errno(db->handle) : 0;
-    switch (rc & 0xFF) {
+    switch (sqlite_code & 0xFF) {
     case SQLITE_FULL:
         return ENOSPC;
     case SQLITE_IOERR:
@@ -53,30 +54,30 @@ static int errno_of(vx_db *db, int rc) {
     }
 }
 
-static int fail(vx_db *db, int rc, vx_err *err) {
-    const char *text = db->handle && rc != SQLITE_MISUSE && rc != SQLITE_TOOBIG
+static int fail(vx_db *db, int sqlite_code, vx_err *err) {
+    const char *text = db->handle && sqlite_code != SQLITE_MISUSE && sqlite_code != SQLITE_TOOBIG
                            ? sqlite3_errmsg(db->handle)
-                           : sqlite3_errstr(rc);
-    return VX_FAIL(err, -errno_of(db, rc), "catalog: %s", text);
+                           : sqlite3_errstr(sqlite_code);
+    return VX_FAIL(err, -errno_of(db, sqlite_code), "catalog: %s", text);
 }
 
 int vx_db_open(vx_db *db, const char *path, vx_db_role role, vx_err *err) {
     *db = (vx_db){0};
-    int rc = sqlite3_open_v2(path, &db->handle,
-                             SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX |
-                                 (role == VX_DB_WRITER ? SQLITE_OPEN_CREATE : 0),
-                             NULL);
-    if (rc)
-        return fail(db, rc, err);
+    int sqlite_code = sqlite3_open_v2(path, &db->handle,
+                                      SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX |
+                                          (role == VX_DB_WRITER ? SQLITE_OPEN_CREATE : 0),
+                                      NULL);
+    if (sqlite_code)
+        return fail(db, sqlite_code, err);
     sqlite3_extended_result_codes(db->handle, 1);
     sqlite3_db_config(db->handle, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
     sqlite3_db_config(db->handle, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
     sqlite3_db_config(db->handle, SQLITE_DBCONFIG_DQS_DML, 0, NULL);
     sqlite3_db_config(db->handle, SQLITE_DBCONFIG_DQS_DDL, 0, NULL);
-    rc = sqlite3_exec(db->handle, common_setup, NULL, NULL, NULL);
-    if (!rc)
-        rc = sqlite3_exec(db->handle, role_setup[role], NULL, NULL, NULL);
-    return rc ? fail(db, rc, err) : 0;
+    sqlite_code = sqlite3_exec(db->handle, common_setup, NULL, NULL, NULL);
+    if (!sqlite_code)
+        sqlite_code = sqlite3_exec(db->handle, role_setup[role], NULL, NULL, NULL);
+    return sqlite_code ? fail(db, sqlite_code, err) : 0;
 }
 
 void vx_db_close(vx_db *db) {
@@ -97,9 +98,10 @@ static int find_or_prepare(vx_db *db, const char *sql, sqlite3_stmt **ret_stmt) 
     }
     if (db->n_statements == VX_DB_STATEMENTS)
         return SQLITE_MISUSE;
-    int rc = sqlite3_prepare_v3(db->handle, sql, -1, SQLITE_PREPARE_PERSISTENT, ret_stmt, NULL);
-    if (rc)
-        return rc;
+    int sqlite_code =
+        sqlite3_prepare_v3(db->handle, sql, -1, SQLITE_PREPARE_PERSISTENT, ret_stmt, NULL);
+    if (sqlite_code)
+        return sqlite_code;
     db->statements[db->n_statements].sql = sql;
     db->statements[db->n_statements++].stmt = *ret_stmt;
     return SQLITE_OK;
@@ -107,7 +109,7 @@ static int find_or_prepare(vx_db *db, const char *sql, sqlite3_stmt **ret_stmt) 
 
 vx_sql vx_sql_begin(vx_db *db, const char *sql_literal) {
     vx_sql q = {.db = db, .was_in_transaction = vx_db_in_transaction(db)};
-    q.rc = find_or_prepare(db, sql_literal, &q.stmt);
+    q.sqlite_code = find_or_prepare(db, sql_literal, &q.stmt);
     return q;
 }
 
@@ -119,41 +121,42 @@ void vx_sql_end(vx_sql *q) {
 }
 
 void vx_sql_bind_int(vx_sql *q, int64_t value) {
-    if (!q->rc)
-        q->rc = sqlite3_bind_int64(q->stmt, ++q->n_bound, value);
+    if (!q->sqlite_code)
+        q->sqlite_code = sqlite3_bind_int64(q->stmt, ++q->n_bound, value);
 }
 
 void vx_sql_bind_real(vx_sql *q, double value) {
-    if (!q->rc)
-        q->rc = isnan(value) ? sqlite3_bind_null(q->stmt, ++q->n_bound)
-                             : sqlite3_bind_double(q->stmt, ++q->n_bound, value);
+    if (!q->sqlite_code)
+        q->sqlite_code = isnan(value) ? sqlite3_bind_null(q->stmt, ++q->n_bound)
+                                      : sqlite3_bind_double(q->stmt, ++q->n_bound, value);
 }
 
 void vx_sql_bind_text(vx_sql *q, const char *text) {
-    if (!q->rc)
-        q->rc = sqlite3_bind_text(q->stmt, ++q->n_bound, text, -1, SQLITE_STATIC);
+    if (!q->sqlite_code)
+        q->sqlite_code = sqlite3_bind_text(q->stmt, ++q->n_bound, text, -1, SQLITE_STATIC);
 }
 
 void vx_sql_bind_blob(vx_sql *q, const void *data, size_t bytes) {
-    if (!q->rc) /* an empty blob must not become NULL */
-        q->rc = bytes ? sqlite3_bind_blob64(q->stmt, ++q->n_bound, data, bytes, SQLITE_STATIC)
-                      : sqlite3_bind_zeroblob(q->stmt, ++q->n_bound, 0);
+    if (!q->sqlite_code) /* an empty blob must not become NULL */
+        q->sqlite_code =
+            bytes ? sqlite3_bind_blob64(q->stmt, ++q->n_bound, data, bytes, SQLITE_STATIC)
+                  : sqlite3_bind_zeroblob(q->stmt, ++q->n_bound, 0);
 }
 
 int vx_sql_next(vx_sql *q, vx_err *err) {
-    int rc = q->rc;
-    if (!rc) {
-        rc = sqlite3_step(q->stmt);
+    int sqlite_code = q->sqlite_code;
+    if (!sqlite_code) {
+        sqlite_code = sqlite3_step(q->stmt);
         q->n_read = 0;
-        if (rc == SQLITE_ROW)
+        if (sqlite_code == SQLITE_ROW)
             return 1;
-        if (rc == SQLITE_DONE)
+        if (sqlite_code == SQLITE_DONE)
             return 0;
     }
-    int code = fail(q->db, rc, err);
+    int rc = fail(q->db, sqlite_code, err);
     if (q->was_in_transaction && !vx_db_in_transaction(q->db))
-        q->db->lost_transaction = code;
-    return code;
+        q->db->lost_transaction = rc;
+    return rc;
 }
 
 int vx_sql_run(vx_sql *q, vx_err *err) {

@@ -1,4 +1,4 @@
-/* db.h — private: one SQLite connection and its statements; only this folder includes sqlite3.h.
+/* db.h — one SQLite connection and its statements (private: only this folder includes sqlite3.h).
  *
  *   VX_SQL(q, db, "SELECT row, filename FROM videos WHERE id = ?");
  *   vx_sql_bind_text(&q, id);
@@ -45,7 +45,7 @@ void vx_db_close(vx_db *db);
 typedef struct vx_sql {
     vx_db *db;
     sqlite3_stmt *stmt;
-    int rc; /* SQLite's code of preparing and binding: vx_sql_next reports it */
+    int sqlite_code; /* of preparing and binding: vx_sql_next reports it */
     int n_bound, n_read;
     bool was_in_transaction;
 } vx_sql;

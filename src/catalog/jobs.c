@@ -1,4 +1,4 @@
-/* Jobs that survive a restart. */
+/* jobs.c — jobs that survive a restart. */
 #include <errno.h>
 #include <string.h>
 

@@ -1,3 +1,4 @@
+/* migrate.c — brings a catalog file to this version's schema. */
 #include <errno.h>
 #include <string.h>
 
@@ -40,10 +41,10 @@ static int apply(vx_db *db, const char *sql, int number, vx_err *err) {
     for (int i = 0; i < 4; i++) {
         if (sqlite3_exec(db->handle, steps[i], NULL, NULL, NULL) == SQLITE_OK)
             continue;
-        int code =
+        int rc =
             VX_FAIL(err, -EIO, "catalog: migration %04d: %s", number, sqlite3_errmsg(db->handle));
         sqlite3_exec(db->handle, "ROLLBACK", NULL, NULL, NULL);
-        return code;
+        return rc;
     }
     return 0;
 }

@@ -1,4 +1,4 @@
-/* Opening, closing, and the pool of reading connections. */
+/* open.c — opening and closing. */
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -120,25 +120,4 @@ VX_NO_LOCK_ANALYSIS vx_catalog *vx_catalog_close(vx_catalog *catalog) {
     free(catalog->path);
     free(catalog);
     return NULL;
-}
-
-vx_reader vx_catalog_take_reader(vx_catalog *catalog) {
-    if (vx_catalog_is_writing(catalog))
-        return (vx_reader){catalog, &catalog->writer};
-    vx_mutex_lock(&catalog->pool_lock);
-    while (catalog->n_free == 0)
-        vx_cond_wait(&catalog->reader_free, &catalog->pool_lock);
-    vx_db *db = catalog->free_readers[--catalog->n_free];
-    vx_mutex_unlock(&catalog->pool_lock);
-    return (vx_reader){catalog, db};
-}
-
-void vx_catalog_give_reader(vx_reader *reader) {
-    vx_catalog *catalog = reader->catalog;
-    if (reader->db == &catalog->writer)
-        return;
-    vx_mutex_lock(&catalog->pool_lock);
-    catalog->free_readers[catalog->n_free++] = reader->db;
-    vx_cond_signal(&catalog->reader_free);
-    vx_mutex_unlock(&catalog->pool_lock);
 }

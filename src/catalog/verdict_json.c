@@ -1,8 +1,9 @@
-#include "verdict_json.h"
-
+/* verdict_json.c — a verdict as JSON; the one file here that uses jansson. */
+#include <jansson.h>
 #include <math.h>
 
 #include "base/decimal.h"
+#include "catalog.h"
 
 static json_t *number(float value) {
     return isfinite(value) ? json_real(vx_decimal_of_float(value)) : json_null();

@@ -1,8 +1,17 @@
-/* command.h — one function per subcommand; argv[0] is its name. Each returns the process's exit
- * code: 0 done, 1 failed, 2 wrong usage; embed also 3: done, but some videos could not be read. */
+/* cli.h — one function per subcommand; argv[0] is its name. Each returns the process's exit code: 0
+ * done, 1 failed, 2 wrong usage; embed also 3 (done, but some videos were skipped) and 130
+ * (interrupted). */
 #pragma once
 
-#include <stdbool.h>
+/* --help texts of options that several subcommands have. */
+#define VX_MODELS_HELP                                                                             \
+    "folder of the model packages (default: the first that has one of models, ../models and "      \
+    "../../models beside the program, ~/.local/share/vidx/models, /usr/share/vidx/models)"
+#define VX_CLIP_HELP                                                                               \
+    "which clips to make of a video: auto, whole, fixed:10 (10-second pieces), shots (one per "    \
+    "camera shot); details: README, Clips"
+#define VX_NO_FINGERPRINTS_HELP                                                                    \
+    "turn off copy detection by frames (faster; re-encoded copies are no longer recognised)"
 
 int vx_command_serve(int argc, char **argv);
 int vx_command_embed(int argc, char **argv);

@@ -142,9 +142,23 @@ static int read_environment(const parser *p, vx_err *err) {
     return 0;
 }
 
+#define HELP_COLUMN 34
+#define HELP_COLUMNS 100
+
+/* The help beside the option, wrapped at spaces. */
 static void print_option(const char *left, const char *help, const char *initial) {
-    printf("  %-31s %s%s%s%s\n", left, help, initial ? " (default " : "", initial ? initial : "",
-           initial ? ")" : "");
+    char text[512];
+    snprintf(text, sizeof text, "%s%s%s%s", help, initial ? " (default " : "",
+             initial ? initial : "", initial ? ")" : "");
+    int column = printf("  %-*s", HELP_COLUMN - 3, left);
+    for (const char *word = text; *word;) {
+        int n = (int)strcspn(word, " ");
+        if (column + 1 + n > HELP_COLUMNS)
+            column = printf("\n%*s", HELP_COLUMN - 1, "") - 1;
+        column += printf(" %.*s", n, word);
+        word += n + (word[n] == ' ');
+    }
+    putchar('\n');
 }
 
 static void print_help(const parser *p, const char *usage) {

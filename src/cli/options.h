@@ -30,8 +30,8 @@ typedef struct vx_option {
     const char *help;
 } vx_option;
 
-#define VX_OPTION_HELP 1  /* --help was given and printed: exit 0 */
-#define VX_OPTION_WRONG 2 /* the message says which option and why: exit 2 */
+#define VX_OPTION_HELP VX_CODES_OPTIONS        /* --help was given and printed: exit 0 */
+#define VX_OPTION_WRONG (VX_CODES_OPTIONS + 1) /* the message says which option and why: exit 2 */
 
 /* argv[0] is the subcommand. settings: the struct the offsets mean. */
 int vx_options_parse(const char *usage, const vx_option *table, size_t n, int argc, char **argv,

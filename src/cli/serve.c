@@ -1,14 +1,16 @@
-/* command_serve.c — vidx serve: settings, start, wait for a signal, stop. */
+/* serve.c — vidx serve: settings, start, wait for a signal, stop. */
 #include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "api/http.h"
+#include "api/http/http.h"
+#include "api/resources/routes.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "cli.h"
+#include "models_folder.h"
 #include "options.h"
 #include "server/server.h"
 
@@ -24,45 +26,54 @@ typedef struct settings {
 
 #define AT(field) offsetof(settings, field)
 static const vx_option table[] = {
-    {"listen", VX_OPTION_TEXT, AT(listen), "127.0.0.1:8000", "HOST:PORT", "address to serve on"},
-    {"data", VX_OPTION_TEXT, AT(data), "data", "DIR", "where everything is kept; made if absent"},
-    {"models", VX_OPTION_TEXT, AT(models), "models", "DIR", "where the model packages are"},
+    {"listen", VX_OPTION_TEXT, AT(listen), "127.0.0.1:8000", "HOST:PORT",
+     "address and port to serve on"},
+    {"data", VX_OPTION_TEXT, AT(data), "data", "DIR",
+     "folder for the videos and the database; created if it does not exist"},
+    {"models", VX_OPTION_TEXT, AT(models), NULL, "DIR", VX_MODELS_HELP},
     {"model", VX_OPTION_TEXT, AT(model), "auto", "NAME[,NAME...]",
-     "the model packages to use, the first is the default; auto: the best that runs here"},
+     "model packages to load, the first is the default; auto: the best one that runs here"},
     {"encoder", VX_OPTION_TEXT, AT(encoder), "auto", "NAME",
-     "of FFmpeg, for clips as files: auto, libx264, libopenh264, mpeg4, h264_nvenc"},
+     "FFmpeg video encoder used when a clip is exported as MP4: auto, libx264, libopenh264, mpeg4, "
+     "h264_nvenc"},
     {"device", VX_OPTION_TEXT, AT(device), "auto", "DEVICE", "auto, cpu or cuda:N"},
-    {"clip", VX_OPTION_TEXT, AT(clip), "auto", "RULE", VX_CLIP_RULES},
-    {"no-fingerprints", VX_OPTION_FLAG, AT(no_fingerprints), NULL, NULL,
-     "do not hash frames: no copy verdicts"},
+    {"clip", VX_OPTION_TEXT, AT(clip), "auto", "RULE", VX_CLIP_HELP},
+    {"no-fingerprints", VX_OPTION_FLAG, AT(no_fingerprints), NULL, NULL, VX_NO_FINGERPRINTS_HELP},
     {"ingest-threads", VX_OPTION_COUNT, AT(ingest_threads), NULL, "N",
-     "videos decoded at once; 0: cores + 1"},
+     "videos processed at once (0 means cores + 1)"},
     {"search-threads", VX_OPTION_COUNT, AT(search_threads), NULL, "N",
-     "searches at once; 0: cores + 1"},
-    {"http-threads", VX_OPTION_COUNT, AT(http_threads), NULL, "N",
-     "that read requests and write answers; 0: 8"},
-    {"queue", VX_OPTION_COUNT, AT(queue), "1024", "N", "videos inside at once; more get 503"},
+     "searches answered at once (0 means cores + 1)"},
+    {"http-threads", VX_OPTION_COUNT, AT(http_threads), NULL, "N", "threads for HTTP (0 means 8)"},
+    {"queue", VX_OPTION_COUNT, AT(queue), "1024", "N",
+     "most videos waiting or being processed; further uploads get 503"},
     {"max-connections", VX_OPTION_COUNT, AT(max_connections), "4096", "N",
-     "HTTP connections at once"},
+     "most HTTP connections open at once"},
     {"idle-timeout", VX_OPTION_COUNT, AT(idle_timeout), "120", "S",
-     "after which a connection is closed where nothing moves, or next to nothing"},
-    {"max-upload", VX_OPTION_BYTES, AT(max_upload), "64g", "BYTES", "largest file; 0: no limit"},
+     "close a connection that sends or takes next to nothing for this long"},
+    {"max-upload", VX_OPTION_BYTES, AT(max_upload), "64g", "BYTES",
+     "largest file that is accepted (0 means no limit)"},
     {"max-json", VX_OPTION_BYTES, AT(max_json), "1m", "BYTES", "largest JSON body"},
     {"max-embeddings-json", VX_OPTION_BYTES, AT(max_embeddings_json), "32m", "BYTES",
      "largest body of /v1/embeddings, whose videos are base64"},
     {"fetch-hosts", VX_OPTION_TEXT, AT(fetch_hosts), NULL, "LIST",
-     "hosts that clients' URLs may name, *.example.org for all below; default: all public ones"},
+     "hosts that clients' URLs may name, *.example.org for all below it (default: all public "
+     "ones)"},
     {"fetch-private", VX_OPTION_TEXT, AT(fetch_private), NULL, "LIST",
-     "hosts that they may name even with a private address"},
-    {"fetch-http", VX_OPTION_FLAG, AT(fetch_http), NULL, NULL, "let them be http, not https alone"},
-    {"fetch-max", VX_OPTION_BYTES, AT(fetch_max), "1g", "BYTES", "largest file behind a URL"},
-    {"fetch-timeout", VX_OPTION_REAL, AT(fetch_timeout), "60", "S", "longest transfer"},
+     "hosts that they may name although the address is private"},
+    {"fetch-http", VX_OPTION_FLAG, AT(fetch_http), NULL, NULL,
+     "also accept http URLs, not only https"},
+    {"fetch-max", VX_OPTION_BYTES, AT(fetch_max), "1g", "BYTES",
+     "largest file that is downloaded from a URL"},
+    {"fetch-timeout", VX_OPTION_REAL, AT(fetch_timeout), "60", "S", "longest download from a URL"},
     {"reserve", VX_OPTION_BYTES, AT(reserve), "256m", "BYTES",
-     "room on the disk that uploads leave free; short of it they get 507"},
-    {"max-side", VX_OPTION_COUNT, AT(max_side), "8192", "PX", "longest picture side"},
-    {"max-duration", VX_OPTION_REAL, AT(max_duration), "86400", "S", "longest video"},
-    {"allow-origin", VX_OPTION_TEXT, AT(allow_origin), NULL, "ORIGIN",
-     "a web application's origin that may call this server"},
+     "disk space that uploads must leave free; an upload that would not gets 507"},
+    {"max-side", VX_OPTION_COUNT, AT(max_side), "8192", "PX",
+     "refuse videos whose picture is wider or higher"},
+    {"max-duration", VX_OPTION_REAL, AT(max_duration), "86400", "S", "refuse longer videos"},
+    {"allow-origin", VX_OPTION_TEXT, AT(allow_origin), NULL, "URL",
+     "let this one site use the server, for example https://videos.example.com: a web app of "
+     "yours, "
+     "or the public name when a reverse proxy stands in front"},
     {"log-level", VX_OPTION_TEXT, AT(log_level), "info", "LEVEL", "debug, info, warn or error"},
 };
 
@@ -94,10 +105,11 @@ static void wait_for_signal(const sigset_t *set) {
  * may end the process at once. */
 static int start(const settings *s, vx_server *server, const vx_http *http, const sigset_t *signals,
                  vx_err *err) {
-    char data[PATH_MAX];
+    char data[PATH_MAX], models[PATH_MAX];
     int n_host = (int)(strrchr(s->listen, ':') - s->listen); /* with a colon: it was listened on */
-    vx_log(VX_LOG_INFO, "starting", "version=" VX_VERSION " url=http://%.*s:%d data=%s", n_host,
-           s->listen, vx_http_port(http), vx_log_quote(s->data, data, sizeof data));
+    vx_log(VX_LOG_INFO, "starting", "version=" VX_VERSION " url=http://%.*s:%d data=%s models=%s",
+           n_host, s->listen, vx_http_port(http), vx_log_quote(s->data, data, sizeof data),
+           vx_log_quote(server->params.models_dir, models, sizeof models));
     pthread_sigmask(SIG_UNBLOCK, signals, NULL);
     int rc = vx_server_start(server, err);
     pthread_sigmask(SIG_BLOCK, signals, NULL);
@@ -109,9 +121,13 @@ static int start(const settings *s, vx_server *server, const vx_http *http, cons
 }
 
 static int serve(const settings *s, const sigset_t *signals, vx_err *err) {
+    char models[PATH_MAX];
+    int rc = vx_models_folder_find(s->models, models, err);
+    if (rc)
+        return rc;
     vx_server_params params = {
         .data_dir = s->data,
-        .models_dir = s->models,
+        .models_dir = models,
         .model = s->model,
         .device = s->device,
         .clip = s->clip,
@@ -139,11 +155,11 @@ static int serve(const settings *s, const sigset_t *signals, vx_err *err) {
         .allow_origin = s->allow_origin,
     };
     VX_AUTO(vx_server) server = NULL;
-    int rc = vx_server_new(&params, &server, err);
+    rc = vx_server_new(&params, &server, err);
     if (rc)
         return rc;
     VX_AUTO(vx_http) http = NULL; /* declared after server: stopped before it */
-    rc = vx_http_start(server, &http_params, &http, err);
+    rc = vx_http_start(server, &vx_resource_routes, &http_params, &http, err);
     if (!rc)
         rc = start(s, server, http, signals, err);
     if (!rc)
@@ -167,7 +183,7 @@ int vx_command_serve(int argc, char **argv) {
     }
     vx_clip_spec clip;
     if (vx_clip_parse(s.clip, &clip, &err)) {
-        VX_WRAP(&err, "--clip %s", s.clip);
+        VX_WRAP(&err, "--clip");
         return fail(&err, 2);
     }
     vx_log_set_level((vx_log_level)level);

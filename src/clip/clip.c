@@ -112,7 +112,11 @@ int vx_clip_parse(const char *text, vx_clip_spec *ret_spec, vx_err *err) {
     else if ((rest = skip_name(text, "shots-curator")))
         rc = parse_shots(rest, (spec = CURATOR, &spec), err);
     else if (strcmp(text, "whole"))
-        return VX_FAIL(err, VX_CLIP_BAD_SPEC, "the clip rule must be " VX_CLIP_RULES);
+        return VX_FAIL(
+            err, VX_CLIP_BAD_SPEC,
+            "'%.40s' is not a clip rule. Use auto, whole, fixed:10 (10-second pieces) or "
+            "shots (one clip per camera shot). Details: README, Clips",
+            text);
     if (!rc)
         *ret_spec = spec;
     return rc;

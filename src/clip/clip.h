@@ -25,14 +25,11 @@
 #include "base/mem.h"
 #include "media/media.h"
 
-#define VX_CLIP_BAD_SPEC 1 /* the text is not a clip rule; the message says why */
+#define VX_CLIP_BAD_SPEC VX_CODES_CLIP /* the text is not a clip rule; the message says why */
 #define VX_CLIP_TOO_MANY 2 /* the rule gives more than VX_CLIP_MAX clips for this video */
 #define VX_CLIP_MAX 10000
 #define VX_CLIP_MAX_OVERLAP                                                                        \
     16 /* length / stride; bounds the clips open at once and so the memory */
-#define VX_CLIP_RULES                                                                              \
-    "auto, whole, fixed:length[,stride[,minimum]], shots[:threshold[,shortest[,longest]]] or "     \
-    "shots-curator[:threshold[,shortest[,longest[,crop]]]]"
 
 typedef enum vx_clip_mode {
     VX_CLIP_WHOLE,
@@ -87,10 +84,10 @@ int vx_clip_cut_shots(const vx_clip_spec *spec, const vx_media *media, const flo
 /* ---- TransNet V2 ---- */
 
 typedef enum vx_shots_outcome {
-    VX_SHOTS_NO_PACKAGE = 100, /* the models folder has no such package */
-    VX_SHOTS_BAD_PACKAGE,      /* the package cannot be used; the message says why */
-    VX_SHOTS_STOPPED,          /* on_progress returned false */
-    VX_SHOTS_CLOSED,           /* vx_shots_free has begun */
+    VX_SHOTS_NO_PACKAGE = VX_CODES_SHOTS, /* the models folder has no such package */
+    VX_SHOTS_BAD_PACKAGE,                 /* the package cannot be used; the message says why */
+    VX_SHOTS_STOPPED,                     /* on_progress returned false */
+    VX_SHOTS_CLOSED,                      /* vx_shots_free has begun */
 } vx_shots_outcome;
 
 #define VX_SHOTS_MODEL "transnetv2"

@@ -13,9 +13,9 @@
  */
 #pragma once
 
-#include <stdatomic.h>
 #include <stdint.h>
 
+#include "base/atomic.h"
 #include "base/err.h"
 #include "base/mem.h"
 #include "catalog/catalog.h"

@@ -30,7 +30,7 @@ typedef struct vx_cutting {
     int fd; /* on 0: the file, open for reading; the caller closes it */
     vx_err err;
 } vx_cutting;
-enum { VX_CUTTER_GONE = 100 }; /* the video was deleted meanwhile */
+enum { VX_CUTTER_GONE = VX_CODES_CUTTER }; /* the video was deleted meanwhile */
 
 typedef struct vx_cutter vx_cutter;
 

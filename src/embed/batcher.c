@@ -1,9 +1,9 @@
-/* batcher.c — the line of requests and the worker that empties it.
+/* batcher.c — the queue of requests and the worker that empties it.
  *
- * A request is in the line until its last item has been taken, and is touched by the worker until
- * `done` is set under the lock; after that it belongs to its caller again.
+ * A request stays queued until its last item has been taken. The worker uses it until `done` is set
+ * under the lock; after that it belongs to its caller again.
  *
- * Threads  `lock` guards the line, the flags, the counters and every request in the line. The batch
+ * Threads  `lock` guards the queue, the flags, the counters and every queued request. The batch
  *          buffers belong to the worker and need no lock.
  */
 #include "batcher.h"
@@ -20,7 +20,7 @@ typedef struct request {
     const char *items; /* borrows, until done */
     float *vectors;    /* borrows, until done */
     int n_items, n_taken, n_finished;
-    int code; /* 0 or the first failure, explained in err */
+    int rc; /* 0 or the first failure, explained in err */
     vx_err err;
     bool done;
     struct request *next;
@@ -39,8 +39,8 @@ struct vx_batcher {
     float *batch_vectors; /* [max_batch, dim] */
 
     vx_mutex lock;
-    vx_cond work; /* the line is not empty, or closing */
-    vx_cond news; /* a request is done, or a caller has left */
+    vx_cond work;     /* the queue is not empty, or closing */
+    vx_cond finished; /* a request is done, or a caller has left */
     request *first VX_GUARDED, *last VX_GUARDED;
     bool closing VX_GUARDED;
     int n_callers VX_GUARDED;
@@ -52,7 +52,7 @@ struct vx_batcher {
 
 /* ---- worker ----------------------------------------------------------------------------------*/
 
-/* Takes up to max_batch items from the line. Waits for the first; 0 once closing. */
+/* Takes up to max_batch items from the queue. Waits for the first; 0 once closing. */
 static int take_batch(vx_batcher *b) {
     vx_mutex_lock(&b->lock);
     while (!b->first && !b->closing)
@@ -72,7 +72,7 @@ static const char *item_of(const vx_batcher *b, ticket t) {
     return t.from->items + (size_t)t.index * b->params.item_bytes;
 }
 
-/* The batch as one block: the caller's own memory where that is one already, as for a lone item. */
+/* The items of the batch side by side: where they lie in one request already, in place. */
 static const char *gather(vx_batcher *b, int n) {
     bool adjacent = true;
     for (int i = 1; i < n; i++)
@@ -97,15 +97,15 @@ static int check_vector(const vx_batcher *b, const float *vector, vx_err *err) {
     return 0;
 }
 
-static void finish_item_locked(vx_batcher *b, request *from, int code, const vx_err *err)
+static void finish_item_locked(vx_batcher *b, request *from, int rc, const vx_err *err)
     VX_REQUIRES(b->lock) {
-    if (code && !from->code) {
-        from->code = code;
+    if (rc && !from->rc) {
+        from->rc = rc;
         from->err = *err;
     }
     if (++from->n_finished == from->n_items) {
         from->done = true;
-        vx_cond_broadcast(&b->news);
+        vx_cond_broadcast(&b->finished);
     }
 }
 
@@ -122,16 +122,16 @@ static void run_batch(vx_batcher *b, int n) {
     for (int i = 0; i < n; i++) {
         ticket t = b->tickets[i];
         const float *vector = b->batch_vectors + (size_t)i * dim;
-        int code = failed ? failed : check_vector(b, vector, &err);
-        if (!code)
+        int rc = failed ? failed : check_vector(b, vector, &err);
+        if (!rc)
             memcpy(t.from->vectors + (size_t)t.index * dim, vector, dim * sizeof(float));
-        finish_item_locked(b, t.from, code, &err);
+        finish_item_locked(b, t.from, rc, &err);
     }
     vx_mutex_unlock(&b->lock);
 }
 
 /* Every item not yet taken ends here; the ones in a batch have finished before. */
-static void refuse_line(vx_batcher *b) {
+static void refuse_queued(vx_batcher *b) {
     vx_err err;
     VX_FAIL(&err, VX_EMBED_CLOSED, "model %s is shutting down", b->params.model);
     vx_mutex_lock(&b->lock);
@@ -150,7 +150,7 @@ static void *work(void *ctx) {
     vx_torch_set_threads(b->params.threads, NULL);
     for (int n; (n = take_batch(b)) > 0;)
         run_batch(b, n);
-    refuse_line(b);
+    refuse_queued(b);
     return NULL;
 }
 
@@ -173,13 +173,13 @@ int vx_batcher_run(vx_batcher *b, const void *items, int n_items, float *ret_vec
     b->last = &own;
     vx_cond_signal(&b->work);
     while (!own.done)
-        vx_cond_wait(&b->news, &b->lock);
+        vx_cond_wait(&b->finished, &b->lock);
     b->n_callers--;
-    vx_cond_broadcast(&b->news);
+    vx_cond_broadcast(&b->finished);
     vx_mutex_unlock(&b->lock);
-    if (own.code && err)
+    if (own.rc && err)
         *err = own.err;
-    return own.code;
+    return own.rc;
 }
 
 void vx_batcher_get_stats(vx_batcher *b, vx_embedder_stats *ret_stats) {
@@ -215,13 +215,13 @@ int vx_batcher_start(const vx_batcher_params *params, vx_batcher **ret_batcher, 
     b->params = *params;
     vx_mutex_init(&b->lock);
     vx_cond_init(&b->work);
-    vx_cond_init(&b->news);
-    int r = allocate(b, err);
-    if (!r)
-        r = vx_thread_start(&b->worker, "vx-embed", work, b, err);
-    if (r) {
+    vx_cond_init(&b->finished);
+    int rc = allocate(b, err);
+    if (!rc)
+        rc = vx_thread_start(&b->worker, "vx-embed", work, b, err);
+    if (rc) {
         vx_batcher_free(b);
-        return r;
+        return rc;
     }
     b->has_worker = true;
     *ret_batcher = b;
@@ -239,13 +239,13 @@ vx_batcher *vx_batcher_free(vx_batcher *b) {
         pthread_join(b->worker, NULL);
     vx_mutex_lock(&b->lock);
     while (b->n_callers > 0)
-        vx_cond_wait(&b->news, &b->lock);
+        vx_cond_wait(&b->finished, &b->lock);
     vx_mutex_unlock(&b->lock);
     free(b->tickets);
     free(b->batch_items);
     free(b->batch_vectors);
     vx_cond_done(&b->work);
-    vx_cond_done(&b->news);
+    vx_cond_done(&b->finished);
     vx_mutex_done(&b->lock);
     free(b);
     return NULL;

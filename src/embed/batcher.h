@@ -1,9 +1,9 @@
-/* batcher.h — one worker thread that joins what waits into batches; private to src/embed/.
+/* batcher.h — one worker thread that runs waiting items in batches; private to src/embed/.
  *
- * A caller puts a request on its own stack into the line and sleeps; the worker takes items from
- * the front of the line, across requests, until a batch is full or the line is empty. It never
- * waits for more: on a busy server the line fills while a batch runs, on an idle one an item must
- * not pay for a batch that does not come.
+ * A caller queues a request that lives on its stack, and sleeps. The worker takes items from the
+ * front of the queue, across requests, until a batch is full or the queue is empty. It never waits
+ * for more: on a busy server the queue fills while a batch runs, and on an idle one no item should
+ * wait for others that may not come.
  *
  * In    items of item_bytes each: a clip's floats, a text's ids and mask
  * Out   float32 [dim] per item, checked to be finite and of unit length within 1e-3
@@ -31,7 +31,8 @@ int vx_batcher_start(const vx_batcher_params *params, vx_batcher **ret_batcher, 
 /* Callers still waiting get VX_EMBED_CLOSED; returns when the last of them has left. */
 vx_batcher *vx_batcher_free(vx_batcher *batcher);
 
-/* Blocks until done. 0, -errno, -EIO for the caller whose item gave nonsense, VX_EMBED_CLOSED. */
+/* Blocks until done. 0, -errno, VX_EMBED_CLOSED; -EIO goes only to the caller whose item gave a
+ * vector that is not finite or not of unit length. */
 int vx_batcher_run(vx_batcher *batcher, const void *items, int n_items, float *ret_vectors,
                    vx_err *err);
 

@@ -2,15 +2,16 @@
  *
  * A package is a directory <models>/<name>/ with manifest.json and the TorchScript files that it
  * lists (models/README.md describes the fields). Its digest is the SHA-256 over its files' digests
- * and those fields that change a video's vector; vectors of different digests never meet (they are
- * different spaces). The text tower is not part of it: another one may be put beside stored vectors.
+ * and those fields that change a video's vector; vectors of different digests are never compared
+ * (they lie in different vector spaces). The text tower is not part of the digest: it can be replaced
+ * while the stored vectors stay.
  *
  * In    float32 clips as preprocess.h makes them, UTF-8 text      Out  float32 unit vectors
  * Threads  vx_embedder_* may be called from any thread; one worker thread per tower owns its
  *          module. Concurrent calls are joined into batches. vx_embedder_free() is called once,
  *          and no call may begin after it has.
- * Cost  opening reads and digests the files that it loads (SHA-256, 1.6 GB/s), loads the modules and
- *       runs them once, which is also their warm-up. Other files of the package must only be there.
+ * Cost  opening hashes the files that it loads (SHA-256, 1.6 GB/s), loads the modules and runs them
+ *       once, which also warms them up. Other files of the package only have to exist.
  */
 #pragma once
 
@@ -19,13 +20,14 @@
 #include "preprocess/preprocess.h"
 
 typedef enum vx_embed_outcome {
-    VX_EMBED_NO_PACKAGE = 1, /* no such directory or manifest under the models directory */
-    VX_EMBED_BAD_PACKAGE,    /* manifest, file or the module's answer to a probe is wrong: the
+    VX_EMBED_NO_PACKAGE =
+        VX_CODES_EMBED,   /* no such directory or manifest under the models directory */
+    VX_EMBED_BAD_PACKAGE, /* manifest, file or the module's answer to a probe is wrong: the
                                 message says which field or file */
-    VX_EMBED_NO_DEVICE,      /* the device asked for is not there, or lacks memory */
-    VX_EMBED_CLOSED,         /* the embedder is shutting down */
-    VX_EMBED_BAD_TEXT,       /* a query's text is too long, not UTF-8 or without words */
-    VX_EMBED_NO_TEXT,        /* this model has no text tower */
+    VX_EMBED_NO_DEVICE,   /* the device asked for is not there, or lacks memory */
+    VX_EMBED_CLOSED,      /* the embedder is shutting down */
+    VX_EMBED_BAD_TEXT,    /* a query's text is too long, not UTF-8 or without words */
+    VX_EMBED_NO_TEXT,     /* this model has no text tower */
 } vx_embed_outcome;
 
 typedef enum vx_sampling {
@@ -47,12 +49,12 @@ typedef struct vx_model_info {
     float similar_threshold; /* cosine from which two clips count as similar; measured */
     bool has_text;
     int text_length;       /* tokens of a text that the model reads, 2..512; the rest is cut off */
-    char text_quality[80]; /* what people should know of its answers to text; may be empty */
+    char text_quality[80]; /* how good text search is with this model, for people; may be empty */
     int64_t weights_bytes; /* of the archives that are loaded: what it holds on its device */
     int64_t run_bytes;     /* a run of one clip needs beside them, measured; 0 = not known (CPU) */
     int max_batch;         /* clips per run that it was opened with */
-    char device_note
-        [320]; /* why it runs on a device that its package calls slow; "" = it does not */
+    /* Why it runs on a device that its package calls slow; "" = it does not. */
+    char device_note[320];
 } vx_model_info;
 
 typedef struct vx_embedder vx_embedder;
@@ -68,8 +70,8 @@ typedef struct vx_embedder_params {
     bool video_only;        /* leave the text tower out; info.has_text still tells of it */
 } vx_embedder_params;
 
-/* Where the model would run, without loading it: "cpu" or "cuda:N" into ret_device. Reads the
- * manifest alone. Returns as vx_embedder_open. */
+/* Where the model would run, without loading it: "cpu" or "cuda:N" into ret_device. Reads only the
+ * manifest. Returns as vx_embedder_open. */
 int vx_embedder_find_device(const vx_embedder_params *params, char ret_device[16], vx_err *err);
 
 /* The largest batch up to `wanted` that four fifths of the free memory hold, by what runs of one and
@@ -77,6 +79,8 @@ int vx_embedder_find_device(const vx_embedder_params *params, char ret_device[16
 int vx_embedder_fit_batch(int wanted, int64_t free_bytes, int64_t one_clip_bytes,
                           int64_t two_clips_bytes);
 
+/* Gives the embedder, ready to run. Returns 0, -errno, VX_EMBED_NO_PACKAGE, VX_EMBED_BAD_PACKAGE or
+ * VX_EMBED_NO_DEVICE. */
 int vx_embedder_open(const vx_embedder_params *params, vx_embedder **ret_embedder, vx_err *err);
 /* Callers still waiting get VX_EMBED_CLOSED; returns when the last of them has left. */
 vx_embedder *vx_embedder_free(vx_embedder *embedder);

@@ -35,17 +35,17 @@ static int run_module(vx_embedder *e, const float *clips, int n, float *ret_vect
         .shape = {n, m->n_frames, 3, m->preprocess.height_px, m->preprocess.width_px}};
     const vx_torch_view output = {
         .data = ret_vectors, .dtype = VX_TORCH_F32, .n_dims = 2, .shape = {n, m->dim}};
-    int r = vx_torch_run(e->module, &input, 1, &output, err);
-    if (r == VX_TORCH_OUT_OF_MEMORY)
+    int rc = vx_torch_run(e->module, &input, 1, &output, err);
+    if (rc == VX_TORCH_OUT_OF_MEMORY)
         return VX_FAIL(err, -ENOMEM, "%s lacks memory for %d clips of %s", m->device, n, m->name);
-    if (r > 0)
+    if (rc > 0)
         return VX_WRAP(err, "model %s", m->name), err->code = -EIO;
-    return r;
+    return rc;
 }
 
-/* Memory that one batch lacked is mostly lacking for the next, and finding that out costs a run; but
- * what took it, another program perhaps, may be gone later. So a halved limit is doubled again, once
- * so many runs have filled it. */
+/* A device that had no room for one batch mostly has none for the next, and finding that out costs a
+ * run; but whatever took the memory, perhaps another program, may end. So a halved limit is doubled
+ * again after this many full runs. */
 enum { GROW_RUNS = 200 };
 
 static void note_room(vx_embedder *e, int clips) {
@@ -66,14 +66,14 @@ static int run_video(void *ctx, const void *clips, int n, float *ret_vectors, vx
     vx_embedder *e = ctx;
     for (int done = 0; done < n;) {
         int limit = atomic_load(&e->batch), take = n - done < limit ? n - done : limit;
-        int r = run_module(e, (const float *)clips + (size_t)done * e->clip_floats, take,
-                           ret_vectors + (size_t)done * (size_t)e->info.dim, err);
-        if (r == -ENOMEM)
+        int rc = run_module(e, (const float *)clips + (size_t)done * e->clip_floats, take,
+                            ret_vectors + (size_t)done * (size_t)e->info.dim, err);
+        if (rc == -ENOMEM)
             note_no_room(e, take);
-        if (r == -ENOMEM && take > 1)
+        if (rc == -ENOMEM && take > 1)
             continue;
-        if (r)
-            return r;
+        if (rc)
+            return rc;
         note_room(e, take);
         done += take;
     }
@@ -111,37 +111,38 @@ const vx_model_info *vx_embedder_info(const vx_embedder *e) {
 
 /* ---- opening and closing ---------------------------------------------------------------------*/
 
-/* Where and how to run: the first variant of the manifest that the wish and the machine allow. */
+/* Where and how to run: the first variant of the manifest that the settings and the machine allow. */
 typedef struct choice {
     const vx_variant *variant;
     char device[16];
-    vx_err why_not; /* of the last variant for the device wished for that cannot run here, for auto
-                       the GPU; "" = the first can */
+    vx_err
+        why_not; /* why the last variant for the requested device (auto: the GPU) cannot run here;
+                       "" = the first one can */
 } choice;
 
-/* Why this variant cannot run as wished, into err; 0 when it can. */
-static int try_variant(const vx_variant *v, const vx_embedder_params *p, const char *wish,
+/* 0 when this variant can run as requested, else why not. */
+static int try_variant(const vx_variant *v, const vx_embedder_params *p, const char *requested,
                        char device[16], vx_err *err) {
-    bool anywhere = !strcmp(wish, "auto");
-    if (!anywhere && strncmp(wish, v->device, strlen(v->device)))
-        return VX_FAIL(err, VX_EMBED_NO_DEVICE, "the package has no variant for %s", wish);
+    bool anywhere = !strcmp(requested, "auto");
+    if (!anywhere && strncmp(requested, v->device, strlen(v->device)))
+        return VX_FAIL(err, VX_EMBED_NO_DEVICE, "the package has no variant for %s", requested);
     if (p->dtype && strcmp(p->dtype, v->dtype))
         return VX_FAIL(err, VX_EMBED_NO_DEVICE, "the package has no %s variant for %s", p->dtype,
-                       wish);
+                       requested);
     if (!strcmp(v->device, "cpu")) {
         snprintf(device, 16, "cpu");
         if (v->needs_amx && !p->dtype && !vx_torch_cpu_has_amx())
             return VX_FAIL(err, VX_EMBED_NO_DEVICE, "this CPU has no AMX for %s", v->dtype);
         return 0;
     }
-    snprintf(device, 16, "%s", anywhere ? "cuda:0" : wish);
+    snprintf(device, 16, "%s", anywhere ? "cuda:0" : requested);
     int64_t free_bytes, total_bytes;
-    int r = vx_torch_memory(device, &free_bytes, &total_bytes, err);
+    int rc = vx_torch_memory(device, &free_bytes, &total_bytes, err);
     double needed_gib = (double)v->memory_bytes / 0x1p30;
-    if (r > 0 && v->memory_bytes)
+    if (rc > 0 && v->memory_bytes)
         VX_WRAP(err, "no GPU with the %.1f GiB of memory that it needs", needed_gib);
-    if (r)
-        return r < 0 ? r : (err->code = VX_EMBED_NO_DEVICE);
+    if (rc)
+        return rc < 0 ? rc : (err->code = VX_EMBED_NO_DEVICE);
     if (free_bytes < v->memory_bytes)
         return VX_FAIL(err, VX_EMBED_NO_DEVICE,
                        "%s has %.1f GiB of memory free of %.1f, %.1f are needed", device,
@@ -151,21 +152,22 @@ static int try_variant(const vx_variant *v, const vx_embedder_params *p, const c
 
 static int choose(const vx_package *package, const vx_embedder_params *p, choice *ret,
                   vx_err *err) {
-    const char *wish = p->device ? p->device : "auto";
-    if (strcmp(wish, "auto") && strcmp(wish, "cpu") && strncmp(wish, "cuda:", 5))
-        return VX_FAIL(err, VX_EMBED_NO_DEVICE, "device '%.40s' is not auto, cpu or cuda:N", wish);
-    int r = VX_EMBED_NO_DEVICE;
+    const char *requested = p->device ? p->device : "auto";
+    if (strcmp(requested, "auto") && strcmp(requested, "cpu") && strncmp(requested, "cuda:", 5))
+        return VX_FAIL(err, VX_EMBED_NO_DEVICE, "device '%.40s' is not auto, cpu or cuda:N",
+                       requested);
+    int rc = VX_EMBED_NO_DEVICE;
     for (int i = 0; i < package->n_variants; i++) {
         const vx_variant *v = &package->variants[i];
-        r = try_variant(v, p, wish, ret->device, err);
-        if (!r)
+        rc = try_variant(v, p, requested, ret->device, err);
+        if (!rc)
             return ret->variant = v, 0;
-        if (!strncmp(strcmp(wish, "auto") ? wish : "cuda", v->device, strlen(v->device)))
+        if (!strncmp(strcmp(requested, "auto") ? requested : "cuda", v->device, strlen(v->device)))
             ret->why_not = *err;
     }
     if (ret->why_not.code) /* a variant for the device tells more than one for another */
-        r = (*err = ret->why_not).code;
-    return VX_WRAP(err, "model %s", package->info.name), r;
+        rc = (*err = ret->why_not).code;
+    return VX_WRAP(err, "model %s", package->info.name), rc;
 }
 
 int vx_embedder_find_device(const vx_embedder_params *params, char ret_device[16], vx_err *err) {
@@ -175,12 +177,12 @@ int vx_embedder_find_device(const vx_embedder_params *params, char ret_device[16
         return VX_FAIL(err, -ENOMEM, "no memory for a manifest");
     vx_err unread;
     err = err ? err : &unread;
-    int r = vx_package_read_manifest(params->models_dir, params->name, package, err);
-    if (!r)
-        r = choose(package, params, how, err);
-    if (!r)
+    int rc = vx_package_read_manifest(params->models_dir, params->name, package, err);
+    if (!rc)
+        rc = choose(package, params, how, err);
+    if (!rc)
         memcpy(ret_device, how->device, sizeof how->device);
-    return r;
+    return rc;
 }
 
 static int load_module(vx_embedder *e, const vx_package *package, const choice *how, vx_err *err) {
@@ -189,17 +191,17 @@ static int load_module(vx_embedder *e, const vx_package *package, const choice *
     snprintf(path, sizeof path, "%s/%s", package->dir, how->variant->file);
     if (!stat(path, &facts)) /* TorchScript archives hold their tensors as they are in memory */
         e->info.weights_bytes = facts.st_size;
-    int r = vx_torch_load(path, how->device, &e->module, err);
-    if (r == VX_TORCH_OUT_OF_MEMORY || r == VX_TORCH_NO_DEVICE)
+    int rc = vx_torch_load(path, how->device, &e->module, err);
+    if (rc == VX_TORCH_OUT_OF_MEMORY || rc == VX_TORCH_NO_DEVICE)
         return err->code = VX_EMBED_NO_DEVICE;
-    return r > 0 ? (err->code = VX_EMBED_BAD_PACKAGE) : r;
+    return rc > 0 ? (err->code = VX_EMBED_BAD_PACKAGE) : rc;
 }
 
-/* A failed probe in the words of opening: it is the package's fault, or the device's. */
-static int judge_probe(int r, const char *file, vx_err *err) {
-    if (r == -EIO || r == VX_EMBED_BAD_TEXT)
+/* Turns the failure of a probe into the outcome of opening: the package is bad, or the device. */
+static int judge_probe(int rc, const char *file, vx_err *err) {
+    if (rc == -EIO || rc == VX_EMBED_BAD_TEXT)
         return VX_WRAP(err, "%s", file), err->code = VX_EMBED_BAD_PACKAGE;
-    return r == -ENOMEM ? (err->code = VX_EMBED_NO_DEVICE) : r;
+    return rc == -ENOMEM ? (err->code = VX_EMBED_NO_DEVICE) : rc;
 }
 
 int vx_embedder_fit_batch(int wanted, int64_t free_bytes, int64_t one_clip_bytes,
@@ -210,21 +212,21 @@ int vx_embedder_fit_batch(int wanted, int64_t free_bytes, int64_t one_clip_bytes
     return room > 0 ? 1 + (int)(room / more) : 1;
 }
 
-/* What runs of one and of two clips need, and from that the batch that fits. Where the device does
- * not count its memory (the CPU), what the manifest says stays. */
+/* Measures what runs of one and of two clips need, and sets the batch that fits. Where the device
+ * does not count its memory (the CPU), the batch of the manifest stays. */
 static int measure(vx_embedder *e, const float *clips, float *vectors, vx_err *err) {
     int64_t free_bytes, total_bytes, one = 0, two = 0, before;
     if (!strcmp(e->info.device, "cpu") || e->info.max_batch < 2 ||
         vx_torch_memory(e->info.device, &free_bytes, &total_bytes, NULL) ||
         vx_torch_take_peak(e->info.device, &before, NULL))
         return 0;
-    int r = vx_embedder_run(e, clips, 1, vectors, err);
-    if (!r && !(r = vx_torch_take_peak(e->info.device, &one, err)))
-        r = vx_embedder_run(e, clips, 2, vectors, err);
-    if (!r)
-        r = vx_torch_take_peak(e->info.device, &two, err);
-    if (r)
-        return r;
+    int rc = vx_embedder_run(e, clips, 1, vectors, err);
+    if (!rc && !(rc = vx_torch_take_peak(e->info.device, &one, err)))
+        rc = vx_embedder_run(e, clips, 2, vectors, err);
+    if (!rc)
+        rc = vx_torch_take_peak(e->info.device, &two, err);
+    if (rc)
+        return rc;
     e->info.run_bytes = one;
     int fit = vx_embedder_fit_batch(e->info.max_batch, free_bytes, one, two);
     if (fit < atomic_load(&e->batch)) /* two clips may have found no room */
@@ -240,12 +242,12 @@ static int probe_video(vx_embedder *e, const char *file, vx_err *err) {
         return VX_FAIL(err, -ENOMEM, "no memory for a clip");
     for (size_t i = 0; i < 2 * e->clip_floats; i++)
         clips[i] = (float)(i % 251) / 125.0f - 1.0f; /* any picture but an empty one */
-    int r = vx_embedder_run(e, clips, 1, vectors, err);
-    if (!r)
-        r = measure(e, clips, vectors, err);
+    int rc = vx_embedder_run(e, clips, 1, vectors, err);
+    if (!rc)
+        rc = measure(e, clips, vectors, err);
     e->batch_fit = atomic_load(&e->batch);
     vx_batcher_reset_stats(e->batcher);
-    return judge_probe(r, file, err);
+    return judge_probe(rc, file, err);
 }
 
 static int start_video(vx_embedder *e, const vx_package *package, const vx_embedder_params *p,
@@ -264,30 +266,30 @@ static int start_video(vx_embedder *e, const vx_package *package, const vx_embed
         .run = run_video,
         .ctx = e,
     };
-    int r = load_module(e, package, how, err);
-    if (!r)
-        r = vx_batcher_start(&params, &e->batcher, err);
-    return r ? r : probe_video(e, how->variant->file, err);
+    int rc = load_module(e, package, how, err);
+    if (!rc)
+        rc = vx_batcher_start(&params, &e->batcher, err);
+    return rc ? rc : probe_video(e, how->variant->file, err);
 }
 
 static int start_text(vx_embedder *e, const vx_package *package, int threads, vx_err *err) {
-    int r = vx_text_tower_open(package, e->info.device, threads, &e->text, err);
+    int rc = vx_text_tower_open(package, e->info.device, threads, &e->text, err);
     VX_AUTO_FREE float *vector = vx_new_array((size_t)e->info.dim, sizeof(float));
-    if (r || !vector)
-        return r ? r : VX_FAIL(err, -ENOMEM, "no memory for a vector");
+    if (rc || !vector)
+        return rc ? rc : VX_FAIL(err, -ENOMEM, "no memory for a vector");
     static const char words[] = "a dog on the beach"; /* any text */
-    r = vx_embedder_run_text(e, words, strlen(words), vector, err);
-    return judge_probe(r, package->text_file, err);
+    rc = vx_embedder_run_text(e, words, strlen(words), vector, err);
+    return judge_probe(rc, package->text_file, err);
 }
 
 /* The files that this start loads, before any of them is. */
 static int check_files(const vx_package *package, const choice *how, bool with_text, vx_err *err) {
-    int r = vx_package_check_file(package, how->variant->file, err);
-    if (!r && with_text)
-        r = vx_package_check_file(package, package->text_file, err);
-    if (!r && with_text)
-        r = vx_package_check_file(package, package->text_vocab, err);
-    return r;
+    int rc = vx_package_check_file(package, how->variant->file, err);
+    if (!rc && with_text)
+        rc = vx_package_check_file(package, package->text_file, err);
+    if (!rc && with_text)
+        rc = vx_package_check_file(package, package->text_vocab, err);
+    return rc;
 }
 
 static int start(vx_embedder *e, const vx_package *package, const vx_embedder_params *p,
@@ -295,11 +297,11 @@ static int start(vx_embedder *e, const vx_package *package, const vx_embedder_pa
     choice how = {0};
     int threads = p->threads > 0 ? p->threads : vx_thread_cores();
     bool with_text = package->info.has_text && !p->video_only;
-    int r = choose(package, p, &how, err);
-    if (!r)
-        r = check_files(package, &how, with_text, err);
-    if (r)
-        return r;
+    int rc = choose(package, p, &how, err);
+    if (!rc)
+        rc = check_files(package, &how, with_text, err);
+    if (rc)
+        return rc;
     e->info = package->info;
     snprintf(e->info.device, sizeof e->info.device, "%s", how.device);
     snprintf(e->info.dtype, sizeof e->info.dtype, "%s", how.variant->dtype);
@@ -307,10 +309,10 @@ static int start(vx_embedder *e, const vx_package *package, const vx_embedder_pa
         snprintf(e->info.device_note, sizeof e->info.device_note,
                  "runs on %s, which is slow for this model%s%.240s", how.device,
                  how.why_not.msg[0] ? ": " : "", how.why_not.msg);
-    r = start_video(e, package, p, &how, threads, err);
-    if (!r && with_text)
-        r = start_text(e, package, threads, err);
-    return r;
+    rc = start_video(e, package, p, &how, threads, err);
+    if (!rc && with_text)
+        rc = start_text(e, package, threads, err);
+    return rc;
 }
 
 int vx_embedder_open(const vx_embedder_params *params, vx_embedder **ret_embedder, vx_err *err) {
@@ -320,9 +322,9 @@ int vx_embedder_open(const vx_embedder_params *params, vx_embedder **ret_embedde
     VX_AUTO(vx_embedder) e = vx_new(vx_embedder);
     if (!package || !e)
         return VX_FAIL(err, -ENOMEM, "no memory for an embedder");
-    int r = vx_package_read(params->models_dir, params->name, package, err);
-    if (r || (r = start(e, package, params, err)))
-        return r;
+    int rc = vx_package_read(params->models_dir, params->name, package, err);
+    if (rc || (rc = start(e, package, params, err)))
+        return rc;
     *ret_embedder = vx_take(e);
     return 0;
 }

@@ -1,8 +1,8 @@
 /* manifest.c — manifest.json to vx_package, strictly.
  *
  * Every field is required unless its reader says otherwise, has a range, and an unknown one is
- * refused: a misspelt "samplng" would else silently change what vectors mean. `self_check` holds
- * what the exporter measured, for people; it is not read.
+ * refused: otherwise a misspelt "samplng" would silently change what vectors mean. `self_check`
+ * holds what the exporter measured, for people; it is not read.
  */
 #include <errno.h>
 #include <jansson.h>
@@ -57,26 +57,26 @@ static int read_integer(const reader *in, const char *field, int64_t low, int64_
     if (value && !json_is_integer(value))
         return bad(in, field, "is not a whole number");
     double number;
-    int r = read_number(in, field, (double)low, (double)high, &number);
-    if (!r)
+    int rc = read_number(in, field, (double)low, (double)high, &number);
+    if (!rc)
         *ret = json_integer_value(value);
-    return r;
+    return rc;
 }
 
 static int read_int(const reader *in, const char *field, int low, int high, int *ret) {
     int64_t value = 0;
-    int r = read_integer(in, field, low, high, &value);
+    int rc = read_integer(in, field, low, high, &value);
     *ret = (int)value;
-    return r;
+    return rc;
 }
 
 /* One of n words; the index of the word found becomes the enum's value. */
 static int read_word(const reader *in, const char *field, const char *const *words, int n,
                      int *ret) {
     char word[32];
-    int r = read_text(in, field, word, sizeof word);
-    if (r)
-        return r;
+    int rc = read_text(in, field, word, sizeof word);
+    if (rc)
+        return rc;
     for (*ret = 0; *ret < n; (*ret)++)
         if (!strcmp(word, words[*ret]))
             return 0;
@@ -136,9 +136,9 @@ static bool is_file_name(const char *name) {
 
 static int read_files(const reader *top, vx_package *package) {
     reader in;
-    int r = enter(top, "files", &in);
-    if (r)
-        return r;
+    int rc = enter(top, "files", &in);
+    if (rc)
+        return rc;
     const char *name;
     json_t *value;
     json_object_foreach(in.object, name, value) {
@@ -177,21 +177,21 @@ static int read_flag(const reader *in, const char *field, bool *ret) {
 static int read_variant(const reader *in, const vx_package *package, vx_variant *ret) {
     static const char *const devices[] = {"cpu", "cuda"}, *const dtypes[] = {"fp32", "bf16",
                                                                              "fp16"};
-    int device = 0, dtype = 0, r;
-    if ((r = REFUSE_UNKNOWN(in, "file", "device", "dtype", "needs_amx", "slow", "max_batch",
-                            "memory_bytes")) ||
-        (r = read_text(in, "file", ret->file, sizeof ret->file)) ||
-        (r = read_word(in, "device", devices, VX_LEN(devices), &device)) ||
-        (r = read_word(in, "dtype", dtypes, VX_LEN(dtypes), &dtype)) ||
-        (r = read_int(in, "max_batch", 1, 256, &ret->max_batch)))
-        return r;
+    int device = 0, dtype = 0, rc;
+    if ((rc = REFUSE_UNKNOWN(in, "file", "device", "dtype", "needs_amx", "slow", "max_batch",
+                             "memory_bytes")) ||
+        (rc = read_text(in, "file", ret->file, sizeof ret->file)) ||
+        (rc = read_word(in, "device", devices, VX_LEN(devices), &device)) ||
+        (rc = read_word(in, "dtype", dtypes, VX_LEN(dtypes), &dtype)) ||
+        (rc = read_int(in, "max_batch", 1, 256, &ret->max_batch)))
+        return rc;
     if (!lists_file(package, ret->file))
         return bad(in, "file", "is not listed in files");
     strcpy(ret->device, devices[device]);
     strcpy(ret->dtype, dtypes[dtype]);
-    if ((r = read_flag(in, "needs_amx", &ret->needs_amx)) ||
-        (r = read_flag(in, "slow", &ret->slow)))
-        return r;
+    if ((rc = read_flag(in, "needs_amx", &ret->needs_amx)) ||
+        (rc = read_flag(in, "slow", &ret->slow)))
+        return rc;
     if (!json_object_get(in->object, "memory_bytes")) /* optional, 0 */
         return 0;
     return read_integer(in, "memory_bytes", 0, INT64_C(1) << 42, &ret->memory_bytes);
@@ -208,9 +208,9 @@ static int read_variants(const reader *top, vx_package *package) {
         snprintf(in.at, sizeof in.at, "video[%zu].", i);
         if (!json_is_object(in.object))
             return bad(top, "video", "holds something that is not an object");
-        int r = read_variant(&in, package, &package->variants[i]);
-        if (r)
-            return r;
+        int rc = read_variant(&in, package, &package->variants[i]);
+        if (rc)
+            return rc;
     }
     package->n_variants = (int)n;
     return 0;
@@ -220,12 +220,13 @@ static int read_frames(const reader *top, vx_model_info *info) {
     static const char *const samplings[] = {
         [VX_SAMPLE_SPREAD] = "spread", [VX_SAMPLE_CURATOR] = "curator"};
     reader in;
-    int sampling = 0, r;
-    if ((r = enter(top, "frames", &in)) || (r = REFUSE_UNKNOWN(&in, "count", "fps", "sampling")) ||
-        (r = read_int(&in, "count", 1, 64, &info->n_frames)) ||
-        (r = read_number(&in, "fps", 0.01, 60, &info->target_fps)) ||
-        (r = read_word(&in, "sampling", samplings, VX_LEN(samplings), &sampling)))
-        return r;
+    int sampling = 0, rc;
+    if ((rc = enter(top, "frames", &in)) ||
+        (rc = REFUSE_UNKNOWN(&in, "count", "fps", "sampling")) ||
+        (rc = read_int(&in, "count", 1, 64, &info->n_frames)) ||
+        (rc = read_number(&in, "fps", 0.01, 60, &info->target_fps)) ||
+        (rc = read_word(&in, "sampling", samplings, VX_LEN(samplings), &sampling)))
+        return rc;
     info->sampling = (vx_sampling)sampling;
     return 0;
 }
@@ -236,16 +237,16 @@ static int read_picture(const reader *top, vx_preprocess_spec *spec) {
                                           [VX_RESIZE_BILINEAR] = "bilinear"};
     static const char *const fits[] = {[VX_FIT_SQUASH] = "squash", [VX_FIT_CROP] = "crop"};
     reader in;
-    int filter = 0, fit = 0, r;
-    if ((r = enter(top, "picture", &in)) ||
-        (r = REFUSE_UNKNOWN(&in, "width", "height", "filter", "fit", "mean", "std")) ||
-        (r = read_int(&in, "width", 1, 1024, &spec->width_px)) ||
-        (r = read_int(&in, "height", 1, 1024, &spec->height_px)) ||
-        (r = read_word(&in, "filter", filters, VX_LEN(filters), &filter)) ||
-        (r = read_word(&in, "fit", fits, VX_LEN(fits), &fit)) ||
-        (r = read_triple(&in, "mean", -10, spec->mean)) ||
-        (r = read_triple(&in, "std", 1e-6, spec->std)))
-        return r;
+    int filter = 0, fit = 0, rc;
+    if ((rc = enter(top, "picture", &in)) ||
+        (rc = REFUSE_UNKNOWN(&in, "width", "height", "filter", "fit", "mean", "std")) ||
+        (rc = read_int(&in, "width", 1, 1024, &spec->width_px)) ||
+        (rc = read_int(&in, "height", 1, 1024, &spec->height_px)) ||
+        (rc = read_word(&in, "filter", filters, VX_LEN(filters), &filter)) ||
+        (rc = read_word(&in, "fit", fits, VX_LEN(fits), &fit)) ||
+        (rc = read_triple(&in, "mean", -10, spec->mean)) ||
+        (rc = read_triple(&in, "std", 1e-6, spec->std)))
+        return rc;
     spec->filter = (vx_resize_filter)filter;
     spec->fit = (vx_resize_fit)fit;
     return 0;
@@ -255,11 +256,11 @@ static int read_threshold(const reader *top, vx_model_info *info) {
     reader in;
     double similar = 0;
     char measured[1024];
-    int r;
-    if ((r = enter(top, "threshold", &in)) || (r = REFUSE_UNKNOWN(&in, "similar", "measured")) ||
-        (r = read_number(&in, "similar", -1, 1, &similar)) ||
-        (r = read_text(&in, "measured", measured, sizeof measured)))
-        return r;
+    int rc;
+    if ((rc = enter(top, "threshold", &in)) || (rc = REFUSE_UNKNOWN(&in, "similar", "measured")) ||
+        (rc = read_number(&in, "similar", -1, 1, &similar)) ||
+        (rc = read_text(&in, "measured", measured, sizeof measured)))
+        return rc;
     info->similar_threshold = (float)similar;
     return 0;
 }
@@ -274,9 +275,9 @@ static bool is_video_file(const vx_package *package, const char *name) {
 /* A file of the text tower: listed, and not of the video tower, whose files name the space. */
 static int read_text_file(const reader *in, const vx_package *package, const char *field,
                           char ret[64]) {
-    int r = read_text(in, field, ret, 64);
-    if (r)
-        return r;
+    int rc = read_text(in, field, ret, 64);
+    if (rc)
+        return rc;
     if (!lists_file(package, ret))
         return bad(in, field, "is not listed in files");
     return is_video_file(package, ret) ? bad(in, field, "is a file of the video tower") : 0;
@@ -286,18 +287,18 @@ static int read_text_file(const reader *in, const vx_package *package, const cha
 static int read_text_tower(const reader *top, vx_package *package) {
     vx_model_info *info = &package->info;
     reader in;
-    int r;
+    int rc;
     if (!json_object_get(top->object, "text"))
         return 0;
-    if ((r = enter(top, "text", &in)) ||
-        (r = REFUSE_UNKNOWN(&in, "file", "vocab", "length", "quality")) ||
-        (r = read_text_file(&in, package, "file", package->text_file)) ||
-        (r = read_text_file(&in, package, "vocab", package->text_vocab)) ||
-        (r = read_int(&in, "length", 2, 512, &info->text_length)))
-        return r;
+    if ((rc = enter(top, "text", &in)) ||
+        (rc = REFUSE_UNKNOWN(&in, "file", "vocab", "length", "quality")) ||
+        (rc = read_text_file(&in, package, "file", package->text_file)) ||
+        (rc = read_text_file(&in, package, "vocab", package->text_vocab)) ||
+        (rc = read_int(&in, "length", 2, 512, &info->text_length)))
+        return rc;
     if (json_object_get(in.object, "quality") && /* optional, empty */
-        (r = read_text(&in, "quality", info->text_quality, sizeof info->text_quality)))
-        return r;
+        (rc = read_text(&in, "quality", info->text_quality, sizeof info->text_quality)))
+        return rc;
     if (!strcmp(package->text_file, package->text_vocab))
         return bad(&in, "vocab", "is the same as file");
     info->has_text = true;
@@ -307,23 +308,23 @@ static int read_text_tower(const reader *top, vx_package *package) {
 static int read_top(const reader *in, vx_package *package) {
     static const char *const metrics[] = {"cosine"};
     vx_model_info *info = &package->info;
-    int format, metric, r;
+    int format, metric, rc;
     char revision[96];
     if (json_object_get(in->object, "kind"))
         return bad(in, "kind", "is of a package that gives no vectors; name another model");
-    if ((r = REFUSE_UNKNOWN(in, "format", "name", "source", "revision", "license", "files", "dim",
-                            "metric", "frames", "picture", "video", "text", "threshold",
-                            "self_check")) ||
-        (r = read_int(in, "format", 1, 1, &format)) ||
-        (r = read_text(in, "name", info->name, sizeof info->name)) ||
-        (r = read_text(in, "source", info->source, sizeof info->source)) ||
-        (r = read_text(in, "revision", revision, sizeof revision)) ||
-        (r = read_text(in, "license", info->license, sizeof info->license)) ||
-        (r = read_files(in, package)) || (r = read_int(in, "dim", 1, 8192, &info->dim)) ||
-        (r = read_word(in, "metric", metrics, 1, &metric)) || (r = read_frames(in, info)) ||
-        (r = read_picture(in, &info->preprocess)) || (r = read_variants(in, package)) ||
-        (r = read_text_tower(in, package)) || (r = read_threshold(in, info)))
-        return r;
+    if ((rc = REFUSE_UNKNOWN(in, "format", "name", "source", "revision", "license", "files", "dim",
+                             "metric", "frames", "picture", "video", "text", "threshold",
+                             "self_check")) ||
+        (rc = read_int(in, "format", 1, 1, &format)) ||
+        (rc = read_text(in, "name", info->name, sizeof info->name)) ||
+        (rc = read_text(in, "source", info->source, sizeof info->source)) ||
+        (rc = read_text(in, "revision", revision, sizeof revision)) ||
+        (rc = read_text(in, "license", info->license, sizeof info->license)) ||
+        (rc = read_files(in, package)) || (rc = read_int(in, "dim", 1, 8192, &info->dim)) ||
+        (rc = read_word(in, "metric", metrics, 1, &metric)) || (rc = read_frames(in, info)) ||
+        (rc = read_picture(in, &info->preprocess)) || (rc = read_variants(in, package)) ||
+        (rc = read_text_tower(in, package)) || (rc = read_threshold(in, info)))
+        return rc;
     size_t length = strlen(info->name);
     if (info->name[0] == '.' || strspn(info->name, name_charset) != length)
         return bad(in, "name", "may hold a-z, 0-9, '.' and '-' only");
@@ -334,10 +335,7 @@ int vx_manifest_read(const char *path, vx_package *package, vx_err *err) {
     struct stat facts;
     if (stat(path, &facts))
         return errno == ENOENT || errno == ENOTDIR
-                   ? VX_FAIL(err, VX_EMBED_NO_PACKAGE,
-                             "no model package: %s is not there; say with --models where it is, or "
-                             "make it with ./dev model",
-                             path)
+                   ? VX_FAIL(err, VX_EMBED_NO_PACKAGE, "%s is not there", path)
                    : VX_FAIL_ERRNO(err, "reading %s", path);
     if (!S_ISREG(facts.st_mode) || facts.st_size > MAX_MANIFEST_BYTES)
         return VX_FAIL(err, VX_EMBED_BAD_PACKAGE, "%s: not a file of at most %d bytes", path,
@@ -348,8 +346,8 @@ int vx_manifest_read(const char *path, vx_package *package, vx_err *err) {
         return VX_FAIL(err, VX_EMBED_BAD_PACKAGE, "%s: line %d: %s", path, problem.line,
                        problem.text);
     reader in = {.file = path, .object = root, .err = err};
-    int r = json_is_object(root) ? read_top(&in, package)
-                                 : VX_FAIL(err, VX_EMBED_BAD_PACKAGE, "%s: not an object", path);
+    int rc = json_is_object(root) ? read_top(&in, package)
+                                  : VX_FAIL(err, VX_EMBED_BAD_PACKAGE, "%s: not an object", path);
     json_decref(root);
-    return r;
+    return rc;
 }

@@ -1,5 +1,5 @@
-/* package.c — a package's files: that they are there, their digests, the digest of the whole; and
- * frame sampling. */
+/* package.c — the files of a package: whether they exist, their digests and the digest of the whole;
+ * and frame sampling. */
 #include "package.h"
 
 #include <dirent.h>
@@ -15,9 +15,9 @@ static int open_file(const char *path, int *ret_fd, vx_err *err) {
     *ret_fd = open(path, O_RDONLY | O_CLOEXEC);
     if (*ret_fd >= 0)
         return 0;
-    return errno == ENOENT
-               ? VX_FAIL(err, VX_EMBED_BAD_PACKAGE, "%s is in the manifest but not there", path)
-               : VX_FAIL_ERRNO(err, "opening %s", path);
+    return errno == ENOENT ? VX_FAIL(err, VX_EMBED_BAD_PACKAGE,
+                                     "%s is listed in the manifest but missing", path)
+                           : VX_FAIL_ERRNO(err, "opening %s", path);
 }
 
 static void path_of(const vx_package *package, const char *name, char ret[VX_PACKAGE_PATH]) {
@@ -29,9 +29,9 @@ static int check_all_there(const vx_package *package, vx_err *err) {
         char path[VX_PACKAGE_PATH];
         VX_AUTO_FD int fd = -1;
         path_of(package, package->files[i].name, path);
-        int r = open_file(path, &fd, err);
-        if (r)
-            return r;
+        int rc = open_file(path, &fd, err);
+        if (rc)
+            return rc;
     }
     return 0;
 }
@@ -44,12 +44,12 @@ int vx_package_check_file(const vx_package *package, const char *name, vx_err *e
             said = package->files[i].sha256;
     VX_AUTO_FD int fd = -1;
     path_of(package, name, path);
-    int r = open_file(path, &fd, err);
-    if (r)
-        return r;
-    r = vx_digest_file(fd, found, err);
-    if (r)
-        return VX_WRAP(err, "%s", path), r;
+    int rc = open_file(path, &fd, err);
+    if (rc)
+        return rc;
+    rc = vx_digest_file(fd, found, err);
+    if (rc)
+        return VX_WRAP(err, "%s", path), rc;
     if (strcmp(found, said))
         return VX_FAIL(err, VX_EMBED_BAD_PACKAGE,
                        "%s is damaged: its SHA-256 begins %.12s, the manifest says %.12s", path,
@@ -57,11 +57,11 @@ int vx_package_check_file(const vx_package *package, const char *name, vx_err *e
     return 0;
 }
 
-/* The digest of the space: the files, and those fields of the manifest that change a video's vector.
+/* The digest of the vector space: the files, and those fields of the manifest that change a video's vector.
  * What only describes (source, licence, threshold), only schedules (max_batch) or only asks (the
- * text tower) stays out, so that a threshold measured anew does not make all stored vectors
- * foreign. */
-static int digest_space(vx_package *package, vx_err *err) {
+ * text tower) stays out, so that measuring a threshold again does not invalidate all stored
+ * vectors. */
+static int digest_vector_space(vx_package *package, vx_err *err) {
     const vx_model_info *info = &package->info;
     const vx_preprocess_spec *p = &info->preprocess;
     char text[4096];
@@ -92,19 +92,44 @@ static bool is_model_name(const char *name) {
            strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789.-") == length;
 }
 
+/* The models that models/ has an exporter for; the large ones are not made from what ./dev installs. */
+static int fail_not_there(const char *models_dir, const char *name, vx_err *err) {
+    static const struct {
+        const char *name, *option;
+    } exporters[] = {
+        {"cosmos-embed1-224p", " --download"},
+        {"cosmos-embed1-336p", " --download"},
+        {"cosmos-embed1-448p", " --download"},
+        {"internvideo2-1b", " --download"},
+        {"efficientnet-lite0", ""},
+    };
+    for (size_t i = 0; i < VX_LEN(exporters); i++)
+        if (!strcmp(name, exporters[i].name))
+            return VX_FAIL(err, VX_EMBED_NO_PACKAGE,
+                           "The model %s is not in %s. Get it with: ./dev model %s%s", name,
+                           models_dir, name, exporters[i].option);
+    return VX_FAIL(
+        err, VX_EMBED_NO_PACKAGE,
+        "The model %s is not in %s. --models names another folder; ./dev model lists the "
+        "models that vidx can get",
+        name, models_dir);
+}
+
 int vx_package_read_manifest(const char *models_dir, const char *name, vx_package *ret_package,
                              vx_err *err) {
     if (!is_model_name(name))
-        return VX_FAIL(err, VX_EMBED_NO_PACKAGE, "'%.80s' is no name of a model", name);
+        return VX_FAIL(err, VX_EMBED_NO_PACKAGE, "'%.80s' is not a model name", name);
     vx_package package = {0};
     int n = snprintf(package.dir, sizeof package.dir, "%s/%s", models_dir, name);
     char path[sizeof package.dir + 16];
     if (n >= (int)sizeof package.dir)
         return VX_FAIL(err, -ENAMETOOLONG, "the models folder's path is too long");
     snprintf(path, sizeof path, "%s/manifest.json", package.dir);
-    int r = vx_manifest_read(path, &package, err);
-    if (r)
-        return r;
+    if (access(path, F_OK) && (errno == ENOENT || errno == ENOTDIR))
+        return fail_not_there(models_dir, name, err);
+    int rc = vx_manifest_read(path, &package, err);
+    if (rc)
+        return rc;
     if (strcmp(package.info.name, name))
         return VX_FAIL(err, VX_EMBED_BAD_PACKAGE, "%s: name is '%s', its folder's is '%s'", path,
                        package.info.name, name);
@@ -115,9 +140,9 @@ int vx_package_read_manifest(const char *models_dir, const char *name, vx_packag
 int vx_package_read(const char *models_dir, const char *name, vx_package *ret_package,
                     vx_err *err) {
     vx_package package;
-    int r = vx_package_read_manifest(models_dir, name, &package, err);
-    if (r || (r = check_all_there(&package, err)) || (r = digest_space(&package, err)))
-        return r;
+    int rc = vx_package_read_manifest(models_dir, name, &package, err);
+    if (rc || (rc = check_all_there(&package, err)) || (rc = digest_vector_space(&package, err)))
+        return rc;
     *ret_package = package;
     return 0;
 }

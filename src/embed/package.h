@@ -1,8 +1,8 @@
 /* package.h — reading and checking one model package; private to src/embed/.
  *
  * A file is checked before libtorch sees a byte of it: a TorchScript archive is a program, so its
- * digest is compared first. What this start does not load must only be there: a package may hold
- * gigabytes for other devices, and its space is named by the manifest's digests. Threads: any.
+ * digest is compared first. What this start does not load must only exist: a package may hold
+ * gigabytes for other devices, and its vector space is named by the digests in the manifest. Threads: any.
  */
 #pragma once
 
@@ -10,7 +10,7 @@
 
 enum { VX_PACKAGE_MAX_FILES = 16, VX_PACKAGE_MAX_VARIANTS = 8, VX_PACKAGE_PATH = 1024 + 64 };
 
-/* One way to run the video tower; all variants of a package write into the same space. */
+/* One way to run the video tower; all variants of a package write into the same vector space. */
 typedef struct vx_variant {
     char file[64];
     char device[8];       /* "cpu" or "cuda" */

@@ -1,8 +1,8 @@
 /* text_tower.c — text to token ids on the caller's thread, ids to vectors on the worker's.
  *
  * Most texts are far shorter than what the module reads. The padding is masked, so it costs time and
- * changes nothing, and a batch is run without what all its texts leave empty, if the module can: one
- * that was traced at a fixed length cannot, which is tried when it is opened.
+ * changes nothing. A batch is therefore run without the padding that all its texts share, if the
+ * module can do that: one traced at a fixed length cannot, which is tested when it is opened.
  */
 #include "text_tower.h"
 
@@ -61,22 +61,23 @@ static int run_text(void *ctx, const void *items, int n, float *ret_vectors, vx_
                                     .shape = {n, (int64_t)used}};
     const vx_torch_view output = {
         .data = ret_vectors, .dtype = VX_TORCH_F32, .n_dims = 2, .shape = {n, m->dim}};
-    int r = vx_torch_run(tower->module, inputs, 2, &output, err);
-    if (r == VX_TORCH_OUT_OF_MEMORY)
+    int rc = vx_torch_run(tower->module, inputs, 2, &output, err);
+    if (rc == VX_TORCH_OUT_OF_MEMORY)
         return VX_FAIL(err, -ENOMEM, "%s lacks memory for %d texts of %s", tower->device, n,
                        m->name);
-    if (r > 0)
+    if (rc > 0)
         return VX_WRAP(err, "model %s", m->name), err->code = -EIO;
-    return r;
+    return rc;
 }
 
 static int encode(const vx_text_tower *tower, vx_text text, int64_t *item, int64_t *tokens,
                   vx_err *err) {
     int length = tower->info.text_length, n = 0;
     int64_t *mask = item + length;
-    int r = vx_tokenizer_encode(tower->tokenizer, text.text, text.n_bytes, length, item, mask, err);
-    if (r)
-        return r;
+    int rc =
+        vx_tokenizer_encode(tower->tokenizer, text.text, text.n_bytes, length, item, mask, err);
+    if (rc)
+        return rc;
     while (n < length && mask[n])
         n++;
     if (n <= 2 && length > 2) /* [CLS] and [SEP] alone */
@@ -95,9 +96,9 @@ int vx_text_tower_run(vx_text_tower *tower, const vx_text *texts, int n, float *
     if (!items)
         return VX_FAIL(err, -ENOMEM, "no memory for %d texts", n);
     for (int i = 0; i < n; i++) {
-        int r = encode(tower, texts[i], items + (size_t)i * item, &ret_report->tokens, err);
-        if (r)
-            return ret_report->bad = i, r;
+        int rc = encode(tower, texts[i], items + (size_t)i * item, &ret_report->tokens, err);
+        if (rc)
+            return ret_report->bad = i, rc;
     }
     return vx_batcher_run(tower->batcher, items, n, ret_vectors, err);
 }
@@ -105,14 +106,14 @@ int vx_text_tower_run(vx_text_tower *tower, const vx_text *texts, int n, float *
 static int load(vx_text_tower *tower, const vx_package *package, vx_err *err) {
     char path[sizeof package->dir + sizeof package->text_file];
     snprintf(path, sizeof path, "%s/%s", package->dir, package->text_vocab);
-    int r = vx_tokenizer_open(path, &tower->tokenizer, err);
-    if (r)
-        return r;
+    int rc = vx_tokenizer_open(path, &tower->tokenizer, err);
+    if (rc)
+        return rc;
     snprintf(path, sizeof path, "%s/%s", package->dir, package->text_file);
-    r = vx_torch_load(path, tower->device, &tower->module, err);
-    if (r == VX_TORCH_OUT_OF_MEMORY || r == VX_TORCH_NO_DEVICE)
+    rc = vx_torch_load(path, tower->device, &tower->module, err);
+    if (rc == VX_TORCH_OUT_OF_MEMORY || rc == VX_TORCH_NO_DEVICE)
         return err->code = VX_EMBED_NO_DEVICE;
-    return r > 0 ? (err->code = VX_EMBED_BAD_PACKAGE) : r;
+    return rc > 0 ? (err->code = VX_EMBED_BAD_PACKAGE) : rc;
 }
 
 static int allocate(vx_text_tower *tower, vx_err *err) {
@@ -166,16 +167,16 @@ int vx_text_tower_open(const vx_package *package, const char *device, int thread
         return VX_FAIL(err, -ENOMEM, "no memory for a text tower");
     tower->info = package->info;
     snprintf(tower->device, sizeof tower->device, "%s", device);
-    int r = load(tower, package, err);
-    if (!r)
-        r = allocate(tower, err);
-    if (!r)
-        r = try_without_padding(tower, err);
-    if (!r)
-        r = start(tower, threads, err);
-    if (r) {
+    int rc = load(tower, package, err);
+    if (!rc)
+        rc = allocate(tower, err);
+    if (!rc)
+        rc = try_without_padding(tower, err);
+    if (!rc)
+        rc = start(tower, threads, err);
+    if (rc) {
         vx_text_tower_free(tower);
-        return r;
+        return rc;
     }
     *ret_tower = tower;
     return 0;

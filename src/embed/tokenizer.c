@@ -112,9 +112,9 @@ int vx_tokenizer_encode(const vx_tokenizer *tokenizer, const char *text, size_t 
                        n_bytes, VX_TOKENIZER_MAX_TEXT_BYTES);
     sink out = {.tokenizer = tokenizer, .ids = ret_ids, .room = length - 1};
     add_id(&out, tokenizer->special[CLS]);
-    int r = add_text(&out, text, n_bytes, err);
-    if (r)
-        return r;
+    int rc = add_text(&out, text, n_bytes, err);
+    if (rc)
+        return rc;
     ret_ids[out.n++] = tokenizer->special[SEP];
     for (int i = 0; i < length; i++) {
         ret_mask[i] = i < out.n;
@@ -128,9 +128,9 @@ int vx_tokenizer_new(const char *vocab, size_t n_bytes, vx_tokenizer **ret_token
     VX_AUTO(vx_tokenizer) tokenizer = vx_new(vx_tokenizer);
     if (!tokenizer)
         return VX_FAIL(err, -ENOMEM, "no memory for a tokenizer");
-    int r = vx_vocab_new(vocab, n_bytes, &tokenizer->vocab, err);
-    if (r)
-        return r;
+    int rc = vx_vocab_new(vocab, n_bytes, &tokenizer->vocab, err);
+    if (rc)
+        return rc;
     for (int i = 0; i < N_SPECIAL; i++) {
         tokenizer->special[i] = vx_vocab_find(tokenizer->vocab, special_text[i]);
         if (tokenizer->special[i] < 0 && i != MASK)
@@ -160,10 +160,10 @@ int vx_tokenizer_open(const char *path, vx_tokenizer **ret_tokenizer, vx_err *er
             return VX_FAIL(err, -EIO, "%s became shorter while it was read", path);
         n += (size_t)n_read;
     }
-    int r = vx_tokenizer_new(text, n_bytes, ret_tokenizer, err);
-    if (r)
+    int rc = vx_tokenizer_new(text, n_bytes, ret_tokenizer, err);
+    if (rc)
         VX_WRAP(err, "%s", path);
-    return r;
+    return rc;
 }
 
 vx_tokenizer *vx_tokenizer_free(vx_tokenizer *tokenizer) {

@@ -62,9 +62,9 @@ static int read_lines(const char *text, size_t n_bytes, token *ret_tokens, vx_er
     int32_t id = 0;
     for (const char *line = text, *end = text + n_bytes; line < end; id++) {
         const char *stop = memchr(line, '\n', (size_t)(end - line));
-        int r = read_line(line, (size_t)((stop ? stop : end) - line), id, &ret_tokens[id], err);
-        if (r)
-            return r;
+        int rc = read_line(line, (size_t)((stop ? stop : end) - line), id, &ret_tokens[id], err);
+        if (rc)
+            return rc;
         line = stop ? stop + 1 : end;
     }
     return 0;
@@ -159,9 +159,9 @@ int vx_vocab_new(const char *text, size_t n_bytes, vx_vocab **ret_vocab, vx_err 
     VX_AUTO(vx_vocab) vocab = vx_new(vx_vocab);
     if (!tokens || !vocab)
         return VX_FAIL(err, -ENOMEM, "no memory for a vocabulary of %zu tokens", n);
-    int r = read_lines(text, n_bytes, tokens, err);
-    if (r)
-        return r;
+    int rc = read_lines(text, n_bytes, tokens, err);
+    if (rc)
+        return rc;
     qsort(tokens, n, sizeof *tokens, compare_tokens);
     for (size_t i = 1; i < n; i++)
         if (tokens[i].n_bytes == tokens[i - 1].n_bytes &&
@@ -169,8 +169,8 @@ int vx_vocab_new(const char *text, size_t n_bytes, vx_vocab **ret_vocab, vx_err 
             return VX_FAIL(err, VX_EMBED_BAD_PACKAGE, "line %d repeats line %d: '%.*s'",
                            tokens[i].id + 1, tokens[i - 1].id + 1, (int)tokens[i].n_bytes,
                            tokens[i].text);
-    if ((r = build(vocab, tokens, n, err)))
-        return r;
+    if ((rc = build(vocab, tokens, n, err)))
+        return rc;
     vocab->inside = walk(vocab, "##");
     *ret_vocab = vx_take(vocab);
     return 0;

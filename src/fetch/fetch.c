@@ -1,5 +1,5 @@
 /* fetch.c — one transfer at a time through libcurl, which follows no redirect by itself: each hop
- * comes back here and is judged like the first. */
+ * comes back here and is checked like the first. */
 #include "fetch.h"
 
 #include <curl/curl.h>
@@ -88,7 +88,7 @@ static bool lists(const char *list, const char *host) {
     return false;
 }
 
-static int judge_parts(transfer *t, CURLU *url) {
+static int check_url_parts(transfer *t, CURLU *url) {
     const vx_fetcher *f = t->fetcher;
     char *scheme = NULL, *host = NULL, *user = NULL, *password = NULL;
     int rc = 0;
@@ -117,13 +117,13 @@ static int judge_parts(transfer *t, CURLU *url) {
     return rc;
 }
 
-static int judge(transfer *t, const char *text) {
+static int check_url(transfer *t, const char *text) {
     CURLU *url = curl_url();
     if (!url)
         return VX_FAIL(t->err, -ENOMEM, "no memory for a URL");
     int rc = curl_url_set(url, CURLUPART_URL, text, CURLU_NON_SUPPORT_SCHEME)
-                 ? VX_FAIL(t->err, VX_FETCH_REFUSED, "this is no URL")
-                 : judge_parts(t, url);
+                 ? VX_FAIL(t->err, VX_FETCH_REFUSED, "not a valid URL")
+                 : check_url_parts(t, url);
     curl_url_cleanup(url);
     return rc;
 }
@@ -150,7 +150,7 @@ static bool is_document(const char *type) {
     return false;
 }
 
-static int judge_answer(transfer *t) {
+static int check_answer(transfer *t) {
     long status = 0;
     char *type = NULL;
     curl_off_t length = -1;
@@ -173,7 +173,7 @@ static size_t on_bytes(char *bytes, size_t one, size_t n, void *ctx) {
     transfer *t = ctx;
     (void)one;
     if (!t->n_bytes)
-        t->rc = judge_answer(t);
+        t->rc = check_answer(t);
     t->n_bytes += (int64_t)n;
     if (!t->rc && t->n_bytes > t->fetcher->max_bytes)
         t->rc = VX_FAIL(t->err, VX_FETCH_TOO_LARGE, "%.80s sends more than %lld bytes", t->host,
@@ -242,7 +242,7 @@ static int explain(transfer *t, CURLcode code) {
 
 /* *ret_next: where this hop points on to, for the caller to free; NULL when the body is complete. */
 static int run_hop(transfer *t, const char *url, long timeout_ms, char **ret_next) {
-    int rc = judge(t, url);
+    int rc = check_url(t, url);
     if (!rc)
         rc = prepare(t, url, timeout_ms);
     if (rc)
@@ -251,7 +251,7 @@ static int run_hop(transfer *t, const char *url, long timeout_ms, char **ret_nex
     t->address_refused = false;
     rc = explain(t, curl_easy_perform(t->curl));
     if (!rc && !t->n_bytes)
-        rc = judge_answer(t);
+        rc = check_answer(t);
     if (rc || t->is_body)
         return rc;
     long status = 0;

@@ -1,12 +1,12 @@
-/* fetch.h — bytes from a URL that a client named. libcurl is used in this folder and nowhere else.
+/* fetch.h — bytes from a URL that a client named. Only this folder uses libcurl.
  *
- * A server that fetches what strangers name must not become their way into its own network. So:
+ * A server that fetches URLs of strangers must not let them into its own network. So:
  *   scheme     https; http only where it was allowed
  *   host       one of the list, when there is one
- *   address    public. It is judged when the socket is made, after the name was resolved, so that
- *              neither a name that points inward nor one that changes between two look-ups gets by;
+ *   address    public. It is checked when the socket is made, after the name was resolved, so that
+ *              neither a name that points inward nor one that changes between two look-ups passes;
  *              hosts named in private_hosts may have any address
- *   redirects  at most three, each judged like the first URL
+ *   redirects  at most three, each checked like the first URL
  *   never      credentials in the URL, proxies from the environment, cookies, .netrc, decompression
  *   limits     bytes, total time, 15 s to connect, 30 s with less than 1 KiB/s
  * URLs may carry secrets (presigned ones do): messages name the host alone, and nothing is logged.
@@ -24,8 +24,8 @@
 #include "base/mem.h"
 
 typedef enum vx_fetch_outcome {
-    VX_FETCH_REFUSED = 1, /* the URL, or where it leads, is not allowed */
-    VX_FETCH_FAILED,      /* no connection, no 200, or it broke off */
+    VX_FETCH_REFUSED = VX_CODES_FETCH, /* the URL, or where it leads, is not allowed */
+    VX_FETCH_FAILED,                   /* no connection, no 200, or it broke off */
     VX_FETCH_TOO_LARGE,
     VX_FETCH_TOO_SLOW,
     VX_FETCH_WRONG_TYPE, /* a page or a document, by its Content-Type */

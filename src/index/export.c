@@ -1,4 +1,6 @@
-/* The file is written here row by row and not with faiss_write_index(), which needs all rows in one
+/* export.c — the index as a FAISS file.
+ *
+ * The file is written here row by row and not with faiss_write_index(), which needs all rows in one
  * FAISS index: twice the memory. The layout of an IndexFlatIP (FAISS's index_write.cpp; unchanged
  * since the beginning), little-endian, packed:
  *
@@ -65,9 +67,9 @@ static int write_file(vx_index *index, FILE *file, int64_t *ids, size_t *n, vx_e
     int dim = vx_index_dim(index);
     if (write_header(file, dim, *n))
         return VX_FAIL_ERRNO(err, "cannot write the header");
-    int code = write_rows(index, file, ids, n, err);
-    if (code)
-        return code;
+    int rc = write_rows(index, file, ids, n, err);
+    if (rc)
+        return rc;
     if (fseeko(file, 0, SEEK_SET) || write_header(file, dim, *n) || fflush(file) ||
         fsync(fileno(file)))
         return VX_FAIL_ERRNO(err, "cannot finish the file");
@@ -95,18 +97,18 @@ static int write_and_rename(vx_index *index, const char *path, int64_t *ids, siz
     if (fd < 0)
         return VX_FAIL_ERRNO(err, "cannot create a file beside it");
     VX_AUTO(FILE) file = fdopen(fd, "w");
-    int code;
+    int rc;
     if (!file || fchmod(fd, 0644) || setvbuf(file, NULL, _IOFBF, BUFFER_BYTES))
-        code = VX_FAIL_ERRNO(err, "cannot set up the file beside it");
+        rc = VX_FAIL_ERRNO(err, "cannot set up the file beside it");
     else
-        code = write_file(index, file, ids, n, err);
-    if (code == 0 && rename(temporary, path))
-        code = VX_FAIL_ERRNO(err, "cannot put the file into place");
+        rc = write_file(index, file, ids, n, err);
+    if (rc == 0 && rename(temporary, path))
+        rc = VX_FAIL_ERRNO(err, "cannot put the file into place");
     if (!file)
         close(fd);
-    if (code) {
+    if (rc) {
         unlink(temporary);
-        return code;
+        return rc;
     }
     return sync_directory_of(path, err);
 }
@@ -115,11 +117,11 @@ int vx_index_write_faiss(vx_index *index, const char *path, int64_t **ret_ids, s
                          vx_err *err) {
     VX_AUTO_FREE int64_t *ids = NULL;
     size_t n;
-    int code = vx_index_ids(index, &ids, &n, err);
-    if (code == 0)
-        code = write_and_rename(index, path, ids, &n, err);
-    if (code)
-        return VX_WRAP(err, "writing %s", path), code;
+    int rc = vx_index_ids(index, &ids, &n, err);
+    if (rc == 0)
+        rc = write_and_rename(index, path, ids, &n, err);
+    if (rc)
+        return VX_WRAP(err, "writing %s", path), rc;
     *ret_ids = vx_take(ids);
     *ret_n = n;
     return 0;

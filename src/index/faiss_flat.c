@@ -56,9 +56,9 @@ int vx_faiss_drop_last(vx_faiss *flat, size_t n, vx_err *err) {
         return fail(err, "select vectors");
     size_t n_removed = 0;
     int failed = faiss_Index_remove_ids(faiss(flat), (FaissIDSelector *)tail, &n_removed);
-    int code = failed ? fail(err, "remove vectors") : 0;
+    int rc = failed ? fail(err, "remove vectors") : 0;
     faiss_IDSelector_free((FaissIDSelector *)tail);
-    return code;
+    return rc;
 }
 
 float *vx_faiss_rows(vx_faiss *flat) {

@@ -1,16 +1,16 @@
 /* index.h — exact nearest neighbours by inner product, over FAISS IndexFlatIP segments.
  *
- * One vx_index holds the vectors of one space. In memory; rebuilt from the catalog at start.
+ * One vx_index holds the vectors of one vector space. In memory; rebuilt from the catalog at start.
  *
  * In       float32 [n, dim] unit vectors; ids int64 >= 0, unique
  * Scores   inner product (cosine), larger = nearer, correctly rounded; -1..1, and a few units of the
  *          last place beyond where the float32 vectors are a little longer than 1. The same query
- *          gives the same ids in the same order on every path (single, batched, filtered): ties by
- *          smaller id. Infinite or NaN numbers match nothing
+ *          gives the same ids in the same order on every path (alone, joined with others, filtered):
+ *          ties go to the smaller id. Infinite or NaN numbers match nothing
  * Errs     VX_INDEX_NOT_FOUND, VX_INDEX_EXISTS (> 0); -EINVAL, -ENOMEM, -EIO (FAISS's own text)
- * Threads  any; searches run beside each other and are joined into batches; one add or remove at a
- *          time, which holds up searches of one segment for a few milliseconds
- * Cost     a search reads every vector once per batch; memory dim·4 + 8 bytes a row, 20..50 per id
+ * Threads  any; concurrent searches share one pass over the vectors. One add or remove at a time; it
+ *          holds up searches of one segment for a few milliseconds
+ * Cost     a search reads every vector once per pass; memory dim·4 + 8 bytes a row, 20..50 per id
  */
 #pragma once
 

@@ -1,20 +1,22 @@
-/* Queries that arrive while the threads are busy are joined into one batch, so that each segment is
- * read from memory once for all of them and FAISS can use a matrix product.
+/* searcher.c — the search threads.
  *
- *   caller   splits its queries into requests of at most BATCH_QUERIES, queues each, sleeps
- *   thread   takes the next segment of the open batch, searches it for all queries of the batch and
- *            merges what it found; when every segment of the open batch is taken, it makes a new
- *            batch of all that is queued (as many as fit); who finishes a batch's last segment
- *            writes the answers and wakes the callers
+ * Queries that arrive while the threads are busy are joined into one pass over the segments, so that
+ * each segment is read from memory once for all of them and FAISS can use a matrix product.
+ *
+ *   caller   splits its queries into requests of at most PASS_QUERIES, queues each, sleeps
+ *   thread   takes the next segment of the open pass, searches it for all queries of the pass and
+ *            merges what it found. When every segment of the open pass is taken, it makes a new pass
+ *            of all that is queued (as many as fit). The thread that finishes the last segment of a
+ *            pass writes the answers and wakes the callers
  *
  * Nothing waits for company: an idle searcher starts a lone query at once.
  *
- * Locks. `mu` guards the queue, the segment list, which batch is open and its next segment.
- * Each batch has its own `mu` for the results found so far, so that merging long result lists does
- * not hold up the hand-out of work. Below them lies the lock of the segment being searched; none of
- * the three is ever held while taking another. A batch belongs to the threads working on it; the
- * one that brings `n_open` to 0 (under searcher->mu) owns it alone.
- * Rejected: one thread per caller with a lock round FAISS (a memory pass per query), and a timer
+ * Locks. `mu` guards the queue, the segment list, which pass is open and its next segment.
+ * Each pass has its own `mu` for the results found so far, so that merging long result lists does
+ * not delay handing out work. Below them lies the lock of the segment being searched; none of the
+ * three is ever held while taking another. A pass belongs to the threads working on it; the one that
+ * brings `n_open` to 0 (under searcher->mu) owns it alone.
+ * Rejected: one thread per caller with a lock around FAISS (a memory pass per query), and a timer
  * that waits for more queries (adds its delay to every lone query).
  */
 #include "searcher.h"
@@ -23,9 +25,9 @@
 #include <math.h>
 #include <string.h>
 
-#define BATCH_QUERIES 64
-/* Results held for one batch: 16 MiB of neighbours; a single query may ask for more. */
-#define BATCH_RESULTS ((size_t)1 << 20)
+#define PASS_QUERIES 64
+/* Results held for one pass: 16 MiB of neighbours; a single query may ask for more. */
+#define PASS_RESULTS ((size_t)1 << 20)
 
 /* One caller's queries; lives on its stack. */
 typedef struct request {
@@ -38,12 +40,12 @@ typedef struct request {
     vx_neighbour *ret;
     size_t *ret_n;
     bool done;
-    int code;
+    int rc;
     vx_err err;
     vx_cond wake;
 } request;
 
-typedef struct batch {
+typedef struct pass {
     request *requests;
     size_t n; /* queries of all requests */
     vx_index_filter filter;
@@ -54,10 +56,10 @@ typedef struct batch {
     size_t n_results;
     size_t next_segment, end_segment; /* guarded by searcher->mu */
     size_t n_open;                    /* segments not finished; guarded by searcher->mu */
-    vx_mutex mu;                      /* guards the tops, code and err */
-    int code;
+    vx_mutex mu;                      /* guards the tops, rc and err */
+    int rc;
     vx_err err;
-} batch;
+} pass;
 
 struct vx_searcher {
     vx_mutex mu;
@@ -65,7 +67,7 @@ struct vx_searcher {
     int dim;
     bool stop VX_GUARDED;
     request *queue_head VX_GUARDED, **queue_tail VX_GUARDED;
-    batch *open VX_GUARDED; /* NULL or a batch with segments to hand out */
+    pass *open VX_GUARDED; /* NULL, or one with segments to hand out */
     vx_segment **segments VX_GUARDED;
     size_t n_segments VX_GUARDED;
     pthread_t *threads;
@@ -79,38 +81,38 @@ static float slack_of(const float *query, int dim) {
     return norm * (float)(dim + 4) * 0x1p-24f;
 }
 
-static batch *batch_free(batch *b) {
-    if (!b)
+static pass *pass_free(pass *p) {
+    if (!p)
         return NULL;
-    vx_mutex_done(&b->mu);
-    free(b->queries);
-    free(b->probes);
-    free(b->results);
-    free(b);
+    vx_mutex_done(&p->mu);
+    free(p->queries);
+    free(p->probes);
+    free(p->results);
+    free(p);
     return NULL;
 }
 
 /* Copies the requests' queries side by side and gives each its share of the results. */
-static batch *batch_new(request *requests, int dim) {
-    batch *b = vx_new(batch);
-    if (!b)
+static pass *pass_new(request *requests, int dim) {
+    pass *p = vx_new(pass);
+    if (!p)
         return NULL;
-    vx_mutex_init(&b->mu);
-    b->requests = requests;
-    b->filter = requests->filter;
-    b->filter_ctx = requests->filter_ctx;
+    vx_mutex_init(&p->mu);
+    p->requests = requests;
+    p->filter = requests->filter;
+    p->filter_ctx = requests->filter_ctx;
     for (request *r = requests; r; r = r->next) {
-        b->n += r->n;
-        b->n_results += r->n * r->k;
+        p->n += r->n;
+        p->n_results += r->n * r->k;
     }
-    b->queries = vx_new_array(b->n, (size_t)dim * sizeof(float));
-    b->probes = vx_new_array(b->n, sizeof(*b->probes));
-    b->results = vx_new_array(b->n_results, sizeof(*b->results));
-    if (!b->queries || !b->probes || !b->results)
-        return batch_free(b);
-    float *query = b->queries;
-    vx_probe *probe = b->probes;
-    vx_neighbour *results = b->results;
+    p->queries = vx_new_array(p->n, (size_t)dim * sizeof(float));
+    p->probes = vx_new_array(p->n, sizeof(*p->probes));
+    p->results = vx_new_array(p->n_results, sizeof(*p->results));
+    if (!p->queries || !p->probes || !p->results)
+        return pass_free(p);
+    float *query = p->queries;
+    vx_probe *probe = p->probes;
+    vx_neighbour *results = p->results;
     for (request *r = requests; r; r = r->next) {
         memcpy(query, r->queries, r->n * (size_t)dim * sizeof(float));
         for (size_t i = 0; i < r->n; i++, probe++, query += dim, results += r->k) {
@@ -119,57 +121,57 @@ static batch *batch_new(request *requests, int dim) {
             probe->top = (vx_topk){.items = results, .k = isfinite(probe->slack) ? r->k : 0};
         }
     }
-    return b;
+    return p;
 }
 
-/* Copies of the batch's probes for one segment, with empty tops and the bars reached so far. */
-static int local_probes(batch *b, vx_probe *local, vx_neighbour *results) {
-    vx_mutex_lock(&b->mu);
-    int code = b->code;
-    for (size_t i = 0; i < b->n; i++) {
-        local[i] = b->probes[i];
+/* Copies the probes for one segment, with empty tops and the lowest score that still matters. */
+static int local_probes(pass *p, vx_probe *local, vx_neighbour *results) {
+    vx_mutex_lock(&p->mu);
+    int rc = p->rc;
+    for (size_t i = 0; i < p->n; i++) {
+        local[i] = p->probes[i];
         vx_topk *top = &local[i].top;
         if (top->k > 0 && top->n == top->k && top->items[0].score > local[i].bound)
             local[i].bound = top->items[0].score;
         *top = (vx_topk){.items = results, .k = top->k};
         results += top->k;
     }
-    vx_mutex_unlock(&b->mu);
-    return code;
+    vx_mutex_unlock(&p->mu);
+    return rc;
 }
 
-static void merge(batch *b, const vx_probe *local, int code, const vx_err *err) {
-    vx_mutex_lock(&b->mu);
-    if (code && !b->code) {
-        b->code = code;
-        b->err = *err;
+static void merge(pass *p, const vx_probe *local, int rc, const vx_err *err) {
+    vx_mutex_lock(&p->mu);
+    if (rc && !p->rc) {
+        p->rc = rc;
+        p->err = *err;
     }
-    for (size_t i = 0; i < b->n && code == 0; i++) {
+    for (size_t i = 0; i < p->n && rc == 0; i++) {
         for (size_t j = 0; j < local[i].top.n; j++)
-            vx_topk_push(&b->probes[i].top, local[i].top.items[j]);
+            vx_topk_push(&p->probes[i].top, local[i].top.items[j]);
     }
-    vx_mutex_unlock(&b->mu);
+    vx_mutex_unlock(&p->mu);
 }
 
-static void search_segment(batch *b, vx_segment *segment) {
+static void search_segment(pass *p, vx_segment *segment) {
     vx_err err;
-    VX_AUTO_FREE vx_probe *local = vx_new_array(b->n, sizeof(*local));
-    VX_AUTO_FREE vx_neighbour *results = vx_new_array(b->n_results, sizeof(*results));
-    int code;
+    VX_AUTO_FREE vx_probe *local = vx_new_array(p->n, sizeof(*local));
+    VX_AUTO_FREE vx_neighbour *results = vx_new_array(p->n_results, sizeof(*results));
+    int rc;
     if (!local || !results)
-        code = VX_FAIL(&err, -ENOMEM, "no memory for %zu search results", b->n_results);
-    else if (local_probes(b, local, results))
+        rc = VX_FAIL(&err, -ENOMEM, "no memory for %zu search results", p->n_results);
+    else if (local_probes(p, local, results))
         return; /* failed on another segment: the answer is settled */
     else
-        code = vx_segment_search(segment, b->queries, local, b->n, b->filter, b->filter_ctx, &err);
-    merge(b, local, code, &err);
+        rc = vx_segment_search(segment, p->queries, local, p->n, p->filter, p->filter_ctx, &err);
+    merge(p, local, rc, &err);
 }
 
-static void answer(batch *b) {
-    vx_probe *probe = b->probes;
-    for (request *r = b->requests; r; r = r->next) {
-        r->code = b->code;
-        r->err = b->err;
+static void answer(pass *p) {
+    vx_probe *probe = p->probes;
+    for (request *r = p->requests; r; r = r->next) {
+        r->rc = p->rc;
+        r->err = p->err;
         for (size_t i = 0; i < r->n; i++, probe++) {
             vx_topk_sort(&probe->top);
             memcpy(r->ret + i * r->k, probe->top.items, probe->top.n * sizeof(*r->ret));
@@ -187,15 +189,15 @@ static void wake_locked(request *requests) {
     }
 }
 
-/* Detaches requests from the head of the queue, as many as make one batch. A filter may differ
- * from any other, so a filtered request goes alone. */
+/* Detaches requests from the head of the queue, as many as make one pass. A filter may differ from
+ * any other, so a filtered request goes alone. */
 static request *take_requests_locked(vx_searcher *s) VX_REQUIRES(&s->mu) {
     request *first = s->queue_head, *last = first;
     size_t n = first->n, n_results = first->n * first->k;
     while (last->next && !first->filter && !last->next->filter) {
         n += last->next->n;
         n_results += last->next->n * last->next->k;
-        if (n > BATCH_QUERIES || n_results > BATCH_RESULTS)
+        if (n > PASS_QUERIES || n_results > PASS_RESULTS)
             break;
         last = last->next;
     }
@@ -206,39 +208,39 @@ static request *take_requests_locked(vx_searcher *s) VX_REQUIRES(&s->mu) {
     return first;
 }
 
-static void open_batch_locked(vx_searcher *s) VX_REQUIRES(&s->mu) {
+static void open_pass_locked(vx_searcher *s) VX_REQUIRES(&s->mu) {
     request *requests = take_requests_locked(s);
-    batch *b = batch_new(requests, s->dim);
-    if (!b) {
+    pass *p = pass_new(requests, s->dim);
+    if (!p) {
         for (request *r = requests; r; r = r->next)
-            r->code = VX_FAIL(&r->err, -ENOMEM, "no memory to search for %zu queries", r->n);
+            r->rc = VX_FAIL(&r->err, -ENOMEM, "no memory to search for %zu queries", r->n);
         wake_locked(requests);
     } else if (s->n_segments == 0) {
-        answer(b);
+        answer(p);
         wake_locked(requests);
-        batch_free(b);
+        pass_free(p);
     } else {
-        b->n_open = b->end_segment = s->n_segments;
-        s->open = b;
+        p->n_open = p->end_segment = s->n_segments;
+        s->open = p;
         vx_cond_broadcast(&s->work);
     }
 }
 
 static void work_locked(vx_searcher *s) VX_REQUIRES(&s->mu) {
-    batch *b = s->open;
-    vx_segment *segment = s->segments[b->next_segment++];
-    if (b->next_segment == b->end_segment)
+    pass *p = s->open;
+    vx_segment *segment = s->segments[p->next_segment++];
+    if (p->next_segment == p->end_segment)
         s->open = NULL;
     vx_mutex_unlock(&s->mu);
-    search_segment(b, segment);
+    search_segment(p, segment);
     vx_mutex_lock(&s->mu);
-    if (--b->n_open > 0)
+    if (--p->n_open > 0)
         return;
     vx_mutex_unlock(&s->mu);
-    answer(b);
+    answer(p);
     vx_mutex_lock(&s->mu);
-    wake_locked(b->requests);
-    batch_free(b);
+    wake_locked(p->requests);
+    pass_free(p);
 }
 
 static void *thread_main(void *arg) {
@@ -249,7 +251,7 @@ static void *thread_main(void *arg) {
         if (s->open)
             work_locked(s);
         else if (s->queue_head)
-            open_batch_locked(s);
+            open_pass_locked(s);
         else
             vx_cond_wait(&s->work, &s->mu);
     }
@@ -268,16 +270,16 @@ VX_NO_LOCK_ANALYSIS int vx_searcher_new(int dim, int n_threads, vx_searcher **re
     vx_mutex_init(&s->mu);
     vx_cond_init(&s->work);
     s->threads = vx_new_array((size_t)n_threads, sizeof(*s->threads));
-    int code = s->threads ? 0 : VX_FAIL(err, -ENOMEM, "no memory for %d threads", n_threads);
-    while (!code && s->n_threads < n_threads) {
-        code = vx_thread_start(&s->threads[s->n_threads], "vx-index", thread_main, s, err);
-        s->n_threads += !code;
+    int rc = s->threads ? 0 : VX_FAIL(err, -ENOMEM, "no memory for %d threads", n_threads);
+    while (!rc && s->n_threads < n_threads) {
+        rc = vx_thread_start(&s->threads[s->n_threads], "vx-index", thread_main, s, err);
+        s->n_threads += !rc;
     }
-    if (code)
+    if (rc)
         vx_searcher_free(s);
     else
         *ret_searcher = s;
-    return code;
+    return rc;
 }
 
 /* Behind the last thread without its lock. */
@@ -319,16 +321,16 @@ static int submit(vx_searcher *s, request *r, vx_err *err) {
         vx_cond_wait(&r->wake, &s->mu);
     vx_mutex_unlock(&s->mu);
     vx_cond_done(&r->wake);
-    if (r->code && err)
+    if (r->rc && err)
         *err = r->err;
-    return r->code;
+    return r->rc;
 }
 
 int vx_searcher_run(vx_searcher *s, const float *queries, size_t n_queries, size_t k,
                     float min_score, vx_index_filter filter, void *filter_ctx, vx_neighbour *ret,
                     size_t *ret_n, vx_err *err) {
-    size_t fits = BATCH_RESULTS / k;
-    size_t at_once = fits < 1 ? 1 : fits < BATCH_QUERIES ? fits : BATCH_QUERIES;
+    size_t fits = PASS_RESULTS / k;
+    size_t at_once = fits < 1 ? 1 : fits < PASS_QUERIES ? fits : PASS_QUERIES;
     for (size_t i = 0; i < n_queries; i += at_once) {
         request r = {.queries = queries + i * (size_t)s->dim,
                      .n = n_queries - i < at_once ? n_queries - i : at_once,
@@ -338,9 +340,9 @@ int vx_searcher_run(vx_searcher *s, const float *queries, size_t n_queries, size
                      .filter_ctx = filter_ctx,
                      .ret = ret + i * k,
                      .ret_n = ret_n + i};
-        int code = submit(s, &r, err);
-        if (code)
-            return code;
+        int rc = submit(s, &r, err);
+        if (rc)
+            return rc;
     }
     return 0;
 }

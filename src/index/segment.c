@@ -1,4 +1,4 @@
-/* How a segment finds its exact k best:
+/* segment.c — how a segment finds its exact k best:
  *
  * FAISS gives the k + PAD best candidates by its own float32 score. Each candidate is scored again
  * with vx_score_dot(), which alone decides the order. A row that FAISS left out has a FAISS score
@@ -23,13 +23,13 @@ int vx_segment_new(int dim, size_t capacity, vx_segment **ret_segment, vx_err *e
     segment->dim = dim;
     segment->capacity = capacity;
     segment->ids = vx_new_array(capacity, sizeof(*segment->ids));
-    int code = segment->ids ? vx_faiss_new(dim, &segment->flat, err)
-                            : VX_FAIL(err, -ENOMEM, "no memory for %zu ids", capacity);
-    if (code)
+    int rc = segment->ids ? vx_faiss_new(dim, &segment->flat, err)
+                          : VX_FAIL(err, -ENOMEM, "no memory for %zu ids", capacity);
+    if (rc)
         vx_segment_free(segment);
     else
         *ret_segment = segment;
-    return code;
+    return rc;
 }
 
 vx_segment *vx_segment_free(vx_segment *segment) {
@@ -52,15 +52,15 @@ int vx_segment_append(vx_segment *segment, const int64_t *ids, const float *vect
         bool whole = segment->n == 0 || n - *ret_n < slice_rows;
         size_t slice = whole ? n - *ret_n : slice_rows;
         vx_rwlock_write(&segment->lock);
-        int code = vx_faiss_add(segment->flat, vectors + *ret_n * (size_t)segment->dim, slice, err);
-        if (code == 0) {
+        int rc = vx_faiss_add(segment->flat, vectors + *ret_n * (size_t)segment->dim, slice, err);
+        if (rc == 0) {
             memcpy(segment->ids + segment->n, ids + *ret_n, slice * sizeof(*ids));
             segment->n += slice;
             segment->peak = segment->n > segment->peak ? segment->n : segment->peak;
         }
         vx_rwlock_end_write(&segment->lock);
-        if (code)
-            return code;
+        if (rc)
+            return rc;
         *ret_n += slice;
     }
     return 0;
@@ -85,13 +85,13 @@ int vx_segment_remove(vx_segment *segment, const uint32_t *rows, size_t n, vx_er
     /* Falling order: what lies behind the i-th row's partner is condemned already. */
     for (size_t i = 0; i < n; i++)
         swap_rows(segment, rows[i], segment->n - 1 - i);
-    int code = vx_faiss_drop_last(segment->flat, n, err);
-    if (code == 0)
+    int rc = vx_faiss_drop_last(segment->flat, n, err);
+    if (rc == 0)
         segment->n -= n;
-    for (size_t i = n; code && i-- > 0;)
+    for (size_t i = n; rc && i-- > 0;)
         swap_rows(segment, rows[i], segment->n - 1 - i);
     vx_rwlock_end_write(&segment->lock);
-    return code;
+    return rc;
 }
 
 void vx_segment_copy_row(vx_segment *segment, size_t row, float *ret_vector) {
@@ -163,14 +163,14 @@ static int candidates_locked(const vx_segment *segment, const float *queries, vx
     VX_AUTO_FREE int64_t *rows = vx_new_array(n_results, sizeof(*rows));
     if (!scores || !rows)
         return VX_FAIL(err, -ENOMEM, "no memory for %zu candidates", n_results);
-    int code = vx_faiss_search(segment->flat, queries, n, k, scores, rows, err);
-    for (size_t i = 0; i < n && code == 0; i++) {
+    int rc = vx_faiss_search(segment->flat, queries, n, k, scores, rows, err);
+    for (size_t i = 0; i < n && rc == 0; i++) {
         if (!settle_locked(segment, &probes[i], scores + i * k, rows + i * k, k)) {
             probes[i].top.n = 0;
             scan_locked(segment, &probes[i], 1, NULL, NULL);
         }
     }
-    return code;
+    return rc;
 }
 
 int vx_segment_search(vx_segment *segment, const float *queries, vx_probe *probes, size_t n,
@@ -179,12 +179,12 @@ int vx_segment_search(vx_segment *segment, const float *queries, vx_probe *probe
     for (size_t i = 0; i < n; i++)
         k = probes[i].top.k > k ? probes[i].top.k : k;
     vx_rwlock_read(&segment->lock);
-    int code = 0;
+    int rc = 0;
     /* Where most rows would be scored again anyway, FAISS's pass is wasted. */
     if (filter || k + PAD > segment->n / 2)
         scan_locked(segment, probes, n, filter, filter_ctx);
     else
-        code = candidates_locked(segment, queries, probes, n, k + PAD, err);
+        rc = candidates_locked(segment, queries, probes, n, k + PAD, err);
     vx_rwlock_end_read(&segment->lock);
-    return code;
+    return rc;
 }

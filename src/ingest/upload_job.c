@@ -4,7 +4,6 @@
 #include <string.h>
 
 #include "base/hex.h"
-#include "catalog/verdict_json.h"
 #include "ingest_internal.h"
 
 char *vx_upload_job_request(const vx_ingest_item *item) {

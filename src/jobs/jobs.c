@@ -11,7 +11,6 @@
 #include "base/hex.h"
 #include "base/log.h"
 #include "base/thread.h"
-#include "catalog/verdict_json.h"
 
 #define PRUNE_AT_ONCE 500 /* rows in one transaction: uploads commit in between */
 

@@ -13,10 +13,10 @@
  */
 #pragma once
 
-#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/atomic.h"
 #include "base/outcome.h"
 #include "base/phase.h"
 #include "catalog/catalog.h"
@@ -80,7 +80,7 @@ void vx_jobs_accept(vx_jobs *jobs, const char *kind, vx_job *job, char *request,
 int vx_jobs_insert(vx_jobs *jobs, const char *kind, const vx_job *job, const char *request,
                    vx_err *err);
 
-#define VX_JOBS_ENDED 0x301 /* beside the catalog's codes */
+#define VX_JOBS_ENDED VX_CODES_JOBS /* beside the catalog's codes */
 /* Writes the end of a job, inside a transaction of the writer. VX_JOBS_ENDED: it was cancelled before,
  * and stays so; VX_CATALOG_NOT_FOUND.
  *   result  JSON: what vx_jobs_result gives, with the kind's own "video_id" and "report" */

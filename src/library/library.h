@@ -54,7 +54,7 @@ vx_outcome vx_library_merge_metadata(vx_library *library, const char *video_id, 
 /* ---- vector spaces (vector_spaces.c) ---- */
 
 /* rc 0: it is durable; n vector spaces were retired, perhaps none; they are borrowed. */
-typedef void (*vx_library_retired)(void *ctx, int rc, const vx_space *spaces, size_t n,
+typedef void (*vx_library_retired)(void *ctx, int rc, const vx_vector_space *spaces, size_t n,
                                    const vx_err *err);
 /* Retires the vector spaces of that model name, or the one of that digest (NULL: all), but none that is
  * loaded. Not OK (BUSY, STOPPING, INTERNAL: no memory): done is not called. */

@@ -14,8 +14,13 @@ struct vx_library {
     bool asked VX_GUARDED; /* a round is wanted now */
 };
 
-/* upkeep.c: the thread runs a round soon. */
-void vx_library_wake_upkeep(vx_library *library);
+/* The upkeep thread runs a round soon. */
+static inline void vx_library_wake_upkeep(vx_library *library) {
+    vx_mutex_lock(&library->mu);
+    library->asked = true;
+    vx_cond_signal(&library->wake);
+    vx_mutex_unlock(&library->mu);
+}
 
 /* vector_spaces.c: deletes the vectors of retired spaces; ends early when the library stops. Waits. */
 int vx_library_delete_retired(vx_library *library, vx_err *err);

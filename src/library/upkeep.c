@@ -45,13 +45,6 @@ static void *run_upkeep(void *ctx) {
     return NULL;
 }
 
-void vx_library_wake_upkeep(vx_library *library) {
-    vx_mutex_lock(&library->mu);
-    library->asked = true;
-    vx_cond_signal(&library->wake);
-    vx_mutex_unlock(&library->mu);
-}
-
 /* ---- start and stop ---- */
 
 int vx_library_start(const vx_library_params *params, vx_library **ret_library, vx_err *err) {

@@ -10,17 +10,17 @@
 /* Inside a transaction. Gives the spaces that were retired.
  *   digest  "": any */
 static int retire(const vx_collection *collection, const char *model, const char *digest,
-                  vx_space **ret_spaces, size_t *ret_n, vx_err *err) {
-    VX_AUTO_FREE vx_space *spaces = NULL;
+                  vx_vector_space **ret_spaces, size_t *ret_n, vx_err *err) {
+    VX_AUTO_FREE vx_vector_space *spaces = NULL;
     size_t n = 0, n_retired = 0;
-    int rc = vx_catalog_list_spaces(collection->catalog, &spaces, &n, err);
+    int rc = vx_catalog_list_vector_spaces(collection->catalog, &spaces, &n, err);
     for (size_t i = 0; i < n && !rc; i++) {
-        const vx_space *space = &spaces[i];
-        if (space->given_up || strcmp(space->model, model) ||
+        const vx_vector_space *space = &spaces[i];
+        if (space->retired || strcmp(space->model, model) ||
             (digest[0] && strcmp(space->digest, digest)) ||
             vx_models_have_space(collection->models, space->row))
             continue;
-        rc = vx_catalog_give_up_space(collection->catalog, space->row, err);
+        rc = vx_catalog_retire_vector_space(collection->catalog, space->row, err);
         spaces[n_retired++] = *space;
     }
     if (rc)
@@ -34,7 +34,7 @@ typedef struct retire_write {
     vx_write write;
     vx_library *library;
     char model[64], digest[65]; /* digest "": all */
-    vx_space *spaces;           /* [n] that were retired; owned */
+    vx_vector_space *spaces;    /* [n] that were retired; owned */
     size_t n;
     vx_library_retired done;
     void *ctx;
@@ -82,7 +82,7 @@ typedef struct old_digests {
 
 static int apply_retire_old(void *ctx, vx_err *err) {
     const old_digests *old = ctx;
-    VX_AUTO_FREE vx_space *spaces = NULL;
+    VX_AUTO_FREE vx_vector_space *spaces = NULL;
     size_t n;
     return retire(old->collection, old->model->info->name, "", &spaces, &n, err);
 }
@@ -102,7 +102,7 @@ typedef struct deletion {
 
 static int apply_delete(void *ctx, vx_err *err) {
     deletion *d = ctx;
-    return vx_catalog_drop_given_up(d->catalog, DELETE_AT_ONCE, &d->more, err);
+    return vx_catalog_delete_retired_vectors(d->catalog, DELETE_AT_ONCE, &d->more, err);
 }
 
 int vx_library_delete_retired(vx_library *library, vx_err *err) {

@@ -19,12 +19,13 @@
 #include "base/mem.h"
 
 typedef enum vx_media_outcome {
-    VX_MEDIA_UNSUPPORTED = 1, /* not a video file, or a codec or pixel format we do not decode */
-    VX_MEDIA_NO_VIDEO,        /* a whole media file without a video stream, or without frames */
-    VX_MEDIA_DAMAGED,         /* a video file that breaks off or cannot be decoded */
-    VX_MEDIA_TOO_LARGE,       /* over a limit below; the message names it */
-    VX_MEDIA_NO_ENCODER,      /* vx_media_cut_clip: no allowed encoder is available */
-    VX_MEDIA_STOPPED,         /* vx_media_cut_clip: keep_going returned false */
+    VX_MEDIA_UNSUPPORTED =
+        VX_CODES_MEDIA,  /* not a video file, or a codec or pixel format we do not decode */
+    VX_MEDIA_NO_VIDEO,   /* a whole media file without a video stream, or without frames */
+    VX_MEDIA_DAMAGED,    /* a video file that breaks off or cannot be decoded */
+    VX_MEDIA_TOO_LARGE,  /* over a limit below; the message names it */
+    VX_MEDIA_NO_ENCODER, /* vx_media_cut_clip: no allowed encoder is available */
+    VX_MEDIA_STOPPED,    /* vx_media_cut_clip: keep_going returned false */
 } vx_media_outcome;
 
 typedef struct vx_media_limits {

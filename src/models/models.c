@@ -18,7 +18,8 @@ static int open_space(vx_model *model, vx_catalog *catalog, vx_err *err) {
     const vx_model_info *info = model->info;
     int rc = vx_catalog_begin(catalog, err);
     if (!rc)
-        rc = vx_catalog_space(catalog, info->name, info->digest, info->dim, &model->space, err);
+        rc = vx_catalog_insert_vector_space(catalog, info->name, info->digest, info->dim,
+                                            &model->space, err);
     if (!rc)
         rc = vx_catalog_commit(catalog, err);
     vx_catalog_rollback(catalog); /* after a commit there is nothing left to undo */
@@ -63,7 +64,7 @@ static int inspect_candidate(const vx_models_params *p, size_t i, vx_model_candi
                              vx_err *ret_why_not, vx_err *err) {
     const char *name = vx_model_ranks[i].name;
     char device[16];
-    int rc = vx_catalog_has_model(p->catalog, name, &ret->stored, err);
+    int rc = vx_catalog_has_vectors_of(p->catalog, name, &ret->stored, err);
     if (rc)
         return rc;
     vx_embedder_params params = {.models_dir = p->models_dir, .name = name, .device = p->device};
@@ -90,10 +91,11 @@ static int open_auto(vx_models *models, const vx_models_params *p, vx_err *err) 
     if (!n && why_not.code == VX_EMBED_NO_DEVICE) /* there are packages, but no device for them */
         return *err = why_not, err->code;
     if (!n)
-        return VX_FAIL(err, VX_EMBED_NO_PACKAGE,
-                       "no model to use under %s: say with --models where they are, or make one "
-                       "with ./dev model %s",
-                       p->models_dir, vx_model_ranks[VX_MODEL_RANKS - 1].name);
+        return VX_FAIL(
+            err, VX_EMBED_NO_PACKAGE,
+            "no model that runs here is in %s. Name another folder with --models, or get "
+            "one with: ./dev model %s",
+            p->models_dir, vx_model_ranks[VX_MODEL_RANKS - 1].name);
     int rc = 0;
     for (size_t i = 0; i < n; i++) {
         const vx_model_rank *rank = &vx_model_ranks[order[i]];

@@ -1,4 +1,4 @@
-/* write.c — rows to the file. Each column collects the open row group as one data page:
+/* write.c — rows to a file. Each column collects the open row group as one data page:
  *
  *   repetition levels | definition levels | values
  *

@@ -11,7 +11,7 @@
 
 #include "base/err.h"
 
-#define VX_PREPROCESS_BAD_SHAPE 1
+#define VX_PREPROCESS_BAD_SHAPE VX_CODES_PREPROCESS
 
 typedef enum vx_resize_filter {
     VX_RESIZE_BILINEAR_ANTIALIAS, /* triangle filter whose support grows with the reduction, in

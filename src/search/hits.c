@@ -102,44 +102,33 @@ static int set_hits(const search *s, const vx_neighbour *found, size_t n, vx_err
     return rc;
 }
 
-/* The `depth` nearest rows over all vectors of the query, into found [room], of which the first
- * *n hold what earlier vectors gave. *exhausted: there are no more. */
-static int search_chunk(const search *s, size_t first, size_t n_vectors, size_t depth,
-                        vx_neighbour *found, size_t *n, bool *exhausted, vx_err *err) {
-    VX_AUTO_FREE size_t *counts = vx_new_array(n_vectors, sizeof *counts);
-    if (!counts)
-        return VX_FAIL(err, -ENOMEM, "no memory for %zu counts", n_vectors);
-    vx_neighbour *fresh = found + *n;
-    const float *vectors = s->encoded->vectors + first * (size_t)s->model->info->dim;
-    int rc = vx_index_search(s->model->index, vectors, n_vectors, depth, s->query->min_score, NULL,
-                             NULL, fresh, counts, err);
-    if (rc)
-        return rc;
-    for (size_t i = 0; i < n_vectors; i++) {
-        memmove(found + *n, fresh + i * depth, counts[i] * sizeof *found);
-        *n += counts[i];
-        *exhausted &= counts[i] < depth;
-    }
-    *n = merge(found, *n);
-    *exhausted &= *n <= depth;
-    *n = *n < depth ? *n : depth;
-    return 0;
-}
-
-/* One round: the hits among the `depth` nearest rows. */
+/* One round: the hits among the `depth` nearest rows over all vectors of the query. The vectors are
+ * searched a step at a time; `found` holds the best rows so far, with room behind them for a step.
+ * *ret_exhausted: there are no more. */
 static int search_once(const search *s, size_t depth, bool *ret_exhausted, vx_err *err) {
-    size_t step = CHUNK_NEIGHBOURS / depth, n = 0;
-    step = step < 1 ? 1 : step < s->encoded->n ? step : s->encoded->n;
+    size_t dim = (size_t)s->model->info->dim, n_vectors = s->encoded->n, n = 0;
+    size_t step = CHUNK_NEIGHBOURS / depth;
+    step = step < 1 ? 1 : step < n_vectors ? step : n_vectors;
     VX_AUTO_FREE vx_neighbour *found = vx_new_array(step + 1, depth * sizeof *found);
-    if (!found)
+    VX_AUTO_FREE size_t *counts = vx_new_array(step, sizeof *counts);
+    if (!found || !counts)
         return VX_FAIL(err, -ENOMEM, "no memory for %zu neighbours", depth);
     *ret_exhausted = true;
-    for (size_t first = 0; first < s->encoded->n; first += step) {
-        size_t left = s->encoded->n - first;
-        int rc =
-            search_chunk(s, first, left < step ? left : step, depth, found, &n, ret_exhausted, err);
+    for (size_t first = 0; first < n_vectors; first += step) {
+        size_t left = n_vectors - first, now = left < step ? left : step;
+        vx_neighbour *fresh = found + n;
+        int rc = vx_index_search(s->model->index, s->encoded->vectors + first * dim, now, depth,
+                                 s->query->min_score, NULL, NULL, fresh, counts, err);
         if (rc)
             return rc;
+        for (size_t i = 0; i < now; i++) {
+            memmove(found + n, fresh + i * depth, counts[i] * sizeof *found);
+            n += counts[i];
+            *ret_exhausted &= counts[i] < depth;
+        }
+        n = merge(found, n);
+        *ret_exhausted &= n <= depth;
+        n = n < depth ? n : depth;
     }
     return set_hits(s, found, n, err);
 }

@@ -13,11 +13,11 @@
  */
 #pragma once
 
-#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
 #include "backfill/backfill.h"
+#include "base/atomic.h"
 #include "collection/collection.h"
 #include "cutter/cutter.h"
 #include "embeddings/embeddings.h"

@@ -1,4 +1,4 @@
-/* upload.h — bytes on their way in, and the content-addressed store where they end.
+/* store.h — uploads on their way in, and the content-addressed files where they end.
  *
  *   <data>/incoming/<random>          partial and sealed uploads
  *   <data>/media/<2 hex>/<64 hex>     stored files, named by their SHA-256, never by a client
@@ -8,9 +8,10 @@
  * adopted by its name. Nothing is held in memory but one digest context.
  *
  * What a power cut leaves: after seal the bytes, after vx_upload_keep also their name in incoming/,
- * after vx_store_sync their name in media/. Whoever writes down a name makes it durable first.
+ * after vx_store_sync their name in media/. Whoever writes a name down makes it durable first.
  *
- * Errs     VX_UPLOAD_TOO_LARGE (> 0); -ENOSPC when the disk is full; other -errno
+ * Errs     VX_UPLOAD_* (> 0); -ENOSPC when the disk is full; other -errno. Outputs are untouched on
+ *          non-zero
  * Threads  one upload belongs to one thread at a time, but that one may seal it while another reads
  *          its file and asks for path, name, digest and size; the store may be used from any thread
  */
@@ -23,8 +24,8 @@
 #include "base/err.h"
 #include "base/mem.h"
 
-#define VX_UPLOAD_TOO_LARGE 1
-#define VX_UPLOAD_NOT_FOUND 2
+#define VX_UPLOAD_TOO_LARGE VX_CODES_STORE       /* larger than max_upload_bytes */
+#define VX_UPLOAD_NOT_FOUND (VX_CODES_STORE + 1) /* the file is gone */
 
 typedef struct vx_store vx_store;
 typedef struct vx_upload vx_upload;
@@ -36,20 +37,22 @@ typedef struct vx_store_params {
                                  before it begins: the catalog needs room to delete */
 } vx_store_params;
 
+/* Creates the folders that are missing. The store is for one process: the catalog's lock sees to it. */
 int vx_store_open(const vx_store_params *params, vx_store **ret_store, vx_err *err);
 vx_store *vx_store_close(vx_store *store);
 VX_DEFINE_AUTO(vx_store, vx_store_close)
 
-/* expected_bytes: what the client announced, -1 = not known. */
+/* expected_bytes: what the client announced, -1 = not known. VX_UPLOAD_TOO_LARGE, -ENOSPC. */
 int vx_upload_begin(vx_store *store, int64_t expected_bytes, vx_upload **ret_upload, vx_err *err);
+/* Appends n bytes (borrows). VX_UPLOAD_TOO_LARGE. */
 int vx_upload_write(vx_upload *upload, const void *bytes, size_t n, vx_err *err);
 /* Nothing more can be written; the digest is valid, the file readable by its path, not yet durable.
  */
 int vx_upload_end(vx_upload *upload, vx_err *err);
 /* Ends it if it has not ended, and makes its bytes durable (fsync). Waits for the disk. */
 int vx_upload_seal(vx_upload *upload, vx_err *err);
-/* After this the sealed file stays when the upload is freed, also over a crash (the directory is
- * fsynced): for jobs that were acknowledged before they ran. */
+/* The sealed file now stays when the upload is freed, and survives a crash (the folder is fsynced):
+ * for jobs that are acknowledged before they run. */
 int vx_upload_keep(vx_upload *upload, vx_err *err);
 /* Moves the sealed file into the store; idempotent when the same bytes are there already. The
  * rename is durable only after vx_store_sync of the same digest (so that a group shares it). On
@@ -74,13 +77,13 @@ int64_t vx_upload_bytes(const vx_upload *upload);
  * out of the store; the caller knows that no stored video needs it. VX_UPLOAD_NOT_FOUND. */
 int vx_upload_adopt(vx_store *store, const char *name, const uint8_t sha256[32], bool unpublish,
                     vx_upload **ret_upload, vx_err *err);
-/* A file outside the store (batch mode): hashed, sealed, never moved, never removed. */
+/* A file outside the store (vidx embed): hashed here, never moved, never removed. */
 int vx_upload_external(const char *path, vx_upload **ret_upload, vx_err *err);
 
 /* The path of an external file, NULL for one of ours; borrows. */
 const char *vx_upload_external_path(const vx_upload *upload);
 
-/* The stored file's path into out (PATH_MAX). */
+/* The path that the file of these bytes has, or would have: capacity is PATH_MAX. */
 void vx_store_path(const vx_store *store, const uint8_t sha256[32], char *ret_path,
                    size_t capacity);
 /* Makes earlier publishes and removals of these digests durable: one fsync per folder, all at once,

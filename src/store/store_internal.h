@@ -1,4 +1,4 @@
-/* Private to src/store/. */
+/* store_internal.h — what the files of src/store share. */
 #pragma once
 
 #include "store.h"

@@ -26,11 +26,12 @@ extern "C" {
 #include <stdint.h>
 
 typedef enum vx_torch_outcome {
-    VX_TORCH_OUT_OF_MEMORY = 1, /* the device (or the CPU) lacks memory for this run or module; what
+    VX_TORCH_OUT_OF_MEMORY =
+        VX_CODES_TORCH,  /* the device (or the CPU) lacks memory for this run or module; what
                                    was allocated for it is free again */
-    VX_TORCH_NO_DEVICE,         /* no such device here, or a build without CUDA */
-    VX_TORCH_BAD_FILE,          /* not a TorchScript archive that this libtorch reads */
-    VX_TORCH_BAD_RESULT,        /* the module failed on this input, or answered another shape */
+    VX_TORCH_NO_DEVICE,  /* no such device here, or a build without CUDA */
+    VX_TORCH_BAD_FILE,   /* not a TorchScript archive that this libtorch reads */
+    VX_TORCH_BAD_RESULT, /* the module failed on this input, or answered another shape */
 } vx_torch_outcome;
 
 typedef enum vx_torch_dtype { VX_TORCH_U8, VX_TORCH_I64, VX_TORCH_F32 } vx_torch_dtype;

@@ -165,10 +165,50 @@ static void bench_reads(bench *b) {
     free(videos);
 }
 
+/* What a film of n clips costs the one committer: its rows, and the videos of eight neighbours a clip. */
+static void bench_film(bench *b, int n) {
+    vx_clip *clips = vx_new_array((size_t)n, sizeof *clips);
+    int64_t *rows = vx_new_array((size_t)n, sizeof *rows);
+    float *vectors = vx_new_array((size_t)n * (size_t)b->dim, sizeof *vectors);
+    vx_video v = {.filename = (char *)"film.mkv",
+                  .metadata = (char *)"{}",
+                  .sha256 = {1, 2, 3},
+                  .clips = clips,
+                  .n_clips = (size_t)n};
+    for (int i = 0; i < n; i++)
+        clips[i] = (vx_clip){.index = i, .start_s = i, .end_s = i + 1};
+    for (size_t i = 0; i < (size_t)n * (size_t)b->dim; i++)
+        vectors[i] = (float)(i % 251);
+    need(vx_catalog_begin(b->catalog, &failure));
+    double start = now_s();
+    need(vx_catalog_insert_video(b->catalog, &v, &failure));
+    double clips_done = now_s();
+    for (int i = 0; i < n; i++)
+        need(vx_catalog_insert_vector(b->catalog, b->space, clips[i].row,
+                                      vectors + (size_t)i * (size_t)b->dim, b->dim, &failure));
+    double vectors_done = now_s();
+    need(vx_catalog_commit(b->catalog, &failure));
+    double committed = now_s();
+    for (int i = 0; i < 8 * n; i++) {
+        vx_video *video;
+        need(vx_catalog_get_video_of_clip(b->catalog, 1 + i * 7919LL % (int64_t)b->n, &video,
+                                          &failure));
+        vx_video_free(video);
+    }
+    double looked_up = now_s();
+    printf("film_of_%d_insert_clips_ms %.0f\n", n, (clips_done - start) * 1e3);
+    printf("film_of_%d_insert_vectors_ms %.0f\n", n, (vectors_done - clips_done) * 1e3);
+    printf("film_of_%d_commit_ms %.0f\n", n, (committed - vectors_done) * 1e3);
+    printf("film_of_%d_videos_of_%d_clips_ms %.0f\n", n, 8 * n, (looked_up - committed) * 1e3);
+    free(clips);
+    free(rows);
+    free(vectors);
+}
+
 static void open_bench(bench *b) {
     need(vx_catalog_open(b->path, 0, &b->catalog, &failure));
     need(vx_catalog_begin(b->catalog, &failure));
-    need(vx_catalog_space(b->catalog, "bench", "0", b->dim, &b->space, &failure));
+    need(vx_catalog_insert_vector_space(b->catalog, "bench", "0", b->dim, &b->space, &failure));
     need(vx_catalog_commit(b->catalog, &failure));
 }
 
@@ -185,6 +225,7 @@ int main(int argc, char **argv) {
     fill(&b);
     bench_commits(&b);
     bench_reads(&b);
+    bench_film(&b, 10000);
     vx_catalog_close(b.catalog); /* folds the log into the file, as a stopped server does */
     open_bench(&b);
     bench_load(&b, "warm", 1);

@@ -49,7 +49,7 @@ def test_dropped_files_are_stored_and_shown_with_thumbnails(page, film, server, 
     paths = [film(seed) for seed in (1, 2, 3)]
     drop(page, *paths)
     for path in paths:
-        expect(upload_row(page, path.name)).to_contain_text("New: no copy of it is stored.")
+        expect(upload_row(page, path.name)).to_contain_text("New: nothing like it was stored before.")
     expect(page.locator("#videos .card")).to_have_count(3)
     expect(page.locator("#status")).to_contain_text("3 videos")
     wait_until(page, "[...document.querySelectorAll('#videos img')].filter(i => i.naturalWidth > 100).length == 3")
@@ -69,7 +69,7 @@ def test_copy_is_told_with_the_name_of_its_original(page, film, server, shot):
     server.upload(film(1))
     choose(page, film(1, name="again.webm", bitrate="60k"))
     expect(upload_row(page, "again.webm")).to_contain_text("Copy of film 1.webm")
-    expect(upload_row(page, "again.webm")).to_contain_text("of the frames agree")
+    expect(upload_row(page, "again.webm")).to_contain_text("of the overlapping frames match")
     expect(upload_row(page, "again.webm").locator("bdi")).to_have_text("film 1.webm")
     expect(upload_row(page, "again.webm").locator(".pair figcaption")).to_have_text(["again.webm", "film 1.webm"])
     wait_until(page, "[...document.querySelectorAll('.pair img')].filter(i => i.naturalWidth > 100).length == 2")
@@ -79,7 +79,7 @@ def test_copy_is_told_with_the_name_of_its_original(page, film, server, shot):
 def test_same_file_is_told_and_not_stored_twice(page, film, server):
     server.upload(film(1))
     choose(page, film(1))
-    expect(upload_row(page, "film 1.webm")).to_contain_text("This very file is stored already as film 1.webm.")
+    expect(upload_row(page, "film 1.webm")).to_contain_text("The same file is already stored as film 1.webm.")
     expect(page.locator("#videos .card")).to_have_count(1)
 
 
@@ -144,8 +144,8 @@ def test_model_without_text_shows_no_box_for_it(page):
 def test_text_finds_videos_and_says_how_good_it_is(page, film, server, shot):
     for seed in (1, 2, 3):
         server.upload(film(seed))
-    expect(page.locator("#ask-quality")).to_have_text("Text search is 7 words.")
-    page.get_by_label("What the videos show").fill("left <b>red</b>")
+    expect(page.locator("#ask-quality")).to_have_text("7 words")
+    page.get_by_label("What to look for").fill("left <b>red</b>")
     page.keyboard.press("Enter")
     expect(page.locator("#results-title")).to_have_text("“left <b>red</b>”")
     expect(page.locator("#hits .card")).to_have_count(3)
@@ -212,7 +212,7 @@ def test_filters_narrow_the_library(page, film, server):
     page.locator("#filter-name").fill("FILM 2")
     expect(page.locator("#videos .card")).to_have_count(1)
     page.locator("#filter-name").fill("nothing like it")
-    expect(page.locator("#library-note")).to_have_text("No video fits the filter.")
+    expect(page.locator("#library-note")).to_have_text("No videos match the filter.")
     page.locator("#filter-name").fill("")
     page.locator("#filter-verdict").select_option("copy")
     expect(page.locator("#videos .card .name")).to_have_text(["again.webm"])
@@ -266,20 +266,20 @@ def test_server_that_is_gone_is_told(page, film, server, tmp_path):
     expect(page.locator("#videos .card")).to_have_count(1)
     server.stop()
     page.locator("#videos .card").get_by_role("button", name="Find similar").click()
-    expect(page.locator("#results-note")).to_have_text("The server cannot be reached.")
+    expect(page.locator("#results-note")).to_have_text("The server is not answering.")
     choose(page, film(2))
-    expect(upload_row(page, "film 2.webm").locator(".error")).to_contain_text("The connection to the server broke")
+    expect(upload_row(page, "film 2.webm").locator(".error")).to_contain_text("Upload failed: the server stopped answering.")
     page.faults.clear()
 
 
-@pytest.mark.parametrize("detail", ["The server is not ready yet.", "The server cannot be reached."])
-def test_page_fills_itself_once_its_server_is_there(page, film, server, detail):
+@pytest.mark.parametrize("gone, text", [(False, "The server is not ready yet."),
+                                        (True, "The server is not answering. Trying again…")])
+def test_page_fills_itself_once_its_server_is_there(page, film, server, gone, text):
     server.upload(film(1))
-    starting = {"status": 503, "json": {"detail": detail}}
-    gone = "cannot" in detail
+    starting = {"status": 503, "json": {"detail": text}}
     page.route("**/v1/**", lambda route: route.abort() if gone else route.fulfill(**starting))
     page.reload()
-    expect(page.locator("#status")).to_have_text(detail)
+    expect(page.locator("#status")).to_have_text(text)
     page.unroute("**/v1/**")
     expect(page.locator("#status")).to_have_text("1 video · tiny on cpu")
     expect(page.locator("#videos .card")).to_have_count(1)
@@ -389,7 +389,7 @@ def test_answer_about_a_video_closed_meanwhile_opens_nothing(page, film, server)
 def test_work_on_a_video_is_shown_and_cancel_ends_it_on_the_server(page, film, server, shot):
     choose(page, film(1, name="longer.webm", n=200))
     row = upload_row(page, "longer.webm")
-    expect(row).to_contain_text("Reading its pictures: ")
+    expect(row).to_contain_text("Decoding frames: ")
     assert 0 <= row.get_by_role("progressbar").evaluate("bar => bar.value") < 1
     shot("working")
     row.get_by_role("button", name="Cancel longer.webm").click()
@@ -403,12 +403,12 @@ def test_work_on_a_video_is_shown_and_cancel_ends_it_on_the_server(page, film, s
 def test_verdict_comes_though_the_server_was_gone_meanwhile(page, film, server):
     choose(page, film(1, name="longer.webm", n=200))
     row = upload_row(page, "longer.webm")
-    expect(row).to_contain_text("Reading its pictures")
+    expect(row).to_contain_text("Decoding frames")
     row.get_by_role("button", name="Cancel longer.webm").focus()
     page.route("**/v1/**", lambda route: route.abort())
-    expect(row).to_contain_text("The server cannot be reached. Asking again…")
+    expect(row).to_contain_text("The server is not answering. Trying again…")
     page.unroute("**/v1/**")
-    expect(row).to_contain_text("New: no copy of it is stored.")
+    expect(row).to_contain_text("New: nothing like it was stored before.")
     expect(row.get_by_role("button", name="Dismiss longer.webm")).to_be_focused()
     page.faults.clear()
 
@@ -417,11 +417,11 @@ def test_same_file_twice_at_once_is_stored_once_and_both_are_told(page, film, se
     twin = tmp_path / "twin.webm"
     twin.write_bytes(film(1).read_bytes())
     drop(page, film(1), twin)
-    expect(page.locator("#uploads-count")).to_have_text("2 of 2 files done")
-    expect(page.locator("#uploads > li", has_text="New: no copy")).to_have_count(1)
-    expect(page.locator("#uploads > li", has_text="This very file is stored already")).to_have_count(1)
+    expect(page.locator("#uploads-count")).to_have_text("2 of 2 files finished")
+    expect(page.locator("#uploads > li", has_text="New: nothing like it")).to_have_count(1)
+    expect(page.locator("#uploads > li", has_text="The same file is already stored")).to_have_count(1)
     expect(page.locator("#videos .card")).to_have_count(1)
-    page.get_by_role("button", name="Clear what is done").click()
+    page.get_by_role("button", name="Clear finished").click()
     expect(page.locator("#uploads > li")).to_have_count(0)
     expect(page.locator("#uploads-bar")).to_be_hidden()
 
@@ -430,9 +430,51 @@ def test_upload_that_broke_can_be_tried_again(page, film, server):
     page.route("**/v1/videos", lambda route: route.abort(), times=1)
     choose(page, film(1))
     row = upload_row(page, "film 1.webm")
-    expect(row.locator(".error")).to_contain_text("The connection to the server broke")
+    expect(row.locator(".error")).to_contain_text("Upload failed: the server stopped answering.")
     row.get_by_role("button", name="Try again film 1.webm").click()
-    expect(row).to_contain_text("New: no copy of it is stored.")
+    expect(row).to_contain_text("New: nothing like it was stored before.")
+    page.faults.clear()
+
+
+def test_file_that_cannot_be_read_is_told_apart_from_a_server_that_is_gone(page, film, server, tmp_path):
+    path = tmp_path / "moved.webm"
+    path.write_bytes(film(1).read_bytes())
+    page.evaluate("document.getElementById('files').onchange = null")  # hold the file back
+    choose(page, path)
+    path.unlink()
+    page.evaluate("""() => {
+        const data = new DataTransfer();
+        data.items.add(document.getElementById("files").files[0]);
+        document.body.dispatchEvent(new DragEvent("drop", {dataTransfer: data, bubbles: true, cancelable: true}));
+    }""")
+    expect(upload_row(page, "moved.webm").locator(".error")).to_contain_text("the file cannot be read")
+    page.faults.clear()
+
+
+def test_dropped_folder_is_refused_before_anything_is_sent(page, film, server):
+    page.evaluate("""() => {
+        const isDirectory = (item) => item.getAsFile().name === "bikes";
+        DataTransferItem.prototype.webkitGetAsEntry = function () { return {isDirectory: isDirectory(this)}; };
+        const data = new DataTransfer();
+        data.items.add(new File([], "bikes"));
+        document.body.dispatchEvent(new DragEvent("drop", {dataTransfer: data, bubbles: true, cancelable: true}));
+    }""")
+    expect(upload_row(page, "bikes").locator(".error")).to_have_text(
+        "bikes/ is a folder. Drop the files in it instead.")
+    expect(upload_row(page, "bikes").get_by_role("button", name="Try again")).to_have_count(0)
+    assert server.get("/v1/jobs").json()["items"] == []
+
+
+def test_player_says_that_the_server_is_gone_and_not_that_the_format_is_wrong(page, film, server):
+    server.upload(film(1))
+    page.reload()
+    expect(page.locator("#videos .picture")).to_have_count(1)
+    page.route("**/v1/**", lambda route: route.abort())
+    page.locator("#videos .picture").click()
+    expect(page.locator("#player-note")).to_have_text("The server is not answering. Trying again…")
+    page.unroute("**/v1/**")
+    wait_until(page, "document.getElementById('player').videoWidth === 320")
+    expect(page.locator("#player-note")).to_have_text("")
     page.faults.clear()
 
 
@@ -442,7 +484,7 @@ def test_deletion_that_fails_says_so_where_it_was_asked_for(page, film, server):
     page.route("**/v1/videos/*", lambda route: route.abort(), times=1)
     page.get_by_role("button", name="Delete film 1.webm").click()
     page.locator("#confirm-yes").click()
-    expect(page.locator("#confirm-note")).to_have_text("The server cannot be reached.")
+    expect(page.locator("#confirm-note")).to_have_text("The server is not answering.")
     page.locator("#confirm-yes").click()
     expect(page.locator("#confirm")).to_be_hidden()
     expect(page.locator("#videos .card")).to_have_count(0)
@@ -453,7 +495,7 @@ def test_closed_results_give_the_focus_back(page, film, server):
     server.upload(film(1))
     page.reload()
     page.get_by_role("button", name="Find similar to film 1.webm").click()
-    expect(page.locator("#results-note")).to_have_text("Nothing else is stored yet.")
+    expect(page.locator("#results-note")).to_have_text("No other videos are stored yet.")
     page.locator("#results-close").click()
     assert page.evaluate("document.activeElement.getAttribute('aria-label')") == "Find similar to film 1.webm"
 
@@ -465,7 +507,7 @@ def test_original_of_a_copy_opens_from_it(page, film, server):
     page.get_by_role("button", name="Open again.webm").click()
     page.get_by_role("button", name="Open the original").click()
     expect(page.locator("#viewer-title")).to_have_text("film 1.webm")
-    expect(page.locator("#viewer-verdict")).to_contain_text("New")
+    expect(page.locator("#viewer-verdict")).to_contain_text("nothing like it was stored.")
     expect(page.locator("#viewer-original")).to_be_hidden()
 
 
@@ -485,6 +527,7 @@ def test_file_that_the_browser_cannot_play_is_played_clip_by_clip(page, server):
     server.upload(sample("mpeg4_b.avi"))
     page.reload()
     page.locator("#videos .picture").click()
-    expect(page.locator("#player-note")).to_contain_text("This browser cannot play the file itself.")
+    expect(page.locator("#player-note")).to_have_text(
+        "Your browser cannot play this format. Press Play beside a clip to see it converted.")
     page.get_by_role("button", name="Play 0.0 s").click()
     wait_until(page, "document.getElementById('player').currentTime > 0.5")

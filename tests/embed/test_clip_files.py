@@ -101,12 +101,12 @@ def test_clips_below_the_input_are_not_input(batch, clip, output):
     batch.put("album/clips/mine.mp4", clip(31))
     batch.run(*RULE)
     before = files(batch.output)
-    assert "0 videos embedded, 2 known" in batch.run(*RULE)
+    assert "0 new, 2 unchanged" in batch.run(*RULE)
     assert {line["file"] for line in batch.lines()} == {"clip.mp4", "album/clips/mine.mp4"}
     assert files(batch.output) == before
     other = batch.output / "second"  # of another run over the same folder
     batch.output = other
-    assert "2 videos embedded, 0 known, 0 with" in batch.run()
+    assert "2 new, 0 unchanged, 0 identical" in batch.run()
 
 
 def test_encoder_that_is_not_there_is_named(batch, clip):

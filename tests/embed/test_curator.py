@@ -108,7 +108,7 @@ def test_tree_equals_that_of_an_independent_writer(batch, library, tmp_path, mod
     layout.mkdir()
     (batch.output / ".vidx").rename(layout / ".vidx")
     batch.output = layout
-    assert "0 videos embedded" in batch.run("--clip", rule, "--layout", "curator", model=model)
+    assert "0 new, " in batch.run("--clip", rule, "--layout", "curator", model=model)
     prefix, dtype = KINDS[model]
     writer = curator.Writer(wanted, layout, prefix, dtype)
     for path in sorted(p for p in library.rglob("*") if p.is_file()):

@@ -33,8 +33,8 @@ def shorten(package):
 
 
 DAMAGE = {
-    "no folder": (shutil.rmtree, "no model package"),
-    "no manifest": (lambda p: (p / "manifest.json").unlink(), "no model package"),
+    "no folder": (shutil.rmtree, "The model tiny-text is not in "),
+    "no manifest": (lambda p: (p / "manifest.json").unlink(), "The model tiny-text is not in "),
     "missing file": (lambda p: (p / "video.pt").unlink(), "video.pt"),
     "file that is a folder": (lambda p: ((p / "video.pt").unlink(), (p / "video.pt").mkdir()),
                               "video.pt"),

@@ -90,14 +90,14 @@ def test_moved_file_is_not_embedded_again(three):
 def test_moved_input_folder_is_not_read_again(three):
     rows, lines = three.rows(), three.lines()
     three.input = three.input.rename(three.input.with_name("elsewhere"))
-    assert "4 known" in three.run()
+    assert "4 unchanged" in three.run()
     assert (three.rows(), three.lines()) == (rows, lines)
 
 
 def test_touched_file_is_read_but_not_embedded(three):
     os.utime(three.input / "clip0.mp4")
-    assert "0 videos embedded, 3 known, 1 with the bytes" in three.run()
-    assert "0 videos embedded, 4 known" in three.run()
+    assert "0 new, 3 unchanged, 1 identical files" in three.run()
+    assert "0 new, 4 unchanged" in three.run()
     assert three.inserted() == 3
 
 
@@ -152,5 +152,5 @@ def test_interrupted_run_keeps_what_it_has_and_goes_on(batch, clip, number):
     kept = batch.rows()
     assert 3 <= len(kept) < n
     assert f"{len(kept)} of {n} videos done" in said
-    assert f"{len(kept)} known" in batch.run(model="slow")
+    assert f"{len(kept)} unchanged" in batch.run(model="slow")
     assert kept.items() <= batch.rows().items() and batch.inserted() == n

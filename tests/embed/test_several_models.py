@@ -65,12 +65,12 @@ def test_added_model_gets_what_it_lacks_and_nothing_else_is_touched(batch, clip,
     (batch.input / "clip0.mp4").rename(batch.input / "moved.mp4")
     batch.input = batch.input.rename(batch.input.with_name("elsewhere"))
     said = batch.run(model="tiny,small")
-    assert "1 videos embedded, 2 known, 1 with the bytes" in said
-    assert "3 videos got vectors that they lacked" in said
+    assert "1 new, 2 unchanged, 1 identical files" in said
+    assert "3 videos got missing vectors" in said
     assert rows.items() <= batch.rows().items() and batch.inserted() == 4
     assert same(of_model(batch, "small"), alone("small"))
     assert same(of_model(batch, "."), alone("tiny"))
-    assert "lacked" not in batch.run(model="tiny,small")
+    assert "missing vectors" not in batch.run(model="tiny,small")
 
     (batch.input / "new.mp4").unlink()
     (batch.input / "moved.mp4").rename(batch.input / "clip0.mp4")
@@ -90,7 +90,7 @@ def test_model_left_out_loses_its_folder_and_keeps_its_vectors(batch, clip):
     batch.put("new.mp4", clip(9))
     batch.run()
     (batch.input / "new.mp4").unlink()
-    assert "lacked" not in batch.run(model="tiny,small")
+    assert "missing vectors" not in batch.run(model="tiny,small")
     assert same(of_model(batch, "small"), small)
     assert {name: data for name, (data, _) in before.items()} == {
         name: data for name, (data, _) in batch.content().items()}
@@ -137,7 +137,7 @@ def test_killed_while_a_model_is_added_does_each_video_once(batch, clip, alone):
         process.wait()
         assert before <= done()
     assert kills >= 3
-    assert "lacked" not in batch.run(model="tiny,slow")
+    assert "missing vectors" not in batch.run(model="tiny,slow")
     assert batch.inserted() == n
     assert same(of_model(batch, "slow"), alone("slow"))
 
@@ -156,7 +156,7 @@ def test_interrupted_while_a_model_is_added_goes_on(batch, clip):
     (kept,), = batch.catalog(count)
     assert f"with {kept} of {n} videos done" in said
     assert 2 <= kept < n and not (batch.output / "slow").exists()
-    assert f"{n - kept} videos got vectors" in batch.run(model="tiny,slow")
+    assert f"{n - kept} videos got missing vectors" in batch.run(model="tiny,slow")
     assert len(of_model(batch, "slow")) == n
 
 
@@ -184,7 +184,7 @@ def test_further_model_that_fails_is_reported_and_tried_again(batch, clip, packa
         assert len(of_model(batch, ".")) == 3 and of_model(batch, "small") == {}
     shutil.rmtree(packages / "small")
     good.rename(packages / "small")
-    assert "3 videos got vectors" in batch.run(model="tiny,small")
+    assert "3 videos got missing vectors" in batch.run(model="tiny,small")
     assert batch.lines("failed.jsonl") == []
     assert same(of_model(batch, "small"), alone("small"))
 
@@ -196,7 +196,7 @@ def test_changed_package_of_a_further_model_is_embedded_anew(batch, clip, packag
     manifest = json.loads((packages / "small" / "manifest.json").read_text())
     manifest["frames"]["fps"] = 4.0
     (packages / "small" / "manifest.json").write_text(json.dumps(manifest))
-    assert "3 videos got vectors" in batch.run(model="tiny,small")
+    assert "3 videos got missing vectors" in batch.run(model="tiny,small")
     new = of_model(batch, "small")
     assert not same(new, old) and same(new, alone("small"))
     batch.run(model="tiny,small")  # what the run before had no time to delete

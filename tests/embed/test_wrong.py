@@ -18,7 +18,7 @@ def test_bad_files_are_skipped_named_and_tried_again(batch, clip):
         said = batch.run(code=3)
         for name in bad:
             assert said.count(f"skipped: {name}: ") == 1
-        assert "3 skipped" in said
+        assert "3 failed (see " in said
         failed = batch.lines("failed.jsonl")
         assert [line["file"] for line in failed] == sorted(bad)
         assert all(line["outcome"].startswith("media_") and line["reason"] for line in failed)
@@ -94,7 +94,7 @@ def test_unreadable_folder_is_named_and_keeps_its_videos(batch, clip):
     assert "skipped: locked: Permission denied" in said
     assert batch.lines() == before
     assert [line["file"] for line in batch.lines("failed.jsonl")] == ["locked"]
-    assert "2 known" in batch.run()
+    assert "2 unchanged" in batch.run()
 
 
 def test_unreadable_file_is_skipped(batch, clip):

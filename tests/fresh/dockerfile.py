@@ -1,7 +1,8 @@
 """Carries out a Dockerfile in fresh roots, where no Docker engine runs.
 
-It knows the instructions that ours uses and refuses every other, so the file that is proved is the
-file that docker build reads.
+It knows the instructions that ours uses and refuses every other, so the file that is tested is the
+file that docker build reads. Build arguments are left out: pip uses this machine's own settings, as
+somebody behind a mirror would pass them.
 """
 
 import json

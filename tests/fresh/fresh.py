@@ -110,8 +110,10 @@ def docker_steps():
     log = WORK / "docker.log"
     server = stage.start(log)
     wait_until(stage.healthy, server, log, 60)
-    claim(f"the image's health check passes, running as {stage.user}", stage.user != "root")
+    claim(f"the image's health check passes, running as {stage.user}", stage.user == "10001")
     upload_and_search("the image")
+    stage.run("sqlite3 /data/catalog.db '.backup /data/backup.db' && test -s /data/backup.db")
+    claim("the catalog of a running image can be backed up inside it", True)
     stop(server)
 
 

@@ -5,10 +5,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "api/json.h"
-#include "api/reply.h"
-#include "api/route.h"
-#include "api/text.h"
+#include "api/http/json.h"
+#include "api/http/params.h"
+#include "api/http/reply.h"
+#include "api/http/text.h"
 #include "base/mem.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n_bytes);
@@ -35,10 +35,10 @@ static void read_query(char *text) {
     int64_t whole;
     double number;
     int index;
-    bool fine = vx_request_parse_query(&request) &&
-                vx_request_int(&request, "a", -5, INT64_MAX, 1, &whole) &&
-                vx_request_number(&request, "b", 0, 1e9, 1, &number) &&
-                vx_request_choice(&request, "wait", "false true", 1, &index);
+    bool fine = vx_params_parse_query(&request) &&
+                vx_params_int(&request, "a", -5, INT64_MAX, 1, &whole) &&
+                vx_params_number(&request, "b", 0, 1e9, 1, &number) &&
+                vx_params_choice(&request, "wait", "false true", 1, &index);
     check(&request, fine);
     if (fine && (whole < -5 || !(number >= 0 && number <= 1e9) || index < 0 || index > 1))
         abort();

@@ -1,9 +1,11 @@
 """The HTTP suite: the real program, the small test model, one server per file of tests."""
 
 import contextlib
+import re
 import socket
 import sqlite3
 import time
+from pathlib import Path
 from urllib.parse import urlparse
 
 import make as samples
@@ -68,14 +70,19 @@ def stored(server, clip):
     return upload
 
 
+ROWS = (Path(__file__).resolve().parents[2] / "api/http/errors.def").read_text()
+HINTS = {name: "".join(re.findall(r'"([^"]*)"', hint)) for name, hint in
+         re.findall(r'VX_PROBLEM\(\w+, "([a-z0-9-]+)", \d+, "[^"]*",\s*((?:"[^"]*"\s*)+)\)', ROWS)}
+
+
 def assert_problem(answer, status, name, *words):
     """The answer is that problem, well formed, and its detail has the words."""
     assert answer.status_code == status, answer.text
     assert answer.headers["Content-Type"] == "application/problem+json"
     body = answer.json()
     assert body["type"] == f"/problems/{name}", body
-    assert body["status"] == status and body["title"] and body["hint"]
-    assert body["detail"].endswith((".", "?", "!")) and body["detail"] != body["hint"], body
+    assert body["status"] == status and body["title"] and body.get("hint", "") == HINTS[name], body
+    assert body["detail"].endswith((".", "?", "!")) and body["detail"] != body.get("hint"), body
     assert body["request_id"] == answer.headers["X-Request-Id"]
     for word in words:
         assert word.lower() in body["detail"].lower(), body

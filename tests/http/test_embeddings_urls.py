@@ -143,7 +143,7 @@ def test_announced_size_over_the_limit_is_refused_before_it_is_sent(server, host
     ("http://localhost:PORT/clip.mp4", "localhost has no public address"),
     ("http://127.0.0.2:PORT/clip.mp4", "no public address"),
     ("http://10.0.0.1/clip.mp4", "no public address"),
-    ("http://nothing.invalid/clip.mp4", "resolve"), ("file:///etc/passwd", "scheme"), ("clip.mp4", "no URL"),
+    ("http://nothing.invalid/clip.mp4", "resolve"), ("file:///etc/passwd", "scheme"), ("clip.mp4", "not a valid URL"),
     ("http://127.0.0.1:1/clip.mp4", "127.0.0.1"),
 ])
 def test_url_that_leads_inward_is_refused(server, host, url, word):

@@ -245,7 +245,7 @@ def test_port_that_is_taken_is_told_and_not_shared(server, tiny_model, tmp_path)
     second = subprocess.run([BINARY, "serve", "--listen", address, "--data", tmp_path / "d", "--models", tiny_model,
                              "--model", "tiny"], capture_output=True, text=True, timeout=60)
     assert second.returncode == 1
-    assert f"cannot listen on {address}: another program does; stop it, or choose another port" in second.stderr
+    assert f"cannot listen on {address}: another program uses this port; stop it, or choose another port" in second.stderr
 
 
 @pytest.mark.parametrize("address", ["8000", "localhost", "127.0.0.1:", "127.0.0.1:99999", "::1:80", "nowhere.invalid:80"])

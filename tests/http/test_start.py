@@ -79,9 +79,10 @@ def test_signal_during_the_start_ends_it(held):
 
 
 @pytest.mark.parametrize("flags, words", [
-    (["--model", "none"], "none/manifest.json is not there; say with --models where it is, or make it"),
+    (["--model", "none"], "The model none is not in "),
     (["--model", "cuts"], "cuts/manifest.json: kind is of a package that gives no vectors; name another model"),
-    (["--model", "auto"], "say with --models where they are"),
+    (["--model", "internvideo2-1b"], "Get it with: ./dev model internvideo2-1b --download"),
+    (["--model", "auto"], "get one with: ./dev model efficientnet-lite0"),
     (["--model", "tiny", "--device", "gpu"], "device 'gpu' is not auto, cpu or cuda:N"),
     (["--data", "/proc/x"], "/proc/x"),
 ])
@@ -97,7 +98,7 @@ def test_what_keeps_it_from_starting_is_said_in_a_sentence(tmp_path, tiny_model,
 def test_second_server_on_a_port_says_what_to_do(server):
     code, text = serve("--listen", server.url.removeprefix("http://"))
     assert code == 1
-    assert "another program does; stop it, or choose another port with --listen" in text
+    assert "another program uses this port; stop it, or choose another port with --listen" in text
 
 
 @pytest.mark.parametrize("flags, words", [
@@ -106,7 +107,7 @@ def test_second_server_on_a_port_says_what_to_do(server):
     (["--fetch-http=1"], "--fetch-http takes no value"),
     (["stray"], "'stray' is not an option"),
     (["--queue", "many"], "--queue must be a whole number from 0, not 'many'"),
-    (["--clip", "parts"], "--clip parts: the clip rule must be auto, whole,"),
+    (["--clip", "parts"], "--clip: 'parts' is not a clip rule. Use auto, whole, fixed:10"),
     (["--log-level", "loud"], "--log-level must be debug, info, warn or error"),
     (["--config", "/nowhere.json"], "/nowhere.json: No such file or directory"),
 ])

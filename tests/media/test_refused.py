@@ -7,7 +7,7 @@ import pytest
 from make import encode, names, remux, sample, write_tone, write_zero_frames
 from media_dump import Refused, dump
 
-UNSUPPORTED, NO_VIDEO, DAMAGED, TOO_LARGE = 1, 2, 3, 4
+UNSUPPORTED, NO_VIDEO, DAMAGED, TOO_LARGE = range(300, 304)  # from VX_CODES_MEDIA on
 
 
 def refuse(path, code, *words):

@@ -46,7 +46,7 @@ static inline int fixture_setup(void **state) {
     snprintf(f->path, sizeof f->path, "%s/catalog.db", f->dir);
     fixture_open(f);
     OK(vx_catalog_begin(f->catalog, &oops));
-    OK(vx_catalog_space(f->catalog, "test", "d1", DIM, &f->space, &oops));
+    OK(vx_catalog_insert_vector_space(f->catalog, "test", "d1", DIM, &f->space, &oops));
     OK(vx_catalog_commit(f->catalog, &oops));
     *state = f;
     return 0;

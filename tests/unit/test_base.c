@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "base/base64.h"
+#include "base/crc32c.h"
 #include "base/decimal.h"
 #include "base/err.h"
 #include "base/hex.h"
@@ -92,6 +93,33 @@ static void take_moves_ownership_and_leaves_null(void **state) {
 
 static void add(void *ctx, void *item) {
     atomic_fetch_add((atomic_int *)ctx, *(int *)item);
+}
+
+/* RFC 3720, appendix B.4, and the check value of the CRC catalogues. */
+static void crc32c_of_published_texts_is_theirs_whole_and_in_parts(void **state) {
+    (void)state;
+    static uint8_t zeros[32], ones[32], rising[32];
+    memset(ones, 0xff, sizeof ones);
+    for (uint8_t i = 0; i < 32; i++)
+        rising[i] = i;
+    const struct {
+        const void *bytes;
+        size_t n;
+        uint32_t crc;
+    } known[] = {{"123456789", 9, 0xe3069283},
+                 {zeros, 32, 0x8a9136aa},
+                 {ones, 32, 0x62a8ab43},
+                 {rising, 32, 0x46dd794e},
+                 {"", 0, 0}};
+    for (size_t i = 0; i < VX_LEN(known); i++) {
+        assert_int_equal(vx_crc32c(0, known[i].bytes, known[i].n), known[i].crc);
+        for (size_t at = 0; at <= known[i].n; at++) {
+            const char *rest = (const char *)known[i].bytes + at;
+            uint32_t head = vx_crc32c(0, known[i].bytes, at);
+            assert_int_equal(vx_crc32c(head, rest, known[i].n - at), known[i].crc);
+            assert_int_equal(vx_crc32c_portable(head, rest, known[i].n - at), known[i].crc);
+        }
+    }
 }
 
 static void float_as_decimal_is_the_shortest_that_reads_back(void **state) {
@@ -268,6 +296,7 @@ int main(void) {
         cmocka_unit_test(base64_of_the_rfc_goes_there_and_back),
         cmocka_unit_test(text_that_is_not_base64_is_refused),
         cmocka_unit_test(hex_goes_there_and_back_and_takes_no_other_text),
+        cmocka_unit_test(crc32c_of_published_texts_is_theirs_whole_and_in_parts),
         cmocka_unit_test(float_as_decimal_is_the_shortest_that_reads_back),
         cmocka_unit_test(double_as_decimal_reads_back),
         cmocka_unit_test(pool_freed_has_run_what_it_took),

@@ -1,4 +1,4 @@
-/* The pure parts of the batch outputs: float16, UUIDs, and near-duplicates against brute force. */
+/* NeMo Curator's formats: float16, UUIDs, pickles, spans. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -9,7 +9,6 @@
 #include <cmocka.h>
 
 #include "batch/curator/curator.h"
-#include "batch/dedup.h"
 
 static void every_half_survives_the_way_there_and_back(void **state) {
     (void)state;
@@ -44,73 +43,6 @@ static void uuid_is_that_of_rfc_9562(void **state) {
     char uuid[VX_UUID_CHARS + 1];
     vx_curator_uuid("http://www.example.com/", uuid); /* by Python's uuid.uuid5 */
     assert_string_equal(uuid, "fcde3c85-2270-590f-9e7c-ee003d65e0e2");
-}
-
-enum { N = 700, DIM = 8 }; /* several blocks */
-
-static float vectors[N][DIM];
-static vx_batch_clip clips[N];
-
-static void make_clips(void) {
-    uint32_t seed = 7;
-    for (int i = 0; i < N; i++) {
-        double norm = 0;
-        for (int d = 0; d < DIM; d++) { /* near one of 40 directions */
-            seed = seed * 1664525 + 1013904223;
-            float noise = (float)(seed >> 8) / (1 << 24) - 0.5f;
-            uint32_t centre = (uint32_t)(i % 40 * DIM + d) * 2654435761u;
-            vectors[i][d] = (float)(centre >> 8) / (1 << 24) - 0.5f + noise * 0.5f;
-            norm += (double)vectors[i][d] * (double)vectors[i][d];
-        }
-        for (int d = 0; d < DIM; d++)
-            vectors[i][d] /= (float)sqrt(norm);
-        clips[i] = (vx_batch_clip){.row = 10 * (N - i), .pixels = i % 3};
-    }
-    memcpy(vectors[500], vectors[1], sizeof vectors[1]); /* equal ones, blocks apart */
-    memcpy(vectors[2], vectors[1], sizeof vectors[1]);
-}
-
-static float dot(const float *a, const float *b) {
-    double sum = 0;
-    for (int d = 0; d < DIM; d++)
-        sum += (double)a[d] * (double)b[d];
-    return (float)sum;
-}
-
-static void duplicates_are_those_of_brute_force(void **state) {
-    (void)state;
-    static size_t rank[N];
-    static vx_batch_match found[N];
-    static bool kept[N];
-    vx_err err;
-    VX_AUTO(vx_index) index = NULL;
-    make_clips();
-    assert_int_equal(vx_index_new(&(vx_index_params){.dim = DIM}, &index, &err), 0);
-    for (int i = 0; i < N; i++)
-        assert_int_equal(vx_index_add(index, &clips[i].row, vectors[i], 1, &err), 0);
-    assert_int_equal(vx_batch_match_clips(index, clips, N, 0.9f, rank, found, &err), 0);
-    size_t n_kept = 0, at = 0;
-    for (int64_t pixels = 2; pixels >= 0; pixels--)
-        for (size_t i = 0; i < N; i++)
-            if (clips[i].pixels == pixels)
-                assert_int_equal(rank[at++], i);
-    for (size_t r = 0; r < N; r++) {
-        size_t i = rank[r], best = i;
-        float score = 0;
-        for (size_t q = 0; q < r; q++) {
-            float other = dot(vectors[i], vectors[rank[q]]);
-            if (kept[rank[q]] && (other > score || (best == i && other >= 0))) {
-                best = rank[q];
-                score = other;
-            }
-        }
-        assert_int_equal(found[i].of, best);
-        assert_float_equal(found[i].score, score, 1e-6);
-        kept[i] = best == i || score < 0.9f;
-        n_kept += kept[i];
-    }
-    assert_true(n_kept > 40 && n_kept < 600);
-    assert_false(kept[500] && kept[1]);
 }
 
 /* Where pickle's numbers take a second byte: 127 and 128 halves, 255 and 256 of anything. */
@@ -155,7 +87,6 @@ int main(void) {
         cmocka_unit_test(uuid_is_that_of_rfc_9562),
         cmocka_unit_test(pickle_of_every_size_says_how_long_it_is),
         cmocka_unit_test(fixed_span_behind_the_claimed_end_keeps_its_own),
-        cmocka_unit_test(duplicates_are_those_of_brute_force),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -211,7 +211,7 @@ static void video_deleted_leaves_no_row_of_it(void **state) {
     VX_AUTO(vx_video) gone = add_video(f, 2, 3);
     int64_t second;
     OK(vx_catalog_begin(f->catalog, &oops));
-    OK(vx_catalog_space(f->catalog, "other", "d1", DIM, &second, &oops));
+    OK(vx_catalog_insert_vector_space(f->catalog, "other", "d1", DIM, &second, &oops));
     float vector[DIM] = {0};
     OK(vx_catalog_insert_vector(f->catalog, second, gone->clips[0].row, vector, DIM, &oops));
     OK(vx_catalog_insert_vector(f->catalog, second, kept->clips[0].row, vector, DIM, &oops));

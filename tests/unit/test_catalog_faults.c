@@ -168,7 +168,7 @@ static void disk_really_full_keeps_the_acknowledged_and_recovers(void **state) {
     assert_int_equal(fclose(file), 0);
     fixture_open(&small);
     OK(vx_catalog_begin(small.catalog, &oops));
-    OK(vx_catalog_space(small.catalog, "test", "d1", DIM, &small.space, &oops));
+    OK(vx_catalog_insert_vector_space(small.catalog, "test", "d1", DIM, &small.space, &oops));
     OK(vx_catalog_commit(small.catalog, &oops));
     int stored = 0, rc = 0;
     while (stored < 1000 && (rc = try_add(&small, stored + 1)) == 0)
@@ -193,7 +193,7 @@ static void add_and_die(const char *path, int n) {
     snprintf(f.path, sizeof f.path, "%s", path);
     vx_err err;
     if (vx_catalog_open(path, 0, &f.catalog, &err) || vx_catalog_begin(f.catalog, &err) ||
-        vx_catalog_space(f.catalog, "test", "d1", DIM, &f.space, &err) ||
+        vx_catalog_insert_vector_space(f.catalog, "test", "d1", DIM, &f.space, &err) ||
         vx_catalog_commit(f.catalog, &err))
         _exit(1);
     for (int seed = 1; seed <= n + 1; seed++) {

@@ -11,18 +11,19 @@ static void space_is_found_again_and_differs_by_digest(void **state) {
     int64_t again, other, sized;
     vx_err err;
     OK(vx_catalog_begin(f->catalog, &oops));
-    OK(vx_catalog_space(f->catalog, "test", "d1", DIM, &again, &oops));
-    OK(vx_catalog_space(f->catalog, "test", "d2", DIM, &other, &oops));
-    assert_int_equal(vx_catalog_space(f->catalog, "test", "d1", 7, &sized, &err), -EINVAL);
+    OK(vx_catalog_insert_vector_space(f->catalog, "test", "d1", DIM, &again, &oops));
+    OK(vx_catalog_insert_vector_space(f->catalog, "test", "d2", DIM, &other, &oops));
+    assert_int_equal(vx_catalog_insert_vector_space(f->catalog, "test", "d1", 7, &sized, &err),
+                     -EINVAL);
     OK(vx_catalog_commit(f->catalog, &oops));
     assert_int_equal(again, f->space);
     assert_true(other != f->space);
 }
 
-static vx_space *find_spaces(fixture *f, size_t n) {
-    vx_space *spaces = NULL;
+static vx_vector_space *find_spaces(fixture *f, size_t n) {
+    vx_vector_space *spaces = NULL;
     size_t found = 0;
-    OK(vx_catalog_list_spaces(f->catalog, &spaces, &found, &oops));
+    OK(vx_catalog_list_vector_spaces(f->catalog, &spaces, &found, &oops));
     assert_int_equal(found, n);
     return spaces;
 }
@@ -30,40 +31,40 @@ static vx_space *find_spaces(fixture *f, size_t n) {
 static bool drop(fixture *f, int max) {
     bool more;
     OK(vx_catalog_begin(f->catalog, &oops));
-    OK(vx_catalog_drop_given_up(f->catalog, max, &more, &oops));
+    OK(vx_catalog_delete_retired_vectors(f->catalog, max, &more, &oops));
     OK(vx_catalog_commit(f->catalog, &oops));
     return more;
 }
 
-static void space_given_up_is_hidden_and_deleted_in_steps(void **state) {
+static void retired_space_is_hidden_and_deleted_in_steps(void **state) {
     fixture *f = *state;
     vx_video_free(add_video(f, 1, 5));
     int64_t other, again;
     bool has;
     OK(vx_catalog_begin(f->catalog, &oops));
-    OK(vx_catalog_space(f->catalog, "other", "d2", DIM, &other, &oops));
+    OK(vx_catalog_insert_vector_space(f->catalog, "other", "d2", DIM, &other, &oops));
     OK(vx_catalog_insert_vector(f->catalog, other, 1, (float[DIM]){1}, DIM, &oops));
-    OK(vx_catalog_give_up_space(f->catalog, f->space, &oops));
-    OK(vx_catalog_give_up_space(f->catalog, f->space, &oops)); /* twice is as once */
-    OK(vx_catalog_space(f->catalog, "test", "d1", DIM, &again, &oops));
+    OK(vx_catalog_retire_vector_space(f->catalog, f->space, &oops));
+    OK(vx_catalog_retire_vector_space(f->catalog, f->space, &oops)); /* twice is as once */
+    OK(vx_catalog_insert_vector_space(f->catalog, "test", "d1", DIM, &again, &oops));
     OK(vx_catalog_commit(f->catalog, &oops));
     assert_true(again != f->space && again != other);
-    OK(vx_catalog_has_model(f->catalog, "test", &has, &oops));
+    OK(vx_catalog_has_vectors_of(f->catalog, "test", &has, &oops));
     assert_false(has);
 
     const int64_t left[] = {5, 3, 1};
     for (size_t i = 0; i < VX_LEN(left); i++) {
-        VX_AUTO_FREE vx_space *spaces = find_spaces(f, 3);
-        assert_true(spaces[0].row == f->space && spaces[0].given_up && !spaces[1].given_up);
+        VX_AUTO_FREE vx_vector_space *spaces = find_spaces(f, 3);
+        assert_true(spaces[0].row == f->space && spaces[0].retired && !spaces[1].retired);
         assert_string_equal(spaces[0].digest, "d1:1"); /* of 64 digits only these are shown */
         assert_int_equal(spaces[0].vectors, left[i]);
         assert_true(drop(f, 2));
     }
     assert_false(drop(f, 2));
-    VX_AUTO_FREE vx_space *spaces = find_spaces(f, 2);
+    VX_AUTO_FREE vx_vector_space *spaces = find_spaces(f, 2);
     assert_true(spaces[0].row == other && spaces[0].vectors == 1 && spaces[1].row == again);
     assert_int_equal(raw_int(f, "SELECT count(*) FROM vectors"), 1);
-    OK(vx_catalog_has_model(f->catalog, "other", &has, &oops));
+    OK(vx_catalog_has_vectors_of(f->catalog, "other", &has, &oops));
     assert_true(has);
 }
 
@@ -71,12 +72,12 @@ static void space_counts_the_vectors_that_videos_bring_and_take(void **state) {
     fixture *f = *state;
     VX_AUTO(vx_video) v = add_video(f, 1, 3);
     vx_video_free(add_video(f, 2, 2));
-    VX_AUTO_FREE vx_space *full = find_spaces(f, 1);
+    VX_AUTO_FREE vx_vector_space *full = find_spaces(f, 1);
     assert_int_equal(full[0].vectors, 5);
     OK(vx_catalog_begin(f->catalog, &oops));
     OK(vx_catalog_delete_video(f->catalog, v->id, &oops));
     OK(vx_catalog_commit(f->catalog, &oops));
-    VX_AUTO_FREE vx_space *less = find_spaces(f, 1);
+    VX_AUTO_FREE vx_vector_space *less = find_spaces(f, 1);
     assert_int_equal(less[0].vectors, 2);
 }
 
@@ -161,7 +162,7 @@ static void scan_gives_every_vector_of_the_space_once(void **state) {
     int expected[MAX_CLIP] = {0};
     int64_t second;
     OK(vx_catalog_begin(f->catalog, &oops));
-    OK(vx_catalog_space(f->catalog, "second", "d1", DIM, &second, &oops));
+    OK(vx_catalog_insert_vector_space(f->catalog, "second", "d1", DIM, &second, &oops));
     for (int seed = 1; seed <= 60; seed++) {
         VX_AUTO(vx_video) v = make_video(seed, seed % 7);
         OK(insert_all(f, v, seed, &oops));
@@ -247,7 +248,7 @@ static int64_t fill_and_evict(fixture *f) {
     int64_t space;
     VX_AUTO(vx_video) v = make_video(1, N_WIDE);
     OK(vx_catalog_begin(f->catalog, &oops));
-    OK(vx_catalog_space(f->catalog, "wide", "d1", WIDE, &space, &oops));
+    OK(vx_catalog_insert_vector_space(f->catalog, "wide", "d1", WIDE, &space, &oops));
     OK(vx_catalog_insert_video(f->catalog, v, &oops));
     for (size_t i = 0; i < v->n_clips; i++)
         OK(vx_catalog_insert_vector(f->catalog, space, v->clips[i].row, vector, WIDE, &oops));
@@ -313,7 +314,7 @@ static void scan_of_fingerprints_gives_each_in_order_until_stopped(void **state)
 int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(space_is_found_again_and_differs_by_digest),
-        TEST(space_given_up_is_hidden_and_deleted_in_steps),
+        TEST(retired_space_is_hidden_and_deleted_in_steps),
         TEST(space_counts_the_vectors_that_videos_bring_and_take),
         TEST(vector_of_another_space_clip_or_size_is_refused),
         TEST(fingerprint_of_any_size_reads_back),

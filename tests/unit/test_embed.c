@@ -126,7 +126,7 @@ static void package_with_a_changed_byte_is_refused(void **state) {
     fclose(file);
     expect_bad(&c, "video.pt is damaged");
     unlink(path);
-    expect_bad(&c, "video.pt is in the manifest but not there");
+    expect_bad(&c, "video.pt is listed in the manifest but missing");
     remove_copy(&c);
 }
 
@@ -144,7 +144,7 @@ static void file_that_is_not_loaded_must_only_be_there(void **state) {
     json_object_set_new(other, "dtype", json_string("bf16"));
     json_array_append_new(json_object_get(c.manifest, "video"), other);
     write_manifest(&c);
-    expect_bad(&c, "text.pt is in the manifest but not there");
+    expect_bad(&c, "text.pt is listed in the manifest but missing");
     FILE *file = fopen(path_in(&c, "text.pt"), "w");
     fputs("of another digest", file);
     fclose(file);

@@ -1,5 +1,6 @@
 /* The verdict from an earlier scan and the videos that were inserted since, against that of a scan now. */
-#include "catalog/verdict_json.h"
+#include <jansson.h>
+
 #include "catalog_fixture.h"
 #include "fingerprint/fingerprint.h"
 #include "verdict/verdict.h"

@@ -1,4 +1,4 @@
-/* batch_curator.c — see the header. */
+/* curator.c — names, pickles and spans; see the header. */
 #include "curator.h"
 
 #include <math.h>

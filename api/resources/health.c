@@ -1,0 +1,24 @@
+/* health.c — probes for supervisors: is the process alive, and is it ready for requests. */
+#include "api/http/reply.h"
+#include "api/resources/resources.h"
+#include "server/server.h"
+
+static void reply_status(vx_request *request, const char *status) {
+    VX_AUTO_OUT out = {0};
+    vx_out_begin(&out, NULL, '{');
+    vx_out_string(&out, "status", status);
+    vx_out_end(&out, '}');
+    vx_reply_json(request, VX_SUCCESS_OK, &out);
+}
+
+void vx_health_live_get(vx_request *request) {
+    reply_status(request, "live");
+}
+
+void vx_health_ready_get(vx_request *request) {
+    vx_server *server = request->server;
+    if (atomic_load(&server->ready) && !atomic_load(&server->stopping))
+        reply_status(request, "ready");
+    else
+        vx_reply_problem(request, VX_PROBLEM_NOT_READY, NULL);
+}

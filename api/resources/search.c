@@ -1,0 +1,270 @@
+/* search.c — POST /v1/search: by text, video, clip or vector (JSON, also several at once), or by a
+ * file (form). GET /v1/search?q=…: by text. */
+#include <string.h>
+
+#include "api/http/body.h"
+#include "api/http/json.h"
+#include "api/http/params.h"
+#include "api/http/reply.h"
+#include "api/resources/resources.h"
+#include "api/resources/show.h"
+#include "server/server.h"
+
+#define SUBJECTS "text video_id clip_id vector"
+#define OPTIONS "k min_score group_by"
+
+typedef struct search {
+    vx_search_result result;
+    bool several; /* the request has `queries`, so the reply has `results` */
+} search;
+
+static void free_search(void *state) {
+    vx_search_result_clear(&((search *)state)->result);
+    free(state);
+}
+
+static void on_done(void *ctx, vx_search_result *result) {
+    vx_request *request = ctx;
+    search *state = request->state;
+    state->result = *result;
+    result->answers = NULL;
+    result->n = 0;
+    vx_request_wake(request);
+}
+
+static void write_hit(vx_out *out, const vx_hit *hit, size_t rank) {
+    vx_out_begin(out, NULL, '{');
+    vx_out_string(out, "video_id", hit->video_id);
+    vx_out_string(out, "clip_id", hit->clip_id);
+    vx_show_seconds(out, "start_s", hit->start_s);
+    vx_show_seconds(out, "end_s", hit->end_s);
+    vx_out_float(out, "score", hit->score);
+    vx_out_int(out, "rank", (int64_t)rank);
+    vx_out_string(out, "filename", hit->filename);
+    vx_out_json(out, "metadata", hit->metadata ? hit->metadata : "{}");
+    vx_out_end(out, '}');
+}
+
+static void write_items(vx_out *out, const vx_hits *hits) {
+    vx_out_begin(out, "items", '[');
+    for (size_t i = 0; i < hits->n; i++)
+        write_hit(out, &hits->items[i], i + 1);
+    vx_out_end(out, ']');
+}
+
+static void write_results(vx_out *out, const vx_search_result *result) {
+    vx_out_begin(out, "results", '[');
+    for (size_t i = 0; i < result->n; i++) {
+        vx_out_begin(out, NULL, '{');
+        write_items(out, &result->answers[i]);
+        vx_out_end(out, '}');
+    }
+    vx_out_end(out, ']');
+}
+
+static void finish(vx_request *request) {
+    const search *state = request->state;
+    const vx_search_result *result = &state->result;
+    if (result->outcome != VX_OUTCOME_OK) {
+        vx_reply_outcome(request, result->outcome, &result->err);
+        return;
+    }
+    VX_AUTO_OUT out = {0};
+    vx_out_begin(&out, NULL, '{');
+    vx_out_string(&out, "model", result->model);
+    if (state->several)
+        write_results(&out, result);
+    else
+        write_items(&out, &result->answers[0]);
+    vx_out_end(&out, '}');
+    vx_reply_json(request, VX_SUCCESS_OK, &out);
+}
+
+/* ---- Reading the request ---- */
+
+static bool set_text(vx_request *request, char **slot, const char *text) {
+    if (text && !(*slot = strdup(text)))
+        request->failed = true;
+    return !request->failed;
+}
+
+static bool set_group(vx_request *request, vx_query *question, const char *text) {
+    question->group_by_video = text ? !strcmp(text, "video") : question->group_by_video;
+    if (!text || question->group_by_video || !strcmp(text, "clip"))
+        return true;
+    vx_reply_problem(request, VX_PROBLEM_BAD_PARAMETER, "group_by must be clip or video.");
+    return false;
+}
+
+static const vx_query defaults = {.k = 10, .min_score = -1, .group_by_video = true};
+
+/* Overwrites k, min_score and group_by of the question with those in the object. */
+static bool read_options(vx_request *request, json_t *object, vx_query *question) {
+    int64_t k = (int64_t)question->k;
+    double min_score = (double)question->min_score;
+    const char *group;
+    if (!vx_json_int(request, object, "k", 1, VX_SEARCH_MAX_K, &k) ||
+        !vx_json_number(request, object, "min_score", -1, 1, &min_score) ||
+        !vx_json_string(request, object, "group_by", &group) ||
+        !set_group(request, question, group))
+        return false;
+    question->k = (size_t)k;
+    question->min_score = (float)min_score;
+    return true;
+}
+
+static bool exactly_one(vx_request *request, json_t *object) {
+    int n = !!json_object_get(object, "text") + !!json_object_get(object, "video_id") +
+            !!json_object_get(object, "clip_id") + !!json_object_get(object, "vector");
+    if (n == 1)
+        return true;
+    vx_reply_problem(request, n ? VX_PROBLEM_BAD_PARAMETER : VX_PROBLEM_MISSING_PARAMETER,
+                     "Send exactly one of text, video_id, clip_id, vector, or a form with a file.");
+    return false;
+}
+
+static bool read_question(vx_request *request, json_t *object, vx_query *question) {
+    const char *text, *video_id, *clip_id;
+    if (!exactly_one(request, object) || !read_options(request, object, question) ||
+        !vx_json_string(request, object, "text", &text) ||
+        !vx_json_string(request, object, "video_id", &video_id) ||
+        !vx_json_string(request, object, "clip_id", &clip_id) ||
+        !vx_json_vector(request, object, "vector", &question->vector, &question->dim))
+        return false;
+    question->by = text       ? VX_QUERY_TEXT
+                   : video_id ? VX_QUERY_VIDEO
+                   : clip_id  ? VX_QUERY_CLIP
+                              : VX_QUERY_VECTOR;
+    return set_text(request, &question->text, text) &&
+           set_text(request, &question->id, video_id ? video_id : clip_id);
+}
+
+static bool read_one(vx_request *request, json_t *body, vx_search_request *query) {
+    query->queries[0] = defaults;
+    return vx_json_only(request, body, SUBJECTS " queries " OPTIONS " model") &&
+           read_question(request, body, &query->queries[0]);
+}
+
+/* Reads `queries`. Options of a query win over those of the body. */
+static bool read_several(vx_request *request, json_t *body, json_t *list,
+                         vx_search_request *query) {
+    vx_query common = defaults;
+    size_t k_sum = 0;
+    if (!vx_json_only(request, body, "queries " OPTIONS " model") ||
+        !read_options(request, body, &common))
+        return false;
+    for (size_t i = 0; i < query->n; i++) {
+        json_t *item = json_array_get(list, i);
+        snprintf(request->where, sizeof request->where, "queries[%zu]", i);
+        query->queries[i] = common;
+        if (!json_is_object(item)) {
+            vx_reply_problem(request, VX_PROBLEM_BAD_PARAMETER, "it must be an object.");
+            return false;
+        }
+        if (!vx_json_only(request, item, SUBJECTS " " OPTIONS) ||
+            !read_question(request, item, &query->queries[i]))
+            return false;
+        k_sum += query->queries[i].k;
+    }
+    request->where[0] = '\0';
+    if (k_sum <= VX_SEARCH_MAX_HITS)
+        return true;
+    vx_reply_problem(request, VX_PROBLEM_BAD_PARAMETER,
+                     "The k of all queries add up to %zu; the limit for one request is %d.", k_sum,
+                     VX_SEARCH_MAX_HITS);
+    return false;
+}
+
+static bool read_form(vx_request *request, vx_search_request *query) {
+    vx_query *question = &query->queries[0];
+    *question = defaults;
+    int64_t k;
+    double min_score;
+    if (!vx_params_int(request, "k", 1, VX_SEARCH_MAX_K, (int64_t)defaults.k, &k) ||
+        !vx_params_number(request, "min_score", -1, 1, (double)defaults.min_score, &min_score) ||
+        !set_group(request, question, vx_request_value(request, "group_by")) ||
+        !set_text(request, &query->model, vx_request_value(request, "model")))
+        return false;
+    question->k = (size_t)k;
+    question->min_score = (float)min_score;
+    return true;
+}
+
+/* Number of questions in the body; 0 after a reply. */
+static size_t count_questions(vx_request *request, json_t *list) {
+    if (!list)
+        return 1;
+    size_t n = json_array_size(list);
+    if (n >= 1 && n <= VX_SEARCH_MAX_QUERIES)
+        return n;
+    vx_reply_problem(request, VX_PROBLEM_BAD_PARAMETER,
+                     "queries must be an array of 1 to %d objects.", VX_SEARCH_MAX_QUERIES);
+    return 0;
+}
+
+/* ---- Running it ---- */
+
+/* Takes the query. */
+static void submit(vx_request *request, vx_search_request *query, bool several) {
+    search *state = request->state = vx_new(search);
+    request->state_free = state ? free_search : NULL;
+    if (!state) {
+        vx_search_request_free(query);
+        request->failed = true;
+        return;
+    }
+    state->several = several;
+    query->done = on_done;
+    query->ctx = request;
+    vx_request_wait(request, finish);
+    vx_outcome outcome = vx_search_submit(request->server->search, query);
+    if (outcome == VX_OUTCOME_OK)
+        return;
+    state->result.outcome = outcome;
+    vx_request_wake(request);
+}
+
+static bool read_body(vx_request *request, json_t *body, json_t *list, vx_search_request *query) {
+    const char *model;
+    if (!body) {
+        if (!read_form(request, query))
+            return false;
+        query->queries[0].by = VX_QUERY_FILE;
+        query->queries[0].upload = vx_body_take_upload(request);
+        return true;
+    }
+    return vx_json_string(request, body, "model", &model) &&
+           set_text(request, &query->model, model) &&
+           (list ? read_several(request, body, list, query) : read_one(request, body, query));
+}
+
+void vx_search_post(vx_request *request) {
+    json_t *body = vx_body_json(request);
+    json_t *list = json_object_get(body, "queries");
+    size_t n = count_questions(request, list);
+    if (!n)
+        return;
+    VX_AUTO(vx_search_request) query = vx_search_request_new(n);
+    if (!query)
+        request->failed = true;
+    else if (read_body(request, body, list, query))
+        submit(request, vx_take(query), list != NULL);
+}
+
+void vx_search_get(vx_request *request) {
+    const char *text = vx_request_value(request, "q");
+    if (!text) {
+        vx_reply_problem(request, VX_PROBLEM_MISSING_PARAMETER,
+                         "q, the text to search for, is missing: /v1/search?q=a+dog");
+        return;
+    }
+    VX_AUTO(vx_search_request) query = vx_search_request_new(1);
+    if (!query) {
+        request->failed = true;
+        return;
+    }
+    if (!read_form(request, query) || !set_text(request, &query->queries[0].text, text))
+        return;
+    query->queries[0].by = VX_QUERY_TEXT;
+    submit(request, vx_take(query), false);
+}

@@ -1,0 +1,155 @@
+/* videos.c — /v1/videos: list, get, change metadata, delete. */
+#include "api/resources/videos.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "api/http/body.h"
+#include "api/http/json.h"
+#include "api/http/params.h"
+#include "api/http/reply.h"
+#include "api/resources/change.h"
+#include "api/resources/resources.h"
+#include "api/resources/show.h"
+#include "server/server.h"
+
+#define MAX_LIST 500
+#define MAX_METADATA_BYTES ((size_t)256 * 1024)
+
+/* ---- One ---- */
+
+vx_video *vx_videos_find(vx_request *request) {
+    vx_video *video = NULL;
+    vx_err err;
+    int rc = vx_catalog_get_video(request->server->catalog, request->args[0], &video, &err);
+    if (rc == VX_CATALOG_NOT_FOUND)
+        vx_reply_not_found(request, "video", request->args[0]);
+    else if (rc)
+        vx_reply_failure(request, &err);
+    return rc ? NULL : video;
+}
+
+void vx_videos_reply_lost(vx_request *request, const vx_err *err) {
+    VX_AUTO(vx_video) still_there = vx_videos_find(request);
+    if (still_there)
+        vx_reply_failure(request, err);
+}
+
+void vx_videos_get(vx_request *request) {
+    VX_AUTO(vx_video) video = vx_videos_find(request);
+    if (!video)
+        return;
+    VX_AUTO_OUT out = {0};
+    vx_show_video(&out, NULL, video, NULL);
+    vx_reply_json(request, VX_SUCCESS_OK, &out);
+}
+
+/* ---- List ---- */
+
+/* A cursor is the last row of the previous page, in a form that cannot be mistaken for an id. */
+static bool read_cursor(vx_request *request, int64_t *ret_row) {
+    const char *text = vx_request_value(request, "cursor");
+    *ret_row = 0;
+    if (!text || !*text)
+        return true;
+    size_t n = strlen(text);
+    bool valid =
+        text[0] == 'r' && n >= 2 && n <= 16 && strspn(text + 1, "0123456789abcdef") == n - 1;
+    if (valid)
+        *ret_row = strtoll(text + 1, NULL, 16);
+    if (valid && *ret_row > 0)
+        return true;
+    vx_reply_problem(request, VX_PROBLEM_BAD_PARAMETER,
+                     "cursor must be the value of next in the previous page.");
+    return false;
+}
+
+static void write_page(vx_out *out, vx_video **videos, size_t n, size_t limit) {
+    vx_out_begin(out, NULL, '{');
+    vx_out_begin(out, "items", '[');
+    for (size_t i = 0; i < n && i < limit; i++)
+        vx_show_video(out, NULL, videos[i], NULL);
+    vx_out_end(out, ']');
+    char cursor[24];
+    if (n > limit)
+        snprintf(cursor, sizeof cursor, "r%llx", (unsigned long long)videos[limit - 1]->row);
+    vx_out_string(out, "next", n > limit ? cursor : NULL);
+    vx_out_end(out, '}');
+}
+
+void vx_videos_list(vx_request *request) {
+    int64_t limit;
+    vx_video_query query = {.filename_contains = vx_request_value(request, "filename")};
+    if (!vx_params_int(request, "limit", 1, MAX_LIST, 50, &limit) ||
+        !read_cursor(request, &query.before_row) ||
+        !vx_params_choice(request, "verdict", "new exact copy similar", -1, &query.verdict))
+        return;
+    query.limit = (size_t)limit + 1; /* one more, to see whether there is a next page */
+    vx_video **videos = NULL;
+    size_t n = 0;
+    vx_err err;
+    int rc = vx_catalog_list_videos(request->server->catalog, &query, &videos, &n, &err);
+    if (rc) {
+        vx_reply_failure(request, &err);
+        return;
+    }
+    VX_AUTO_OUT out = {0};
+    write_page(&out, videos, n, (size_t)limit);
+    for (size_t i = 0; i < n; i++)
+        vx_video_free(videos[i]);
+    free(videos);
+    vx_reply_json(request, VX_SUCCESS_OK, &out);
+}
+
+/* ---- Changes (the request waits for the committer) ---- */
+
+static void finish_delete(vx_request *request) {
+    if (vx_change_succeeded(request, "video"))
+        vx_reply_empty(request, VX_SUCCESS_NO_CONTENT);
+}
+
+void vx_videos_delete(vx_request *request) {
+    if (vx_change_begin(request, finish_delete))
+        vx_change_refuse(request,
+                         vx_library_delete_video(request->server->library, request->args[0],
+                                                 VX_WRITER_REFUSE, vx_change_done, request));
+}
+
+static void finish_patch(vx_request *request) {
+    if (vx_change_succeeded(request, "video"))
+        vx_videos_get(request);
+}
+
+/* The merge patch as JSON text; NULL after a reply. */
+static char *read_patch(vx_request *request) {
+    json_t *body = vx_body_json(request), *metadata = json_object_get(body, "metadata");
+    if (!vx_json_only(request, body, "metadata"))
+        return NULL;
+    if (!json_is_object(metadata)) {
+        vx_reply_problem(request, VX_PROBLEM_BAD_PARAMETER,
+                         "metadata must be an object. Its members replace those of the same name; "
+                         "null removes one.");
+        return NULL;
+    }
+    char *patch = json_dumps(metadata, JSON_COMPACT);
+    request->failed |= !patch;
+    return patch;
+}
+
+void vx_videos_patch(vx_request *request) {
+    VX_AUTO_FREE char *patch = read_patch(request);
+    VX_AUTO(vx_video) video = patch ? vx_videos_find(request) : NULL;
+    if (!video)
+        return;
+    if (strlen(patch) + strlen(video->metadata) > MAX_METADATA_BYTES) {
+        vx_reply_problem(request, VX_PROBLEM_BODY_TOO_LARGE,
+                         "The limit for the metadata of one video is %zu bytes.",
+                         MAX_METADATA_BYTES);
+        return;
+    }
+    if (vx_change_begin(request, finish_patch))
+        vx_change_refuse(request,
+                         vx_library_merge_metadata(request->server->library, request->args[0],
+                                                   vx_take(patch), vx_change_done, request));
+}

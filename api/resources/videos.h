@@ -1,0 +1,12 @@
+/* videos.h — finding the video that a request names. Threads: the daemon thread of the request. */
+#pragma once
+
+#include "api/http/request.h"
+#include "base/err.h"
+#include "catalog/catalog.h"
+
+/* The stored video whose id is args[0]. Gives it; NULL after a reply. */
+vx_video *vx_videos_find(vx_request *request);
+/* The file of a video that was found cannot be read. Replies 404 if the video was deleted meanwhile
+ * (its file is removed last), else with the failure. */
+void vx_videos_reply_lost(vx_request *request, const vx_err *err);

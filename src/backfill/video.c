@@ -1,0 +1,102 @@
+/* video.c — one stored video gets the vectors that one model lacks. */
+#include <errno.h>
+#include <jansson.h>
+#include <limits.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "backfill_internal.h"
+#include "base/log.h"
+
+#define FAILURES_MAX 100 /* that the report names; all are counted */
+
+bool vx_backfill_is_over(const vx_backfill_job *job) {
+    return atomic_load(&job->job.cancelled) || atomic_load(&job->backfill->stopping);
+}
+
+static bool is_over(void *ctx) {
+    return vx_backfill_is_over(ctx);
+}
+
+/* ---- counting ---- */
+
+static void count(vx_backfill_job *job, int64_t *counter) {
+    vx_mutex_lock(&job->mu);
+    (*counter)++;
+    vx_mutex_unlock(&job->mu);
+}
+
+/* video NULL: not even its row could be read. */
+static void count_failed(vx_backfill_job *job, const vx_video *video, bool internal,
+                         const vx_err *err) {
+    vx_log_failed(VX_LOG_WARN, "backfill", err, "job=%s model=%s video=%s", job->job.id,
+                  job->model->info->name, video ? video->id : "-");
+    vx_mutex_lock(&job->mu);
+    job->failed++;
+    job->internal += internal;
+    if (video && json_array_size(job->failures) < FAILURES_MAX)
+        json_array_append_new(job->failures,
+                              json_pack("{s:s, s:s}", "video_id", video->id, "detail", err->msg));
+    vx_mutex_unlock(&job->mu);
+}
+
+/* ---- the video ---- */
+
+/* The file that the video was made from; an external one must still have its size. */
+static int find_file(const vx_store *store, const vx_video *video, char path[PATH_MAX],
+                     vx_err *err) {
+    struct stat facts;
+    if (!video->source_path) {
+        vx_store_path(store, video->sha256, path, PATH_MAX);
+        return 0;
+    }
+    snprintf(path, PATH_MAX, "%s", video->source_path);
+    if (stat(path, &facts))
+        return VX_FAIL_ERRNO(err, "looking at %s", path);
+    return facts.st_size == video->bytes ? 0 : VX_FAIL(err, -EIO, "%s has changed", path);
+}
+
+static vx_outcome make_vectors(vx_backfill_job *job, const vx_video *video, int decode_threads,
+                               vx_err *err) {
+    const vx_backfill_params *p = &job->backfill->params;
+    char path[PATH_MAX];
+    if (find_file(p->store, video, path, err))
+        return VX_OUTCOME_MEDIA_DAMAGED;
+    vx_extract_watch watch = {.cancelled = is_over, .ctx = job};
+    vx_missing_vectors want = {
+        .extractor = p->extractor,
+        .collection = p->collection,
+        .writer = p->writer,
+        .video = video,
+        .path = path,
+        .models = 1U << vx_models_index_of(p->collection->models, job->model),
+        .decode_threads = decode_threads,
+        .watch = &watch,
+    };
+    return vx_missing_vectors_make(&want, err);
+}
+
+static bool is_deleted(const vx_backfill_job *job, int64_t video_row) {
+    VX_AUTO(vx_video) video = NULL;
+    vx_err err;
+    return vx_catalog_get_video_by_row(job->backfill->params.collection->catalog, video_row, &video,
+                                       &err) == VX_CATALOG_NOT_FOUND;
+}
+
+void vx_backfill_video(vx_backfill_job *job, int64_t video_row, int decode_threads) {
+    VX_AUTO(vx_video) video = NULL;
+    vx_err err;
+    int rc = vx_catalog_get_video_by_row(job->backfill->params.collection->catalog, video_row,
+                                         &video, &err);
+    vx_outcome outcome = rc ? VX_OUTCOME_INTERNAL : make_vectors(job, video, decode_threads, &err);
+    if (!outcome)
+        count(job, &job->embedded);
+    else if (vx_backfill_is_over(job))
+        return; /* whatever failed may have failed for that */
+    else if (is_deleted(job, video_row))
+        count(job, &job->deleted);
+    else
+        count_failed(job, video, outcome == VX_OUTCOME_INTERNAL || outcome == VX_OUTCOME_NO_SPACE,
+                     &err);
+    atomic_fetch_add(&job->job.done, 1);
+}

@@ -1,0 +1,157 @@
+/* input_files.c — the walk over the input folder of vidx embed. */
+#include "input_files.h"
+
+#include <errno.h>
+#include <fts.h>
+#include <jansson.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "output.h"
+
+static const char *const suffixes[] = {"mp4",  "m4v", "mov",  "avi", "mkv", "webm", "mpg",
+                                       "mpeg", "ts",  "m2ts", "mts", "flv", "wmv",  "asf",
+                                       "3gp",  "3g2", "ogv",  "ogg", "mxf"};
+
+typedef struct walk {
+    vx_batch_files *files;
+    size_t capacity;
+    size_t root_chars; /* of the path of the folder itself */
+    vx_batch_on_problem on_problem;
+    void *ctx;
+} walk;
+
+vx_batch_files *vx_batch_files_free(vx_batch_files *files) {
+    if (!files)
+        return NULL;
+    for (size_t i = 0; i < files->n; i++)
+        free(files->items[i].path);
+    free(files->items);
+    free(files);
+    return NULL;
+}
+
+static bool is_video_name(const char *name) {
+    const char *dot = strrchr(name, '.');
+    for (size_t i = 0; dot && i < VX_LEN(suffixes); i++)
+        if (!strcasecmp(dot + 1, suffixes[i]))
+            return true;
+    return false;
+}
+
+/* JSON can name only UTF-8, so that is what the outputs and the catalog can hold. */
+static bool is_utf8(const char *text) {
+    json_t *string = json_string(text);
+    bool valid = string;
+    json_decref(string);
+    return valid;
+}
+
+static const char *relative_path(const walk *w, const FTSENT *entry) {
+    const char *path = entry->fts_path + w->root_chars;
+    return path + strspn(path, "/");
+}
+
+static int add_file(walk *w, const FTSENT *entry, vx_err *err) {
+    vx_batch_files *files = w->files;
+    const char *path = relative_path(w, entry);
+    if (!is_utf8(path)) {
+        w->on_problem(w->ctx, path, "its name is not valid UTF-8: rename it");
+        return 0;
+    }
+    if (!vx_make_room(files->items, files->n, w->capacity))
+        return VX_FAIL(err, -ENOMEM, "no memory for a list of %zu files", files->n + 1);
+    const struct stat *info = entry->fts_statp;
+    vx_batch_file file = {
+        .path = strdup(path),
+        .bytes = info->st_size,
+        .mtime_ns = info->st_mtim.tv_sec * INT64_C(1000000000) + info->st_mtim.tv_nsec,
+    };
+    if (!file.path)
+        return VX_FAIL(err, -ENOMEM, "no memory for the path of a file");
+    files->items[files->n++] = file;
+    files->bytes += file.bytes;
+    return 0;
+}
+
+/* Of what a symbolic link leads to. */
+static bool is_folder(const char *path) {
+    struct stat info;
+    return !stat(path, &info) && S_ISDIR(info.st_mode);
+}
+
+/* A store of vidx, or the clips that it cut, which would be cut again from run to run. */
+static bool is_ours(const FTSENT *entry) {
+    char list[PATH_MAX];
+    if (!strcmp(entry->fts_name, ".vidx"))
+        return true;
+    if (entry->fts_level == FTS_ROOTLEVEL || strcmp(entry->fts_name, "clips"))
+        return false;
+    int n = snprintf(list, sizeof list, "%s/../" VX_BATCH_CLIP_FILES_LIST, entry->fts_path);
+    return n < (int)sizeof list && !access(list, F_OK);
+}
+
+static int visit(walk *w, FTS *tree, FTSENT *entry, vx_err *err) {
+    switch (entry->fts_info) {
+    case FTS_D:
+        if (is_ours(entry))
+            fts_set(tree, entry, FTS_SKIP);
+        return 0;
+    case FTS_F:
+        return is_video_name(entry->fts_name) ? add_file(w, entry, err) : 0;
+    case FTS_SL:
+    case FTS_SLNONE:
+        w->files->n_symlinks += is_video_name(entry->fts_name) || is_folder(entry->fts_accpath);
+        return 0;
+    case FTS_DNR:
+    case FTS_NS:
+    case FTS_ERR:
+        if (entry->fts_level == FTS_ROOTLEVEL)
+            return VX_FAIL(err, -entry->fts_errno, "cannot read the folder %s: %s", entry->fts_path,
+                           strerror(entry->fts_errno));
+        w->files->complete = false;
+        w->on_problem(w->ctx, relative_path(w, entry), strerror(entry->fts_errno));
+        return 0;
+    default:
+        return 0;
+    }
+}
+
+static int compare_paths(const void *a, const void *b) {
+    return strcmp(((const vx_batch_file *)a)->path, ((const vx_batch_file *)b)->path);
+}
+
+int vx_batch_find_files(const char *folder, vx_batch_on_problem on_problem, void *ctx,
+                        vx_batch_files **ret_files, vx_err *err) {
+    VX_AUTO(vx_batch_files) files = vx_new(vx_batch_files);
+    VX_AUTO_FREE char *root = strdup(folder);
+    if (!files || !root)
+        return VX_FAIL(err, -ENOMEM, "no memory for a list of files");
+    files->complete = true;
+    walk w = {.files = files, .root_chars = strlen(root), .on_problem = on_problem, .ctx = ctx};
+    FTS *tree = fts_open((char *[]){root, NULL}, FTS_PHYSICAL | FTS_NOCHDIR, NULL);
+    if (!tree)
+        return VX_FAIL_ERRNO(err, "cannot read the folder %s", folder);
+    int rc = 0;
+    errno = 0;
+    for (FTSENT *entry; !rc && (entry = fts_read(tree)); errno = 0)
+        rc = visit(&w, tree, entry, err);
+    if (!rc && errno)
+        rc = VX_FAIL_ERRNO(err, "cannot read the folder %s", folder);
+    fts_close(tree);
+    if (rc)
+        return rc;
+    if (files->n)
+        qsort(files->items, files->n, sizeof *files->items, compare_paths);
+    *ret_files = vx_take(files);
+    return 0;
+}
+
+vx_batch_file *vx_batch_files_find(const vx_batch_files *files, const char *path) {
+    vx_batch_file key = {.path = (char *)path};
+    return files->n ? bsearch(&key, files->items, files->n, sizeof key, compare_paths) : NULL;
+}

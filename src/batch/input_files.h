@@ -1,0 +1,43 @@
+/* input_files.h — the video files below a folder, as they were when it was walked.
+ *
+ * A file is taken for a video by its suffix; media/ finds out what it really holds. Symbolic links
+ * are not followed. An output folder may lie below the input, so folders named .vidx are left out,
+ * and the clips/ beside one if --write-clips made it. Threads: one at a time.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "base/mem.h"
+
+struct vx_batch_video; /* inventory.h */
+
+typedef struct vx_batch_file {
+    char *path; /* relative to the folder, UTF-8; owned */
+    int64_t bytes, mtime_ns;
+    struct vx_batch_video *video; /* the stored video with its bytes; NULL = not known yet */
+    struct vx_batch_file *next;   /* the next file of that video */
+} vx_batch_file;
+
+typedef struct vx_batch_files {
+    vx_batch_file *items; /* [n], ascending by path (bytes); does not move */
+    size_t n;
+    int64_t bytes;
+    size_t n_symlinks; /* to videos and folders; passed over */
+    bool complete;     /* every folder could be read */
+} vx_batch_files;
+vx_batch_files *vx_batch_files_free(vx_batch_files *files);
+VX_DEFINE_AUTO(vx_batch_files, vx_batch_files_free)
+
+/* Called for what is inside but cannot be read or named; path and reason are borrowed. */
+typedef void (*vx_batch_on_problem)(void *ctx, const char *path, const char *reason);
+
+/* folder: an absolute path. -errno when the folder itself cannot be read. */
+int vx_batch_find_files(const char *folder, vx_batch_on_problem on_problem, void *ctx,
+                        vx_batch_files **ret_files, vx_err *err);
+
+/* NULL when there is none of that path. */
+vx_batch_file *vx_batch_files_find(const vx_batch_files *files, const char *path);

@@ -1,0 +1,291 @@
+/* video_queries.c — finding videos, with their clips. */
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+
+#include "catalog_internal.h"
+
+/* ---- A page of videos with their clips ---- */
+
+#define VIDEO_COLUMNS                                                                              \
+    "row, id, sha256, filename, source_path, metadata, bytes, container, codec, width_px,"         \
+    " height_px, fps, duration_s, created_us, verdict, duplicate_of, score, share, offset_s,"      \
+    " mirrored, decode_path, frames_decoded, frames_total"
+
+typedef struct video_page {
+    vx_video **videos; /* row descending */
+    size_t n;
+} video_page;
+
+static void video_page_done(video_page *page) {
+    for (size_t i = 0; i < page->n; i++)
+        vx_video_free(page->videos[i]);
+    free(page->videos);
+}
+#define VIDEO_PAGE(name) __attribute__((cleanup(video_page_done))) video_page name = {NULL, 0}
+
+/* The columns in the order of VIDEO_COLUMNS. */
+static int read_video(vx_sql *q, vx_video **ret_video, vx_err *err) {
+    VX_AUTO(vx_video) video = vx_new(vx_video);
+    if (!video)
+        return VX_FAIL(err, -ENOMEM, "out of memory");
+    bool oom = false;
+    video->row = vx_sql_int(q);
+    vx_sql_text_into(q, video->id, sizeof video->id);
+    size_t sha_bytes;
+    const void *sha256 = vx_sql_blob(q, &sha_bytes);
+    if (sha_bytes != sizeof video->sha256)
+        return VX_FAIL(err, -EIO, "catalog: video %s has no SHA-256", video->id);
+    memcpy(video->sha256, sha256, sizeof video->sha256);
+    video->filename = vx_sql_text(q, &oom);
+    video->source_path = vx_sql_text(q, &oom);
+    video->metadata = vx_sql_text(q, &oom);
+    video->bytes = vx_sql_int(q);
+    vx_sql_text_into(q, video->container, sizeof video->container);
+    vx_sql_text_into(q, video->codec, sizeof video->codec);
+    video->width_px = (int)vx_sql_int(q);
+    video->height_px = (int)vx_sql_int(q);
+    video->fps = vx_sql_real(q);
+    video->duration_s = vx_sql_real(q);
+    video->created_us = vx_sql_int(q);
+    video->duplicate.kind = (vx_verdict_kind)vx_sql_int(q);
+    vx_sql_text_into(q, video->duplicate.of, sizeof video->duplicate.of);
+    video->duplicate.score = (float)vx_sql_real(q);
+    video->duplicate.share = (float)vx_sql_real(q);
+    video->duplicate.offset_s = (float)vx_sql_real(q);
+    video->duplicate.mirrored = vx_sql_int(q) != 0;
+    vx_sql_text_into(q, video->decode_path, sizeof video->decode_path);
+    video->frames_decoded = vx_sql_int(q);
+    video->frames_total = vx_sql_int(q);
+    if (oom)
+        return VX_FAIL(err, -ENOMEM, "out of memory");
+    *ret_video = vx_take(video);
+    return 0;
+}
+
+static int read_page(vx_sql *q, size_t limit, video_page *page, vx_err *err) {
+    page->videos = vx_new_array(limit, sizeof *page->videos);
+    if (!page->videos)
+        return VX_FAIL(err, -ENOMEM, "out of memory");
+    int rc = 0;
+    while (page->n < limit && (rc = vx_sql_next(q, err)) > 0) {
+        rc = read_video(q, &page->videos[page->n], err);
+        if (rc)
+            return rc;
+        page->n++;
+    }
+    return rc < 0 ? rc : 0;
+}
+
+static void read_clip(vx_sql *q, vx_clip *ret_clip) {
+    ret_clip->row = vx_sql_int(q);
+    ret_clip->index = (int)vx_sql_int(q);
+    ret_clip->start_s = vx_sql_real(q);
+    ret_clip->end_s = vx_sql_real(q);
+}
+
+static int append_clip(vx_video *video, const vx_clip *clip, vx_err *err) {
+    if ((video->n_clips & (video->n_clips - 1)) == 0) { /* full at 0, 1, 2, 4, 8 … */
+        vx_clip *grown =
+            vx_regrow(video->clips, video->n_clips ? 2 * video->n_clips : 1, sizeof *video->clips);
+        if (!grown)
+            return VX_FAIL(err, -ENOMEM, "out of memory");
+        video->clips = grown;
+    }
+    video->clips[video->n_clips++] = *clip;
+    return 0;
+}
+
+/* "[12,11,5]": one bound parameter for a list of any length. */
+static char *rows_as_json(const video_page *page) {
+    size_t bytes;
+    if (!vx_mul(page->n, 21, &bytes) || !vx_add(bytes, 3, &bytes)) /* 20 characters and a comma */
+        return NULL;
+    char *text = malloc(bytes);
+    if (!text)
+        return NULL;
+    size_t used = 0;
+    text[used++] = '[';
+    for (size_t i = 0; i < page->n; i++)
+        used += (size_t)snprintf(text + used, bytes - used, "%s%" PRId64, i ? "," : "",
+                                 page->videos[i]->row);
+    memcpy(text + used, "]", 2);
+    return text;
+}
+
+/* One query for the clips of the whole page: both are in the same descending order of rows. */
+static int read_clips(vx_db *db, video_page *page, vx_err *err) {
+    VX_AUTO_FREE char *rows = rows_as_json(page);
+    if (!rows)
+        return VX_FAIL(err, -ENOMEM, "out of memory");
+    VX_SQL(q, db,
+           "SELECT video, row, position, start_s, end_s FROM clips"
+           " WHERE video IN (SELECT value FROM json_each(?)) ORDER BY video DESC, position");
+    vx_sql_bind_text(&q, rows);
+    int rc;
+    size_t i = 0;
+    while ((rc = vx_sql_next(&q, err)) > 0) {
+        int64_t video = vx_sql_int(&q);
+        vx_clip clip;
+        read_clip(&q, &clip);
+        while (i < page->n && page->videos[i]->row != video)
+            i++;
+        if (i == page->n)
+            return VX_FAIL(err, -EIO, "catalog: a clip of an unknown video");
+        if ((rc = append_clip(page->videos[i], &clip, err)))
+            return rc;
+    }
+    return rc;
+}
+
+/* Videos and clips come from two statements and must be of one moment. */
+static int read_snapshot(vx_db *db, vx_sql *q, size_t limit, video_page *page, vx_err *err) {
+    bool own = !vx_db_in_transaction(db);
+    int rc = own ? vx_db_run(db, "BEGIN", err) : 0;
+    if (!rc)
+        rc = read_page(q, limit, page, err);
+    if (!rc && page->n > 0)
+        rc = read_clips(db, page, err);
+    vx_sql_end(q);
+    if (own && vx_db_in_transaction(db))
+        vx_db_run(db, "ROLLBACK", NULL);
+    return rc;
+}
+
+static int read_one(vx_db *db, vx_sql *q, vx_video **ret_video, vx_err *err) {
+    VIDEO_PAGE(page);
+    int rc = read_snapshot(db, q, 1, &page, err);
+    if (rc)
+        return rc;
+    if (page.n == 0)
+        return VX_FAIL(err, VX_CATALOG_NOT_FOUND, "no such video");
+    *ret_video = vx_take(page.videos[0]);
+    return 0;
+}
+
+/* ---- Videos ---- */
+
+int vx_catalog_get_video(vx_catalog *catalog, const char *video_id, vx_video **ret_video,
+                         vx_err *err) {
+    VX_READER(reader, catalog);
+    VX_SQL(q, reader.db, "SELECT " VIDEO_COLUMNS " FROM videos WHERE id = ?");
+    vx_sql_bind_text(&q, video_id);
+    return read_one(reader.db, &q, ret_video, err);
+}
+
+int vx_catalog_get_video_by_sha256(vx_catalog *catalog, const uint8_t sha256[32],
+                                   vx_video **ret_video, vx_err *err) {
+    char id[VX_VIDEO_ID_CHARS + 1];
+    vx_video_id_of(sha256, id);
+    VX_READER(reader, catalog);
+    VX_SQL(q, reader.db, "SELECT " VIDEO_COLUMNS " FROM videos WHERE id = ? AND sha256 = ?");
+    vx_sql_bind_text(&q, id);
+    vx_sql_bind_blob(&q, sha256, 32);
+    return read_one(reader.db, &q, ret_video, err);
+}
+
+int vx_catalog_get_video_by_row(vx_catalog *catalog, int64_t row, vx_video **ret_video,
+                                vx_err *err) {
+    VX_READER(reader, catalog);
+    VX_SQL(q, reader.db, "SELECT " VIDEO_COLUMNS " FROM videos WHERE row = ?");
+    vx_sql_bind_int(&q, row);
+    return read_one(reader.db, &q, ret_video, err);
+}
+
+int vx_catalog_get_video_of_clip(vx_catalog *catalog, int64_t clip_row, vx_video **ret_video,
+                                 vx_err *err) {
+    VX_READER(reader, catalog);
+    VX_SQL(q, reader.db,
+           "SELECT " VIDEO_COLUMNS ", clip, position, start_s, end_s FROM videos JOIN"
+           " (SELECT row AS clip, video, position, start_s, end_s FROM clips WHERE row = ?)"
+           " ON row = video");
+    vx_sql_bind_int(&q, clip_row);
+    int rc = vx_sql_next(&q, err);
+    if (rc < 0)
+        return rc;
+    if (rc == 0)
+        return VX_FAIL(err, VX_CATALOG_NOT_FOUND, "no clip %" PRId64, clip_row);
+    VX_AUTO(vx_video) video = NULL;
+    if ((rc = read_video(&q, &video, err)))
+        return rc;
+    vx_clip clip;
+    read_clip(&q, &clip);
+    if ((rc = append_clip(video, &clip, err)))
+        return rc;
+    *ret_video = vx_take(video);
+    return 0;
+}
+
+/* instr() of lower() is literal and folds ASCII only, where LIKE has wildcards to escape. */
+#define LIST_BEFORE                                                                                \
+    " row < ?1 AND (?2 IS NULL OR instr(lower(filename), lower(?2)) > 0)"                          \
+    " ORDER BY row DESC LIMIT ?3"
+
+static int list_page(vx_db *db, vx_sql *q, const vx_video_query *query, video_page *page,
+                     vx_err *err) {
+    vx_sql_bind_int(q, query->before_row > 0 ? query->before_row : INT64_MAX);
+    vx_sql_bind_text(q, query->filename_contains);
+    vx_sql_bind_int(q, (int64_t)query->limit);
+    if (query->verdict >= 0)
+        vx_sql_bind_int(q, query->verdict);
+    return read_snapshot(db, q, query->limit, page, err);
+}
+
+/* Two statements, so that the rare verdicts are found by their index. */
+int vx_catalog_list_videos(vx_catalog *catalog, const vx_video_query *query, vx_video ***ret_videos,
+                           size_t *ret_n, vx_err *err) {
+    if (query->limit < 1 || query->limit > 1000)
+        return VX_FAIL(err, -EINVAL, "catalog: a page of %zu videos", query->limit);
+    VIDEO_PAGE(page);
+    VX_READER(reader, catalog);
+    int rc;
+    if (query->verdict >= 0) {
+        VX_SQL(q, reader.db,
+               "SELECT " VIDEO_COLUMNS " FROM videos WHERE verdict = ?4 AND" LIST_BEFORE);
+        rc = list_page(reader.db, &q, query, &page, err);
+    } else {
+        VX_SQL(q, reader.db, "SELECT " VIDEO_COLUMNS " FROM videos WHERE" LIST_BEFORE);
+        rc = list_page(reader.db, &q, query, &page, err);
+    }
+    if (rc)
+        return rc;
+    *ret_n = page.n;
+    page.n = 0;
+    *ret_videos = vx_take(page.videos);
+    return 0;
+}
+
+static int read_int(vx_sql *q, int64_t *ret_value, vx_err *err) {
+    int rc = vx_sql_next(q, err);
+    if (rc < 0)
+        return rc;
+    *ret_value = rc ? vx_sql_int(q) : 0;
+    return 0;
+}
+
+int vx_catalog_count_videos(vx_catalog *catalog, int64_t *ret_n, vx_err *err) {
+    VX_READER(reader, catalog);
+    VX_SQL(q, reader.db, "SELECT count(*) FROM videos");
+    return read_int(&q, ret_n, err);
+}
+
+int vx_catalog_count_clips(vx_catalog *catalog, int64_t *ret_n, vx_err *err) {
+    VX_READER(reader, catalog);
+    VX_SQL(q, reader.db, "SELECT count(*) FROM clips");
+    return read_int(&q, ret_n, err);
+}
+
+int vx_catalog_has_sha256(vx_catalog *catalog, const uint8_t sha256[32], bool *ret_stored,
+                          vx_err *err) {
+    char id[VX_VIDEO_ID_CHARS + 1];
+    vx_video_id_of(sha256, id);
+    VX_READER(reader, catalog);
+    VX_SQL(q, reader.db, "SELECT 1 FROM videos WHERE id = ? AND sha256 = ?");
+    vx_sql_bind_text(&q, id);
+    vx_sql_bind_blob(&q, sha256, 32);
+    int64_t found;
+    int rc = read_int(&q, &found, err);
+    if (!rc)
+        *ret_stored = found != 0;
+    return rc;
+}

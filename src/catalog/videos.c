@@ -1,0 +1,183 @@
+/* videos.c — videos with their clips: their ids, inserting, changing and deleting them. */
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+
+#include "base/hex.h"
+#include "catalog_internal.h"
+
+vx_video *vx_video_free(vx_video *video) {
+    if (!video)
+        return NULL;
+    free(video->filename);
+    free(video->source_path);
+    free(video->metadata);
+    free(video->clips);
+    free(video);
+    return NULL;
+}
+
+void vx_video_id_of(const uint8_t sha256[32], char ret_id[VX_VIDEO_ID_CHARS + 1]) {
+    ret_id[0] = 'v';
+    vx_hex_encode(sha256, 12, ret_id + 1);
+}
+
+void vx_clip_id_of(const char *video_id, int index, char ret_id[VX_CLIP_ID_CHARS + 1]) {
+    snprintf(ret_id, VX_CLIP_ID_CHARS + 1, "%s.%d", video_id, index);
+}
+
+const char *vx_verdict_name(vx_verdict_kind kind) {
+    static const char *const names[] = {
+        [VX_VERDICT_NEW] = "new",
+        [VX_VERDICT_EXACT] = "exact",
+        [VX_VERDICT_COPY] = "copy",
+        [VX_VERDICT_SIMILAR] = "similar",
+    };
+    return names[kind];
+}
+
+/* The id is unique; the whole SHA-256 is compared so that a forged file with the same first
+ * 96 bits is refused and not taken for the stored one. */
+static int outcome_of_same_id(vx_catalog *catalog, const vx_video *video, vx_err *err) {
+    bool stored;
+    int rc = vx_catalog_has_sha256(catalog, video->sha256, &stored, err);
+    if (rc)
+        return rc;
+    if (!stored)
+        return VX_FAIL(err, -EEXIST, "another file has the id %s", video->id);
+    return VX_FAIL(err, VX_CATALOG_EXISTS, "video %s is stored already", video->id);
+}
+
+/* SQLite would give out once more what an undone transaction gave out. But searches may have met those
+ * rows in the indexes meanwhile, and would take the new video for the one that is gone. */
+static int next_row(vx_db *db, const char *table, int64_t *last, int64_t *ret_row, vx_err *err) {
+    if (!*last) {
+        VX_SQL(q, db, "SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = ?");
+        vx_sql_bind_text(&q, table);
+        int rc = vx_sql_next(&q, err);
+        if (rc < 0)
+            return rc;
+        *last = vx_sql_int(&q);
+    }
+    *ret_row = ++*last;
+    return 0;
+}
+
+static int insert_video_row(vx_catalog *catalog, vx_video *video, vx_err *err) {
+    int64_t row;
+    int rc = next_row(&catalog->writer, "videos", &catalog->last_video, &row, err);
+    if (rc)
+        return rc;
+    VX_SQL(q, &catalog->writer,
+           "INSERT INTO videos (row, id, sha256, filename, source_path, metadata, bytes, container,"
+           " codec, width_px, height_px, fps, duration_s, created_us, verdict, duplicate_of, score,"
+           " share, offset_s, mirrored, decode_path, frames_decoded, frames_total)"
+           " VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?) ON CONFLICT (id) DO NOTHING");
+    vx_sql_bind_int(&q, row);
+    vx_sql_bind_text(&q, video->id);
+    vx_sql_bind_blob(&q, video->sha256, sizeof video->sha256);
+    vx_sql_bind_text(&q, video->filename);
+    vx_sql_bind_text(&q, video->source_path);
+    vx_sql_bind_text(&q, video->metadata ? video->metadata : "{}");
+    vx_sql_bind_int(&q, video->bytes);
+    vx_sql_bind_text(&q, video->container);
+    vx_sql_bind_text(&q, video->codec);
+    vx_sql_bind_int(&q, video->width_px);
+    vx_sql_bind_int(&q, video->height_px);
+    vx_sql_bind_real(&q, video->fps);
+    vx_sql_bind_real(&q, video->duration_s);
+    vx_sql_bind_int(&q, video->created_us);
+    vx_sql_bind_int(&q, (int64_t)video->duplicate.kind);
+    vx_sql_bind_text(&q, video->duplicate.of);
+    vx_sql_bind_real(&q, (double)video->duplicate.score);
+    vx_sql_bind_real(&q, (double)video->duplicate.share);
+    vx_sql_bind_real(&q, (double)video->duplicate.offset_s);
+    vx_sql_bind_int(&q, video->duplicate.mirrored);
+    vx_sql_bind_text(&q, video->decode_path);
+    vx_sql_bind_int(&q, video->frames_decoded);
+    vx_sql_bind_int(&q, video->frames_total);
+    rc = vx_sql_run(&q, err);
+    if (rc)
+        return rc;
+    if (sqlite3_changes(catalog->writer.handle) == 0)
+        return outcome_of_same_id(catalog, video, err);
+    video->row = row;
+    return 0;
+}
+
+static int insert_clip(vx_catalog *catalog, int64_t video, vx_clip *clip, vx_err *err) {
+    int64_t row;
+    int rc = next_row(&catalog->writer, "clips", &catalog->last_clip, &row, err);
+    if (rc)
+        return rc;
+    VX_SQL(q, &catalog->writer,
+           "INSERT INTO clips (row, video, position, start_s, end_s) VALUES (?, ?, ?, ?, ?)");
+    vx_sql_bind_int(&q, row);
+    vx_sql_bind_int(&q, video);
+    vx_sql_bind_int(&q, clip->index);
+    vx_sql_bind_real(&q, clip->start_s);
+    vx_sql_bind_real(&q, clip->end_s);
+    rc = vx_sql_run(&q, err);
+    if (!rc)
+        clip->row = row;
+    return rc;
+}
+
+int vx_catalog_insert_video(vx_catalog *catalog, vx_video *video, vx_err *err) {
+    int rc = vx_catalog_check_writing(catalog, err);
+    if (rc)
+        return rc;
+    vx_video_id_of(video->sha256, video->id);
+    rc = insert_video_row(catalog, video, err);
+    for (size_t i = 0; i < video->n_clips && !rc; i++)
+        rc = insert_clip(catalog, video->row, &video->clips[i], err);
+    return rc;
+}
+
+static int changed_one(vx_catalog *catalog, const char *video_id, vx_err *err) {
+    if (sqlite3_changes(catalog->writer.handle) == 0)
+        return VX_FAIL(err, VX_CATALOG_NOT_FOUND, "no video %s", video_id);
+    return 0;
+}
+
+/* Clips and fingerprint go by foreign key, vectors by a trigger on the clips. */
+int vx_catalog_delete_video(vx_catalog *catalog, const char *video_id, vx_err *err) {
+    int rc = vx_catalog_check_writing(catalog, err);
+    if (rc)
+        return rc;
+    VX_SQL(q, &catalog->writer, "DELETE FROM videos WHERE id = ?");
+    vx_sql_bind_text(&q, video_id);
+    rc = vx_sql_run(&q, err);
+    if (rc)
+        return rc;
+    return changed_one(catalog, video_id, err);
+}
+
+int vx_catalog_set_metadata(vx_catalog *catalog, const char *video_id, const char *metadata_json,
+                            vx_err *err) {
+    int rc = vx_catalog_check_writing(catalog, err);
+    if (rc)
+        return rc;
+    VX_SQL(q, &catalog->writer, "UPDATE videos SET metadata = ? WHERE id = ?");
+    vx_sql_bind_text(&q, metadata_json);
+    vx_sql_bind_text(&q, video_id);
+    rc = vx_sql_run(&q, err);
+    if (rc)
+        return rc;
+    return changed_one(catalog, video_id, err);
+}
+
+int vx_catalog_merge_metadata(vx_catalog *catalog, const char *video_id, const char *patch_json,
+                              vx_err *err) {
+    int rc = vx_catalog_check_writing(catalog, err);
+    if (rc)
+        return rc;
+    VX_SQL(q, &catalog->writer,
+           "UPDATE videos SET metadata = json_patch(metadata, ?) WHERE id = ?");
+    vx_sql_bind_text(&q, patch_json);
+    vx_sql_bind_text(&q, video_id);
+    rc = vx_sql_run(&q, err);
+    if (rc)
+        return rc;
+    return changed_one(catalog, video_id, err);
+}

@@ -1,0 +1,176 @@
+/* stored_files.c — media/: files named by their SHA-256, making their names durable, the sweep. */
+#include "store_internal.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/hex.h"
+#include "base/thread.h"
+
+void vx_store_relative_path(const uint8_t sha256[32], char ret_path[STORE_RELATIVE_BYTES]) {
+    vx_hex_encode(sha256, 1, ret_path);
+    ret_path[2] = '/';
+    vx_hex_encode(sha256, 32, ret_path + 3);
+}
+
+static int open_directory(const char *data_dir, const char *name, int *ret_fd, vx_err *err) {
+    char path[PATH_MAX];
+    if (snprintf(path, sizeof path, "%s/%s", data_dir, name) >= (int)sizeof path)
+        return VX_FAIL(err, -ENAMETOOLONG, "%s is too long a path", data_dir);
+    if (mkdir(path, 0700) && errno != EEXIST)
+        return VX_FAIL_ERRNO(err, "creating %s", path);
+    *ret_fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    return *ret_fd < 0 ? VX_FAIL_ERRNO(err, "opening %s", path) : 0;
+}
+
+/* All folders of media/ are there and durable from the start: a publish then changes one folder. */
+static int make_folders(const vx_store *store, vx_err *err) {
+    for (int i = 0; i < 256; i++) {
+        char name[3];
+        snprintf(name, sizeof name, "%02x", i);
+        if (mkdirat(store->media_fd, name, 0700) && errno != EEXIST)
+            return VX_FAIL_ERRNO(err, "creating media/%s", name);
+    }
+    return fsync(store->media_fd) ? VX_FAIL_ERRNO(err, "making media/ durable") : 0;
+}
+
+int vx_store_open(const vx_store_params *params, vx_store **ret_store, vx_err *err) {
+    VX_AUTO(vx_store) store = vx_new(vx_store);
+    if (store)
+        store->incoming_fd = store->media_fd = -1;
+    if (!store || !(store->data_dir = strdup(params->data_dir)))
+        return VX_FAIL(err, -ENOMEM, "no memory for the store");
+    store->max_upload_bytes = params->max_upload_bytes;
+    store->reserve_bytes = params->reserve_bytes;
+    if (mkdir(params->data_dir, 0700) && errno != EEXIST)
+        return VX_FAIL_ERRNO(err, "creating the data directory %s", params->data_dir);
+    int rc = open_directory(params->data_dir, "incoming", &store->incoming_fd, err);
+    if (!rc)
+        rc = open_directory(params->data_dir, "media", &store->media_fd, err);
+    if (!rc)
+        rc = make_folders(store, err);
+    if (rc)
+        return rc;
+    *ret_store = vx_take(store);
+    return 0;
+}
+
+vx_store *vx_store_close(vx_store *store) {
+    if (!store)
+        return NULL;
+    if (store->incoming_fd >= 0)
+        close(store->incoming_fd);
+    if (store->media_fd >= 0)
+        close(store->media_fd);
+    free(store->data_dir);
+    free(store);
+    return NULL;
+}
+
+void vx_store_path(const vx_store *store, const uint8_t sha256[32], char *ret_path,
+                   size_t capacity) {
+    char relative[STORE_RELATIVE_BYTES];
+    vx_store_relative_path(sha256, relative);
+    snprintf(ret_path, capacity, "%s/media/%s", store->data_dir, relative);
+}
+
+typedef struct folder_sync {
+    const vx_store *store;
+    uint8_t folder;
+    bool threaded;
+    pthread_t thread;
+    int rc;
+    vx_err err;
+} folder_sync;
+
+static void *sync_folder(void *ctx) {
+    folder_sync *s = ctx;
+    char name[3];
+    snprintf(name, sizeof name, "%02x", s->folder);
+    VX_AUTO_FD int fd = openat(s->store->media_fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0 || fsync(fd))
+        s->rc = VX_FAIL_ERRNO(&s->err, "making media/%s durable", name);
+    return NULL;
+}
+
+/* Each fsync waits in the disk's queue behind what others write; threads for so short a time cost
+ * less than waiting there once a folder. */
+int vx_store_sync(vx_store *store, const uint8_t (*sha256)[32], size_t n, vx_err *err) {
+    folder_sync syncs[256]; /* the folder is the digest's first byte */
+    bool seen[256] = {false};
+    size_t count = 0;
+    for (size_t i = 0; i < n; i++) {
+        if (!seen[sha256[i][0]])
+            syncs[count++] = (folder_sync){.store = store, .folder = sha256[i][0]};
+        seen[sha256[i][0]] = true;
+    }
+    for (size_t i = 1; i < count; i++)
+        syncs[i].threaded =
+            !vx_thread_start(&syncs[i].thread, "vx-sync", sync_folder, &syncs[i], NULL);
+    int rc = 0;
+    for (size_t i = 0; i < count; i++) {
+        if (syncs[i].threaded)
+            pthread_join(syncs[i].thread, NULL);
+        else
+            sync_folder(&syncs[i]);
+        if (!rc && (rc = syncs[i].rc) && err)
+            *err = syncs[i].err;
+    }
+    return rc;
+}
+
+int vx_store_remove(vx_store *store, const uint8_t sha256[32], vx_err *err) {
+    char relative[STORE_RELATIVE_BYTES];
+    vx_store_relative_path(sha256, relative);
+    if (unlinkat(store->media_fd, relative, 0) && errno != ENOENT)
+        return VX_FAIL_ERRNO(err, "removing media/%s", relative);
+    return 0;
+}
+
+static DIR *open_dir_at(int parent, const char *name) {
+    int fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+    if (fd >= 0 && !dir)
+        close(fd);
+    return dir;
+}
+
+/* A file that is not named by a digest was put there by a person: it is left alone. */
+static void sweep_folder(DIR *folder, bool (*known)(void *, const uint8_t *), void *ctx,
+                         int64_t *removed) {
+    for (struct dirent *entry; (entry = readdir(folder));) {
+        uint8_t sha256[32];
+        if (vx_hex_decode(entry->d_name, 32, sha256) && !known(ctx, sha256) &&
+            !unlinkat(dirfd(folder), entry->d_name, 0))
+            ++*removed;
+    }
+}
+
+int vx_store_sweep(vx_store *store, bool (*known)(void *ctx, const uint8_t sha256[32]),
+                   bool (*wanted)(void *ctx, const char *name), void *ctx, int64_t *ret_removed,
+                   vx_err *err) {
+    *ret_removed = 0;
+    for (int i = 0; i < 256; i++) {
+        char name[3];
+        snprintf(name, sizeof name, "%02x", i);
+        DIR *folder = open_dir_at(store->media_fd, name);
+        if (!folder && errno == ENOENT)
+            continue;
+        if (!folder)
+            return VX_FAIL_ERRNO(err, "reading media/%s", name);
+        sweep_folder(folder, known, ctx, ret_removed);
+        closedir(folder);
+    }
+    DIR *incoming = open_dir_at(store->incoming_fd, ".");
+    if (!incoming)
+        return VX_FAIL_ERRNO(err, "reading incoming/");
+    /* Not by d_type, which some file systems leave unknown: folders refuse by themselves. */
+    for (struct dirent *entry; (entry = readdir(incoming));)
+        if (!wanted(ctx, entry->d_name) && !unlinkat(store->incoming_fd, entry->d_name, 0))
+            ++*ret_removed;
+    closedir(incoming);
+    return 0;
+}
