@@ -51,7 +51,7 @@ MODULES = {
 MODULES = {name: set(may_use.split()) for name, may_use in MODULES.items()}
 
 # Where the public header has another name, or others may see every header.
-PUBLIC = {"torch": ("torch_shim.h",), "api/resources": ("routes.h",)}
+PUBLIC = {"torch": ("torch_shim.h",)}
 OPEN = {"base", "api/http"}
 
 
