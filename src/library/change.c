@@ -11,6 +11,8 @@ typedef struct video_write {
     char id[VX_VIDEO_ID_CHARS + 1];
     char *metadata;  /* to set or merge */
     vx_video *video; /* delete: what was removed */
+    int64_t orphans; /* delete: videos whose verdict named it */
+    vx_job *rejudge; /* delete: the job that judges them anew, if this made it */
     vx_library_done done;
     void *ctx;
 } video_write;
@@ -42,7 +44,11 @@ static int apply_delete(vx_write *write, vx_err *err) {
     video_write *w = VX_CONTAINER_OF(write, video_write, write);
     vx_catalog *catalog = w->library->params.collection->catalog;
     int rc = vx_catalog_get_video(catalog, w->id, &w->video, err);
-    return rc ? rc : vx_catalog_delete_video(catalog, w->id, err);
+    if (!rc)
+        rc = vx_catalog_delete_video(catalog, w->id, &w->orphans, err);
+    if (!rc && w->orphans)
+        rc = vx_library_begin_rejudge(w->library, &w->rejudge, err);
+    return rc;
 }
 
 /* The stored file goes last: a crash before leaves a file without a video, which the sweep at the
@@ -67,6 +73,7 @@ static void finish_delete(vx_write *write, int rc, const vx_err *err) {
         if (p->cutter)
             vx_cutter_forget(p->cutter, w->video->id);
     }
+    vx_library_finish_rejudge(w->library, w->rejudge, rc);
     w->done(w->ctx, rc, err);
     free_write(w);
 }

@@ -22,6 +22,7 @@ static const struct {
 } tasks[] = {
     {"drop_vectors", vx_library_delete_retired},
     {"prune_jobs", prune_jobs},
+    {"rejudge", vx_library_rejudge},
 };
 
 static void *run_upkeep(void *ctx) {
@@ -54,6 +55,7 @@ int vx_library_start(const vx_library_params *params, vx_library **ret_library, 
     library->params = *params;
     vx_mutex_init(&library->mu);
     vx_cond_init(&library->wake);
+    vx_library_add_rejudge_kind(library);
     int rc = vx_thread_start(&library->thread, "vx-upkeep", run_upkeep, library, err);
     if (rc) {
         vx_library_free(library);
@@ -75,9 +77,13 @@ void vx_library_stop(vx_library *library) {
     library->started = false;
 }
 
-vx_library *vx_library_free(vx_library *library) {
+VX_NO_LOCK_ANALYSIS vx_library *vx_library_free(vx_library *library) {
     if (!library)
         return NULL;
+    if (library->rejudge) {
+        vx_jobs_remove(library->params.jobs, library->rejudge);
+        free(library->rejudge);
+    }
     vx_cond_done(&library->wake);
     vx_mutex_done(&library->mu);
     free(library);

@@ -32,7 +32,7 @@ MODULES = {
     "dedup": "base index",
     "jobs": "base catalog writer",
     "cutter": "base media store catalog",
-    "library": "base store catalog index fingerprint models collection writer jobs cutter",
+    "library": "base store catalog index fingerprint models collection writer verdict jobs cutter",
     "ingest": "base store media clip fingerprint catalog models extract writer collection verdict jobs",
     "backfill": "base store clip catalog index models extract writer collection jobs library",
     "search": "base media clip embed index catalog models extract store collection",
