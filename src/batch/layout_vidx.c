@@ -63,10 +63,14 @@ static int write_npy(FILE *file, void *ctx) {
 static json_t *verdict_json(const writer *w, const vx_video *video, bool is_first_file) {
     vx_verdict_row row = video->duplicate;
     if (!is_first_file) {
-        row = (vx_verdict_row){.kind = VX_VERDICT_EXACT, .score = 1, .share = 1};
+        row = (vx_verdict_row){.kind = VX_VERDICT_EXACT,
+                               .score = 1,
+                               .share = 1,
+                               .share_of_new = 1,
+                               .share_of_stored = 1};
         strcpy(row.of, video->id);
     } else if (row.kind == VX_VERDICT_NEW || !vx_batch_inventory_has_file(w->inventory, row.of)) {
-        row = (vx_verdict_row){.kind = VX_VERDICT_NEW, .score = NAN, .share = NAN, .offset_s = NAN};
+        row = vx_verdict_row_new();
     }
     return vx_verdict_json(&row);
 }

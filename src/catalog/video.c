@@ -28,6 +28,9 @@ const char *vx_verdict_name(vx_verdict_kind kind) {
         [VX_VERDICT_EXACT] = "exact",
         [VX_VERDICT_COPY] = "copy",
         [VX_VERDICT_SIMILAR] = "similar",
+        [VX_VERDICT_PART_OF] = "part_of",
+        [VX_VERDICT_CONTAINS] = "contains",
+        [VX_VERDICT_SHARED_SEGMENT] = "shared_segment",
     };
     return names[kind];
 }

@@ -90,6 +90,6 @@ typedef struct vx_ingest_stats {
     int64_t phase_now[VX_PHASE_COUNT];         /* videos in each phase now */
     int64_t queued;
     int64_t bytes, frames_decoded, frames_total, clips;
-    int64_t verdicts[4];
+    int64_t verdicts[VX_VERDICT_KINDS];
 } vx_ingest_stats;
 void vx_ingest_get_stats(vx_ingest *ingest, vx_ingest_stats *ret_stats);

@@ -96,7 +96,11 @@ static bool is_cancelled(void *ctx) {
 /* OK: these bytes are not stored yet. */
 static vx_ingest_result find_stored(const vx_ingest_item *item) {
     vx_ingest_result result = {.outcome = VX_OUTCOME_EXISTING,
-                               .verdict = {.kind = VX_VERDICT_EXACT, .score = 1, .share = 1}};
+                               .verdict = {.kind = VX_VERDICT_EXACT,
+                                           .score = 1,
+                                           .share = 1,
+                                           .share_of_new = 1,
+                                           .share_of_stored = 1}};
     int rc =
         vx_catalog_get_video_by_sha256(item->ingest->params.collection->catalog,
                                        vx_upload_sha256(item->upload), &result.video, &result.err);
@@ -144,7 +148,8 @@ static void find_candidates(vx_ingest_item *item, vx_ingest_result *result) {
     vx_ingest_work *work = item->work;
     work->subject = (vx_verdict_subject){.vectors = work->extract.vectors[0],
                                          .n_clips = work->extract.n_clips,
-                                         .fingerprint = &work->extract.fingerprint};
+                                         .fingerprint = &work->extract.fingerprint,
+                                         .length_s = work->extract.info.duration_s};
     vx_ingest_enter_phase(item, VX_PHASE_COMMIT, 0, 0);
     if (item->in_order) /* what it finds would depend on what is stored at this moment */
         return;

@@ -58,7 +58,7 @@ static const struct {
 } tasks[] = {
     {"make_ballast", make_ballast, HOUR_US}, {"drop_vectors", vx_library_delete_retired, HOUR_US},
     {"prune_jobs", prune_jobs, HOUR_US},     {"add_checksums", add_checksums, HOUR_US},
-    {"checkpoint", checkpoint, IDLE_US},
+    {"checkpoint", checkpoint, IDLE_US},     {"rejudge", vx_library_rejudge, HOUR_US},
 };
 
 static void *run_upkeep(void *ctx) {
@@ -97,6 +97,7 @@ int vx_library_start(const vx_library_params *params, vx_library **ret_library, 
     library->params = *params;
     vx_mutex_init(&library->mu);
     vx_cond_init(&library->wake);
+    vx_library_add_rejudge_kind(library);
     int rc = vx_thread_start(&library->thread, "vx-upkeep", run_upkeep, library, err);
     if (rc) {
         vx_library_free(library);
@@ -118,9 +119,13 @@ void vx_library_stop(vx_library *library) {
     library->started = false;
 }
 
-vx_library *vx_library_free(vx_library *library) {
+VX_NO_LOCK_ANALYSIS vx_library *vx_library_free(vx_library *library) {
     if (!library)
         return NULL;
+    if (library->rejudge) {
+        vx_jobs_remove(library->params.jobs, library->rejudge);
+        free(library->rejudge);
+    }
     vx_cond_done(&library->wake);
     vx_mutex_done(&library->mu);
     free(library);

@@ -37,7 +37,7 @@ def test_lines_name_file_bytes_model_and_span(five):
         assert line["clip_id"] == line["video_id"] + ".0"
         assert (line["index"], line["start_s"], line["end_s"]) == (0, 0, 2)
         assert line["model"] == "tiny" and len(line["model_digest"]) == 64
-        assert line["duplicate"] == {"verdict": "new", "of": None, "score": None, "share": None,
+        assert line["duplicate"] == {"verdict": "new", "of": None, "score": None, "share": None, "share_of_new": None, "share_of_stored": None,
                                      "offset_s": None, "mirrored": False}
 
 
@@ -69,7 +69,7 @@ def test_same_bytes_at_several_paths_share_a_row(batch, clip):
     video = lines[0]["video_id"]
     assert lines[0]["duplicate"]["verdict"] == "new"
     for line in lines[1:]:
-        assert line["duplicate"] == {"verdict": "exact", "of": video, "score": 1, "share": 1,
+        assert line["duplicate"] == {"verdict": "exact", "of": video, "score": 1, "share": 1, "share_of_new": 1, "share_of_stored": 1,
                                      "offset_s": 0, "mirrored": False}
     assert len(batch.vectors()) == batch.inserted() == 2
 
