@@ -90,6 +90,7 @@ static const char *content_type(const vx_video *video) {
         {"mov", "video/mp4"},     {"mp4", "video/mp4"},      {"avi", "video/x-msvideo"},
         {"mpegts", "video/mp2t"}, {"mpeg", "video/mpeg"},    {"flv", "video/x-flv"},
         {"ogg", "video/ogg"},     {"asf", "video/x-ms-asf"}, {"webm", "video/webm"},
+        {"gif", "image/gif"},     {"apng", "image/apng"},
     };
     if (!strcmp(video->container, "matroska")) /* FFmpeg uses one demuxer for both */
         return ends_with(video->filename, ".mkv") ? "video/x-matroska" : "video/webm";

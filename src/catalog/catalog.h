@@ -248,6 +248,33 @@ int vx_catalog_add_checksums(vx_catalog *catalog, int max, bool *ret_more, vx_er
  * Cost: up to 64 MiB of writes and three fsyncs, on a connection of its own. */
 int vx_catalog_checkpoint_when_idle(vx_catalog *catalog, int64_t idle_us, vx_err *err);
 
+/* ---- Checking and repair (check/) ---- */
+
+/* Opens a catalog that another process may have open and write to: nothing can be written, and nothing is
+ * created or migrated. -EINVAL: another program's database, or of an older vidx; VX_CATALOG_TOO_NEW; -EIO. */
+int vx_catalog_open_to_read(const char *path, vx_catalog **ret_catalog, vx_err *err);
+
+typedef enum vx_flaw_kind {
+    VX_FLAW_STRUCTURE,       /* pages, tables or indexes, by SQLite's integrity check */
+    VX_FLAW_REFERENCE,       /* a row that refers to one that is gone */
+    VX_FLAW_VECTOR,          /* a vector that is not what was stored */
+    VX_FLAW_VECTOR_ORPHANED, /* a vector of no clip or no model */
+    VX_FLAW_FINGERPRINT,     /* a fingerprint that is not what was stored */
+    VX_FLAW_COUNT,           /* a vector space that counts its vectors wrong */
+} vx_flaw_kind;
+typedef struct vx_flaw {
+    vx_flaw_kind kind;
+    int64_t row;
+    char table[16], text[320];
+    bool repaired;
+} vx_flaw;
+/* Reads everything once: some 1 GB/s. Non-zero of the callback stops it and is returned. */
+typedef int (*vx_catalog_on_flaw)(void *ctx, const vx_flaw *flaw, vx_err *err);
+int vx_catalog_check(vx_catalog *catalog, vx_catalog_on_flaw on_flaw, void *ctx, vx_err *err);
+/* Outside a transaction: deletes vectors, fingerprints and rows without their other half, counts again and
+ * rebuilds the indexes; videos stay. Sets `repaired` of each flaw that is gone. */
+int vx_catalog_repair(vx_catalog *catalog, vx_flaw *flaws, size_t n, vx_err *err);
+
 /* ---- Jobs that must survive a restart ---- */
 
 #define VX_JOB_ID_CHARS 25 /* "j" and 24 random hex digits */
