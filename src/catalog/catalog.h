@@ -123,6 +123,9 @@ int vx_catalog_delete_video(vx_catalog *catalog, const char *video_id, vx_err *e
 /* VX_CATALOG_NOT_FOUND. */
 int vx_catalog_set_metadata(vx_catalog *catalog, const char *video_id, const char *metadata_json,
                             vx_err *err);
+/* VX_CATALOG_NOT_FOUND. */
+int vx_catalog_set_filename(vx_catalog *catalog, const char *video_id, const char *filename,
+                            vx_err *err);
 /* Merges an object by RFC 7396 (null removes a member), in one step: of two patches both count.
  * Names are compared as written: an escaped one is another name. VX_CATALOG_NOT_FOUND. */
 int vx_catalog_merge_metadata(vx_catalog *catalog, const char *video_id, const char *patch_json,
@@ -147,14 +150,20 @@ int vx_catalog_get_video_of_clip(vx_catalog *catalog, int64_t clip_row, vx_video
                                  vx_err *err);
 
 typedef struct vx_video_query {
-    size_t limit;                  /* 1..1000 */
-    int64_t before_row;            /* newest first: rows below this; 0 = from the newest */
-    const char *filename_contains; /* NULL = all; matched literally, case-insensitive for ASCII */
-    int verdict;                   /* -1 = all, else vx_verdict_kind */
+    size_t limit;       /* 1..1000 */
+    int64_t before_row; /* newest first: rows below this; 0 = from the newest */
+    const char
+        *filename_contains; /* NULL = all; matched literally, but for case and for how accents
+                                      are encoded (NFC, NFD) */
+    int verdict;            /* -1 = all, else vx_verdict_kind */
 } vx_video_query;
 /* Gives an array of n videos (each vx_video_free, then free()). */
 int vx_catalog_list_videos(vx_catalog *catalog, const vx_video_query *query, vx_video ***ret_videos,
                            size_t *ret_n, vx_err *err);
+/* How many videos match; limit and before_row do not count. Cost: looks at every file name if the
+ * query has filename_contains. */
+int vx_catalog_count_matches(vx_catalog *catalog, const vx_video_query *query, int64_t *ret_n,
+                             vx_err *err);
 /* Whether these bytes are stored. */
 int vx_catalog_has_sha256(vx_catalog *catalog, const uint8_t sha256[32], bool *ret_stored,
                           vx_err *err);
@@ -299,6 +308,7 @@ int vx_catalog_update_job(vx_catalog *catalog, const char *job_id, vx_job_state 
 int vx_catalog_prune_jobs(vx_catalog *catalog, int64_t before_us, int max, int *ret_n, vx_err *err);
 /* Gives the row (vx_job_row_clear). VX_CATALOG_NOT_FOUND. */
 int vx_catalog_get_job(vx_catalog *catalog, const char *job_id, vx_job_row *ret_job, vx_err *err);
+int vx_catalog_count_jobs(vx_catalog *catalog, int64_t *ret_n, vx_err *err);
 /* Newest first, up to `limit` (SIZE_MAX = all). before_us/before_id: the cursor, the last job of
  * the page before; 0/NULL = from the newest. unfinished_only: queued and running. Gives an array
  * (each vx_job_row_clear, then free()). */

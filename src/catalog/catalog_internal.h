@@ -26,6 +26,9 @@ struct vx_catalog {
     vx_db **free_readers VX_GUARDED; /* stack [n_free] */
 };
 
+/* Gives the connection the SQL functions of filename.c. Returns SQLite's code. */
+int vx_catalog_add_functions(sqlite3 *handle);
+
 /* The numbered migrations, generated from migrations/NNNN.sql; [i] leads to user_version i + 1. */
 extern const char *const vx_catalog_migrations[];
 extern const int vx_catalog_n_migrations;

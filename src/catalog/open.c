@@ -110,6 +110,8 @@ VX_NO_LOCK_ANALYSIS static int open_readers(vx_catalog *catalog, int n, vx_err *
     for (; catalog->n_readers < n; catalog->n_readers++) {
         vx_db *reader = &catalog->readers[catalog->n_readers];
         int rc = vx_db_open(reader, catalog->path, VX_DB_READER, err);
+        if (!rc && vx_catalog_add_functions(reader->handle))
+            rc = VX_FAIL(err, -ENOMEM, "out of memory");
         if (rc) {
             vx_db_close(reader);
             return rc;

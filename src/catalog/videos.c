@@ -136,6 +136,20 @@ int vx_catalog_set_metadata(vx_catalog *catalog, const char *video_id, const cha
     return changed_one(catalog, video_id, err);
 }
 
+int vx_catalog_set_filename(vx_catalog *catalog, const char *video_id, const char *filename,
+                            vx_err *err) {
+    int rc = vx_catalog_check_writing(catalog, err);
+    if (rc)
+        return rc;
+    VX_SQL(q, &catalog->writer, "UPDATE videos SET filename = ? WHERE id = ?");
+    vx_sql_bind_text(&q, filename);
+    vx_sql_bind_text(&q, video_id);
+    rc = vx_sql_run(&q, err);
+    if (rc)
+        return rc;
+    return changed_one(catalog, video_id, err);
+}
+
 int vx_catalog_merge_metadata(vx_catalog *catalog, const char *video_id, const char *patch_json,
                               vx_err *err) {
     int rc = vx_catalog_check_writing(catalog, err);

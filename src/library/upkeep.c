@@ -18,6 +18,10 @@ static int prune_jobs(vx_library *library, vx_err *err) {
                          &library->stopping, err);
 }
 
+static int make_ballast(vx_library *library, vx_err *err) {
+    return vx_store_make_ballast(library->params.store, err);
+}
+
 static int checkpoint(vx_library *library, vx_err *err) {
     return vx_catalog_checkpoint_when_idle(library->params.collection->catalog, IDLE_US, err);
 }
@@ -52,9 +56,8 @@ static const struct {
     int (*run)(vx_library *library, vx_err *err);
     int64_t every_us;
 } tasks[] = {
-    {"drop_vectors", vx_library_delete_retired, HOUR_US},
-    {"prune_jobs", prune_jobs, HOUR_US},
-    {"add_checksums", add_checksums, HOUR_US},
+    {"make_ballast", make_ballast, HOUR_US}, {"drop_vectors", vx_library_delete_retired, HOUR_US},
+    {"prune_jobs", prune_jobs, HOUR_US},     {"add_checksums", add_checksums, HOUR_US},
     {"checkpoint", checkpoint, IDLE_US},
 };
 

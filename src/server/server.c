@@ -48,7 +48,8 @@ static int open_models(vx_server *server, vx_err *err) {
     vx_models_params models = {.catalog = server->catalog,
                                .models_dir = p->models_dir,
                                .names = p->model,
-                               .device = p->device};
+                               .device = p->device,
+                               .reproducible = p->reproducible};
     vx_extractor *extractor = &server->extractor;
     int rc = vx_clip_parse(p->clip ? p->clip : "auto", &extractor->clip, err);
     if (!rc)

@@ -119,6 +119,13 @@ typedef struct vx_store_file {
 typedef int (*vx_store_on_file)(void *ctx, const vx_store_file *file, vx_err *err);
 int vx_store_list(vx_store *store, vx_store_on_file on_file, void *ctx, vx_err *err);
 
+/* The ballast is a file that only takes room, data/ballast: given up when the disk is full, it lets the
+ * catalog write that something is deleted. make: 1/32 of what is free, 256 KiB to 8 MiB, if it is not there
+ * already; without room for it, it is left out. Any thread. */
+int vx_store_make_ballast(vx_store *store, vx_err *err);
+void vx_store_drop_ballast(vx_store *store);
+bool vx_store_has_ballast(const vx_store *store);
+
 /* What the data disk has left for this user, in bytes. */
 int vx_store_get_free(const vx_store *store, int64_t *ret_bytes, vx_err *err);
 
