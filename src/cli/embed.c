@@ -68,10 +68,9 @@ static const char usage[] =
     "pixels, then the first by path.\n\n"
     "Several models: --model a,b. Each video is decoded once for both. Results of a go to the\n"
     "output folder, results of b to its subfolder b. Verdicts and --dedup use the first model,\n"
-    "which must stay the first. You can add a model later; only its vectors are computed. If you\n"
-    "leave one out, its subfolder is removed, but its vectors are kept. --layout curator takes "
-    "one\n"
-    "model.\n\n"
+    "which must stay the first. You can add a model later; only its vectors are computed. If\n"
+    "you leave one out, its subfolder is removed, but its vectors are kept. --layout curator\n"
+    "takes one model.\n\n"
     "Exit code: 0 done; 1 failed; 2 wrong usage; 3 done, but some videos were skipped; 130\n"
     "interrupted.";
 
