@@ -61,8 +61,7 @@ static void choose_id(vx_request *request) {
 
 /* libmicrohttpd decodes chunked; any other transfer coding would be stored as part of the body. */
 static bool has_unknown_encoding(const vx_request *request) {
-    const char *encoding = vx_request_header(request, MHD_HTTP_HEADER_TRANSFER_ENCODING);
-    return encoding && strcasecmp(encoding, "chunked");
+    return !vx_request_headers_are(request, MHD_HTTP_HEADER_TRANSFER_ENCODING, "chunked");
 }
 
 /* If a connection is closed while it holds unread bytes, the kernel sends a reset, and the reply may

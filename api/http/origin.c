@@ -202,7 +202,7 @@ static bool check_host(vx_request *request) {
         return true;
     size_t n = host_length(host);
     bool well_formed = !host[n] || (host[n] == ':' && is_port(host + n + 1));
-    bool local = n == 9 && !strncasecmp(host, "localhost", n);
+    bool local = (n == 9 || n == 10) && !strncasecmp(host, "localhost.", n);
     const vx_origins *o = request->http->origins;
     if (well_formed && (local || is_address(host, n) || is_known_host(o, o->n_hosts, host, n)))
         return true;

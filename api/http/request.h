@@ -75,6 +75,8 @@ vx_request *vx_request_free(vx_request *request);
 const char *vx_request_authority(const vx_request *request);
 /* A header of the request; borrows, NULL if absent. */
 const char *vx_request_header(const vx_request *request, const char *name);
+/* Whether every header of this name has this value, in any case; also if there is none. */
+bool vx_request_headers_are(const vx_request *request, const char *name, const char *value);
 /* Announced length of the body: -1 = not known (chunked), 0 = no body. */
 int64_t vx_request_content_length(const vx_request *request);
 /* A query parameter or form field; borrows, NULL if absent. */

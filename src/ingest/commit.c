@@ -107,7 +107,8 @@ static int apply_video(vx_write *write, vx_err *err) {
     VX_AUTO(vx_video) of = NULL;
     const vx_ingest_work *work = w->item->work;
     int rc = vx_verdict_decide(w->item->ingest->params.collection, &work->subject,
-                               &work->candidates, &w->result.verdict, &of, err);
+                               w->item->in_order ? NULL : &work->candidates, &w->result.verdict,
+                               &of, err);
     if (rc)
         return rc;
     if (w->item->reject_duplicates && w->result.verdict.kind != VX_VERDICT_NEW)

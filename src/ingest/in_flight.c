@@ -81,6 +81,10 @@ bool vx_ingest_lead_or_park(vx_ingest_item *item) {
     vx_ingest *in = item->ingest;
     vx_mutex_lock(&in->mu);
     bool taken = false, cancelled = atomic_load(&item->job.cancelled);
+    if (item->in_order) { /* an earlier one that was parked behind a later one would wait for ever */
+        vx_mutex_unlock(&in->mu);
+        return true;
+    }
     for (vx_ingest_item *other = in->leaders; other && !taken; other = other->next)
         taken = same_bytes(other, item);
     if (!cancelled) {
@@ -133,7 +137,7 @@ void vx_ingest_release_cancelled(void *ctx) {
 
 /* ---- in and out ---- */
 
-vx_outcome vx_ingest_admit(vx_ingest *in, const vx_ingest_item *item) {
+vx_outcome vx_ingest_admit(vx_ingest *in, vx_ingest_item *item) {
     vx_outcome refused = VX_OUTCOME_OK;
     vx_mutex_lock(&in->mu);
     if (!item->work)
@@ -144,6 +148,7 @@ vx_outcome vx_ingest_admit(vx_ingest *in, const vx_ingest_item *item) {
         refused = VX_OUTCOME_BUSY;
     else {
         in->inside++;
+        item->turn = item->in_order ? in->n_turns++ : 0;
         in->stats.phase_now[VX_PHASE_RECEIVE]++;
     }
     if (refused)

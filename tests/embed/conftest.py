@@ -1,4 +1,4 @@
-"""The batch job: the real program on folders of small videos, with the small test model."""
+"""vidx embed: the real program on folders of small videos, with the small test model."""
 
 import functools
 import json

@@ -116,3 +116,17 @@ def test_configuration_file_and_environment_set_what_flags_set(tmp_path, tiny_mo
     with server:
         body = {"text": "x" * 2000}
         assert_problem(server.post("/v1/search", json=body), 413, "body-too-large", "1024 bytes")
+
+
+def test_catalog_is_readable_by_its_owner_alone(tmp_path, tiny_model):
+    """Names and metadata may be private. Files of older versions are closed at the next start."""
+    server = Server(tmp_path / "data", tiny_model)
+    for _ in range(2):
+        server.start()
+        assert server.get("/v1/videos").status_code == 200
+        files = sorted(server.data.glob("catalog.db*"))
+        assert {file.name for file in files} >= {"catalog.db", "catalog.db-wal", "catalog.db-shm", "catalog.db.lock"}
+        assert [file.name for file in files if file.stat().st_mode & 0o077] == []
+        server.kill()  # its log stays
+        for file in server.data.glob("catalog.db*"):
+            file.chmod(0o644)

@@ -109,8 +109,9 @@ def test_deletion_goes_on_after_a_kill_beside_uploads_and_the_room_is_used_again
     assert server.stop() == 0
     (space,), = sql(server, "SELECT row FROM spaces WHERE model = 'small'")
     with sqlite3.connect(server.data / "catalog.db") as catalog:  # clips that nobody has
-        catalog.executemany("INSERT INTO vectors VALUES (?, ?)", (
+        catalog.executemany("INSERT INTO vectors (key, data) VALUES (?, ?)", (
             (space << 40 | clip_row, bytes(4 * DIM)) for clip_row in range(1000, 1000 + MANY)))
+        catalog.execute("UPDATE spaces SET vectors = vectors + ? WHERE row = ?", (MANY, space))
     server.start()
     assert unused(server)[0]["vectors"] == MANY + 4
     kills = 0

@@ -23,6 +23,7 @@ MODULES = {
     "fingerprint": "base",
     "index": "base",
     "catalog": "base",
+    "check": "base store catalog",
     "dedup": "base index",
     "parquet": "base",
     "models": "base embed index catalog",
@@ -45,7 +46,7 @@ MODULES = {
     "api/http": "base store server",
     "api/resources": "base store media clip embed index catalog models collection search embeddings "
                      "ingest cutter jobs library backfill server api/http",
-    "cli": "base media clip server batch api/http api/resources",
+    "cli": "base media clip check server batch api/http api/resources",
     "main": "cli",
 }
 MODULES = {name: set(may_use.split()) for name, may_use in MODULES.items()}
