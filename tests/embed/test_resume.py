@@ -3,18 +3,9 @@
 import os
 import random
 import signal
-import time
 
 import pytest
-
-
-def wait_until(condition, seconds=60):
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if condition():
-            return
-        time.sleep(0.005)
-    raise AssertionError("it did not happen")
+from server import wait_until
 
 
 @pytest.fixture

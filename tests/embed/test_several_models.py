@@ -6,7 +6,7 @@ import shutil
 
 import numpy as np
 import pytest
-from test_resume import wait_until
+from server import wait_until
 
 OUTPUTS = {"video_index.faiss", "embeddings.npy", "clips.jsonl"}
 

@@ -6,7 +6,7 @@ import sqlite3
 import time
 
 import pytest
-from conftest import assert_problem
+from conftest import assert_problem, wait_until
 from server import Server
 from test_backfill import backfill, ended, model, restart, vectors
 
@@ -20,13 +20,6 @@ def unused(server):
 def sql(server, query, *values):
     with sqlite3.connect(server.data / "catalog.db", timeout=30) as catalog:
         return catalog.execute(query, values).fetchall()
-
-
-def wait_until_gone(server, seconds=120):
-    deadline = time.monotonic() + seconds
-    while unused(server):
-        assert time.monotonic() < deadline, unused(server)
-        time.sleep(0.02)
 
 
 def delete(server, name, **params):
@@ -56,7 +49,7 @@ def test_unused_vectors_are_listed_and_deleted_when_asked(left, clip):
     assert unused(server)[0]["vectors"] == 4
 
     assert delete(server, "small") == [space | {"deleting": True}]
-    wait_until_gone(server)
+    wait_until(lambda: not unused(server), seconds=120)
     assert "model=small" in server.tail(50) and "deleting=yes" in server.tail(50)
     assert sql(server, "SELECT model, vectors FROM spaces") == [("tiny", 4)]
     assert sql(server, "SELECT count(*) FROM vectors") == [(4,)]
@@ -149,7 +142,7 @@ def test_model_that_comes_back_while_its_vectors_are_deleted_gets_a_new_space(le
     assert (small["digest"], small["vectors"], small["missing"], small["old_digests"]) == (
         digest, 0, 4, [])
     ended(server, backfill(server, "small"))
-    wait_until_gone(server)
+    wait_until(lambda: not unused(server), seconds=120)
     assert model(server, "small")["vectors"] == 4
     restart(server)
     assert model(server, "small")["vectors"] == 4
