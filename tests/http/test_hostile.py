@@ -43,6 +43,12 @@ def track(n_samples, edits=b""):
     return box(b"trak", header, edits, media)
 
 
+def with_table(kind, *numbers):
+    """A track of 500 samples with one more table of that kind."""
+    return FTYP + MDAT + box(b"moov", MVHD, box(b"trak", box(b"mdia", box(b"minf", box(b"stbl", table(kind, u32(*numbers)))))),
+                             track(500))
+
+
 def edited(n):
     return track(500, box(b"edts", table(b"elst", u32(n), u32(1000, 0, 1 << 16) * n)))
 
@@ -65,6 +71,10 @@ LIARS = {
     "fragment": fragmented(),
     "edits": FTYP + MDAT + box(b"moov", MVHD, edited(20_000)),
     "long size": FTYP + MDAT + box(b"moov", MVHD, long_box(b"stsz", u32(0, 1, MANY))),
+    "decode times": with_table(b"stts", 1, MANY, 2),
+    "composition times": with_table(b"ctts", 2, 250, 0, MANY, 0),
+    "entries that are not there": with_table(b"stts", 0x0fffffff, 1, 1),
+    "offsets that are not there": with_table(b"stco", 0x0fffffff, 1),
     "unknown box first": box(b"junk", b"x") + MDAT + box(b"moov", MVHD, track(MANY)),
     "inside a sample entry": FTYP + MDAT + box(b"moov", box(b"stsd", ENTRY[:-4], table(b"stsz", u32(1, MANY)))),
 }
