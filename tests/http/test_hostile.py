@@ -170,3 +170,13 @@ def test_movie_whose_pictures_lie_in_another_file_is_damaged(server, clip):
         struct.pack_into(">I", changed, at, struct.unpack_from(">I", changed, at)[0] + more)
     answer = server.post("/v1/videos", params={"filename": "x.mov"}, data=bytes(changed))
     assert_problem(answer, 422, "media-damaged", "0 are there")
+
+
+def test_gif_of_thousands_of_large_pictures_is_refused_and_others_go_on(server, clip):
+    """460 KB that would be decoded for an hour: 20,000 pictures of 8192 x 8192, each a pixel anew."""
+    picture = b"\x21\xf9\x04\x04\x0a\0\0\0\x2c" + struct.pack("<HHHHB", 0, 0, 1, 1, 0) + bytes([2, 2, 0x44, 1, 0])
+    head = b"GIF89a" + struct.pack("<HHBBB", 8192, 8192, 0x81, 0, 0) + bytes(12)
+    for k in range(3):
+        answer = server.post("/v1/videos", params={"filename": "x.gif"}, data=head + picture * 20_000 + b"\x3b" + bytes(k))
+        assert_problem(answer, 422, "media-too-large", "20000 pictures of 8192x8192")
+    assert server.upload(clip(77)).status_code == 201
