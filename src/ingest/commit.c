@@ -217,8 +217,6 @@ static void finish_end(vx_write *write, int rc, const vx_err *err) {
 
 void vx_ingest_end_unstored(vx_ingest_item *item, vx_ingest_result *result) {
     bool write_end = item->job.id[0] && result->outcome != VX_OUTCOME_STOPPING;
-    if (result->outcome != VX_OUTCOME_EXISTING)
-        vx_store_remove_table(item->ingest->params.store, vx_upload_sha256(item->upload));
     video_write *w = write_end ? vx_new(video_write) : NULL;
     if (w)
         *w = (video_write){

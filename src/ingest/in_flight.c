@@ -178,6 +178,8 @@ static void log_result(const vx_ingest_item *item, const vx_ingest_result *resul
 void vx_ingest_finish(vx_ingest_item *item, vx_ingest_result *result) {
     vx_ingest *in = item->ingest;
     log_result(item, result);
+    if (result->outcome != VX_OUTCOME_OK && result->outcome != VX_OUTCOME_EXISTING)
+        vx_store_remove_table(in->params.store, vx_upload_sha256(item->upload));
     release_followers(in, item);
     vx_ingest_enter_phase(
         item, result->outcome > VX_OUTCOME_DUPLICATE ? VX_PHASE_FAILED : VX_PHASE_DONE, 0, 0);
