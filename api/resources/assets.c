@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "api/http/reply.h"
-#include "api/resources/resources.h"
+#include "api/resources/handlers.h"
 #include "base/mem.h"
 
 /* No other hosts, no inline scripts: the page shows names and metadata from untrusted files. */

@@ -8,7 +8,7 @@
 #include "api/http/params.h"
 #include "api/http/reply.h"
 #include "api/resources/content.h"
-#include "api/resources/resources.h"
+#include "api/resources/handlers.h"
 #include "api/resources/videos.h"
 #include "server/server.h"
 
@@ -118,6 +118,8 @@ static clip_file *describe(vx_request *request, const vx_video *video, const vx_
     snprintf(file->cutting.video_id, sizeof file->cutting.video_id, "%s", video->id);
     snprintf(file->filename, sizeof file->filename, "%.*s.%d.mp4", stem, video->filename,
              clip->index);
+    vx_store_table_path(request->server->store, video->sha256, file->cutting.table_path,
+                        sizeof file->cutting.table_path);
     if (video->source_path)
         snprintf(file->cutting.path, sizeof file->cutting.path, "%s", video->source_path);
     else

@@ -11,7 +11,7 @@
 
 #include "api/http/reply.h"
 #include "api/http/text.h"
-#include "api/resources/resources.h"
+#include "api/resources/handlers.h"
 #include "api/resources/videos.h"
 #include "base/hex.h"
 #include "server/server.h"

@@ -9,7 +9,7 @@
 #include "api/http/json.h"
 #include "api/http/reply.h"
 #include "api/resources/embedding_input.h"
-#include "api/resources/resources.h"
+#include "api/resources/handlers.h"
 #include "base/base64.h"
 #include "server/server.h"
 

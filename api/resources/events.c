@@ -5,8 +5,8 @@
 #include <string.h>
 
 #include "api/http/reply.h"
+#include "api/resources/handlers.h"
 #include "api/resources/jobs.h"
-#include "api/resources/resources.h"
 #include "base/mem.h"
 #include "server/server.h"
 

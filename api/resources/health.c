@@ -1,6 +1,6 @@
 /* health.c — probes for supervisors: is the process alive, and is it ready for requests. */
 #include "api/http/reply.h"
-#include "api/resources/resources.h"
+#include "api/resources/handlers.h"
 #include "server/server.h"
 
 static void reply_status(vx_request *request, const char *status) {

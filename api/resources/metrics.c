@@ -7,7 +7,7 @@
 #include "api/http/daemon.h"
 #include "api/http/reply.h"
 #include "api/http/traffic.h"
-#include "api/resources/resources.h"
+#include "api/resources/handlers.h"
 #include "base/clock.h"
 #include "server/server.h"
 

@@ -7,8 +7,8 @@
 
 #include "api/http/reply.h"
 #include "api/resources/change.h"
+#include "api/resources/handlers.h"
 #include "api/resources/jobs.h"
-#include "api/resources/resources.h"
 #include "server/server.h"
 
 static void write_text(vx_out *out, const vx_model_info *model) {

@@ -1,6 +1,6 @@
-#include "api/resources/routes.h"
-
 #include "api/resources/resources.h"
+
+#include "api/resources/handlers.h"
 #include "base/mem.h"
 
 #define UPLOAD_FIELDS "metadata clip on_duplicate wait"
@@ -36,6 +36,7 @@ static const vx_route rows[] = {
     {"GET", "/v1/stats", 0, "", "", vx_stats_get},
     {"GET", "/problems/{name}", VX_WHILE_STARTING, "", "", vx_problems_get},
     {"GET", "/openapi.yaml", VX_WHILE_STARTING, "", "", vx_assets_get},
+    {"GET", "/openapi.json", VX_WHILE_STARTING, "", "", vx_assets_get},
     {"GET", "/", VX_WHILE_STARTING, "", "", vx_assets_get},
     {"GET", "/app.js", VX_WHILE_STARTING, "", "", vx_assets_get},
     {"GET", "/common.js", VX_WHILE_STARTING, "", "", vx_assets_get},

@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "api/http/reply.h"
-#include "api/resources/resources.h"
+#include "api/resources/handlers.h"
 #include "api/resources/show.h"
 #include "api/resources/videos.h"
 #include "base/log.h"

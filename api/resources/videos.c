@@ -10,7 +10,7 @@
 #include "api/http/params.h"
 #include "api/http/reply.h"
 #include "api/resources/change.h"
-#include "api/resources/resources.h"
+#include "api/resources/handlers.h"
 #include "api/resources/show.h"
 #include "server/server.h"
 

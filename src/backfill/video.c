@@ -26,7 +26,8 @@ static void count(vx_backfill_job *job, int64_t *counter) {
     vx_mutex_unlock(&job->mu);
 }
 
-/* video NULL: not even its row could be read. A file that is gone will not come back by itself. */
+/* video NULL: not even its row could be read. A file that is gone or has changed does not come back by
+ * itself: such a video is not tried again. */
 static void count_failed(vx_backfill_job *job, const vx_video *video, vx_outcome outcome,
                          const vx_err *err) {
     bool internal = vx_outcome_is_our_fault(outcome);
@@ -35,7 +36,7 @@ static void count_failed(vx_backfill_job *job, const vx_video *video, vx_outcome
     vx_mutex_lock(&job->mu);
     job->failed++;
     job->internal += internal;
-    if (internal && err->code != -ENOENT) {
+    if (internal && err->code != -ENOENT && err->code != -ESTALE) {
         job->again = outcome;
         job->again_why = *err;
     }
@@ -47,12 +48,11 @@ static void count_failed(vx_backfill_job *job, const vx_video *video, vx_outcome
 
 /* ---- the video ---- */
 
-#define CHANGED 1
-
-/* The file that the video was made from; CHANGED: an external one no longer has its size. */
+/* The file that the video was made from; -ESTALE: an external one no longer has its size. */
 static int find_file(const vx_store *store, const vx_video *video, char path[PATH_MAX],
-                     vx_err *err) {
+                     char table_path[PATH_MAX], vx_err *err) {
     struct stat facts;
+    vx_store_table_path(store, video->sha256, table_path, PATH_MAX);
     if (!video->source_path) {
         vx_store_path(store, video->sha256, path, PATH_MAX);
         return 0;
@@ -60,16 +60,16 @@ static int find_file(const vx_store *store, const vx_video *video, char path[PAT
     snprintf(path, PATH_MAX, "%s", video->source_path);
     if (stat(path, &facts))
         return VX_FAIL_ERRNO(err, "looking at %s", path);
-    return facts.st_size == video->bytes ? 0 : VX_FAIL(err, CHANGED, "%s has changed", path);
+    return facts.st_size == video->bytes ? 0 : VX_FAIL(err, -ESTALE, "%s has changed", path);
 }
 
 static vx_outcome make_vectors(vx_backfill_job *job, const vx_video *video, int decode_threads,
                                vx_err *err) {
     const vx_backfill_params *p = &job->backfill->params;
-    char path[PATH_MAX];
-    int rc = find_file(p->store, video, path, err);
+    char path[PATH_MAX], table_path[PATH_MAX];
+    int rc = find_file(p->store, video, path, table_path, err);
     if (rc)
-        return rc == CHANGED ? VX_OUTCOME_MEDIA_DAMAGED : vx_outcome_of_error(rc, err);
+        return vx_outcome_of_error(rc, err);
     vx_extract_watch watch = {.cancelled = is_over, .ctx = job};
     vx_missing_vectors want = {
         .extractor = p->extractor,
@@ -77,6 +77,7 @@ static vx_outcome make_vectors(vx_backfill_job *job, const vx_video *video, int 
         .writer = p->writer,
         .video = video,
         .path = path,
+        .table_path = table_path,
         .models = 1U << vx_models_index_of(p->collection->models, job->model),
         .decode_threads = decode_threads,
         .watch = &watch,

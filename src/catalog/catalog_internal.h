@@ -1,6 +1,8 @@
 /* catalog_internal.h — what the files of src/catalog share. */
 #pragma once
 
+#include <stdatomic.h>
+
 #include "base/thread.h"
 #include "catalog.h"
 #include "db.h"
@@ -8,7 +10,11 @@
 struct vx_catalog {
     char *path;
     int lock_fd;
-    int file_fd;         /* the catalog itself, for hints to the page cache; see vx_catalog_close */
+    int file_fd; /* the catalog itself, for hints to the page cache; see vx_catalog_close */
+    vx_health health;
+    atomic_llong last_commit_us; /* monotonic; 0: nothing since the log was emptied */
+    atomic_llong n_unchecked;    /* vectors and fingerprints met without a checksum */
+    int64_t checked_vector, checked_fingerprint; /* up to these keys checksums were added */
     vx_mutex write_lock; /* held from vx_catalog_begin to _commit or _rollback */
     vx_db writer;
     int64_t last_video, last_clip; /* rows given out, also by what was undone; 0 = not read yet */
@@ -43,6 +49,13 @@ void vx_catalog_give_reader(vx_reader *reader);
 bool vx_catalog_is_writing(const vx_catalog *catalog);
 /* 0, or why this thread may not write: no transaction, or SQLite gave it up. */
 int vx_catalog_check_writing(vx_catalog *catalog, vx_err *err);
+
+/* checksums.c: of a row's key and data. */
+uint32_t vx_catalog_checksum(int64_t key, const void *data, size_t bytes);
+/* The next column is the checksum of that row. False: it is wrong, which the catalog's health then says
+ * (what: "the vector of clip", followed by `number`). A row without one is counted and taken as right. */
+bool vx_catalog_is_right(vx_catalog *catalog, vx_sql *q, int64_t key, const void *data,
+                         size_t bytes, const char *what, int64_t number);
 
 /* vectors.key of a space and a clip; clip rows stay below 2^40 by a CHECK. */
 static inline int64_t vx_catalog_vector_key(int64_t space, int64_t clip) {

@@ -15,6 +15,7 @@ static int stream_clips(vx_db *db, vx_catalog_on_clip on_clip, void *ctx, vx_err
 int vx_catalog_scan_clips(vx_catalog *catalog, vx_catalog_on_clip on_clip, void *ctx, vx_err *err) {
     vx_db db;
     int rc = vx_db_open(&db, catalog->path, VX_DB_SCANNER, err);
+    db.health = &catalog->health;
     if (!rc)
         rc = stream_clips(&db, on_clip, ctx, err);
     vx_db_close(&db);

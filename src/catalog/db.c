@@ -54,10 +54,20 @@ static int errno_of(vx_db *db, int sqlite_code) {
     }
 }
 
+/* What was read is wrong or cannot be read; a write that failed says nothing about what is stored. */
+static bool is_damage(int sqlite_code) {
+    int kind = sqlite_code & 0xFF;
+    return kind == SQLITE_CORRUPT || kind == SQLITE_NOTADB || sqlite_code == SQLITE_IOERR_READ ||
+           sqlite_code == SQLITE_IOERR_SHORT_READ || sqlite_code == SQLITE_IOERR_DATA ||
+           sqlite_code == SQLITE_IOERR_CORRUPTFS;
+}
+
 static int fail(vx_db *db, int sqlite_code, vx_err *err) {
     const char *text = db->handle && sqlite_code != SQLITE_MISUSE && sqlite_code != SQLITE_TOOBIG
                            ? sqlite3_errmsg(db->handle)
                            : sqlite3_errstr(sqlite_code);
+    if (is_damage(sqlite_code))
+        vx_health_note(db->health, text);
     return VX_FAIL(err, -errno_of(db, sqlite_code), "catalog: %s", text);
 }
 
@@ -177,6 +187,14 @@ bool vx_db_in_transaction(const vx_db *db) {
 
 int64_t vx_sql_int(vx_sql *q) {
     return sqlite3_column_int64(q->stmt, q->n_read++);
+}
+
+bool vx_sql_int_or_null(vx_sql *q, int64_t *ret_value) {
+    int column = q->n_read++;
+    if (sqlite3_column_type(q->stmt, column) == SQLITE_NULL)
+        return false;
+    *ret_value = sqlite3_column_int64(q->stmt, column);
+    return true;
 }
 
 double vx_sql_real(vx_sql *q) {

@@ -20,8 +20,9 @@
 #include <stdint.h>
 
 #include "base/err.h"
+#include "health.h"
 
-#define VX_DB_STATEMENTS 64 /* more than the folder has */
+#define VX_DB_STATEMENTS 96 /* more than the folder has */
 
 typedef struct vx_db {
     sqlite3 *handle;
@@ -34,6 +35,7 @@ typedef struct vx_db {
      * What follows would then run, and be committed, statement by statement: so a transaction that
      * was open when a statement failed and is not any more is remembered here, 0 = none. */
     int lost_transaction;
+    vx_health *health; /* borrows, or NULL: told when a read meets damage */
 } vx_db;
 
 typedef enum vx_db_role { VX_DB_WRITER, VX_DB_READER, VX_DB_SCANNER } vx_db_role;
@@ -68,7 +70,8 @@ int vx_db_run(vx_db *db, const char *sql_literal, vx_err *err);
 bool vx_db_in_transaction(const vx_db *db);
 
 int64_t vx_sql_int(vx_sql *q);
-double vx_sql_real(vx_sql *q); /* NULL is NaN */
+bool vx_sql_int_or_null(vx_sql *q, int64_t *ret_value); /* false for NULL */
+double vx_sql_real(vx_sql *q);                          /* NULL is NaN */
 /* Gives malloc'ed text; NULL for NULL. *oom is set, never cleared, when memory is out. */
 char *vx_sql_text(vx_sql *q, bool *oom);
 /* Copies, cut to the buffer; "" for NULL. */

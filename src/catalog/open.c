@@ -1,9 +1,12 @@
 /* open.c — opening and closing. */
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 
+#include "base/clock.h"
 #include "catalog_internal.h"
 
 #define DEFAULT_READERS 4
@@ -15,7 +18,7 @@ static int lock_directory(vx_catalog *catalog, vx_err *err) {
     VX_AUTO_FREE char *path = NULL;
     if (asprintf(&path, "%s.lock", catalog->path) < 0)
         return VX_FAIL(err, -ENOMEM, "out of memory");
-    catalog->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+    catalog->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     if (catalog->lock_fd < 0)
         return VX_FAIL_ERRNO(err, "%s", path);
     if (flock(catalog->lock_fd, LOCK_EX | LOCK_NB)) {
@@ -35,13 +38,55 @@ static int lock_directory(vx_catalog *catalog, vx_err *err) {
     return 0;
 }
 
+/* The name of a new catalog reaches the disk before anything is committed under it. */
+static int sync_folder(const vx_catalog *catalog, vx_err *err) {
+    const char *slash = strrchr(catalog->path, '/');
+    VX_AUTO_FREE char *folder =
+        slash ? strndup(catalog->path, (size_t)(slash - catalog->path) + 1) : strdup(".");
+    if (!folder)
+        return VX_FAIL(err, -ENOMEM, "out of memory");
+    VX_AUTO_FD int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0 || fsync(fd))
+        return VX_FAIL_ERRNO(err, "making the folder %s durable", folder);
+    return 0;
+}
+
+/* What people's videos are called and look like is nobody else's business; SQLite would create the file
+ * as the umask says. The log and its index get the mode of the file. */
+static int create_private(const vx_catalog *catalog, vx_err *err) {
+    int fd = open(catalog->path, O_RDWR | O_CREAT | O_CLOEXEC | O_EXCL, 0600);
+    if (fd < 0)
+        return errno == EEXIST ? 0 : VX_FAIL_ERRNO(err, "%s", catalog->path);
+    close(fd); /* no SQLite connection of this process has it open yet */
+    return sync_folder(catalog, err);
+}
+
+/* The files of an older vidx, which may be open to others. Where the mode cannot be changed (another
+ * owner, a file system without modes), it stays. */
+static void make_private(const vx_catalog *catalog) {
+    static const char *const suffixes[] = {"", "-wal", "-shm", ".lock"};
+    for (size_t i = 0; i < VX_LEN(suffixes); i++) {
+        char path[PATH_MAX];
+        struct stat facts;
+        snprintf(path, sizeof path, "%s%s", catalog->path, suffixes[i]);
+        if (!stat(path, &facts) && (facts.st_mode & 0077))
+            (void)!chmod(path, facts.st_mode & 0700);
+    }
+}
+
 static int open_writer(vx_catalog *catalog, vx_err *err) {
-    int rc = vx_db_open(&catalog->writer, catalog->path, VX_DB_WRITER, err);
+    int rc = create_private(catalog, err);
+    if (rc)
+        return rc;
+    rc = vx_db_open(&catalog->writer, catalog->path, VX_DB_WRITER, err);
     if (!rc)
         rc = vx_catalog_migrate(&catalog->writer, vx_catalog_migrations, vx_catalog_n_migrations,
                                 err);
-    if (!rc)
+    catalog->writer.health = &catalog->health;
+    if (!rc) {
+        make_private(catalog);
         return 0;
+    }
     int sqlite_code = catalog->writer.handle ? sqlite3_errcode(catalog->writer.handle) & 0xFF : 0;
     if (sqlite_code == SQLITE_NOTADB || sqlite_code == SQLITE_CORRUPT)
         return VX_FAIL(err, -EIO,
@@ -69,6 +114,7 @@ VX_NO_LOCK_ANALYSIS static int open_readers(vx_catalog *catalog, int n, vx_err *
             vx_db_close(reader);
             return rc;
         }
+        reader->health = &catalog->health;
         catalog->free_readers[catalog->n_free++] = reader;
     }
     return 0;
@@ -79,7 +125,10 @@ int vx_catalog_open(const char *path, int readers, vx_catalog **ret_catalog, vx_
     if (!catalog)
         return VX_FAIL(err, -ENOMEM, "out of memory");
     catalog->lock_fd = catalog->file_fd = -1;
+    vx_health_init(&catalog->health);
     vx_mutex_init(&catalog->write_lock);
+    atomic_init(&catalog->last_commit_us,
+                vx_clock_monotonic_us()); /* a log of before may be there */
     vx_mutex_init(&catalog->pool_lock);
     vx_cond_init(&catalog->reader_free);
     catalog->path = strdup(path);
@@ -117,6 +166,7 @@ VX_NO_LOCK_ANALYSIS vx_catalog *vx_catalog_close(vx_catalog *catalog) {
     vx_cond_done(&catalog->reader_free);
     vx_mutex_done(&catalog->pool_lock);
     vx_mutex_done(&catalog->write_lock);
+    vx_health_done(&catalog->health);
     free(catalog->path);
     free(catalog);
     return NULL;

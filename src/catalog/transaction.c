@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "catalog_internal.h"
 
 /* The catalog this thread has a write transaction of: its reads go to the writer's connection. */
@@ -49,6 +50,8 @@ int vx_catalog_commit(vx_catalog *catalog, vx_err *err) {
     int rc = vx_catalog_check_writing(catalog, err);
     if (!rc)
         rc = vx_db_run(&catalog->writer, "COMMIT", err);
+    if (!rc)
+        atomic_store(&catalog->last_commit_us, vx_clock_monotonic_us());
     if (vx_catalog_is_writing(catalog))
         end_transaction(catalog);
     return rc;

@@ -23,7 +23,7 @@
 #include "catalog_internal.h"
 
 typedef struct scan {
-    const vx_catalog *catalog;
+    vx_catalog *catalog;
     int64_t space;
     int64_t first_key, end_key; /* end excluded */
     _Atomic int64_t next_key;   /* of the next stretch of chunk_rows keys */
@@ -73,6 +73,9 @@ static int read_range(scan *s, vx_sql *q, chunk *c, vx_err *err) {
             return VX_FAIL(err, -EIO,
                            "catalog: the vector of clip %" PRId64 " has %zu bytes, not %zu", clip,
                            bytes, vector_bytes);
+        if (!vx_catalog_is_right(s->catalog, q, vx_catalog_vector_key(s->space, clip), data, bytes,
+                                 "the vector of clip", clip))
+            continue;
         c->rows[c->n] = clip;
         memcpy(c->vectors + c->n * (size_t)s->dim, data, bytes);
         if (++c->n < s->chunk_rows)
@@ -96,7 +99,7 @@ static int read_stretch(scan *s, vx_db *db, int64_t first, chunk *c, vx_err *err
     int64_t end = first + (int64_t)s->chunk_rows;
     int fd = s->catalog->file_fd;
     off_t from = position(s, first), to = position(s, end);
-    VX_SQL(q, db, "SELECT key, data FROM vectors WHERE key >= ? AND key < ?");
+    VX_SQL(q, db, "SELECT key, data, checksum FROM vectors WHERE key >= ? AND key < ?");
     vx_sql_bind_int(&q, first);
     vx_sql_bind_int(&q, end < s->end_key ? end : s->end_key);
     int rc = read_range(s, &q, c, err);
@@ -121,6 +124,7 @@ static int scan_range(scan_part *part, vx_db *db) {
     scan *s = part->scan;
     vx_err *err = &part->err;
     int rc = vx_db_open(db, s->catalog->path, VX_DB_SCANNER, err);
+    db->health = &s->catalog->health;
     if (rc)
         return rc;
     __attribute__((cleanup(chunk_done))) chunk c = {

@@ -5,34 +5,54 @@
 
 #include "catalog_internal.h"
 
-/* One statement that also proves that the space, the clip and the size belong together. */
-int vx_catalog_insert_vector(vx_catalog *catalog, int64_t space, int64_t clip, const float *vector,
-                             int dim, vx_err *err) {
+/* The clip is looked up by the insert, so that no vector is stored for a clip that is gone. */
+static int insert_one(vx_catalog *catalog, int64_t space, int64_t clip, const float *vector,
+                      size_t bytes, vx_err *err) {
+    int64_t key = vx_catalog_vector_key(space, clip);
+    VX_SQL(q, &catalog->writer,
+           "INSERT INTO vectors (key, data, checksum) SELECT ?, ?, ? FROM clips WHERE row = ?");
+    vx_sql_bind_int(&q, key);
+    vx_sql_bind_blob(&q, vector, bytes);
+    vx_sql_bind_int(&q, vx_catalog_checksum(key, vector, bytes));
+    vx_sql_bind_int(&q, clip);
+    int rc = vx_sql_run(&q, err);
+    if (!rc && sqlite3_changes(catalog->writer.handle) == 0)
+        rc = VX_FAIL(err, -EINVAL, "catalog: no clip %" PRId64, clip);
+    return rc;
+}
+
+/* The space is looked up once, and counts all its new vectors at once. */
+int vx_catalog_insert_vectors(vx_catalog *catalog, int64_t space, const int64_t *clips, size_t n,
+                              const float *vectors, int dim, vx_err *err) {
     int rc = vx_catalog_check_writing(catalog, err);
     if (rc)
         return rc;
-    VX_SQL(q, &catalog->writer,
-           "INSERT INTO vectors (key, data) SELECT (spaces.row << 40) | clips.row, ?"
-           " FROM spaces, clips WHERE spaces.row = ? AND spaces.dim = ? AND clips.row = ?");
-    vx_sql_bind_blob(&q, vector, (size_t)dim * sizeof *vector);
-    vx_sql_bind_int(&q, space);
-    vx_sql_bind_int(&q, dim);
-    vx_sql_bind_int(&q, clip);
-    rc = vx_sql_run(&q, err);
-    if (rc)
+    VX_SQL(find, &catalog->writer, "SELECT 1 FROM spaces WHERE row = ? AND dim = ?");
+    vx_sql_bind_int(&find, space);
+    vx_sql_bind_int(&find, dim);
+    rc = vx_sql_next(&find, err);
+    if (rc < 0)
         return rc;
-    if (sqlite3_changes(catalog->writer.handle) == 0)
-        return VX_FAIL(err, -EINVAL,
-                       "catalog: no clip %" PRId64 " or no space %" PRId64 " of dimension %d", clip,
-                       space, dim);
-    return 0;
+    if (rc == 0)
+        return VX_FAIL(err, -EINVAL, "catalog: no vector space %" PRId64 " of %d dimensions", space,
+                       dim);
+    size_t done = 0;
+    for (rc = 0; done < n && !rc; done += !rc)
+        rc = insert_one(catalog, space, clips[done], vectors + done * (size_t)dim,
+                        (size_t)dim * sizeof *vectors, err);
+    VX_SQL(count, &catalog->writer, "UPDATE spaces SET vectors = vectors + ? WHERE row = ?");
+    vx_sql_bind_int(&count, (int64_t)done);
+    vx_sql_bind_int(&count, space);
+    int count_rc = vx_sql_run(&count, rc ? NULL : err);
+    return rc ? rc : count_rc;
 }
 
 int vx_catalog_get_vector(vx_catalog *catalog, int64_t space, int64_t clip_row, float *ret_vector,
                           int dim, vx_err *err) {
     VX_READER(reader, catalog);
-    VX_SQL(q, reader.db, "SELECT data FROM vectors WHERE key = ?");
-    vx_sql_bind_int(&q, vx_catalog_vector_key(space, clip_row));
+    VX_SQL(q, reader.db, "SELECT data, checksum FROM vectors WHERE key = ?");
+    int64_t key = vx_catalog_vector_key(space, clip_row);
+    vx_sql_bind_int(&q, key);
     int rc = vx_sql_next(&q, err);
     if (rc < 0)
         return rc;
@@ -44,6 +64,10 @@ int vx_catalog_get_vector(vx_catalog *catalog, int64_t space, int64_t clip_row, 
         return VX_FAIL(err, -EINVAL,
                        "catalog: the vector of clip %" PRId64 " is not of dimension %d", clip_row,
                        dim);
+    if (!vx_catalog_is_right(catalog, &q, key, data, bytes, "the vector of clip", clip_row))
+        return VX_FAIL(err, -EIO,
+                       "catalog: the vector of clip %" PRId64 " is damaged; see vidx check",
+                       clip_row);
     memcpy(ret_vector, data, bytes);
     return 0;
 }

@@ -192,6 +192,31 @@ int vx_catalog_get_video_by_row(vx_catalog *catalog, int64_t row, vx_video **ret
     return read_one(reader.db, &q, ret_video, err);
 }
 
+int vx_catalog_find_videos_of_clips(vx_catalog *catalog, const int64_t *clips, size_t n,
+                                    int64_t *ret_videos, vx_err *err) {
+    VX_READER(reader, catalog);
+    for (size_t i = 0; i < n; i++) {
+        VX_SQL(q, reader.db, "SELECT video FROM clips WHERE row = ?");
+        vx_sql_bind_int(&q, clips[i]);
+        int rc = vx_sql_next(&q, err);
+        if (rc < 0)
+            return rc;
+        ret_videos[i] = rc ? vx_sql_int(&q) : 0;
+    }
+    return 0;
+}
+
+int vx_catalog_has_video(vx_catalog *catalog, int64_t row, bool *ret_has, vx_err *err) {
+    VX_READER(reader, catalog);
+    VX_SQL(q, reader.db, "SELECT 1 FROM videos WHERE row = ?");
+    vx_sql_bind_int(&q, row);
+    int rc = vx_sql_next(&q, err);
+    if (rc < 0)
+        return rc;
+    *ret_has = rc > 0;
+    return 0;
+}
+
 int vx_catalog_get_video_of_clip(vx_catalog *catalog, int64_t clip_row, vx_video **ret_video,
                                  vx_err *err) {
     VX_READER(reader, catalog);

@@ -6,7 +6,7 @@
 #include <unistd.h>
 
 #include "api/http/http.h"
-#include "api/resources/routes.h"
+#include "api/resources/resources.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "cli.h"

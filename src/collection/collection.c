@@ -57,25 +57,6 @@ void vx_collection_note_recent(vx_collection *collection, int64_t video_row) {
 
 /* ---- whole videos ---- */
 
-int vx_collection_insert(vx_collection *collection, vx_video *video, const vx_collection_data *data,
-                         vx_err *err) {
-    vx_catalog *catalog = collection->catalog;
-    const vx_models *models = collection->models;
-    int rc = vx_catalog_insert_video(catalog, video, err);
-    for (int m = 0; m < models->n; m++) {
-        int dim = models->items[m].info->dim;
-        for (size_t i = 0; data->vectors[m] && i < video->n_clips && !rc; i++)
-            rc = vx_catalog_insert_vector(catalog, models->items[m].space, video->clips[i].row,
-                                          data->vectors[m] + i * (size_t)dim, dim, err);
-    }
-    if (rc || !data->n_frames)
-        return rc;
-    VX_AUTO_FREE void *blob = NULL;
-    size_t bytes;
-    rc = vx_fp_pack(data->fingerprint, data->n_frames, &blob, &bytes, err);
-    return rc ? rc : vx_catalog_insert_fingerprint(catalog, video->row, blob, bytes, err);
-}
-
 static int64_t *clip_rows(const vx_video *video, vx_err *err) {
     int64_t *rows = vx_new_array(video->n_clips, sizeof *rows);
     if (!rows)
@@ -83,6 +64,28 @@ static int64_t *clip_rows(const vx_video *video, vx_err *err) {
     for (size_t i = 0; rows && i < video->n_clips; i++)
         rows[i] = video->clips[i].row;
     return rows;
+}
+
+int vx_collection_insert(vx_collection *collection, vx_video *video, const vx_collection_data *data,
+                         vx_err *err) {
+    vx_catalog *catalog = collection->catalog;
+    const vx_models *models = collection->models;
+    int rc = vx_catalog_insert_video(catalog, video, err);
+    if (rc)
+        return rc;
+    VX_AUTO_FREE int64_t *rows = clip_rows(video, err);
+    if (!rows)
+        return -ENOMEM;
+    for (int m = 0; m < models->n && !rc; m++)
+        if (data->vectors[m])
+            rc = vx_catalog_insert_vectors(catalog, models->items[m].space, rows, video->n_clips,
+                                           data->vectors[m], models->items[m].info->dim, err);
+    if (rc || !data->n_frames)
+        return rc;
+    VX_AUTO_FREE void *blob = NULL;
+    size_t bytes;
+    rc = vx_fp_pack(data->fingerprint, data->n_frames, &blob, &bytes, err);
+    return rc ? rc : vx_catalog_insert_fingerprint(catalog, video->row, blob, bytes, err);
 }
 
 int vx_collection_index(vx_collection *collection, const vx_video *video,
@@ -128,17 +131,26 @@ int vx_collection_add_vectors(vx_collection *collection, const vx_video *video,
     for (int m = 0; m < models->n; m++) {
         const vx_model *model = &models->items[m];
         int dim = model->info->dim;
-        for (size_t i = 0; vectors[m] && i < video->n_clips && !rc; i++) {
-            int64_t clip = video->clips[i].row;
-            const float *vector = vectors[m] + i * (size_t)dim;
-            if (vx_index_has(model->index, clip))
+        for (size_t i = 0, end; vectors[m] && i < video->n_clips && !rc; i = end) {
+            /* From clip i the clips up to `end` lack a vector; mostly that is all or none. */
+            int64_t *added = ret_added + (size_t)m * video->n_clips + ret_n_added[m];
+            const float *first = vectors[m] + i * (size_t)dim;
+            for (end = i; end < video->n_clips; end++) {
+                if (vx_index_has(model->index, video->clips[end].row))
+                    break;
+                added[end - i] = video->clips[end].row;
+            }
+            size_t n = end - i;
+            if (n == 0) {
+                end = i + 1;
                 continue;
-            rc =
-                vx_catalog_insert_vector(collection->catalog, model->space, clip, vector, dim, err);
+            }
+            rc = vx_catalog_insert_vectors(collection->catalog, model->space, added, n, first, dim,
+                                           err);
             if (!rc)
-                rc = vx_index_add(model->index, &clip, vector, 1, err);
+                rc = vx_index_add(model->index, added, first, n, err);
             if (!rc)
-                ret_added[(size_t)m * video->n_clips + ret_n_added[m]++] = clip;
+                ret_n_added[m] += n;
         }
     }
     if (!rc)

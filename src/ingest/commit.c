@@ -116,12 +116,14 @@ static int apply_video(vx_write *write, vx_err *err) {
 }
 
 /* Takes back what apply did outside the transaction. No stored video can need the file: while an item
- * is inside, no other of its bytes is (the in-flight table), and it found none stored. */
+ * is inside, no other of its bytes is (the in-flight table), and it found none stored. But a commit that
+ * failed may come back out of the log after a crash, and then its row needs the file: it stays in the
+ * store, and the sweep of the next start removes it if the row did not come back. */
 static void undo(video_write *w) {
     if (w->indexed)
         vx_collection_unindex(w->item->ingest->params.collection, w->result.video);
     vx_err err;
-    if (w->write.published && vx_upload_unpublish(w->item->upload, &err))
+    if (w->write.published && !w->write.in_doubt && vx_upload_unpublish(w->item->upload, &err))
         vx_log_failed(VX_LOG_ERROR, "commit", &err, "video=%s", w->result.video->id);
     vx_video_free(vx_take(w->result.video));
 }
@@ -181,6 +183,8 @@ static void finish_end(vx_write *write, int rc, const vx_err *err) {
 void vx_ingest_end_unstored(vx_ingest_item *item, vx_ingest_result *result) {
     bool job = item->job.id[0];
     bool again = job && vx_outcome_is_our_fault(result->outcome);
+    if (result->outcome != VX_OUTCOME_EXISTING)
+        vx_store_remove_table(item->ingest->params.store, vx_upload_sha256(item->upload));
     video_write *w = job && !again ? vx_new(video_write) : NULL;
     if (w)
         *w = (video_write){

@@ -32,12 +32,37 @@ static void end_with_error(vx_ingest_item *item, int rc, const vx_err *err) {
     vx_ingest_end_unstored(item, &result);
 }
 
+/* The same bytes came again: if the stored video has lost its file, it gets this one. Both the sealer and
+ * the worker are through. */
+static int restore_file(vx_ingest_item *item, const vx_video *stored, vx_err *err) {
+    if (stored->source_path || vx_upload_external_path(item->upload) ||
+        vx_store_has(item->ingest->params.store, stored->sha256, stored->bytes))
+        return 0;
+    int rc =
+        vx_upload_verify(item->upload, err); /* of a job: not done before, as it was not needed */
+    if (rc == -ENOENT)
+        return 0;
+    if (!rc)
+        rc = vx_upload_restore(item->upload, err);
+    if (!rc)
+        vx_log(VX_LOG_WARN, "restored",
+               "request_id=%s video=%s hint=\"its file was missing or cut off; the same bytes were "
+               "sent again\"",
+               item->request_id, stored->id);
+    return rc;
+}
+
 /* The sealer and the worker each call this at their end; the last one sends the item on. */
 static void end_stage(vx_ingest_item *item) {
     vx_ingest_work *work = item->work;
     if (atomic_fetch_sub(&work->n_awaited, 1) > 1)
         return;
     vx_ingest_result result = work->result; /* the work goes with the item */
+    if (result.outcome == VX_OUTCOME_EXISTING && !work->seal_rc) {
+        int rc = restore_file(item, result.video, &result.err);
+        if (rc)
+            result.outcome = vx_outcome_of_error(rc, &result.err);
+    }
     if (result.outcome)
         vx_ingest_end_unstored(item, &result);
     else if (work->seal_rc)
@@ -93,8 +118,12 @@ static vx_ingest_result extract(vx_ingest_item *item) {
     /* Divide the cores among active decodes, never fewer than two threads each: so cores stay busy
      * where one decode waits and when the last ones end. */
     int threads = vx_thread_cores() / (atomic_fetch_add(&in->working, 1) + 1);
+    char table_path[PATH_MAX];
+    vx_store_table_path(in->params.store, vx_upload_sha256(item->upload), table_path,
+                        sizeof table_path);
     vx_extract_params params = {
         .path = vx_upload_path(item->upload),
+        .table_path = table_path,
         .clip = &item->clip,
         .models = VX_EXTRACT_ALL_MODELS,
         .fingerprints = true,

@@ -2,6 +2,7 @@
  *
  *   <data>/incoming/<random>          partial and sealed uploads
  *   <data>/media/<2 hex>/<64 hex>     stored files, named by their SHA-256, never by a client
+ *   <data>/tables/<64 hex>            packet tables of the same (media.h): derived, made anew at need
  *
  * Life of an upload: begin → write… → end (digest known) → seal (fsync) → publish (rename into the
  * store) or free (the file is removed). A sealed upload that was kept survives its upload and a restart;
@@ -37,7 +38,8 @@ typedef struct vx_store_params {
                                  before it begins: the catalog needs room to delete */
 } vx_store_params;
 
-/* Creates the folders that are missing. The store is for one process: the catalog's lock sees to it. */
+/* Creates the folders that are missing, and makes their names durable, that of data_dir in its parent
+ * too. The store is for one process: the catalog's lock sees to it. */
 int vx_store_open(const vx_store_params *params, vx_store **ret_store, vx_err *err);
 vx_store *vx_store_close(vx_store *store);
 VX_DEFINE_AUTO(vx_store, vx_store_close)
@@ -58,6 +60,9 @@ int vx_upload_keep(vx_upload *upload, vx_err *err);
  * rename is durable only after vx_store_sync of the same digest (so that a group shares it). On
  * failure the file is where it was. */
 int vx_upload_publish(vx_upload *upload, vx_err *err);
+/* Publishes and syncs a sealed upload by itself: a stored video has lost its file, and the same bytes came
+ * again. */
+int vx_upload_restore(vx_upload *upload, vx_err *err);
 /* Takes a publish back (the transaction that named the file failed): sealed again. The caller knows
  * that no stored video needs the file. */
 int vx_upload_unpublish(vx_upload *upload, vx_err *err);
@@ -90,6 +95,13 @@ const char *vx_upload_external_path(const vx_upload *upload);
 /* The path that the file of these bytes has, or would have: capacity is PATH_MAX. */
 void vx_store_path(const vx_store *store, const uint8_t sha256[32], char *ret_path,
                    size_t capacity);
+/* Whether the file of these bytes is there, by its name and size: the digest is not computed. */
+bool vx_store_has(const vx_store *store, const uint8_t sha256[32], int64_t bytes);
+/* Where the packet table of that file is kept (PATH_MAX); it may not be there. It goes with the file, or
+ * by vx_store_remove_table when the file was not stored. */
+void vx_store_table_path(const vx_store *store, const uint8_t sha256[32], char *ret_path,
+                         size_t capacity);
+void vx_store_remove_table(vx_store *store, const uint8_t sha256[32]);
 /* Makes earlier publishes and removals of these digests durable: one fsync per folder, all at once,
  * so that a group waits for the disk about as long as one file. */
 int vx_store_sync(vx_store *store, const uint8_t (*sha256)[32], size_t n, vx_err *err);

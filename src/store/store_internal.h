@@ -8,7 +8,8 @@
 
 struct vx_store {
     char *data_dir;
-    int incoming_fd, media_fd; /* directories: every path below is relative to one of them */
+    /* directories: every path below is relative to one of them */
+    int incoming_fd, media_fd, tables_fd;
     int64_t max_upload_bytes, reserve_bytes;
 };
 

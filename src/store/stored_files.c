@@ -37,10 +37,24 @@ static int make_folders(const vx_store *store, vx_err *err) {
     return fsync(store->media_fd) ? VX_FAIL_ERRNO(err, "making media/ durable") : 0;
 }
 
+/* On every start: a crash may have come between the first one's mkdir and its sync. A parent that this
+ * user may not read was there before. */
+static int sync_data_dir(const char *data_dir, vx_err *err) {
+    VX_AUTO_FD int fd = open(data_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0 || fsync(fd))
+        return VX_FAIL_ERRNO(err, "making %s durable", data_dir);
+    VX_AUTO_FD int parent = openat(fd, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (parent < 0 && errno == EACCES)
+        return 0;
+    if (parent < 0 || fsync(parent))
+        return VX_FAIL_ERRNO(err, "making the name of %s durable", data_dir);
+    return 0;
+}
+
 int vx_store_open(const vx_store_params *params, vx_store **ret_store, vx_err *err) {
     VX_AUTO(vx_store) store = vx_new(vx_store);
     if (store)
-        store->incoming_fd = store->media_fd = -1;
+        store->incoming_fd = store->media_fd = store->tables_fd = -1;
     if (!store || !(store->data_dir = strdup(params->data_dir)))
         return VX_FAIL(err, -ENOMEM, "no memory for the store");
     store->max_upload_bytes = params->max_upload_bytes;
@@ -51,7 +65,11 @@ int vx_store_open(const vx_store_params *params, vx_store **ret_store, vx_err *e
     if (!rc)
         rc = open_directory(params->data_dir, "media", &store->media_fd, err);
     if (!rc)
+        rc = open_directory(params->data_dir, "tables", &store->tables_fd, err);
+    if (!rc)
         rc = make_folders(store, err);
+    if (!rc)
+        rc = sync_data_dir(params->data_dir, err);
     if (rc)
         return rc;
     *ret_store = vx_take(store);
@@ -65,6 +83,8 @@ vx_store *vx_store_close(vx_store *store) {
         close(store->incoming_fd);
     if (store->media_fd >= 0)
         close(store->media_fd);
+    if (store->tables_fd >= 0)
+        close(store->tables_fd);
     free(store->data_dir);
     free(store);
     return NULL;
@@ -75,6 +95,27 @@ void vx_store_path(const vx_store *store, const uint8_t sha256[32], char *ret_pa
     char relative[STORE_RELATIVE_BYTES];
     vx_store_relative_path(sha256, relative);
     snprintf(ret_path, capacity, "%s/media/%s", store->data_dir, relative);
+}
+
+bool vx_store_has(const vx_store *store, const uint8_t sha256[32], int64_t bytes) {
+    char relative[STORE_RELATIVE_BYTES];
+    struct stat facts;
+    vx_store_relative_path(sha256, relative);
+    return !fstatat(store->media_fd, relative, &facts, 0) && S_ISREG(facts.st_mode) &&
+           facts.st_size == bytes;
+}
+
+void vx_store_table_path(const vx_store *store, const uint8_t sha256[32], char *ret_path,
+                         size_t capacity) {
+    char name[65];
+    vx_hex_encode(sha256, 32, name);
+    snprintf(ret_path, capacity, "%s/tables/%s", store->data_dir, name);
+}
+
+void vx_store_remove_table(vx_store *store, const uint8_t sha256[32]) {
+    char name[65];
+    vx_hex_encode(sha256, 32, name);
+    unlinkat(store->tables_fd, name, 0);
 }
 
 typedef struct folder_sync {
@@ -125,6 +166,7 @@ int vx_store_sync(vx_store *store, const uint8_t (*sha256)[32], size_t n, vx_err
 int vx_store_remove(vx_store *store, const uint8_t sha256[32], vx_err *err) {
     char relative[STORE_RELATIVE_BYTES];
     vx_store_relative_path(sha256, relative);
+    vx_store_remove_table(store, sha256);
     if (unlinkat(store->media_fd, relative, 0) && errno != ENOENT)
         return VX_FAIL_ERRNO(err, "removing media/%s", relative);
     return 0;
@@ -164,6 +206,12 @@ int vx_store_sweep(vx_store *store, bool (*known)(void *ctx, const uint8_t sha25
         sweep_folder(folder, known, ctx, ret_removed);
         closedir(folder);
     }
+    DIR *tables = open_dir_at(store->tables_fd, ".");
+    if (!tables)
+        return VX_FAIL_ERRNO(err, "reading tables/");
+    int64_t n_tables = 0; /* derived, so none of the count */
+    sweep_folder(tables, known, ctx, &n_tables);
+    closedir(tables);
     DIR *incoming = open_dir_at(store->incoming_fd, ".");
     if (!incoming)
         return VX_FAIL_ERRNO(err, "reading incoming/");

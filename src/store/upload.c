@@ -172,6 +172,11 @@ int vx_upload_publish(vx_upload *upload, vx_err *err) {
     return 0;
 }
 
+int vx_upload_restore(vx_upload *upload, vx_err *err) {
+    int rc = vx_upload_publish(upload, err);
+    return rc ? rc : vx_store_sync(upload->store, (const uint8_t(*)[32])upload->sha256, 1, err);
+}
+
 static int move_back(const vx_upload *upload, const uint8_t sha256[32], vx_err *err) {
     char relative[STORE_RELATIVE_BYTES];
     vx_store_relative_path(sha256, relative);

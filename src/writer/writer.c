@@ -46,6 +46,7 @@ static void run_group(vx_writer *writer, vx_write **writes, size_t n) {
     int rc[GROUP_MAX];
     vx_err errs[GROUP_MAX] = {0};
     vx_err group_err = {0};
+    bool in_doubt = false;
     int group_rc = vx_catalog_begin(writer->catalog, &group_err);
     for (size_t i = 0; i < n; i++)
         rc[i] = group_rc ? group_rc : apply_in_savepoint(writer->catalog, writes[i], &errs[i]);
@@ -62,12 +63,13 @@ static void run_group(vx_writer *writer, vx_write **writes, size_t n) {
         if (group_rc)
             vx_catalog_rollback(writer->catalog);
         else
-            group_rc = vx_catalog_commit(writer->catalog, &group_err);
+            in_doubt = (group_rc = vx_catalog_commit(writer->catalog, &group_err)) != 0;
     }
     if (group_rc)
         vx_log_failed(VX_LOG_ERROR, "commit", &group_err, "operations=%zu", n);
     for (size_t i = 0; i < n; i++) {
         bool lost = !rc[i] && group_rc;
+        writes[i]->in_doubt = lost && in_doubt;
         writes[i]->done(writes[i], lost ? group_rc : rc[i],
                         lost || !errs[i].msg[0] ? &group_err : &errs[i]);
     }

@@ -10,6 +10,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/err.h"
@@ -27,6 +28,9 @@ typedef struct vx_writer vx_writer;
 typedef struct vx_write {
     int (*apply)(struct vx_write *write, vx_err *err);
     void (*done)(struct vx_write *write, int rc, const vx_err *err);
+    /* Set before done, with rc not 0: the commit itself failed. The row is gone now, but until something
+     * else is committed a crash may bring it back out of the log: what it names must stay. */
+    bool in_doubt;
     const uint8_t
         *published; /* set by apply: the digest of a file it moved into the store, whose name
                                  becomes durable before the row that names it; borrows */

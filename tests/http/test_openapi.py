@@ -91,6 +91,11 @@ def test_served_contract_is_the_file(start):
     assert start().get("/openapi.yaml").content == (ROOT / "api/openapi.yaml").read_bytes()
 
 
+def test_served_json_says_the_same(start, contract):
+    answer = start().get("/openapi.json")
+    assert answer.headers["Content-Type"] == "application/json" and answer.json() == contract
+
+
 def test_generated_requests_get_what_the_contract_says(start, clip, tmp_path):
     """schemathesis: valid and invalid requests for every operation, then chains of them."""
     server = start()

@@ -42,7 +42,7 @@ MODULES["server"] = " ".join(MODULES)
 MODULES["batch/curator"] = "base clip catalog media parquet models"
 MODULES["batch"] = " ".join(MODULES)
 MODULES["api/http"] = " ".join(m for m in MODULES if not m.startswith("batch"))
-MODULES["api/resources"] = MODULES["api"] = MODULES["api/http"] + " api/http api/resources"
+MODULES["api/resources"] = MODULES["api/http"] + " api/http"
 MODULES["cli"] = " ".join(MODULES)
 MODULES["main"] = " ".join(MODULES)
 MODULES = {name: set(may_use.split()) - {name} for name, may_use in MODULES.items()}

@@ -151,10 +151,10 @@ static int choose(double target_fps, vx_err *err) {
     return rc;
 }
 
-static int thumbnail(const char *path, double time_s, int side_px, vx_err *err) {
+static int thumbnail(const vx_media_thumbnail_params *params, vx_err *err) {
     VX_AUTO_FREE uint8_t *jpeg = NULL;
     size_t n_bytes = 0;
-    int rc = vx_media_thumbnail(path, time_s, side_px, &jpeg, &n_bytes, err);
+    int rc = vx_media_thumbnail(params, &jpeg, &n_bytes, err);
     if (rc == 0)
         fwrite(jpeg, 1, n_bytes, stdout);
     return rc;
@@ -166,8 +166,12 @@ int main(int argc, char **argv) {
     dump_options options = {.what = argc > 4 ? argv[4][0] : 'm'};
     if (argc == 3 && strcmp(argv[1], "--choose") == 0) {
         rc = choose(atof(argv[2]), &err);
-    } else if (argc == 5 && strcmp(argv[1], "--thumbnail") == 0) {
-        rc = thumbnail(argv[2], atof(argv[3]), atoi(argv[4]), &err);
+    } else if (argc >= 5 && strcmp(argv[1], "--thumbnail") == 0) {
+        const vx_media_thumbnail_params params = {.path = argv[2],
+                                                  .time_s = atof(argv[3]),
+                                                  .max_side_px = atoi(argv[4]),
+                                                  .table_path = argc > 5 ? argv[5] : NULL};
+        rc = thumbnail(&params, &err);
     } else if (argc >= 2) {
         options.raw = argc > 5 ? fopen(argv[5], "wb") : NULL;
         rc = dump(argv[1], argc > 2 ? argv[2] : "2", argc > 3 ? atoi(argv[3]) : 0, &options, &err);

@@ -101,13 +101,18 @@ static inline void make_vector(int64_t clip, int64_t space, float vector[DIM]) {
         vector[i] = (float)clip + (float)space * 1000.0f + (float)i * 0.25f;
 }
 
+static inline int insert_vector(vx_catalog *catalog, int64_t space, int64_t clip,
+                                const float *vector, int dim, vx_err *err) {
+    return vx_catalog_insert_vectors(catalog, space, &clip, 1, vector, dim, err);
+}
+
 /* Inside a transaction: the video, a vector per clip and a fingerprint of seed % 100 bytes. */
 static inline int insert_all(fixture *f, vx_video *v, int seed, vx_err *err) {
     int rc = vx_catalog_insert_video(f->catalog, v, err);
     for (size_t i = 0; i < v->n_clips && !rc; i++) {
         float vector[DIM];
         make_vector(v->clips[i].row, f->space, vector);
-        rc = vx_catalog_insert_vector(f->catalog, f->space, v->clips[i].row, vector, DIM, err);
+        rc = insert_vector(f->catalog, f->space, v->clips[i].row, vector, DIM, err);
     }
     char fingerprint[100];
     memset(fingerprint, seed, sizeof fingerprint);

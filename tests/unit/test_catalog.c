@@ -213,8 +213,8 @@ static void video_deleted_leaves_no_row_of_it(void **state) {
     OK(vx_catalog_begin(f->catalog, &oops));
     OK(vx_catalog_insert_vector_space(f->catalog, "other", "d1", DIM, &second, &oops));
     float vector[DIM] = {0};
-    OK(vx_catalog_insert_vector(f->catalog, second, gone->clips[0].row, vector, DIM, &oops));
-    OK(vx_catalog_insert_vector(f->catalog, second, kept->clips[0].row, vector, DIM, &oops));
+    OK(insert_vector(f->catalog, second, gone->clips[0].row, vector, DIM, &oops));
+    OK(insert_vector(f->catalog, second, kept->clips[0].row, vector, DIM, &oops));
     OK(vx_catalog_commit(f->catalog, &oops));
     assert_int_equal(raw_int(f, "SELECT count(*) FROM vectors"), 7);
     OK(vx_catalog_begin(f->catalog, &oops));

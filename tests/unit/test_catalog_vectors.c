@@ -43,7 +43,7 @@ static void retired_space_is_hidden_and_deleted_in_steps(void **state) {
     bool has;
     OK(vx_catalog_begin(f->catalog, &oops));
     OK(vx_catalog_insert_vector_space(f->catalog, "other", "d2", DIM, &other, &oops));
-    OK(vx_catalog_insert_vector(f->catalog, other, 1, (float[DIM]){1}, DIM, &oops));
+    OK(insert_vector(f->catalog, other, 1, (float[DIM]){1}, DIM, &oops));
     OK(vx_catalog_retire_vector_space(f->catalog, f->space, &oops));
     OK(vx_catalog_retire_vector_space(f->catalog, f->space, &oops)); /* twice is as once */
     OK(vx_catalog_insert_vector_space(f->catalog, "test", "d1", DIM, &again, &oops));
@@ -90,11 +90,11 @@ static void vector_of_another_space_clip_or_size_is_refused(void **state) {
     OK(vx_catalog_begin(c, &oops));
     OK(vx_catalog_insert_video(c, v, &oops));
     int64_t clip = v->clips[0].row;
-    assert_int_equal(vx_catalog_insert_vector(c, f->space + 1, clip, vector, DIM, &err), -EINVAL);
-    assert_int_equal(vx_catalog_insert_vector(c, f->space, clip + 1, vector, DIM, &err), -EINVAL);
-    assert_int_equal(vx_catalog_insert_vector(c, f->space, clip, vector, DIM + 1, &err), -EINVAL);
-    OK(vx_catalog_insert_vector(c, f->space, clip, vector, DIM, &oops));
-    assert_int_equal(vx_catalog_insert_vector(c, f->space, clip, vector, DIM, &err), -EINVAL);
+    assert_int_equal(insert_vector(c, f->space + 1, clip, vector, DIM, &err), -EINVAL);
+    assert_int_equal(insert_vector(c, f->space, clip + 1, vector, DIM, &err), -EINVAL);
+    assert_int_equal(insert_vector(c, f->space, clip, vector, DIM + 1, &err), -EINVAL);
+    OK(insert_vector(c, f->space, clip, vector, DIM, &oops));
+    assert_int_equal(insert_vector(c, f->space, clip, vector, DIM, &err), -EINVAL);
     OK(vx_catalog_commit(c, &oops));
     OK(vx_catalog_get_vector(c, f->space, clip, read, DIM, &oops));
     assert_memory_equal(read, vector, sizeof read);
@@ -169,7 +169,7 @@ static void scan_gives_every_vector_of_the_space_once(void **state) {
         for (size_t i = 0; i < v->n_clips; i++) {
             float vector[DIM];
             make_vector(v->clips[i].row, second, vector);
-            OK(vx_catalog_insert_vector(f->catalog, second, v->clips[i].row, vector, DIM, &oops));
+            OK(insert_vector(f->catalog, second, v->clips[i].row, vector, DIM, &oops));
             expected[v->clips[i].row] = seed % 10 != 0;
         }
         if (seed % 10 == 0)
@@ -251,7 +251,7 @@ static int64_t fill_and_evict(fixture *f) {
     OK(vx_catalog_insert_vector_space(f->catalog, "wide", "d1", WIDE, &space, &oops));
     OK(vx_catalog_insert_video(f->catalog, v, &oops));
     for (size_t i = 0; i < v->n_clips; i++)
-        OK(vx_catalog_insert_vector(f->catalog, space, v->clips[i].row, vector, WIDE, &oops));
+        OK(insert_vector(f->catalog, space, v->clips[i].row, vector, WIDE, &oops));
     OK(vx_catalog_commit(f->catalog, &oops));
     fixture_reopen(f);
     assert_int_equal(fsync(f->catalog->file_fd), 0);

@@ -38,10 +38,15 @@ int asprintf(char **ret_text, const char *fmt, ...) {
 
 /* A disk that cannot make anything durable. */
 static bool no_sync;
+static ino_t synced[1024];
+static int n_synced;
 
 int fsync(int fd) {
+    struct stat info;
     if (no_sync)
         return errno = EIO, -1;
+    if (n_synced < 1024 && !fstat(fd, &info))
+        synced[n_synced++] = info.st_ino;
     return (int)syscall(SYS_fsync, fd);
 }
 
@@ -169,6 +174,50 @@ static void upload_unpublished_is_sealed_again_and_goes_with_its_owner(void **st
     assert_true(exists(path));
     vx_upload_free(upload);
     assert_false(exists(path));
+}
+
+static bool is_synced(const char *path) {
+    struct stat info;
+    assert_int_equal(stat(path, &info), 0);
+    for (int i = 0; i < n_synced; i++)
+        if (synced[i] == info.st_ino)
+            return true;
+    return false;
+}
+
+/* Also where an earlier start made the folders, and a crash came before their sync. */
+static void names_down_to_that_of_the_data_folder_are_durable_at_every_start(void **state) {
+    (void)state;
+    char data[96], media[112];
+    snprintf(data, sizeof data, "%s/data", dir);
+    snprintf(media, sizeof media, "%s/media", data);
+    for (int start = 0; start < 2; start++) {
+        VX_AUTO(vx_store) store = NULL;
+        n_synced = 0;
+        assert_int_equal(vx_store_open(&(vx_store_params){.data_dir = data}, &store, NULL), 0);
+        assert_true(is_synced(dir));
+        assert_true(is_synced(data));
+        assert_true(is_synced(media));
+    }
+}
+
+static void stored_file_that_is_gone_or_cut_off_is_missed_and_restored(void **state) {
+    (void)state;
+    VX_AUTO(vx_store) store = open_store(0);
+    char path[PATH_MAX];
+    vx_store_path(store, sha256_of_abc, path, sizeof path);
+    for (int round = 0; round < 2; round++) {
+        if (round == 1)
+            assert_int_equal(truncate(path, 1), 0);
+        assert_false(vx_store_has(store, sha256_of_abc, 3));
+        VX_AUTO(vx_upload) upload = sealed(store, "abc");
+        n_synced = 0;
+        assert_int_equal(vx_upload_restore(upload, NULL), 0);
+        assert_true(n_synced > 0);
+        assert_true(vx_store_has(store, sha256_of_abc, 3));
+        assert_false(vx_store_has(store, sha256_of_abc, 4));
+    }
+    assert_true(exists(path)); /* it does not go with its upload */
 }
 
 static void upload_abandoned_leaves_no_file(void **state) {
@@ -370,6 +419,8 @@ int main(void) {
         TEST(upload_published_lies_under_its_digest),
         TEST(upload_unpublished_is_sealed_again_and_goes_with_its_owner),
         TEST(upload_abandoned_leaves_no_file),
+        TEST(names_down_to_that_of_the_data_folder_are_durable_at_every_start),
+        TEST(stored_file_that_is_gone_or_cut_off_is_missed_and_restored),
         TEST(upload_over_the_limit_is_refused_announced_or_not),
         TEST(upload_larger_than_the_free_disk_is_refused_before_it_begins),
         TEST(upload_of_any_announced_size_leaves_the_reserve_free),

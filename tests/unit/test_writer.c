@@ -156,6 +156,28 @@ static void write_whose_group_cannot_be_committed_is_told(void **state) {
     vx_writer_submit(writer, &beside, VX_WRITER_WAIT);
     empty_queue(3);
     assert_int_equal(n_done, 3);
+    /* A crash may bring back what was committed, not what was never tried to be. */
+    assert_true(spoils.in_doubt && beside.in_doubt && !held.in_doubt);
+}
+
+static int refuse(vx_write *write, vx_err *err) {
+    (void)write;
+    return VX_FAIL(err, -EIO, "this one alone fails");
+}
+
+static void count_refused(vx_write *write, int rc, const vx_err *err) {
+    (void)write, (void)err;
+    atomic_fetch_add(&n_done, rc == -EIO);
+}
+
+static void write_that_fails_by_itself_is_not_in_doubt(void **state) {
+    (void)state;
+    vx_write fails = {.apply = refuse, .done = count_refused};
+    n_done = 0;
+    sem_init(&may_end, 0, 0);
+    assert_int_equal(vx_writer_submit(writer, &fails, VX_WRITER_WAIT), VX_OUTCOME_OK);
+    empty_queue(1);
+    assert_false(fails.in_doubt);
 }
 
 int main(void) {
@@ -164,6 +186,8 @@ int main(void) {
                                         open_writer, close_writer),
         cmocka_unit_test_setup_teardown(change_while_the_queue_is_full_is_refused_and_does_not_wait,
                                         open_writer, close_writer),
+        cmocka_unit_test_setup_teardown(write_that_fails_by_itself_is_not_in_doubt, open_writer,
+                                        close_writer),
         cmocka_unit_test_setup_teardown(write_whose_group_cannot_be_committed_is_told, open_writer,
                                         close_writer),
     };

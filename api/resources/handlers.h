@@ -1,0 +1,44 @@
+/* handlers.h — the functions that answer the routes; routes.c has the table.
+ *
+ * Each is called with the whole body: it sets the request's reply, or suspends the request.
+ * Threads: the daemon thread of the request.
+ */
+#pragma once
+
+#include "api/http/request.h"
+
+/* upload.c */
+void vx_videos_post(vx_request *request);
+void vx_videos_put(vx_request *request);
+/* videos.c */
+void vx_videos_list(vx_request *request);
+void vx_videos_get(vx_request *request);
+void vx_videos_patch(vx_request *request);
+void vx_videos_delete(vx_request *request);
+/* content.c, clips.c, thumbnail.c, vectors.c */
+void vx_content_get(vx_request *request);
+void vx_clip_content_get(vx_request *request);
+void vx_thumbnail_get(vx_request *request);
+void vx_vectors_get(vx_request *request);
+/* search.c, embeddings.c */
+void vx_search_post(vx_request *request);
+void vx_search_get(vx_request *request);
+void vx_embeddings_post(vx_request *request);
+/* jobs.c, events.c */
+void vx_jobs_list_get(vx_request *request);
+void vx_jobs_one_get(vx_request *request);
+void vx_jobs_one_delete(vx_request *request);
+void vx_jobs_retry_post(vx_request *request);
+void vx_jobs_events_get(vx_request *request);
+/* models.c */
+void vx_models_list_get(vx_request *request);
+void vx_models_backfill_post(vx_request *request);
+void vx_models_vectors_delete(vx_request *request);
+/* health.c, metrics.c */
+void vx_health_live_get(vx_request *request);
+void vx_health_ready_get(vx_request *request);
+void vx_metrics_get(vx_request *request);
+void vx_stats_get(vx_request *request);
+/* assets.c */
+void vx_assets_get(vx_request *request);
+void vx_problems_get(vx_request *request);
