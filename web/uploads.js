@@ -126,9 +126,10 @@ async function follow(row, id) {
     try {
       const job = await api(path);
       if (job.state === "cancelled") return removeRow(row);
-      if (job.state === "done" || job.state === "failed") return await showEnd(row, job);
+      if (["done", "failed", "parked"].includes(job.state)) return await showEnd(row, job);
       const share = job.total ? job.done / job.total : null;
-      showProgress(row, PHASES[job.phase] + (share === null ? "…" : `: ${percent(share)}`), share, job.eta_s);
+      if (job.next_try_at) showProgress(row, `The server failed: ${job.last_error}. ${TRYING_AGAIN}`, null);
+      else showProgress(row, PHASES[job.phase] + (share === null ? "…" : `: ${percent(share)}`), share, job.eta_s);
     } catch (problem) {
       if (problem.status && problem.status < 500) return failRow(row, problem.message, true);
       showProgress(row, `${problem.message} ${TRYING_AGAIN}`, null);

@@ -220,11 +220,11 @@ void vx_reply_problem(vx_request *request, vx_problem problem, const char *fmt, 
 }
 
 void vx_reply_failure(vx_request *request, const vx_err *err) {
-    vx_problem problem = err->code == -ENOSPC ? VX_PROBLEM_NO_SPACE : VX_PROBLEM_INTERNAL;
+    vx_outcome outcome = err->code < 0 ? vx_outcome_of_error(err->code, err) : VX_OUTCOME_INTERNAL;
     /* The message may contain paths of this machine, so it goes to the log and not to the client. */
     vx_log_failed(VX_LOG_ERROR, "failure", err, "request_id=%s code=%d at=%s:%d", request->id,
                   err->code, err->func ? err->func : "?", err->line);
-    vx_reply_problem(request, problem, NULL);
+    vx_reply_problem(request, outcome_problems[outcome], NULL);
 }
 
 void vx_reply_not_found(vx_request *request, const char *thing, const char *id) {
@@ -234,7 +234,9 @@ void vx_reply_not_found(vx_request *request, const char *thing, const char *id) 
 }
 
 void vx_reply_outcome(vx_request *request, vx_outcome outcome, const vx_err *err) {
-    if (outcome == VX_OUTCOME_INTERNAL)
+    bool ran_out = outcome == VX_OUTCOME_BUSY && err && err->code < 0 &&
+                   vx_outcome_of_error(err->code, err) == VX_OUTCOME_BUSY;
+    if (outcome == VX_OUTCOME_INTERNAL || ran_out)
         vx_reply_failure(request, err);
     else
         vx_reply_problem_with(request, outcome_problems[outcome], NULL, err ? err->msg : NULL);

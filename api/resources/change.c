@@ -60,6 +60,10 @@ bool vx_change_succeeded(vx_request *request, const char *thing) {
     return !c->refused && !c->rc;
 }
 
+int vx_change_code(const vx_request *request) {
+    return ((const change *)request->state)->rc;
+}
+
 const char *vx_change_job_id(const vx_request *request) {
     return ((const change *)request->state)->job_id;
 }

@@ -23,4 +23,6 @@ void vx_change_done_as_job(void *ctx, int rc, const char *job_id, const vx_err *
 
 /* False: a problem is the reply. thing ("video"): what was not found if it is a 404. */
 bool vx_change_succeeded(vx_request *request, const char *thing);
+/* What the work returned, for a code that vx_change_succeeded does not know; 0 if it was refused. */
+int vx_change_code(const vx_request *request);
 const char *vx_change_job_id(const vx_request *request); /* borrows */

@@ -1,9 +1,10 @@
-/* jobs.c — GET /v1/jobs, GET and DELETE /v1/jobs/{id}. */
+/* jobs.c — GET /v1/jobs, GET and DELETE /v1/jobs/{id}, POST /v1/jobs/{id}/retry. */
 #include "api/resources/jobs.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "api/http/params.h"
 #include "api/http/reply.h"
@@ -13,6 +14,11 @@
 #include "server/server.h"
 
 #define MAX_LIST 500
+
+static const char *const states[] = {
+    [VX_JOB_QUEUED] = "queued", [VX_JOB_RUNNING] = "running",     [VX_JOB_DONE] = "done",
+    [VX_JOB_FAILED] = "failed", [VX_JOB_CANCELLED] = "cancelled", [VX_JOB_PARKED] = "parked",
+};
 
 bool vx_jobs_find(vx_request *request, vx_job_view *ret_job) {
     vx_err err;
@@ -30,10 +36,6 @@ bool vx_jobs_has_ended(const vx_job_view *job) {
 }
 
 void vx_jobs_write(vx_out *out, const vx_job_view *job) {
-    static const char *const states[] = {
-        [VX_JOB_QUEUED] = "queued", [VX_JOB_RUNNING] = "running",     [VX_JOB_DONE] = "done",
-        [VX_JOB_FAILED] = "failed", [VX_JOB_CANCELLED] = "cancelled",
-    };
     vx_out_begin(out, NULL, '{');
     vx_out_string(out, "id", job->id);
     vx_out_string(out, "kind", job->kind);
@@ -44,11 +46,15 @@ void vx_jobs_write(vx_out *out, const vx_job_view *job) {
     vx_out_number(out, "eta_s", round(job->eta_s * 10) / 10); /* only an estimate */
     vx_show_time(out, "created_at", job->created_us);
     vx_show_time(out, "finished_at", job->finished_us);
+    vx_out_int(out, "attempts", job->tries.attempts);
+    vx_show_time(out, "next_try_at", job->state == VX_JOB_QUEUED ? job->tries.next_try_us : 0);
+    vx_out_string(out, "last_error", job->last_error);
     vx_out_string(out, "filename", job->filename);
     vx_out_string(out, "video_id", job->video_id[0] ? job->video_id : NULL);
     vx_out_string(out, "model", job->model);
     vx_out_json(out, "report", job->report ? job->report : "null");
-    if (job->state == VX_JOB_FAILED || job->state == VX_JOB_CANCELLED)
+    if (job->state == VX_JOB_FAILED || job->state == VX_JOB_CANCELLED ||
+        job->state == VX_JOB_PARKED)
         vx_problem_write_outcome(out, "problem", job->outcome, job->message);
     else
         vx_out_string(out, "problem", NULL);
@@ -89,25 +95,60 @@ void vx_jobs_one_delete(vx_request *request) {
                                                  vx_change_done, request));
 }
 
+static void finish_retry(vx_request *request) {
+    if (vx_change_code(request) == VX_JOBS_ENDED) {
+        vx_reply_problem(request, VX_PROBLEM_JOB_ENDED, NULL);
+        return;
+    }
+    vx_job_view job;
+    if (!vx_change_succeeded(request, "job") || !vx_jobs_find(request, &job))
+        return;
+    VX_AUTO_OUT out = {0};
+    vx_jobs_write(&out, &job);
+    vx_job_view_clear(&job);
+    vx_reply_json(request, VX_SUCCESS_ACCEPTED, &out);
+}
+
+void vx_jobs_retry_post(vx_request *request) {
+    if (vx_change_begin(request, finish_retry))
+        vx_change_refuse(request, vx_jobs_retry(request->server->jobs, request->args[0],
+                                                vx_change_done, request));
+}
+
+/* False: a problem is the reply. */
+static bool read_state(vx_request *request, int *ret_state) {
+    const char *text = vx_request_value(request, "state");
+    *ret_state = VX_JOBS_ANY;
+    for (size_t i = 0; text && i < VX_LEN(states); i++)
+        if (!strcmp(text, states[i]))
+            *ret_state = (int)i;
+    if (text && *ret_state == VX_JOBS_ANY)
+        vx_reply_problem(request, VX_PROBLEM_BAD_PARAMETER,
+                         "state must be queued, running, done, failed, cancelled or parked.");
+    return !text || *ret_state != VX_JOBS_ANY;
+}
+
 void vx_jobs_list_get(vx_request *request) {
     const char *cursor = vx_request_value(request, "cursor");
     int64_t limit, total = -1;
-    int count;
+    int count, state;
     if (!vx_params_int(request, "limit", 1, MAX_LIST, 50, &limit) ||
-        !vx_params_choice(request, "count", "false true", 0, &count))
+        !vx_params_choice(request, "count", "false true", 0, &count) ||
+        !read_state(request, &state))
         return;
     vx_job_view *jobs = NULL;
     size_t n = 0, page = (size_t)limit;
     vx_err err;
     /* One more than the page, to see whether there is a next one. */
-    int rc = vx_jobs_list(request->server->jobs, cursor ? cursor : "", page + 1, &jobs, &n, &err);
+    int rc =
+        vx_jobs_list(request->server->jobs, cursor ? cursor : "", state, page + 1, &jobs, &n, &err);
     if (rc == VX_CATALOG_NOT_FOUND) {
         vx_reply_problem(request, VX_PROBLEM_BAD_PARAMETER,
                          "cursor must be the value of next in the previous page.");
         return;
     }
     if (!rc && count)
-        rc = vx_catalog_count_jobs(request->server->catalog, &total, &err);
+        rc = vx_catalog_count_jobs_in(request->server->catalog, state, &total, &err);
     VX_AUTO_OUT out = {0};
     vx_out_begin(&out, NULL, '{');
     vx_out_begin(&out, "items", '[');

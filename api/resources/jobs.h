@@ -10,7 +10,7 @@
 
 /* The job whose id is args[0]; false after a reply. Free *ret_job with vx_job_view_clear. */
 bool vx_jobs_find(vx_request *request, vx_job_view *ret_job);
-/* Whether it is done, failed or cancelled. */
+/* Whether it is done, failed or cancelled; or parked, so that nothing more happens by itself. */
 bool vx_jobs_has_ended(const vx_job_view *job);
 /* Replies 202 with a job that was just created, and its address in Location. */
 void vx_jobs_reply_accepted(vx_request *request, const char *job_id, const char *kind);

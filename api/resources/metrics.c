@@ -24,6 +24,7 @@ typedef struct report {
     vx_search_stats query;
     model_report models[VX_MODELS_MAX]; /* [n_models], the default first */
     int n_models;
+    int64_t jobs_parked, jobs_waiting;
     int64_t videos, memory_bytes, disk_free_bytes, active, waiting, uptime_us;
     int64_t one; /* 1, for metrics whose labels are the information */
 } report;
@@ -49,6 +50,8 @@ static int gather(vx_request *request, report *r, vx_err *err) {
     r->one = 1;
     r->n_models = server->models->n;
     int rc = vx_catalog_count_videos(server->catalog, &r->videos, err);
+    if (!rc)
+        rc = vx_catalog_count_jobs(server->catalog, &r->jobs_parked, &r->jobs_waiting, err);
     if (!rc)
         rc = vx_store_get_free(server->store, &r->disk_free_bytes, err);
     for (int i = 0; i < server->models->n && !rc; i++) {
@@ -158,6 +161,12 @@ static const metric metrics[] = {
      AT(ingest.phase_now), PHASE},
     {"ingest_phase_seconds_total", COUNTER, "Time spent, by phase.", "ingest.phases.*.total_s",
      AT(ingest.phase_us), PHASE, SECONDS},
+
+    {"jobs_waiting", GAUGE,
+     "Jobs that failed by a fault of the server and wait for their next try.", "jobs.waiting",
+     AT(jobs_waiting)},
+    {"jobs_parked", GAUGE, "Jobs that were tried too often and wait for POST /v1/jobs/{id}/retry.",
+     "jobs.parked", AT(jobs_parked)},
 
     {"search_queue", GAUGE, "Searches that wait.", "search.queued", AT(query.queued)},
     {NULL, NULL, NULL, "search.finished", AT(query.finished[VX_OUTCOME_OK])},

@@ -27,7 +27,9 @@ typedef struct vx_backfill_job {
 
     vx_mutex mu;
     int64_t embedded VX_GUARDED, deleted VX_GUARDED, failed VX_GUARDED;
-    int64_t internal VX_GUARDED;         /* of the failed: not the file's fault */
+    int64_t internal VX_GUARDED; /* of the failed: not the file's fault */
+    vx_outcome again VX_GUARDED; /* OK, or of the last failure that the next try may mend */
+    vx_err again_why VX_GUARDED;
     struct json_t *failures VX_GUARDED;  /* array of {video_id, detail}, the first of them */
     struct vx_backfill_job *next_queued; /* coordinator.c */
 } vx_backfill_job;

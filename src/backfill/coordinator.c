@@ -160,13 +160,15 @@ static int apply_end(void *ctx, vx_err *err) {
     return vx_catalog_update_job(catalog, id, end->state, json, finished_us, err);
 }
 
-/* Could the end not be written, the job stays queued, and the next start finds little to do. */
+/* Could the end not be written, the job is tried again, and finds little to do. */
 static void write_end(ending end) {
     vx_backfill_job *job = end.job;
     vx_err err;
     leave_model(job);
-    if (vx_writer_run(job->backfill->params.writer, apply_end, NULL, &end, &err))
-        vx_log_failed(VX_LOG_ERROR, "backfill", &err, "job=%s", job->job.id);
+    int rc = vx_writer_run(job->backfill->params.writer, apply_end, NULL, &end, &err);
+    if (rc)
+        vx_jobs_try_again(job->backfill->params.jobs, &job->job, vx_outcome_of_error(rc, &err),
+                          &err);
     vx_mutex_lock(&job->mu);
     vx_log(VX_LOG_INFO, "backfill",
            "job=%s model=%s outcome=%s embedded=%lld deleted=%lld failed=%lld", job->job.id,
@@ -175,26 +177,49 @@ static void write_end(ending end) {
     vx_mutex_unlock(&job->mu);
 }
 
-static int64_t internal_failures(vx_backfill_job *job) {
+/* What was made stays; the next try looks at what is missing then. */
+static void try_again(vx_backfill_job *job, vx_outcome outcome, const vx_err *why) {
+    leave_model(job);
+    vx_jobs_try_again(job->backfill->params.jobs, &job->job, outcome, why);
+}
+
+/* The failures of ours that trying again may mend: OK, or the last one. */
+static vx_outcome failed_by_us(vx_backfill_job *job, bool *ret_internal, vx_err *ret_why) {
     vx_mutex_lock(&job->mu);
-    int64_t n = job->internal;
+    vx_outcome outcome = job->again;
+    *ret_internal = job->internal > 0;
+    *ret_why = job->again_why;
     vx_mutex_unlock(&job->mu);
-    return n;
+    return outcome;
 }
 
 static void run_job(vx_backfill_job *job) {
     vx_err err = {0};
+    vx_jobs *jobs = job->backfill->params.jobs;
     atomic_store(&job->job.started_us, vx_clock_monotonic_us());
-    int rc = vx_catalog_scan_clips(job->backfill->params.collection->catalog, note_clip, job, &err);
+    int rc = vx_jobs_begin(jobs, &job->job, &err);
+    if (rc == VX_JOBS_ENDED) { /* as the end of one that is cancelled later */
+        write_end((ending){job, VX_JOB_CANCELLED, VX_OUTCOME_CANCELLED, NULL});
+        return;
+    }
+    if (!rc)
+        rc = vx_catalog_scan_clips(job->backfill->params.collection->catalog, note_clip, job, &err);
     atomic_store(&job->job.total, (int64_t)job->n);
     if (!rc)
         run_helpers(job);
-    if (atomic_load(&job->backfill->stopping))
+    bool internal = false;
+    vx_outcome outcome = rc ? vx_outcome_of_error(rc, &err) : failed_by_us(job, &internal, &err);
+    if (atomic_load(&job->backfill->stopping)) {
+        VX_FAIL(&err, -ESHUTDOWN, "the server is shutting down");
+        outcome = VX_OUTCOME_STOPPING;
+    }
+    if (outcome && !atomic_load(&job->job.cancelled)) {
+        try_again(job, outcome, &err);
         return;
-    if (!rc && !internal_failures(job) && !atomic_load(&job->job.cancelled))
+    }
+    if (!internal && !atomic_load(&job->job.cancelled))
         retire_old_digests(job);
-    write_end(rc ? (ending){job, VX_JOB_FAILED, VX_OUTCOME_INTERNAL, err.msg}
-                 : (ending){job, VX_JOB_DONE, VX_OUTCOME_OK, NULL});
+    write_end((ending){job, VX_JOB_DONE, VX_OUTCOME_OK, NULL});
 }
 
 static vx_backfill_job *wait_for_job(vx_backfill *b) {
@@ -251,7 +276,7 @@ static int apply_accept(vx_write *write, vx_err *err) {
     a->job = new_job(a->backfill, a->model);
     if (!a->job)
         return VX_FAIL(err, -ENOMEM, "no memory for a job");
-    int rc = vx_jobs_new_id(a->job->job.id, err);
+    int rc = vx_jobs_prepare(a->backfill->params.jobs, KIND, &a->job->job, err);
     if (!rc)
         rc = insert_job(a->job, err);
     if (rc)
@@ -290,42 +315,44 @@ vx_outcome vx_backfill_submit(vx_backfill *backfill, vx_model *model, vx_backfil
     return refused;
 }
 
-/* ---- jobs of before a restart ---- */
+/* ---- jobs made again from their rows ---- */
 
-/* Of two jobs of one model the older goes on. */
+/* Of two jobs of one model one waits for the other, and finds little to do then. */
 static vx_outcome parse_row(void *ctx, const vx_job_row *row, vx_job **ret_job, vx_err *err) {
     vx_backfill *b = ctx;
     json_t *request = json_loads(row->request, 0, NULL);
     const char *name = json_string_value(json_object_get(request, "model"));
     vx_model *model = name ? vx_models_find(b->params.collection->models, name, err) : NULL;
     json_decref(request);
-    vx_mutex_lock(&b->mu);
-    bool taken = model && *slot_of(b, model);
-    vx_mutex_unlock(&b->mu);
-    if (!model || taken) {
+    if (!model) {
         VX_FAIL(err, 1, "the server was started again without this model");
         return VX_OUTCOME_WRONG_SPACE;
     }
     vx_backfill_job *job = new_job(b, model);
     if (!job) {
         VX_FAIL(err, -ENOMEM, "no memory for job %s", row->id);
-        return VX_OUTCOME_INTERNAL;
+        return VX_OUTCOME_BUSY;
     }
     strcpy(job->job.id, row->id);
-    set_job_of_model(b, model, job);
+    vx_mutex_lock(&b->mu);
+    bool taken = *slot_of(b, model);
+    if (!taken)
+        *slot_of(b, model) = job;
+    vx_mutex_unlock(&b->mu);
+    if (taken) {
+        free_job(job);
+        VX_FAIL(err, -EBUSY, "another backfill of this model runs");
+        return VX_OUTCOME_BUSY;
+    }
     *ret_job = &job->job;
     return VX_OUTCOME_OK;
 }
 
-static void run_parsed(void *ctx, vx_job *job) {
+static vx_outcome run_parsed(void *ctx, vx_job *job) {
     vx_backfill *b = ctx;
     vx_jobs_add(b->params.jobs, job);
     enqueue(b, VX_CONTAINER_OF(job, vx_backfill_job, job));
-}
-
-static void drop_parsed(void *ctx, vx_job *job) {
-    (void)ctx;
-    free_job(VX_CONTAINER_OF(job, vx_backfill_job, job));
+    return VX_OUTCOME_OK;
 }
 
 /* ---- start and stop ---- */
@@ -337,10 +364,8 @@ int vx_backfill_new(const vx_backfill_params *params, vx_backfill **ret_backfill
     b->params = *params;
     vx_mutex_init(&b->mu);
     vx_cond_init(&b->work);
-    vx_jobs_add_kind(
-        params->jobs,
-        &(vx_job_kind){
-            .name = KIND, .ctx = b, .parse = parse_row, .run = run_parsed, .drop = drop_parsed});
+    vx_jobs_add_kind(params->jobs,
+                     &(vx_job_kind){.name = KIND, .ctx = b, .parse = parse_row, .run = run_parsed});
     *ret_backfill = b;
     return 0;
 }

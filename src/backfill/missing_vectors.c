@@ -41,7 +41,7 @@ static vx_outcome extract(const vx_missing_vectors *want, vx_extract *ret_extrac
     VX_AUTO_FREE vx_span *spans = vx_new_array(n, sizeof *spans);
     if (!spans) {
         VX_FAIL(err, -ENOMEM, "no memory for %zu clips", n);
-        return VX_OUTCOME_INTERNAL;
+        return VX_OUTCOME_BUSY;
     }
     for (size_t i = 0; i < n; i++)
         spans[i] = (vx_span){want->video->clips[i].start_s, want->video->clips[i].end_s};

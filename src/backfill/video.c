@@ -26,14 +26,20 @@ static void count(vx_backfill_job *job, int64_t *counter) {
     vx_mutex_unlock(&job->mu);
 }
 
-/* video NULL: not even its row could be read. */
-static void count_failed(vx_backfill_job *job, const vx_video *video, bool internal,
+/* video NULL: not even its row could be read. A file that is gone or has changed does not come back by
+ * itself: such a video is not tried again. */
+static void count_failed(vx_backfill_job *job, const vx_video *video, vx_outcome outcome,
                          const vx_err *err) {
+    bool internal = vx_outcome_is_our_fault(outcome);
     vx_log_failed(VX_LOG_WARN, "backfill", err, "job=%s model=%s video=%s", job->job.id,
                   job->model->info->name, video ? video->id : "-");
     vx_mutex_lock(&job->mu);
     job->failed++;
     job->internal += internal;
+    if (internal && err->code != -ENOENT && err->code != -ESTALE) {
+        job->again = outcome;
+        job->again_why = *err;
+    }
     if (video && json_array_size(job->failures) < FAILURES_MAX)
         json_array_append_new(job->failures,
                               json_pack("{s:s, s:s}", "video_id", video->id, "detail", err->msg));
@@ -42,7 +48,7 @@ static void count_failed(vx_backfill_job *job, const vx_video *video, bool inter
 
 /* ---- the video ---- */
 
-/* The file that the video was made from; an external one must still have its size. */
+/* The file that the video was made from; -ESTALE: an external one no longer has its size. */
 static int find_file(const vx_store *store, const vx_video *video, char path[PATH_MAX],
                      char table_path[PATH_MAX], vx_err *err) {
     struct stat facts;
@@ -54,15 +60,16 @@ static int find_file(const vx_store *store, const vx_video *video, char path[PAT
     snprintf(path, PATH_MAX, "%s", video->source_path);
     if (stat(path, &facts))
         return VX_FAIL_ERRNO(err, "looking at %s", path);
-    return facts.st_size == video->bytes ? 0 : VX_FAIL(err, -EIO, "%s has changed", path);
+    return facts.st_size == video->bytes ? 0 : VX_FAIL(err, -ESTALE, "%s has changed", path);
 }
 
 static vx_outcome make_vectors(vx_backfill_job *job, const vx_video *video, int decode_threads,
                                vx_err *err) {
     const vx_backfill_params *p = &job->backfill->params;
     char path[PATH_MAX], table_path[PATH_MAX];
-    if (find_file(p->store, video, path, table_path, err))
-        return VX_OUTCOME_INTERNAL;
+    int rc = find_file(p->store, video, path, table_path, err);
+    if (rc)
+        return vx_outcome_of_error(rc, err);
     vx_extract_watch watch = {.cancelled = is_over, .ctx = job};
     vx_missing_vectors want = {
         .extractor = p->extractor,
@@ -90,7 +97,9 @@ void vx_backfill_video(vx_backfill_job *job, int64_t video_row, int decode_threa
     vx_err err;
     int rc = vx_catalog_get_video_by_row(job->backfill->params.collection->catalog, video_row,
                                          &video, &err);
-    vx_outcome outcome = rc ? VX_OUTCOME_INTERNAL : make_vectors(job, video, decode_threads, &err);
+    vx_outcome outcome = rc < 0 ? vx_outcome_of_error(rc, &err)
+                         : rc   ? VX_OUTCOME_NOT_FOUND
+                                : make_vectors(job, video, decode_threads, &err);
     if (!outcome)
         count(job, &job->embedded);
     else if (vx_backfill_is_over(job))
@@ -98,7 +107,6 @@ void vx_backfill_video(vx_backfill_job *job, int64_t video_row, int decode_threa
     else if (is_deleted(job, video_row))
         count(job, &job->deleted);
     else
-        count_failed(job, video, outcome == VX_OUTCOME_INTERNAL || outcome == VX_OUTCOME_NO_SPACE,
-                     &err);
+        count_failed(job, video, outcome, &err);
     atomic_fetch_add(&job->job.done, 1);
 }

@@ -37,8 +37,25 @@ vx_outcome vx_outcome_of_name(const char *name) {
 vx_outcome vx_outcome_of_error(int rc, const vx_err *err) {
     if (rc > 0)
         vx_log_failed(VX_LOG_ERROR, "fault", err, "unhandled_code=%d", rc);
-    return !rc                ? VX_OUTCOME_OK
-           : rc == -ENOSPC    ? VX_OUTCOME_NO_SPACE
-           : rc == -ESHUTDOWN ? VX_OUTCOME_STOPPING
-                              : VX_OUTCOME_INTERNAL;
+    switch (rc) {
+    case 0:
+        return VX_OUTCOME_OK;
+    case -ENOSPC:
+    case -EDQUOT:
+        return VX_OUTCOME_NO_SPACE;
+    case -ENOMEM:
+    case -EMFILE:
+    case -ENFILE:
+    case -EAGAIN: /* also: no more threads */
+        return VX_OUTCOME_BUSY;
+    case -ESHUTDOWN:
+        return VX_OUTCOME_STOPPING;
+    default:
+        return VX_OUTCOME_INTERNAL;
+    }
+}
+
+bool vx_outcome_is_our_fault(vx_outcome outcome) {
+    return outcome == VX_OUTCOME_BUSY || outcome == VX_OUTCOME_NO_SPACE ||
+           outcome == VX_OUTCOME_STOPPING || outcome == VX_OUTCOME_INTERNAL;
 }

@@ -5,6 +5,8 @@
  */
 #pragma once
 
+#include <stdbool.h>
+
 #include "err.h"
 
 typedef enum vx_outcome {
@@ -18,8 +20,8 @@ typedef enum vx_outcome {
     VX_OUTCOME_BAD_REQUEST,     /* a value is wrong; the message names it */
     VX_OUTCOME_NOT_FOUND,
     VX_OUTCOME_WRONG_SPACE, /* a vector or model of another vector space than the index searched */
-    VX_OUTCOME_BUSY,        /* a queue is full: try again */
-    VX_OUTCOME_NO_SPACE,    /* the disk is full */
+    VX_OUTCOME_BUSY,        /* a queue is full, or memory, files or threads have run out: try again */
+    VX_OUTCOME_NO_SPACE,    /* the disk is full, or this user's share of it */
     VX_OUTCOME_CANCELLED,
     VX_OUTCOME_STOPPING, /* the server is shutting down */
     VX_OUTCOME_INTERNAL,
@@ -31,7 +33,10 @@ const char *vx_outcome_name(vx_outcome outcome);
 vx_outcome vx_outcome_of_name(const char *name);
 
 /* What a code that a module returned means for a request whose caller has no more to say about it:
- * 0 OK; -ENOSPC NO_SPACE; -ESHUTDOWN STOPPING; any other -errno INTERNAL. A positive code is an outcome
- * that its direct caller should have handled: that is a fault of ours, so it is logged with where it
- * came from, and INTERNAL. */
+ * 0 OK; -ENOSPC and -EDQUOT NO_SPACE; -ENOMEM, -EMFILE, -ENFILE and -EAGAIN BUSY; -ESHUTDOWN STOPPING;
+ * any other -errno INTERNAL. A positive code is an outcome that its direct caller should have handled:
+ * that is a fault of ours, so it is logged with where it came from, and INTERNAL. */
 vx_outcome vx_outcome_of_error(int rc, const vx_err *err);
+/* Whether it was our fault or the machine's, so that the same work may succeed later: BUSY, NO_SPACE,
+ * STOPPING, INTERNAL. What is wrong with a file or a request stays wrong. */
+bool vx_outcome_is_our_fault(vx_outcome outcome);

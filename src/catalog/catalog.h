@@ -315,7 +315,16 @@ typedef enum vx_job_state {
     VX_JOB_DONE,
     VX_JOB_FAILED,
     VX_JOB_CANCELLED,
+    VX_JOB_PARKED, /* not ended: tried too often; a client may have it tried again */
 } vx_job_state;
+
+/* How often an unfinished job was tried. */
+typedef struct vx_job_tries {
+    int attempts;        /* tries that have begun */
+    int crashes;         /* of these, the process ended meanwhile */
+    int64_t failing_us;  /* when the first try failed; 0 = none has */
+    int64_t next_try_us; /* when the next one begins; 0 = as soon as there is room */
+} vx_job_tries;
 
 /* Strings are malloc'ed, owned by the struct. */
 typedef struct vx_job_row {
@@ -325,23 +334,34 @@ typedef struct vx_job_row {
     char *request; /* JSON: all that is needed to run it again after a restart */
     char *result;  /* JSON or NULL: video_id, or the problem that ended it */
     int64_t created_us;
-    int64_t finished_us; /* 0 exactly while queued or running */
+    int64_t finished_us; /* 0 exactly while queued, running or parked */
+    vx_job_tries tries;
+    char *last_error; /* why the last try that failed did, or NULL */
 } vx_job_row;
 void vx_job_row_clear(vx_job_row *job);
 
-/* -EINVAL: finished_us does not fit the state. */
+/* The tries and last_error are left out: it has none yet. -EINVAL: finished_us does not fit the state. */
 int vx_catalog_insert_job(vx_catalog *catalog, const vx_job_row *job, vx_err *err);
 /* result_json NULL: none. VX_CATALOG_NOT_FOUND; -EINVAL as above. */
 int vx_catalog_update_job(vx_catalog *catalog, const char *job_id, vx_job_state state,
                           const char *result_json, int64_t finished_us, vx_err *err);
+/* For a job that has not ended, which gets this state: queued, running or parked. last_error NULL: keeps
+ * the one it has. VX_CATALOG_NOT_FOUND: there is none, or it has ended. */
+int vx_catalog_update_job_tries(vx_catalog *catalog, const char *job_id, vx_job_state state,
+                                const vx_job_tries *tries, const char *last_error, vx_err *err);
+/* Jobs that are parked, and jobs that wait for a next try. */
+int vx_catalog_count_jobs(vx_catalog *catalog, int64_t *ret_parked, int64_t *ret_waiting,
+                          vx_err *err);
 /* Deletes jobs that finished before before_us, oldest first, at most `max`; ret_n tells how many. */
 int vx_catalog_prune_jobs(vx_catalog *catalog, int64_t before_us, int max, int *ret_n, vx_err *err);
 /* Gives the row (vx_job_row_clear). VX_CATALOG_NOT_FOUND. */
 int vx_catalog_get_job(vx_catalog *catalog, const char *job_id, vx_job_row *ret_job, vx_err *err);
-int vx_catalog_count_jobs(vx_catalog *catalog, int64_t *ret_n, vx_err *err);
+int vx_catalog_count_jobs_in(vx_catalog *catalog, int state, int64_t *ret_n, vx_err *err);
 /* Newest first, up to `limit` (SIZE_MAX = all). before_us/before_id: the cursor, the last job of
- * the page before; 0/NULL = from the newest. unfinished_only: queued and running. Gives an array
+ * the page before; 0/NULL = from the newest. state: a vx_job_state, or one of these. Gives an array
  * (each vx_job_row_clear, then free()). */
+#define VX_JOBS_ANY (-1)
+#define VX_JOBS_UNFINISHED (-2) /* queued and running */
 int vx_catalog_list_jobs(vx_catalog *catalog, size_t limit, int64_t before_us,
-                         const char *before_id, bool unfinished_only, vx_job_row **ret_jobs,
-                         size_t *ret_n, vx_err *err);
+                         const char *before_id, int state, vx_job_row **ret_jobs, size_t *ret_n,
+                         vx_err *err);

@@ -8,12 +8,13 @@ void vx_job_row_clear(vx_job_row *job) {
     free(job->kind);
     free(job->request);
     free(job->result);
+    free(job->last_error);
     *job = (vx_job_row){0};
 }
 
 /* A finished job without a time would never be pruned. */
 static int check_times(vx_job_state state, int64_t finished_us, vx_err *err) {
-    bool finished = state != VX_JOB_QUEUED && state != VX_JOB_RUNNING;
+    bool finished = state != VX_JOB_QUEUED && state != VX_JOB_RUNNING && state != VX_JOB_PARKED;
     if (finished != (finished_us != 0))
         return VX_FAIL(err, -EINVAL, "catalog: a job is finished exactly when it says when");
     return 0;
@@ -59,14 +60,54 @@ int vx_catalog_update_job(vx_catalog *catalog, const char *job_id, vx_job_state 
     return 0;
 }
 
+int vx_catalog_update_job_tries(vx_catalog *catalog, const char *job_id, vx_job_state state,
+                                const vx_job_tries *tries, const char *last_error, vx_err *err) {
+    int rc = vx_catalog_check_writing(catalog, err);
+    if (!rc)
+        rc = check_times(state, 0, err);
+    if (rc)
+        return rc;
+    VX_SQL(q, &catalog->writer,
+           "UPDATE jobs SET state = ?, attempts = ?, crashes = ?, failing_us = ?, next_try_us = ?,"
+           " last_error = coalesce(?, last_error) WHERE id = ? AND finished_us = 0");
+    vx_sql_bind_int(&q, (int64_t)state);
+    vx_sql_bind_int(&q, tries->attempts);
+    vx_sql_bind_int(&q, tries->crashes);
+    vx_sql_bind_int(&q, tries->failing_us);
+    vx_sql_bind_int(&q, tries->next_try_us);
+    vx_sql_bind_text(&q, last_error);
+    vx_sql_bind_text(&q, job_id);
+    rc = vx_sql_run(&q, err);
+    if (rc)
+        return rc;
+    if (sqlite3_changes(catalog->writer.handle) == 0)
+        return VX_FAIL(err, VX_CATALOG_NOT_FOUND, "no unfinished job %s", job_id);
+    return 0;
+}
+
+int vx_catalog_count_jobs(vx_catalog *catalog, int64_t *ret_parked, int64_t *ret_waiting,
+                          vx_err *err) {
+    VX_READER(reader, catalog);
+    VX_SQL(q, reader.db,
+           "SELECT (SELECT count(*) FROM jobs WHERE state = 5),"
+           " (SELECT count(*) FROM jobs WHERE state <= 1 AND next_try_us > 0)");
+    int rc = vx_sql_next(&q, err);
+    if (rc < 0)
+        return rc;
+    *ret_parked = vx_sql_int(&q);
+    *ret_waiting = vx_sql_int(&q);
+    return 0;
+}
+
 int vx_catalog_prune_jobs(vx_catalog *catalog, int64_t before_us, int max, int *ret_n,
                           vx_err *err) {
     int rc = vx_catalog_check_writing(catalog, err);
     if (rc)
         return rc;
-    VX_SQL(q, &catalog->writer,
-           "DELETE FROM jobs WHERE rowid IN (SELECT rowid FROM jobs"
-           " WHERE state > 1 AND finished_us < ? ORDER BY finished_us LIMIT ?)");
+    VX_SQL(
+        q, &catalog->writer,
+        "DELETE FROM jobs WHERE rowid IN (SELECT rowid FROM jobs"
+        " WHERE state > 1 AND finished_us > 0 AND finished_us < ? ORDER BY finished_us LIMIT ?)");
     vx_sql_bind_int(&q, before_us);
     vx_sql_bind_int(&q, max > 0 ? max : 0);
     rc = vx_sql_run(&q, err);
@@ -75,7 +116,9 @@ int vx_catalog_prune_jobs(vx_catalog *catalog, int64_t before_us, int max, int *
     return rc;
 }
 
-#define JOB_COLUMNS "id, state, kind, request, result, created_us, finished_us"
+#define JOB_COLUMNS                                                                                \
+    "id, state, kind, request, result, created_us, finished_us, attempts, crashes, failing_us,"    \
+    " next_try_us, last_error"
 
 /* The columns in the order of JOB_COLUMNS. *ret_job is empty again on failure. */
 static int read_job(vx_sql *q, vx_job_row *ret_job, vx_err *err) {
@@ -87,6 +130,11 @@ static int read_job(vx_sql *q, vx_job_row *ret_job, vx_err *err) {
     ret_job->result = vx_sql_text(q, &oom);
     ret_job->created_us = vx_sql_int(q);
     ret_job->finished_us = vx_sql_int(q);
+    ret_job->tries.attempts = (int)vx_sql_int(q);
+    ret_job->tries.crashes = (int)vx_sql_int(q);
+    ret_job->tries.failing_us = vx_sql_int(q);
+    ret_job->tries.next_try_us = vx_sql_int(q);
+    ret_job->last_error = vx_sql_text(q, &oom);
     if (!oom)
         return 0;
     vx_job_row_clear(ret_job);
@@ -105,9 +153,10 @@ int vx_catalog_get_job(vx_catalog *catalog, const char *job_id, vx_job_row *ret_
     return read_job(&q, ret_job, err);
 }
 
-int vx_catalog_count_jobs(vx_catalog *catalog, int64_t *ret_n, vx_err *err) {
+int vx_catalog_count_jobs_in(vx_catalog *catalog, int state, int64_t *ret_n, vx_err *err) {
     VX_READER(reader, catalog);
-    VX_SQL(q, reader.db, "SELECT count(*) FROM jobs");
+    VX_SQL(q, reader.db, "SELECT count(*) FROM jobs WHERE ?1 < 0 OR state = ?1");
+    vx_sql_bind_int(&q, state);
     int rc = vx_sql_next(&q, err);
     if (rc < 0)
         return rc;
@@ -126,8 +175,10 @@ static void job_list_done(job_list *list) {
     free(list->rows);
 }
 
-static int read_jobs(vx_sql *q, size_t limit, int64_t before_us, const char *before_id,
+static int read_jobs(vx_sql *q, size_t limit, int64_t before_us, const char *before_id, int state,
                      job_list *list, vx_err *err) {
+    if (state >= 0)
+        vx_sql_bind_int(q, state);
     vx_sql_bind_int(q, before_id ? before_us : INT64_MAX);
     vx_sql_bind_text(q, before_id ? before_id : "");
     vx_sql_bind_int(q, limit < INT64_MAX ? (int64_t)limit : INT64_MAX);
@@ -142,21 +193,27 @@ static int read_jobs(vx_sql *q, size_t limit, int64_t before_us, const char *bef
     return rc;
 }
 
-/* Two statements, because the partial index serves only a query that says `state <= 1` itself. */
+/* Statements of their own, because a partial index serves only a query that says the same itself. */
 #define NEWEST_BEFORE " (created_us, id) < (?, ?) ORDER BY created_us DESC, id DESC LIMIT ?"
 
 int vx_catalog_list_jobs(vx_catalog *catalog, size_t limit, int64_t before_us,
-                         const char *before_id, bool unfinished_only, vx_job_row **ret_jobs,
-                         size_t *ret_n, vx_err *err) {
+                         const char *before_id, int state, vx_job_row **ret_jobs, size_t *ret_n,
+                         vx_err *err) {
     __attribute__((cleanup(job_list_done))) job_list list = {0};
     VX_READER(reader, catalog);
     int rc;
-    if (unfinished_only) {
+    if (state == VX_JOBS_UNFINISHED) {
         VX_SQL(q, reader.db, "SELECT " JOB_COLUMNS " FROM jobs WHERE state <= 1 AND" NEWEST_BEFORE);
-        rc = read_jobs(&q, limit, before_us, before_id, &list, err);
+        rc = read_jobs(&q, limit, before_us, before_id, state, &list, err);
+    } else if (state == VX_JOB_PARKED) {
+        VX_SQL(q, reader.db, "SELECT " JOB_COLUMNS " FROM jobs WHERE state = 5 AND" NEWEST_BEFORE);
+        rc = read_jobs(&q, limit, before_us, before_id, VX_JOBS_ANY, &list, err);
+    } else if (state >= 0) {
+        VX_SQL(q, reader.db, "SELECT " JOB_COLUMNS " FROM jobs WHERE state = ? AND" NEWEST_BEFORE);
+        rc = read_jobs(&q, limit, before_us, before_id, state, &list, err);
     } else {
         VX_SQL(q, reader.db, "SELECT " JOB_COLUMNS " FROM jobs WHERE" NEWEST_BEFORE);
-        rc = read_jobs(&q, limit, before_us, before_id, &list, err);
+        rc = read_jobs(&q, limit, before_us, before_id, state, &list, err);
     }
     if (rc)
         return rc;

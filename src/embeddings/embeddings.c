@@ -52,10 +52,7 @@ static bool is_stopping(void *ctx) {
 /* ---- outcomes ---- */
 
 static vx_outcome outcome_of(int rc) {
-    return !rc             ? VX_OUTCOME_OK
-           : rc == -ENOSPC ? VX_OUTCOME_NO_SPACE
-           : rc < 0        ? VX_OUTCOME_INTERNAL
-                           : VX_OUTCOME_BAD_REQUEST;
+    return rc > 0 ? VX_OUTCOME_BAD_REQUEST : vx_outcome_of_error(rc, NULL);
 }
 
 /* One input has ended; the last one ends the request. */

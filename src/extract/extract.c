@@ -71,7 +71,7 @@ static bool keeps_going(void *ctx) {
     return !is_cancelled(ctx);
 }
 
-static vx_outcome outcome_of_media(int rc) {
+static vx_outcome outcome_of_media(int rc, const vx_err *err) {
     switch (rc) {
     case VX_MEDIA_STOPPED:
         return VX_OUTCOME_CANCELLED;
@@ -84,7 +84,7 @@ static vx_outcome outcome_of_media(int rc) {
     case VX_MEDIA_TOO_LARGE:
         return VX_OUTCOME_MEDIA_TOO_LARGE;
     default:
-        return rc == -ENOSPC ? VX_OUTCOME_NO_SPACE : VX_OUTCOME_INTERNAL;
+        return vx_outcome_of_error(rc, err);
     }
 }
 
@@ -264,10 +264,10 @@ static bool on_shots_progress(void *ctx, int64_t done, int64_t total) {
     return !is_cancelled(ctx);
 }
 
-static vx_outcome outcome_of_shots(int rc) {
+static vx_outcome outcome_of_shots(int rc, const vx_err *err) {
     if (rc == VX_SHOTS_STOPPED || rc == VX_SHOTS_CLOSED)
         return rc == VX_SHOTS_STOPPED ? VX_OUTCOME_CANCELLED : VX_OUTCOME_STOPPING;
-    return outcome_of_media(rc);
+    return outcome_of_media(rc, err);
 }
 
 /* A pass of its own over every frame: the clips must be known before frames are chosen. */
@@ -278,7 +278,7 @@ static int cut_at_shots(run *r, const vx_clip_spec *rule, vx_err *err) {
     int rc = vx_shots_predict(r->extractor->shots, r->media, rule->mode == VX_CLIP_CURATOR,
                               r->params->decode_threads, on_shots_progress, r, &probability, err);
     if (rc) {
-        r->outcome = outcome_of_shots(rc);
+        r->outcome = outcome_of_shots(rc, err);
         return rc;
     }
     return vx_clip_cut_shots(rule, r->media, probability, &r->out->spans, &r->out->n_clips, err);
@@ -311,7 +311,7 @@ static vx_outcome probe_and_cut(run *r, vx_err *err) {
                                        .ctx = r};
     int rc = vx_media_open(r->params->path, &open, &r->media, err);
     if (rc)
-        return outcome_of_media(rc);
+        return outcome_of_media(rc, err);
     r->out->info = *vx_media_get_info(r->media);
     tell_time(r, VX_PHASE_PROBE, vx_clock_monotonic_us() - start_us);
     tell_phase(r, VX_PHASE_CLIP, 0, 0);
@@ -321,13 +321,13 @@ static vx_outcome probe_and_cut(run *r, vx_err *err) {
     if (rc && r->outcome)
         return r->outcome;
     if (rc)
-        return rc > 0 ? VX_OUTCOME_BAD_REQUEST : VX_OUTCOME_INTERNAL;
+        return rc > 0 ? VX_OUTCOME_BAD_REQUEST : vx_outcome_of_error(rc, err);
     rc = plan_models(r, err);
     if (!rc)
         rc = plan_fingerprints(r, err);
     if (!rc)
         rc = plan_union(r, err);
-    return rc ? VX_OUTCOME_INTERNAL : VX_OUTCOME_OK;
+    return vx_outcome_of_error(rc, err);
 }
 
 static void sum_times(run *r) {
@@ -363,15 +363,15 @@ static vx_outcome decode_and_embed(run *r, vx_err *err) {
     tell_time(r, VX_PHASE_FRAMES, vx_clock_monotonic_us() - start_us - r->prepare_us - r->embed_us);
     tell_time(r, VX_PHASE_PREPARE, r->prepare_us);
     if (rc)
-        return r->outcome ? r->outcome : outcome_of_media(rc);
-    if (r->track && vx_fp_track_finish(r->track, &r->out->fingerprint, err))
-        return VX_OUTCOME_INTERNAL;
+        return r->outcome ? r->outcome : outcome_of_media(rc, err);
+    if (r->track && (rc = vx_fp_track_finish(r->track, &r->out->fingerprint, err)))
+        return vx_outcome_of_error(rc, err);
     tell_phase(r, VX_PHASE_EMBED, 0, (int64_t)r->out->n_clips);
     rc = embed(r, true, err);
     sum_times(r);
     tell_time(r, VX_PHASE_EMBED, r->embed_us);
     if (rc)
-        return r->outcome ? r->outcome : VX_OUTCOME_INTERNAL;
+        return r->outcome ? r->outcome : vx_outcome_of_error(rc, err);
     for (int i = 0; i < r->n_parts; i++)
         r->out->vectors[vx_models_index_of(r->extractor->models, r->parts[i].model)] =
             vx_take(r->parts[i].vectors);

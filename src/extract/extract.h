@@ -65,7 +65,7 @@ typedef struct vx_extract_params {
 } vx_extract_params;
 #define VX_EXTRACT_ALL_MODELS (~0U)
 
-/* OK, MEDIA_*, BAD_REQUEST (too many clips), CANCELLED, STOPPING or INTERNAL; err has the sentence.
+/* OK, MEDIA_*, BAD_REQUEST (too many clips), CANCELLED or a fault of ours; err has the sentence.
  * The first model asked for must succeed. Another that fails is logged, counted
  * (vx_model.failures) and leaves no vectors: the video is not lost for it, a backfill can make them
  * later. All members of params are borrowed. */

@@ -194,7 +194,7 @@ void vx_ingest_commit(vx_ingest_item *item) {
     vx_ingest_result result = {.outcome = w ? VX_OUTCOME_STOPPING : VX_OUTCOME_INTERNAL};
     VX_FAIL(&result.err, -ESHUTDOWN, w ? "the server is shutting down" : "no memory to commit");
     free(w);
-    vx_ingest_finish(item, &result);
+    vx_ingest_end_unstored(item, &result);
 }
 
 /* ---- the end of an item that stored nothing ---- */
@@ -204,11 +204,12 @@ static int apply_end(vx_write *write, vx_err *err) {
     return vx_upload_job_end(w->item, &w->result, err);
 }
 
-/* If the end could not be written, the job stays queued and its file kept: the next start runs it. */
+/* If the end could not be written, the job is tried again, and its file kept. */
 static void finish_end(vx_write *write, int rc, const vx_err *err) {
     video_write *w = VX_CONTAINER_OF(write, video_write, write);
     if (rc && rc != VX_JOBS_ENDED)
-        vx_log_failed(VX_LOG_ERROR, "job", err, "job=%s", w->item->job.id);
+        vx_jobs_try_again(w->item->ingest->params.jobs, &w->item->job, vx_outcome_of_error(rc, err),
+                          err);
     else
         vx_upload_unkeep(w->item->upload);
     vx_ingest_finish(w->item, &w->result);
@@ -216,13 +217,17 @@ static void finish_end(vx_write *write, int rc, const vx_err *err) {
 }
 
 void vx_ingest_end_unstored(vx_ingest_item *item, vx_ingest_result *result) {
-    bool write_end = item->job.id[0] && result->outcome != VX_OUTCOME_STOPPING;
-    video_write *w = write_end ? vx_new(video_write) : NULL;
+    bool job = item->job.id[0];
+    bool again = job && vx_outcome_is_our_fault(result->outcome);
+    video_write *w = job && !again ? vx_new(video_write) : NULL;
     if (w)
         *w = (video_write){
             .write = {.apply = apply_end, .done = finish_end}, .item = item, .result = *result};
     if (w && !vx_writer_submit(item->ingest->params.writer, &w->write, VX_WRITER_WAIT))
         return;
     free(w);
+    if (job)
+        vx_jobs_try_again(item->ingest->params.jobs, &item->job,
+                          again ? result->outcome : VX_OUTCOME_BUSY, &result->err);
     vx_ingest_finish(item, result);
 }

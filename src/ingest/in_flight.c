@@ -144,7 +144,7 @@ vx_outcome vx_ingest_admit(vx_ingest *in, vx_ingest_item *item) {
         refused = VX_OUTCOME_INTERNAL;
     else if (atomic_load(&in->stopping))
         refused = VX_OUTCOME_STOPPING;
-    else if (in->inside >= in->capacity)
+    else if (in->inside >= in->capacity + (item->job.id[0] ? VX_INGEST_JOBS_BESIDE : 0))
         refused = VX_OUTCOME_BUSY;
     else {
         in->inside++;

@@ -65,9 +65,8 @@ typedef struct vx_ingest_params { /* borrows all, until free */
 } vx_ingest_params;
 
 int vx_ingest_new(const vx_ingest_params *params, vx_ingest **ret_ingest, vx_err *err);
-/* Starts the threads. n_resumed: jobs of before the start, which find room also where fewer may be
- * inside. */
-int vx_ingest_start(vx_ingest *ingest, size_t n_resumed, vx_err *err);
+/* Starts the threads. */
+int vx_ingest_start(vx_ingest *ingest, vx_err *err);
 /* From here on what runs ends at its next picture, and what waits is answered with STOPPING
  * (background jobs stay queued in the catalog). */
 void vx_ingest_begin_stop(vx_ingest *ingest);
@@ -76,9 +75,10 @@ void vx_ingest_stop(vx_ingest *ingest);
 /* After the writer and the jobs. NULL-safe, half-started is fine. */
 vx_ingest *vx_ingest_free(vx_ingest *ingest);
 
-/* Whether a job of before the start needs this file of incoming/. Between vx_jobs_load and
- * vx_jobs_run_loaded. */
+/* Whether a job of before the start needs this file of incoming/, or, if the crash came between its
+ * publication and its row, the file of these bytes in media/. Between vx_jobs_load and vx_ingest_start. */
 bool vx_ingest_needs_file(const vx_ingest *ingest, const char *name);
+bool vx_ingest_needs_bytes(const vx_ingest *ingest, const uint8_t sha256[32]);
 
 /* Takes the item. VX_OUTCOME_OK: done (and accepted) will be called exactly once, later, possibly
  * before this returns. BUSY, STOPPING or INTERNAL: nothing will be called, the item is freed. */

@@ -23,13 +23,24 @@ typedef struct vx_ingest_work {
     vx_ingest_result result; /* of the worker; OK: extract holds what is to be committed */
 } vx_ingest_work;
 
+/* What a job of before the start needs: a file by its name in incoming/, or by its digest. */
+typedef struct vx_needed_file {
+    char name[64];
+    uint8_t sha256[32];
+} vx_needed_file;
+
+/* Beside `capacity`, for jobs that were acknowledged before: uploads cannot keep them out. */
+#define VX_INGEST_JOBS_BESIDE 64
+
 struct vx_ingest {
     vx_ingest_params params;
     vx_pool *sealers, *workers;
     int capacity;
     atomic_bool stopping;
-    atomic_int working;      /* workers that decode now */
-    vx_ingest_item *resumed; /* parsed from job rows and not run yet, by ->next; main alone */
+    atomic_int working;     /* workers that decode now */
+    vx_needed_file *needed; /* [n_needed]; main alone, until start */
+    size_t n_needed, needed_capacity;
+    bool needs_all; /* what jobs need is not known */
     vx_mutex mu;
     vx_cond emptied;
     int inside VX_GUARDED;                /* items between submit and finish */
@@ -47,7 +58,9 @@ struct vx_ingest {
 #define VX_INGEST_JOB "ingest" /* the kind's name */
 /* All that is needed to run it again; NULL without memory. Gives text (free()). */
 char *vx_upload_job_request(const vx_ingest_item *item);
-/* vx_job_kind.parse: the item of a job row, its kept file adopted. */
+/* Functions of vx_job_kind. parse: the item of a job row, its kept file adopted and not verified. */
+void vx_upload_job_note(void *ctx, const vx_job_row *row);
+void vx_upload_job_discard(void *ctx, const vx_job_row *row);
 vx_outcome vx_upload_job_parse(void *ctx, const vx_job_row *row, vx_job **ret_job, vx_err *err);
 /* The end of the item's job, inside the writer's transaction; nothing for an item that is no job. */
 int vx_upload_job_end(vx_ingest_item *item, const vx_ingest_result *result, vx_err *err);
@@ -76,6 +89,6 @@ void vx_ingest_finish(vx_ingest_item *item, vx_ingest_result *result);
 
 /* Hands a video whose vectors are ready to the writer, which finishes the item. */
 void vx_ingest_commit(vx_ingest_item *item);
-/* Ends an item without a stored video. A background job's end is written first; while the server stops
- * the job is left queued instead, and runs at the next start. */
+/* Ends an item without a stored video. A background job's end is written first; but if it was a fault of
+ * ours, or the server stops, the job is tried again later. */
 void vx_ingest_end_unstored(vx_ingest_item *item, vx_ingest_result *result);

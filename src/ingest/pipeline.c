@@ -5,6 +5,8 @@
  *
  *   submit → sealers (fsync; the item becomes a durable job) → workers → writer → finish
  *
+ *   a job made again from its row → workers → writer → finish
+ *
  * The second line is a background item: its 202 promises that it survives, so it is durable before
  * anything is done with it. In the first line nobody has been promised anything until the end, so the
  * disk writes while the processor decodes, and whichever ends last hands the item to the writer. What
@@ -36,7 +38,12 @@ static int restore_file(vx_ingest_item *item, const vx_video *stored, vx_err *er
     if (stored->source_path || vx_upload_external_path(item->upload) ||
         vx_store_has(item->ingest->params.store, stored->sha256, stored->bytes))
         return 0;
-    int rc = vx_upload_restore(item->upload, err);
+    int rc =
+        vx_upload_verify(item->upload, err); /* of a job: not done before, as it was not needed */
+    if (rc == -ENOENT)
+        return 0;
+    if (!rc)
+        rc = vx_upload_restore(item->upload, err);
     if (!rc)
         vx_log(VX_LOG_WARN, "restored",
                "request_id=%s video=%s hint=\"its file was missing or cut off; the same bytes were "
@@ -91,6 +98,12 @@ static void on_time(void *ctx, vx_phase phase, int64_t us) {
 static bool is_cancelled(void *ctx) {
     const vx_ingest_item *item = ctx;
     return atomic_load(&item->job.cancelled) || atomic_load(&item->ingest->stopping);
+}
+
+/* The try of a job is counted before anything is done that may end the process. */
+static vx_outcome begin_try(vx_ingest_item *item, vx_err *err) {
+    int rc = item->job.id[0] ? vx_jobs_begin(item->ingest->params.jobs, &item->job, err) : 0;
+    return rc == VX_JOBS_ENDED ? VX_OUTCOME_CANCELLED : vx_outcome_of_error(rc, err);
 }
 
 /* OK: these bytes are not stored yet. */
@@ -169,8 +182,11 @@ static void work_on(void *ctx, void *taken) {
     if (atomic_load(&item->job.cancelled)) {
         VX_FAIL(&result->err, VX_OUTCOME_CANCELLED, "it was cancelled before it began");
         result->outcome = VX_OUTCOME_CANCELLED;
-    } else {
+    } else if (!(result->outcome = begin_try(item, &result->err))) {
         *result = find_stored(item);
+        if (!result->outcome) /* of the same bytes no other item is inside: see lead_or_park */
+            result->outcome =
+                vx_outcome_of_error(vx_upload_verify(item->upload, &result->err), &result->err);
         if (!result->outcome)
             *result = extract(item);
         if (!result->outcome)
@@ -231,41 +247,19 @@ vx_outcome vx_ingest_submit(vx_ingest *in, vx_ingest_item *item) {
         vx_ingest_item_free(item);
         return refused;
     }
-    if (item->job.id[0]) /* resumed after a restart */
+    bool is_job = item->job.id[0], both = !is_job && !must_become_job(item);
+    if (is_job) /* made again from its row: its file is sealed */
         vx_jobs_add(in->params.jobs, &item->job);
-    bool at_once = !must_become_job(item);
-    atomic_store(&item->work->n_awaited, at_once ? 2 : 1);
-    vx_pool_try_push(in->sealers, item); /* with nothing to wait for if it is sealed already */
-    if (at_once)
+    atomic_store(&item->work->n_awaited, both ? 2 : 1);
+    if (!is_job)
+        vx_pool_try_push(in->sealers, item);
+    if (is_job || both)
         vx_pool_try_push(in->workers, item);
     return VX_OUTCOME_OK;
 }
 
-/* ---- jobs of before a restart ---- */
-
-static vx_ingest_item *take_resumed(vx_ingest *in, vx_job *job) {
-    vx_ingest_item *item = VX_CONTAINER_OF(job, vx_ingest_item, job), **slot = &in->resumed;
-    while (*slot != item)
-        slot = &(*slot)->next;
-    *slot = item->next;
-    item->next = NULL;
-    return item;
-}
-
-static void run_resumed(void *ctx, vx_job *job) {
-    if (vx_ingest_submit(ctx, take_resumed(ctx, job)))
-        vx_log(VX_LOG_WARN, "recover", "job left queued for the next start: no memory to begin it");
-}
-
-static void drop_resumed(void *ctx, vx_job *job) {
-    vx_ingest_item_free(take_resumed(ctx, job)); /* its kept file stays */
-}
-
-bool vx_ingest_needs_file(const vx_ingest *in, const char *name) {
-    const vx_ingest_item *item = in->resumed;
-    while (item && strcmp(vx_upload_name(item->upload), name))
-        item = item->next;
-    return item != NULL;
+static vx_outcome run_job(void *ctx, vx_job *job) {
+    return vx_ingest_submit(ctx, VX_CONTAINER_OF(job, vx_ingest_item, job));
 }
 
 /* ---- start and stop ---- */
@@ -279,21 +273,24 @@ int vx_ingest_new(const vx_ingest_params *params, vx_ingest **ret_ingest, vx_err
     vx_cond_init(&in->emptied);
     vx_jobs_add_kind(params->jobs, &(vx_job_kind){.name = VX_INGEST_JOB,
                                                   .ctx = in,
+                                                  .note = vx_upload_job_note,
                                                   .parse = vx_upload_job_parse,
-                                                  .run = run_resumed,
-                                                  .drop = drop_resumed,
+                                                  .run = run_job,
+                                                  .discard = vx_upload_job_discard,
                                                   .on_cancel = vx_ingest_release_cancelled});
     *ret_ingest = in;
     return 0;
 }
 
-int vx_ingest_start(vx_ingest *in, size_t n_resumed, vx_err *err) {
+int vx_ingest_start(vx_ingest *in, vx_err *err) {
     in->capacity = in->params.capacity ? in->params.capacity : 1024;
-    if (n_resumed > (size_t)in->capacity)
-        in->capacity = n_resumed < INT_MAX ? (int)n_resumed : INT_MAX;
+    if (in->capacity > INT_MAX - VX_INGEST_JOBS_BESIDE)
+        in->capacity = INT_MAX - VX_INGEST_JOBS_BESIDE;
+    free(vx_take(in->needed));
+    in->n_needed = in->needed_capacity = 0;
     vx_pool_params params = {.name = "vx-seal",
                              .n_threads = SEALERS,
-                             .capacity = (size_t)in->capacity,
+                             .capacity = (size_t)in->capacity + VX_INGEST_JOBS_BESIDE,
                              .run = seal,
                              .ctx = in};
     int rc = vx_pool_new(&params, &in->sealers, err);
@@ -324,6 +321,7 @@ vx_ingest *vx_ingest_free(vx_ingest *in) {
         return NULL;
     vx_cond_done(&in->emptied);
     vx_mutex_done(&in->mu);
+    free(in->needed);
     free(in);
     return NULL;
 }

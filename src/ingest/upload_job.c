@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/hex.h"
+#include "base/log.h"
 #include "ingest_internal.h"
 
 char *vx_upload_job_request(const vx_ingest_item *item) {
@@ -44,24 +45,61 @@ vx_outcome vx_upload_job_parse(void *ctx, const vx_job_row *row, vx_job **ret_jo
     json_t *object = json_loads(row->request, 0, NULL);
     const char *file;
     uint8_t sha256[32];
-    bool stored = true;
     int rc;
-    if (item && object && read_request(object, item, &file, sha256))
-        rc = vx_catalog_has_sha256(ingest->params.collection->catalog, sha256, &stored, err);
+    if (!item || !object)
+        rc = VX_FAIL(err, item ? -EINVAL : -ENOMEM, "job %s: its request cannot be read", row->id);
+    else if (!read_request(object, item, &file, sha256))
+        rc = VX_FAIL(err, -EINVAL, "job %s: its request is incomplete", row->id);
     else
-        rc = VX_FAIL(err, -EINVAL, "job %s: its request cannot be read", row->id);
-    if (!rc)
-        rc = vx_upload_adopt(ingest->params.store, file, sha256, !stored, &item->upload, err);
+        rc = vx_upload_adopt(ingest->params.store, file, sha256, &item->upload, err);
     json_decref(object);
     if (rc)
-        return VX_OUTCOME_INTERNAL;
+        return vx_outcome_of_error(rc, err);
     strcpy(item->job.id, row->id);
     vx_video_id_of(sha256, item->job.video_id);
-    item->ingest = ingest;
-    item->next = ingest->resumed;
-    ingest->resumed = item;
     *ret_job = &vx_take(item)->job;
     return VX_OUTCOME_OK;
+}
+
+void vx_upload_job_note(void *ctx, const vx_job_row *row) {
+    vx_ingest *ingest = ctx;
+    json_t *object = json_loads(row->request, 0, NULL);
+    const char *file = json_string_value(json_object_get(object, "file"));
+    const char *digest = json_string_value(json_object_get(object, "sha256"));
+    vx_needed_file needed = {0};
+    if (file && digest && strlen(file) < sizeof needed.name &&
+        vx_hex_decode(digest, 32, needed.sha256) &&
+        vx_make_room(ingest->needed, ingest->n_needed, ingest->needed_capacity)) {
+        strcpy(needed.name, file);
+        ingest->needed[ingest->n_needed++] = needed;
+    } else {
+        ingest->needs_all = true;
+    }
+    json_decref(object);
+}
+
+void vx_upload_job_discard(void *ctx, const vx_job_row *row) {
+    vx_ingest *ingest = ctx;
+    json_t *object = json_loads(row->request, 0, NULL);
+    const char *file = json_string_value(json_object_get(object, "file"));
+    vx_err err;
+    if (file && vx_store_discard(ingest->params.store, file, &err))
+        vx_log_failed(VX_LOG_WARN, "job", &err, "job=%s", row->id);
+    json_decref(object);
+}
+
+bool vx_ingest_needs_file(const vx_ingest *ingest, const char *name) {
+    for (size_t i = 0; i < ingest->n_needed; i++)
+        if (!strcmp(ingest->needed[i].name, name))
+            return true;
+    return ingest->needs_all;
+}
+
+bool vx_ingest_needs_bytes(const vx_ingest *ingest, const uint8_t sha256[32]) {
+    for (size_t i = 0; i < ingest->n_needed; i++)
+        if (!memcmp(ingest->needed[i].sha256, sha256, 32))
+            return true;
+    return ingest->needs_all;
 }
 
 int vx_upload_job_end(vx_ingest_item *item, const vx_ingest_result *result, vx_err *err) {

@@ -1,5 +1,5 @@
 /* jobs.c — the rows in the catalog and the live table beside them. */
-#include "jobs.h"
+#include "jobs_internal.h"
 
 #include <errno.h>
 #include <jansson.h>
@@ -9,26 +9,8 @@
 
 #include "base/clock.h"
 #include "base/hex.h"
-#include "base/log.h"
-#include "base/thread.h"
 
 #define PRUNE_AT_ONCE 500 /* rows in one transaction: uploads commit in between */
-
-typedef struct loaded_job {
-    const vx_job_kind *kind;
-    vx_job *job; /* owned until it runs */
-} loaded_job;
-
-struct vx_jobs {
-    vx_catalog *catalog;
-    vx_writer *writer;
-    vx_job_kind kinds[VX_JOB_KINDS_MAX];
-    int n_kinds;
-    loaded_job *loaded; /* [n_loaded], oldest first */
-    size_t n_loaded;
-    vx_mutex mu;
-    vx_job *live VX_GUARDED; /* by ->next; borrows */
-};
 
 int vx_jobs_new(vx_catalog *catalog, vx_writer *writer, vx_jobs **ret_jobs, vx_err *err) {
     vx_jobs *jobs = vx_new(vx_jobs);
@@ -37,16 +19,20 @@ int vx_jobs_new(vx_catalog *catalog, vx_writer *writer, vx_jobs **ret_jobs, vx_e
     jobs->catalog = catalog;
     jobs->writer = writer;
     vx_mutex_init(&jobs->mu);
+    vx_cond_init(&jobs->changed);
     *ret_jobs = jobs;
     return 0;
 }
 
-vx_jobs *vx_jobs_free(vx_jobs *jobs) {
+/* Without its lock: nobody else has it any more. */
+VX_NO_LOCK_ANALYSIS vx_jobs *vx_jobs_free(vx_jobs *jobs) {
     if (!jobs)
         return NULL;
-    for (size_t i = 0; i < jobs->n_loaded; i++)
-        jobs->loaded[i].kind->drop(jobs->loaded[i].kind->ctx, jobs->loaded[i].job);
-    free(jobs->loaded);
+    for (vx_job_ticket *ticket = jobs->waiting, *next; ticket; ticket = next) {
+        next = ticket->next;
+        free(ticket);
+    }
+    vx_cond_done(&jobs->changed);
     vx_mutex_done(&jobs->mu);
     free(jobs);
     return NULL;
@@ -73,10 +59,16 @@ void vx_jobs_remove(vx_jobs *jobs, vx_job *job) {
         slot = &(*slot)->next;
     if (*slot)
         *slot = job->next;
+    vx_job_ticket *ticket = vx_take(job->ticket);
+    if (ticket && ticket->alone) {
+        jobs->alone_live = false;
+        vx_cond_signal(&jobs->changed);
+    }
     vx_mutex_unlock(&jobs->mu);
+    free(ticket);
 }
 
-static vx_job *find_live_locked(vx_jobs *jobs, const char *id) VX_REQUIRES(&jobs->mu) {
+vx_job *vx_jobs_find_live_locked(vx_jobs *jobs, const char *id) {
     vx_job *job = jobs->live;
     while (job && strcmp(job->id, id))
         job = job->next;
@@ -85,13 +77,21 @@ static vx_job *find_live_locked(vx_jobs *jobs, const char *id) VX_REQUIRES(&jobs
 
 /* ---- becoming durable ---- */
 
-int vx_jobs_new_id(char ret_id[VX_JOB_ID_CHARS + 1], vx_err *err) {
+const vx_job_kind *vx_jobs_find_kind(const vx_jobs *jobs, const char *name) {
+    for (int i = 0; i < jobs->n_kinds; i++)
+        if (!strcmp(jobs->kinds[i].name, name))
+            return &jobs->kinds[i];
+    return NULL;
+}
+
+int vx_jobs_prepare(vx_jobs *jobs, const char *kind, vx_job *job, vx_err *err) {
     uint8_t bytes[12];
     if (getrandom(bytes, sizeof bytes, 0) != (ssize_t)sizeof bytes)
         return VX_FAIL_ERRNO(err, "reading random bytes");
-    ret_id[0] = 'j';
-    vx_hex_encode(bytes, sizeof bytes, ret_id + 1);
-    return 0;
+    job->id[0] = 'j';
+    vx_hex_encode(bytes, sizeof bytes, job->id + 1);
+    job->ticket = vx_jobs_new_ticket(jobs, job->id, vx_jobs_find_kind(jobs, kind));
+    return job->ticket ? 0 : VX_FAIL(err, -ENOMEM, "no memory for a job");
 }
 
 int vx_jobs_insert(vx_jobs *jobs, const char *kind, const vx_job *job, const char *request,
@@ -131,7 +131,7 @@ void vx_jobs_accept(vx_jobs *jobs, const char *kind, vx_job *job, char *request,
                     void (*on_accepted)(vx_job *job, int rc, const vx_err *err)) {
     vx_err err = {0};
     accept_write *a = vx_new(accept_write);
-    int rc = a && request ? vx_jobs_new_id(job->id, &err)
+    int rc = a && request ? vx_jobs_prepare(jobs, kind, job, &err)
                           : VX_FAIL(&err, -ENOMEM, "no memory for a job");
     if (!rc) {
         *a = (accept_write){.write = {.apply = apply_accept, .done = finish_accept},
@@ -162,6 +162,7 @@ void vx_job_view_clear(vx_job_view *view) {
     free(view->model);
     free(view->report);
     free(view->message);
+    free(view->last_error);
     *view = (vx_job_view){0};
 }
 
@@ -186,7 +187,7 @@ static void view_result(vx_job_view *view, const char *result) {
 /* How far the live job is; false when no such job is in this process right now. */
 static bool view_progress(vx_jobs *jobs, vx_job_view *view) {
     vx_mutex_lock(&jobs->mu);
-    const vx_job *job = find_live_locked(jobs, view->id);
+    const vx_job *job = vx_jobs_find_live_locked(jobs, view->id);
     if (job) {
         int64_t started_us = atomic_load(&job->started_us);
         view->phase = (vx_phase)atomic_load(&job->phase);
@@ -202,15 +203,16 @@ static bool view_progress(vx_jobs *jobs, vx_job_view *view) {
     return job != NULL;
 }
 
-static bool is_unfinished(const vx_job_row *row) {
+bool vx_job_row_is_unfinished(const vx_job_row *row) {
     return row->state == VX_JOB_QUEUED || row->state == VX_JOB_RUNNING;
 }
 
 /* Takes what row holds. */
 static void view_of_row(vx_jobs *jobs, vx_job_row *row, vx_job_view *ret_view) {
-    *ret_view = (vx_job_view){.state = row->state, .eta_s = NAN};
+    /* Running is who is live: a row may say so of a job whose try has just failed. */
+    *ret_view = (vx_job_view){.state = VX_JOB_QUEUED, .eta_s = NAN};
     strcpy(ret_view->id, row->id);
-    if (is_unfinished(row) && !view_progress(jobs, ret_view)) {
+    if (vx_job_row_is_unfinished(row) && !view_progress(jobs, ret_view)) {
         /* A job's end is written before it leaves the live table. So one that is neither ended in the
          * row read nor live has ended between the two looks, and its row says so now; or it waits for
          * the next start. */
@@ -221,10 +223,12 @@ static void view_of_row(vx_jobs *jobs, vx_job_row *row, vx_job_view *ret_view) {
             *row = now;
         }
     }
-    if (!is_unfinished(row)) {
+    if (!vx_job_row_is_unfinished(row)) {
         ret_view->state = row->state;
         ret_view->phase = row->state == VX_JOB_DONE ? VX_PHASE_DONE : VX_PHASE_FAILED;
     }
+    ret_view->tries = row->tries;
+    ret_view->last_error = vx_take(row->last_error);
     ret_view->created_us = row->created_us;
     ret_view->finished_us = row->finished_us;
     ret_view->kind = vx_take(row->kind);
@@ -233,6 +237,10 @@ static void view_of_row(vx_jobs *jobs, vx_job_row *row, vx_job_view *ret_view) {
     ret_view->model = copy_string(request, "model");
     json_decref(request);
     view_result(ret_view, row->result);
+    if (row->state == VX_JOB_PARKED) {
+        ret_view->outcome = VX_OUTCOME_INTERNAL;
+        ret_view->message = ret_view->last_error ? strdup(ret_view->last_error) : NULL;
+    }
     vx_job_row_clear(row);
 }
 
@@ -244,14 +252,14 @@ int vx_jobs_get(vx_jobs *jobs, const char *id, vx_job_view *ret_view, vx_err *er
     return rc;
 }
 
-int vx_jobs_list(vx_jobs *jobs, const char *cursor, size_t limit, vx_job_view **ret_views,
-                 size_t *ret_n, vx_err *err) {
+int vx_jobs_list(vx_jobs *jobs, const char *cursor, int state, size_t limit,
+                 vx_job_view **ret_views, size_t *ret_n, vx_err *err) {
     vx_job_row last = {0}, *rows = NULL;
     size_t n = 0;
     int rc = cursor[0] ? vx_catalog_get_job(jobs->catalog, cursor, &last, err) : 0;
     if (!rc)
         rc = vx_catalog_list_jobs(jobs->catalog, limit, last.created_us, cursor[0] ? cursor : NULL,
-                                  false, &rows, &n, err);
+                                  state, &rows, &n, err);
     vx_job_row_clear(&last);
     vx_job_view *views = rc ? NULL : vx_new_array(n, sizeof *views);
     if (!rc && !views)
@@ -288,121 +296,11 @@ int vx_jobs_end(vx_jobs *jobs, const char *id, vx_job_state state, const char *r
     if (!result)
         return VX_FAIL(err, -ENOMEM, "no memory for a job's result");
     int rc = vx_catalog_get_job(jobs->catalog, id, &row, err);
-    if (!rc && !is_unfinished(&row))
+    if (!rc && row.finished_us) /* a parked one may end */
         rc = VX_FAIL(err, VX_JOBS_ENDED, "the job was cancelled");
     vx_job_row_clear(&row);
     return rc ? rc
               : vx_catalog_update_job(jobs->catalog, id, state, result, vx_clock_unix_us(), err);
-}
-
-typedef struct cancel_write {
-    vx_write write;
-    vx_jobs *jobs;
-    const char *id;
-    vx_jobs_cancelled done;
-    void *ctx;
-} cancel_write;
-
-static int apply_cancel(vx_write *write, vx_err *err) {
-    const cancel_write *c = VX_CONTAINER_OF(write, cancel_write, write);
-    VX_AUTO_FREE char *result =
-        vx_jobs_result(VX_OUTCOME_CANCELLED, "the job was cancelled", NULL, NULL);
-    return vx_jobs_end(c->jobs, c->id, VX_JOB_CANCELLED, result, err);
-}
-
-static void finish_cancel(vx_write *write, int rc, const vx_err *err) {
-    cancel_write *c = VX_CONTAINER_OF(write, cancel_write, write);
-    if (!rc) {
-        vx_mutex_lock(&c->jobs->mu);
-        vx_job *job = find_live_locked(c->jobs, c->id);
-        if (job)
-            atomic_store(&job->cancelled, true);
-        vx_mutex_unlock(&c->jobs->mu);
-        for (int i = 0; i < c->jobs->n_kinds; i++)
-            if (c->jobs->kinds[i].on_cancel)
-                c->jobs->kinds[i].on_cancel(c->jobs->kinds[i].ctx);
-    }
-    c->done(c->ctx, rc == VX_JOBS_ENDED ? 0 : rc, err);
-    free(c);
-}
-
-vx_outcome vx_jobs_cancel(vx_jobs *jobs, const char *id, vx_jobs_cancelled done, void *ctx) {
-    cancel_write *c = vx_new(cancel_write);
-    if (!c)
-        return VX_OUTCOME_INTERNAL;
-    *c = (cancel_write){.write = {.apply = apply_cancel, .done = finish_cancel, .makes_room = true},
-                        .jobs = jobs,
-                        .id = id,
-                        .done = done,
-                        .ctx = ctx};
-    vx_outcome refused = vx_writer_submit(jobs->writer, &c->write, VX_WRITER_REFUSE);
-    if (refused)
-        free(c);
-    return refused;
-}
-
-/* ---- after a restart ---- */
-
-static const vx_job_kind *find_kind(const vx_jobs *jobs, const char *name) {
-    for (int i = 0; i < jobs->n_kinds; i++)
-        if (!strcmp(jobs->kinds[i].name, name))
-            return &jobs->kinds[i];
-    return NULL;
-}
-
-/* A row that cannot be run again. */
-typedef struct unreadable {
-    vx_jobs *jobs;
-    const vx_job_row *row;
-    vx_outcome outcome;
-    const vx_err *reason;
-} unreadable;
-
-static int apply_unreadable(void *ctx, vx_err *err) {
-    const unreadable *u = ctx;
-    VX_AUTO_FREE char *result = vx_jobs_result(u->outcome, u->reason->msg, NULL, NULL);
-    return vx_jobs_end(u->jobs, u->row->id, VX_JOB_FAILED, result, err);
-}
-
-static void fail_unreadable(vx_jobs *jobs, const vx_job_row *row, vx_outcome outcome,
-                            const vx_err *reason) {
-    unreadable u = {jobs, row, outcome, reason};
-    vx_err err;
-    vx_log_failed(VX_LOG_ERROR, "resume", reason, "job=%s", row->id);
-    if (vx_writer_run(jobs->writer, apply_unreadable, NULL, &u, &err))
-        vx_log_failed(VX_LOG_ERROR, "resume", &err, "job=%s", row->id);
-}
-
-int vx_jobs_load(vx_jobs *jobs, size_t *ret_n, vx_err *err) {
-    vx_job_row *rows = NULL;
-    size_t n = 0;
-    int rc = vx_catalog_list_jobs(jobs->catalog, SIZE_MAX, 0, NULL, true, &rows, &n, err);
-    if (rc)
-        return rc;
-    jobs->loaded = vx_new_array(n, sizeof *jobs->loaded);
-    if (!jobs->loaded)
-        rc = VX_FAIL(err, -ENOMEM, "no memory for %zu unfinished jobs", n);
-    for (size_t i = n; i-- > 0;) { /* oldest first */
-        const vx_job_kind *kind = find_kind(jobs, rows[i].kind);
-        vx_job *job = NULL;
-        vx_err reason;
-        /* A kind of a newer vidx stays as it is. */
-        vx_outcome outcome = kind && !rc ? kind->parse(kind->ctx, &rows[i], &job, &reason) : 0;
-        if (job)
-            jobs->loaded[jobs->n_loaded++] = (loaded_job){kind, job};
-        else if (outcome)
-            fail_unreadable(jobs, &rows[i], outcome, &reason);
-        vx_job_row_clear(&rows[i]);
-    }
-    free(rows);
-    *ret_n = jobs->n_loaded;
-    return rc;
-}
-
-void vx_jobs_run_loaded(vx_jobs *jobs) {
-    for (size_t i = 0; i < jobs->n_loaded; i++)
-        jobs->loaded[i].kind->run(jobs->loaded[i].kind->ctx, jobs->loaded[i].job);
-    jobs->n_loaded = 0;
 }
 
 /* ---- forgetting ---- */

@@ -59,11 +59,13 @@ int vx_library_begin_rejudge(vx_library *library, vx_job **ret_job, vx_err *err)
     if (get_job(library, false))
         return 0;
     vx_job *job = new_job();
-    int rc = job ? vx_jobs_new_id(job->id, err) : VX_FAIL(err, -ENOMEM, "no memory for a job");
+    if (!job)
+        return VX_FAIL(err, -ENOMEM, "no memory for a job");
+    int rc = vx_jobs_prepare(library->params.jobs, KIND, job, err);
     if (!rc)
         rc = vx_jobs_insert(library->params.jobs, KIND, job, "{}", err);
     if (rc) {
-        free(job);
+        free_job(library, job);
         return rc;
     }
     vx_jobs_add(library->params.jobs, job);
@@ -220,57 +222,77 @@ static int rejudge_marked(vx_library *library, vx_job *job, vx_err *err) {
     return rc;
 }
 
+/* Broken off or failed by a fault of ours: the marks stay, and the job is made again from its row. */
+static void try_again(vx_library *library, vx_job *job, vx_outcome outcome, const vx_err *why) {
+    set_job(library, NULL, false);
+    vx_jobs_try_again(library->params.jobs, job, outcome, why);
+    free(job);
+}
+
 int vx_library_rejudge(vx_library *library, vx_err *err) {
     vx_job *job = get_job(library, true);
     if (!job)
         return 0;
     atomic_store(&job->started_us, vx_clock_monotonic_us());
+    int rc = vx_jobs_begin(library->params.jobs, job, err);
+    if (rc == VX_JOBS_ENDED) { /* as the end of one that is cancelled later */
+        atomic_store(&job->cancelled, true);
+        rc = 0;
+    }
     ending end = {library, job, true};
-    int rc = 0;
     while (!rc && end.more) {
         rc = rejudge_marked(library, job, err);
         if (!rc && atomic_load(&library->stopping))
-            return 0;
+            rc = VX_FAIL(err, -ESHUTDOWN, "the server is shutting down");
         if (!rc)
             rc = vx_writer_run(library->params.writer, apply_end, undo_end, &end, err);
     }
-    if (rc) /* the job goes on in the next round */
-        return rc;
+    if (rc) {
+        try_again(library, job, vx_outcome_of_error(rc, err), err);
+        return rc == -ESHUTDOWN ? 0 : rc;
+    }
     vx_log(VX_LOG_INFO, KIND, "job=%s videos=%lld", job->id, (long long)atomic_load(&job->done));
     free_job(library, job);
     return 0;
 }
 
-/* ---- jobs of before a restart ---- */
+/* ---- jobs made again from their rows ---- */
 
+/* One is enough for all that wait; another finds nothing to do then. */
 static vx_outcome parse(void *ctx, const vx_job_row *row, vx_job **ret_job, vx_err *err) {
-    (void)ctx;
+    if (get_job(ctx, false)) {
+        VX_FAIL(err, -EBUSY, "another job judges videos anew");
+        return VX_OUTCOME_BUSY;
+    }
     vx_job *job = new_job();
-    if (!job)
-        return VX_FAIL(err, -ENOMEM, "no memory for a job"), VX_OUTCOME_INTERNAL;
+    if (!job) {
+        VX_FAIL(err, -ENOMEM, "no memory for job %s", row->id);
+        return VX_OUTCOME_BUSY;
+    }
     strcpy(job->id, row->id);
     *ret_job = job;
     return VX_OUTCOME_OK;
 }
 
-static void run(void *ctx, vx_job *job) {
+static vx_outcome run(void *ctx, vx_job *job) {
     vx_library *library = ctx;
-    if (get_job(library, false)) { /* one is enough for all that wait */
+    vx_mutex_lock(&library->mu);
+    bool taken = library->rejudge != NULL;
+    if (!taken) {
+        library->rejudge = job;
+        library->rejudge_durable = true;
+    }
+    vx_mutex_unlock(&library->mu);
+    if (taken) {
         free(job);
-        return;
+        return VX_OUTCOME_BUSY;
     }
     vx_jobs_add(library->params.jobs, job);
-    set_job(library, job, true);
     vx_library_wake_upkeep(library);
-}
-
-static void drop(void *ctx, vx_job *job) {
-    (void)ctx;
-    free(job);
+    return VX_OUTCOME_OK;
 }
 
 void vx_library_add_rejudge_kind(vx_library *library) {
-    const vx_job_kind kind = {
-        .name = KIND, .ctx = library, .parse = parse, .run = run, .drop = drop};
+    const vx_job_kind kind = {.name = KIND, .ctx = library, .parse = parse, .run = run};
     vx_jobs_add_kind(library->params.jobs, &kind);
 }

@@ -117,14 +117,15 @@ static bool is_known(void *ctx, const uint8_t sha256[32]) {
     bool stored = true;
     vx_err err;
     int rc = vx_catalog_has_sha256(((vx_server *)ctx)->catalog, sha256, &stored, &err);
-    return rc || stored; /* in doubt a file stays */
+    bool needed = vx_ingest_needs_bytes(((vx_server *)ctx)->ingest, sha256);
+    return rc || stored || needed; /* in doubt a file stays */
 }
 
 static bool is_needed(void *ctx, const char *name) {
     return vx_ingest_needs_file(((vx_server *)ctx)->ingest, name);
 }
 
-/* Unfinished jobs are read and what nobody needs is removed, before anything new is accepted. */
+/* Unfinished jobs are found and what nobody needs is removed, before anything new is accepted. */
 static int recover(vx_server *server, vx_err *err) {
     int64_t removed = 0;
     size_t n_jobs = 0;
@@ -135,11 +136,11 @@ static int recover(vx_server *server, vx_err *err) {
         vx_log(VX_LOG_INFO, "recover", "removed_files=%lld resumed_jobs=%zu", (long long)removed,
                n_jobs);
     if (!rc)
-        rc = vx_ingest_start(server->ingest, n_jobs, err);
+        rc = vx_ingest_start(server->ingest, err);
     if (!rc && server->backfill)
         rc = vx_backfill_start(server->backfill, err);
     if (!rc)
-        vx_jobs_run_loaded(server->jobs);
+        rc = vx_jobs_start(server->jobs, err);
     char damage[256], quoted[2 * sizeof damage];
     if (!rc && !vx_catalog_health(server->catalog, damage, sizeof damage))
         vx_log(VX_LOG_ERROR, "damaged",
@@ -197,6 +198,7 @@ vx_server *vx_server_close(vx_server *server) {
     if (!server)
         return NULL;
     vx_server_begin_stop(server);
+    vx_jobs_stop(server->jobs);
     vx_library_stop(server->library);
     vx_embeddings_stop(server->embeddings);
     vx_search_stop(server->search);

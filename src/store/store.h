@@ -5,8 +5,8 @@
  *   <data>/tables/<64 hex>            packet tables of the same (media.h): derived, made anew at need
  *
  * Life of an upload: begin → write… → end (digest known) → seal (fsync) → publish (rename into the
- * store) or free (the file is removed). A sealed upload that was kept survives a restart and is
- * adopted by its name. Nothing is held in memory but one digest context.
+ * store) or free (the file is removed). A sealed upload that was kept survives its upload and a restart;
+ * it is adopted by its name, and verified before it is used. Nothing is held in memory but one digest context.
  *
  * What a power cut leaves: after seal the bytes, after vx_upload_keep also their name in incoming/,
  * after vx_store_sync their name in media/. Whoever writes a name down makes it durable first.
@@ -77,11 +77,15 @@ const char *vx_upload_name(const vx_upload *upload); /* borrows; for vx_upload_a
 const uint8_t *vx_upload_sha256(const vx_upload *upload); /* 32 bytes, valid once ended */
 int64_t vx_upload_bytes(const vx_upload *upload);
 
-/* A kept upload from before a restart, sealed; its digest is computed again and must be sha256.
- * unpublish: a file that had been published, but whose transaction the crash undid, is taken back
- * out of the store; the caller knows that no stored video needs it. VX_UPLOAD_NOT_FOUND. */
-int vx_upload_adopt(vx_store *store, const char *name, const uint8_t sha256[32], bool unpublish,
+/* An upload of a kept file, by its name; stays kept. The file is not looked at: vx_upload_verify. */
+int vx_upload_adopt(vx_store *store, const char *name, const uint8_t sha256[32],
                     vx_upload **ret_upload, vx_err *err);
+/* Reads the whole file of an adopted upload, whose digest must be the right one; then it is sealed. No
+ * work for others. A file that had been published, but whose transaction was undone, is taken back out
+ * of the store: the caller knows that no stored video needs it. -ENOENT: the file is gone. */
+int vx_upload_verify(vx_upload *upload, vx_err *err);
+/* Removes a kept file that no upload is adopted for; absent is fine. */
+int vx_store_discard(vx_store *store, const char *name, vx_err *err);
 /* A file outside the store (vidx embed): hashed here, never moved, never removed. */
 int vx_upload_external(const char *path, vx_upload **ret_upload, vx_err *err);
 

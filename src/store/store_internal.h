@@ -20,6 +20,7 @@ struct vx_store {
 typedef enum upload_state {
     UPLOAD_OPEN,
     UPLOAD_ENDED,
+    UPLOAD_ADOPTED, /* not verified yet */
     UPLOAD_SEALED,
     UPLOAD_PUBLISHED,
     UPLOAD_EXTERNAL

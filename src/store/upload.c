@@ -255,32 +255,55 @@ static bool is_upload_name(const char *name) {
            strspn(name, "0123456789abcdef") == UPLOAD_NAME_CHARS;
 }
 
-int vx_upload_adopt(vx_store *store, const char *name, const uint8_t sha256[32], bool unpublish,
+int vx_upload_adopt(vx_store *store, const char *name, const uint8_t sha256[32],
                     vx_upload **ret_upload, vx_err *err) {
     if (!is_upload_name(name))
         return VX_FAIL(err, -EINVAL, "not the name of an upload");
     VX_AUTO(vx_upload) upload = new_upload(store);
     if (!upload)
         return VX_FAIL(err, -ENOMEM, "no memory for an upload");
-    upload->kept = true; /* until its bytes are known to be the right ones */
+    upload->kept = true;
+    upload->state = UPLOAD_ADOPTED;
     strcpy(upload->name, name);
+    memcpy(upload->sha256, sha256, 32);
     int rc = make_path(upload, "incoming", upload->name, &upload->path, err);
     if (rc)
         return rc;
-    VX_AUTO_FD int fd = openat(store->incoming_fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-    if (fd < 0 && errno == ENOENT && unpublish && !move_back(upload, sha256, err))
-        fd = openat(store->incoming_fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-    if (fd < 0 && errno == ENOENT)
-        return VX_FAIL(err, VX_UPLOAD_NOT_FOUND, "%s is gone", upload->path);
+    *ret_upload = vx_take(upload);
+    return 0;
+}
+
+int vx_upload_verify(vx_upload *upload, vx_err *err) {
+    if (upload->state != UPLOAD_ADOPTED)
+        return 0;
+    uint8_t expected[32];
+    memcpy(expected, upload->sha256, 32);
+    int incoming_fd = upload->store->incoming_fd;
+    VX_AUTO_FD int fd = openat(incoming_fd, upload->name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    if (fd < 0 && errno == ENOENT) {
+        int rc = move_back(upload, expected, err);
+        if (rc == -ENOENT)
+            return VX_FAIL(err, rc, "%s is gone", upload->path);
+        if (rc)
+            return rc;
+        fd = openat(incoming_fd, upload->name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    }
     if (fd < 0)
         return VX_FAIL_ERRNO(err, "opening %s", upload->path);
-    rc = hash_file(upload, fd, err);
-    if (rc)
-        return rc;
-    if (memcmp(upload->sha256, sha256, 32))
-        return VX_FAIL(err, -EIO, "%s no longer has the bytes that were sent", upload->path);
-    upload->state = UPLOAD_SEALED;
-    *ret_upload = vx_take(upload);
+    int rc = hash_file(upload, fd, err);
+    if (!rc && memcmp(upload->sha256, expected, 32))
+        rc = VX_FAIL(err, -EIO, "%s no longer has the bytes that were sent", upload->path);
+    memcpy(upload->sha256, expected, 32); /* by which others know it, whatever was read */
+    if (!rc)
+        upload->state = UPLOAD_SEALED;
+    return rc;
+}
+
+int vx_store_discard(vx_store *store, const char *name, vx_err *err) {
+    if (!is_upload_name(name))
+        return VX_FAIL(err, -EINVAL, "not the name of an upload");
+    if (unlinkat(store->incoming_fd, name, 0) && errno != ENOENT)
+        return VX_FAIL_ERRNO(err, "removing incoming/%s", name);
     return 0;
 }
 

@@ -54,11 +54,10 @@ static void job_finished_without_a_time_is_refused(void **state) {
 
 /* "j5 j4 …" of one page. */
 static void assert_jobs(fixture *f, size_t limit, int64_t before_us, const char *before_id,
-                        bool unfinished_only, const char *expected) {
+                        int state, const char *expected) {
     vx_job_row *jobs = NULL;
     size_t n = 0;
-    OK(vx_catalog_list_jobs(f->catalog, limit, before_us, before_id, unfinished_only, &jobs, &n,
-                            &oops));
+    OK(vx_catalog_list_jobs(f->catalog, limit, before_us, before_id, state, &jobs, &n, &oops));
     char ids[256] = "";
     for (size_t i = 0; i < n; i++) {
         strcat(strcat(ids, i ? " " : ""), jobs[i].id);
@@ -77,29 +76,29 @@ static void job_list_pages_through_equal_times_and_prunes_the_old(void **state) 
     add_job(f, "jd", VX_JOB_RUNNING, 200, 0);
     add_job(f, "j0", VX_JOB_CANCELLED, 300, 310);
     OK(vx_catalog_commit(f->catalog, &oops));
-    assert_jobs(f, 10, 0, NULL, false, "j0 jd jc jb jz");
-    assert_jobs(f, 2, 0, NULL, false, "j0 jd");
-    assert_jobs(f, 2, 200, "jd", false, "jc jb");
-    assert_jobs(f, 2, 200, "jb", false, "jz");
-    assert_jobs(f, 10, 0, NULL, true, "jd jb");
-    assert_jobs(f, 10, 200, "jd", true, "jb");
+    assert_jobs(f, 10, 0, NULL, VX_JOBS_ANY, "j0 jd jc jb jz");
+    assert_jobs(f, 2, 0, NULL, VX_JOBS_ANY, "j0 jd");
+    assert_jobs(f, 2, 200, "jd", VX_JOBS_ANY, "jc jb");
+    assert_jobs(f, 2, 200, "jb", VX_JOBS_ANY, "jz");
+    assert_jobs(f, 10, 0, NULL, VX_JOBS_UNFINISHED, "jd jb");
+    assert_jobs(f, 10, 200, "jd", VX_JOBS_UNFINISHED, "jb");
     OK(vx_catalog_begin(f->catalog, &oops));
     int pruned = 0;
     OK(vx_catalog_prune_jobs(f->catalog, 310, 1, &pruned, &oops));
     assert_int_equal(pruned, 1);
     OK(vx_catalog_commit(f->catalog, &oops));
-    assert_jobs(f, 10, 0, NULL, false, "j0 jd jc jb");
+    assert_jobs(f, 10, 0, NULL, VX_JOBS_ANY, "j0 jd jc jb");
     OK(vx_catalog_begin(f->catalog, &oops));
     OK(vx_catalog_prune_jobs(f->catalog, 310, 100, &pruned, &oops));
     OK(vx_catalog_commit(f->catalog, &oops));
-    assert_jobs(f, 10, 0, NULL, false, "j0 jd jb");
+    assert_jobs(f, 10, 0, NULL, VX_JOBS_ANY, "j0 jd jb");
 }
 
 static void job_list_without_a_limit_gives_all(void **state) {
     fixture *f = *state;
     vx_job_row *jobs = NULL;
     size_t n = 99;
-    OK(vx_catalog_list_jobs(f->catalog, SIZE_MAX, 0, NULL, true, &jobs, &n, &oops));
+    OK(vx_catalog_list_jobs(f->catalog, SIZE_MAX, 0, NULL, VX_JOBS_UNFINISHED, &jobs, &n, &oops));
     assert_int_equal(n, 0);
     free(jobs);
     OK(vx_catalog_begin(f->catalog, &oops));
@@ -109,7 +108,7 @@ static void job_list_without_a_limit_gives_all(void **state) {
         add_job(f, id, VX_JOB_QUEUED, 1000 + i, 0);
     }
     OK(vx_catalog_commit(f->catalog, &oops));
-    OK(vx_catalog_list_jobs(f->catalog, SIZE_MAX, 0, NULL, true, &jobs, &n, &oops));
+    OK(vx_catalog_list_jobs(f->catalog, SIZE_MAX, 0, NULL, VX_JOBS_UNFINISHED, &jobs, &n, &oops));
     assert_int_equal(n, 100);
     for (size_t i = 0; i < n; i++) {
         assert_int_equal(jobs[i].created_us, 1099 - (int64_t)i);

@@ -276,14 +276,19 @@ static void upload_kept_is_adopted_after_a_restart_with_its_bytes_checked(void *
     store = open_store(0);
     upload = NULL;
     uint8_t other[32] = {1};
-    assert_int_equal(vx_upload_adopt(store, name, other, false, &upload, NULL), -EIO);
-    assert_int_equal(vx_upload_adopt(store, name, sha256_of_abc, false, &upload, NULL), 0);
+    assert_int_equal(vx_upload_adopt(store, name, other, &upload, NULL), 0);
+    assert_int_equal(vx_upload_verify(upload, NULL), -EIO);
+    upload = vx_upload_free(upload);
+    assert_int_equal(vx_upload_adopt(store, name, sha256_of_abc, &upload, NULL), 0);
+    assert_memory_equal(vx_upload_sha256(upload), sha256_of_abc, 32);
+    assert_int_equal(vx_upload_verify(upload, NULL), 0);
     assert_int_equal(vx_upload_bytes(upload), 3);
     vx_upload_unkeep(upload);
-    vx_upload_free(upload);
-    assert_int_equal(vx_upload_adopt(store, name, sha256_of_abc, false, &upload, NULL),
-                     VX_UPLOAD_NOT_FOUND);
-    assert_int_equal(vx_upload_adopt(store, "../catalog.db", sha256_of_abc, false, &upload, NULL),
+    upload = vx_upload_free(upload);
+    assert_int_equal(vx_upload_adopt(store, name, sha256_of_abc, &upload, NULL), 0);
+    assert_int_equal(vx_upload_verify(upload, NULL), -ENOENT);
+    upload = vx_upload_free(upload);
+    assert_int_equal(vx_upload_adopt(store, "../catalog.db", sha256_of_abc, &upload, NULL),
                      -EINVAL);
     vx_store_close(store);
 }
@@ -296,11 +301,21 @@ static void upload_published_before_a_crash_is_adopted_out_of_the_store(void **s
     assert_int_equal(vx_upload_publish(upload, NULL), 0); /* and the transaction never commits */
     VX_AUTO(vx_upload) adopted = NULL;
     const char *name = vx_upload_name(upload);
-    assert_int_equal(vx_upload_adopt(store, name, sha256_of_abc, false, &adopted, NULL),
-                     VX_UPLOAD_NOT_FOUND);
-    assert_int_equal(vx_upload_adopt(store, name, sha256_of_abc, true, &adopted, NULL), 0);
+    assert_int_equal(vx_upload_adopt(store, name, sha256_of_abc, &adopted, NULL), 0);
+    assert_int_equal(vx_upload_verify(adopted, NULL), 0);
     assert_true(exists(vx_upload_path(adopted)));
     assert_false(exists(vx_upload_path(upload)));
+}
+
+static void kept_file_that_no_upload_holds_is_discarded_by_its_name(void **state) {
+    (void)state;
+    VX_AUTO(vx_store) store = open_store(0);
+    VX_AUTO(vx_upload) upload = sealed(store, "abc");
+    assert_int_equal(vx_upload_keep(upload, NULL), 0);
+    assert_int_equal(vx_store_discard(store, vx_upload_name(upload), NULL), 0);
+    assert_false(exists(vx_upload_path(upload)));
+    assert_int_equal(vx_store_discard(store, vx_upload_name(upload), NULL), 0);
+    assert_int_equal(vx_store_discard(store, "../catalog.db", NULL), -EINVAL);
 }
 
 static void external_file_is_hashed_and_never_removed(void **state) {
@@ -410,6 +425,7 @@ int main(void) {
         TEST(upload_larger_than_the_free_disk_is_refused_before_it_begins),
         TEST(upload_of_any_announced_size_leaves_the_reserve_free),
         TEST(upload_kept_is_adopted_after_a_restart_with_its_bytes_checked),
+        TEST(kept_file_that_no_upload_holds_is_discarded_by_its_name),
         TEST(upload_published_before_a_crash_is_adopted_out_of_the_store),
         TEST(external_file_is_hashed_and_never_removed),
         TEST(store_without_memory_leaves_other_descriptors_alone),
