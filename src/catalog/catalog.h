@@ -84,15 +84,7 @@ typedef struct vx_verdict_row {
     bool mirrored;
 } vx_verdict_row;
 
-/* `new`: nothing known. */
-static inline vx_verdict_row vx_verdict_row_new(void) {
-    const float none = __builtin_nanf("");
-    return (vx_verdict_row){.score = none,
-                            .share = none,
-                            .share_of_new = none,
-                            .share_of_stored = none,
-                            .offset_s = none};
-}
+vx_verdict_row vx_verdict_row_new(void); /* `new`: nothing known */
 
 /* Gives (a jansson object) {"verdict","of","score","share","share_of_new",
  * "share_of_stored","offset_s","mirrored"}, NaN as null; NULL

@@ -1,9 +1,14 @@
-/* verdict_json.c — a verdict as JSON; the one file here that uses jansson. */
+/* verdict_json.c — verdicts: none yet, and as JSON; the one file here that uses jansson. */
 #include <jansson.h>
 #include <math.h>
 
 #include "base/decimal.h"
 #include "catalog.h"
+
+vx_verdict_row vx_verdict_row_new(void) {
+    return (vx_verdict_row){
+        .score = NAN, .share = NAN, .share_of_new = NAN, .share_of_stored = NAN, .offset_s = NAN};
+}
 
 static json_t *number(float value) {
     return isfinite(value) ? json_real(vx_decimal_of_float(value)) : json_null();

@@ -22,6 +22,7 @@
 enum { AGAINST_DISTANCE = 80, PASSES = 12, SEGMENTS_MAX = 64, FLAT_DIFFERENCE = 20 };
 static const double BRIDGE_S = 1.5; /* three stored frames */
 static const double EDGE_S = 1.0;   /* two: how much of an end may be hidden by a cut or a fade */
+static const double DRIFT_S = 0.6;  /* how far a copy at another speed may stray from the offset */
 static const double WHOLE_S = 0.5;  /* one: what an encoder may add or drop at an end */
 
 typedef struct segment {
@@ -59,7 +60,7 @@ typedef enum vote { NOTHING_THERE, AGAINST, NEUTRAL, FOR } vote;
 
 /* What a frame says about the other's frames around time_s. *from moves on to the first of them. */
 static vote vote_of(const vx_fp_frame *frame, const side *other, double time_s, size_t *from) {
-    const double tolerance_s = 1.1 * other->step_s;
+    const double tolerance_s = fmax(1.1 * other->step_s, DRIFT_S);
     const vx_hash256 needle = vx_hash256_load(frame->hash);
     bool flat = frame->quality < VX_FP_MIN_QUALITY, found = false, like_quality = false;
     int nearest = 257;
