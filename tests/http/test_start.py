@@ -46,9 +46,15 @@ def held(tmp_path, tiny_model):
     found = wait_for(lambda: re.search(r" starting .*url=\S+:(\d+)", server.tail()), "no start")
     server.url = f"http://127.0.0.1:{found.group(1)}"
 
+    def opened():  # None before the server has opened it
+        with contextlib.suppress(OSError):
+            return os.open(file, os.O_WRONLY | os.O_NONBLOCK)
+
+    pipe = wait_for(opened, "the model's file is not read")
+    os.set_blocking(pipe, True)
+
     def let_go():
         content = kept.read_bytes()
-        pipe = os.open(file, os.O_WRONLY)  # what was opened first, perhaps to be read
         kept.replace(file)  # what is opened from now on
         with contextlib.suppress(BrokenPipeError), os.fdopen(pipe, "wb", buffering=0) as out:
             out.write(content)
