@@ -3,12 +3,14 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "api/http/http.h"
 #include "api/resources/resources.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/thread.h"
 #include "cli.h"
 #include "models_folder.h"
 #include "options.h"
@@ -84,42 +86,95 @@ static int fail(const vx_err *err, int code) {
     return code;
 }
 
+#define ENDED SIGUSR2 /* what the thread that starts the server sends at its end */
+#define BREAK_OFF_S 5 /* a model's file that hangs must not keep the process */
+
 /* Every thread inherits the mask: only sigwait below takes these. */
 static void block_signals(sigset_t *ret_set) {
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGUSR1, SIG_IGN); /* tools send it to ask for a report, and would end the process */
     sigemptyset(ret_set);
     sigaddset(ret_set, SIGINT);
     sigaddset(ret_set, SIGTERM);
+    sigaddset(ret_set, ENDED);
     pthread_sigmask(SIG_BLOCK, ret_set, NULL);
 }
 
-static void wait_for_signal(const sigset_t *set) {
-    int number = 0;
-    sigwait(set, &number);
+/* A second one ends the process at once: nothing acknowledged can be lost by it. */
+static void note_stop(int number, const sigset_t *set) {
     vx_log(VX_LOG_INFO, "stopping", "signal=%d", number);
-    /* A second one ends the process at once: nothing acknowledged can be lost by it. */
+    signal(ENDED, SIG_IGN);
     signal(SIGINT, SIG_DFL);
     signal(SIGTERM, SIG_DFL);
     pthread_sigmask(SIG_UNBLOCK, set, NULL);
 }
 
-/* Probes are answered meanwhile: alive, not ready. Nothing is acknowledged before its end, so a signal
- * may end the process at once. */
+static void wait_for_signal(const sigset_t *set) {
+    int number = ENDED;
+    while (number == ENDED)
+        sigwait(set, &number);
+    note_stop(number, set);
+}
+
+/* ---- the start, on a thread of its own: this one waits for signals ---- */
+
+typedef struct starter {
+    vx_server *server;
+    pthread_t thread, waits;
+    int rc;
+    vx_err err;
+    atomic_bool ended;
+} starter;
+
+static void *run_start(void *ctx) {
+    starter *s = ctx;
+    s->rc = vx_server_start(s->server, &s->err);
+    atomic_store(&s->ended, true);
+    pthread_kill(s->waits, ENDED);
+    return NULL;
+}
+
+/* Lets the step end that the start is in. Nothing is acknowledged before the server is ready, and the
+ * catalog stands a crash: a step that does not end may be left to itself. */
+static void break_off(starter *s, int number, const sigset_t *signals) {
+    note_stop(number, signals);
+    vx_server_break_off_start(s->server);
+    const struct timespec pause = {.tv_nsec = 10 * 1000 * 1000};
+    int64_t until_us = vx_clock_monotonic_us() + BREAK_OFF_S * 1000000LL;
+    while (!atomic_load(&s->ended) && vx_clock_monotonic_us() < until_us)
+        nanosleep(&pause, NULL);
+    if (atomic_load(&s->ended))
+        return;
+    vx_log(VX_LOG_WARN, "stopping", "start=unfinished");
+    _exit(0);
+}
+
+/* Probes are answered meanwhile: alive, not ready. *ret_stopped: a signal came. */
 static int start(const settings *s, vx_server *server, const vx_http *http, const sigset_t *signals,
-                 vx_err *err) {
+                 bool *ret_stopped, vx_err *err) {
     char data[PATH_MAX], models[PATH_MAX];
     int n_host = (int)(strrchr(s->listen, ':') - s->listen); /* with a colon: it was listened on */
     vx_log(VX_LOG_INFO, "starting", "version=" VX_VERSION " url=http://%.*s:%d data=%s models=%s",
            n_host, s->listen, vx_http_port(http), vx_log_quote(s->data, data, sizeof data),
            vx_log_quote(server->params.models_dir, models, sizeof models));
-    pthread_sigmask(SIG_UNBLOCK, signals, NULL);
-    int rc = vx_server_start(server, err);
-    pthread_sigmask(SIG_BLOCK, signals, NULL);
-    if (!rc)
+    starter run = {.server = server, .waits = pthread_self()};
+    int rc = vx_thread_start(&run.thread, "vx-start", run_start, &run, err);
+    if (rc)
+        return rc;
+    int number = ENDED;
+    do
+        sigwait(signals, &number);
+    while (number == ENDED && !atomic_load(&run.ended));
+    *ret_stopped = number != ENDED;
+    if (*ret_stopped)
+        break_off(&run, number, signals);
+    pthread_join(run.thread, NULL);
+    *err = run.err;
+    if (!run.rc && !*ret_stopped)
         vx_log(VX_LOG_INFO, "listening", "url=http://%.*s:%d model=%s start_ms=%.0f", n_host,
                s->listen, vx_http_port(http), server->models->items[0].info->name,
                (double)(vx_clock_monotonic_us() - server->started_us) / 1e3);
-    return rc;
+    return *ret_stopped ? 0 : run.rc;
 }
 
 static int serve(const settings *s, const sigset_t *signals, vx_err *err) {
@@ -162,10 +217,11 @@ static int serve(const settings *s, const sigset_t *signals, vx_err *err) {
     if (rc)
         return rc;
     VX_AUTO(vx_http) http = NULL; /* declared after server: stopped before it */
+    bool stopped = false;
     rc = vx_http_start(server, &vx_resource_routes, &http_params, &http, err);
     if (!rc)
-        rc = start(s, server, http, signals, err);
-    if (!rc)
+        rc = start(s, server, http, signals, &stopped, err);
+    if (!rc && !stopped)
         wait_for_signal(signals);
     return rc;
 }

@@ -43,6 +43,11 @@ static int open_shots(vx_server *server, vx_err *err) {
     return rc;
 }
 
+static int open_collection(vx_server *server, vx_err *err) {
+    return vx_collection_open(server->catalog, server->models, server->params.search_threads,
+                              &server->collection, err);
+}
+
 static int open_models(vx_server *server, vx_err *err) {
     const vx_server_params *p = &server->params;
     vx_models_params models = {.catalog = server->catalog,
@@ -96,6 +101,8 @@ static int open_writing_parts(vx_server *server, vx_err *err) {
 
 static int open_answering_parts(vx_server *server, vx_err *err) {
     const vx_server_params *p = &server->params;
+    if (p->no_clients)
+        return 0;
     vx_backfill_params backfill = {.collection = server->collection,
                                    .extractor = &server->extractor,
                                    .store = server->store,
@@ -162,20 +169,20 @@ int vx_server_new(const vx_server_params *params, vx_server **ret_server, vx_err
 }
 
 int vx_server_start(vx_server *server, vx_err *err) {
-    int rc = open_store_and_catalog(server, err);
-    if (!rc)
-        rc = open_models(server, err);
-    if (!rc)
-        rc = vx_collection_open(server->catalog, server->models, server->params.search_threads,
-                                &server->collection, err);
-    if (!rc)
-        rc = open_writing_parts(server, err);
-    if (!rc && !server->params.no_clients)
-        rc = open_answering_parts(server, err);
-    if (!rc)
-        rc = recover(server, err);
+    static int (*const steps[])(vx_server * server, vx_err * err) = {
+        open_store_and_catalog, open_models,          open_collection,
+        open_writing_parts,     open_answering_parts, recover,
+    };
+    int rc = 0;
+    for (size_t i = 0; i < VX_LEN(steps) && !rc; i++)
+        rc = atomic_load(&server->stopping) ? VX_FAIL(err, -ESHUTDOWN, "the start was broken off")
+                                            : steps[i](server, err);
     atomic_store(&server->ready, rc == 0);
     return rc;
+}
+
+void vx_server_break_off_start(vx_server *server) {
+    atomic_store(&server->stopping, true);
 }
 
 void vx_server_begin_stop(vx_server *server) {

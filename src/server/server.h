@@ -75,6 +75,9 @@ int vx_server_new(const vx_server_params *params, vx_server **ret_server, vx_err
 /* Opens catalog, store, models and indexes (rebuilt from the catalog), resumes unfinished jobs, and
  * then sets ready. Once; after a failure the server can only be closed. */
 int vx_server_start(vx_server *server, vx_err *err);
+/* While vx_server_start runs, on another thread: it ends after the step that it is in, with -ESHUTDOWN,
+ * unless that is the last one. */
+void vx_server_break_off_start(vx_server *server);
 /* From here on what waits is answered with VX_OUTCOME_STOPPING, and what runs ends early. Any thread,
  * but not during start. */
 void vx_server_begin_stop(vx_server *server);

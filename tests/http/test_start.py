@@ -35,9 +35,15 @@ def held(tmp_path, tiny_model):
     found = wait_until(lambda: re.search(r" starting .*url=\S+:(\d+)", server.tail()), "no start")
     server.url = f"http://127.0.0.1:{found.group(1)}"
 
+    def opened():  # None before the server has opened it
+        with contextlib.suppress(OSError):
+            return os.open(file, os.O_WRONLY | os.O_NONBLOCK)
+
+    pipe = wait_for(opened, "the model's file is not read")
+    os.set_blocking(pipe, True)
+
     def let_go():
         content = kept.read_bytes()
-        pipe = os.open(file, os.O_WRONLY)  # what was opened first, perhaps to be read
         kept.replace(file)  # what is opened from now on
         with contextlib.suppress(BrokenPipeError), os.fdopen(pipe, "wb", buffering=0) as out:
             out.write(content)
@@ -61,10 +67,35 @@ def test_server_that_starts_is_live_and_not_ready(held, clip):
     assert server.stop() == 0
 
 
-def test_signal_during_the_start_ends_it(held):
+def test_signal_during_the_start_drains_it(held):
+    server, let_go = held
+    server.process.send_signal(signal.SIGTERM)
+    wait_for(lambda: " stopping signal=15" in server.tail(), "the signal was not noticed")
+    let_go()
+    assert server.process.wait(20) == 0
+    assert "start=unfinished" not in server.tail() and " listening " not in server.tail()
+
+
+def test_signal_during_a_start_that_hangs_ends_it(held):
     server, _ = held
     server.process.send_signal(signal.SIGTERM)
-    assert server.process.wait(20) == -signal.SIGTERM
+    assert server.process.wait(20) == 0
+
+
+def test_second_signal_during_the_start_ends_it_at_once(held):
+    server, _ = held
+    server.process.send_signal(signal.SIGTERM)
+    wait_for(lambda: " stopping signal=15" in server.tail(), "the signal was not noticed")
+    time.sleep(0.2)
+    server.process.send_signal(signal.SIGTERM)
+    assert server.process.wait(2) == -signal.SIGTERM
+
+
+@pytest.mark.parametrize("number", [signal.SIGUSR1, signal.SIGUSR2, signal.SIGPIPE])
+def test_signal_that_asks_for_nothing_is_ignored(server, number):
+    server.process.send_signal(number)
+    time.sleep(0.2)
+    assert server.get("/v1/health/ready").status_code == 200
 
 
 @pytest.mark.parametrize("flags, words", [
