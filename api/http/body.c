@@ -56,11 +56,20 @@ static int choose_kind(int accepts, const char *content_type) {
 }
 
 static void refuse_type(vx_request *request, int accepts) {
-    const char *wanted = accepts & VX_ACCEPT_RAW
-                             ? "multipart/form-data, or the type of the file that is the body"
-                         : accepts & VX_ACCEPT_FORM
-                             ? "application/json, or multipart/form-data with a part named file"
-                             : "application/json (curl: -H 'Content-Type: application/json')";
+    const char *wanted;
+    switch (accepts & (VX_ACCEPT_FORM | VX_ACCEPT_RAW)) {
+    case VX_ACCEPT_FORM | VX_ACCEPT_RAW:
+        wanted = "multipart/form-data, or the type of the file that is the body";
+        break;
+    case VX_ACCEPT_RAW:
+        wanted = "the type of the file: the body is the file itself and not a form";
+        break;
+    case VX_ACCEPT_FORM:
+        wanted = "application/json, or multipart/form-data with a part named file";
+        break;
+    default:
+        wanted = "application/json (curl: -H 'Content-Type: application/json')";
+    }
     vx_reply_problem(request, VX_PROBLEM_BAD_CONTENT_TYPE, "Content-Type must be %s.", wanted);
 }
 

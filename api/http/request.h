@@ -45,6 +45,7 @@ typedef struct vx_request {
     char *uri;                              /* owned; path and query, percent-encoded */
     char *authority;                        /* owned; of a target in absolute form, else NULL */
     const char *method;                     /* borrows from libmicrohttpd */
+    bool is_http_1_0;                       /* then it need not have a Host header */
     char *args[VX_REQUEST_MAX_ARGS];        /* owned; the {…} segments in order, decoded */
     vx_value values[VX_REQUEST_MAX_VALUES]; /* query parameters, then form fields */
     size_t n_values;

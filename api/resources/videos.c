@@ -16,6 +16,7 @@
 #include "server/server.h"
 
 #define MAX_LIST 500
+#define VERDICTS "new exact copy similar part_of contains shared_segment" /* as vx_verdict_kind */
 #define MAX_METADATA_BYTES ((size_t)256 * 1024)
 
 bool vx_videos_check_filename(vx_request *request, const char *name) {
@@ -90,23 +91,22 @@ static void write_page(vx_out *out, vx_video **videos, size_t n, size_t limit, i
     vx_out_end(out, '}');
 }
 
-void vx_videos_list(vx_request *request) {
+/* One page of what query asks for, with their total number if that is wanted. */
+static void reply_list(vx_request *request, vx_video_query *query) {
     int64_t limit, total = -1;
     int count;
-    vx_video_query query = {.filename_contains = vx_request_value(request, "filename")};
     if (!vx_params_int(request, "limit", 1, MAX_LIST, 50, &limit) ||
-        !read_cursor(request, &query.before_row) ||
-        !vx_params_choice(request, "verdict", "new exact copy similar", -1, &query.verdict) ||
+        !read_cursor(request, &query->before_row) ||
         !vx_params_choice(request, "count", "false true", 0, &count))
         return;
-    query.limit = (size_t)limit + 1; /* one more, to see whether there is a next page */
+    query->limit = (size_t)limit + 1; /* one more, to see whether there is a next page */
     vx_video **videos = NULL;
     size_t n = 0;
     vx_err err;
     vx_catalog *catalog = request->server->catalog;
-    int rc = count ? vx_catalog_count_matches(catalog, &query, &total, &err) : 0;
+    int rc = count ? vx_catalog_count_matches(catalog, query, &total, &err) : 0;
     if (!rc)
-        rc = vx_catalog_list_videos(catalog, &query, &videos, &n, &err);
+        rc = vx_catalog_list_videos(catalog, query, &videos, &n, &err);
     if (rc) {
         vx_reply_failure(request, &err);
         return;
@@ -117,6 +117,19 @@ void vx_videos_list(vx_request *request) {
         vx_video_free(videos[i]);
     free(videos);
     vx_reply_json(request, VX_SUCCESS_OK, &out);
+}
+
+void vx_videos_list(vx_request *request) {
+    vx_video_query query = {.filename_contains = vx_request_value(request, "filename")};
+    if (vx_params_choice(request, "verdict", VERDICTS, -1, &query.verdict))
+        reply_list(request, &query);
+}
+
+void vx_videos_copies_get(vx_request *request) {
+    VX_AUTO(vx_video) original = vx_videos_find(request);
+    vx_video_query query = {.verdict = -1, .copies_of = original ? original->id : NULL};
+    if (original)
+        reply_list(request, &query);
 }
 
 /* ---- Changes (the request waits for the writer) ---- */

@@ -35,6 +35,8 @@ extern const int vx_catalog_n_migrations;
 /* Refuses what is not a catalog of this vidx (VX_CATALOG_TOO_NEW, -EINVAL), untouched; else
  * switches db to WAL and brings it up to user_version n, each step in one transaction. */
 int vx_catalog_migrate(vx_db *db, const char *const *migrations, int n, vx_err *err);
+/* 0: a catalog of exactly version n. */
+int vx_catalog_check_version(vx_db *db, int n, vx_err *err);
 
 /* A connection for reading: one of the pool (waits for a free one), or the writer when the calling
  * thread is inside its own write transaction, so that it sees what it has written. */

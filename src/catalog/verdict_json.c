@@ -10,8 +10,10 @@ static json_t *number(float value) {
 }
 
 json_t *vx_verdict_json(const vx_verdict_row *verdict) {
-    return json_pack("{s:s, s:s?, s:o, s:o, s:o, s:b}", "verdict", vx_verdict_name(verdict->kind),
-                     "of", verdict->of[0] ? verdict->of : NULL, "score", number(verdict->score),
-                     "share", number(verdict->share), "offset_s", number(verdict->offset_s),
+    return json_pack("{s:s, s:s?, s:o, s:o, s:o, s:o, s:o, s:b}", "verdict",
+                     vx_verdict_name(verdict->kind), "of", verdict->of[0] ? verdict->of : NULL,
+                     "score", number(verdict->score), "share", number(verdict->share),
+                     "share_of_new", number(verdict->share_of_new), "share_of_stored",
+                     number(verdict->share_of_stored), "offset_s", number(verdict->offset_s),
                      "mirrored", (int)verdict->mirrored);
 }

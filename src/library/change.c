@@ -12,6 +12,8 @@ typedef struct video_write {
     char *filename;  /* to set; NULL = keep */
     char *metadata;  /* to set or merge; NULL = keep */
     vx_video *video; /* delete: what was removed */
+    int64_t orphans; /* delete: videos whose verdict named it */
+    vx_job *rejudge; /* delete: the job that judges them anew, if this made it */
     vx_library_done done;
     void *ctx;
 } video_write;
@@ -48,7 +50,11 @@ static int apply_delete(vx_write *write, vx_err *err) {
     vx_catalog *catalog = w->library->params.collection->catalog;
     w->video = vx_video_free(w->video); /* of an attempt before, see vx_write.makes_room */
     int rc = vx_catalog_get_video(catalog, w->id, &w->video, err);
-    return rc ? rc : vx_catalog_delete_video(catalog, w->id, err);
+    if (!rc)
+        rc = vx_catalog_delete_video(catalog, w->id, &w->orphans, err);
+    if (!rc && w->orphans)
+        rc = vx_library_begin_rejudge(w->library, &w->rejudge, err);
+    return rc;
 }
 
 /* The stored file goes last: a crash before leaves a file without a video, which the sweep at the
@@ -75,6 +81,7 @@ static void finish_delete(vx_write *write, int rc, const vx_err *err) {
         if (p->cutter)
             vx_cutter_forget(p->cutter, w->video->id);
     }
+    vx_library_finish_rejudge(w->library, w->rejudge, rc);
     w->done(w->ctx, rc, err);
     free_write(w);
 }

@@ -61,6 +61,11 @@ def test_request_with_two_hosts_is_refused(server):
     assert raw_request(server, request).split()[1] == b"400"
 
 
+def test_http_1_1_without_host_is_refused(server):
+    answer = raw_request(server, b"GET /v1/videos HTTP/1.1\r\nConnection: close\r\n\r\n")
+    assert answer.split()[1] == b"400" and b"no Host header" in answer
+
+
 @pytest.mark.parametrize("headers", [
     {"Origin": "https://evil.example"}, {"Origin": "null"}, {"Origin": "http://127.0.0.1:1"},
     {"Origin": "http://localhost"}, {"Sec-Fetch-Site": "cross-site"}, {"Sec-Fetch-Site": "same-site"},

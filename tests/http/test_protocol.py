@@ -197,6 +197,11 @@ def test_other_multipart_than_a_form_is_refused(server):
         assert_problem(answer, 415, "bad-content-type", "multipart/form-data")
 
 
+def test_form_by_put_is_refused(server):
+    answer = server.http.put(f"{server.url}/v1/videos/a.mp4", files={"file": b"x"}, timeout=60)
+    assert_problem(answer, 415, "bad-content-type", "the body is the file itself")
+
+
 @pytest.mark.parametrize("method, path, content_type", [
     ("POST", "/v1/search", "application/json"), ("POST", "/v1/videos", "video/mp4"), ("PUT", "/v1/videos/a.mp4", "video/mp4"),
     ("POST", "/v1/videos", "multipart/form-data; boundary=x"), ("PATCH", "/v1/videos/x", "application/json")])

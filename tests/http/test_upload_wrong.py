@@ -6,7 +6,7 @@ import time
 import make as samples
 import pytest
 import requests
-from conftest import assert_problem, raw_connection, raw_request
+from conftest import assert_problem, raw_connection, raw_request, wait_until
 
 
 @pytest.fixture(scope="module")
@@ -19,10 +19,8 @@ def nothing_is_stored(server):
     before = server.get("/v1/stats").json()["videos"]
     yield
     assert server.get("/v1/stats").json()["videos"] == before
-    deadline = time.monotonic() + 30  # a body that broke off is noticed a moment later
-    while (left := list((server.data / "incoming").iterdir())) and time.monotonic() < deadline:
-        time.sleep(0.02)
-    assert left == []
+    # a body that broke off is noticed a moment later
+    wait_until(lambda: not list((server.data / "incoming").iterdir()), "files are left in incoming/")
 
 
 def post_bytes(server, data, **params):
@@ -254,9 +252,7 @@ def test_client_that_leaves_while_it_waits_harms_nobody(start, clip):
         with raw_connection(slow) as connection:
             connection.sendall(b"POST /v1/videos HTTP/1.1\r\nHost: localhost\r\n"
                                b"Content-Length: %d\r\n\r\n" % len(data) + data)
-    deadline = time.monotonic() + 20
-    while slow.get("/v1/stats").json()["videos"] < 6 and time.monotonic() < deadline:
-        time.sleep(0.05)
+    wait_until(lambda: slow.get("/v1/stats").json()["videos"] == 6)
     stats = slow.get("/v1/stats").json()
     assert stats["videos"] == 6 and stats["requests"]["waiting"] == 0
 

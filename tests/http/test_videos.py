@@ -83,7 +83,7 @@ def test_verdict_filter_keeps_that_verdict(server, videos):
     ({"limit": "99999999999999999999"}, "bad-parameter", "limit"),
     ({"cursor": "x"}, "bad-parameter", "cursor"), ({"cursor": "r"}, "bad-parameter", "cursor"),
     ({"cursor": "r-5"}, "bad-parameter", "cursor"), ({"cursor": "r0"}, "bad-parameter", "cursor"),
-    ({"verdict": "fine"}, "bad-parameter", "new, exact, copy, similar"),
+    ({"verdict": "fine"}, "bad-parameter", "new, exact, copy, similar, part_of, contains, shared_segment"),
     ({"lmit": "5"}, "unknown-parameter", "lmit"),
 ])
 def test_wrong_list_parameter_is_refused(server, params, name, word):
