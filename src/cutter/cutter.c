@@ -122,12 +122,12 @@ static int make(vx_cutter *cutter, vx_cutting *c, vx_err *err) {
     name_of(c, name);
     snprintf(scratch, sizeof scratch, "%s/new.mp4", cutter->dir);
     const vx_media_cut_params want = {.start_s = c->start_s,
-                               .end_s = c->end_s,
-                               .encoder = cutter->params.encoder,
-                               .may_copy = c->may_copy,
-                               .table_path = c->table_path,
-                               .keep_going = go_on,
-                               .ctx = &job};
+                                      .end_s = c->end_s,
+                                      .encoder = cutter->params.encoder,
+                                      .may_copy = c->may_copy,
+                                      .table_path = c->table_path,
+                                      .keep_going = go_on,
+                                      .ctx = &job};
     vx_media_cut_info info;
     int64_t start_us = vx_clock_monotonic_us();
     int rc = go_on(&job) ? check_room(cutter, err)

@@ -31,8 +31,7 @@ static bool is_countable(vx_phase phase) {
     return phase != VX_PHASE_DONE && phase != VX_PHASE_FAILED;
 }
 
-void vx_ingest_enter_phase(vx_ingest_item *item, vx_phase phase, int64_t done,
-                           int64_t total) {
+void vx_ingest_enter_phase(vx_ingest_item *item, vx_phase phase, int64_t done, int64_t total) {
     atomic_store(&item->job.done, done);
     atomic_store(&item->job.total, total);
     vx_phase before = (vx_phase)atomic_exchange(&item->job.phase, (int)phase);
@@ -153,7 +152,6 @@ vx_outcome vx_ingest_admit(vx_ingest *in, const vx_ingest_item *item) {
     return refused;
 }
 
-
 static void log_result(const vx_ingest_item *item, const vx_ingest_result *result) {
     char name[96], error[2 * sizeof result->err.msg];
     int64_t started_us = atomic_load(&item->job.started_us);
@@ -178,9 +176,8 @@ void vx_ingest_finish(vx_ingest_item *item, vx_ingest_result *result) {
     if (result->outcome != VX_OUTCOME_OK && result->outcome != VX_OUTCOME_EXISTING)
         vx_store_remove_table(in->params.store, vx_upload_sha256(item->upload));
     release_followers(in, item);
-    vx_ingest_enter_phase(item,
-                          result->outcome > VX_OUTCOME_DUPLICATE ? VX_PHASE_FAILED : VX_PHASE_DONE,
-                          0, 0);
+    vx_ingest_enter_phase(
+        item, result->outcome > VX_OUTCOME_DUPLICATE ? VX_PHASE_FAILED : VX_PHASE_DONE, 0, 0);
     if (item->job.id[0])
         vx_jobs_remove(in->params.jobs, &item->job);
     vx_mutex_lock(&in->mu);
@@ -195,4 +192,3 @@ void vx_ingest_finish(vx_ingest_item *item, vx_ingest_result *result) {
         vx_cond_broadcast(&in->emptied);
     vx_mutex_unlock(&in->mu);
 }
-
