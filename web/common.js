@@ -88,7 +88,9 @@ export const percent = (share) => `${Math.floor(share * 100)} %`;
 // FFmpeg's names of formats and codecs, and the names that people know.
 export const CONTAINERS = { mov: "MP4", matroska: "MKV or WebM", avi: "AVI", mpegts: "TS" };
 export const CODECS = { h264: "H.264", hevc: "HEVC", vp8: "VP8", vp9: "VP9", av1: "AV1", mpeg4: "MPEG-4" };
-export const BADGES = { copy: "Copy", similar: "Similar" };
+export const BADGES = {
+  copy: "Copy", part_of: "Part", contains: "Contains", shared_segment: "Shared part", similar: "Similar",
+};
 
 // Where one video starts inside the other, as a sentence; empty if both start together.
 function startSentence(offset_s) {
@@ -108,6 +110,15 @@ export function verdictParts(duplicate, name, added = null) {
     case "copy":
       return ["Copy of ", other, `: ${percent(duplicate.share)} of the overlapping frames match.`,
         startSentence(duplicate.offset_s), duplicate.mirrored ? " It is mirrored." : ""];
+    case "part_of":
+      return ["All of it is in ", other, ".", startSentence(duplicate.offset_s),
+        duplicate.mirrored ? " It is mirrored." : ""];
+    case "contains":
+      return ["Contains all of ", other, `, and more: ${percent(1 - duplicate.share_of_new)} of it is not in that`,
+        " video.", startSentence(duplicate.offset_s), duplicate.mirrored ? " It is mirrored." : ""];
+    case "shared_segment":
+      return ["Has a part in common with ", other, `: ${percent(duplicate.share_of_new)} of this video.`,
+        duplicate.mirrored ? " It is mirrored." : ""];
     case "similar":
       return ["Looks similar to ", other, ` (score ${duplicate.score.toFixed(3)}), but is not a copy.`];
     default:

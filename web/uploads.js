@@ -110,7 +110,7 @@ async function showEnd(row, job) {
     return;
   }
   endRow(row, verdictParts(duplicate, original), `verdict ${duplicate.verdict}`);
-  if (duplicate.verdict === "copy" || duplicate.verdict === "similar")
+  if (duplicate.of && duplicate.verdict !== "exact")
     row.item.append(el("div", { className: "pair" },
       figure(job.video_id, row.file.name), figure(duplicate.of, original)));
   await showNearest(row, job.video_id);

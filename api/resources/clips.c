@@ -15,7 +15,7 @@
 typedef struct clip_file {
     vx_cutting cutting;
     vx_request *request; /* borrows */
-    char filename[300];
+    char filename[4 * VX_MAX_FILENAME_CHARS + 32];
     bool refused;
 } clip_file;
 

@@ -22,6 +22,8 @@ void vx_show_verdict(vx_out *out, const char *key, const vx_verdict_row *verdict
     vx_out_string(out, "of", verdict->of[0] ? verdict->of : NULL);
     vx_out_float(out, "score", verdict->score);
     vx_out_float(out, "share", verdict->share);
+    vx_out_float(out, "share_of_new", verdict->share_of_new);
+    vx_out_float(out, "share_of_stored", verdict->share_of_stored);
     vx_out_float(out, "offset_s", verdict->offset_s);
     vx_out_bool(out, "mirrored", verdict->mirrored);
     vx_out_end(out, '}');

@@ -12,7 +12,7 @@
 typedef enum vx_outcome {
     VX_OUTCOME_OK,
     VX_OUTCOME_EXISTING,          /* the same bytes are stored already; nothing was inserted */
-    VX_OUTCOME_DUPLICATE,         /* on_duplicate=reject and a copy or similar video is stored */
+    VX_OUTCOME_DUPLICATE,         /* on_duplicate=reject and all of the video is stored */
     VX_OUTCOME_MEDIA_UNSUPPORTED, /* not a video, or a codec or shape we do not decode */
     VX_OUTCOME_MEDIA_NO_VIDEO,
     VX_OUTCOME_MEDIA_DAMAGED,

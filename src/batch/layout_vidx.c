@@ -63,10 +63,14 @@ static int write_npy(FILE *file, void *ctx) {
 static json_t *verdict_json(const writer *w, const vx_video *video, bool is_first_file) {
     vx_verdict_row row = video->duplicate;
     if (!is_first_file) {
-        row = (vx_verdict_row){.kind = VX_VERDICT_EXACT, .score = 1, .share = 1};
+        row = (vx_verdict_row){.kind = VX_VERDICT_EXACT,
+                               .score = 1,
+                               .share = 1,
+                               .share_of_new = 1,
+                               .share_of_stored = 1};
         strcpy(row.of, video->id);
     } else if (row.kind == VX_VERDICT_NEW || !vx_batch_inventory_has_file(w->inventory, row.of)) {
-        row = (vx_verdict_row){.kind = VX_VERDICT_NEW, .score = NAN, .share = NAN, .offset_s = NAN};
+        row = vx_verdict_row_new();
     }
     return vx_verdict_json(&row);
 }
@@ -309,6 +313,9 @@ int vx_batch_list_clips(const vx_batch_parts *parts, const vx_batch_inventory *i
     for (size_t i = 0; i < n && !rc; i++) {
         VX_AUTO(vx_video) video = NULL;
         rc = vx_catalog_get_video(parts->collection->catalog, files[i]->video->id, &video, err);
+        bool set_aside = true;
+        for (const vx_batch_file *f = files[i]->video->files; f; f = f->next)
+            set_aside &= vx_batch_file_is_set_aside(f);
         for (size_t c = 0; !rc && c < video->n_clips; c++) {
             vx_batch_clip *clip = vx_batch_clip_list_add(clips);
             if (!clip)
@@ -316,6 +323,7 @@ int vx_batch_list_clips(const vx_batch_parts *parts, const vx_batch_inventory *i
             vx_clip_id_of(video->id, video->clips[c].index, clip->id);
             clip->row = video->clips[c].row;
             clip->pixels = (int64_t)video->width_px * video->height_px;
+            clip->set_aside = set_aside;
         }
     }
     return rc;

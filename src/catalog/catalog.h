@@ -69,17 +69,25 @@ typedef enum vx_verdict_kind {
     VX_VERDICT_EXACT,
     VX_VERDICT_COPY,
     VX_VERDICT_SIMILAR,
-} vx_verdict_kind;
+    VX_VERDICT_PART_OF,        /* all of it is in the other one */
+    VX_VERDICT_CONTAINS,       /* it holds all of the other one, and more */
+    VX_VERDICT_SHARED_SEGMENT, /* a part of each is the same */
+    VX_VERDICT_KINDS,
+} vx_verdict_kind;                                 /* stored: append, never renumber */
 const char *vx_verdict_name(vx_verdict_kind kind); /* "new", "exact", … */
 
 typedef struct vx_verdict_row {
     vx_verdict_kind kind;
-    char of[VX_VIDEO_ID_CHARS + 1]; /* "" when new */
-    float score, share, offset_s;   /* NaN = not known */
+    char of[VX_VIDEO_ID_CHARS + 1];      /* "" when new */
+    float score, share, offset_s;        /* NaN = not known */
+    float share_of_new, share_of_stored; /* of each whole length, 0..1; NaN = not known */
     bool mirrored;
 } vx_verdict_row;
 
-/* Gives (a jansson object) {"verdict","of","score","share","offset_s","mirrored"}, NaN as null; NULL
+vx_verdict_row vx_verdict_row_new(void); /* `new`: nothing known */
+
+/* Gives (a jansson object) {"verdict","of","score","share","share_of_new",
+ * "share_of_stored","offset_s","mirrored"}, NaN as null; NULL
  * without memory. The fields and digits are those of the HTTP API's `duplicate`, for job reports and
  * clips.jsonl. To be written with VX_VERDICT_JSON_DIGITS or more. Threads: any. */
 struct json_t *vx_verdict_json(const vx_verdict_row *verdict);
@@ -118,10 +126,23 @@ void vx_clip_id_of(const char *video_id, int index, char ret_id[VX_CLIP_ID_CHARS
 /* Inserts the video and its clips; fills video->id (from the SHA-256), video->row and clips[].row.
  * VX_CATALOG_EXISTS; -EEXIST: another file with the same first 96 bits of SHA-256 (forged). */
 int vx_catalog_insert_video(vx_catalog *catalog, vx_video *video, vx_err *err);
-/* Removes the video, its clips, vectors and fingerprint. VX_CATALOG_NOT_FOUND. */
-int vx_catalog_delete_video(vx_catalog *catalog, const char *video_id, vx_err *err);
+/* Removes the video, its clips, vectors and fingerprint. Videos whose verdict names it become `new` and wait to
+ * be judged anew; ret_orphans, if not NULL: how many. VX_CATALOG_NOT_FOUND. */
+int vx_catalog_delete_video(vx_catalog *catalog, const char *video_id, int64_t *ret_orphans,
+                            vx_err *err);
+/* Replaces a video's verdict, which then no longer waits. VX_CATALOG_NOT_FOUND. */
+int vx_catalog_set_verdict(vx_catalog *catalog, int64_t row, const vx_verdict_row *verdict,
+                           vx_err *err);
+/* The oldest videos above a row that wait to be judged anew: rows, rising, up to max into ret_rows. */
+int vx_catalog_find_rejudged(vx_catalog *catalog, int64_t above_row, size_t max, int64_t *ret_rows,
+                             size_t *ret_n, vx_err *err);
+/* No video waits to be judged anew any more. */
+int vx_catalog_set_none_rejudged(vx_catalog *catalog, vx_err *err);
 /* VX_CATALOG_NOT_FOUND. */
 int vx_catalog_set_metadata(vx_catalog *catalog, const char *video_id, const char *metadata_json,
+                            vx_err *err);
+/* VX_CATALOG_NOT_FOUND. */
+int vx_catalog_set_filename(vx_catalog *catalog, const char *video_id, const char *filename,
                             vx_err *err);
 /* Merges an object by RFC 7396 (null removes a member), in one step: of two patches both count.
  * Names are compared as written: an escaped one is another name. VX_CATALOG_NOT_FOUND. */
@@ -139,6 +160,8 @@ int vx_catalog_get_video_by_row(vx_catalog *catalog, int64_t row, vx_video **ret
  * 1 µs each. */
 int vx_catalog_find_videos_of_clips(vx_catalog *catalog, const int64_t *clips, size_t n,
                                     int64_t *ret_videos, vx_err *err);
+/* Seconds; NaN if it is not known. VX_CATALOG_NOT_FOUND. */
+int vx_catalog_get_duration(vx_catalog *catalog, int64_t row, double *ret_s, vx_err *err);
 /* Whether there is a video of that row. */
 int vx_catalog_has_video(vx_catalog *catalog, int64_t row, bool *ret_has, vx_err *err);
 /* The video that a clip belongs to, with that clip alone (n_clips is 1): a search hit in a film of a
@@ -147,14 +170,22 @@ int vx_catalog_get_video_of_clip(vx_catalog *catalog, int64_t clip_row, vx_video
                                  vx_err *err);
 
 typedef struct vx_video_query {
-    size_t limit;                  /* 1..1000 */
-    int64_t before_row;            /* newest first: rows below this; 0 = from the newest */
-    const char *filename_contains; /* NULL = all; matched literally, case-insensitive for ASCII */
-    int verdict;                   /* -1 = all, else vx_verdict_kind */
+    size_t limit;       /* 1..1000 */
+    int64_t before_row; /* newest first: rows below this; 0 = from the newest */
+    const char
+        *filename_contains; /* NULL = all; matched literally, but for case and for how accents
+                                      are encoded (NFC, NFD) */
+    int verdict;            /* -1 = all, else vx_verdict_kind */
+    const char
+        *copies_of; /* NULL = all; else those whose verdict is copy or part_of of this video */
 } vx_video_query;
 /* Gives an array of n videos (each vx_video_free, then free()). */
 int vx_catalog_list_videos(vx_catalog *catalog, const vx_video_query *query, vx_video ***ret_videos,
                            size_t *ret_n, vx_err *err);
+/* How many videos match; limit and before_row do not count. Cost: looks at every file name if the
+ * query has filename_contains. */
+int vx_catalog_count_matches(vx_catalog *catalog, const vx_video_query *query, int64_t *ret_n,
+                             vx_err *err);
 /* Whether these bytes are stored. */
 int vx_catalog_has_sha256(vx_catalog *catalog, const uint8_t sha256[32], bool *ret_stored,
                           vx_err *err);
@@ -239,6 +270,33 @@ int vx_catalog_add_checksums(vx_catalog *catalog, int max, bool *ret_more, vx_er
  * Cost: up to 64 MiB of writes and three fsyncs, on a connection of its own. */
 int vx_catalog_checkpoint_when_idle(vx_catalog *catalog, int64_t idle_us, vx_err *err);
 
+/* ---- Checking and repair (check/) ---- */
+
+/* Opens a catalog that another process may have open and write to: nothing can be written, and nothing is
+ * created or migrated. -EINVAL: another program's database, or of an older vidx; VX_CATALOG_TOO_NEW; -EIO. */
+int vx_catalog_open_to_read(const char *path, vx_catalog **ret_catalog, vx_err *err);
+
+typedef enum vx_flaw_kind {
+    VX_FLAW_STRUCTURE,       /* pages, tables or indexes, by SQLite's integrity check */
+    VX_FLAW_REFERENCE,       /* a row that refers to one that is gone */
+    VX_FLAW_VECTOR,          /* a vector that is not what was stored */
+    VX_FLAW_VECTOR_ORPHANED, /* a vector of no clip or no model */
+    VX_FLAW_FINGERPRINT,     /* a fingerprint that is not what was stored */
+    VX_FLAW_COUNT,           /* a vector space that counts its vectors wrong */
+} vx_flaw_kind;
+typedef struct vx_flaw {
+    vx_flaw_kind kind;
+    int64_t row;
+    char table[16], text[320];
+    bool repaired;
+} vx_flaw;
+/* Reads everything once: some 1 GB/s. Non-zero of the callback stops it and is returned. */
+typedef int (*vx_catalog_on_flaw)(void *ctx, const vx_flaw *flaw, vx_err *err);
+int vx_catalog_check(vx_catalog *catalog, vx_catalog_on_flaw on_flaw, void *ctx, vx_err *err);
+/* Outside a transaction: deletes vectors, fingerprints and rows without their other half, counts again and
+ * rebuilds the indexes; videos stay. Sets `repaired` of each flaw that is gone. */
+int vx_catalog_repair(vx_catalog *catalog, vx_flaw *flaws, size_t n, vx_err *err);
+
 /* ---- Jobs that must survive a restart ---- */
 
 #define VX_JOB_ID_CHARS 25 /* "j" and 24 random hex digits */
@@ -290,6 +348,7 @@ int vx_catalog_count_jobs(vx_catalog *catalog, int64_t *ret_parked, int64_t *ret
 int vx_catalog_prune_jobs(vx_catalog *catalog, int64_t before_us, int max, int *ret_n, vx_err *err);
 /* Gives the row (vx_job_row_clear). VX_CATALOG_NOT_FOUND. */
 int vx_catalog_get_job(vx_catalog *catalog, const char *job_id, vx_job_row *ret_job, vx_err *err);
+int vx_catalog_count_jobs_in(vx_catalog *catalog, int state, int64_t *ret_n, vx_err *err);
 /* Newest first, up to `limit` (SIZE_MAX = all). before_us/before_id: the cursor, the last job of
  * the page before; 0/NULL = from the newest. state: a vx_job_state, or one of these. Gives an array
  * (each vx_job_row_clear, then free()). */

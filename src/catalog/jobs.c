@@ -15,7 +15,7 @@ void vx_job_row_clear(vx_job_row *job) {
 /* A finished job without a time would never be pruned. */
 static int check_times(vx_job_state state, int64_t finished_us, vx_err *err) {
     bool finished = state != VX_JOB_QUEUED && state != VX_JOB_RUNNING && state != VX_JOB_PARKED;
-    if (finished != (finished_us > 0))
+    if (finished != (finished_us != 0))
         return VX_FAIL(err, -EINVAL, "catalog: a job is finished exactly when it says when");
     return 0;
 }
@@ -153,6 +153,17 @@ int vx_catalog_get_job(vx_catalog *catalog, const char *job_id, vx_job_row *ret_
     return read_job(&q, ret_job, err);
 }
 
+int vx_catalog_count_jobs_in(vx_catalog *catalog, int state, int64_t *ret_n, vx_err *err) {
+    VX_READER(reader, catalog);
+    VX_SQL(q, reader.db, "SELECT count(*) FROM jobs WHERE ?1 < 0 OR state = ?1");
+    vx_sql_bind_int(&q, state);
+    int rc = vx_sql_next(&q, err);
+    if (rc < 0)
+        return rc;
+    *ret_n = rc ? vx_sql_int(&q) : 0;
+    return 0;
+}
+
 typedef struct job_list {
     vx_job_row *rows;
     size_t n, capacity;
@@ -168,7 +179,7 @@ static int read_jobs(vx_sql *q, size_t limit, int64_t before_us, const char *bef
                      job_list *list, vx_err *err) {
     if (state >= 0)
         vx_sql_bind_int(q, state);
-    vx_sql_bind_int(q, before_us > 0 ? before_us : INT64_MAX);
+    vx_sql_bind_int(q, before_id ? before_us : INT64_MAX);
     vx_sql_bind_text(q, before_id ? before_id : "");
     vx_sql_bind_int(q, limit < INT64_MAX ? (int64_t)limit : INT64_MAX);
     int rc;

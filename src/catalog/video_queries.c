@@ -9,7 +9,8 @@
 
 #define VIDEO_COLUMNS                                                                              \
     "row, id, sha256, filename, source_path, metadata, bytes, container, codec, width_px,"         \
-    " height_px, fps, duration_s, created_us, verdict, duplicate_of, score, share, offset_s,"      \
+    " height_px, fps, duration_s, created_us, verdict, duplicate_of, score, share,"                \
+    " share_of_new, share_of_stored, offset_s,"                                                    \
     " mirrored, decode_path, frames_decoded, frames_total"
 
 typedef struct video_page {
@@ -52,6 +53,8 @@ static int read_video(vx_sql *q, vx_video **ret_video, vx_err *err) {
     vx_sql_text_into(q, video->duplicate.of, sizeof video->duplicate.of);
     video->duplicate.score = (float)vx_sql_real(q);
     video->duplicate.share = (float)vx_sql_real(q);
+    video->duplicate.share_of_new = (float)vx_sql_real(q);
+    video->duplicate.share_of_stored = (float)vx_sql_real(q);
     video->duplicate.offset_s = (float)vx_sql_real(q);
     video->duplicate.mirrored = vx_sql_int(q) != 0;
     vx_sql_text_into(q, video->decode_path, sizeof video->decode_path);
@@ -241,22 +244,35 @@ int vx_catalog_get_video_of_clip(vx_catalog *catalog, int64_t clip_row, vx_video
     return 0;
 }
 
-/* instr() of lower() is literal and folds ASCII only, where LIKE has wildcards to escape. */
-#define LIST_BEFORE                                                                                \
-    " row < ?1 AND (?2 IS NULL OR instr(lower(filename), lower(?2)) > 0)"                          \
-    " ORDER BY row DESC LIMIT ?3"
+int vx_catalog_get_duration(vx_catalog *catalog, int64_t row, double *ret_s, vx_err *err) {
+    VX_READER(reader, catalog);
+    VX_SQL(q, reader.db, "SELECT duration_s FROM videos WHERE row = ?");
+    vx_sql_bind_int(&q, row);
+    int rc = vx_sql_next(&q, err);
+    if (rc < 0)
+        return rc;
+    if (rc == 0)
+        return VX_FAIL(err, VX_CATALOG_NOT_FOUND, "no video %" PRId64, row);
+    *ret_s = vx_sql_real(&q);
+    return 0;
+}
+
+#define MATCHES " (?1 IS NULL OR vx_contains(filename, ?1))"
+#define PAGE " AND row < ?2 ORDER BY row DESC LIMIT ?3"
 
 static int list_page(vx_db *db, vx_sql *q, const vx_video_query *query, video_page *page,
                      vx_err *err) {
-    vx_sql_bind_int(q, query->before_row > 0 ? query->before_row : INT64_MAX);
     vx_sql_bind_text(q, query->filename_contains);
+    vx_sql_bind_int(q, query->before_row > 0 ? query->before_row : INT64_MAX);
     vx_sql_bind_int(q, (int64_t)query->limit);
-    if (query->verdict >= 0)
+    if (query->copies_of)
+        vx_sql_bind_text(q, query->copies_of);
+    else if (query->verdict >= 0)
         vx_sql_bind_int(q, query->verdict);
     return read_snapshot(db, q, query->limit, page, err);
 }
 
-/* Two statements, so that the rare verdicts are found by their index. */
+/* A statement each, so that copies and the rare verdicts are found by their index. */
 int vx_catalog_list_videos(vx_catalog *catalog, const vx_video_query *query, vx_video ***ret_videos,
                            size_t *ret_n, vx_err *err) {
     if (query->limit < 1 || query->limit > 1000)
@@ -264,12 +280,17 @@ int vx_catalog_list_videos(vx_catalog *catalog, const vx_video_query *query, vx_
     VIDEO_PAGE(page);
     VX_READER(reader, catalog);
     int rc;
-    if (query->verdict >= 0) {
+    if (query->copies_of) {
         VX_SQL(q, reader.db,
-               "SELECT " VIDEO_COLUMNS " FROM videos WHERE verdict = ?4 AND" LIST_BEFORE);
+               "SELECT " VIDEO_COLUMNS " FROM videos WHERE duplicate_of = ?4 AND duplicate_of <> ''"
+               " AND verdict IN (2, 4) AND" MATCHES PAGE); /* VX_VERDICT_COPY, _PART_OF */
+        rc = list_page(reader.db, &q, query, &page, err);
+    } else if (query->verdict >= 0) {
+        VX_SQL(q, reader.db,
+               "SELECT " VIDEO_COLUMNS " FROM videos WHERE verdict = ?4 AND" MATCHES PAGE);
         rc = list_page(reader.db, &q, query, &page, err);
     } else {
-        VX_SQL(q, reader.db, "SELECT " VIDEO_COLUMNS " FROM videos WHERE" LIST_BEFORE);
+        VX_SQL(q, reader.db, "SELECT " VIDEO_COLUMNS " FROM videos WHERE" MATCHES PAGE);
         rc = list_page(reader.db, &q, query, &page, err);
     }
     if (rc)
@@ -286,6 +307,28 @@ static int read_int(vx_sql *q, int64_t *ret_value, vx_err *err) {
         return rc;
     *ret_value = rc ? vx_sql_int(q) : 0;
     return 0;
+}
+
+int vx_catalog_count_matches(vx_catalog *catalog, const vx_video_query *query, int64_t *ret_n,
+                             vx_err *err) {
+    VX_READER(reader, catalog);
+    if (query->copies_of) {
+        VX_SQL(q, reader.db,
+               "SELECT count(*) FROM videos WHERE duplicate_of = ?2 AND duplicate_of <> ''"
+               " AND verdict IN (2, 4) AND" MATCHES); /* VX_VERDICT_COPY, _PART_OF */
+        vx_sql_bind_text(&q, query->filename_contains);
+        vx_sql_bind_text(&q, query->copies_of);
+        return read_int(&q, ret_n, err);
+    }
+    if (query->verdict >= 0) {
+        VX_SQL(q, reader.db, "SELECT count(*) FROM videos WHERE verdict = ?2 AND" MATCHES);
+        vx_sql_bind_text(&q, query->filename_contains);
+        vx_sql_bind_int(&q, query->verdict);
+        return read_int(&q, ret_n, err);
+    }
+    VX_SQL(q, reader.db, "SELECT count(*) FROM videos WHERE" MATCHES);
+    vx_sql_bind_text(&q, query->filename_contains);
+    return read_int(&q, ret_n, err);
 }
 
 int vx_catalog_count_videos(vx_catalog *catalog, int64_t *ret_n, vx_err *err) {

@@ -358,6 +358,7 @@ static vx_outcome decode_and_embed(run *r, vx_err *err) {
                                          .on_extra = r->fp_frames ? on_extra : NULL,
                                          .ctx = r};
     int rc = vx_media_decode(r->media, &want, &r->out->stats, err);
+    r->out->info.hdr = vx_media_get_info(r->media)->hdr;
     sum_times(r);
     tell_time(r, VX_PHASE_FRAMES, vx_clock_monotonic_us() - start_us - r->prepare_us - r->embed_us);
     tell_time(r, VX_PHASE_PREPARE, r->prepare_us);

@@ -281,6 +281,8 @@ static int compare_one_way(const vx_fp_frame *a, size_t n_a, bool a_inside, cons
         rc = best_match(&p, &match, err);
         if (p.shorter == &seq_b)
             match.offset_s = -match.offset_s;
+        match.a_inside = a_inside;
+        match.b_inside = b_inside;
     }
     sequence_done(&seq_a);
     sequence_done(&seq_b);

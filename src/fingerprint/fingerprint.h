@@ -33,6 +33,10 @@ typedef struct vx_fp_frame {
 int vx_fp_hash(const uint8_t *luma, int w_px, int h_px, int stride_bytes, vx_fp_frame *ret_frame,
                vx_fp_frame *ret_mirrored, vx_err *err);
 
+/* The hashes of n pictures flipped left to right, from those of the pictures: within a few bits of what
+ * vx_fp_hash gives, as only the sign of every other column of the DCT changes. Gives *ret_mirrored. */
+int vx_fp_mirror(const vx_fp_frame *frames, size_t n, vx_fp_frame **ret_mirrored, vx_err *err);
+
 /* A video's fingerprint: its frames in ascending time and, if it has black bars, after them the same
  * frames hashed inside the bars (`inside`), also in ascending time. */
 typedef struct vx_fp_video {
@@ -63,6 +67,7 @@ typedef struct vx_fp_match {
     float offset_s; /* time in b minus time in a of the same content */
     int n_matched;  /* frames behind the share */
     int n_distinct; /* different pictures among them: a still that lasts a minute counts once */
+    bool a_inside, b_inside; /* found with the hashes inside the bars */
 } vx_fp_match;
 
 /* Compares two videos' frames (in the order of vx_fp_video, any length, any rates; borrows both). A
@@ -75,6 +80,20 @@ int vx_fp_compare(const vx_fp_frame *a, size_t n_a, const vx_fp_frame *b, size_t
                   vx_fp_match *ret_match, vx_err *err);
 /* Whether a match means "copy": thresholds measured in models/README.md. */
 bool vx_fp_is_copy(const vx_fp_match *match);
+
+typedef struct vx_fp_coverage {
+    float share_of_a, share_of_b; /* time that the other one holds too, of the whole length, 0..1 */
+    bool whole_a, whole_b; /* all of it is in the other one; but for half a second at an end */
+    bool in_order;         /* what matches comes in the same order in both */
+} vx_fp_coverage;
+
+/* How much of each video the other one holds, around a match that vx_fp_is_copy accepts: over one segment or
+ * several, each at an offset of its own (borrows all).
+ *   a_length_s, b_length_s  durations; NaN: up to the last frame
+ * Cost: that of vx_fp_compare, up to twelve times. Errors as there. */
+int vx_fp_cover(const vx_fp_frame *a, size_t n_a, double a_length_s, const vx_fp_frame *b,
+                size_t n_b, double b_length_s, const vx_fp_match *match,
+                vx_fp_coverage *ret_coverage, vx_err *err);
 
 /* ---- stored form ----
  *

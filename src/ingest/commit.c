@@ -5,6 +5,7 @@
  * of every model in one transaction.
  */
 #include <errno.h>
+#include <math.h>
 #include <string.h>
 
 #include "base/clock.h"
@@ -87,19 +88,53 @@ static int insert(video_write *w, vx_err *err) {
     return rc;
 }
 
+/* "0:09", "1:02:03"; "" if it is not known. */
+static void format_length(double seconds, char *text, size_t capacity) {
+    text[0] = 0;
+    if (!(seconds >= 0 && seconds < 1e9))
+        return;
+    long s = lround(seconds);
+    if (s >= 3600)
+        snprintf(text, capacity, "%ld:%02ld:%02ld", s / 3600, s / 60 % 60, s % 60);
+    else
+        snprintf(text, capacity, "%ld:%02ld", s / 60, s % 60);
+}
+
+/* A long name loses its end, never a part of a character: the sentence must stay whole. */
+static int name_bytes(const char *name) {
+    size_t n = strlen(name);
+    for (n = n < 120 ? n : 120; n && ((unsigned char)name[n] & 0xC0) == 0x80;)
+        n--;
+    return (int)n;
+}
+
 static int reject(video_write *w, vx_video *of, vx_err *err) {
+    const vx_verdict_row *v = &w->result.verdict;
+    const char *name = w->item->filename;
+    char new_length[24], of_length[24], at[24];
     w->result.outcome = VX_OUTCOME_DUPLICATE;
     w->result.video = of;
-    const vx_verdict_row *v = &w->result.verdict;
+    format_length(w->item->work->extract.info.duration_s, new_length, sizeof new_length);
+    format_length(of->duration_s, of_length, sizeof of_length);
+    format_length(fmax((double)v->offset_s, 0), at, sizeof at);
     if (v->kind == VX_VERDICT_COPY)
-        VX_FAIL(&w->result.err, 1,
-                "a copy of this video is stored already (%s, %.0f %% of the "
-                "frames agree)",
-                v->of, (double)v->share * 100);
+        VX_FAIL(
+            &w->result.err, 1,
+            "The same video is stored already as %.*s (%d × %d, %s, %s). %.*s (%s) is a copy of "
+            "it.",
+            name_bytes(of->filename), of->filename, of->width_px, of->height_px, of_length, of->id,
+            name_bytes(name), name, new_length);
     else
-        VX_FAIL(&w->result.err, 1, "a similar video is stored already (%s, score %.3f)", v->of,
-                (double)v->score);
+        VX_FAIL(&w->result.err, 1,
+                "All of %.*s (%s) is in a video that is stored already: %.*s (%s, %s), from %s on.",
+                name_bytes(name), name, new_length, name_bytes(of->filename), of->filename,
+                of_length, of->id, at);
     return vx_upload_job_end(w->item, &w->result, err);
+}
+
+/* Only what would be lost nowhere is refused: all of it is stored. */
+static bool is_refused(const vx_ingest_item *item, vx_verdict_kind kind) {
+    return item->reject_duplicates && (kind == VX_VERDICT_COPY || kind == VX_VERDICT_PART_OF);
 }
 
 static int apply_video(vx_write *write, vx_err *err) {
@@ -107,10 +142,11 @@ static int apply_video(vx_write *write, vx_err *err) {
     VX_AUTO(vx_video) of = NULL;
     const vx_ingest_work *work = w->item->work;
     int rc = vx_verdict_decide(w->item->ingest->params.collection, &work->subject,
-                               &work->candidates, &w->result.verdict, &of, err);
+                               w->item->in_order ? NULL : &work->candidates, &w->result.verdict,
+                               &of, err);
     if (rc)
         return rc;
-    if (w->item->reject_duplicates && w->result.verdict.kind != VX_VERDICT_NEW)
+    if (is_refused(w->item, w->result.verdict.kind))
         return reject(w, vx_take(of), err);
     return insert(w, err);
 }
@@ -183,8 +219,6 @@ static void finish_end(vx_write *write, int rc, const vx_err *err) {
 void vx_ingest_end_unstored(vx_ingest_item *item, vx_ingest_result *result) {
     bool job = item->job.id[0];
     bool again = job && vx_outcome_is_our_fault(result->outcome);
-    if (result->outcome != VX_OUTCOME_EXISTING)
-        vx_store_remove_table(item->ingest->params.store, vx_upload_sha256(item->upload));
     video_write *w = job && !again ? vx_new(video_write) : NULL;
     if (w)
         *w = (video_write){

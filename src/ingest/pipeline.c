@@ -52,11 +52,12 @@ static int restore_file(vx_ingest_item *item, const vx_video *stored, vx_err *er
     return rc;
 }
 
-/* The sealer and the worker each call this at their end; the last one sends the item on. */
-static void end_stage(vx_ingest_item *item) {
+static void send_on(vx_ingest_item *item) {
     vx_ingest_work *work = item->work;
-    if (atomic_fetch_sub(&work->n_awaited, 1) > 1)
-        return;
+    if (item->in_order && !work->result.outcome && atomic_load(&item->ingest->stopping)) {
+        VX_FAIL(&work->result.err, -ESHUTDOWN, "one before it was stopped");
+        work->result.outcome = VX_OUTCOME_STOPPING;
+    }
     vx_ingest_result result = work->result; /* the work goes with the item */
     if (result.outcome == VX_OUTCOME_EXISTING && !work->seal_rc) {
         int rc = restore_file(item, result.video, &result.err);
@@ -69,6 +70,16 @@ static void end_stage(vx_ingest_item *item) {
         end_with_error(item, work->seal_rc, &work->seal_err);
     else
         vx_ingest_commit(item);
+}
+
+/* The sealer and the worker each call this at their end; the last one sends the item on. */
+static void end_stage(vx_ingest_item *item) {
+    if (atomic_fetch_sub(&item->work->n_awaited, 1) > 1)
+        return;
+    if (item->in_order)
+        vx_ingest_wait_for_turn(item, send_on);
+    else
+        send_on(item);
 }
 
 /* ---- workers ---- */
@@ -98,7 +109,11 @@ static vx_outcome begin_try(vx_ingest_item *item, vx_err *err) {
 /* OK: these bytes are not stored yet. */
 static vx_ingest_result find_stored(const vx_ingest_item *item) {
     vx_ingest_result result = {.outcome = VX_OUTCOME_EXISTING,
-                               .verdict = {.kind = VX_VERDICT_EXACT, .score = 1, .share = 1}};
+                               .verdict = {.kind = VX_VERDICT_EXACT,
+                                           .score = 1,
+                                           .share = 1,
+                                           .share_of_new = 1,
+                                           .share_of_stored = 1}};
     int rc =
         vx_catalog_get_video_by_sha256(item->ingest->params.collection->catalog,
                                        vx_upload_sha256(item->upload), &result.video, &result.err);
@@ -146,8 +161,11 @@ static void find_candidates(vx_ingest_item *item, vx_ingest_result *result) {
     vx_ingest_work *work = item->work;
     work->subject = (vx_verdict_subject){.vectors = work->extract.vectors[0],
                                          .n_clips = work->extract.n_clips,
-                                         .fingerprint = &work->extract.fingerprint};
+                                         .fingerprint = &work->extract.fingerprint,
+                                         .length_s = work->extract.info.duration_s};
     vx_ingest_enter_phase(item, VX_PHASE_COMMIT, 0, 0);
+    if (item->in_order) /* what it finds would depend on what is stored at this moment */
+        return;
     int64_t start_us = vx_clock_monotonic_us();
     int rc = vx_verdict_find_candidates(item->ingest->params.collection, &work->subject,
                                         &work->candidates, &result->err);

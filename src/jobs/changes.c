@@ -66,7 +66,7 @@ static void finish_cancel(vx_write *write, int rc, const vx_err *err) {
 }
 
 vx_outcome vx_jobs_cancel(vx_jobs *jobs, const char *id, vx_jobs_changed done, void *ctx) {
-    const vx_write write = {.apply = apply_cancel, .done = finish_cancel};
+    const vx_write write = {.apply = apply_cancel, .done = finish_cancel, .makes_room = true};
     return submit_change(jobs, id, &write, NULL, done, ctx);
 }
 

@@ -46,10 +46,11 @@ vx_outcome vx_library_delete_video(vx_library *library, const char *video_id,
 /* Replaces the metadata; waits for room. */
 vx_outcome vx_library_set_metadata(vx_library *library, const char *video_id,
                                    const char *metadata_json, vx_library_done done, void *ctx);
-/* Merges a JSON object into the metadata by RFC 7396, inside the transaction: of two patches at once
- * none is lost. Takes patch_json. BUSY, STOPPING: done is not called. */
-vx_outcome vx_library_merge_metadata(vx_library *library, const char *video_id, char *patch_json,
-                                     vx_library_done done, void *ctx);
+/* Gives the video another file name (NULL: keeps it) and merges a JSON object into its metadata by RFC
+ * 7396 (NULL: keeps it), in one transaction: two patches at once are both kept. Takes both. BUSY,
+ * STOPPING: done is not called. */
+vx_outcome vx_library_patch_video(vx_library *library, const char *video_id, char *filename,
+                                  char *patch_json, vx_library_done done, void *ctx);
 
 /* ---- vector spaces (vector_spaces.c) ---- */
 

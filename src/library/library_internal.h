@@ -11,7 +11,9 @@ struct vx_library {
     bool started;
     vx_mutex mu;
     vx_cond wake;
-    bool asked VX_GUARDED; /* a round is wanted now */
+    bool asked VX_GUARDED;           /* a round is wanted now */
+    vx_job *rejudge VX_GUARDED;      /* that waits or runs; owned */
+    bool rejudge_durable VX_GUARDED; /* its row is committed */
 };
 
 /* The upkeep thread runs a round soon. */
@@ -21,6 +23,14 @@ static inline void vx_library_wake_upkeep(vx_library *library) {
     vx_cond_signal(&library->wake);
     vx_mutex_unlock(&library->mu);
 }
+
+/* rejudge.c: inside the transaction that marks videos, as its last step: makes the job unless there is one
+ * (NULL). _finish: after that transaction, rc 0 = committed. */
+int vx_library_begin_rejudge(vx_library *library, vx_job **ret_job, vx_err *err);
+void vx_library_finish_rejudge(vx_library *library, vx_job *job, int rc);
+/* Judges all that wait; ends early when the library stops. Waits. */
+int vx_library_rejudge(vx_library *library, vx_err *err);
+void vx_library_add_rejudge_kind(vx_library *library);
 
 /* vector_spaces.c: deletes the vectors of retired spaces; ends early when the library stops. Waits. */
 int vx_library_delete_retired(vx_library *library, vx_err *err);

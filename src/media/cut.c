@@ -119,7 +119,8 @@ static double sound_time_s(cutter *c, double file_s) {
 static int open_sound(cutter *c, vx_err *err) {
     if (c->media->by_order)
         return 0; /* pictures without times: nothing to align the sound with */
-    const vx_demux_params open = {.limits = &c->media->limits, .stream = c->media->stream};
+    const vx_demux_params open = {
+        .limits = &c->media->limits, .stream = c->media->stream, .with_sound = true};
     int rc = vx_demux_open(c->media->path, &open, &c->sound_in, err);
     if (rc != 0)
         return rc;

@@ -17,6 +17,7 @@
 #include "picture.h"
 #include "plan.h"
 #include "seek.h"
+#include "tone.h"
 
 enum { MAX_PENDING = 32 }; /* pictures held because an earlier requested one is still missing */
 
@@ -26,7 +27,7 @@ typedef struct requested_packet {
 } requested_packet;
 
 typedef struct decode_run {
-    const vx_media *media;
+    vx_media *media;
     const vx_media_decode_params *params;
     const int64_t *frames; /* params->frames */
     int64_t n;
@@ -157,6 +158,8 @@ static int deliver(decode_run *run, const AVFrame *frame, vx_err *err) {
     int64_t number = run->frames[run->next_slot++];
     run->last_out = number;
     vx_picture_set(run->picture, frame);
+    if (run->media->info.hdr == VX_MEDIA_SDR) /* the container need not say it */
+        run->media->info.hdr = vx_tone_hdr_of(frame->color_trc);
     return run->params->on_picture(run->params->ctx, number, run->media->times[number],
                                    run->picture, err);
 }

@@ -173,15 +173,18 @@ static AVStream *best_stream_but(const AVFormatContext *fmt, const AVStream *exc
     return best;
 }
 
-/* The wanted stream, or the best; every other stream is discarded. */
-static AVStream *pick_stream(AVFormatContext *fmt, int wanted) {
+/* The wanted stream, or the best; every other stream is discarded, unless it is sound to keep. */
+static AVStream *pick_stream(AVFormatContext *fmt, int wanted, bool keep_sound) {
     AVStream *best = NULL;
     if (wanted < 0)
         best = best_stream_but(fmt, NULL);
     else if ((unsigned)wanted < fmt->nb_streams && is_video(fmt->streams[wanted]))
         best = fmt->streams[wanted];
-    for (unsigned i = 0; i < fmt->nb_streams; i++)
-        fmt->streams[i]->discard = fmt->streams[i] == best ? AVDISCARD_DEFAULT : AVDISCARD_ALL;
+    for (unsigned i = 0; i < fmt->nb_streams; i++) {
+        bool sound = fmt->streams[i]->codecpar->codec_type == AVMEDIA_TYPE_AUDIO;
+        bool keep = fmt->streams[i] == best || (sound && keep_sound);
+        fmt->streams[i]->discard = keep ? AVDISCARD_DEFAULT : AVDISCARD_ALL;
+    }
     return best;
 }
 
@@ -328,7 +331,7 @@ static int open_input(vx_demux *demux, const char *path, vx_err *err) {
 static int choose_stream(vx_demux *demux, const vx_demux_params *params, vx_err *err) {
     AVFormatContext *fmt = demux->fmt;
     const vx_media_limits *l = params->limits;
-    AVStream *stream = pick_stream(fmt, params->stream);
+    AVStream *stream = pick_stream(fmt, params->stream, params->with_sound);
     int rc = stream ? check_size(stream->codecpar, l, err) : 0;
     if (rc != 0)
         return rc;
@@ -336,7 +339,7 @@ static int choose_stream(vx_demux *demux, const vx_demux_params *params, vx_err 
         rc = vx_demux_probe(demux, l, err);
         if (rc != 0)
             return rc;
-        stream = pick_stream(fmt, params->stream);
+        stream = pick_stream(fmt, params->stream, false);
     }
     if (!stream && vx_file_is_truncated(&demux->length))
         return vx_file_fail_truncated(&demux->length, "before a video stream", err);

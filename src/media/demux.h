@@ -21,6 +21,7 @@ typedef struct vx_demux {
 typedef struct vx_demux_params {
     const vx_media_limits *limits; /* filled in */
     int stream;                    /* index of the video stream; -1 = select it */
+    bool with_sound;               /* probe the sound too, where the header does not describe it */
     bool (*keep_going)(void *ctx); /* may be NULL; called while reading, false stops */
     void *ctx;
 } vx_demux_params;

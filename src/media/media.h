@@ -34,12 +34,17 @@ typedef struct vx_media_limits {
     int64_t max_frames;    /* 0 = 6 million (24 h at 60 a second); 48 bytes of memory a frame */
 } vx_media_limits;
 
+typedef enum vx_media_hdr { VX_MEDIA_SDR, VX_MEDIA_PQ, VX_MEDIA_HLG } vx_media_hdr;
+
 typedef struct vx_media_info {
     char container[32]; /* FFmpeg's demuxer name, first of its list: mov, matroska, avi, mpegts … */
     char codec[32];     /* h264, hevc, vp9, av1, mpeg4 … */
-    int width_px, height_px; /* as shown: turned, but not scaled to square pixels */
-    int rotation_deg;        /* clockwise turn that was applied: 0, 90, 180, 270 */
-    double fps;              /* average */
+    int width_px, height_px;    /* as shown: turned, but not scaled to square pixels */
+    int rotation_deg;           /* clockwise turn that was applied: 0, 90, 180, 270 */
+    double sample_aspect_ratio; /* of a shown pixel, width to height; 1 = square, or not stated */
+    vx_media_hdr hdr;  /* pictures of PQ and HLG are given as SDR. Where only the stream says
+                                   it, known once a picture was decoded */
+    double fps;        /* average */
     double duration_s; /* from the first frame to the end of the last one: its own duration where
                                 the container states it, else the average */
     int64_t n_frames;  /* presented frames */
@@ -92,6 +97,9 @@ int vx_media_cost(const vx_media *media, const int64_t *frames, int64_t n, int64
 
 /* One decoded picture, valid during the callback. Opaque: conversions happen on demand. */
 typedef struct vx_picture vx_picture;
+
+/* Pictures of PQ and HLG streams come out as SDR from both: SDR white is 203 nits (BT.2408), what is
+ * brighter is compressed (BT.2390). vx_picture_rgb_small alone leaves them as they are. */
 
 /* Full-range luma, uint8 [h, w], rows `stride` bytes apart, upright. Borrows from the picture. */
 int vx_picture_luma(vx_picture *picture, const uint8_t **ret_pixels, int *ret_w, int *ret_h,

@@ -24,17 +24,28 @@
 /* QuickTime counts sound samples before compression: some five a byte, in files that hold more than
  * sound. */
 #define MAX_SAMPLES_PER_BYTE 4.0
+/* Entries that a table lists beyond what its box holds: FFmpeg makes room for them before it reads
+ * on. A few are an honest mistake of a muxer. */
+enum { MAX_MISSING = 1 << 24 };
 /* The most that count_box() reads of a box: size, name, 64-bit size and three fields. */
 enum { MAX_HEAD_BYTES = 4 + 4 + 8 + 3 * 4 };
 
 typedef struct table_counts {
     uint64_t n_samples;  /* of all tables of sizes */
     uint64_t n_times[2]; /* of all tables of decode times, and of composition times */
+    uint64_t n_missing;  /* entries that tables list and do not hold */
     uint32_t n_edits;    /* the most of one track */
     bool compressed;     /* the index is compressed, so its tables cannot be counted */
 } table_counts;
 
 /* box: its size, then its name. */
+/* How many entries of so many bytes a table lists beyond those that its box holds. */
+static void count_missing(table_counts *c, const uint8_t *box, const uint8_t *fields,
+                          uint32_t entry_bytes) {
+    uint64_t n = AV_RB32(fields), size = AV_RB32(box);
+    c->n_missing += n > size / entry_bytes ? n - size / entry_bytes : 0;
+}
+
 /* The sum of the sample counts of a table of times: entries of two numbers, as many as the box holds
  * of those that it lists. */
 static uint64_t count_times(const uint8_t *box, const uint8_t *fields, const uint8_t *end) {
@@ -46,7 +57,7 @@ static uint64_t count_times(const uint8_t *box, const uint8_t *fields, const uin
         n += AV_RB32(entry);
         n_entries--;
     }
-    return n + n_entries; /* entries that are not there */
+    return n;
 }
 
 static void count_box(table_counts *c, const uint8_t *box, const uint8_t *end) {
@@ -61,9 +72,22 @@ static void count_box(table_counts *c, const uint8_t *box, const uint8_t *end) {
         break;
     case MKBETAG('s', 't', 't', 's'):
         c->n_times[0] += count_times(box, fields, end);
+        count_missing(c, box, fields, 8);
         break;
     case MKBETAG('c', 't', 't', 's'):
         c->n_times[1] += count_times(box, fields, end);
+        count_missing(c, box, fields, 8);
+        break;
+    case MKBETAG('s', 't', 'c', 'o'):
+    case MKBETAG('s', 't', 's', 's'):
+    case MKBETAG('s', 't', 'p', 's'):
+        count_missing(c, box, fields, 4);
+        break;
+    case MKBETAG('c', 'o', '6', '4'):
+        count_missing(c, box, fields, 8);
+        break;
+    case MKBETAG('s', 't', 's', 'c'):
+        count_missing(c, box, fields, 12);
         break;
     case MKBETAG('e', 'l', 's', 't'):
         c->n_edits = AV_RB32(fields) > c->n_edits ? AV_RB32(fields) : c->n_edits;
@@ -167,7 +191,7 @@ static int check_counts(const table_counts *c, int64_t file_bytes, vx_err *err) 
         return VX_FAIL(err, VX_MEDIA_UNSUPPORTED,
                        "the index of this QuickTime file is compressed; remux it, with ffmpeg "
                        "-c copy for example");
-    if (n_samples > limit)
+    if (n_samples > limit || c->n_missing > MAX_MISSING)
         return VX_FAIL(err, VX_MEDIA_DAMAGED,
                        "the MP4 file's index lists more pictures and sounds than %lld bytes hold",
                        (long long)file_bytes);

@@ -9,6 +9,7 @@
 #include "packet_table.h"
 #include "table_file.h"
 #include "times.h"
+#include "tone.h"
 
 vx_media *vx_media_free(vx_media *media) {
     if (!media)
@@ -262,6 +263,8 @@ static double last_frame_duration(const packet_scan *scan) {
     return ticks > 0 ? (double)ticks * av_q2d(media->time_base) : 0;
 }
 
+#define MAX_ASPECT 16.0 /* of a pixel; beyond it the header is taken for wrong */
+
 static int fill_info(packet_scan *scan, vx_err *err) {
     vx_media *media = scan->media;
     const vx_demux *demux = scan->demux;
@@ -273,6 +276,12 @@ static int fill_info(packet_scan *scan, vx_err *err) {
     media->orientation = vx_orientation_of(demux->stream, &info->rotation_deg);
     info->width_px = media->orientation.transpose ? media->par->height : media->par->width;
     info->height_px = media->orientation.transpose ? media->par->width : media->par->height;
+
+    AVRational sar = av_guess_sample_aspect_ratio(demux->fmt, demux->stream, NULL);
+    double aspect = sar.num > 0 && sar.den > 0 ? av_q2d(sar) : 1;
+    aspect = aspect >= 1 / MAX_ASPECT && aspect <= MAX_ASPECT ? aspect : 1;
+    info->sample_aspect_ratio = media->orientation.transpose ? 1 / aspect : aspect;
+    info->hdr = vx_tone_hdr_of(media->par->color_trc);
 
     double span_s = media->times[info->n_frames - 1], last_s = last_frame_duration(scan);
     double frame_s = span_s > 0   ? span_s / (double)(info->n_frames - 1)

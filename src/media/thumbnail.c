@@ -140,9 +140,10 @@ static int plan(thumbnailer *t, vx_err *err) {
         bool proven = m->may_skip && m->by_order;
         uint32_t flags = proven ? VX_PACKET_POINT : VX_PACKET_POINT | VX_PACKET_MARKED;
         t->first = last_with(t, flags, packet);
-        /* Pictures that are known by their order alone: the first ones of a GOP may not come out, so
-         * decoding starts one GOP earlier, and goes on until the wanted one is out. */
-        if (m->by_order && t->first > 0)
+        /* Pictures that are known by their order alone are counted from a starting point on. Those
+         * that should overtake the first one do not come out, so the count is right from the second
+         * one on; the wanted picture may itself overtake a third. */
+        for (int i = 0; m->by_order && i < 2 && t->first > 0; i++)
             t->first = last_with(t, flags, t->first - 1);
         t->end = m->by_order ? m->n_packets : packet + 1;
         memset(t->action, VX_PLAN_SEND, (size_t)m->n_packets);
@@ -269,7 +270,8 @@ static int shrink(thumbnailer *t, int max_side_px, vx_err *err) {
     if (!t->picture)
         return VX_FAIL(err, -ENOMEM, "no memory for a thumbnail");
     vx_picture_set(t->picture, t->nearest);
-    int rc = vx_picture_rgb_within(t->picture, max_side_px, &rgb, &w, &h, &stride, err);
+    int rc = vx_picture_rgb_within(t->picture, t->media->info.sample_aspect_ratio, max_side_px,
+                                   &rgb, &w, &h, &stride, err);
     if (rc != 0)
         return rc;
 

@@ -53,7 +53,8 @@ static int open_models(vx_server *server, vx_err *err) {
     vx_models_params models = {.catalog = server->catalog,
                                .models_dir = p->models_dir,
                                .names = p->model,
-                               .device = p->device};
+                               .device = p->device,
+                               .reproducible = p->reproducible};
     vx_extractor *extractor = &server->extractor;
     int rc = vx_clip_parse(p->clip ? p->clip : "auto", &extractor->clip, err);
     if (!rc)
@@ -145,7 +146,14 @@ static int recover(vx_server *server, vx_err *err) {
         rc = vx_ingest_start(server->ingest, err);
     if (!rc && server->backfill)
         rc = vx_backfill_start(server->backfill, err);
-    return rc ? rc : vx_jobs_start(server->jobs, err);
+    if (!rc)
+        rc = vx_jobs_start(server->jobs, err);
+    char damage[256], quoted[2 * sizeof damage];
+    if (!rc && !vx_catalog_health(server->catalog, damage, sizeof damage))
+        vx_log(VX_LOG_ERROR, "damaged",
+               "reason=%s hint=\"stop the server and run vidx check --repair\"",
+               vx_log_quote(damage, quoted, sizeof quoted));
+    return rc;
 }
 
 /* ---- start and stop ---- */

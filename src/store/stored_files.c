@@ -163,12 +163,32 @@ int vx_store_sync(vx_store *store, const uint8_t (*sha256)[32], size_t n, vx_err
     return rc;
 }
 
+#define DAMAGED ".damaged"
+
 int vx_store_remove(vx_store *store, const uint8_t sha256[32], vx_err *err) {
-    char relative[STORE_RELATIVE_BYTES];
+    char relative[STORE_RELATIVE_BYTES], aside[STORE_RELATIVE_BYTES + sizeof DAMAGED];
     vx_store_relative_path(sha256, relative);
+    snprintf(aside, sizeof aside, "%s" DAMAGED, relative);
     vx_store_remove_table(store, sha256);
     if (unlinkat(store->media_fd, relative, 0) && errno != ENOENT)
         return VX_FAIL_ERRNO(err, "removing media/%s", relative);
+    if (unlinkat(store->media_fd, aside, 0) && errno != ENOENT)
+        return VX_FAIL_ERRNO(err, "removing media/%s", aside);
+    return 0;
+}
+
+int vx_store_set_aside(vx_store *store, const uint8_t sha256[32], vx_err *err) {
+    char relative[STORE_RELATIVE_BYTES], aside[STORE_RELATIVE_BYTES + sizeof DAMAGED];
+    vx_store_relative_path(sha256, relative);
+    snprintf(aside, sizeof aside, "%s" DAMAGED, relative);
+    if (renameat(store->media_fd, relative, store->media_fd, aside))
+        return VX_FAIL_ERRNO(err, "renaming media/%s", relative);
+    return 0;
+}
+
+int vx_store_remove_incoming(vx_store *store, const char *name, vx_err *err) {
+    if (unlinkat(store->incoming_fd, name, 0) && errno != ENOENT)
+        return VX_FAIL_ERRNO(err, "removing incoming/%s", name);
     return 0;
 }
 
@@ -221,4 +241,43 @@ int vx_store_sweep(vx_store *store, bool (*known)(void *ctx, const uint8_t sha25
             ++*ret_removed;
     closedir(incoming);
     return 0;
+}
+
+static bool is_upload_name(const char *name) {
+    uint8_t bytes[UPLOAD_NAME_CHARS / 2];
+    return vx_hex_decode(name, sizeof bytes, bytes);
+}
+
+static int list_folder(DIR *folder, bool incoming, vx_store_on_file on_file, void *ctx,
+                       vx_err *err) {
+    int rc = 0;
+    for (struct dirent *entry; !rc && (entry = readdir(folder));) {
+        struct stat facts;
+        vx_store_file file = {.incoming = incoming, .name = entry->d_name};
+        bool ours = incoming ? is_upload_name(entry->d_name)
+                             : vx_hex_decode(entry->d_name, 32, file.sha256);
+        if (!ours || fstatat(dirfd(folder), entry->d_name, &facts, 0) || !S_ISREG(facts.st_mode))
+            continue;
+        file.modified_us = facts.st_mtim.tv_sec * INT64_C(1000000) + facts.st_mtim.tv_nsec / 1000;
+        rc = on_file(ctx, &file, err);
+    }
+    return rc;
+}
+
+int vx_store_list(vx_store *store, vx_store_on_file on_file, void *ctx, vx_err *err) {
+    int rc = 0;
+    for (int i = 0; i <= 256 && !rc; i++) {
+        char name[16] = ".";
+        bool incoming = i == 256;
+        if (!incoming)
+            snprintf(name, sizeof name, "%02x", i);
+        DIR *folder = open_dir_at(incoming ? store->incoming_fd : store->media_fd, name);
+        if (!folder && errno == ENOENT)
+            continue;
+        if (!folder)
+            return VX_FAIL_ERRNO(err, "reading %s/%s", incoming ? "incoming" : "media", name);
+        rc = list_folder(folder, incoming, on_file, ctx, err);
+        closedir(folder);
+    }
+    return rc;
 }

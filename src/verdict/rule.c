@@ -13,33 +13,61 @@ static float score_of(const vx_rule_input *in, int64_t video) {
 
 typedef struct best_copy {
     int64_t video; /* 0 = none yet */
+    vx_verdict_kind kind;
     vx_fp_match match;
+    vx_fp_coverage coverage; /* a is the new video */
     bool mirrored;
 } best_copy;
 
-static bool is_better_copy(const vx_fp_match *match, int64_t video, const best_copy *best) {
-    if (!best->video || match->share != best->match.share)
-        return !best->video || match->share > best->match.share;
-    if (match->n_matched != best->match.n_matched)
-        return match->n_matched > best->match.n_matched;
-    return video < best->video;
+static vx_verdict_kind relation_of(const vx_fp_coverage *coverage) {
+    if (coverage->whole_a) /* shots in another order are an edit, of which nothing is new */
+        return coverage->whole_b && coverage->in_order ? VX_VERDICT_COPY : VX_VERDICT_PART_OF;
+    return coverage->whole_b ? VX_VERDICT_CONTAINS : VX_VERDICT_SHARED_SEGMENT;
+}
+
+/* The closer relation first; of equal ones the one that matches more, then the older video. */
+static bool is_better_copy(const best_copy *a, const best_copy *b) {
+    static const int closeness[VX_VERDICT_KINDS] = {
+        [VX_VERDICT_COPY] = 4,
+        [VX_VERDICT_PART_OF] = 3,
+        [VX_VERDICT_CONTAINS] = 2,
+        [VX_VERDICT_SHARED_SEGMENT] = 1,
+    };
+    if (!b->video || a->kind != b->kind)
+        return !b->video || closeness[a->kind] > closeness[b->kind];
+    if (a->kind != VX_VERDICT_COPY && a->kind != VX_VERDICT_PART_OF &&
+        a->coverage.share_of_a != b->coverage.share_of_a)
+        return a->coverage.share_of_a > b->coverage.share_of_a;
+    if (a->match.share != b->match.share)
+        return a->match.share > b->match.share;
+    if (a->match.n_matched != b->match.n_matched)
+        return a->match.n_matched > b->match.n_matched;
+    return a->video < b->video;
 }
 
 static int try_candidate(const vx_rule_input *in, int64_t video, best_copy *best, vx_err *err) {
     VX_AUTO_FREE vx_fp_frame *stored = NULL;
     size_t n_stored = 0;
-    int rc = in->load(in->load_ctx, video, &stored, &n_stored, err);
+    double length_s = NAN;
+    int rc = in->load(in->load_ctx, video, &stored, &n_stored, &length_s, err);
     if (rc)
         return rc;
     const vx_fp_frame *sides[2] = {in->frames, in->mirrored};
     for (int side = 0; side < 2; side++) {
-        vx_fp_match match;
+        best_copy found = {.video = video, .mirrored = side == 1};
         if (!sides[side])
             continue;
-        if ((rc = vx_fp_compare(sides[side], in->n_frames, stored, n_stored, &match, err)))
+        rc = vx_fp_compare(sides[side], in->n_frames, stored, n_stored, &found.match, err);
+        if (!rc && !vx_fp_is_copy(&found.match))
+            continue;
+        if (!rc)
+            rc = vx_fp_cover(sides[side], in->n_frames, in->length_s, stored, n_stored, length_s,
+                             &found.match, &found.coverage, err);
+        if (rc)
             return rc;
-        if (vx_fp_is_copy(&match) && is_better_copy(&match, video, best))
-            *best = (best_copy){video, match, side == 1};
+        found.kind = relation_of(&found.coverage);
+        if (is_better_copy(&found, best))
+            *best = found;
     }
     return 0;
 }
@@ -72,17 +100,24 @@ static const vx_rule_similar *find_similar(const vx_rule_input *in) {
 }
 
 int vx_rule_decide(const vx_rule_input *in, vx_verdict *ret_verdict, vx_err *err) {
-    vx_verdict verdict = {.kind = VX_VERDICT_NEW, .score = NAN, .share = NAN, .offset_s = NAN};
+    vx_verdict verdict = {.kind = VX_VERDICT_NEW,
+                          .score = NAN,
+                          .share = NAN,
+                          .share_of_new = NAN,
+                          .share_of_stored = NAN,
+                          .offset_s = NAN};
     best_copy copy = {0};
     int rc = find_copy(in, &copy, err);
     if (rc)
         return VX_WRAP(err, "comparing with stored videos"), rc;
     const vx_rule_similar *similar = find_similar(in);
     if (copy.video) {
-        verdict.kind = VX_VERDICT_COPY;
+        verdict.kind = copy.kind;
         verdict.of = copy.video;
         verdict.score = score_of(in, copy.video);
         verdict.share = copy.match.share;
+        verdict.share_of_new = copy.coverage.share_of_a;
+        verdict.share_of_stored = copy.coverage.share_of_b;
         /* a mean over frames: what lies behind the millisecond is noise; + 0 makes -0 into 0 */
         verdict.offset_s = roundf(copy.match.offset_s * 1e3f) / 1e3f + 0.0f;
         verdict.mirrored = copy.mirrored;

@@ -2,10 +2,13 @@
  * to load their fingerprints. So it sees one state of the catalog, under whatever lock or transaction
  * the caller holds.
  *
- *   copy     the fingerprints agree (vx_fp_is_copy), as they are or mirrored
- *   similar  only the vectors agree: score >= the model's threshold
- *   new      none of these
- * in this order; of several candidates the best one counts, of equal ones the older.
+ *   copy            the fingerprints agree (vx_fp_is_copy), as they are or mirrored, over all of both videos
+ *   part_of         ... over all of the new one, and the stored one has more
+ *   contains        ... over all of the stored one, and the new one has more
+ *   shared_segment  ... over a part of each
+ *   similar         only the vectors agree: score >= the model's threshold
+ *   new             none of these
+ * in this order; of several candidates the one that shares most counts, of equal ones the older.
  *
  * Threads: any. Cost: two comparisons of sequences for each candidate (see vx_fp_compare).
  */
@@ -24,14 +27,16 @@ typedef struct vx_rule_similar {
     float score;
 } vx_rule_similar;
 
-/* Loads a stored video's frames: gives ret_frames (free(); NULL with ret_n 0 when it has none).
+/* Loads a stored video's frames: gives ret_frames (free(); NULL with ret_n 0 when it has none), and its
+ * length in seconds (NaN: not known).
  * Non-zero ends the decision and is returned. */
 typedef int (*vx_rule_load)(void *ctx, int64_t video, vx_fp_frame **ret_frames, size_t *ret_n,
-                            vx_err *err);
+                            double *ret_length_s, vx_err *err);
 
 typedef struct vx_rule_input {            /* borrows everything, for the call */
     const vx_fp_frame *frames, *mirrored; /* [n_frames] of the new video; mirrored may be NULL */
     size_t n_frames;
+    double length_s;           /* of the new video; NaN: not known */
     const int64_t *candidates; /* [n_candidates] from vx_fp_index_candidates; repeats do no harm */
     size_t n_candidates;
     const vx_rule_similar
@@ -44,12 +49,14 @@ typedef struct vx_rule_input {            /* borrows everything, for the call */
 
 typedef struct vx_verdict {
     vx_verdict_kind kind;
-    int64_t of;     /* catalog row; 0 when new */
-    float score;    /* cosine, where the candidate came with one; else NaN */
-    float share;    /* copy: see vx_fp_match; else NaN */
-    float offset_s; /* copy: time in the stored video minus time in the new one, to the millisecond;
+    int64_t of;                          /* catalog row; 0 when new */
+    float score;                         /* cosine, where the candidate came with one; else NaN */
+    float share;                         /* pictures match: see vx_fp_match; else NaN */
+    float share_of_new, share_of_stored; /* pictures match: see vx_fp_coverage; else NaN */
+    float
+        offset_s; /* pictures match: time in the stored video minus time in the new one, to the millisecond;
                        else NaN */
-    bool mirrored;  /* copy: flipped left to right */
+    bool mirrored; /* pictures match: flipped left to right */
 } vx_verdict;
 
 int vx_rule_decide(const vx_rule_input *in, vx_verdict *ret_verdict, vx_err *err);

@@ -25,7 +25,7 @@
 typedef struct evidence {
     vx_rule_similar similar[SIMILAR_MAX];
     size_t n_similar;
-    int64_t copies[2 * VX_VERDICT_COPIES + VX_RECENT_MAX];
+    int64_t copies[2 * VX_VERDICT_COPIES + VX_RECENT_MAX + VX_VERDICT_MORE];
     size_t n_copies;
     bool outdated; /* only another scan can find what it lacks */
 } evidence;
@@ -67,6 +67,10 @@ static int find_videos(vx_collection *collection, vx_verdict_candidates *candida
                                            candidates->near_videos + first, err);
 }
 
+static bool is_older_clip(void *ctx, int64_t clip) {
+    return clip < ((const vx_verdict_subject *)ctx)->before_clip;
+}
+
 int vx_verdict_find_candidates(vx_collection *collection, const vx_verdict_subject *subject,
                                vx_verdict_candidates *ret_candidates, vx_err *err) {
     const vx_model *model = &collection->models->items[0];
@@ -79,10 +83,11 @@ int vx_verdict_find_candidates(vx_collection *collection, const vx_verdict_subje
     if (!ret_candidates->near || !ret_candidates->n_near || !ret_candidates->near_videos)
         return VX_FAIL(err, -ENOMEM, "no memory for the verdict");
     int rc = find_copies(collection, subject->fingerprint, ret_candidates, err);
-    if (!rc)
+    if (!rc && subject->n_clips)
         rc = vx_index_search(model->index, subject->vectors, subject->n_clips, NEIGHBOURS_PER_CLIP,
-                             model->info->similar_threshold, NULL, NULL, ret_candidates->near,
-                             ret_candidates->n_near, err);
+                             model->info->similar_threshold,
+                             subject->before_row ? is_older_clip : NULL, (void *)subject,
+                             ret_candidates->near, ret_candidates->n_near, err);
     for (size_t c = 0; c < subject->n_clips && !rc; c++)
         rc = find_videos(collection, ret_candidates, c, err);
     return rc;
@@ -108,7 +113,7 @@ static void add_similar(evidence *e, int64_t video, float score) {
 static float best_score(vx_collection *collection, const vx_verdict_subject *subject,
                         const vx_video *video) {
     float best = NAN;
-    for (size_t i = 0; i < video->n_clips; i++) {
+    for (size_t i = 0; i < video->n_clips && subject->n_clips; i++) {
         float score;
         if (!vx_index_score(collection->models->items[0].index, video->clips[i].row,
                             subject->vectors, subject->n_clips, &score, NULL) &&
@@ -194,6 +199,8 @@ static int weigh(vx_collection *collection, const vx_verdict_subject *subject,
     int rc = weigh_neighbours(collection, subject, candidates, ret_evidence, err);
     if (!rc)
         rc = weigh_copies(collection, candidates, ret_evidence, err);
+    for (size_t i = 0; i < subject->n_more && !rc; i++)
+        ret_evidence->copies[ret_evidence->n_copies++] = subject->more[i];
     return rc ? rc : weigh_recent(collection, subject, candidates, ret_evidence, err);
 }
 
@@ -212,11 +219,13 @@ static int scan_again(vx_collection *collection, const vx_verdict_subject *subje
 /* ---- the verdict ---- */
 
 static int load_fingerprint(void *ctx, int64_t video, vx_fp_frame **ret_frames, size_t *ret_n,
-                            vx_err *err) {
+                            double *ret_length_s, vx_err *err) {
     vx_collection *collection = ctx;
     VX_AUTO_FREE void *blob = NULL;
     size_t bytes = 0;
     int rc = vx_catalog_get_fingerprint(collection->catalog, video, &blob, &bytes, err);
+    if (!rc)
+        rc = vx_catalog_get_duration(collection->catalog, video, ret_length_s, err);
     if (rc == VX_CATALOG_NOT_FOUND) {
         *ret_frames = NULL;
         *ret_n = 0;
@@ -225,12 +234,26 @@ static int load_fingerprint(void *ctx, int64_t video, vx_fp_frame **ret_frames, 
     return rc ? rc : vx_fp_unpack(blob, bytes, ret_frames, ret_n, err);
 }
 
+/* Leaves only videos below a row. */
+static void keep_older(evidence *e, int64_t before_row) {
+    size_t n_copies = 0, n_similar = 0;
+    for (size_t i = 0; i < e->n_copies; i++)
+        if (e->copies[i] < before_row)
+            e->copies[n_copies++] = e->copies[i];
+    for (size_t i = 0; i < e->n_similar; i++)
+        if (e->similar[i].video < before_row)
+            e->similar[n_similar++] = e->similar[i];
+    e->n_copies = n_copies;
+    e->n_similar = n_similar;
+}
+
 static int judge(vx_collection *collection, const vx_verdict_subject *subject, const evidence *e,
                  vx_verdict *ret_verdict, vx_err *err) {
     vx_rule_input input = {
         .frames = subject->fingerprint->frames,
         .mirrored = subject->fingerprint->mirrored,
         .n_frames = subject->fingerprint->n_frames,
+        .length_s = subject->length_s,
         .candidates = e->copies,
         .n_candidates = e->n_copies,
         .similar = e->similar,
@@ -247,15 +270,16 @@ int vx_verdict_decide(vx_collection *collection, const vx_verdict_subject *subje
                       vx_video **ret_of, vx_err *err) {
     evidence e;
     vx_verdict found;
-    int rc = weigh(collection, subject, candidates, &e, err);
-    if (!rc && e.outdated)
+    int rc = candidates ? weigh(collection, subject, candidates, &e, err) : 0;
+    if (!candidates || (!rc && e.outdated))
         rc = scan_again(collection, subject, &e, err);
+    if (!rc && subject->before_row)
+        keep_older(&e, subject->before_row);
     if (!rc)
         rc = judge(collection, subject, &e, &found, err);
     if (rc)
         return rc;
-    *ret_verdict =
-        (vx_verdict_row){.kind = VX_VERDICT_NEW, .score = NAN, .share = NAN, .offset_s = NAN};
+    *ret_verdict = vx_verdict_row_new();
     if (found.kind == VX_VERDICT_NEW)
         return 0;
     rc = vx_catalog_get_video_by_row(collection->catalog, found.of, ret_of, err);
@@ -265,6 +289,8 @@ int vx_verdict_decide(vx_collection *collection, const vx_verdict_subject *subje
         .kind = found.kind,
         .score = isnan(found.score) ? best_score(collection, subject, *ret_of) : found.score,
         .share = found.share,
+        .share_of_new = found.share_of_new,
+        .share_of_stored = found.share_of_stored,
         .offset_s = found.offset_s,
         .mirrored = found.mirrored,
     };

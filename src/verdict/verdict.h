@@ -1,4 +1,4 @@
-/* verdict.h — decides what a new video is to the stored ones: `copy`, `similar` or `new`.
+/* verdict.h — decides what a new video is to the stored ones (kinds: rule.h).
  *
  * (The same bytes, `exact`, are found before anything is decoded: ingest/.) The decision takes two
  * steps. Verdict and insert must be one step on the writer's thread, and there is one writer: while it
@@ -14,6 +14,7 @@
 #include "base/err.h"
 #include "collection/collection.h"
 
+#define VX_VERDICT_MORE 16   /* candidates that the caller may add */
 #define VX_VERDICT_COPIES 16 /* candidates of the video as it is, and as many of its mirror image */
 
 /* The new video. All borrowed. */
@@ -21,6 +22,11 @@ typedef struct vx_verdict_subject {
     const float *vectors; /* of the default model: float32 [n_clips, dim], unit length */
     size_t n_clips;
     const vx_fp_video *fingerprint;
+    double length_s;     /* NaN: not known */
+    int64_t before_row;  /* compare only with videos of rows below; 0: with all */
+    int64_t before_clip; /* and their clips; with before_row alone */
+    const int64_t *more; /* [n_more] further candidates, <= VX_VERDICT_MORE; may be gone */
+    size_t n_more;
 } vx_verdict_subject;
 
 /* Stored videos that may be its copies or similar to it. All zero: nothing was scanned yet. */
@@ -41,6 +47,8 @@ int vx_verdict_find_candidates(vx_collection *collection, const vx_verdict_subje
                                vx_verdict_candidates *ret_candidates, vx_err *err);
 
 /* Inside the writer's transaction.
+ *   candidates  NULL: they are found here and now, so that the verdict depends on what is stored and
+ *               not on when somebody looked
  *   ret_of  gives the stored video that the verdict names; NULL for a new one
  * `similar` is decided by the default model and its threshold alone: thresholds of different vector
  * spaces mean different things, and a further model that a server was started with must not change

@@ -387,12 +387,12 @@ def test_answer_about_a_video_closed_meanwhile_opens_nothing(page, film, server)
 
 @pytest.mark.model("slow", "--clip", "fixed:0.2")
 def test_work_on_a_video_is_shown_and_cancel_ends_it_on_the_server(page, film, server, shot):
-    choose(page, film(1, name="longer.webm", n=200))
-    row = upload_row(page, "longer.webm")
+    choose(page, film(1, name="longest.webm", n=600))
+    row = upload_row(page, "longest.webm")
     expect(row).to_contain_text("Decoding frames: ")
     assert 0 <= row.get_by_role("progressbar").evaluate("bar => bar.value") < 1
     shot("working")
-    row.get_by_role("button", name="Cancel longer.webm").click()
+    row.get_by_role("button", name="Cancel longest.webm").click()
     expect(row).to_have_count(0)
     job, = server.get("/v1/jobs").json()["items"]
     assert job["state"] == "cancelled"

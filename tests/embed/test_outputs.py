@@ -2,6 +2,7 @@
 
 import hashlib
 
+import make as samples
 import numpy as np
 import pytest
 from server import Server
@@ -36,7 +37,7 @@ def test_lines_name_file_bytes_model_and_span(five):
         assert line["clip_id"] == line["video_id"] + ".0"
         assert (line["index"], line["start_s"], line["end_s"]) == (0, 0, 2)
         assert line["model"] == "tiny" and len(line["model_digest"]) == 64
-        assert line["duplicate"] == {"verdict": "new", "of": None, "score": None, "share": None,
+        assert line["duplicate"] == {"verdict": "new", "of": None, "score": None, "share": None, "share_of_new": None, "share_of_stored": None,
                                      "offset_s": None, "mirrored": False}
 
 
@@ -68,7 +69,7 @@ def test_same_bytes_at_several_paths_share_a_row(batch, clip):
     video = lines[0]["video_id"]
     assert lines[0]["duplicate"]["verdict"] == "new"
     for line in lines[1:]:
-        assert line["duplicate"] == {"verdict": "exact", "of": video, "score": 1, "share": 1,
+        assert line["duplicate"] == {"verdict": "exact", "of": video, "score": 1, "share": 1, "share_of_new": 1, "share_of_stored": 1,
                                      "offset_s": 0, "mirrored": False}
     assert len(batch.vectors()) == batch.inserted() == 2
 
@@ -114,3 +115,16 @@ def test_output_inside_the_input_is_not_input(batch, clip):
     batch.put("out/.vidx/media/stored.mp4", clip(2))
     batch.run()
     assert [line["file"] for line in batch.lines()] == ["clip.mp4"]
+
+
+def test_files_that_the_server_takes_are_embedded_by_any_of_their_suffixes(batch, clip):
+    """media/ looks at what a file holds; here only the name decides whether it looks."""
+    samples.encode(batch.input / "screen.gif", "gif", n=16, size=(96, 64), rate=8, pix_fmt="rgb8")
+    for i, suffix in enumerate(("MP4", "qt", "divx", "mpe", "m2v", "vob", "trp", "ogm", "f4v", "264", "hevc")):
+        batch.put(f"{i}.{suffix}", clip(400 + i))
+    batch.put("notes.txt", b"no video")
+    batch.put("gif", b"no video")
+    batch.run()
+    assert {line["file"] for line in batch.lines()} == {
+        path.name for path in batch.input.iterdir()} - {"notes.txt", "gif"}
+    assert batch.lines("failed.jsonl") == []

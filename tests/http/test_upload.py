@@ -25,7 +25,7 @@ def test_form_upload_answers_the_video_object(server, clip):
                               "fps": 8, "duration_s": 3}
     assert video["metadata"] == {"camera": 3, "note": "ü"}
     assert [(c["start_s"], c["end_s"]) for c in video["clips"]] == [(0, 1), (1, 2), (2, 3)]
-    assert video["duplicate"] == {"verdict": "new", "of": None, "score": None, "share": None,
+    assert video["duplicate"] == {"verdict": "new", "of": None, "score": None, "share": None, "share_of_new": None, "share_of_stored": None,
                                   "offset_s": None, "mirrored": False}
     assert video["status"] == "ready" and video["decode"]["frames_total"] == 24
     assert server.get(f"/v1/videos/{video['id']}").json() == video

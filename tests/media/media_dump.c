@@ -110,9 +110,10 @@ static int dump(const char *path, const char *wanted, int threads, dump_options 
         return rc;
     const vx_media_info *info = vx_media_get_info(media);
     printf("{\"container\": \"%s\", \"codec\": \"%s\", \"width\": %d, \"height\": %d, "
-           "\"rotation\": %d, \"fps\": %.6f, \"duration\": %.6f, \"n_frames\": %" PRId64 ",\n",
+           "\"rotation\": %d, \"sample_aspect_ratio\": %.6f, \"fps\": %.6f, "
+           "\"duration\": %.6f, \"n_frames\": %" PRId64 ",\n",
            info->container, info->codec, info->width_px, info->height_px, info->rotation_deg,
-           info->fps, info->duration_s, info->n_frames);
+           info->sample_aspect_ratio, info->fps, info->duration_s, info->n_frames);
     printf(" \"may_skip\": %s, \"by_order\": %s, \"chosen\": [", media->may_skip ? "true" : "false",
            media->by_order ? "true" : "false");
     int64_t n_unique = 0;
@@ -130,7 +131,8 @@ static int dump(const char *path, const char *wanted, int threads, dump_options 
                                            .on_extra = options->what == 'm' ? print_extra : NULL,
                                            .ctx = options};
     rc = vx_media_decode(media, &params, &stats, err);
-    printf("],\n \"open_s\": %.6f, \"decode_s\": %.6f, \"frames_decoded\": %" PRId64
+    printf("],\n \"hdr\": %d", (int)info->hdr);
+    printf(",\n \"open_s\": %.6f, \"decode_s\": %.6f, \"frames_decoded\": %" PRId64
            ", \"frames_total\": %" PRId64 ", \"passes\": %d, \"rc\": %d}\n",
            opened_s - start_s, seconds() - opened_s, stats.frames_decoded, stats.frames_total,
            stats.n_passes, rc);
@@ -180,5 +182,5 @@ int main(int argc, char **argv) {
     }
     if (rc != 0)
         fprintf(stderr, "%d: %s\n", rc, err.msg);
-    return rc < 0 ? 100 : rc;
+    return rc < 0 ? 100 : rc ? rc - VX_MEDIA_UNSUPPORTED + 1 : 0; /* exit statuses are small */
 }

@@ -34,7 +34,7 @@ def report(name, answers):
 
 def ask(program, path, wanted):
     verdict, of, _ = program.ask(path, with_scores=False)
-    return verdict if verdict["verdict"] == "copy" and of in wanted else None
+    return verdict if verdict["verdict"] in ("copy", "part_of", "contains", "shared_segment") and of in wanted else None
 
 
 def shots(program):

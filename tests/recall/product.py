@@ -42,7 +42,7 @@ class Answers:
     def __init__(self, names, copies, models):
         self.names, self.copies = names, copies
         n = len(copies)
-        self.verdict = np.full((2, n), "new", "<U7")
+        self.verdict = np.full((2, n), "new", "<U14")
         self.named = np.full((2, n), -1)
         self.mirrored = np.zeros(n, bool)
         self.scores = {m: np.full((n, len(names)), -1.0, np.float32) for m in models}

@@ -35,6 +35,9 @@ def plain_normalisation(manifest):
 VARIANTS = {"fp32": fp32_only, "fp32-127-128": lambda m: (fp32_only(m), plain_normalisation(m))}
 
 
+RELATED = ["copy", "part_of"]  # a trim is a part; nothing of either would be lost
+
+
 def judge(strength, truth):
     """Right answers and false alarms, the latter over both questions, [copies] each. strength
     [copies, originals] ranks those that may be named; -inf says that one may not."""
@@ -75,9 +78,9 @@ def pick_threshold(answers, model, wanted):
 
 
 def ways_of(answers, threshold):
-    return {"copy": by_program(answers, ["copy"]),
+    return {"copy": by_program(answers, RELATED),
             "similar": by_vector(answers, product.MODEL, threshold),
-            "verdict": by_program(answers, ["copy", "similar"])}
+            "verdict": by_program(answers, [*RELATED, "similar"])}
 
 
 def table(found, threshold):

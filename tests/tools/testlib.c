@@ -17,6 +17,9 @@ EXPORT int vxt_hash(const uint8_t *luma, int w, int h, int stride, vx_fp_frame *
 EXPORT int vxt_compare(const vx_fp_frame *a, size_t n_a, const vx_fp_frame *b, size_t n_b,
                        vx_fp_match *ret_match);
 EXPORT int vxt_is_copy(const vx_fp_match *match);
+EXPORT int vxt_cover(const vx_fp_frame *a, size_t n_a, double a_length_s, const vx_fp_frame *b,
+                     size_t n_b, double b_length_s, const vx_fp_match *match,
+                     vx_fp_coverage *ret_coverage);
 
 /* The file's fingerprint, as an upload of it gets it. */
 EXPORT int vxt_fingerprint(const char *path, vx_fp_video *ret_video, vx_err *err);
@@ -46,6 +49,11 @@ int vxt_compare(const vx_fp_frame *a, size_t n_a, const vx_fp_frame *b, size_t n
 
 int vxt_is_copy(const vx_fp_match *match) {
     return vx_fp_is_copy(match);
+}
+
+int vxt_cover(const vx_fp_frame *a, size_t n_a, double a_length_s, const vx_fp_frame *b, size_t n_b,
+              double b_length_s, const vx_fp_match *match, vx_fp_coverage *ret_coverage) {
+    return vx_fp_cover(a, n_a, a_length_s, b, n_b, b_length_s, match, ret_coverage, NULL);
 }
 
 int vxt_fingerprint(const char *path, vx_fp_video *ret_video, vx_err *err) {

@@ -22,7 +22,12 @@ class Spec(ct.Structure):
 
 class Match(ct.Structure):
     _fields_ = [("share", ct.c_float), ("offset_s", ct.c_float), ("n_matched", ct.c_int),
-                ("n_distinct", ct.c_int)]
+                ("n_distinct", ct.c_int), ("a_inside", ct.c_bool), ("b_inside", ct.c_bool)]
+
+
+class Coverage(ct.Structure):
+    _fields_ = [("share_of_a", ct.c_float), ("share_of_b", ct.c_float), ("whole_a", ct.c_bool),
+                ("whole_b", ct.c_bool)]
 
 
 class Video(ct.Structure):
@@ -46,6 +51,7 @@ class Error(ct.Structure):
 lib = _load()
 assert FRAME.itemsize == 40
 lib.vxt_compare.argtypes = [ct.c_void_p, ct.c_size_t, ct.c_void_p, ct.c_size_t, ct.c_void_p]
+lib.vxt_cover.argtypes = [ct.c_void_p, ct.c_size_t, ct.c_double] * 2 + [ct.c_void_p] * 2
 lib.vxt_fingerprint.argtypes = [ct.c_char_p, ct.c_void_p, ct.c_void_p]
 
 
@@ -91,6 +97,16 @@ def compare(a, b):
     rc = lib.vxt_compare(_pointer(a), len(a), _pointer(b), len(b), ct.byref(match))
     assert rc == 0, rc
     return match
+
+
+def cover(a, a_length_s, b, b_length_s, match):
+    """How much of each the other one holds, as a Coverage."""
+    a, b = np.ascontiguousarray(a, FRAME), np.ascontiguousarray(b, FRAME)
+    coverage = Coverage()
+    rc = lib.vxt_cover(_pointer(a), len(a), ct.c_double(a_length_s), _pointer(b), len(b),
+                       ct.c_double(b_length_s), ct.byref(match), ct.byref(coverage))
+    assert rc == 0, rc
+    return coverage
 
 
 def is_copy(match):

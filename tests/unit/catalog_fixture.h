@@ -82,8 +82,12 @@ static inline vx_video *make_video(int seed, int n_clips) {
     v->fps = 29.97;
     v->duration_s = seed + 0.125;
     v->created_us = 1700000000000000 + seed;
-    v->duplicate = (vx_verdict_row){
-        .kind = (vx_verdict_kind)(seed % 4), .score = NAN, .share = 0.3f, .offset_s = NAN};
+    v->duplicate = (vx_verdict_row){.share_of_new = 0.5f,
+                                    .share_of_stored = 0.25f,
+                                    .kind = (vx_verdict_kind)(seed % 4),
+                                    .score = NAN,
+                                    .share = 0.3f,
+                                    .offset_s = NAN};
     strcpy(v->duplicate.of, seed % 4 ? "v0123456789abcdef01234567" : "");
     v->duplicate.mirrored = seed % 2;
     strcpy(v->decode_path, "cpu");

@@ -65,6 +65,7 @@ static int64_t store(setup *s, int seed, double degrees, uint32_t film) {
     at_angle(degrees, vector);
     make_film(film, frames);
     VX_AUTO(vx_video) video = make_video(seed, 1);
+    video->duration_s = FRAMES / 2.0;
     vx_video_id_of(video->sha256, video->id);
     VX_AUTO_FREE void *blob = NULL;
     size_t bytes;
@@ -84,7 +85,7 @@ static void delete_video(setup *s, int64_t row) {
     VX_AUTO(vx_video) video = NULL;
     OK(vx_catalog_get_video_by_row(s->collection.catalog, row, &video, &oops));
     OK(vx_catalog_begin(s->collection.catalog, &oops));
-    OK(vx_catalog_delete_video(s->collection.catalog, video->id, &oops));
+    OK(vx_catalog_delete_video(s->collection.catalog, video->id, NULL, &oops));
     OK(vx_catalog_commit(s->collection.catalog, &oops));
 }
 
@@ -101,8 +102,10 @@ static void scan_for(setup *s, new_video *a, double degrees, uint32_t film) {
     at_angle(degrees, a->vector);
     make_film(film, a->frames);
     a->fingerprint = (vx_fp_video){.frames = a->frames, .n_frames = FRAMES};
-    a->subject =
-        (vx_verdict_subject){.n_clips = 1, .vectors = a->vector, .fingerprint = &a->fingerprint};
+    a->subject = (vx_verdict_subject){.n_clips = 1,
+                                      .vectors = a->vector,
+                                      .fingerprint = &a->fingerprint,
+                                      .length_s = FRAMES / 2.0};
     OK(vx_verdict_find_candidates(&s->collection, &a->subject, &a->candidates, &oops));
 }
 
@@ -226,13 +229,19 @@ static void copy_behind_deleted_copies_is_named(void **state) {
 /* 0.999062f printed as a double is 0.999062002: an answer and a job's report must say the same. */
 static void verdict_as_json_has_the_digits_of_its_floats(void **state) {
     (void)state;
-    vx_verdict_row row = {.kind = VX_VERDICT_COPY, .score = 0.999062f, .share = 1, .offset_s = NAN};
+    vx_verdict_row row = {.kind = VX_VERDICT_COPY,
+                          .score = 0.999062f,
+                          .share = 1,
+                          .share_of_new = 1,
+                          .share_of_stored = 0.25f,
+                          .offset_s = NAN};
     strcpy(row.of, "v0123456789abcdef01234567");
     json_t *json = vx_verdict_json(&row);
     char *text = json_dumps(json, JSON_COMPACT | VX_VERDICT_JSON_DIGITS);
     json_decref(json);
     assert_string_equal(text, "{\"verdict\":\"copy\",\"of\":\"v0123456789abcdef01234567\","
-                              "\"score\":0.999062,\"share\":1.0,\"offset_s\":null,"
+                              "\"score\":0.999062,\"share\":1.0,\"share_of_new\":1.0,"
+                              "\"share_of_stored\":0.25,\"offset_s\":null,"
                               "\"mirrored\":false}");
     free(text);
 }

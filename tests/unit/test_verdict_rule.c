@@ -33,10 +33,12 @@ static int setup(void **state) {
     return 0;
 }
 
-static int load(void *ctx, int64_t video, vx_fp_frame **ret_frames, size_t *ret_n, vx_err *err) {
+static int load(void *ctx, int64_t video, vx_fp_frame **ret_frames, size_t *ret_n,
+                double *ret_length_s, vx_err *err) {
     if (video == *(const int64_t *)ctx)
         return VX_FAIL(err, -EIO, "bad sector");
     n_loads++;
+    *ret_length_s = N / 2.0;
     *ret_n = video <= STORED ? N : 0;
     *ret_frames = NULL;
     if (*ret_n && !(*ret_frames = malloc(sizeof stored[video])))
@@ -53,6 +55,7 @@ static vx_rule_input input(const vx_fp_frame *frames) {
     unreadable = 0;
     return (vx_rule_input){.frames = frames,
                            .n_frames = N,
+                           .length_s = N / 2.0,
                            .candidates = all,
                            .n_candidates = VX_LEN(all),
                            .similar_threshold = 0.9f,
@@ -123,10 +126,122 @@ static void verdict_of_trimmed_copy_has_its_offset(void **state) {
         cut[i].time_s -= 4;
     in.frames = cut;
     in.n_frames = N - 8;
+    in.length_s = (N - 8) / 2.0;
     vx_verdict v = decide(&in);
+    assert_int_equal(v.kind, VX_VERDICT_PART_OF);
+    assert_float_equal(v.share_of_new, 1, 1e-6);
+    assert_float_equal(v.share_of_stored, 0.6, 1e-3);
     assert_int_equal(v.of, 3);
     assert_float_equal(v.offset_s, 4, 1e-3);
     assert_true(isnan(v.score));
+}
+
+/* The frames [from, to) of a stored video, put behind what is there. */
+static size_t append(vx_fp_frame *frames, size_t n, const vx_fp_frame *source, int from, int to) {
+    for (int i = from; i < to; i++, n++) {
+        frames[n] = source[i];
+        frames[n].time_s = (float)n / 2;
+    }
+    return n;
+}
+
+static vx_verdict decide_between(const vx_fp_frame *frames, size_t n) {
+    vx_rule_input in = input(frames);
+    in.n_frames = n;
+    in.length_s = (double)n / 2;
+    return decide(&in);
+}
+
+static void verdict_of_compilation_is_contains(void **state) {
+    (void)state;
+    vx_fp_frame other[N], film[3 * N];
+    fill(other, 77);
+    size_t n = append(film, 0, other, 0, 8);
+    n = append(film, n, stored[2], 0, N);
+    n = append(film, n, other, 8, N);
+    vx_verdict v = decide_between(film, n);
+    assert_int_equal(v.kind, VX_VERDICT_CONTAINS);
+    assert_int_equal(v.of, 2);
+    assert_float_equal(v.offset_s, -4, 1e-3);
+    assert_float_equal(v.share_of_new, 0.5, 0.03);
+    assert_float_equal(v.share_of_stored, 1, 1e-6);
+}
+
+static void verdict_of_episodes_with_one_intro_is_shared_segment(void **state) {
+    (void)state;
+    vx_fp_frame other[N], episode[N];
+    fill(other, 77);
+    append(episode, append(episode, 0, stored[2], 0, 8), other, 8, N);
+    vx_verdict v = decide_between(episode, N);
+    assert_int_equal(v.kind, VX_VERDICT_SHARED_SEGMENT);
+    assert_int_equal(v.of, 2);
+    assert_float_equal(v.share_of_new, 0.4, 0.03);
+    assert_float_equal(v.share_of_stored, 0.4, 0.03);
+}
+
+static void verdict_of_loop_is_contains(void **state) {
+    (void)state;
+    vx_fp_frame loop[3 * N];
+    size_t n = 0;
+    for (int turn = 0; turn < 3; turn++)
+        n = append(loop, n, stored[2], 0, N);
+    vx_verdict v = decide_between(loop, n);
+    assert_int_equal(v.kind, VX_VERDICT_CONTAINS);
+    assert_float_equal(v.share_of_new, 1.0 / 3, 0.03);
+}
+
+static void verdict_of_shots_in_another_order_is_part_of(void **state) {
+    (void)state;
+    vx_fp_frame shuffled[N];
+    append(shuffled, append(shuffled, 0, stored[2], 8, N), stored[2], 0, 8);
+    vx_verdict v = decide_between(shuffled, N);
+    assert_int_equal(v.kind, VX_VERDICT_PART_OF);
+    assert_float_equal(v.share_of_new, 1, 1e-6);
+}
+
+static void verdict_of_film_with_an_advertisement_in_it_is_contains(void **state) {
+    (void)state;
+    vx_fp_frame other[N], film[2 * N];
+    fill(other, 77);
+    size_t n = append(film, 0, stored[2], 0, 10);
+    n = append(film, n, other, 0, 8);
+    n = append(film, n, stored[2], 10, N);
+    vx_verdict v = decide_between(film, n);
+    assert_int_equal(v.kind, VX_VERDICT_CONTAINS);
+    assert_float_equal(v.share_of_new, 20.0 / 28, 0.05);
+}
+
+static void verdict_names_the_whole_before_the_excerpt(void **state) {
+    (void)state;
+    memset(stored[1], 0, sizeof stored[1]);
+    append(stored[1], 0, stored[2], 4,
+           12); /* the older one is an excerpt; the rest of it is flat */
+    for (int i = 8; i < N; i++)
+        stored[1][i].time_s = (float)i / 2;
+    vx_verdict v = decide_between(stored[2], N);
+    assert_int_equal(v.kind, VX_VERDICT_COPY);
+    assert_int_equal(v.of, 2);
+}
+
+static void verdict_of_mirrored_trim_is_part_of(void **state) {
+    (void)state;
+    vx_fp_frame other[N], trim[N];
+    fill(other, 77);
+    size_t n = append(trim, 0, stored[3], 4, 14);
+    vx_rule_input in = input(other);
+    in.mirrored = trim;
+    in.n_frames = n;
+    in.length_s = (double)n / 2;
+    vx_verdict v = decide(&in);
+    assert_int_equal(v.kind, VX_VERDICT_PART_OF);
+    assert_true(v.mirrored);
+    assert_float_equal(v.offset_s, 2, 1e-3);
+}
+
+static void verdict_of_half_a_second_less_is_still_copy(void **state) {
+    (void)state;
+    assert_int_equal(decide_between(stored[2], N - 1).kind, VX_VERDICT_COPY);
+    assert_int_equal(decide_between(stored[2], N - 2).kind, VX_VERDICT_PART_OF);
 }
 
 static void verdict_of_flipped_copy_says_mirrored(void **state) {
@@ -206,6 +321,14 @@ int main(void) {
         cmocka_unit_test_setup(verdict_copy_wins_over_higher_similar_and_has_its_score, setup),
         cmocka_unit_test_setup(verdict_copy_found_only_by_vector_is_a_copy, setup),
         cmocka_unit_test_setup(verdict_of_trimmed_copy_has_its_offset, setup),
+        cmocka_unit_test_setup(verdict_of_compilation_is_contains, setup),
+        cmocka_unit_test_setup(verdict_of_episodes_with_one_intro_is_shared_segment, setup),
+        cmocka_unit_test_setup(verdict_of_loop_is_contains, setup),
+        cmocka_unit_test_setup(verdict_of_shots_in_another_order_is_part_of, setup),
+        cmocka_unit_test_setup(verdict_of_film_with_an_advertisement_in_it_is_contains, setup),
+        cmocka_unit_test_setup(verdict_names_the_whole_before_the_excerpt, setup),
+        cmocka_unit_test_setup(verdict_of_mirrored_trim_is_part_of, setup),
+        cmocka_unit_test_setup(verdict_of_half_a_second_less_is_still_copy, setup),
         cmocka_unit_test_setup(verdict_of_flipped_copy_says_mirrored, setup),
         cmocka_unit_test_setup(verdict_of_equal_copies_names_the_oldest, setup),
         cmocka_unit_test_setup(verdict_of_copies_of_like_share_names_the_one_with_more_frames,

@@ -1,0 +1,148 @@
+"""How two videos relate: trims, compilations, episodes with one intro, loops; and what a deleted original leaves."""
+import subprocess
+import time
+
+import pytest
+from conftest import assert_problem
+
+
+def ffmpeg(*arguments):
+    subprocess.run(["ffmpeg", "-nostdin", "-v", "error", "-y", *map(str, arguments)], check=True)
+
+
+ENCODED = ("-pix_fmt", "yuv420p", "-c:v", "libx264", "-preset", "veryfast", "-g", "25")
+SOURCES = {
+    "zoom": "mandelbrot=s=320x180:r=25:start_scale=3",
+    "cells": "cellauto=s=320x180:r=25:rule=110",
+    "test": "testsrc2=s=320x180:r=25",
+}
+
+
+@pytest.fixture(scope="module")
+def film(tmp_path_factory):
+    """make(name, part, ...): a file of (source, start, seconds) one after another."""
+    folder = tmp_path_factory.mktemp("films")
+
+    def make(name, *parts, filters="null", crf=23):
+        path = folder / name
+        inputs = [a for source, _, _ in parts for a in ("-f", "lavfi", "-i", SOURCES[source])]
+        cuts = ";".join(f"[{i}]trim={start}:{start + seconds},setpts=PTS-STARTPTS[p{i}]"
+                        for i, (_, start, seconds) in enumerate(parts))
+        pads = "".join(f"[p{i}]" for i in range(len(parts)))
+        ffmpeg(*inputs, "-filter_complex", f"{cuts};{pads}concat=n={len(parts)},{filters}", *ENCODED, "-crf", crf, path)
+        return path
+    return make
+
+
+def judged(server, *paths):
+    """The verdicts of files that are stored one after another; their ids."""
+    videos = [server.upload(path).json() for path in paths]
+    return [v["duplicate"] for v in videos], [v["id"] for v in videos]
+
+
+def related(server, stored, new, **wanted):
+    (_, verdict), (original, _) = judged(server, stored, new)
+    assert verdict["of"] == original
+    for key, value in wanted.items():
+        assert verdict[key] == (pytest.approx(value, abs=0.08) if isinstance(value, float) else value), verdict
+    return verdict
+
+
+@pytest.fixture
+def empty(start):
+    return start()
+
+
+def test_reencoding_is_a_copy(empty, film):
+    related(empty, film("a.mp4", ("zoom", 0, 6)), film("a.mkv", ("zoom", 0, 6), crf=30), verdict="copy",
+            share_of_new=1.0, share_of_stored=1.0)
+
+
+def test_trim_is_a_part_of_the_film_and_refused_with_words(empty, film):
+    whole, trim = film("whole.mp4", ("zoom", 0, 10)), film("trim.mp4", ("zoom", 3, 5), crf=26)
+    original = empty.upload(whole).json()["id"]
+    body = assert_problem(empty.upload(trim, on_duplicate="reject"), 409, "duplicate", original)
+    assert "All of trim.mp4 (0:05) is in a video that is stored already: whole.mp4 (0:10" in body["detail"]
+    assert "from 0:03 on." in body["detail"]
+    related(empty, whole, trim, verdict="part_of", share_of_new=1.0, share_of_stored=0.5, offset_s=3.0)
+
+
+def test_mirrored_trim_is_a_part(empty, film):
+    related(empty, film("whole.mp4", ("zoom", 0, 10)), film("m.mp4", ("zoom", 3, 5), filters="hflip"),
+            verdict="part_of", mirrored=True, share_of_stored=0.5)
+
+
+def test_film_contains_its_stored_excerpt_and_is_not_refused(empty, film):
+    excerpt, whole = film("excerpt.mp4", ("zoom", 4, 4), crf=26), film("whole.mp4", ("zoom", 0, 12))
+    original = empty.upload(excerpt).json()["id"]
+    answer = empty.upload(whole, on_duplicate="reject")
+    assert answer.status_code == 201
+    verdict = answer.json()["duplicate"]
+    assert (verdict["verdict"], verdict["of"]) == ("contains", original)
+    assert verdict["share_of_new"] == pytest.approx(1 / 3, abs=0.08) and verdict["share_of_stored"] == 1
+    assert verdict["offset_s"] == pytest.approx(-4, abs=0.3)
+
+
+def test_compilation_contains_a_stored_clip(empty, film):
+    related(empty, film("clip.mp4", ("zoom", 0, 5)),
+            film("all.mp4", ("cells", 0, 5), ("zoom", 0, 5), ("test", 0, 5)), verdict="contains",
+            share_of_new=1 / 3, share_of_stored=1.0)
+
+
+def test_episodes_with_one_intro_share_a_segment_and_are_both_stored(empty, film):
+    first, second = film("e1.mp4", ("zoom", 0, 6), ("test", 0, 12)), film("e2.mp4", ("zoom", 0, 6), ("cells", 0, 12))
+    original = empty.upload(first).json()["id"]
+    answer = empty.upload(second, on_duplicate="reject")
+    assert answer.status_code == 201
+    verdict = answer.json()["duplicate"]
+    assert (verdict["verdict"], verdict["of"]) == ("shared_segment", original)
+    assert verdict["share_of_new"] == pytest.approx(1 / 3, abs=0.08)
+    assert verdict["share_of_stored"] == pytest.approx(1 / 3, abs=0.08)
+
+
+def test_loop_contains_its_turn_and_a_turn_is_part_of_the_loop(start, film):
+    turn, loop = film("turn.mp4", ("zoom", 0, 5)), film("loop.mp4", *[("zoom", 0, 5)] * 3)
+    related(start(), turn, loop, verdict="contains", share_of_new=1 / 3)
+    related(start(), loop, turn, verdict="part_of", share_of_new=1.0)
+
+
+def wait_until(condition, seconds=30):
+    for _ in range(int(seconds * 10)):
+        if condition():
+            return
+        time.sleep(0.1)
+    raise AssertionError("it did not come true")
+
+
+def test_copies_of_a_deleted_original_are_judged_anew(empty, film):
+    paths = [film(f"{crf}.mp4", ("zoom", 0, 6), crf=crf) for crf in (20, 24, 28, 32)]
+    verdicts, (original, oldest, *others) = judged(empty, *paths)
+    assert {v["of"] for v in verdicts[1:]} == {original}
+    listed = empty.get(f"/v1/videos/{original}/copies", params={"limit": 2}).json()
+    rest = empty.get(f"/v1/videos/{original}/copies", params={"limit": 2, "cursor": listed["next"]}).json()
+    assert [v["id"] for v in listed["items"] + rest["items"]] == [others[1], others[0], oldest]
+    assert rest["next"] is None
+    assert empty.delete(f"/v1/videos/{original}").ok
+    assert empty.get(f"/v1/videos/{oldest}").json()["duplicate"]["of"] is None
+
+    def ended():
+        jobs = empty.get("/v1/jobs").json()["items"]
+        return [j for j in jobs if j["kind"] == "rejudge"][0]["state"] == "done"
+    wait_until(ended)
+    assert empty.get(f"/v1/videos/{oldest}").json()["duplicate"]["verdict"] == "new"
+    for video in others:
+        verdict = empty.get(f"/v1/videos/{video}").json()["duplicate"]
+        assert (verdict["verdict"], verdict["of"]) == ("copy", oldest)
+    assert {v["id"] for v in empty.get(f"/v1/videos/{oldest}/copies").json()["items"]} == set(others)
+
+
+def test_last_copy_of_a_deleted_original_is_new(empty, film):
+    _, (original, copy) = judged(empty, *(film(f"{crf}.mp4", ("zoom", 0, 6), crf=crf) for crf in (20, 30)))
+    assert empty.delete(f"/v1/videos/{original}").ok
+    assert empty.get("/v1/videos", params={"verdict": "copy"}).json()["items"] == []
+    duplicate = empty.get(f"/v1/videos/{copy}").json()["duplicate"]
+    assert (duplicate["verdict"], duplicate["of"], duplicate["share"]) == ("new", None, None)
+
+
+def test_copies_of_an_unknown_video_are_404(empty):
+    assert_problem(empty.get("/v1/videos/vnone/copies"), 404, "not-found")
