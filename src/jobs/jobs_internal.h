@@ -1,4 +1,4 @@
-/* jobs_internal.h — what the parts of jobs/ share: tickets.c, jobs.c, changes.c, schedule.c. */
+/* jobs_internal.h — what the parts of jobs/ share: tickets.c, rows.c, changes.c, schedule.c. */
 #pragma once
 
 #include <pthread.h>

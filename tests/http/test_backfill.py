@@ -234,7 +234,9 @@ def test_failure_of_the_server_keeps_the_old_vectors(tmp_path, tiny_model, clip)
         manifest |= {"name": "small", "picture": manifest["picture"] | {"mean": [2.0, 2.0, 2.0]}}
         (packages / "small" / "manifest.json").write_text(json.dumps(manifest))
         restart(server)
-        report = ended(server, backfill(server, "small"))["report"]
-        assert (report["embedded"], report["failed"]) == (0, 1)
-        assert report["failures"][0]["video_id"] == video["id"]
+        job = f"/v1/jobs/{backfill(server, 'small')}"
+        wait_until(lambda: server.get(job).json()["next_try_at"])
+        waiting = server.get(job).json()
+        assert waiting["last_error"] and waiting["problem"] is None  # not ended: it is tried again
+        assert f"video={video['id']}" in server.tail(100)
         assert model(server, "small")["old_digests"] == [digest]

@@ -1,4 +1,4 @@
-/* jobs.c — the rows in the catalog and the live table beside them. */
+/* rows.c — the rows in the catalog and the live table beside them. */
 #include "jobs_internal.h"
 
 #include <errno.h>
