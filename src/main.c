@@ -13,6 +13,7 @@ static const struct {
     const char *help;
 } commands[] = {
     {"serve", vx_command_serve, "the index as an HTTP server"},
+    {"check", vx_command_check, "verifies and repairs the data folder"},
     {"embed", vx_command_embed, "all videos of a folder to vectors, without a server"},
 };
 

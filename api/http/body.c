@@ -50,26 +50,39 @@ static int choose_kind(int accepts, const char *content_type) {
         return VX_ACCEPT_FORM;
     if ((accepts & VX_ACCEPT_JSON) && is_json(type, n))
         return VX_ACCEPT_JSON;
+    if (n > 10 && !strncasecmp(type, "multipart/", 10))
+        return 0; /* a form of another kind is no file either */
     return accepts & VX_ACCEPT_RAW;
 }
 
 static void refuse_type(vx_request *request, int accepts) {
-    const char *wanted = accepts & VX_ACCEPT_FORM
-                             ? "application/json, or multipart/form-data with a part named file"
-                             : "application/json (curl: -H 'Content-Type: application/json')";
+    const char *wanted;
+    switch (accepts & (VX_ACCEPT_FORM | VX_ACCEPT_RAW)) {
+    case VX_ACCEPT_FORM | VX_ACCEPT_RAW:
+        wanted = "multipart/form-data, or the type of the file that is the body";
+        break;
+    case VX_ACCEPT_RAW:
+        wanted = "the type of the file: the body is the file itself and not a form";
+        break;
+    case VX_ACCEPT_FORM:
+        wanted = "application/json, or multipart/form-data with a part named file";
+        break;
+    default:
+        wanted = "application/json (curl: -H 'Content-Type: application/json')";
+    }
     vx_reply_problem(request, VX_PROBLEM_BAD_CONTENT_TYPE, "Content-Type must be %s.", wanted);
 }
 
 /* Refuses a part of a file, which must not be taken for the whole (RFC 9110, 14.5), and bodies that are
  * compressed. */
 static bool is_whole_and_plain(vx_request *request) {
-    const char *encoding = vx_request_header(request, MHD_HTTP_HEADER_CONTENT_ENCODING);
     if (vx_request_header(request, MHD_HTTP_HEADER_CONTENT_RANGE)) {
         vx_reply_problem(request, VX_PROBLEM_BAD_REQUEST,
                          "Content-Range is not supported: send the whole file in one request.");
         return false;
     }
-    if (encoding && strcasecmp(encoding, "identity")) {
+    if (!vx_request_headers_are(request, MHD_HTTP_HEADER_CONTENT_ENCODING, "identity")) {
+        const char *encoding = vx_request_header(request, MHD_HTTP_HEADER_CONTENT_ENCODING);
         char shown[80];
         vx_reply_problem(request, VX_PROBLEM_BAD_CONTENT_TYPE,
                          "The Content-Encoding %s is not supported: send the body uncompressed.",
@@ -197,5 +210,5 @@ vx_upload *vx_body_take_upload(vx_request *request) {
 }
 
 const char *vx_body_filename(const vx_request *request) {
-    return request->body->form ? vx_form_filename(request->body->form) : NULL;
+    return request->body && request->body->form ? vx_form_filename(request->body->form) : NULL;
 }

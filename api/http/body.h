@@ -29,5 +29,5 @@ void vx_body_free(vx_request *request);
 json_t *vx_body_json(const vx_request *request);
 /* The uploaded file, not sealed; gives it once. NULL if there was none. */
 vx_upload *vx_body_take_upload(vx_request *request);
-/* The file name from the multipart part; borrows, NULL if there was none. */
+/* The file name from the multipart part, once that has begun; borrows, NULL if there is none. */
 const char *vx_body_filename(const vx_request *request);

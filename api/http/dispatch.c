@@ -61,8 +61,7 @@ static void choose_id(vx_request *request) {
 
 /* libmicrohttpd decodes chunked; any other transfer coding would be stored as part of the body. */
 static bool has_unknown_encoding(const vx_request *request) {
-    const char *encoding = vx_request_header(request, MHD_HTTP_HEADER_TRANSFER_ENCODING);
-    return encoding && strcasecmp(encoding, "chunked");
+    return !vx_request_headers_are(request, MHD_HTTP_HEADER_TRANSFER_ENCODING, "chunked");
 }
 
 /* If a connection is closed while it holds unread bytes, the kernel sends a reset, and the reply may
@@ -99,8 +98,9 @@ static void judge_head(vx_request *request) {
         vx_body_begin(request);
 }
 
-static enum MHD_Result on_start(vx_request *request, const char *method) {
+static enum MHD_Result on_start(vx_request *request, const char *method, const char *version) {
     request->method = method;
+    request->is_http_1_0 = !strcmp(version, "HTTP/1.0");
     request->phase = VX_REQUEST_BODY;
     vx_connection_has_headers(request->connection);
     choose_id(request);
@@ -147,13 +147,13 @@ static enum MHD_Result on_body(vx_request *request, const char *bytes, size_t *n
 enum MHD_Result vx_dispatch_on_call(void *http, struct MHD_Connection *connection, const char *url,
                                     const char *method, const char *version, const char *bytes,
                                     size_t *n, void **slot) {
-    (void)http, (void)connection, (void)url, (void)version;
+    (void)http, (void)connection, (void)url;
     vx_request *request = *slot;
     if (!request)
         return MHD_NO; /* out of memory in vx_dispatch_on_uri */
     switch (request->phase) {
     case VX_REQUEST_START:
-        return on_start(request, method);
+        return on_start(request, method, version);
     case VX_REQUEST_BODY:
         return on_body(request, bytes, n);
     case VX_REQUEST_WAITING:

@@ -1,5 +1,6 @@
 #include "api/http/form.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -53,6 +54,8 @@ static bool begin_file(vx_form *form, const char *filename) {
     free(form->filename);
     form->filename = filename ? strdup(filename) : NULL;
     form->request->failed |= filename && !form->filename;
+    if (form->request->failed || !vx_params_check(form->request))
+        return false;
     return form->upload || vx_incoming_begin(form->request, -1, &form->upload);
 }
 
@@ -125,8 +128,13 @@ vx_form *vx_form_new(vx_request *request, int64_t body_bytes) {
     form->request = request;
     VX_AUTO_FREE char *boundary = NULL;
     const char *type = vx_request_header(request, MHD_HTTP_HEADER_CONTENT_TYPE);
-    if (!vx_header_param(type, "boundary", &boundary) || !boundary || !*boundary ||
-        strlen(boundary) > VX_MULTIPART_BOUNDARY_BYTES || strpbrk(boundary, "\r\n")) {
+    bool readable = vx_header_param(type, "boundary", &boundary);
+    if (!readable && errno == ENOMEM) {
+        request->failed = true;
+        return form;
+    }
+    if (!boundary || !*boundary || strlen(boundary) > VX_MULTIPART_BOUNDARY_BYTES ||
+        strpbrk(boundary, "\r\n")) {
         vx_reply_problem(request, VX_PROBLEM_BAD_MULTIPART,
                          "Content-Type names no valid boundary.");
         return form;
@@ -144,7 +152,9 @@ vx_form *vx_form_new(vx_request *request, int64_t body_bytes) {
 
 void vx_form_feed(vx_form *form, const char *bytes, size_t n) {
     const char *fault = vx_multipart_feed(form->reader, bytes, n);
-    if (fault)
+    if (fault == vx_multipart_no_memory)
+        form->request->failed = true;
+    else if (fault)
         vx_reply_problem(form->request, VX_PROBLEM_BAD_MULTIPART, "%s", fault);
 }
 

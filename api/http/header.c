@@ -1,5 +1,6 @@
 #include "api/http/header.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -13,7 +14,7 @@ static const char *skip_blanks(const char *p) {
 
 /* Decodes percent-encoded ISO-8859-1 to UTF-8. NULL: invalid, or out of memory. */
 static char *decode_latin1(const char *text, size_t n) {
-    VX_AUTO_FREE char *wide = malloc(2 * n + 1); /* each byte as the "%C2%80" of its character */
+    VX_AUTO_FREE char *wide = malloc(2 * n + 1); /* two bytes of UTF-8 for one of Latin-1 */
     size_t length = 0;
     if (!wide)
         return NULL;
@@ -53,8 +54,8 @@ static char *decode_extended(const char *text, size_t n) {
     return NULL;
 }
 
-/* Reads a quoted string; *p is behind its first quote, and afterwards behind its last. A backslash
- * only escapes a quote and itself: some clients send paths of Windows as they are. */
+/* Reads a quoted string. *p points after the opening quote, and then after the closing one. A backslash
+ * escapes only a quote and itself, because some clients send Windows paths unescaped. */
 static bool read_quoted(const char **p, char *out) {
     const char *q = *p;
     for (; *q && *q != '"'; q++) {
@@ -92,8 +93,10 @@ bool vx_header_param(const char *field, const char *name, char **ret_value) {
             return false;
         if (*p == '"') {
             p++;
-            if (!read_quoted(&p, value))
+            if (!read_quoted(&p, value)) {
+                errno = EILSEQ;
                 return false;
+            }
         } else {
             size_t n = strcspn(p, ";");
             memcpy(value, p, n);

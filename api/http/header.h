@@ -11,5 +11,5 @@
 #include <stdbool.h>
 
 /* Gives the parameter's value (free()); NULL if the field has no such parameter. False: a quote is not
- * closed, or memory ran out. field: the text after the header's name and colon. */
+ * closed (errno EILSEQ), or memory ran out (ENOMEM). field: the text after the header's name and colon. */
 bool vx_header_param(const char *field, const char *name, char **ret_value);

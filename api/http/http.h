@@ -1,6 +1,6 @@
 /* http.h — the HTTP server: a libmicrohttpd daemon with its own small thread pool.
  *
- * A request that waits for work (an ingest, a search, the committer) is suspended: it holds no thread,
+ * A request that waits for work (an ingest, a search, the writer) is suspended: it holds no thread,
  * and no idle timeout runs. Bodies are streamed. One connection holds at most its read buffer, one
  * JSON body and the fields of one form in memory.
  *

@@ -78,6 +78,10 @@ json_t *vx_json_parse(vx_request *request, const char *what, const char *text, s
     }
     json_error_t error;
     json_t *root = json_loadb(text, n, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &error);
+    if (!root && json_error_code(&error) == json_error_out_of_memory) {
+        request->failed = true;
+        return NULL;
+    }
     if (!root) {
         vx_reply_problem(request, VX_PROBLEM_BAD_JSON,
                          "%s is not valid JSON, line %d, column %d: %s.", what, error.line,

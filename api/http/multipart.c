@@ -1,5 +1,6 @@
 #include "api/http/multipart.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -36,6 +37,8 @@ struct vx_multipart {
     char *headers; /* of the part, each line with its end; owned, [MAX_HEADER_BYTES + 1] */
     size_t n_headers, line_start;
 };
+
+const char vx_multipart_no_memory[] = "out of memory";
 
 vx_multipart *vx_multipart_new(const char *boundary, vx_multipart_handler handler) {
     vx_multipart *reader = vx_new(vx_multipart);
@@ -189,7 +192,9 @@ static const char *begin_part(vx_multipart *reader) {
     VX_AUTO_FREE char *filename = NULL;
     if (!vx_header_param(disposition, "name", &name) ||
         !vx_header_param(disposition, "filename", &filename))
-        return "The Content-Disposition of a part has a quote that is not closed.";
+        return errno == ENOMEM
+                   ? vx_multipart_no_memory
+                   : "The Content-Disposition of a part has a quote that is not closed.";
     if (!name)
         return "A part has no name in its Content-Disposition.";
     reader->in_part = true;

@@ -19,6 +19,8 @@
 
 typedef struct vx_multipart vx_multipart;
 
+extern const char vx_multipart_no_memory[]; /* the fault that is not the body's */
+
 /* Each returns false to stop the reading. */
 typedef struct vx_multipart_handler {
     /* A part begins; borrows both until return. filename NULL: it has none. */

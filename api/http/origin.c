@@ -193,16 +193,17 @@ static enum MHD_Result count_value(void *ctx, enum MHD_ValueKind kind, const cha
 static bool check_host(vx_request *request) {
     int n_hosts = 0;
     MHD_get_connection_values(request->connection, MHD_HEADER_KIND, count_value, &n_hosts);
-    if (n_hosts > 1) {
-        vx_reply_problem(request, VX_PROBLEM_BAD_REQUEST, "The request has several Host headers.");
+    if (n_hosts > 1 || (!n_hosts && !request->is_http_1_0)) { /* RFC 9112, 3.2 */
+        vx_reply_problem(request, VX_PROBLEM_BAD_REQUEST, "The request has %s Host header%s.",
+                         n_hosts ? "several" : "no", n_hosts ? "s" : "");
         return false;
     }
     const char *host = vx_request_authority(request);
-    if (!host) /* clients of HTTP/1.0 may send none; browsers always send one */
+    if (!host)
         return true;
     size_t n = host_length(host);
     bool well_formed = !host[n] || (host[n] == ':' && is_port(host + n + 1));
-    bool local = n == 9 && !strncasecmp(host, "localhost", n);
+    bool local = (n == 9 || n == 10) && !strncasecmp(host, "localhost.", n);
     const vx_origins *o = request->http->origins;
     if (well_formed && (local || is_address(host, n) || is_known_host(o, o->n_hosts, host, n)))
         return true;

@@ -41,9 +41,14 @@ static bool add_pair(vx_request *request, const char *pair, size_t n) {
     const char *equals = memchr(pair, '=', n);
     size_t n_name = equals ? (size_t)(equals - pair) : n;
     VX_AUTO_FREE char *name = vx_percent_decode(pair, n_name, true);
-    char *text = equals ? vx_percent_decode(equals + 1, n - n_name - 1, true) : strdup("");
+    char *text = !name    ? NULL
+                 : equals ? vx_percent_decode(equals + 1, n - n_name - 1, true)
+                          : strdup("");
     if (!name || !text) {
+        request->failed = errno == ENOMEM;
         free(text);
+        if (request->failed)
+            return false;
         vx_reply_problem(request, VX_PROBLEM_BAD_URI, "The query is not percent-encoded UTF-8.");
         return false;
     }

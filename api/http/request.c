@@ -63,6 +63,26 @@ const char *vx_request_header(const vx_request *request, const char *name) {
     return MHD_lookup_connection_value(request->connection, MHD_HEADER_KIND, name);
 }
 
+typedef struct wanted {
+    const char *name, *value;
+    bool all;
+} wanted;
+
+static enum MHD_Result compare_header(void *ctx, enum MHD_ValueKind kind, const char *name,
+                                      const char *value) {
+    (void)kind;
+    wanted *w = ctx;
+    if (!strcasecmp(name, w->name))
+        w->all &= value && !strcasecmp(value, w->value);
+    return MHD_YES;
+}
+
+bool vx_request_headers_are(const vx_request *request, const char *name, const char *value) {
+    wanted w = {name, value, true};
+    MHD_get_connection_values(request->connection, MHD_HEADER_KIND, compare_header, &w);
+    return w.all;
+}
+
 int64_t vx_request_content_length(const vx_request *request) {
     if (vx_request_header(request, MHD_HTTP_HEADER_TRANSFER_ENCODING))
         return -1;

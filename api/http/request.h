@@ -45,6 +45,7 @@ typedef struct vx_request {
     char *uri;                              /* owned; path and query, percent-encoded */
     char *authority;                        /* owned; of a target in absolute form, else NULL */
     const char *method;                     /* borrows from libmicrohttpd */
+    bool is_http_1_0;                       /* then it need not have a Host header */
     char *args[VX_REQUEST_MAX_ARGS];        /* owned; the {…} segments in order, decoded */
     vx_value values[VX_REQUEST_MAX_VALUES]; /* query parameters, then form fields */
     size_t n_values;
@@ -75,6 +76,8 @@ vx_request *vx_request_free(vx_request *request);
 const char *vx_request_authority(const vx_request *request);
 /* A header of the request; borrows, NULL if absent. */
 const char *vx_request_header(const vx_request *request, const char *name);
+/* Whether every header of this name has this value, in any case; also if there is none. */
+bool vx_request_headers_are(const vx_request *request, const char *name, const char *value);
 /* Announced length of the body: -1 = not known (chunked), 0 = no body. */
 int64_t vx_request_content_length(const vx_request *request);
 /* A query parameter or form field; borrows, NULL if absent. */

@@ -1,5 +1,6 @@
 #include "api/http/router.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -90,7 +91,10 @@ void vx_router_find(vx_request *request) {
             request->args[k] = vx_percent_decode(args[k].text, args[k].n, false);
             if (request->args[k])
                 continue;
-            vx_reply_problem(request, VX_PROBLEM_BAD_URI, "The path is not percent-encoded UTF-8.");
+            request->failed = errno == ENOMEM;
+            if (!request->failed)
+                vx_reply_problem(request, VX_PROBLEM_BAD_URI,
+                                 "The path is not percent-encoded UTF-8.");
             return;
         }
         return;

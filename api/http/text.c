@@ -1,5 +1,6 @@
 #include "api/http/text.h"
 
+#include <errno.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -73,6 +74,7 @@ char *vx_percent_decode(const char *text, size_t n, bool plus_is_space) {
     VX_AUTO_FREE char *out = malloc(n + 1);
     if (!out)
         return NULL;
+    errno = EILSEQ; /* from here on NULL means invalid text */
     size_t length = 0;
     for (size_t i = 0; i < n; i++) {
         char c = text[i];

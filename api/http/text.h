@@ -20,8 +20,8 @@ size_t vx_utf8_length(const char *text);
 /* Value of a hexadecimal digit, -1 if it is none. */
 int vx_hex_digit(char c);
 /* Decodes n bytes of percent-encoded text. plus_is_space: "+" means a space, as in query strings.
- * Gives malloc'ed text. NULL if a % is not followed by two hex digits, if the result contains NUL or
- * is not UTF-8, or if memory ran out. */
+ * Gives malloc'ed text. NULL with errno EILSEQ: a % is not followed by two hex digits, or the result
+ * contains NUL or is not UTF-8; with ENOMEM: memory ran out. */
 char *vx_percent_decode(const char *text, size_t n, bool plus_is_space);
 /* Encodes everything but unreserved characters. Gives malloc'ed text, NULL if memory ran out. */
 char *vx_percent_encode(const char *text);

@@ -1,4 +1,4 @@
-/* change.h — a request that changes something through the committer, and waits for it suspended.
+/* change.h — a request that changes something through the writer, and waits for it suspended.
  *
  *   if (vx_change_begin(request, finish))
  *       vx_change_refuse(request, vx_commit_…(…, vx_change_done, request));
@@ -13,10 +13,10 @@
 
 /* Suspends the request. False: out of memory. finish calls vx_change_succeeded first. */
 bool vx_change_begin(vx_request *request, void (*finish)(vx_request *request));
-/* Takes what submitting returned. OK: does nothing, the request now waits for the committer. Any
+/* Takes what submitting returned. OK: does nothing, the request now waits for the writer. Any
  * other outcome ends the wait. */
 void vx_change_refuse(vx_request *request, vx_outcome refused);
-/* Called by the committer when the work has ended; ctx is the request. */
+/* Called by the writer when the work has ended; ctx is the request. */
 void vx_change_done(void *ctx, int rc, const vx_err *err);
 /* The same for work that created or found a job. */
 void vx_change_done_as_job(void *ctx, int rc, const char *job_id, const vx_err *err);

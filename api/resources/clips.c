@@ -15,7 +15,7 @@
 typedef struct clip_file {
     vx_cutting cutting;
     vx_request *request; /* borrows */
-    char filename[300];
+    char filename[4 * VX_MAX_FILENAME_CHARS + 32];
     bool refused;
 } clip_file;
 
@@ -118,6 +118,8 @@ static clip_file *describe(vx_request *request, const vx_video *video, const vx_
     snprintf(file->cutting.video_id, sizeof file->cutting.video_id, "%s", video->id);
     snprintf(file->filename, sizeof file->filename, "%.*s.%d.mp4", stem, video->filename,
              clip->index);
+    vx_store_table_path(request->server->store, video->sha256, file->cutting.table_path,
+                        sizeof file->cutting.table_path);
     if (video->source_path)
         snprintf(file->cutting.path, sizeof file->cutting.path, "%s", video->source_path);
     else

@@ -90,6 +90,7 @@ static const char *content_type(const vx_video *video) {
         {"mov", "video/mp4"},     {"mp4", "video/mp4"},      {"avi", "video/x-msvideo"},
         {"mpegts", "video/mp2t"}, {"mpeg", "video/mpeg"},    {"flv", "video/x-flv"},
         {"ogg", "video/ogg"},     {"asf", "video/x-ms-asf"}, {"webm", "video/webm"},
+        {"gif", "image/gif"},     {"apng", "image/apng"},
     };
     if (!strcmp(video->container, "matroska")) /* FFmpeg uses one demuxer for both */
         return ends_with(video->filename, ".mkv") ? "video/x-matroska" : "video/webm";
@@ -101,7 +102,8 @@ static const char *content_type(const vx_video *video) {
 
 /* RFC 6266: an ASCII name for old clients, and the real one percent-encoded. */
 static void add_disposition(vx_request *request, const char *filename) {
-    char ascii[256], header[1200];
+    /* A character is one byte of the first form, and at most 12 of the second. */
+    char ascii[VX_MAX_FILENAME_CHARS + 32], header[sizeof ascii * 13 + 64];
     size_t n = 0;
     for (const unsigned char *p = (const unsigned char *)filename; *p && n < sizeof ascii - 1; p++)
         if ((*p & 0xC0) != 0x80) /* the first byte of a character */

@@ -153,14 +153,30 @@ static bool read_model(vx_request *request, json_t *body, job *j) {
     if (!vx_json_int(request, body, "dimensions", 1, INT32_MAX, &dimensions))
         return false;
     const vx_model_info *info = j->work->model->info;
-    if (dimensions && dimensions != info->dim)
-        return refuse(request, "dimensions", "the model has fixed dimensions; leave this out");
+    if (dimensions && dimensions != info->dim) {
+        vx_reply_problem(request, VX_PROBLEM_BAD_REQUEST,
+                         "dimensions: %s has fixed dimensions, its vectors have %d numbers; leave "
+                         "dimensions out",
+                         info->name, info->dim);
+        return false;
+    }
     j->model = strdup(name ? name : info->name);
     request->failed |= !j->model;
     return j->model;
 }
 
+/* OpenAI's API also takes arrays of token numbers, of its own tokenizers. */
+static bool refuse_tokens(vx_request *request) {
+    request->param = "input";
+    vx_reply_problem(request, VX_PROBLEM_BAD_INPUT,
+                     "input: token numbers are not supported, because every model has its own "
+                     "tokens; send the text as a string");
+    return false;
+}
+
 static bool read_input(vx_request *request, json_t *item, vx_input *ret_input) {
+    if (json_is_integer(json_array_get(item, 0)))
+        return refuse_tokens(request);
     const char *problem =
         json_is_string(item)
             ? vx_embedding_input_read(json_string_value(item), json_string_length(item), ret_input)
@@ -177,6 +193,8 @@ static bool read_inputs(vx_request *request, json_t *body, vx_embeddings_request
         return read_input(request, input, &work->inputs[0]);
     }
     work->n = json_array_size(input);
+    if (json_is_integer(json_array_get(input, 0)))
+        return refuse_tokens(request);
     if (work->n < 1 || work->n > VX_EMBEDDINGS_MAX)
         return refuse(request, "input", "must be 1 to 64 strings");
     for (size_t i = 0; i < work->n; i++) {

@@ -5,11 +5,13 @@
  */
 #pragma once
 
+#include <stdbool.h>
+
 #include "api/http/request.h"
 
-/* upload.c */
-void vx_videos_post(vx_request *request);
-void vx_videos_put(vx_request *request);
+/* upload.c; the checks are for vx_route.check */
+void vx_videos_upload(vx_request *request); /* POST and PUT */
+bool vx_videos_check_upload(vx_request *request);
 /* videos.c */
 void vx_videos_list(vx_request *request);
 void vx_videos_get(vx_request *request);
@@ -24,6 +26,7 @@ void vx_vectors_get(vx_request *request);
 /* search.c, embeddings.c */
 void vx_search_post(vx_request *request);
 void vx_search_get(vx_request *request);
+bool vx_search_check(vx_request *request);
 void vx_embeddings_post(vx_request *request);
 /* jobs.c, events.c */
 void vx_jobs_list_get(vx_request *request);

@@ -17,8 +17,12 @@ void vx_health_live_get(vx_request *request) {
 
 void vx_health_ready_get(vx_request *request) {
     vx_server *server = request->server;
-    if (atomic_load(&server->ready) && !atomic_load(&server->stopping))
-        reply_status(request, "ready");
-    else
+    char damage[256];
+    if (!atomic_load(&server->ready) || atomic_load(&server->stopping)) {
         vx_reply_problem(request, VX_PROBLEM_NOT_READY, NULL);
+    } else if (!vx_catalog_health(server->catalog, damage, sizeof damage)) {
+        vx_reply_problem(request, VX_PROBLEM_CATALOG_DAMAGED, "the catalog is damaged: %s", damage);
+    } else {
+        reply_status(request, "ready");
+    }
 }

@@ -91,8 +91,10 @@ void vx_jobs_one_delete(vx_request *request) {
 
 void vx_jobs_list_get(vx_request *request) {
     const char *cursor = vx_request_value(request, "cursor");
-    int64_t limit;
-    if (!vx_params_int(request, "limit", 1, MAX_LIST, 50, &limit))
+    int64_t limit, total = -1;
+    int count;
+    if (!vx_params_int(request, "limit", 1, MAX_LIST, 50, &limit) ||
+        !vx_params_choice(request, "count", "false true", 0, &count))
         return;
     vx_job_view *jobs = NULL;
     size_t n = 0, page = (size_t)limit;
@@ -104,10 +106,8 @@ void vx_jobs_list_get(vx_request *request) {
                          "cursor must be the value of next in the previous page.");
         return;
     }
-    if (rc) {
-        vx_reply_failure(request, &err);
-        return;
-    }
+    if (!rc && count)
+        rc = vx_catalog_count_jobs(request->server->catalog, &total, &err);
     VX_AUTO_OUT out = {0};
     vx_out_begin(&out, NULL, '{');
     vx_out_begin(&out, "items", '[');
@@ -115,9 +115,14 @@ void vx_jobs_list_get(vx_request *request) {
         vx_jobs_write(&out, &jobs[i]);
     vx_out_end(&out, ']');
     vx_out_string(&out, "next", n > page ? jobs[page - 1].id : NULL);
+    if (count)
+        vx_out_int(&out, "total", total);
     vx_out_end(&out, '}');
     for (size_t i = 0; i < n; i++)
         vx_job_view_clear(&jobs[i]);
     free(jobs);
-    vx_reply_json(request, VX_SUCCESS_OK, &out);
+    if (rc)
+        vx_reply_failure(request, &err);
+    else
+        vx_reply_json(request, VX_SUCCESS_OK, &out);
 }

@@ -102,6 +102,22 @@ static void write_model(vx_out *out, vx_model *loaded, bool is_default, const st
     vx_out_end(out, '}');
 }
 
+/* The same models as OpenAI's API lists them. */
+static void write_openai_list(vx_out *out, const vx_server *server) {
+    vx_out_string(out, "object", "list");
+    vx_out_begin(out, "data", '[');
+    for (int i = 0; i < server->models->n; i++) {
+        const vx_model_info *model = server->models->items[i].info;
+        vx_out_begin(out, NULL, '{');
+        vx_out_string(out, "id", model->name);
+        vx_out_string(out, "object", "model");
+        vx_out_int(out, "created", 0); /* not known */
+        vx_out_string(out, "owned_by", model->source[0] ? model->source : "vidx");
+        vx_out_end(out, '}');
+    }
+    vx_out_end(out, ']');
+}
+
 /* ---- POST /v1/models/{name}/backfill ---- */
 
 static void finish_backfill(vx_request *request) {
@@ -206,7 +222,7 @@ void vx_models_vectors_delete(vx_request *request) {
     vx_outcome refused = vx_library_retire_spaces(request->server->library, request->args[0],
                                                   digest, on_retired, request);
     if (!refused)
-        return; /* the committer uses d now */
+        return; /* the writer uses d now */
     if (refused == VX_OUTCOME_INTERNAL)
         d->rc = VX_FAIL(&d->err, -ENOMEM, "out of memory");
     else
@@ -233,6 +249,7 @@ void vx_models_list_get(vx_request *request) {
     vx_out_end(&out, ']');
     vx_out_string(&out, "next", NULL);
     write_unused(&out, server, &s);
+    write_openai_list(&out, server);
     vx_out_end(&out, '}');
     free(s.spaces);
     vx_reply_json(request, VX_SUCCESS_OK, &out);

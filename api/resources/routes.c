@@ -8,10 +8,11 @@
 
 static const vx_route rows[] = {
     {"POST", "/v1/videos", VX_ACCEPT_FORM | VX_ACCEPT_RAW, "filename " UPLOAD_FIELDS,
-     "filename " UPLOAD_FIELDS, vx_videos_post},
-    {"GET", "/v1/videos", 0, "limit cursor filename verdict", "", vx_videos_list},
+     "filename " UPLOAD_FIELDS, vx_videos_upload, vx_videos_check_upload},
+    {"GET", "/v1/videos", 0, "limit cursor filename verdict count", "", vx_videos_list},
     /* {id} is the file name here. OpenAPI allows only one name for a segment. */
-    {"PUT", "/v1/videos/{id}", VX_ACCEPT_RAW, UPLOAD_FIELDS, "", vx_videos_put},
+    {"PUT", "/v1/videos/{id}", VX_ACCEPT_RAW, UPLOAD_FIELDS, "", vx_videos_upload,
+     vx_videos_check_upload},
     {"GET", "/v1/videos/{id}", 0, "", "", vx_videos_get},
     {"PATCH", "/v1/videos/{id}", VX_ACCEPT_JSON, "", "", vx_videos_patch},
     {"DELETE", "/v1/videos/{id}", 0, "", "", vx_videos_delete},
@@ -20,10 +21,11 @@ static const vx_route rows[] = {
     {"GET", "/v1/videos/{id}/clips/{n}/content", 0, "copy", "", vx_clip_content_get},
     {"GET", "/v1/videos/{id}/thumbnail", 0, "t size", "", vx_thumbnail_get},
     {"GET", "/v1/videos/{id}/vectors", 0, "model", "", vx_vectors_get},
-    {"POST", "/v1/search", VX_ACCEPT_JSON | VX_ACCEPT_FORM, "", SEARCH_FIELDS, vx_search_post},
+    {"POST", "/v1/search", VX_ACCEPT_JSON | VX_ACCEPT_FORM, "", SEARCH_FIELDS, vx_search_post,
+     vx_search_check},
     {"GET", "/v1/search", 0, "q " SEARCH_FIELDS, "", vx_search_get},
     {"POST", "/v1/embeddings", VX_ACCEPT_JSON | VX_LIKE_OPENAI, "", "", vx_embeddings_post},
-    {"GET", "/v1/jobs", 0, "limit cursor", "", vx_jobs_list_get},
+    {"GET", "/v1/jobs", 0, "limit cursor count", "", vx_jobs_list_get},
     {"GET", "/v1/jobs/{id}", 0, "", "", vx_jobs_one_get},
     {"DELETE", "/v1/jobs/{id}", 0, "", "", vx_jobs_one_delete},
     {"GET", "/v1/jobs/{id}/events", 0, "", "", vx_jobs_events_get},

@@ -175,19 +175,35 @@ static bool read_several(vx_request *request, json_t *body, json_t *list,
     return false;
 }
 
-static bool read_form(vx_request *request, vx_search_request *query) {
-    vx_query *question = &query->queries[0];
+/* Reads the options of a form, or of a query string, as far as they have arrived. */
+static bool read_values(vx_request *request, vx_query *question) {
     *question = defaults;
     int64_t k;
     double min_score;
     if (!vx_params_int(request, "k", 1, VX_SEARCH_MAX_K, (int64_t)defaults.k, &k) ||
         !vx_params_number(request, "min_score", -1, 1, (double)defaults.min_score, &min_score) ||
-        !set_group(request, question, vx_request_value(request, "group_by")) ||
-        !set_text(request, &query->model, vx_request_value(request, "model")))
+        !set_group(request, question, vx_request_value(request, "group_by")))
         return false;
     question->k = (size_t)k;
     question->min_score = (float)min_score;
     return true;
+}
+
+bool vx_search_check(vx_request *request) {
+    const char *model = vx_request_value(request, "model");
+    vx_query question;
+    vx_err err;
+    if (!read_values(request, &question))
+        return false;
+    if (!model || vx_models_find(request->server->models, model, &err))
+        return true;
+    vx_reply_problem(request, VX_PROBLEM_WRONG_SPACE, "%s", err.msg);
+    return false;
+}
+
+static bool read_form(vx_request *request, vx_search_request *query) {
+    return read_values(request, &query->queries[0]) &&
+           set_text(request, &query->model, vx_request_value(request, "model"));
 }
 
 /* Number of questions in the body; 0 after a reply. */

@@ -12,7 +12,7 @@
 
 typedef struct thumbnail {
     vx_request *request; /* borrows */
-    char path[PATH_MAX], etag[128];
+    char path[PATH_MAX], table_path[PATH_MAX], etag[128];
     double time_s;
     int side_px, rc;
     bool started;
@@ -29,8 +29,11 @@ static void free_thumbnail(void *state) {
 
 static void make(void *ctx) {
     thumbnail *thumb = ctx;
-    thumb->rc = vx_media_thumbnail(thumb->path, thumb->time_s, thumb->side_px, &thumb->jpeg,
-                                   &thumb->n, &thumb->err);
+    const vx_media_thumbnail_params params = {.path = thumb->path,
+                                              .table_path = thumb->table_path,
+                                              .time_s = thumb->time_s,
+                                              .max_side_px = thumb->side_px};
+    thumb->rc = vx_media_thumbnail(&params, &thumb->jpeg, &thumb->n, &thumb->err);
     vx_request_wake(thumb->request);
 }
 
@@ -85,6 +88,8 @@ void vx_thumbnail_get(vx_request *request) {
         add_cache_headers(request, thumb->etag);
         return;
     }
+    vx_store_table_path(request->server->store, video->sha256, thumb->table_path,
+                        sizeof thumb->table_path);
     if (video->source_path)
         snprintf(thumb->path, sizeof thumb->path, "%s", video->source_path);
     else

@@ -14,10 +14,9 @@
 #include "api/resources/handlers.h"
 #include "api/resources/jobs.h"
 #include "api/resources/show.h"
+#include "api/resources/videos.h"
 #include "clip/clip.h"
 #include "server/server.h"
-
-#define MAX_FILENAME_BYTES 255
 
 /* How the work ended. */
 typedef struct upload_result {
@@ -36,33 +35,13 @@ static void free_result(void *state) {
 
 /* ---- Reading the request ---- */
 
-static bool read_filename(vx_request *request, const char *name, char **ret_name) {
-    if (!name || !*name)
-        name = "unnamed";
-    if (strlen(name) > MAX_FILENAME_BYTES || !vx_utf8_is_plain(name)) {
-        vx_reply_problem(
-            request, VX_PROBLEM_BAD_PARAMETER,
-            "The file name must be UTF-8 without control characters, at most %d bytes.",
-            MAX_FILENAME_BYTES);
-        return false;
-    }
-    *ret_name = strdup(name);
-    request->failed |= !*ret_name;
-    return *ret_name != NULL;
-}
-
-static bool read_metadata(vx_request *request, char **ret_metadata) {
-    const char *text = vx_request_value(request, "metadata");
-    if (!text)
-        return (*ret_metadata = strdup("{}")) || !(request->failed = true);
-    json_t *object = vx_json_parse(request, "metadata", text, strlen(text));
-    if (!object)
-        return false;
-    *ret_metadata = json_dumps(object, JSON_COMPACT);
-    json_decref(object);
-    request->failed |= !*ret_metadata;
-    return *ret_metadata != NULL;
-}
+/* What a request says about its file. */
+typedef struct upload_options {
+    const char *filename; /* borrows from the request */
+    json_t *metadata;     /* owned; an object, or NULL */
+    vx_clip_spec clip;
+    int reject, wait;
+} upload_options;
 
 static bool read_clip(vx_request *request, vx_clip_spec *ret_clip) {
     const char *text = vx_request_value(request, "clip");
@@ -79,21 +58,55 @@ static bool read_clip(vx_request *request, vx_clip_spec *ret_clip) {
     return false;
 }
 
-static bool fill_item(vx_request *request, const char *filename, vx_ingest_item *item) {
-    int reject, wait;
-    if (!read_filename(request, filename, &item->filename) ||
-        !read_metadata(request, &item->metadata) || !read_clip(request, &item->clip) ||
-        !vx_params_choice(request, "on_duplicate", "flag reject", 0, &reject) ||
-        !vx_params_choice(request, "wait", "false true", 1, &wait))
+/* Reads the options as far as they have arrived. False after a reply; *ret_options is valid anyway. */
+static bool read_options(vx_request *request, upload_options *ret_options) {
+    bool is_put = !strcmp(request->method, "PUT");
+    const char *name = is_put ? request->args[0] : vx_request_value(request, "filename");
+    const char *metadata = vx_request_value(request, "metadata");
+    if (!name)
+        name = vx_body_filename(request);
+    *ret_options = (upload_options){.filename = name && *name ? name : "unnamed"};
+    if (is_put && strpbrk(name, "/\\")) {
+        vx_reply_problem(request, VX_PROBLEM_BAD_PARAMETER,
+                         "The file name must not contain / or \\.");
         return false;
-    item->upload = vx_body_take_upload(request);
-    item->reject_duplicates = reject;
-    item->background = !wait;
-    snprintf(item->request_id, sizeof item->request_id, "%s", request->id);
-    return true;
+    }
+    if (!vx_videos_check_filename(request, ret_options->filename) ||
+        !read_clip(request, &ret_options->clip) ||
+        !vx_params_choice(request, "on_duplicate", "flag reject", 0, &ret_options->reject) ||
+        !vx_params_choice(request, "wait", "false true", 1, &ret_options->wait))
+        return false;
+    if (metadata)
+        ret_options->metadata = vx_json_parse(request, "metadata", metadata, strlen(metadata));
+    return !metadata || ret_options->metadata;
 }
 
-/* ---- End of the work (on an ingest thread or the committer) ---- */
+bool vx_videos_check_upload(vx_request *request) {
+    upload_options options;
+    bool valid = read_options(request, &options);
+    json_decref(options.metadata);
+    return valid;
+}
+
+static bool fill_item(vx_request *request, vx_ingest_item *item) {
+    upload_options options;
+    bool valid = read_options(request, &options);
+    if (valid) {
+        item->filename = strdup(options.filename);
+        item->metadata =
+            options.metadata ? json_dumps(options.metadata, JSON_COMPACT) : strdup("{}");
+        item->clip = options.clip;
+        item->upload = vx_body_take_upload(request);
+        item->reject_duplicates = options.reject;
+        item->background = !options.wait;
+        snprintf(item->request_id, sizeof item->request_id, "%s", request->id);
+        request->failed |= !item->filename || !item->metadata;
+    }
+    json_decref(options.metadata);
+    return valid && !request->failed;
+}
+
+/* ---- End of the work (on an ingest thread or the writer) ---- */
 
 static void on_done(void *ctx, vx_ingest_result *done) {
     vx_request *request = ctx;
@@ -149,7 +162,7 @@ static void finish(vx_request *request) {
         reply_video(request, result);
 }
 
-static void submit(vx_request *request, const char *filename) {
+void vx_videos_upload(vx_request *request) {
     VX_AUTO(vx_ingest_item) item = vx_new(vx_ingest_item);
     upload_result *result = request->state = vx_new(upload_result);
     request->state_free = free_result;
@@ -159,7 +172,7 @@ static void submit(vx_request *request, const char *filename) {
         free(vx_take(request->state));
         return;
     }
-    if (!fill_item(request, filename, item))
+    if (!fill_item(request, item))
         return;
     item->done = item->background ? NULL : on_done;
     item->accepted = item->background ? on_accepted : NULL;
@@ -170,18 +183,4 @@ static void submit(vx_request *request, const char *filename) {
         return;
     result->outcome = outcome;
     vx_request_wake(request);
-}
-
-void vx_videos_post(vx_request *request) {
-    const char *filename = vx_request_value(request, "filename");
-    submit(request, filename ? filename : vx_body_filename(request));
-}
-
-void vx_videos_put(vx_request *request) {
-    if (strpbrk(request->args[0], "/\\")) {
-        vx_reply_problem(request, VX_PROBLEM_BAD_PARAMETER,
-                         "The file name must not contain / or \\.");
-        return;
-    }
-    submit(request, request->args[0]);
 }

@@ -70,7 +70,7 @@ static ssize_t read_stream(void *ctx, uint64_t at, char *buffer, size_t capacity
                 return MHD_CONTENT_READER_END_WITH_ERROR;
             }
         } else {
-            vx_out_text(&s->out, "\n]}");
+            vx_out_text(&s->out, "\n]}\n");
             s->ended = true;
         }
     }

@@ -1,4 +1,4 @@
-/* videos.c — /v1/videos: list, get, change metadata, delete. */
+/* videos.c — /v1/videos: list, get, rename, change metadata, delete. */
 #include "api/resources/videos.h"
 
 #include <errno.h>
@@ -9,6 +9,7 @@
 #include "api/http/json.h"
 #include "api/http/params.h"
 #include "api/http/reply.h"
+#include "api/http/text.h"
 #include "api/resources/change.h"
 #include "api/resources/handlers.h"
 #include "api/resources/show.h"
@@ -17,6 +18,15 @@
 #define MAX_LIST 500
 #define VERDICTS "new exact copy similar part_of contains shared_segment" /* as vx_verdict_kind */
 #define MAX_METADATA_BYTES ((size_t)256 * 1024)
+
+bool vx_videos_check_filename(vx_request *request, const char *name) {
+    if (*name && vx_utf8_is_plain(name) && vx_utf8_length(name) <= VX_MAX_FILENAME_CHARS)
+        return true;
+    vx_reply_problem(request, VX_PROBLEM_BAD_PARAMETER,
+                     "filename must be 1 to %d characters of UTF-8 without control characters.",
+                     VX_MAX_FILENAME_CHARS);
+    return false;
+}
 
 /* ---- One ---- */
 
@@ -66,7 +76,7 @@ static bool read_cursor(vx_request *request, int64_t *ret_row) {
     return false;
 }
 
-static void write_page(vx_out *out, vx_video **videos, size_t n, size_t limit) {
+static void write_page(vx_out *out, vx_video **videos, size_t n, size_t limit, int64_t total) {
     vx_out_begin(out, NULL, '{');
     vx_out_begin(out, "items", '[');
     for (size_t i = 0; i < n && i < limit; i++)
@@ -76,26 +86,33 @@ static void write_page(vx_out *out, vx_video **videos, size_t n, size_t limit) {
     if (n > limit)
         snprintf(cursor, sizeof cursor, "r%llx", (unsigned long long)videos[limit - 1]->row);
     vx_out_string(out, "next", n > limit ? cursor : NULL);
+    if (total >= 0)
+        vx_out_int(out, "total", total);
     vx_out_end(out, '}');
 }
 
-/* One page of what query asks for. */
+/* One page of what query asks for, with their total number if that is wanted. */
 static void reply_list(vx_request *request, vx_video_query *query) {
-    int64_t limit;
+    int64_t limit, total = -1;
+    int count;
     if (!vx_params_int(request, "limit", 1, MAX_LIST, 50, &limit) ||
-        !read_cursor(request, &query->before_row))
+        !read_cursor(request, &query->before_row) ||
+        !vx_params_choice(request, "count", "false true", 0, &count))
         return;
     query->limit = (size_t)limit + 1; /* one more, to see whether there is a next page */
     vx_video **videos = NULL;
     size_t n = 0;
     vx_err err;
-    int rc = vx_catalog_list_videos(request->server->catalog, query, &videos, &n, &err);
+    vx_catalog *catalog = request->server->catalog;
+    int rc = count ? vx_catalog_count_matches(catalog, query, &total, &err) : 0;
+    if (!rc)
+        rc = vx_catalog_list_videos(catalog, query, &videos, &n, &err);
     if (rc) {
         vx_reply_failure(request, &err);
         return;
     }
     VX_AUTO_OUT out = {0};
-    write_page(&out, videos, n, (size_t)limit);
+    write_page(&out, videos, n, (size_t)limit, total);
     for (size_t i = 0; i < n; i++)
         vx_video_free(videos[i]);
     free(videos);
@@ -115,7 +132,7 @@ void vx_videos_copies_get(vx_request *request) {
         reply_list(request, &query);
 }
 
-/* ---- Changes (the request waits for the committer) ---- */
+/* ---- Changes (the request waits for the writer) ---- */
 
 static void finish_delete(vx_request *request) {
     if (vx_change_succeeded(request, "video"))
@@ -134,35 +151,52 @@ static void finish_patch(vx_request *request) {
         vx_videos_get(request);
 }
 
-/* The merge patch as JSON text; NULL after a reply. */
-static char *read_patch(vx_request *request) {
+typedef struct patch {
+    char *filename, *metadata; /* owned; NULL = keep */
+} patch;
+
+static void patch_clear(patch *p) {
+    free(p->filename);
+    free(p->metadata);
+}
+
+/* False after a reply. */
+static bool read_patch(vx_request *request, patch *ret_patch) {
     json_t *body = vx_body_json(request), *metadata = json_object_get(body, "metadata");
-    if (!vx_json_only(request, body, "metadata"))
-        return NULL;
-    if (!json_is_object(metadata)) {
+    const char *filename;
+    if (!vx_json_only(request, body, "filename metadata") ||
+        !vx_json_string(request, body, "filename", &filename) ||
+        (filename && !vx_videos_check_filename(request, filename)))
+        return false;
+    if (metadata && !json_is_object(metadata)) {
         vx_reply_problem(request, VX_PROBLEM_BAD_PARAMETER,
                          "metadata must be an object. Its members replace those of the same name; "
                          "null removes one.");
-        return NULL;
+        return false;
     }
-    char *patch = json_dumps(metadata, JSON_COMPACT);
-    request->failed |= !patch;
-    return patch;
+    if (!filename && !metadata) {
+        vx_reply_problem(request, VX_PROBLEM_BAD_PARAMETER, "Send filename or metadata, or both.");
+        return false;
+    }
+    ret_patch->filename = filename ? strdup(filename) : NULL;
+    ret_patch->metadata = metadata ? json_dumps(metadata, JSON_COMPACT) : NULL;
+    request->failed = (filename && !ret_patch->filename) || (metadata && !ret_patch->metadata);
+    return !request->failed;
 }
 
 void vx_videos_patch(vx_request *request) {
-    VX_AUTO_FREE char *patch = read_patch(request);
-    VX_AUTO(vx_video) video = patch ? vx_videos_find(request) : NULL;
+    __attribute__((cleanup(patch_clear))) patch p = {0};
+    VX_AUTO(vx_video) video = read_patch(request, &p) ? vx_videos_find(request) : NULL;
     if (!video)
         return;
-    if (strlen(patch) + strlen(video->metadata) > MAX_METADATA_BYTES) {
+    if (p.metadata && strlen(p.metadata) + strlen(video->metadata) > MAX_METADATA_BYTES) {
         vx_reply_problem(request, VX_PROBLEM_BODY_TOO_LARGE,
                          "The limit for the metadata of one video is %zu bytes.",
                          MAX_METADATA_BYTES);
         return;
     }
     if (vx_change_begin(request, finish_patch))
-        vx_change_refuse(request,
-                         vx_library_merge_metadata(request->server->library, request->args[0],
-                                                   vx_take(patch), vx_change_done, request));
+        vx_change_refuse(request, vx_library_patch_video(request->server->library, request->args[0],
+                                                         vx_take(p.filename), vx_take(p.metadata),
+                                                         vx_change_done, request));
 }

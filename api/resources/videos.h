@@ -1,10 +1,16 @@
 /* videos.h — finding the video that a request names. Threads: the daemon thread of the request. */
 #pragma once
 
+#include <stdbool.h>
+
 #include "api/http/request.h"
 #include "base/err.h"
 #include "catalog/catalog.h"
 
+#define VX_MAX_FILENAME_CHARS 255
+
+/* Whether a video may have this file name; false after a reply. */
+bool vx_videos_check_filename(vx_request *request, const char *name);
 /* The stored video whose id is args[0]. Gives it; NULL after a reply. */
 vx_video *vx_videos_find(vx_request *request);
 /* The file of a video that was found cannot be read. Replies 404 if the video was deleted meanwhile

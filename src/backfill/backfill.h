@@ -57,8 +57,9 @@ typedef struct vx_missing_vectors { /* borrows all */
     vx_collection *collection;
     vx_writer *writer;
     const vx_video *video;
-    const char *path; /* a file with its bytes */
-    unsigned models;  /* bit i = models->items[i] */
+    const char *path;       /* a file with its bytes */
+    const char *table_path; /* of its packet table, see media.h; may be NULL */
+    unsigned models;        /* bit i = models->items[i] */
     int decode_threads;
     const vx_extract_watch *watch;
 } vx_missing_vectors;

@@ -47,6 +47,7 @@ static vx_outcome extract(const vx_missing_vectors *want, vx_extract *ret_extrac
         spans[i] = (vx_span){want->video->clips[i].start_s, want->video->clips[i].end_s};
     vx_extract_params params = {
         .path = want->path,
+        .table_path = want->table_path,
         .spans = spans,
         .n_spans = n,
         .models = want->models,

@@ -44,8 +44,9 @@ static void count_failed(vx_backfill_job *job, const vx_video *video, bool inter
 
 /* The file that the video was made from; an external one must still have its size. */
 static int find_file(const vx_store *store, const vx_video *video, char path[PATH_MAX],
-                     vx_err *err) {
+                     char table_path[PATH_MAX], vx_err *err) {
     struct stat facts;
+    vx_store_table_path(store, video->sha256, table_path, PATH_MAX);
     if (!video->source_path) {
         vx_store_path(store, video->sha256, path, PATH_MAX);
         return 0;
@@ -59,9 +60,9 @@ static int find_file(const vx_store *store, const vx_video *video, char path[PAT
 static vx_outcome make_vectors(vx_backfill_job *job, const vx_video *video, int decode_threads,
                                vx_err *err) {
     const vx_backfill_params *p = &job->backfill->params;
-    char path[PATH_MAX];
-    if (find_file(p->store, video, path, err))
-        return VX_OUTCOME_MEDIA_DAMAGED;
+    char path[PATH_MAX], table_path[PATH_MAX];
+    if (find_file(p->store, video, path, table_path, err))
+        return VX_OUTCOME_INTERNAL;
     vx_extract_watch watch = {.cancelled = is_over, .ctx = job};
     vx_missing_vectors want = {
         .extractor = p->extractor,
@@ -69,6 +70,7 @@ static vx_outcome make_vectors(vx_backfill_job *job, const vx_video *video, int 
         .writer = p->writer,
         .video = video,
         .path = path,
+        .table_path = table_path,
         .models = 1U << vx_models_index_of(p->collection->models, job->model),
         .decode_threads = decode_threads,
         .watch = &watch,

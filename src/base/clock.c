@@ -18,11 +18,14 @@ int64_t vx_clock_unix_us(void) {
 }
 
 void vx_clock_iso(int64_t unix_us, char ret_text[VX_CLOCK_ISO_BYTES]) {
-    time_t seconds = (time_t)(unix_us / 1000000);
-    int milliseconds = (int)(unix_us / 1000 % 1000);
+    int64_t rest_us = unix_us % 1000000;
+    if (rest_us < 0) /* before 1970: seconds are rounded down, so that the rest is positive */
+        rest_us += 1000000;
+    time_t seconds = (time_t)((unix_us - rest_us) / 1000000);
+    int milliseconds = (int)(rest_us / 1000);
     struct tm parts;
     gmtime_r(&seconds, &parts);
-    char day_and_time[20];
+    char day_and_time[20] = "";
     strftime(day_and_time, sizeof day_and_time, "%Y-%m-%dT%H:%M:%S", &parts);
     snprintf(ret_text, VX_CLOCK_ISO_BYTES, "%s.%03dZ", day_and_time, milliseconds);
 }

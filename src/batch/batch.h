@@ -1,19 +1,16 @@
-/* batch.h — `vidx embed`: every video below a folder becomes vectors in an output folder, without a
- * server.
+/* batch.h — `vidx embed`: turns every video below a folder into vectors in an output folder, without
+ * a server.
  *
  *   vx_batch_open   looks at both folders and lists the videos
  *   vx_batch_run    embeds what is new, fills in missing vectors, writes the outputs
  *
- * What is done stands in the catalog alone, <output>/.vidx/catalog.db. So a run may end at any
- * moment, kill -9 included, and the next one goes on where it was. Progress, skipped videos and the
- * summary go to stderr.
+ * Only the catalog, <output>/.vidx/catalog.db, says what is done. So a run may end at any moment,
+ * kill -9 included, and the next one goes on where it was. Progress, skipped videos and the summary
+ * go to stderr.
  *
- * This is the folder's only public header (with parts.h, which it includes). Inside: input_files (the walk), inventory (which file is
- * which stored video), embed_files (file by file through ingest), missing_vectors, layout_vidx and
- * layout_curator (the outputs; curator/ knows NeMo Curator's formats), clip_files, duplicates,
- * failures, output (files put in place whole), progress.
+ * This is the folder's public header; README.md says what the others are for.
  *
- * Threads: one run at a time, on one thread. SIGINT and SIGTERM are the caller's: `interrupted`.
+ * Threads: one run at a time, on one thread. The caller handles SIGINT and SIGTERM: `interrupted`.
  */
 #pragma once
 
@@ -34,9 +31,9 @@ typedef struct vx_batch_params {
     vx_batch_layout layout;
     double dedup_threshold;    /* cosine, 0..1: also list near-duplicate clips; 0 = do not */
     bool write_clips;          /* also write each clip as a file */
-    const char *encoder;       /* for these files, as vx_media_cut has it */
+    const char *encoder;       /* for these files, as vx_media_cut_params has it */
     bool quiet;                /* say only what went wrong */
-    bool (*interrupted)(void); /* a signal asks to end soon */
+    bool (*interrupted)(void); /* true: end soon. Called often, from one thread at a time */
 } vx_batch_params;
 
 typedef struct vx_batch vx_batch;
@@ -52,7 +49,7 @@ const char *vx_batch_data_dir(const vx_batch *batch);
 typedef enum vx_batch_end {
     VX_BATCH_DONE,
     VX_BATCH_SOME_SKIPPED, /* done, but some videos could not be read: failed.jsonl says why */
-    VX_BATCH_SOME_FAILED,  /* done, but some videos failed through a fault of ours */
+    VX_BATCH_SOME_FAILED,  /* done, but some videos failed and the fault is not in them */
     VX_BATCH_INTERRUPTED,  /* the same call goes on; outputs may be those of an earlier run */
 } vx_batch_end;
 

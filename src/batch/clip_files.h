@@ -25,7 +25,7 @@ typedef struct vx_batch_clip_files_params {
 
 typedef struct vx_batch_clip_files vx_batch_clip_files;
 
-/* -EEXIST: there is a folder of another program. The staging folder is open. */
+/* After vx_batch_open_staging. -EEXIST: clips/ is a folder of another program. */
 int vx_batch_clip_files_open(const vx_batch_clip_files_params *params,
                              vx_batch_clip_files **ret_files, vx_err *err);
 vx_batch_clip_files *vx_batch_clip_files_free(vx_batch_clip_files *files);

@@ -13,6 +13,7 @@ typedef struct vx_batch_clip {
     char id[40];    /* clip id, or UUID */
     int64_t row;    /* of the index; two files of the same bytes share it */
     int64_t pixels; /* of a picture */
+    bool set_aside; /* all its files are in trash or hidden folders: vx_batch_file_is_set_aside */
 } vx_batch_clip;
 
 /* In the order of files (path, ascending), then of clips in the video. */

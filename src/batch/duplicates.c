@@ -26,10 +26,12 @@ static void comparison_done(comparison *c) {
     free(c->removed);
 }
 
-/* More pixels first, then as the list has them. */
+/* The order in which clips are kept: see the header. */
 static int compare_rank(const void *a, const void *b) {
     const vx_batch_clip *x = *(const vx_batch_clip *const *)a,
                         *y = *(const vx_batch_clip *const *)b;
+    if (x->set_aside != y->set_aside)
+        return x->set_aside ? 1 : -1;
     if (x->pixels != y->pixels)
         return x->pixels < y->pixels ? 1 : -1;
     return (x > y) - (x < y);

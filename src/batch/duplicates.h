@@ -1,8 +1,12 @@
 /* duplicates.h — near-duplicates among the clips of one run: `vidx embed --dedup THRESHOLD`.
  *
- * dedup/ compares every pair. The clips are ranked: more pixels first, then by path and place in the
- * video. In that order a clip is kept unless its cosine with a clip kept before it is at least the
- * threshold. So every removed clip names a kept one that is that close to it, and the answer depends
+ * dedup/ compares every pair. The clips are ranked:
+ *   1. those of a file that is not hidden and not in a hidden or trash folder come first
+ *      (vx_batch_file_is_set_aside; of files with the same bytes one such file is enough),
+ *   2. then those with more pixels,
+ *   3. then by path and place in the video.
+ * In that order a clip is kept unless its cosine with a clip kept before it is at least the threshold.
+ * So every removed clip names a kept one that is that close to it, and the answer depends
  * on the clips alone, not on the order in which they were stored.
  *
  *   pairwise_results/cluster_0.parquet  id, max_id: string, cosine_sim_score: float. One row a clip,

@@ -13,6 +13,8 @@
 #define TICK_US 200000   /* how soon an interruption is seen */
 #define SAVE_US 10000000 /* how often the inventory is saved */
 #define HASHERS_MAX 8
+#define INSIDE_PER_WORKER 8
+#define INSIDE_MAX 1000      /* ingest has room for more, also for those that have just ended */
 #define INTERNAL_IN_A_ROW 16 /* the fault is not in the videos then: the run ends */
 /* Of the work on a video that is cut at its shots: all its frames are decoded to find them. */
 #define SHOTS_SHARE 0.75
@@ -24,7 +26,12 @@ struct run;
 typedef struct task {
     struct run *run;
     vx_batch_file *file;
-    vx_upload *upload; /* hashed; the ingest item's from submit on */
+    struct task *next_by_path;
+    bool hashed;
+    vx_upload *upload; /* of a hashed file; the ingest item's from submit on */
+    uint8_t sha256[32];
+    bool submitted;
+    struct task *same_bytes; /* tasks whose files are like this one's: they end with it */
     bool cut_at_shots;
     int64_t bytes_done; /* the file's bytes times the share of its work that is done */
     int hash_rc;
@@ -43,8 +50,9 @@ typedef struct run {
     vx_queue *to_hash;
     pthread_t hashers[HASHERS_MAX];
     int n_hashers;
-    size_t next;       /* of files->items */
-    int inside, limit; /* tasks */
+    size_t next;        /* of files->items */
+    task *first, *last; /* inside, by path, but for those in a same_bytes list */
+    int inside, limit;  /* tasks */
     int internal_in_a_row;
     int64_t saved_us;
     bool stopping;
@@ -86,6 +94,8 @@ static void *run_hasher(void *ctx) {
             t->hash_rc = vx_upload_external(path, &t->upload, &t->err);
         else
             t->hash_rc = VX_FAIL(&t->err, -ENAMETOOLONG, "its path is too long");
+        if (!t->hash_rc)
+            memcpy(t->sha256, vx_upload_sha256(t->upload), sizeof t->sha256);
     }
     return NULL;
 }
@@ -152,7 +162,7 @@ static void end_stored(run *r, task *t) {
     end_task(r, t, true);
 }
 
-static void on_finished(run *r, task *t) {
+static void end_with_outcome(run *r, task *t) {
     switch (t->outcome) {
     case VX_OUTCOME_OK:
     case VX_OUTCOME_EXISTING:
@@ -168,6 +178,28 @@ static void on_finished(run *r, task *t) {
     default:
         end_failed(r, t, vx_outcome_name(t->outcome), t->outcome == VX_OUTCOME_INTERNAL);
     }
+}
+
+static void unlink_task(run *r, task *t) {
+    task *before = NULL;
+    for (task *other = r->first; other != t; other = other->next_by_path)
+        before = other;
+    *(before ? &before->next_by_path : &r->first) = t->next_by_path;
+    if (r->last == t)
+        r->last = before;
+}
+
+/* Ends the task and those of files with the same bytes. */
+static void on_finished(run *r, task *t) {
+    unlink_task(r, t);
+    for (task *same = t->same_bytes, *next; same; same = next) {
+        next = same->same_bytes;
+        same->outcome = t->outcome == VX_OUTCOME_OK ? VX_OUTCOME_EXISTING : t->outcome;
+        same->err = t->err;
+        strcpy(same->video_id, t->video_id);
+        end_with_outcome(r, same);
+    }
+    end_with_outcome(r, t);
 }
 
 /* ---- from hashed to ingest ---- */
@@ -209,6 +241,7 @@ static vx_ingest_item *new_item(run *r, task *t) {
         return NULL;
     item->upload = vx_take(t->upload);
     item->clip = r->c->parts->extractor->clip;
+    item->in_order = true;
     strcpy(item->request_id, "embed");
     item->done = on_done;
     item->on_phase = on_phase;
@@ -216,18 +249,10 @@ static vx_ingest_item *new_item(run *r, task *t) {
     return vx_take(item);
 }
 
-static void on_hashed(run *r, task *t) {
-    bool ours = t->hash_rc == -ENOMEM || t->hash_rc == -EMFILE || t->hash_rc == -ENFILE;
-    if (r->stopping) {
-        end_task(r, t, false);
-        return;
-    }
-    if (t->hash_rc) {
-        end_failed(r, t, ours ? vx_outcome_name(VX_OUTCOME_INTERNAL) : "unreadable", ours);
-        return;
-    }
+static void submit(run *r, task *t) {
     vx_ingest_item *item = new_item(r, t);
     vx_outcome refused = item ? vx_ingest_submit(r->c->parts->ingest, item) : VX_OUTCOME_INTERNAL;
+    t->submitted = true;
     if (!refused)
         return;
     if (refused == VX_OUTCOME_BUSY)
@@ -236,6 +261,39 @@ static void on_hashed(run *r, task *t) {
         VX_FAIL(&t->err, -ENOMEM, "no memory to begin");
     t->outcome = refused == VX_OUTCOME_STOPPING ? refused : VX_OUTCOME_INTERNAL;
     on_finished(r, t);
+}
+
+/* An earlier file with the same bytes that ingest is working on; NULL: none. */
+static task *find_same_bytes(const run *r, const task *t) {
+    for (task *other = r->first; other != t; other = other->next_by_path)
+        if (!memcmp(other->sha256, t->sha256, sizeof t->sha256))
+            return other;
+    return NULL;
+}
+
+/* Submits hashed files in the order of their paths, up to the first that is not hashed yet. */
+static void submit_hashed(run *r) {
+    task *next = r->first;
+    for (task *t; (t = next) && (t->submitted || t->hashed);) {
+        next = t->next_by_path;
+        if (t->submitted)
+            continue;
+        bool ours = t->hash_rc == -ENOMEM || t->hash_rc == -EMFILE || t->hash_rc == -ENFILE;
+        task *leader = t->hash_rc ? NULL : find_same_bytes(r, t);
+        if (r->stopping) {
+            unlink_task(r, t);
+            end_task(r, t, false);
+        } else if (t->hash_rc) {
+            unlink_task(r, t);
+            end_failed(r, t, ours ? vx_outcome_name(VX_OUTCOME_INTERNAL) : "unreadable", ours);
+        } else if (leader) {
+            unlink_task(r, t);
+            t->same_bytes = leader->same_bytes;
+            leader->same_bytes = t;
+        } else {
+            submit(r, t);
+        }
+    }
 }
 
 /* ---- the loop ---- */
@@ -253,6 +311,8 @@ static void feed(run *r) {
         }
         t->run = r;
         t->file = &files->items[r->next];
+        *(r->last ? &r->last->next_by_path : &r->first) = t;
+        r->last = t;
         r->inside++;
         vx_queue_try_push(r->to_hash, t); /* has room for all that are inside */
     }
@@ -288,8 +348,9 @@ static void loop(run *r) {
             if (t->finished)
                 on_finished(r, t);
             else
-                on_hashed(r, t);
+                t->hashed = true;
         }
+        submit_hashed(r);
         if (r->c->interrupted() && !r->stopping) {
             vx_batch_say(r->c->progress, "stopping (once more to stop at once)");
             r->report->interrupted = true;
@@ -318,9 +379,10 @@ static void count_unchanged(run *r) {
 
 int vx_batch_embed_files(const vx_batch_run_context *context, vx_batch_report *report,
                          vx_err *err) {
+    int limit = INSIDE_PER_WORKER * context->parts->workers;
     run r = {.c = context,
              .report = report,
-             .limit = 2 * context->parts->workers,
+             .limit = limit < INSIDE_MAX ? limit : INSIDE_MAX,
              .saved_us = vx_clock_monotonic_us()};
     vx_mutex_init(&r.mu);
     vx_cond_init(&r.arrived);

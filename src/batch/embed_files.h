@@ -2,10 +2,17 @@
  *
  *   caller's thread      picks files, submits them, keeps the inventory, draws the progress
  *     → hash threads     read a file once for its SHA-256
+ *     → caller's thread  submits in the order of paths
  *     → ingest           PROBE … COMMIT; the video is durable when `done` is called
  *     → caller's thread  notes the file in the inventory
  *
- * At most twice as many files as there are ingest workers are inside at a time.
+ * Videos are judged and stored in the order of their paths, whichever is decoded first: so verdicts and
+ * rows are the same in every run and for every number of workers, also after an interruption, since
+ * what is stored then is the beginning of that order. Of files with the same bytes the first by path is
+ * submitted; the others share its outcome.
+ *
+ * A video that waits for its turn keeps no worker. At most eight times as many files as there are
+ * workers are inside, so that workers have something to do while a long video is ahead of the others.
  *
  * Threads: one call at a time, on one thread.
  */
@@ -34,7 +41,7 @@ typedef struct vx_batch_report {
     size_t n_identical;     /* have the bytes of a stored video */
     size_t n_filled;        /* videos that got missing vectors: missing_vectors.h */
     size_t n_still_missing; /* videos that did not, because the run was interrupted */
-    size_t n_internal;      /* failed through a fault of ours; these are among the failures too */
+    size_t n_internal;      /* failed and the fault is not in the video; also among the failures */
     bool interrupted;
 } vx_batch_report;
 

@@ -13,9 +13,18 @@
 
 #include "output.h"
 
-static const char *const suffixes[] = {"mp4",  "m4v", "mov",  "avi", "mkv", "webm", "mpg",
-                                       "mpeg", "ts",  "m2ts", "mts", "flv", "wmv",  "asf",
-                                       "3gp",  "3g2", "ogv",  "ogg", "mxf"};
+/* Of the containers that media/ reads. */
+static const char *const suffixes[] = {
+    "mp4", "m4v",  "mov",  "qt",   "f4v",  "ismv", "3gp",  "3gpp", "3g2",  "3gpp2", "mj2",
+    "mkv", "mk3d", "webm", "avi",  "divx", "ts",   "m2t",  "m2ts", "mts",  "trp",   "tp",
+    "mpg", "mpeg", "mpe",  "mpv",  "m1v",  "m2v",  "m2p",  "vob",  "flv",  "wmv",   "asf",
+    "ogv", "ogg",  "ogm",  "mxf",  "gif",  "rm",   "rmvb", "nut",  "ivf",  "h264",  "264",
+    "avc", "h265", "265",  "hevc", "obu",  "y4m",  "dv",   "dif",  "mjpg", "mjpeg"};
+
+/* Trash of macOS, Windows, and of NAS systems; those that begin with a dot are hidden anyway. */
+static const char *const trash_names[] = {"trash",    "$recycle.bin", "recycler",
+                                          "recycled", "recycle bin",  "@recycle",
+                                          "#recycle", "deleted items"};
 
 typedef struct walk {
     vx_batch_files *files;
@@ -149,6 +158,19 @@ int vx_batch_find_files(const char *folder, vx_batch_on_problem on_problem, void
         qsort(files->items, files->n, sizeof *files->items, compare_paths);
     *ret_files = vx_take(files);
     return 0;
+}
+
+bool vx_batch_file_is_set_aside(const vx_batch_file *file) {
+    for (const char *part = file->path; *part;) {
+        size_t n = strcspn(part, "/");
+        if (part[0] == '.')
+            return true;
+        for (size_t i = 0; i < VX_LEN(trash_names) && part[n]; i++) /* a folder */
+            if (strlen(trash_names[i]) == n && !strncasecmp(part, trash_names[i], n))
+                return true;
+        part += n + (part[n] == '/');
+    }
+    return false;
 }
 
 vx_batch_file *vx_batch_files_find(const vx_batch_files *files, const char *path) {

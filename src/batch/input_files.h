@@ -39,5 +39,9 @@ typedef void (*vx_batch_on_problem)(void *ctx, const char *path, const char *rea
 int vx_batch_find_files(const char *folder, vx_batch_on_problem on_problem, void *ctx,
                         vx_batch_files **ret_files, vx_err *err);
 
+/* Whether a file is hidden, or in a hidden folder or a trash folder, below the input folder: a part of
+ * its path begins with a dot, or has one of the names that systems give to their trash. */
+bool vx_batch_file_is_set_aside(const vx_batch_file *file);
+
 /* NULL when there is none of that path. */
 vx_batch_file *vx_batch_files_find(const vx_batch_files *files, const char *path);

@@ -80,7 +80,7 @@ static int read_vector(tree *t, int64_t row, vx_err *err) {
     if (rc)
         return rc > 0 ? VX_FAIL(err, -EIO, "a clip has no vector") : rc;
     for (size_t i = 0; i < t->dim && t->model.half; i++)
-        t->vector[i] = vx_curator_widen(vx_curator_half(t->vector[i]));
+        t->vector[i] = vx_curator_from_half(vx_curator_to_half(t->vector[i]));
     return 0;
 }
 
@@ -188,6 +188,7 @@ static int list_clips(tree *t, const source *s, vx_err *err) {
         strcpy(listed->id, s->clips[i].uuid);
         listed->row = s->video->clips[i].row;
         listed->pixels = (int64_t)s->video->width_px * s->video->height_px;
+        listed->set_aside = vx_batch_file_is_set_aside(s->file);
     }
     return 0;
 }

@@ -313,6 +313,9 @@ int vx_batch_list_clips(const vx_batch_parts *parts, const vx_batch_inventory *i
     for (size_t i = 0; i < n && !rc; i++) {
         VX_AUTO(vx_video) video = NULL;
         rc = vx_catalog_get_video(parts->collection->catalog, files[i]->video->id, &video, err);
+        bool set_aside = true;
+        for (const vx_batch_file *f = files[i]->video->files; f; f = f->next)
+            set_aside &= vx_batch_file_is_set_aside(f);
         for (size_t c = 0; !rc && c < video->n_clips; c++) {
             vx_batch_clip *clip = vx_batch_clip_list_add(clips);
             if (!clip)
@@ -320,6 +323,7 @@ int vx_batch_list_clips(const vx_batch_parts *parts, const vx_batch_inventory *i
             vx_clip_id_of(video->id, video->clips[c].index, clip->id);
             clip->row = video->clips[c].row;
             clip->pixels = (int64_t)video->width_px * video->height_px;
+            clip->set_aside = set_aside;
         }
     }
     return rc;

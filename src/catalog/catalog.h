@@ -141,6 +141,9 @@ int vx_catalog_set_none_rejudged(vx_catalog *catalog, vx_err *err);
 /* VX_CATALOG_NOT_FOUND. */
 int vx_catalog_set_metadata(vx_catalog *catalog, const char *video_id, const char *metadata_json,
                             vx_err *err);
+/* VX_CATALOG_NOT_FOUND. */
+int vx_catalog_set_filename(vx_catalog *catalog, const char *video_id, const char *filename,
+                            vx_err *err);
 /* Merges an object by RFC 7396 (null removes a member), in one step: of two patches both count.
  * Names are compared as written: an escaped one is another name. VX_CATALOG_NOT_FOUND. */
 int vx_catalog_merge_metadata(vx_catalog *catalog, const char *video_id, const char *patch_json,
@@ -167,16 +170,22 @@ int vx_catalog_get_video_of_clip(vx_catalog *catalog, int64_t clip_row, vx_video
                                  vx_err *err);
 
 typedef struct vx_video_query {
-    size_t limit;                  /* 1..1000 */
-    int64_t before_row;            /* newest first: rows below this; 0 = from the newest */
-    const char *filename_contains; /* NULL = all; matched literally, case-insensitive for ASCII */
-    int verdict;                   /* -1 = all, else vx_verdict_kind */
+    size_t limit;       /* 1..1000 */
+    int64_t before_row; /* newest first: rows below this; 0 = from the newest */
+    const char
+        *filename_contains; /* NULL = all; matched literally, but for case and for how accents
+                                      are encoded (NFC, NFD) */
+    int verdict;            /* -1 = all, else vx_verdict_kind */
     const char
         *copies_of; /* NULL = all; else those whose verdict is copy or part_of of this video */
 } vx_video_query;
 /* Gives an array of n videos (each vx_video_free, then free()). */
 int vx_catalog_list_videos(vx_catalog *catalog, const vx_video_query *query, vx_video ***ret_videos,
                            size_t *ret_n, vx_err *err);
+/* How many videos match; limit and before_row do not count. Cost: looks at every file name if the
+ * query has filename_contains. */
+int vx_catalog_count_matches(vx_catalog *catalog, const vx_video_query *query, int64_t *ret_n,
+                             vx_err *err);
 /* Whether these bytes are stored. */
 int vx_catalog_has_sha256(vx_catalog *catalog, const uint8_t sha256[32], bool *ret_stored,
                           vx_err *err);
@@ -261,6 +270,33 @@ int vx_catalog_add_checksums(vx_catalog *catalog, int max, bool *ret_more, vx_er
  * Cost: up to 64 MiB of writes and three fsyncs, on a connection of its own. */
 int vx_catalog_checkpoint_when_idle(vx_catalog *catalog, int64_t idle_us, vx_err *err);
 
+/* ---- Checking and repair (check/) ---- */
+
+/* Opens a catalog that another process may have open and write to: nothing can be written, and nothing is
+ * created or migrated. -EINVAL: another program's database, or of an older vidx; VX_CATALOG_TOO_NEW; -EIO. */
+int vx_catalog_open_to_read(const char *path, vx_catalog **ret_catalog, vx_err *err);
+
+typedef enum vx_flaw_kind {
+    VX_FLAW_STRUCTURE,       /* pages, tables or indexes, by SQLite's integrity check */
+    VX_FLAW_REFERENCE,       /* a row that refers to one that is gone */
+    VX_FLAW_VECTOR,          /* a vector that is not what was stored */
+    VX_FLAW_VECTOR_ORPHANED, /* a vector of no clip or no model */
+    VX_FLAW_FINGERPRINT,     /* a fingerprint that is not what was stored */
+    VX_FLAW_COUNT,           /* a vector space that counts its vectors wrong */
+} vx_flaw_kind;
+typedef struct vx_flaw {
+    vx_flaw_kind kind;
+    int64_t row;
+    char table[16], text[320];
+    bool repaired;
+} vx_flaw;
+/* Reads everything once: some 1 GB/s. Non-zero of the callback stops it and is returned. */
+typedef int (*vx_catalog_on_flaw)(void *ctx, const vx_flaw *flaw, vx_err *err);
+int vx_catalog_check(vx_catalog *catalog, vx_catalog_on_flaw on_flaw, void *ctx, vx_err *err);
+/* Outside a transaction: deletes vectors, fingerprints and rows without their other half, counts again and
+ * rebuilds the indexes; videos stay. Sets `repaired` of each flaw that is gone. */
+int vx_catalog_repair(vx_catalog *catalog, vx_flaw *flaws, size_t n, vx_err *err);
+
 /* ---- Jobs that must survive a restart ---- */
 
 #define VX_JOB_ID_CHARS 25 /* "j" and 24 random hex digits */
@@ -294,6 +330,7 @@ int vx_catalog_update_job(vx_catalog *catalog, const char *job_id, vx_job_state 
 int vx_catalog_prune_jobs(vx_catalog *catalog, int64_t before_us, int max, int *ret_n, vx_err *err);
 /* Gives the row (vx_job_row_clear). VX_CATALOG_NOT_FOUND. */
 int vx_catalog_get_job(vx_catalog *catalog, const char *job_id, vx_job_row *ret_job, vx_err *err);
+int vx_catalog_count_jobs(vx_catalog *catalog, int64_t *ret_n, vx_err *err);
 /* Newest first, up to `limit` (SIZE_MAX = all). before_us/before_id: the cursor, the last job of
  * the page before; 0/NULL = from the newest. unfinished_only: queued and running. Gives an array
  * (each vx_job_row_clear, then free()). */

@@ -26,12 +26,17 @@ struct vx_catalog {
     vx_db **free_readers VX_GUARDED; /* stack [n_free] */
 };
 
+/* Gives the connection the SQL functions of filename.c. Returns SQLite's code. */
+int vx_catalog_add_functions(sqlite3 *handle);
+
 /* The numbered migrations, generated from migrations/NNNN.sql; [i] leads to user_version i + 1. */
 extern const char *const vx_catalog_migrations[];
 extern const int vx_catalog_n_migrations;
 /* Refuses what is not a catalog of this vidx (VX_CATALOG_TOO_NEW, -EINVAL), untouched; else
  * switches db to WAL and brings it up to user_version n, each step in one transaction. */
 int vx_catalog_migrate(vx_db *db, const char *const *migrations, int n, vx_err *err);
+/* 0: a catalog of exactly version n. */
+int vx_catalog_check_version(vx_db *db, int n, vx_err *err);
 
 /* A connection for reading: one of the pool (waits for a free one), or the writer when the calling
  * thread is inside its own write transaction, so that it sees what it has written. */

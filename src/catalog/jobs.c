@@ -14,7 +14,7 @@ void vx_job_row_clear(vx_job_row *job) {
 /* A finished job without a time would never be pruned. */
 static int check_times(vx_job_state state, int64_t finished_us, vx_err *err) {
     bool finished = state != VX_JOB_QUEUED && state != VX_JOB_RUNNING;
-    if (finished != (finished_us > 0))
+    if (finished != (finished_us != 0))
         return VX_FAIL(err, -EINVAL, "catalog: a job is finished exactly when it says when");
     return 0;
 }
@@ -105,6 +105,16 @@ int vx_catalog_get_job(vx_catalog *catalog, const char *job_id, vx_job_row *ret_
     return read_job(&q, ret_job, err);
 }
 
+int vx_catalog_count_jobs(vx_catalog *catalog, int64_t *ret_n, vx_err *err) {
+    VX_READER(reader, catalog);
+    VX_SQL(q, reader.db, "SELECT count(*) FROM jobs");
+    int rc = vx_sql_next(&q, err);
+    if (rc < 0)
+        return rc;
+    *ret_n = rc ? vx_sql_int(&q) : 0;
+    return 0;
+}
+
 typedef struct job_list {
     vx_job_row *rows;
     size_t n, capacity;
@@ -118,7 +128,7 @@ static void job_list_done(job_list *list) {
 
 static int read_jobs(vx_sql *q, size_t limit, int64_t before_us, const char *before_id,
                      job_list *list, vx_err *err) {
-    vx_sql_bind_int(q, before_us > 0 ? before_us : INT64_MAX);
+    vx_sql_bind_int(q, before_id ? before_us : INT64_MAX);
     vx_sql_bind_text(q, before_id ? before_id : "");
     vx_sql_bind_int(q, limit < INT64_MAX ? (int64_t)limit : INT64_MAX);
     int rc;

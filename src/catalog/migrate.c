@@ -49,17 +49,35 @@ static int apply(vx_db *db, const char *sql, int number, vx_err *err) {
     return 0;
 }
 
-int vx_catalog_migrate(vx_db *db, const char *const *migrations, int n, vx_err *err) {
-    int64_t version, application, tables;
-    int rc = read_header(db, &version, &application, &tables, err);
-    if (rc)
-        return rc;
+static int check_application(int64_t version, int64_t application, int64_t tables, int n,
+                             vx_err *err) {
     if ((tables > 0 || version > 0) && application != APPLICATION_ID)
         return VX_FAIL(err, -EINVAL, "an SQLite database, but not one of vidx");
     if (version > n)
         return VX_FAIL(err, VX_CATALOG_TOO_NEW,
                        "written by a newer vidx (schema %lld, this one knows %d): upgrade vidx",
                        (long long)version, n);
+    return 0;
+}
+
+int vx_catalog_check_version(vx_db *db, int n, vx_err *err) {
+    int64_t version, application, tables;
+    int rc = read_header(db, &version, &application, &tables, err);
+    if (!rc)
+        rc = check_application(version, application, tables, n, err);
+    if (!rc && version < n)
+        rc = VX_FAIL(err, -EINVAL, "written by an older vidx (schema %lld, this one needs %d)",
+                     (long long)version, n);
+    return rc;
+}
+
+int vx_catalog_migrate(vx_db *db, const char *const *migrations, int n, vx_err *err) {
+    int64_t version, application, tables;
+    int rc = read_header(db, &version, &application, &tables, err);
+    if (!rc)
+        rc = check_application(version, application, tables, n, err);
+    if (rc)
+        return rc;
     rc = switch_to_wal(db, err); /* not before: it changes the file */
     for (int i = (int)version; i < n && !rc; i++)
         rc = apply(db, migrations[i], i + 1, err);

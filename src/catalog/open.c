@@ -110,6 +110,8 @@ VX_NO_LOCK_ANALYSIS static int open_readers(vx_catalog *catalog, int n, vx_err *
     for (; catalog->n_readers < n; catalog->n_readers++) {
         vx_db *reader = &catalog->readers[catalog->n_readers];
         int rc = vx_db_open(reader, catalog->path, VX_DB_READER, err);
+        if (!rc && vx_catalog_add_functions(reader->handle))
+            rc = VX_FAIL(err, -ENOMEM, "out of memory");
         if (rc) {
             vx_db_close(reader);
             return rc;
@@ -120,19 +122,23 @@ VX_NO_LOCK_ANALYSIS static int open_readers(vx_catalog *catalog, int n, vx_err *
     return 0;
 }
 
-int vx_catalog_open(const char *path, int readers, vx_catalog **ret_catalog, vx_err *err) {
-    VX_AUTO(vx_catalog) catalog = vx_new(vx_catalog);
+static vx_catalog *new_catalog(const char *path) {
+    vx_catalog *catalog = vx_new(vx_catalog);
     if (!catalog)
-        return VX_FAIL(err, -ENOMEM, "out of memory");
+        return NULL;
     catalog->lock_fd = catalog->file_fd = -1;
     vx_health_init(&catalog->health);
     vx_mutex_init(&catalog->write_lock);
-    atomic_init(&catalog->last_commit_us,
-                vx_clock_monotonic_us()); /* a log of before may be there */
+    atomic_init(&catalog->last_commit_us, vx_clock_monotonic_us()); /* a log may be there */
     vx_mutex_init(&catalog->pool_lock);
     vx_cond_init(&catalog->reader_free);
     catalog->path = strdup(path);
-    if (!catalog->path)
+    return catalog->path ? catalog : vx_catalog_close(catalog);
+}
+
+int vx_catalog_open(const char *path, int readers, vx_catalog **ret_catalog, vx_err *err) {
+    VX_AUTO(vx_catalog) catalog = new_catalog(path);
+    if (!catalog)
         return VX_FAIL(err, -ENOMEM, "out of memory");
     int rc = lock_directory(catalog, err);
     if (!rc)
@@ -141,6 +147,23 @@ int vx_catalog_open(const char *path, int readers, vx_catalog **ret_catalog, vx_
         rc = open_file(catalog, err);
     if (!rc)
         rc = open_readers(catalog, readers > 0 ? readers : DEFAULT_READERS, err);
+    if (rc) {
+        VX_WRAP(err, "%s", path);
+        return rc;
+    }
+    *ret_catalog = vx_take(catalog);
+    return 0;
+}
+
+int vx_catalog_open_to_read(const char *path, vx_catalog **ret_catalog, vx_err *err) {
+    VX_AUTO(vx_catalog) catalog = new_catalog(path);
+    if (!catalog)
+        return VX_FAIL(err, -ENOMEM, "out of memory");
+    int rc = open_file(catalog, err);
+    if (!rc)
+        rc = open_readers(catalog, 1, err);
+    if (!rc)
+        rc = vx_catalog_check_version(&catalog->readers[0], vx_catalog_n_migrations, err);
     if (rc) {
         VX_WRAP(err, "%s", path);
         return rc;

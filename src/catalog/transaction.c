@@ -28,6 +28,8 @@ int vx_catalog_check_writing(vx_catalog *catalog, vx_err *err) {
 int vx_catalog_begin(vx_catalog *catalog, vx_err *err) VX_NO_LOCK_ANALYSIS {
     if (writing)
         return VX_FAIL(err, -EINVAL, "catalog: this thread is inside a transaction already");
+    if (!catalog->writer.handle)
+        return VX_FAIL(err, -EROFS, "catalog: it was opened to read alone");
     vx_mutex_lock(&catalog->write_lock);
     catalog->writer.lost_transaction = 0;
     int rc = vx_db_run(&catalog->writer, "BEGIN IMMEDIATE", err);

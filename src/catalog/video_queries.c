@@ -257,15 +257,13 @@ int vx_catalog_get_duration(vx_catalog *catalog, int64_t row, double *ret_s, vx_
     return 0;
 }
 
-/* instr() of lower() is literal and folds ASCII only, where LIKE has wildcards to escape. */
-#define LIST_BEFORE                                                                                \
-    " row < ?1 AND (?2 IS NULL OR instr(lower(filename), lower(?2)) > 0)"                          \
-    " ORDER BY row DESC LIMIT ?3"
+#define MATCHES " (?1 IS NULL OR vx_contains(filename, ?1))"
+#define PAGE " AND row < ?2 ORDER BY row DESC LIMIT ?3"
 
 static int list_page(vx_db *db, vx_sql *q, const vx_video_query *query, video_page *page,
                      vx_err *err) {
-    vx_sql_bind_int(q, query->before_row > 0 ? query->before_row : INT64_MAX);
     vx_sql_bind_text(q, query->filename_contains);
+    vx_sql_bind_int(q, query->before_row > 0 ? query->before_row : INT64_MAX);
     vx_sql_bind_int(q, (int64_t)query->limit);
     if (query->copies_of)
         vx_sql_bind_text(q, query->copies_of);
@@ -285,14 +283,14 @@ int vx_catalog_list_videos(vx_catalog *catalog, const vx_video_query *query, vx_
     if (query->copies_of) {
         VX_SQL(q, reader.db,
                "SELECT " VIDEO_COLUMNS " FROM videos WHERE duplicate_of = ?4 AND duplicate_of <> ''"
-               " AND verdict IN (2, 4) AND" LIST_BEFORE); /* VX_VERDICT_COPY, _PART_OF */
+               " AND verdict IN (2, 4) AND" MATCHES PAGE); /* VX_VERDICT_COPY, _PART_OF */
         rc = list_page(reader.db, &q, query, &page, err);
     } else if (query->verdict >= 0) {
         VX_SQL(q, reader.db,
-               "SELECT " VIDEO_COLUMNS " FROM videos WHERE verdict = ?4 AND" LIST_BEFORE);
+               "SELECT " VIDEO_COLUMNS " FROM videos WHERE verdict = ?4 AND" MATCHES PAGE);
         rc = list_page(reader.db, &q, query, &page, err);
     } else {
-        VX_SQL(q, reader.db, "SELECT " VIDEO_COLUMNS " FROM videos WHERE" LIST_BEFORE);
+        VX_SQL(q, reader.db, "SELECT " VIDEO_COLUMNS " FROM videos WHERE" MATCHES PAGE);
         rc = list_page(reader.db, &q, query, &page, err);
     }
     if (rc)
@@ -309,6 +307,28 @@ static int read_int(vx_sql *q, int64_t *ret_value, vx_err *err) {
         return rc;
     *ret_value = rc ? vx_sql_int(q) : 0;
     return 0;
+}
+
+int vx_catalog_count_matches(vx_catalog *catalog, const vx_video_query *query, int64_t *ret_n,
+                             vx_err *err) {
+    VX_READER(reader, catalog);
+    if (query->copies_of) {
+        VX_SQL(q, reader.db,
+               "SELECT count(*) FROM videos WHERE duplicate_of = ?2 AND duplicate_of <> ''"
+               " AND verdict IN (2, 4) AND" MATCHES); /* VX_VERDICT_COPY, _PART_OF */
+        vx_sql_bind_text(&q, query->filename_contains);
+        vx_sql_bind_text(&q, query->copies_of);
+        return read_int(&q, ret_n, err);
+    }
+    if (query->verdict >= 0) {
+        VX_SQL(q, reader.db, "SELECT count(*) FROM videos WHERE verdict = ?2 AND" MATCHES);
+        vx_sql_bind_text(&q, query->filename_contains);
+        vx_sql_bind_int(&q, query->verdict);
+        return read_int(&q, ret_n, err);
+    }
+    VX_SQL(q, reader.db, "SELECT count(*) FROM videos WHERE" MATCHES);
+    vx_sql_bind_text(&q, query->filename_contains);
+    return read_int(&q, ret_n, err);
 }
 
 int vx_catalog_count_videos(vx_catalog *catalog, int64_t *ret_n, vx_err *err) {

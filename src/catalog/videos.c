@@ -1,43 +1,9 @@
-/* videos.c — videos with their clips: their ids, inserting, changing and deleting them. */
+/* videos.c — inserting, changing and deleting videos with their clips. */
 #include <errno.h>
 #include <inttypes.h>
 #include <string.h>
 
-#include "base/hex.h"
 #include "catalog_internal.h"
-
-vx_video *vx_video_free(vx_video *video) {
-    if (!video)
-        return NULL;
-    free(video->filename);
-    free(video->source_path);
-    free(video->metadata);
-    free(video->clips);
-    free(video);
-    return NULL;
-}
-
-void vx_video_id_of(const uint8_t sha256[32], char ret_id[VX_VIDEO_ID_CHARS + 1]) {
-    ret_id[0] = 'v';
-    vx_hex_encode(sha256, 12, ret_id + 1);
-}
-
-void vx_clip_id_of(const char *video_id, int index, char ret_id[VX_CLIP_ID_CHARS + 1]) {
-    snprintf(ret_id, VX_CLIP_ID_CHARS + 1, "%s.%d", video_id, index);
-}
-
-const char *vx_verdict_name(vx_verdict_kind kind) {
-    static const char *const names[] = {
-        [VX_VERDICT_NEW] = "new",
-        [VX_VERDICT_EXACT] = "exact",
-        [VX_VERDICT_COPY] = "copy",
-        [VX_VERDICT_SIMILAR] = "similar",
-        [VX_VERDICT_PART_OF] = "part_of",
-        [VX_VERDICT_CONTAINS] = "contains",
-        [VX_VERDICT_SHARED_SEGMENT] = "shared_segment",
-    };
-    return names[kind];
-}
 
 /* The id is unique; the whole SHA-256 is compared so that a forged file with the same first
  * 96 bits is refused and not taken for the stored one. */
@@ -231,6 +197,20 @@ int vx_catalog_set_metadata(vx_catalog *catalog, const char *video_id, const cha
         return rc;
     VX_SQL(q, &catalog->writer, "UPDATE videos SET metadata = ? WHERE id = ?");
     vx_sql_bind_text(&q, metadata_json);
+    vx_sql_bind_text(&q, video_id);
+    rc = vx_sql_run(&q, err);
+    if (rc)
+        return rc;
+    return changed_one(catalog, video_id, err);
+}
+
+int vx_catalog_set_filename(vx_catalog *catalog, const char *video_id, const char *filename,
+                            vx_err *err) {
+    int rc = vx_catalog_check_writing(catalog, err);
+    if (rc)
+        return rc;
+    VX_SQL(q, &catalog->writer, "UPDATE videos SET filename = ? WHERE id = ?");
+    vx_sql_bind_text(&q, filename);
     vx_sql_bind_text(&q, video_id);
     rc = vx_sql_run(&q, err);
     if (rc)

@@ -63,16 +63,14 @@ static const char usage[] =
     "Both also write failed.jsonl, which lists the videos that could not be read and why.\n\n"
     "--write-clips also cuts every clip out of its video and encodes it: clips/<clip>.mp4.\n\n"
     "--dedup also writes duplicates/cluster_0.parquet (the clips to leave out) and\n"
-    "pairwise_results/cluster_0.parquet (the nearest kept clip of each). Of near-duplicates the "
-    "clip\n"
-    "with the most pixels is kept; of several such clips the first by path.\n\n"
-    "Several models: --model a,b. Each video is decoded once for both. Results of a go to the "
-    "output\n"
-    "folder, results of b to its subfolder b. Verdicts and --dedup use the first model, which "
-    "must\n"
-    "stay the first. You can add a model later; only its vectors are computed. If you leave one "
-    "out,\n"
-    "its subfolder is removed, but its vectors are kept. --layout curator takes one model.\n\n"
+    "pairwise_results/cluster_0.parquet (the nearest kept clip of each). Of near-duplicates it\n"
+    "keeps one outside trash and hidden folders before one inside, then the one with the most\n"
+    "pixels, then the first by path.\n\n"
+    "Several models: --model a,b. Each video is decoded once for both. Results of a go to the\n"
+    "output folder, results of b to its subfolder b. Verdicts and --dedup use the first model,\n"
+    "which must stay the first. You can add a model later; only its vectors are computed. If\n"
+    "you leave one out, its subfolder is removed, but its vectors are kept. --layout curator\n"
+    "takes one model.\n\n"
     "Exit code: 0 done; 1 failed; 2 wrong usage; 3 done, but some videos were skipped; 130\n"
     "interrupted.";
 
@@ -160,9 +158,11 @@ static int embed(const settings *s, const char *model, vx_batch_end *ret_end, vx
         .device = s->device,
         .clip = s->clip,
         .ingest_threads = workers,
-        .queue_capacity = 4 * VX_BATCH_WORKERS_MAX,
+        .queue_capacity =
+            2 * 1024, /* vidx embed has 1000 inside, and for a moment those that end */
         .media = {.max_side_px = (int)s->max_side, .max_duration_s = s->max_duration},
         .fingerprints = !s->no_fingerprints,
+        .reproducible = true,
         .no_clients = true,
     };
     rc = vx_server_new(&server_params, &server, err);

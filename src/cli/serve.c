@@ -15,7 +15,8 @@
 #include "server/server.h"
 
 typedef struct settings {
-    const char *listen, *data, *models, *model, *device, *clip, *encoder, *log_level, *allow_origin;
+    const char *listen, *data, *models, *model, *device, *clip, *encoder, *log_level, *host,
+        *allow_origin;
     int64_t ingest_threads, search_threads, http_threads, queue, max_connections, idle_timeout;
     int64_t max_upload, reserve, max_side, max_json, max_embeddings_json, fetch_max;
     double max_duration, fetch_timeout;
@@ -70,10 +71,11 @@ static const vx_option table[] = {
     {"max-side", VX_OPTION_COUNT, AT(max_side), "8192", "PX",
      "refuse videos whose picture is wider or higher"},
     {"max-duration", VX_OPTION_REAL, AT(max_duration), "86400", "S", "refuse longer videos"},
-    {"allow-origin", VX_OPTION_TEXT, AT(allow_origin), NULL, "URL",
-     "let this one site use the server, for example https://videos.example.com: a web app of "
-     "yours, "
-     "or the public name when a reverse proxy stands in front"},
+    {"host", VX_OPTION_TEXT, AT(host), NULL, "NAME[,NAME...]",
+     "names the server answers to besides IP addresses and localhost, for example its public name "
+     "behind a reverse proxy"},
+    {"allow-origin", VX_OPTION_TEXT, AT(allow_origin), NULL, "URL[,URL...]",
+     "let these sites use the server, for example https://videos.example.com; *: every site"},
     {"log-level", VX_OPTION_TEXT, AT(log_level), "info", "LEVEL", "debug, info, warn or error"},
 };
 
@@ -152,6 +154,7 @@ static int serve(const settings *s, const sigset_t *signals, vx_err *err) {
         .idle_timeout_s = (int)s->idle_timeout,
         .max_json_bytes = (size_t)s->max_json,
         .max_embeddings_json_bytes = (size_t)s->max_embeddings_json,
+        .hosts = s->host,
         .allow_origin = s->allow_origin,
     };
     VX_AUTO(vx_server) server = NULL;
@@ -186,6 +189,9 @@ int vx_command_serve(int argc, char **argv) {
         VX_WRAP(&err, "--clip");
         return fail(&err, 2);
     }
+    if (vx_http_check_params(&(vx_http_params){.hosts = s.host, .allow_origin = s.allow_origin},
+                             &err))
+        return fail(&err, 2);
     vx_log_set_level((vx_log_level)level);
     sigset_t signals;
     block_signals(&signals);

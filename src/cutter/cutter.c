@@ -125,6 +125,7 @@ static int make(vx_cutter *cutter, vx_cutting *c, vx_err *err) {
                                       .end_s = c->end_s,
                                       .encoder = cutter->params.encoder,
                                       .may_copy = c->may_copy,
+                                      .table_path = c->table_path,
                                       .keep_going = go_on,
                                       .ctx = &job};
     vx_media_cut_info info;

@@ -18,8 +18,9 @@
 
 typedef struct vx_cutting {
     char video_id[VX_VIDEO_ID_CHARS + 1];
-    char path[PATH_MAX]; /* of the stored video */
-    int index;           /* of the clip */
+    char path[PATH_MAX];       /* of the stored video */
+    char table_path[PATH_MAX]; /* of its packet table, see media.h */
+    int index;                 /* of the clip */
     double start_s, end_s;
     bool may_copy;
     bool (*wanted)(void *ctx); /* asked once a frame on the cutter's thread */

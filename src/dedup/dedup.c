@@ -92,7 +92,7 @@ static void decide(comparison *c, const int64_t *ranks, size_t n) {
         vx_neighbour *best = &c->best[i];
         for (size_t k = 0; k < c->n_inside[i]; k++) {
             vx_neighbour other = c->inside[i * BLOCK + k];
-            if (other.id < ranks[i] && is_kept(c, (size_t)other.id)) {
+            if (is_kept(c, (size_t)other.id)) { /* so it was decided before */
                 improve(best, other);
                 break; /* they come best first, then by rank */
             }

@@ -52,13 +52,20 @@ struct vx_batcher {
 
 /* ---- worker ----------------------------------------------------------------------------------*/
 
+/* Whether the next item may be in one run with those taken. */
+static bool fits_locked(const vx_batcher *b, int n) VX_REQUIRES(b->lock) {
+    if (b->closing || !b->first || n == b->params.max_batch)
+        return false;
+    return !n || !b->params.separate_requests || b->tickets[0].from == b->first;
+}
+
 /* Takes up to max_batch items from the queue. Waits for the first; 0 once closing. */
 static int take_batch(vx_batcher *b) {
     vx_mutex_lock(&b->lock);
     while (!b->first && !b->closing)
         vx_cond_wait(&b->work, &b->lock);
     int n = 0;
-    while (!b->closing && b->first && n < b->params.max_batch) {
+    while (fits_locked(b, n)) {
         request *from = b->first;
         b->tickets[n++] = (ticket){from, from->n_taken++};
         if (from->n_taken == from->n_items)

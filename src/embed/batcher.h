@@ -22,7 +22,9 @@ typedef struct vx_batcher_params {
     const char *model; /* for messages; borrows, for the batcher's life */
     size_t item_bytes;
     int dim, max_batch;
-    int threads; /* that one operator of libtorch may use on the worker */
+    bool separate_requests; /* a run holds items of one request only: what comes out then depends on
+                               the request alone, to the last bit */
+    int threads;            /* that one operator of libtorch may use on the worker */
     vx_batcher_fn run;
     void *ctx;
 } vx_batcher_params;

@@ -68,6 +68,9 @@ typedef struct vx_embedder_params {
     int max_batch;          /* clips per run; 0 = the manifest's, by device */
     int threads;            /* intra-op threads on the CPU; 0 = one per core */
     bool video_only;        /* leave the text tower out; info.has_text still tells of it */
+    bool reproducible; /* on a CPU a batch holds clips of one call only, so that a vector depends
+                               on its call alone, to the last bit. A GPU is used as ever: small
+                               batches would waste most of its speed */
 } vx_embedder_params;
 
 /* Where the model would run, without loading it: "cpu" or "cuda:N" into ret_device. Reads only the
@@ -93,6 +96,8 @@ void vx_model_sample(const vx_model_info *model, int64_t n, int64_t *ret_index);
 
 /* float32 [n_clips, T, 3, H, W] → float32 [n_clips, dim], unit length. Blocks until done; a result
  * with NaN or a length off 1 by more than 1e-3 is -EIO, for the caller whose clip it is alone.
+ * Waiting calls are joined into batches. The last digits of a vector depend on the size of its batch,
+ * and so on what else waits, unless the embedder was opened with `reproducible`.
  * Calls wait in order; what waits is bounded by the number of calling threads. A batch that the
  * device has no room for is run in halves, and later ones are no larger than what had room, until
  * some hundred had; -ENOMEM only when one clip has none. */

@@ -262,6 +262,7 @@ static int start_video(vx_embedder *e, const vx_package *package, const vx_embed
         .item_bytes = e->clip_floats * sizeof(float),
         .dim = e->info.dim,
         .max_batch = e->info.max_batch,
+        .separate_requests = p->reproducible && !strcmp(e->info.device, "cpu"),
         .threads = threads,
         .run = run_video,
         .ctx = e,

@@ -67,8 +67,14 @@ static bool is_cancelled(const run *r) {
     return watch && watch->cancelled && watch->cancelled(watch->ctx);
 }
 
+static bool keeps_going(void *ctx) {
+    return !is_cancelled(ctx);
+}
+
 static vx_outcome outcome_of_media(int rc) {
     switch (rc) {
+    case VX_MEDIA_STOPPED:
+        return VX_OUTCOME_CANCELLED;
     case VX_MEDIA_UNSUPPORTED:
         return VX_OUTCOME_MEDIA_UNSUPPORTED;
     case VX_MEDIA_NO_VIDEO:
@@ -299,7 +305,11 @@ static int cut(run *r, vx_err *err) {
 static vx_outcome probe_and_cut(run *r, vx_err *err) {
     int64_t start_us = vx_clock_monotonic_us();
     tell_phase(r, VX_PHASE_PROBE, 0, 0);
-    int rc = vx_media_open(r->params->path, &r->extractor->limits, &r->media, err);
+    const vx_media_open_params open = {.limits = &r->extractor->limits,
+                                       .table_path = r->params->table_path,
+                                       .keep_going = keeps_going,
+                                       .ctx = r};
+    int rc = vx_media_open(r->params->path, &open, &r->media, err);
     if (rc)
         return outcome_of_media(rc);
     r->out->info = *vx_media_get_info(r->media);
@@ -343,10 +353,12 @@ static vx_outcome decode_and_embed(run *r, vx_err *err) {
     const vx_media_decode_params want = {.frames = r->frames,
                                          .n = (int64_t)r->n_frames,
                                          .threads = decode_threads(r),
+                                         .keep_going = keeps_going,
                                          .on_picture = on_picture,
                                          .on_extra = r->fp_frames ? on_extra : NULL,
                                          .ctx = r};
     int rc = vx_media_decode(r->media, &want, &r->out->stats, err);
+    r->out->info.hdr = vx_media_get_info(r->media)->hdr;
     sum_times(r);
     tell_time(r, VX_PHASE_FRAMES, vx_clock_monotonic_us() - start_us - r->prepare_us - r->embed_us);
     tell_time(r, VX_PHASE_PREPARE, r->prepare_us);

@@ -54,6 +54,7 @@ typedef struct vx_extract_watch {
 
 typedef struct vx_extract_params {
     const char *path;
+    const char *table_path;   /* where the packet table is kept, see media.h; may be NULL */
     const vx_clip_spec *clip; /* the rule to cut by; NULL = these clips: */
     const vx_span *spans;
     size_t n_spans;

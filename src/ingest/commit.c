@@ -142,7 +142,8 @@ static int apply_video(vx_write *write, vx_err *err) {
     VX_AUTO(vx_video) of = NULL;
     const vx_ingest_work *work = w->item->work;
     int rc = vx_verdict_decide(w->item->ingest->params.collection, &work->subject,
-                               &work->candidates, &w->result.verdict, &of, err);
+                               w->item->in_order ? NULL : &work->candidates, &w->result.verdict,
+                               &of, err);
     if (rc)
         return rc;
     if (is_refused(w->item, w->result.verdict.kind))

@@ -81,6 +81,10 @@ bool vx_ingest_lead_or_park(vx_ingest_item *item) {
     vx_ingest *in = item->ingest;
     vx_mutex_lock(&in->mu);
     bool taken = false, cancelled = atomic_load(&item->job.cancelled);
+    if (item->in_order) { /* an earlier one that was parked behind a later one would wait for ever */
+        vx_mutex_unlock(&in->mu);
+        return true;
+    }
     for (vx_ingest_item *other = in->leaders; other && !taken; other = other->next)
         taken = same_bytes(other, item);
     if (!cancelled) {
@@ -133,7 +137,7 @@ void vx_ingest_release_cancelled(void *ctx) {
 
 /* ---- in and out ---- */
 
-vx_outcome vx_ingest_admit(vx_ingest *in, const vx_ingest_item *item) {
+vx_outcome vx_ingest_admit(vx_ingest *in, vx_ingest_item *item) {
     vx_outcome refused = VX_OUTCOME_OK;
     vx_mutex_lock(&in->mu);
     if (!item->work)
@@ -144,6 +148,7 @@ vx_outcome vx_ingest_admit(vx_ingest *in, const vx_ingest_item *item) {
         refused = VX_OUTCOME_BUSY;
     else {
         in->inside++;
+        item->turn = item->in_order ? in->n_turns++ : 0;
         in->stats.phase_now[VX_PHASE_RECEIVE]++;
     }
     if (refused)
@@ -173,6 +178,8 @@ static void log_result(const vx_ingest_item *item, const vx_ingest_result *resul
 void vx_ingest_finish(vx_ingest_item *item, vx_ingest_result *result) {
     vx_ingest *in = item->ingest;
     log_result(item, result);
+    if (result->outcome != VX_OUTCOME_OK && result->outcome != VX_OUTCOME_EXISTING)
+        vx_store_remove_table(in->params.store, vx_upload_sha256(item->upload));
     release_followers(in, item);
     vx_ingest_enter_phase(
         item, result->outcome > VX_OUTCOME_DUPLICATE ? VX_PHASE_FAILED : VX_PHASE_DONE, 0, 0);

@@ -31,6 +31,10 @@ typedef struct vx_ingest_item {
     char *metadata;    /* JSON object text, not NULL */
     vx_clip_spec clip;
     bool reject_duplicates;
+    bool in_order;   /* judged and stored after all such items that were submitted before it, and
+                        judged by a scan at that moment: the verdict and the rows depend on the
+                        order of submission alone. No two of them that are inside may have the same
+                        bytes. Not with background */
     bool background; /* wait=false: becomes a durable job before `accepted` is called */
     char request_id[40];
     /* background only: called once the job is durable (outcome OK, job_id set) or could not be. */
@@ -44,6 +48,7 @@ typedef struct vx_ingest_item {
     vx_job job; /* how far it is; a durable job once it has an id */
     vx_ingest *ingest;
     struct vx_ingest_work *work;
+    uint64_t turn; /* in_order: its place in the order */
     struct vx_ingest_item *next;
 } vx_ingest_item;
 vx_ingest_item *vx_ingest_item_free(vx_ingest_item *item);

@@ -1,5 +1,5 @@
 /* ingest_internal.h — what the parts of the write path share, in the order in which they build on
- * each other: upload_job.c, in_flight.c, commit.c, pipeline.c.
+ * each other: upload_job.c, turns.c, in_flight.c, commit.c, pipeline.c.
  *
  * Threads: an item belongs to one thread after the other (sealer and worker at once, each with its
  * part of vx_ingest_work), the in-flight table to any.
@@ -35,6 +35,10 @@ struct vx_ingest {
     int inside VX_GUARDED;                /* items between submit and finish */
     vx_ingest_item *leaders VX_GUARDED;   /* in work, by ->next: one per digest */
     vx_ingest_item *followers VX_GUARDED; /* waiting for a leader of the same digest */
+    vx_ingest_item *waiting VX_GUARDED;   /* for their turn, by ->turn (turns.c) */
+    uint64_t turn VX_GUARDED;             /* whose turn it is */
+    uint64_t n_turns VX_GUARDED;          /* given out */
+    bool passing_turns VX_GUARDED;        /* a thread sends waiting items on */
     vx_ingest_stats stats VX_GUARDED;
 };
 
@@ -48,12 +52,17 @@ vx_outcome vx_upload_job_parse(void *ctx, const vx_job_row *row, vx_job **ret_jo
 /* The end of the item's job, inside the writer's transaction; nothing for an item that is no job. */
 int vx_upload_job_end(vx_ingest_item *item, const vx_ingest_result *result, vx_err *err);
 
+/* ---- turns.c ---- */
+
+/* Calls go_on, here or on another thread, when all earlier items with in_order have gone on. */
+void vx_ingest_wait_for_turn(vx_ingest_item *item, void (*go_on)(vx_ingest_item *item));
+
 /* ---- in_flight.c: items from submit to finish ---- */
 
 void vx_ingest_enter_phase(vx_ingest_item *item, vx_phase phase, int64_t done, int64_t total);
 void vx_ingest_add_time(vx_ingest *ingest, vx_phase phase, int64_t us);
-/* Counts the item as inside, or says why it may not be. */
-vx_outcome vx_ingest_admit(vx_ingest *ingest, const vx_ingest_item *item);
+/* Counts the item as inside and gives it its turn, or says why it may not be inside. */
+vx_outcome vx_ingest_admit(vx_ingest *ingest, vx_ingest_item *item);
 /* True: the item leads, or is cancelled and goes on to its end. False: it was parked behind the item
  * with the same bytes that leads. */
 bool vx_ingest_lead_or_park(vx_ingest_item *item);

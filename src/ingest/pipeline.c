@@ -45,11 +45,12 @@ static int restore_file(vx_ingest_item *item, const vx_video *stored, vx_err *er
     return rc;
 }
 
-/* The sealer and the worker each call this at their end; the last one sends the item on. */
-static void end_stage(vx_ingest_item *item) {
+static void send_on(vx_ingest_item *item) {
     vx_ingest_work *work = item->work;
-    if (atomic_fetch_sub(&work->n_awaited, 1) > 1)
-        return;
+    if (item->in_order && !work->result.outcome && atomic_load(&item->ingest->stopping)) {
+        VX_FAIL(&work->result.err, -ESHUTDOWN, "one before it was stopped");
+        work->result.outcome = VX_OUTCOME_STOPPING;
+    }
     vx_ingest_result result = work->result; /* the work goes with the item */
     if (result.outcome == VX_OUTCOME_EXISTING && !work->seal_rc) {
         int rc = restore_file(item, result.video, &result.err);
@@ -62,6 +63,16 @@ static void end_stage(vx_ingest_item *item) {
         end_with_error(item, work->seal_rc, &work->seal_err);
     else
         vx_ingest_commit(item);
+}
+
+/* The sealer and the worker each call this at their end; the last one sends the item on. */
+static void end_stage(vx_ingest_item *item) {
+    if (atomic_fetch_sub(&item->work->n_awaited, 1) > 1)
+        return;
+    if (item->in_order)
+        vx_ingest_wait_for_turn(item, send_on);
+    else
+        send_on(item);
 }
 
 /* ---- workers ---- */
@@ -109,8 +120,12 @@ static vx_ingest_result extract(vx_ingest_item *item) {
     /* Divide the cores among active decodes, never fewer than two threads each: so cores stay busy
      * where one decode waits and when the last ones end. */
     int threads = vx_thread_cores() / (atomic_fetch_add(&in->working, 1) + 1);
+    char table_path[PATH_MAX];
+    vx_store_table_path(in->params.store, vx_upload_sha256(item->upload), table_path,
+                        sizeof table_path);
     vx_extract_params params = {
         .path = vx_upload_path(item->upload),
+        .table_path = table_path,
         .clip = &item->clip,
         .models = VX_EXTRACT_ALL_MODELS,
         .fingerprints = true,
@@ -136,6 +151,8 @@ static void find_candidates(vx_ingest_item *item, vx_ingest_result *result) {
                                          .fingerprint = &work->extract.fingerprint,
                                          .length_s = work->extract.info.duration_s};
     vx_ingest_enter_phase(item, VX_PHASE_COMMIT, 0, 0);
+    if (item->in_order) /* what it finds would depend on what is stored at this moment */
+        return;
     int64_t start_us = vx_clock_monotonic_us();
     int rc = vx_verdict_find_candidates(item->ingest->params.collection, &work->subject,
                                         &work->candidates, &result->err);

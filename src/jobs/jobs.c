@@ -330,7 +330,7 @@ vx_outcome vx_jobs_cancel(vx_jobs *jobs, const char *id, vx_jobs_cancelled done,
     cancel_write *c = vx_new(cancel_write);
     if (!c)
         return VX_OUTCOME_INTERNAL;
-    *c = (cancel_write){.write = {.apply = apply_cancel, .done = finish_cancel},
+    *c = (cancel_write){.write = {.apply = apply_cancel, .done = finish_cancel, .makes_room = true},
                         .jobs = jobs,
                         .id = id,
                         .done = done,

@@ -9,7 +9,8 @@ typedef struct video_write {
     vx_write write;
     vx_library *library;
     char id[VX_VIDEO_ID_CHARS + 1];
-    char *metadata;  /* to set or merge */
+    char *filename;  /* to set; NULL = keep */
+    char *metadata;  /* to set or merge; NULL = keep */
     vx_video *video; /* delete: what was removed */
     int64_t orphans; /* delete: videos whose verdict named it */
     vx_job *rejudge; /* delete: the job that judges them anew, if this made it */
@@ -19,6 +20,7 @@ typedef struct video_write {
 
 static void free_write(video_write *w) {
     vx_video_free(w->video);
+    free(w->filename);
     free(w->metadata);
     free(w);
 }
@@ -28,10 +30,13 @@ static int apply_set_metadata(vx_write *write, vx_err *err) {
     return vx_catalog_set_metadata(w->library->params.collection->catalog, w->id, w->metadata, err);
 }
 
-static int apply_merge_metadata(vx_write *write, vx_err *err) {
+static int apply_patch(vx_write *write, vx_err *err) {
     const video_write *w = VX_CONTAINER_OF(write, video_write, write);
-    return vx_catalog_merge_metadata(w->library->params.collection->catalog, w->id, w->metadata,
-                                     err);
+    vx_catalog *catalog = w->library->params.collection->catalog;
+    int rc = w->filename ? vx_catalog_set_filename(catalog, w->id, w->filename, err) : 0;
+    if (!rc && w->metadata)
+        rc = vx_catalog_merge_metadata(catalog, w->id, w->metadata, err);
+    return rc;
 }
 
 static void finish_metadata(vx_write *write, int rc, const vx_err *err) {
@@ -43,6 +48,7 @@ static void finish_metadata(vx_write *write, int rc, const vx_err *err) {
 static int apply_delete(vx_write *write, vx_err *err) {
     video_write *w = VX_CONTAINER_OF(write, video_write, write);
     vx_catalog *catalog = w->library->params.collection->catalog;
+    w->video = vx_video_free(w->video); /* of an attempt before, see vx_write.makes_room */
     int rc = vx_catalog_get_video(catalog, w->id, &w->video, err);
     if (!rc)
         rc = vx_catalog_delete_video(catalog, w->id, &w->orphans, err);
@@ -70,6 +76,8 @@ static void finish_delete(vx_write *write, int rc, const vx_err *err) {
     if (!rc) {
         vx_collection_unindex(p->collection, w->video);
         remove_file(p, w->video);
+        if (!vx_store_has_ballast(p->store)) /* there may be room for it now */
+            vx_library_wake_upkeep(w->library);
         if (p->cutter)
             vx_cutter_forget(p->cutter, w->video->id);
     }
@@ -78,21 +86,26 @@ static void finish_delete(vx_write *write, int rc, const vx_err *err) {
     free_write(w);
 }
 
-/* Takes metadata. */
-static vx_outcome submit(vx_library *library, const char *video_id, char *metadata, vx_write write,
-                         vx_when_full when_full, vx_library_done done, void *ctx) {
+/* Takes filename and metadata. */
+static vx_outcome submit(vx_library *library, const char *video_id, char *filename, char *metadata,
+                         vx_write write, vx_when_full when_full, vx_library_done done, void *ctx) {
     video_write *w = vx_new(video_write);
     if (!w || strlen(video_id) > VX_VIDEO_ID_CHARS) {
         vx_err err;
         int rc = w ? VX_FAIL(&err, VX_CATALOG_NOT_FOUND, "there is no such video")
                    : VX_FAIL(&err, -ENOMEM, "no memory");
+        free(filename);
         free(metadata);
         free(w);
         done(ctx, rc, &err);
         return VX_OUTCOME_OK;
     }
-    *w = (video_write){
-        .write = write, .library = library, .metadata = metadata, .done = done, .ctx = ctx};
+    *w = (video_write){.write = write,
+                       .library = library,
+                       .filename = filename,
+                       .metadata = metadata,
+                       .done = done,
+                       .ctx = ctx};
     strcpy(w->id, video_id);
     vx_outcome refused = vx_writer_submit(library->params.writer, &w->write, when_full);
     if (refused)
@@ -102,8 +115,8 @@ static vx_outcome submit(vx_library *library, const char *video_id, char *metada
 
 vx_outcome vx_library_delete_video(vx_library *library, const char *video_id,
                                    vx_when_full when_full, vx_library_done done, void *ctx) {
-    const vx_write write = {.apply = apply_delete, .done = finish_delete};
-    return submit(library, video_id, NULL, write, when_full, done, ctx);
+    const vx_write write = {.apply = apply_delete, .done = finish_delete, .makes_room = true};
+    return submit(library, video_id, NULL, NULL, write, when_full, done, ctx);
 }
 
 vx_outcome vx_library_set_metadata(vx_library *library, const char *video_id,
@@ -115,11 +128,11 @@ vx_outcome vx_library_set_metadata(vx_library *library, const char *video_id,
         return VX_OUTCOME_OK;
     }
     const vx_write write = {.apply = apply_set_metadata, .done = finish_metadata};
-    return submit(library, video_id, copy, write, VX_WRITER_WAIT, done, ctx);
+    return submit(library, video_id, NULL, copy, write, VX_WRITER_WAIT, done, ctx);
 }
 
-vx_outcome vx_library_merge_metadata(vx_library *library, const char *video_id, char *patch_json,
-                                     vx_library_done done, void *ctx) {
-    const vx_write write = {.apply = apply_merge_metadata, .done = finish_metadata};
-    return submit(library, video_id, patch_json, write, VX_WRITER_REFUSE, done, ctx);
+vx_outcome vx_library_patch_video(vx_library *library, const char *video_id, char *filename,
+                                  char *patch_json, vx_library_done done, void *ctx) {
+    const vx_write write = {.apply = apply_patch, .done = finish_metadata};
+    return submit(library, video_id, filename, patch_json, write, VX_WRITER_REFUSE, done, ctx);
 }

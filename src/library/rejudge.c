@@ -39,6 +39,9 @@ static void set_job(vx_library *library, vx_job *job, bool durable) {
     vx_mutex_lock(&library->mu);
     library->rejudge = job;
     library->rejudge_durable = durable;
+    library->rejudge_failed = false;
+    if (!job)
+        vx_cond_signal(&library->rejudge_ended);
     vx_mutex_unlock(&library->mu);
 }
 
@@ -234,11 +237,23 @@ int vx_library_rejudge(vx_library *library, vx_err *err) {
         if (!rc)
             rc = vx_writer_run(library->params.writer, apply_end, undo_end, &end, err);
     }
-    if (rc) /* the job goes on in the next round */
+    if (rc) { /* the job goes on in the next round */
+        vx_mutex_lock(&library->mu);
+        library->rejudge_failed = true;
+        vx_cond_signal(&library->rejudge_ended);
+        vx_mutex_unlock(&library->mu);
         return rc;
+    }
     vx_log(VX_LOG_INFO, KIND, "job=%s videos=%lld", job->id, (long long)atomic_load(&job->done));
     free_job(library, job);
     return 0;
+}
+
+void vx_library_wait_rejudged(vx_library *library) {
+    vx_mutex_lock(&library->mu);
+    while (library->rejudge && !library->rejudge_failed && !atomic_load(&library->stopping))
+        vx_cond_wait(&library->rejudge_ended, &library->mu);
+    vx_mutex_unlock(&library->mu);
 }
 
 /* ---- jobs of before a restart ---- */

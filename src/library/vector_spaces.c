@@ -42,6 +42,7 @@ typedef struct retire_write {
 
 static int apply_retire(vx_write *write, vx_err *err) {
     retire_write *r = VX_CONTAINER_OF(write, retire_write, write);
+    free(vx_take(r->spaces)); /* of an attempt before, see vx_write.makes_room */
     return retire(r->library->params.collection, r->model, r->digest, &r->spaces, &r->n, err);
 }
 
@@ -62,7 +63,7 @@ vx_outcome vx_library_retire_spaces(vx_library *library, const char *model, cons
     retire_write *r = vx_new(retire_write);
     if (!r)
         return VX_OUTCOME_INTERNAL;
-    *r = (retire_write){.write = {.apply = apply_retire, .done = finish_retire},
+    *r = (retire_write){.write = {.apply = apply_retire, .done = finish_retire, .makes_room = true},
                         .library = library,
                         .done = done,
                         .ctx = ctx};

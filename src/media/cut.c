@@ -31,6 +31,8 @@ typedef struct cutter {
     vx_demux *sound_in;      /* set to its sound stream */
     AVPacket *sound_packet;  /* read, not yet due */
     bool sound_ended;
+    size_t sound_segment; /* of the media's, in which the sound now is; 0 = before the first */
+    double sound_s;       /* time of the last sound packet in the clip */
     AVCodecContext *encoder;
     struct SwsContext *sws;
     AVFrame *frame;
@@ -89,17 +91,37 @@ static void choose_frames(cutter *c) {
 
 /* ---- sound ---- */
 
-/* Seconds of the file's clock at which the span starts. */
-static double origin_s(const cutter *c) {
-    int64_t pts = c->media->packets[c->media->shown[0]].pts;
-    return (double)pts * av_q2d(c->media->time_base) + c->start_s;
+/* What must be subtracted from the file's own time in the given segment to get the clip's. */
+static double origin_s(const cutter *c, size_t segment) {
+    const vx_media *m = c->media;
+    int64_t pts = m->packets[m->shown[0]].pts;
+    int64_t shift = segment > 0 ? m->segments[segment - 1].shift : 0;
+    return (double)(pts - shift) * av_q2d(m->time_base) + c->start_s;
+}
+
+/* Time in the clip of the sound packet that was read. Where the file's clock jumps, the sound jumps
+ * as the pictures do, so its time goes on when it is taken in the next segment. */
+static double sound_time_s(cutter *c, double file_s) {
+    enum { JUMP_S = 5 };
+    double here_s = file_s - origin_s(c, c->sound_segment);
+    if (fabs(here_s - c->sound_s) > JUMP_S && c->sound_segment < c->media->n_segments) {
+        double next_s = file_s - origin_s(c, c->sound_segment + 1);
+        if (fabs(next_s - c->sound_s) < fabs(here_s - c->sound_s)) {
+            c->sound_segment++;
+            here_s = next_s;
+        }
+    }
+    c->sound_s = here_s;
+    return here_s;
 }
 
 /* Opens the file once more for its sound; the clip has none if MP4 cannot hold it. */
 static int open_sound(cutter *c, vx_err *err) {
     if (c->media->by_order)
         return 0; /* pictures without times: nothing to align the sound with */
-    int rc = vx_demux_open(c->media->path, &c->media->limits, &c->sound_in, err);
+    const vx_demux_params open = {
+        .limits = &c->media->limits, .stream = c->media->stream, .with_sound = true};
+    int rc = vx_demux_open(c->media->path, &open, &c->sound_in, err);
     if (rc != 0)
         return rc;
     AVFormatContext *in = c->sound_in->fmt;
@@ -118,9 +140,13 @@ static int open_sound(cutter *c, vx_err *err) {
     c->sound_in->stream->discard = AVDISCARD_ALL;
     c->sound_in->stream = from;
     from->discard = AVDISCARD_DEFAULT;
-    int64_t at = (int64_t)((origin_s(c) - 1) / av_q2d(from->time_base));
-    av_seek_frame(in, index, at,
-                  AVSEEK_FLAG_BACKWARD); /* without an index: from the file's start */
+    c->sound_s = -c->start_s;
+    if (c->media->n_segments == 0) {
+        int64_t at = (int64_t)((origin_s(c, 0) - 1) / av_q2d(from->time_base));
+        /* without an index this stays at the start of the file */
+        if (av_seek_frame(in, index, at, AVSEEK_FLAG_BACKWARD) >= 0)
+            c->sound_s = 0;
+    }
     return 0;
 }
 
@@ -128,14 +154,20 @@ static int open_sound(cutter *c, vx_err *err) {
 static int write_sound(cutter *c, double time_s, vx_err *err) {
     while (c->sound && !c->sound_ended) {
         AVPacket *p = c->sound_packet;
+        AVRational base = c->sound_in->stream->time_base;
         if (!p->data) {
-            c->sound_ended = vx_demux_read(c->sound_in) < 0;
+            int read_rc = vx_demux_read(c->sound_in);
+            c->sound_ended = read_rc < 0;
+            int rc = c->sound_ended ? vx_demux_check_end(c->sound_in, read_rc, err) : 0;
+            if (rc != 0)
+                return rc;
             av_packet_move_ref(p, c->sound_in->packet);
+            if (!c->sound_ended && p->pts != AV_NOPTS_VALUE)
+                sound_time_s(c, (double)p->pts * av_q2d(base));
             continue;
         }
-        AVRational base = c->sound_in->stream->time_base;
-        double at_s = (double)p->pts * av_q2d(base) - origin_s(c);
-        if (at_s >= c->length_s)
+        double at_s = c->sound_s;
+        if (p->pts != AV_NOPTS_VALUE && at_s >= c->length_s)
             c->sound_ended = true;
         if (at_s >= time_s || c->sound_ended)
             return 0;
@@ -143,8 +175,7 @@ static int write_sound(cutter *c, double time_s, vx_err *err) {
             av_packet_unref(p);
             continue;
         }
-        int64_t shift = llrint(origin_s(c) / av_q2d(base));
-        p->pts -= shift;
+        p->pts -= llrint(origin_s(c, c->sound_segment) / av_q2d(base));
         p->dts = p->pts;
         p->stream_index = c->sound->index;
         av_packet_rescale_ts(p, base, c->sound->time_base);
@@ -345,6 +376,11 @@ static int on_picture(void *ctx, int64_t frame, double time_s, vx_picture *pictu
     return encode(c, c->frame, err);
 }
 
+static bool keep_cutting(void *ctx) {
+    const cutter *c = ctx;
+    return c->params->keep_going(c->params->ctx);
+}
+
 static int transcode(cutter *c, vx_err *err) {
     VX_AUTO_FREE int64_t *frames = vx_new_array((size_t)c->info.n_frames, sizeof *frames);
     if (!frames)
@@ -355,6 +391,8 @@ static int transcode(cutter *c, vx_err *err) {
     const vx_media_decode_params params = {.frames = frames,
                                            .n = c->info.n_frames,
                                            .threads = c->params->threads,
+                                           .keep_going =
+                                               c->params->keep_going ? keep_cutting : NULL,
                                            .on_picture = on_picture,
                                            .ctx = c};
     int rc = vx_media_decode(c->media, &params, NULL, err);
@@ -370,7 +408,13 @@ static bool starts_group(const vx_media *media, int64_t frame) {
     return (media->packets[media->shown[frame]].flags & closed) == closed;
 }
 
-/* Whether [first, end) are exactly the pictures of the packets between two closed points. */
+/* The packet behind the last one of the span. */
+static int64_t end_packet(const cutter *c) {
+    return c->end < c->media->info.n_frames ? c->media->shown[c->end] : c->media->n_packets;
+}
+
+/* Whether [first, end) are exactly the pictures of the packets between two closed points, each with a
+ * time of its own. */
 static bool is_whole_groups(const cutter *c) {
     const vx_media *m = c->media;
     bool indexed = !strcmp(m->info.container, "mov") || !strcmp(m->info.container, "matroska");
@@ -378,29 +422,47 @@ static bool is_whole_groups(const cutter *c) {
     if (!indexed || !known || !m->par->extradata_size || !m->may_skip || m->by_order ||
         !starts_group(m, c->first) || (c->end < m->info.n_frames && !starts_group(m, c->end)))
         return false;
-    int64_t end = c->end < m->info.n_frames ? m->shown[c->end] : m->n_packets;
-    for (int64_t i = m->shown[c->first]; i < end; i++)
+    for (int64_t i = m->shown[c->first]; i < end_packet(c); i++)
         if (m->packets[i].flags & (VX_PACKET_DISCARD | VX_PACKET_HIDDEN))
             return false;
-    return end - m->shown[c->first] == c->end - c->first;
+    for (int64_t i = c->first + 1; i < c->end; i++)
+        if (m->packets[m->shown[i]].pts <= m->packets[m->shown[i - 1]].pts)
+            return false;
+    return end_packet(c) - m->shown[c->first] == c->end - c->first;
 }
 
-/* number: of the packet in the table. A track lasts as long as its packets in decode order: the
- * last one makes up what the span has beyond the others. */
-static int copy_packet(cutter *c, AVPacket *p, int64_t number, bool last, vx_err *err) {
-    AVRational base = c->media->time_base;
-    int64_t first_dts = c->media->packets[c->media->shown[c->first]].dts;
-    if (last && number > c->media->shown[c->first])
-        p->duration = llrint(c->length_s / av_q2d(base)) - (p->dts - first_dts);
+/* By how many ticks pictures are shown after they are decoded, so that none is decoded too late when
+ * packets follow each other in the rhythm of the pictures. */
+static int64_t reorder_delay(const cutter *c) {
+    const vx_media *m = c->media;
+    int64_t delay = 0, first = m->shown[c->first];
+    for (int64_t i = 0; i < c->end - c->first; i++) {
+        int64_t late = m->packets[m->shown[c->first + i]].pts - m->packets[first + i].pts;
+        delay = late > delay ? late : delay;
+    }
+    return delay;
+}
+
+/* number: of the packet in the table. Times are the table's: Matroska has no decode times, and FFmpeg
+ * leaves the first of them out. So the i-th packet is decoded when the i-th picture is shown, less the
+ * delay. A track lasts as long as its packets in decode order: the last one makes up what the span has
+ * beyond the others. */
+static int copy_packet(cutter *c, AVPacket *p, int64_t number, int64_t delay, vx_err *err) {
+    const vx_media *m = c->media;
+    int64_t first = m->shown[c->first], i = number - first, n = c->end - c->first;
+    int64_t start = m->packets[first].pts;
+    p->pts = m->packets[number].pts - start;
+    p->dts = m->packets[m->shown[c->first + i]].pts - start - delay;
+    if (i + 1 < n)
+        p->duration = m->packets[m->shown[c->first + i + 1]].pts - start - delay - p->dts;
+    else
+        p->duration = llrint(c->length_s / av_q2d(m->time_base)) - (p->dts + delay);
     p->duration = p->duration > 0 ? p->duration : 1;
-    int64_t shift = c->media->packets[c->media->shown[c->first]].pts;
-    p->pts -= shift;
-    p->dts -= shift;
     p->stream_index = c->video->index;
-    int rc = write_sound(c, (double)p->dts * av_q2d(base), err);
+    int rc = write_sound(c, (double)p->dts * av_q2d(m->time_base), err);
     if (rc != 0)
         return rc;
-    av_packet_rescale_ts(p, base, c->video->time_base);
+    av_packet_rescale_ts(p, m->time_base, c->video->time_base);
     rc = av_interleaved_write_frame(c->out, p);
     return rc < 0 ? fail_write(rc, err) : 0;
 }
@@ -413,20 +475,21 @@ static int copy(cutter *c, vx_err *err) {
     if (avcodec_parameters_copy(c->video->codecpar, m->par) < 0)
         return VX_FAIL(err, -ENOMEM, "no memory for a clip");
     c->video->codecpar->codec_tag = 0;
-    int rc = vx_demux_open(m->path, &m->limits, &demux, err);
+    const vx_demux_params open = {.limits = &m->limits, .stream = m->stream};
+    int rc = vx_demux_open(m->path, &open, &demux, err), read_rc = 0;
     if (rc == 0)
         rc = write_header(c, err);
-    int64_t end = c->end < m->info.n_frames ? m->shown[c->end] : m->n_packets;
-    for (int64_t number = 0; rc == 0 && number < end && vx_demux_read(demux) >= 0;) {
+    int64_t end = end_packet(c), delay = reorder_delay(c), number = 0;
+    while (rc == 0 && number < end && (read_rc = vx_demux_read(demux)) >= 0) {
         if (demux->packet->size == 0)
             continue;
         if (number >= m->shown[c->first])
-            rc = copy_packet(c, demux->packet, number, number == end - 1, err);
+            rc = copy_packet(c, demux->packet, number, delay, err);
         number++;
         if (rc == 0 && c->params->keep_going && !c->params->keep_going(c->params->ctx))
             rc = VX_FAIL(err, VX_MEDIA_STOPPED, "cutting the clip was stopped");
     }
-    return rc;
+    return rc == 0 && read_rc < 0 ? vx_demux_check_end(demux, read_rc, err) : rc;
 }
 
 int vx_media_cut_clip(const char *path, const vx_media_limits *limits,
@@ -437,7 +500,11 @@ int vx_media_cut_clip(const char *path, const vx_media_limits *limits,
     if (asprintf(&url, "file:%s", to) < 0)
         return VX_FAIL(err, -ENOMEM, "no memory for a clip");
     c.to = url;
-    int rc = vx_media_open(path, limits, &c.media, err);
+    const vx_media_open_params open = {.limits = limits,
+                                       .table_path = params->table_path,
+                                       .keep_going = params->keep_going,
+                                       .ctx = params->ctx};
+    int rc = vx_media_open(path, &open, &c.media, err);
     if (rc != 0)
         return rc;
     choose_frames(&c);

@@ -10,12 +10,14 @@
  * and they fit into the ascending order; the others are dropped.
  */
 #include <errno.h>
-#include <libavutil/cpu.h>
 
 #include "av_error.h"
+#include "budget.h"
 #include "demux.h"
 #include "picture.h"
 #include "plan.h"
+#include "seek.h"
+#include "tone.h"
 
 enum { MAX_PENDING = 32 }; /* pictures held because an earlier requested one is still missing */
 
@@ -25,7 +27,7 @@ typedef struct requested_packet {
 } requested_packet;
 
 typedef struct decode_run {
-    const vx_media *media;
+    vx_media *media;
     const vx_media_decode_params *params;
     const int64_t *frames; /* params->frames */
     int64_t n;
@@ -40,6 +42,7 @@ typedef struct decode_run {
     AVFrame *last;     /* only in the second pass: the previous picture */
     int64_t n_replaced;
     AVCodecContext *codec;
+    vx_picture_memory *memory;
     AVFrame *frame;
     vx_picture *picture;
     vx_media_stats stats;
@@ -56,6 +59,7 @@ static void run_done(decode_run *run) {
     avcodec_free_context(&run->codec);
     av_frame_free(&run->frame);
     vx_picture_free(run->picture);
+    vx_picture_memory_unref(run->memory);
 }
 #define AUTO_RUN __attribute__((cleanup(run_done))) decode_run
 
@@ -83,7 +87,8 @@ static int run_init(decode_run *run, vx_err *err) {
     run->requested = vx_new_array((size_t)run->n, sizeof(*run->requested));
     run->frame = av_frame_alloc();
     run->picture = vx_picture_new(media->orientation);
-    if (!run->pending || !run->requested || !run->frame || !run->picture)
+    run->memory = vx_picture_memory_new();
+    if (!run->pending || !run->requested || !run->frame || !run->picture || !run->memory)
         return VX_FAIL(err, -ENOMEM, "no memory to decode %lld frames", (long long)run->n);
     for (int64_t i = 0; i < run->n; i++) {
         if (run->frames[i] < (i ? run->frames[i - 1] + 1 : 0) ||
@@ -105,7 +110,8 @@ static int open_codec(decode_run *run, int threads, vx_err *err) {
     AVCodecContext *codec = run->codec = avcodec_alloc_context3(decoder);
     if (!codec || avcodec_parameters_to_context(codec, media->par) < 0)
         return VX_FAIL(err, -ENOMEM, "no memory for a %s decoder", media->info.codec);
-    codec->thread_count = threads > 0 ? threads : av_cpu_count();
+    codec->thread_count = vx_budget_threads(media->par, threads);
+    vx_budget_count_pictures(codec, run->memory);
     /* FFmpeg's frame threads for MPEG-4 part 2 do not pass on the field vectors that interlaced B
      * pictures need (5.1 to 8): pictures would differ with the number of threads. */
     if (media->par->codec_id == AV_CODEC_ID_MPEG4)
@@ -152,6 +158,8 @@ static int deliver(decode_run *run, const AVFrame *frame, vx_err *err) {
     int64_t number = run->frames[run->next_slot++];
     run->last_out = number;
     vx_picture_set(run->picture, frame);
+    if (run->media->info.hdr == VX_MEDIA_SDR) /* the container need not say it */
+        run->media->info.hdr = vx_tone_hdr_of(frame->color_trc);
     return run->params->on_picture(run->params->ctx, number, run->media->times[number],
                                    run->picture, err);
 }
@@ -226,49 +234,95 @@ static int take_picture(decode_run *run, vx_err *err) {
 }
 
 /* Sends one packet (NULL: end of stream) and takes the pictures that come out. A packet that the
- * decoder refuses shows as a missing picture. */
+ * decoder refuses shows as a missing picture; one that it keeps complaining about is given up. */
 static int send_packet(decode_run *run, const AVPacket *packet, vx_err *err) {
+    enum { MAX_ERRORS = 64 };
+    int n_errors = 0;
     int rc = avcodec_send_packet(run->codec, packet);
-    if (rc == AVERROR(ENOMEM))
-        return VX_FAIL(err, -ENOMEM, "no memory to decode a packet");
-    while (run->next_slot < run->n) {
+    while (rc != AVERROR(ENOMEM) && run->next_slot < run->n && n_errors < MAX_ERRORS) {
         rc = avcodec_receive_frame(run->codec, run->frame);
-        if (rc == AVERROR(ENOMEM))
-            return VX_FAIL(err, -ENOMEM, "no memory for a decoded picture");
         if (rc == AVERROR(EAGAIN) || rc == AVERROR_EOF)
-            return 0;
-        if (rc < 0)
+            break;
+        if (rc < 0) {
+            n_errors++;
             continue;
-        rc = take_picture(run, err);
+        }
+        int failed = take_picture(run, err);
         av_frame_unref(run->frame);
-        if (rc != 0)
-            return rc;
+        if (failed != 0)
+            return failed;
     }
-    return 0;
+    int exceeded = vx_budget_check_memory(run->memory, err);
+    if (exceeded)
+        return exceeded;
+    return rc == AVERROR(ENOMEM) ? VX_FAIL(err, -ENOMEM, "no memory to decode a packet") : 0;
 }
 
-static int run_plan(decode_run *run, vx_demux *demux, int64_t n_packets, vx_err *err) {
+/* Opens the file at the first packet to send. Packets before it are read and dropped only where they
+ * are few, or cannot be skipped. ret_number: of the packet that is read next, or, if *ret_read, was. */
+static int open_at_first(const decode_run *run, int64_t n_packets, vx_demux **ret_demux,
+                         int64_t *ret_number, bool *ret_read, vx_err *err) {
+    enum { WORTH_BYTES = 4 << 20 };
+    const vx_media *media = run->media;
+    const vx_demux_params params = {.limits = &media->limits,
+                                    .stream = media->stream,
+                                    .keep_going = run->params->keep_going,
+                                    .ctx = run->params->ctx};
+    int64_t first = 0, bytes = 0;
+    while (run->action && first < n_packets && run->action[first] == VX_PLAN_DROP)
+        bytes += media->packets[first++].n_bytes;
+    int rc = vx_demux_open(media->path, &params, ret_demux, err);
+    *ret_number = 0;
+    *ret_read = false;
+    if (rc != 0 || bytes < WORTH_BYTES || first == n_packets)
+        return rc;
+    if (vx_seek_packet(*ret_demux, media, first)) {
+        *ret_number = first;
+        *ret_read = true;
+        return 0;
+    }
+    *ret_demux = vx_demux_free(*ret_demux);
+    return vx_demux_open(media->path, &params, ret_demux, err);
+}
+
+/* One pass over the file; without a plan every packet is sent. */
+static int run_pass(decode_run *run, int64_t n_packets, vx_err *err) {
+    const vx_media_decode_params *params = run->params;
     const uint8_t *action = run->action;
-    int64_t number = 0;
+    VX_AUTO(vx_demux) demux = NULL;
+    int64_t number;
+    bool has_read, seeked;
+    run->stats.n_passes++;
     run->n_decoded = 0;
-    while (number < n_packets && run->next_slot < run->n && vx_demux_read(demux) >= 0) {
+    int rc = open_at_first(run, n_packets, &demux, &number, &has_read, err), read_rc = 0;
+    seeked = has_read;
+    while (rc == 0 && number < n_packets && run->next_slot < run->n) {
+        read_rc = has_read ? 0 : vx_demux_read(demux);
+        has_read = false;
         AVPacket *packet = demux->packet;
+        if (read_rc < 0)
+            break;
+        if (params->keep_going && !params->keep_going(params->ctx))
+            return VX_FAIL(err, VX_MEDIA_STOPPED, "decoding the video was stopped");
         if (packet->size == 0)
             continue;
         int step = action ? action[number] : VX_PLAN_SEND;
+        if (seeked && (uint32_t)packet->size != run->media->packets[number].n_bytes)
+            break; /* not where the seek should have led; the second pass reads from the start */
         packet->pts = packet->dts = number++;
         if (step == VX_PLAN_DROP)
             continue;
-        int rc = step == VX_PLAN_RESTART ? send_packet(run, NULL, err) : 0;
-        if (rc != 0)
-            return rc;
-        if (step == VX_PLAN_RESTART)
+        if (step == VX_PLAN_RESTART) {
+            rc = send_packet(run, NULL, err);
             avcodec_flush_buffers(run->codec);
-        rc = send_packet(run, packet, err);
-        if (rc != 0)
-            return rc;
+        }
+        if (rc == 0)
+            rc = send_packet(run, packet, err);
     }
-    int rc = send_packet(run, NULL, err);
+    if (rc == 0 && read_rc < 0)
+        rc = vx_demux_check_end(demux, read_rc, err);
+    if (rc == 0)
+        rc = send_packet(run, NULL, err);
     avcodec_flush_buffers(run->codec);
     return rc;
 }
@@ -281,18 +335,15 @@ static int start_second_pass(decode_run *run, vx_err *err) {
     return run->number ? 0 : number_packets(run, err);
 }
 
-/* One pass over the file; without a plan every packet is sent. */
-static int run_pass(decode_run *run, int64_t n_packets, vx_err *err) {
-    VX_AUTO(vx_demux) demux = NULL;
-    run->stats.n_passes++;
-    int rc = vx_demux_open(run->media->path, &run->media->limits, &demux, err);
-    return rc == 0 ? run_plan(run, demux, n_packets, err) : rc;
-}
-
 static int decode_requested(decode_run *run, vx_err *err) {
     const vx_media *media = run->media;
     int64_t n_packets = 0;
     int rc = vx_media_plan(media, run->frames, run->n, &run->action, &n_packets, err);
+    int64_t n_pictures = 0;
+    for (int64_t i = 0; rc == 0 && i < n_packets; i++)
+        n_pictures += run->action[i] != VX_PLAN_DROP;
+    if (rc == 0)
+        rc = vx_budget_check_work(media, n_pictures, err);
     if (rc == 0)
         rc = run_pass(run, n_packets, err);
     if (rc == 0 && run->next_slot < run->n) {

@@ -52,14 +52,16 @@ vx_demux *vx_demux_free(vx_demux *demux) {
     if (!demux)
         return NULL;
     avformat_close_input(&demux->fmt);
+    vx_file_io_close(&demux->io);
     av_packet_free(&demux->packet);
     free(demux);
     return NULL;
 }
 
-static int past_deadline(void *opaque) {
-    const vx_demux *demux = opaque;
-    return av_gettime_relative() > demux->deadline_us;
+/* For the demuxers that ask between reads. */
+static int is_interrupted(void *opaque) {
+    const vx_file_io *io = opaque;
+    return io->stopped || av_gettime_relative() > io->deadline_us;
 }
 
 /* The codecs whose decoders we expose to uploads. */
@@ -138,21 +140,73 @@ static bool header_suffices(const AVFormatContext *fmt, const AVStream *stream) 
            par->width > 0 && par->height > 0 && (!parameter_sets || par->extradata_size > 0);
 }
 
-/* The largest video stream, the first of equals; every other stream is discarded. */
-static AVStream *pick_stream(AVFormatContext *fmt) {
+/* Whether the container says that a stream holds one picture (0) or several (2); 1 = unknown. */
+static int moves(const AVFormatContext *fmt, AVStream *stream) {
+    int64_t n = stream->nb_frames;
+    if (av_match_name("mov", fmt->iformat->name))
+        n = avformat_index_get_entries_count(stream);
+    return n <= 0 ? 1 : n == 1 ? 0 : 2;
+}
+
+/* The better of two streams; a on a draw, which comes first. */
+static AVStream *better_stream(const AVFormatContext *fmt, AVStream *a, AVStream *b) {
+    if (!a || !b)
+        return a ? a : b;
+    const AVCodecParameters *pa = a->codecpar, *pb = b->codecpar;
+    int64_t order[] = {
+        moves(fmt, a) - moves(fmt, b),
+        codec_is_accepted(pa->codec_id) - codec_is_accepted(pb->codec_id),
+        !!(a->disposition & AV_DISPOSITION_DEFAULT) - !!(b->disposition & AV_DISPOSITION_DEFAULT),
+        (int64_t)pa->width * pa->height - (int64_t)pb->width * pb->height,
+    };
+    for (size_t i = 0; i < VX_LEN(order); i++)
+        if (order[i] != 0)
+            return order[i] > 0 ? a : b;
+    return a;
+}
+
+static AVStream *best_stream_but(const AVFormatContext *fmt, const AVStream *excluded) {
     AVStream *best = NULL;
-    int64_t best_area = -1;
-    for (unsigned i = 0; i < fmt->nb_streams; i++) {
-        AVStream *stream = fmt->streams[i];
-        int64_t area = (int64_t)stream->codecpar->width * stream->codecpar->height;
-        if (is_video(stream) && area > best_area) {
-            best = stream;
-            best_area = area;
-        }
-    }
     for (unsigned i = 0; i < fmt->nb_streams; i++)
-        fmt->streams[i]->discard = fmt->streams[i] == best ? AVDISCARD_DEFAULT : AVDISCARD_ALL;
+        if (is_video(fmt->streams[i]) && fmt->streams[i] != excluded)
+            best = better_stream(fmt, best, fmt->streams[i]);
     return best;
+}
+
+/* The wanted stream, or the best; every other stream is discarded, unless it is sound to keep. */
+static AVStream *pick_stream(AVFormatContext *fmt, int wanted, bool keep_sound) {
+    AVStream *best = NULL;
+    if (wanted < 0)
+        best = best_stream_but(fmt, NULL);
+    else if ((unsigned)wanted < fmt->nb_streams && is_video(fmt->streams[wanted]))
+        best = fmt->streams[wanted];
+    for (unsigned i = 0; i < fmt->nb_streams; i++) {
+        bool sound = fmt->streams[i]->codecpar->codec_type == AVMEDIA_TYPE_AUDIO;
+        bool keep = fmt->streams[i] == best || (sound && keep_sound);
+        fmt->streams[i]->discard = keep ? AVDISCARD_DEFAULT : AVDISCARD_ALL;
+    }
+    return best;
+}
+
+int vx_demux_next_stream(const vx_demux *demux) {
+    AVStream *other = best_stream_but(demux->fmt, demux->stream);
+    return other && moves(demux->fmt, other) ? other->index : -1;
+}
+
+/* A failed read of the disk, told as such whatever a demuxer made of it. */
+static int check_disk(const vx_demux *demux, vx_err *err) {
+    if (demux->io.error)
+        return vx_err_errno(err, demux->io.error, __func__, __LINE__, "reading a media file");
+    return 0;
+}
+
+/* A read that was cut off. */
+static int fail_interrupted(const vx_demux *demux, vx_err *err) {
+    if (demux->io.stopped)
+        return VX_FAIL(err, VX_MEDIA_STOPPED, "reading the video was stopped");
+    if (demux->io.blocked_us > read_us / 2)
+        return VX_FAIL(err, -ETIMEDOUT, "the disk did not answer within a minute");
+    return VX_FAIL(err, VX_MEDIA_DAMAGED, "reading the file took longer than a minute");
 }
 
 int vx_demux_probe(vx_demux *demux, const vx_media_limits *l, vx_err *err) {
@@ -172,6 +226,11 @@ int vx_demux_probe(vx_demux *demux, const vx_media_limits *l, vx_err *err) {
     for (unsigned i = 0; i < n; i++)
         av_dict_free(&options[i]);
     free(options);
+    int failed = check_disk(demux, err);
+    if (failed)
+        return failed;
+    if (demux->io.stopped || rc == AVERROR_EXIT)
+        return fail_interrupted(demux, err);
     if (rc == AVERROR_EOF)
         return VX_FAIL(err, VX_MEDIA_DAMAGED,
                        "the file ends before it says what is in it; is its end missing?");
@@ -182,15 +241,21 @@ int vx_demux_probe(vx_demux *demux, const vx_media_limits *l, vx_err *err) {
 
 /* Reports why a file cannot be opened. FFmpeg says "invalid data" both for noise and for a damaged
  * container. */
-static int explain_open(const vx_file_length *length, int averror, vx_err *err) {
+static int explain_open(const vx_demux *demux, int averror, vx_err *err) {
+    const vx_file_length *length = &demux->length;
     bool mp4 = length->kind && strcmp(length->kind, "MP4") == 0;
+    int failed = check_disk(demux, err);
+    if (failed)
+        return failed;
     if (averror == AVERROR(ENOMEM))
         return VX_FAIL(err, -ENOMEM, "no memory to open a media file");
+    if (demux->io.stopped)
+        return fail_interrupted(demux, err);
     if (vx_file_is_truncated(length))
         return vx_file_fail_truncated(length, mp4 ? "before its index (moov)" : "in its header",
                                       err);
     if (averror == AVERROR_EXIT)
-        return VX_FAIL(err, VX_MEDIA_DAMAGED, "reading the file took longer than a minute");
+        return fail_interrupted(demux, err);
     if (mp4)
         return VX_FAIL(err, VX_MEDIA_DAMAGED,
                        "the MP4 file has no usable index (moov); is its end missing?");
@@ -201,19 +266,21 @@ static int explain_open(const vx_file_length *length, int averror, vx_err *err) 
 }
 
 /* Detects the container format, and checks an MP4 before FFmpeg opens it. */
-static int find_format(const vx_demux *demux, const char *url, const char *path,
+static int find_format(vx_demux *demux, const char *url, const char *path,
                        const AVInputFormat **ret_format, vx_err *err) {
-    AVIOContext *io = NULL;
-    int rc = avio_open2(&io, url, AVIO_FLAG_READ, &demux->fmt->interrupt_callback, NULL);
-    if (rc >= 0)
-        rc = av_probe_input_buffer2(io, ret_format, url, NULL, 0, 0);
-    avio_closep(&io);
+    int rc = av_probe_input_buffer2(demux->io.avio, ret_format, url, NULL, 0, 0);
     if (rc < 0)
-        return explain_open(&demux->length, rc, err);
+        return explain_open(demux, rc, err);
     rc = av_match_name("mov", (*ret_format)->name) ? vx_mp4_check_tables(path, err) : 0;
     return rc > 0 && vx_file_is_truncated(&demux->length)
                ? vx_file_fail_truncated(&demux->length, "early", err)
                : rc;
+}
+
+static int refuse_open(AVFormatContext *fmt, AVIOContext **io, const char *url, int flags,
+                       AVDictionary **options) {
+    (void)fmt, (void)io, (void)url, (void)flags, (void)options;
+    return AVERROR(EPERM); /* no file may name another one */
 }
 
 static int open_input(vx_demux *demux, const char *path, vx_err *err) {
@@ -225,20 +292,26 @@ static int open_input(vx_demux *demux, const char *path, vx_err *err) {
     /* With the protocol spelled out, a name such as "concat:x" is not read as an address. */
     VX_AUTO_FREE char *url = NULL;
     demux->packet = av_packet_alloc();
-    demux->fmt = avformat_alloc_context();
-    if (!demux->packet || !demux->fmt || asprintf(&url, "file:%s", path) < 0)
+    if (!demux->packet || asprintf(&url, "file:%s", path) < 0)
         return VX_FAIL(err, -ENOMEM, "no memory to open a media file");
-    demux->fmt->interrupt_callback = (AVIOInterruptCB){past_deadline, demux};
-    demux->fmt->probesize = probe_bytes;
-    demux->fmt->max_analyze_duration = probe_us;
-    demux->deadline_us = av_gettime_relative() + read_us;
-
+    int rc = vx_file_io_open(&demux->io, path, err);
+    if (rc != 0)
+        return rc;
+    vx_file_io_limit(&demux->io, read_us);
     demux->length = vx_file_length_of(path);
     const AVInputFormat *format = NULL;
-    int rc = find_format(demux, url, path, &format, err);
+    rc = find_format(demux, url, path, &format, err);
     if (rc != 0)
         return rc;
 
+    AVFormatContext *fmt = demux->fmt = avformat_alloc_context();
+    if (!fmt)
+        return VX_FAIL(err, -ENOMEM, "no memory to open a media file");
+    fmt->pb = demux->io.avio;
+    fmt->io_open = refuse_open;
+    fmt->interrupt_callback = (AVIOInterruptCB){is_interrupted, &demux->io};
+    fmt->probesize = probe_bytes;
+    fmt->max_analyze_duration = probe_us;
     AVDictionary *options = NULL;
     av_dict_set(&options, "format_whitelist", accepted_formats, 0);
     av_dict_set(&options, "protocol_whitelist", "file", 0);
@@ -246,25 +319,27 @@ static int open_input(vx_demux *demux, const char *path, vx_err *err) {
     rc = avformat_open_input(&demux->fmt, url, format, &options);
     av_dict_free(&options);
     if (rc < 0)
-        return explain_open(&demux->length, rc, err);
+        return explain_open(demux, rc, err);
+    rc = check_disk(demux, err);
+    if (rc != 0)
+        return rc;
     if (vx_file_is_truncated_in_index(&demux->length))
         return vx_file_fail_truncated(&demux->length, NULL, err);
     return 0;
 }
 
-static int choose_stream(vx_demux *demux, const vx_media_limits *l, vx_err *err) {
+static int choose_stream(vx_demux *demux, const vx_demux_params *params, vx_err *err) {
     AVFormatContext *fmt = demux->fmt;
-    AVStream *stream = pick_stream(fmt);
-    for (unsigned i = 0; i < fmt->nb_streams; i++) {
-        int rc = is_video(fmt->streams[i]) ? check_size(fmt->streams[i]->codecpar, l, err) : 0;
-        if (rc != 0)
-            return rc;
-    }
+    const vx_media_limits *l = params->limits;
+    AVStream *stream = pick_stream(fmt, params->stream, params->with_sound);
+    int rc = stream ? check_size(stream->codecpar, l, err) : 0;
+    if (rc != 0)
+        return rc;
     if (!stream || !header_suffices(fmt, stream)) {
-        int rc = vx_demux_probe(demux, l, err);
+        rc = vx_demux_probe(demux, l, err);
         if (rc != 0)
             return rc;
-        stream = pick_stream(fmt);
+        stream = pick_stream(fmt, params->stream, false);
     }
     if (!stream && vx_file_is_truncated(&demux->length))
         return vx_file_fail_truncated(&demux->length, "before a video stream", err);
@@ -277,21 +352,23 @@ static int choose_stream(vx_demux *demux, const vx_media_limits *l, vx_err *err)
     if (!codec_is_accepted(stream->codecpar->codec_id))
         return VX_FAIL(err, VX_MEDIA_UNSUPPORTED, "video of the codec '%s' cannot be decoded",
                        avcodec_get_name(stream->codecpar->codec_id));
-    int rc = check_size(stream->codecpar, l, err);
+    rc = check_size(stream->codecpar, l, err);
     if (rc != 0)
         return rc;
     demux->stream = stream;
     return 0;
 }
 
-int vx_demux_open(const char *path, const vx_media_limits *limits, vx_demux **ret_demux,
+int vx_demux_open(const char *path, const vx_demux_params *params, vx_demux **ret_demux,
                   vx_err *err) {
     VX_AUTO(vx_demux) demux = vx_new(vx_demux);
     if (!demux)
         return VX_FAIL(err, -ENOMEM, "no memory to open a media file");
+    demux->io.keep_going = params->keep_going;
+    demux->io.ctx = params->ctx;
     int rc = open_input(demux, path, err);
     if (rc == 0)
-        rc = choose_stream(demux, limits, err);
+        rc = choose_stream(demux, params, err);
     if (rc != 0)
         return rc;
     *ret_demux = vx_take(demux);
@@ -306,10 +383,21 @@ int vx_demux_read(vx_demux *demux) {
     int rc;
     do {
         av_packet_unref(demux->packet);
-        demux->deadline_us = av_gettime_relative() + read_us;
+        vx_file_io_limit(&demux->io, read_us);
         rc = av_read_frame(demux->fmt, demux->packet);
     } while (rc >= 0 && demux->packet->stream_index != demux->stream->index);
+    if (demux->io.error) /* also when a demuxer has found its way past the gap */
+        return AVERROR(demux->io.error);
     demux->packet->pts = vx_demux_time(demux->packet->pts);
     demux->packet->dts = vx_demux_time(demux->packet->dts);
     return rc;
+}
+
+int vx_demux_check_end(const vx_demux *demux, int read_rc, vx_err *err) {
+    int rc = check_disk(demux, err);
+    if (rc != 0)
+        return rc;
+    if (read_rc == AVERROR(ENOMEM))
+        return VX_FAIL(err, -ENOMEM, "no memory to read a packet");
+    return demux->io.stopped || read_rc == AVERROR_EXIT ? fail_interrupted(demux, err) : 0;
 }

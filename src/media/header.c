@@ -42,7 +42,8 @@ int vx_media_read_header(const char *path, const vx_media_limits *limits,
                          vx_media_header *ret_header, vx_err *err) {
     VX_AUTO(vx_demux) demux = NULL;
     vx_media_limits l = vx_media_limits_or_default(limits);
-    int rc = vx_demux_open(path, &l, &demux, err);
+    const vx_demux_params params = {.limits = &l, .stream = -1};
+    int rc = vx_demux_open(path, &params, &demux, err);
     if (rc)
         return rc;
     rc = vx_demux_probe(demux, &l, err); /* no header names the pixel format */

@@ -25,23 +25,29 @@ typedef enum vx_media_outcome {
     VX_MEDIA_DAMAGED,    /* a video file that breaks off or cannot be decoded */
     VX_MEDIA_TOO_LARGE,  /* over a limit below; the message names it */
     VX_MEDIA_NO_ENCODER, /* vx_media_cut_clip: no allowed encoder is available */
-    VX_MEDIA_STOPPED,    /* vx_media_cut_clip: keep_going returned false */
+    VX_MEDIA_STOPPED,    /* keep_going returned false */
 } vx_media_outcome;
 
 typedef struct vx_media_limits {
     int max_side_px;       /* longest picture side; 0 = 8192 */
     double max_duration_s; /* 0 = 24 h */
-    int64_t max_frames;    /* 0 = 6 million (24 h at 60 a second); 40 bytes of memory a frame */
+    int64_t max_frames;    /* 0 = 6 million (24 h at 60 a second); 48 bytes of memory a frame */
 } vx_media_limits;
+
+typedef enum vx_media_hdr { VX_MEDIA_SDR, VX_MEDIA_PQ, VX_MEDIA_HLG } vx_media_hdr;
 
 typedef struct vx_media_info {
     char container[32]; /* FFmpeg's demuxer name, first of its list: mov, matroska, avi, mpegts … */
     char codec[32];     /* h264, hevc, vp9, av1, mpeg4 … */
-    int width_px, height_px; /* as shown: turned, but not scaled to square pixels */
-    int rotation_deg;        /* clockwise turn that was applied: 0, 90, 180, 270 */
-    double fps;              /* average */
-    double duration_s;       /* last presented frame's time plus one frame, from the first frame */
-    int64_t n_frames;        /* presented frames */
+    int width_px, height_px;    /* as shown: turned, but not scaled to square pixels */
+    int rotation_deg;           /* clockwise turn that was applied: 0, 90, 180, 270 */
+    double sample_aspect_ratio; /* of a shown pixel, width to height; 1 = square, or not stated */
+    vx_media_hdr hdr;  /* pictures of PQ and HLG are given as SDR. Where only the stream says
+                                   it, known once a picture was decoded */
+    double fps;        /* average */
+    double duration_s; /* from the first frame to the end of the last one: its own duration where
+                                the container states it, else the average */
+    int64_t n_frames;  /* presented frames */
 } vx_media_info;
 
 typedef struct vx_media vx_media;
@@ -52,10 +58,19 @@ typedef struct vx_media vx_media;
  * such an index (Matroska, MPEG-TS, AVI and others) the pictures that are there count, and only a file
  * without any is damaged.
  *   path       borrows, until return
- *   limits     borrows, until return; NULL = defaults
+ *   params     borrows, until return; NULL = all zero
  *   ret_media  gives; vx_media_free()
  * Returns 0, a vx_media_outcome or -errno. */
-int vx_media_open(const char *path, const vx_media_limits *limits, vx_media **ret_media,
+typedef struct vx_media_open_params {
+    const vx_media_limits *limits; /* borrows; NULL = defaults */
+    /* Borrows; may be NULL. A file in which the packet table is kept: if it has the table of this
+     * video, the packets are not read again, else it is written. Its folder must exist. */
+    const char *table_path;
+    bool (*keep_going)(void *ctx); /* may be NULL; called while reading, false stops */
+    void *ctx;
+} vx_media_open_params;
+
+int vx_media_open(const char *path, const vx_media_open_params *params, vx_media **ret_media,
                   vx_err *err);
 vx_media *vx_media_free(vx_media *media);
 VX_DEFINE_AUTO(vx_media, vx_media_free)
@@ -82,6 +97,9 @@ int vx_media_cost(const vx_media *media, const int64_t *frames, int64_t n, int64
 
 /* One decoded picture, valid during the callback. Opaque: conversions happen on demand. */
 typedef struct vx_picture vx_picture;
+
+/* Pictures of PQ and HLG streams come out as SDR from both: SDR white is 203 nits (BT.2408), what is
+ * brighter is compressed (BT.2390). vx_picture_rgb_small alone leaves them as they are. */
 
 /* Full-range luma, uint8 [h, w], rows `stride` bytes apart, upright. Borrows from the picture. */
 int vx_picture_luma(vx_picture *picture, const uint8_t **ret_pixels, int *ret_w, int *ret_h,
@@ -110,19 +128,21 @@ typedef struct vx_media_stats {
 typedef struct vx_media_decode_params {
     const int64_t *frames; /* [n] requested frames, ascending, unique; borrowed for the call */
     int64_t n;
-    int threads; /* of the decoder; 0 = one per core */
+    int threads; /* of the decoder; 0 = one per core; fewer where pictures are very large */
+    bool (*keep_going)(void *ctx); /* may be NULL; called per packet, false stops */
     vx_media_on_picture on_picture;
     /* May be NULL. Called for pictures before the last requested one that were decoded only because
      * others depend on them. They cost nothing until they are converted and are as exact as the
      * requested ones; each comes at most once, in one ascending order with those. Which ones there
      * are depends on the stream. Costs 8 bytes of memory per frame of the file. */
     vx_media_on_picture on_extra;
-    void *ctx; /* for both */
+    void *ctx; /* for all */
 } vx_media_decode_params;
 
 /* Decodes the requested frames and calls on_picture for each. A picture that cannot be decoded is
  * replaced by the one before it, as a player would show it, for at most one in ten; beyond that the
- * result is VX_MEDIA_DAMAGED. ret_stats may be NULL. */
+ * result is VX_MEDIA_DAMAGED. VX_MEDIA_TOO_LARGE if the pictures need more memory or far more work than
+ * a file of this size justifies; VX_MEDIA_STOPPED. ret_stats may be NULL. */
 int vx_media_decode(vx_media *media, const vx_media_decode_params *params,
                     vx_media_stats *ret_stats, vx_err *err);
 
@@ -138,9 +158,21 @@ typedef struct vx_media_header {
 int vx_media_read_header(const char *path, const vx_media_limits *limits,
                          vx_media_header *ret_header, vx_err *err);
 
-/* JPEG (4:2:0, quality about 85) of the frame nearest to time_s, its longer side at most max_side_px.
- * ret_jpeg gives malloc'ed bytes (free()). Opens the file itself and seeks; does not scan it. */
-int vx_media_thumbnail(const char *path, double time_s, int max_side_px, uint8_t **ret_jpeg,
+typedef struct vx_media_thumbnail_params {
+    const char *path;              /* borrows, like all of these */
+    const vx_media_limits *limits; /* NULL = defaults */
+    const char *table_path;        /* as in vx_media_open_params; NULL: the file is scanned */
+    double time_s;
+    int max_side_px;               /* of the longer side, >= 1 */
+    bool (*keep_going)(void *ctx); /* may be NULL; called while reading, false stops */
+    void *ctx;
+} vx_media_thumbnail_params;
+
+/* JPEG (4:2:0, quality about 85) of the frame nearest to time_s, on the timeline of
+ * vx_media_frame_time. Where reaching that frame would take too long (some 1000 pictures from the
+ * nearest starting point), the nearest one that was reached. ret_jpeg gives malloc'ed bytes (free()).
+ * Returns 0, a vx_media_outcome or -errno. */
+int vx_media_thumbnail(const vx_media_thumbnail_params *params, uint8_t **ret_jpeg,
                        size_t *ret_bytes, vx_err *err);
 
 /* Decodes one JPEG picture of n bytes (borrowed) and calls on_picture once, with frame and time 0. No
@@ -157,6 +189,7 @@ typedef struct vx_media_cut_params {
     bool may_copy; /* copy packets if the span is whole groups of pictures of H.264 or HEVC in
                               MP4 or Matroska: no loss, but not every player has HEVC */
     int threads;   /* 0 = one per core */
+    const char *table_path;        /* as in vx_media_open_params */
     bool (*keep_going)(void *ctx); /* may be NULL; called once per frame, false stops */
     void *ctx;
 } vx_media_cut_params;

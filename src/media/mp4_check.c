@@ -2,7 +2,8 @@
  *
  * A table of a few bytes can declare any number of samples ("each has one byte"), and FFmpeg allocates
  * at least 24 bytes for each, once for every edit that shows it: 1.6 KB of file took 1.8 GB of memory.
- * Every sample takes bytes of the file, so a table with many more samples than bytes is false. FFmpeg
+ * Every sample takes bytes of the file, so a table with many more samples than bytes is false. The
+ * same holds for the tables of times (stts, ctts), which count the samples once more. FFmpeg
  * finds a table wherever it is, so tables are searched by name everywhere but in the media data and
  * the cover picture, where a name may occur by chance (estimate: one cover of 300 KB in 3000).
  */
@@ -23,17 +24,43 @@
 /* QuickTime counts sound samples before compression: some five a byte, in files that hold more than
  * sound. */
 #define MAX_SAMPLES_PER_BYTE 4.0
+/* Entries that a table lists beyond what its box holds: FFmpeg makes room for them before it reads
+ * on. A few are an honest mistake of a muxer. */
+enum { MAX_MISSING = 1 << 24 };
 /* The most that count_box() reads of a box: size, name, 64-bit size and three fields. */
 enum { MAX_HEAD_BYTES = 4 + 4 + 8 + 3 * 4 };
 
 typedef struct table_counts {
-    uint64_t n_samples; /* of all tables */
-    uint32_t n_edits;   /* the most of one track */
-    bool compressed;    /* the index is compressed, so its tables cannot be counted */
+    uint64_t n_samples;  /* of all tables of sizes */
+    uint64_t n_times[2]; /* of all tables of decode times, and of composition times */
+    uint64_t n_missing;  /* entries that tables list and do not hold */
+    uint32_t n_edits;    /* the most of one track */
+    bool compressed;     /* the index is compressed, so its tables cannot be counted */
 } table_counts;
 
 /* box: its size, then its name. */
-static void count_box(table_counts *c, const uint8_t *box) {
+/* How many entries of so many bytes a table lists beyond those that its box holds. */
+static void count_missing(table_counts *c, const uint8_t *box, const uint8_t *fields,
+                          uint32_t entry_bytes) {
+    uint64_t n = AV_RB32(fields), size = AV_RB32(box);
+    c->n_missing += n > size / entry_bytes ? n - size / entry_bytes : 0;
+}
+
+/* The sum of the sample counts of a table of times: entries of two numbers, as many as the box holds
+ * of those that it lists. */
+static uint64_t count_times(const uint8_t *box, const uint8_t *fields, const uint8_t *end) {
+    uint64_t n = 0;
+    uint32_t size = AV_RB32(box), n_entries = AV_RB32(fields);
+    if (size >= 8 && size < (uint64_t)(end - box))
+        end = box + size;
+    for (const uint8_t *entry = fields + 4; n_entries > 0 && end - entry >= 8; entry += 8) {
+        n += AV_RB32(entry);
+        n_entries--;
+    }
+    return n;
+}
+
+static void count_box(table_counts *c, const uint8_t *box, const uint8_t *end) {
     const uint8_t *fields = box + (AV_RB32(box) == 1 ? 16 : 8) + 4; /* behind version and flags */
     switch (AV_RB32(box + 4)) {
     case MKBETAG('s', 't', 's', 'z'):
@@ -42,6 +69,25 @@ static void count_box(table_counts *c, const uint8_t *box) {
         break;
     case MKBETAG('t', 'r', 'u', 'n'):
         c->n_samples += AV_RB32(fields);
+        break;
+    case MKBETAG('s', 't', 't', 's'):
+        c->n_times[0] += count_times(box, fields, end);
+        count_missing(c, box, fields, 8);
+        break;
+    case MKBETAG('c', 't', 't', 's'):
+        c->n_times[1] += count_times(box, fields, end);
+        count_missing(c, box, fields, 8);
+        break;
+    case MKBETAG('s', 't', 'c', 'o'):
+    case MKBETAG('s', 't', 's', 's'):
+    case MKBETAG('s', 't', 'p', 's'):
+        count_missing(c, box, fields, 4);
+        break;
+    case MKBETAG('c', 'o', '6', '4'):
+        count_missing(c, box, fields, 8);
+        break;
+    case MKBETAG('s', 't', 's', 'c'):
+        count_missing(c, box, fields, 12);
         break;
     case MKBETAG('e', 'l', 's', 't'):
         c->n_edits = AV_RB32(fields) > c->n_edits ? AV_RB32(fields) : c->n_edits;
@@ -58,7 +104,7 @@ static bool is_media(const uint8_t *name) {
 
 static void count_boxes(table_counts *c, const uint8_t *at, const uint8_t *end) {
     for (; end - at >= 8; at++)
-        count_box(c, at);
+        count_box(c, at, end);
 }
 
 typedef struct part {
@@ -107,7 +153,9 @@ static int scan_box(int fd, int64_t at, int64_t n_bytes, table_counts *c, vx_err
     if (!bytes)
         return VX_FAIL(err, -ENOMEM, "no memory for an index of %lld bytes", (long long)n_bytes);
     ssize_t n = pread(fd, bytes, (size_t)n_bytes, at);
-    count_outside_cover(c, bytes, bytes + (n > 0 ? n : 0));
+    if (n < 0)
+        return VX_FAIL_ERRNO(err, "reading the index of an MP4 file");
+    count_outside_cover(c, bytes, bytes + n);
     return 0;
 }
 
@@ -115,7 +163,10 @@ static int scan_boxes(int fd, int64_t file_bytes, table_counts *c, vx_err *err) 
     int rc = 0;
     for (int64_t at = 0; !rc && at < file_bytes;) {
         uint8_t head[16] = {0};
-        if (pread(fd, head, sizeof head, at) < 8)
+        ssize_t n = pread(fd, head, sizeof head, at);
+        if (n < 0)
+            return VX_FAIL_ERRNO(err, "reading the index of an MP4 file");
+        if (n < 8)
             return 0;
         uint64_t size = AV_RB32(head) == 1 ? AV_RB64(head + 8) : AV_RB32(head);
         int64_t left = file_bytes - at, n_bytes = left;
@@ -132,12 +183,15 @@ static int scan_boxes(int fd, int64_t file_bytes, table_counts *c, vx_err *err) 
 
 static int check_counts(const table_counts *c, int64_t file_bytes, vx_err *err) {
     double limit = MAX_SAMPLES_PER_BYTE * (double)file_bytes;
-    double n_samples = (double)c->n_samples * (double)(c->n_edits > 1 ? c->n_edits : 1);
+    uint64_t n_most = c->n_samples;
+    for (size_t i = 0; i < VX_LEN(c->n_times); i++)
+        n_most = c->n_times[i] > n_most ? c->n_times[i] : n_most;
+    double n_samples = (double)n_most * (double)(c->n_edits > 1 ? c->n_edits : 1);
     if (c->compressed)
         return VX_FAIL(err, VX_MEDIA_UNSUPPORTED,
                        "the index of this QuickTime file is compressed; remux it, with ffmpeg "
                        "-c copy for example");
-    if (n_samples > limit)
+    if (n_samples > limit || c->n_missing > MAX_MISSING)
         return VX_FAIL(err, VX_MEDIA_DAMAGED,
                        "the MP4 file's index lists more pictures and sounds than %lld bytes hold",
                        (long long)file_bytes);

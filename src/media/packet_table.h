@@ -31,12 +31,19 @@ typedef enum vx_packet_flag {
 typedef struct vx_packet {
     int64_t pts; /* stream ticks; AV_NOPTS_VALUE only in a table that is `by_order` */
     int64_t dts;
+    int64_t pos; /* byte of the file at which the demuxer says that it starts; -1 = unknown */
     uint32_t n_bytes;
     uint32_t flags;
 } vx_packet;
 
+/* The packets from `first` on have `shift` added to the timestamps of the file (see times.h). */
+typedef struct vx_segment {
+    int64_t first, shift;
+} vx_segment;
+
 struct vx_media {
     char *path;
+    int stream; /* index of the video stream in the file */
     vx_media_limits limits;
     vx_media_info info;
     AVCodecParameters *par;
@@ -44,9 +51,21 @@ struct vx_media {
     vx_orientation orientation;
     vx_packet *packets; /* [n_packets] */
     int64_t n_packets;
-    int64_t *shown; /* [info.n_frames] packet of each shown frame, by ascending time */
-    double *times;  /* [info.n_frames] seconds from the first shown frame */
-    int reorder;    /* the most packets a picture waits for in the decoder before it is shown */
-    bool by_order;  /* timestamps are missing: the n-th decoded picture is frame n */
-    bool may_skip;  /* the flags are proven for every packet, so packets may be left out */
+    vx_segment *segments; /* [n_segments] ascending by first; none = nothing was moved */
+    size_t n_segments;
+    int64_t *shown;     /* [info.n_frames] packet of each shown frame, by ascending time */
+    double *times;      /* [info.n_frames] seconds from the first shown frame */
+    int64_t changed_px; /* GIF: pixels that its pictures draw, all together; -1 = another format */
+    int reorder;        /* the most packets a picture waits for in the decoder before it is shown */
+    bool by_order;      /* timestamps are missing: the n-th decoded picture is frame n */
+    bool kept;          /* read from a table file */
+    bool may_skip;      /* the flags are proven for every packet, so packets may be left out */
 };
+
+/* What was added to the timestamps of that packet. */
+static inline int64_t vx_media_shift_of(const vx_media *media, int64_t packet) {
+    int64_t shift = 0;
+    for (size_t i = 0; i < media->n_segments && media->segments[i].first <= packet; i++)
+        shift = media->segments[i].shift;
+    return shift;
+}

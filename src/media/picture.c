@@ -12,6 +12,7 @@
 #include "av_error.h"
 #include "base/mem.h"
 #include "base/simd.h"
+#include "tone.h"
 #include "yuv.h"
 
 typedef struct plane {
@@ -23,10 +24,12 @@ typedef struct plane {
 struct vx_picture {
     const AVFrame *frame;
     vx_orientation orientation;
-    struct SwsContext *to_gray, *to_rgb, *to_small;
+    struct SwsContext *to_gray, *to_rgb, *to_hdr, *to_small;
     int small_key[6]; /* what to_small was made for */
     plane converted;  /* the frame as gray or RGB, as it lies in the file */
     plane turned;     /* the same, upright */
+    plane hdr;        /* HDR: 16-bit RGB as it lies in the file */
+    vx_tone *tone;    /* NULL until the first HDR picture */
     uint8_t *curve;   /* code value → full-range byte, for curve_key */
     uint32_t curve_key;
 };
@@ -43,7 +46,10 @@ vx_picture *vx_picture_free(vx_picture *picture) {
         return NULL;
     sws_freeContext(picture->to_gray);
     sws_freeContext(picture->to_rgb);
+    sws_freeContext(picture->to_hdr);
     sws_freeContext(picture->to_small);
+    vx_tone_free(picture->tone);
+    av_free(picture->hdr.pixels);
     av_free(picture->converted.pixels);
     av_free(picture->turned.pixels);
     free(picture->curve);
@@ -205,16 +211,16 @@ static enum AVPixelFormat plain_format(enum AVPixelFormat format) {
     }
 }
 
-/* Converts the frame into picture->converted: w x h pixels, full range, not yet upright. */
+/* Converts the frame into *out: w x h pixels, full range, not yet upright. */
 static int convert(vx_picture *picture, struct SwsContext **sws, enum AVPixelFormat to, int w,
-                   int h, vx_err *err) {
+                   int h, plane *out, vx_err *err) {
     const AVFrame *f = picture->frame;
     enum AVPixelFormat from = plain_format(f->format);
     if (!sws_isSupportedInput(from))
         return VX_FAIL(err, VX_MEDIA_UNSUPPORTED, "pictures of the format %s cannot be read",
                        av_get_pix_fmt_name(from));
-    int channels = to == AV_PIX_FMT_RGB24 ? 3 : 1;
-    int rc = reserve_picture(&picture->converted, w, h, channels, err);
+    int bytes = to == AV_PIX_FMT_RGB48 ? 6 : to == AV_PIX_FMT_RGB24 ? 3 : 1;
+    int rc = reserve_picture(out, w, h, bytes, err);
     if (rc != 0)
         return rc;
     bool resized = w != f->width || h != f->height;
@@ -226,8 +232,8 @@ static int convert(vx_picture *picture, struct SwsContext **sws, enum AVPixelFor
                        av_get_pix_fmt_name(from));
     const int *matrix = sws_getCoefficients(matrix_of(f));
     sws_setColorspaceDetails(*sws, matrix, is_full_range(f), matrix, 1, 0, 1 << 16, 1 << 16);
-    uint8_t *planes[4] = {picture->converted.pixels};
-    int strides[4] = {picture->converted.stride};
+    uint8_t *planes[4] = {out->pixels};
+    int strides[4] = {out->stride};
     rc = sws_scale(*sws, (const uint8_t *const *)f->data, f->linesize, 0, f->height, planes,
                    strides);
     if (rc < 0)
@@ -235,19 +241,37 @@ static int convert(vx_picture *picture, struct SwsContext **sws, enum AVPixelFor
     return 0;
 }
 
+/* An HDR frame as SDR RGB in picture->converted. */
+static int convert_hdr(vx_picture *picture, int w, int h, vx_err *err) {
+    int rc = vx_tone_prepare(&picture->tone, picture->frame, err);
+    if (rc == 0)
+        rc = convert(picture, &picture->to_hdr, AV_PIX_FMT_RGB48, w, h, &picture->hdr, err);
+    if (rc == 0)
+        rc = reserve_picture(&picture->converted, w, h, 3, err);
+    for (int y = 0; y < h && rc == 0; y++)
+        vx_tone_row(picture->tone,
+                    (const uint16_t *)(const void *)(picture->hdr.pixels +
+                                                     (ptrdiff_t)y * picture->hdr.stride),
+                    w, picture->converted.pixels + (ptrdiff_t)y * picture->converted.stride);
+    return rc;
+}
+
 static int scaled_rgb(vx_picture *picture, int w, int h, const uint8_t **ret_pixels, int *ret_w,
                       int *ret_h, int *ret_stride, vx_err *err) {
     const AVFrame *f = picture->frame;
     double kr, kb;
     int rc;
-    if (w == f->width && h == f->height && vx_yuv_is_planar8(av_pix_fmt_desc_get(f->format)) &&
-        luma_weights(matrix_of(f), &kr, &kb)) {
+    if (vx_tone_hdr_of(f->color_trc) != VX_MEDIA_SDR) {
+        rc = convert_hdr(picture, w, h, err);
+    } else if (w == f->width && h == f->height &&
+               vx_yuv_is_planar8(av_pix_fmt_desc_get(f->format)) &&
+               luma_weights(matrix_of(f), &kr, &kb)) {
         rc = reserve_picture(&picture->converted, w, h, 3, err);
         if (rc == 0)
             rc = vx_yuv_to_rgb(f, kr, kb, is_full_range(f), picture->converted.pixels,
                                picture->converted.stride, err);
     } else {
-        rc = convert(picture, &picture->to_rgb, AV_PIX_FMT_RGB24, w, h, err);
+        rc = convert(picture, &picture->to_rgb, AV_PIX_FMT_RGB24, w, h, &picture->converted, err);
     }
     if (rc != 0)
         return rc;
@@ -261,16 +285,20 @@ int vx_picture_rgb(vx_picture *picture, const uint8_t **ret_pixels, int *ret_w, 
                       ret_h, ret_stride, err);
 }
 
-int vx_picture_rgb_within(vx_picture *picture, int max_side_px, const uint8_t **ret_pixels,
-                          int *ret_w, int *ret_h, int *ret_stride, vx_err *err) {
-    int w = picture->frame->width, h = picture->frame->height;
-    int side = w > h ? w : h;
-    if (side > max_side_px) {
-        w = (int)lrint((double)w * max_side_px / side);
-        h = (int)lrint((double)h * max_side_px / side);
-    }
-    return scaled_rgb(picture, w > 0 ? w : 1, h > 0 ? h : 1, ret_pixels, ret_w, ret_h, ret_stride,
-                      err);
+int vx_picture_rgb_within(vx_picture *picture, double aspect, int max_side_px,
+                          const uint8_t **ret_pixels, int *ret_w, int *ret_h, int *ret_stride,
+                          vx_err *err) {
+    double w = picture->frame->width, h = picture->frame->height;
+    if (picture->orientation.transpose)
+        aspect = 1 / aspect;
+    if (aspect > 1)
+        h /= aspect;
+    else
+        w *= aspect;
+    double side = w > h ? w : h, scale = side > max_side_px ? max_side_px / side : 1;
+    int to_w = (int)lrint(w * scale), to_h = (int)lrint(h * scale);
+    return scaled_rgb(picture, to_w > 0 ? to_w : 1, to_h > 0 ? to_h : 1, ret_pixels, ret_w, ret_h,
+                      ret_stride, err);
 }
 
 /* ---- small pictures, as the ffmpeg program makes them ---- */
@@ -385,6 +413,20 @@ VX_SIMD_CLONES static void stretch_row(const uint8_t *restrict row, int w, uint8
     }
 }
 
+/* Luma of the tone-mapped picture, BT.709, in place of its RGB. */
+static int hdr_luma(vx_picture *picture, vx_err *err) {
+    const AVFrame *f = picture->frame;
+    int rc = convert_hdr(picture, f->width, f->height, err);
+    for (int y = 0; y < f->height && rc == 0; y++) {
+        uint8_t *row = picture->converted.pixels + (ptrdiff_t)y * picture->converted.stride;
+        for (int x = 0; x < f->width; x++) /* out never overtakes in: 1 byte for 3 */
+            row[x] = (uint8_t)((13933 * row[3 * x] + 46871 * row[3 * x + 1] +
+                                4732 * row[3 * x + 2] + (1 << 15)) >>
+                               16);
+    }
+    return rc;
+}
+
 static int to_full_range(vx_picture *picture, vx_err *err) {
     const AVFrame *f = picture->frame;
     const AVComponentDescriptor *luma = &av_pix_fmt_desc_get(f->format)->comp[0];
@@ -409,8 +451,13 @@ int vx_picture_luma(vx_picture *picture, const uint8_t **ret_pixels, int *ret_w,
     const AVPixFmtDescriptor *desc = av_pix_fmt_desc_get(f->format);
     const uint8_t *pixels;
     int stride, rc;
-    if (!has_plain_luma(desc)) {
-        rc = convert(picture, &picture->to_gray, AV_PIX_FMT_GRAY8, f->width, f->height, err);
+    if (vx_tone_hdr_of(f->color_trc) != VX_MEDIA_SDR) {
+        rc = hdr_luma(picture, err);
+        pixels = picture->converted.pixels;
+        stride = picture->converted.stride;
+    } else if (!has_plain_luma(desc)) {
+        rc = convert(picture, &picture->to_gray, AV_PIX_FMT_GRAY8, f->width, f->height,
+                     &picture->converted, err);
         pixels = picture->converted.pixels;
         stride = picture->converted.stride;
     } else if (desc->comp[0].depth == 8 && is_full_range(f)) {

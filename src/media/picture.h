@@ -22,6 +22,9 @@ VX_DEFINE_AUTO(vx_picture, vx_picture_free)
 /* Points the picture at a decoded frame (borrows until the next call). */
 void vx_picture_set(vx_picture *picture, const AVFrame *frame);
 const AVFrame *vx_picture_frame(const vx_picture *picture); /* borrows until the next set */
-/* vx_picture_rgb, scaled down (area mean) so that its longer side is at most max_side_px. */
-int vx_picture_rgb_within(vx_picture *picture, int max_side_px, const uint8_t **ret_pixels,
-                          int *ret_w, int *ret_h, int *ret_stride, vx_err *err);
+/* vx_picture_rgb with square pixels, scaled down (area mean) so that its longer side is at most
+ * max_side_px; never scaled up.
+ *   aspect  of a shown pixel, width to height */
+int vx_picture_rgb_within(vx_picture *picture, double aspect, int max_side_px,
+                          const uint8_t **ret_pixels, int *ret_w, int *ret_h, int *ret_stride,
+                          vx_err *err);

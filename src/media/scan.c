@@ -1,11 +1,15 @@
 /* scan.c — opens a file and reads it once to build the packet table. */
 #include <errno.h>
 #include <libavutil/avstring.h>
+#include <libavutil/intreadwrite.h>
 #include <string.h>
 
 #include "classify.h"
 #include "demux.h"
 #include "packet_table.h"
+#include "table_file.h"
+#include "times.h"
+#include "tone.h"
 
 vx_media *vx_media_free(vx_media *media) {
     if (!media)
@@ -13,6 +17,7 @@ vx_media *vx_media_free(vx_media *media) {
     avcodec_parameters_free(&media->par);
     free(media->path);
     free(media->packets);
+    free(media->segments);
     free(media->shown);
     free(media->times);
     free(media);
@@ -54,50 +59,66 @@ static int64_t indexed_packets(const vx_demux *demux) {
     return n;
 }
 
-/* Timestamps of a spliced stream, such as a recorded broadcast, may jump back. A point is shown after
- * everything decoded before it, so a point that is not starts a new segment, which is moved behind
- * what came before. */
-static void join_segments(vx_media *media) {
-    int64_t latest = INT64_MIN, offset = 0;
-    int64_t slack = (int64_t)(0.5 / av_q2d(media->time_base));
-    for (int64_t i = 0; i < media->n_packets; i++) {
-        vx_packet *p = &media->packets[i];
-        if (p->pts == AV_NOPTS_VALUE)
-            continue;
-        p->pts += offset;
-        if ((p->flags & VX_PACKET_POINT) && latest != INT64_MIN && p->pts < latest - slack) {
-            int64_t jump = latest - p->pts + slack / 10;
-            if (offset + jump > VX_DEMUX_LAST_TIME / 2)
-                return; /* longer than any video: leave the rest as it is */
-            offset += jump;
-            p->pts += jump;
-        }
-        latest = p->pts > latest ? p->pts : latest;
-    }
+/* Durations of the last packets read: the last shown picture is among them. */
+enum { N_DURATIONS = 64 };
+
+typedef struct packet_scan {
+    vx_media *media;
+    vx_demux *demux;
+    const vx_media_open_params *params;
+    int64_t durations[N_DURATIONS]; /* in ticks, of packet i at i % N_DURATIONS; 0 = unknown */
+} packet_scan;
+
+static bool is_stopped(const packet_scan *scan) {
+    return scan->params->keep_going && !scan->params->keep_going(scan->params->ctx);
 }
 
-static int read_packets(vx_media *media, vx_demux *demux, vx_err *err) {
+/* Pixels of the rectangles that a GIF's packet draws (its extensions come first). */
+static int64_t drawn_by_gif(const AVPacket *packet) {
+    enum { IMAGE = 0x2c, EXTENSION = 0x21 };
+    const uint8_t *p = packet->data, *end = p + packet->size;
+    if (packet->size > 13 && memcmp(p, "GIF", 3) == 0) /* the first has the file's header */
+        p += 13 + (p[10] & 0x80 ? 3 << ((p[10] & 7) + 1) : 0);
+    while (p < end && *p == EXTENSION)
+        for (p += 2; p < end; p += *p + 1)
+            if (*p == 0) {
+                p++;
+                break;
+            }
+    return end - p > 9 && *p == IMAGE ? (int64_t)AV_RL16(p + 5) * AV_RL16(p + 7) : 0;
+}
+
+static int read_packets(packet_scan *scan, vx_err *err) {
+    enum { ASK_EVERY = 256 };
+    vx_media *media = scan->media;
+    vx_demux *demux = scan->demux;
     vx_classifier classifier;
     vx_classifier_init(&classifier, demux->stream->codecpar);
     bool corrupt = false;
-    int read_rc;
+    int read_rc, rc;
+    media->changed_px = media->par->codec_id == AV_CODEC_ID_GIF ? 0 : -1;
     while ((read_rc = vx_demux_read(demux)) >= 0) {
         const AVPacket *p = demux->packet;
+        if (media->n_packets % ASK_EVERY == 0 && is_stopped(scan))
+            return VX_FAIL(err, VX_MEDIA_STOPPED, "reading the video was stopped");
         if (p->size == 0)
             continue;
-        vx_packet entry = {.pts = p->pts, .dts = p->dts, .n_bytes = (uint32_t)p->size};
+        vx_packet entry = {
+            .pts = p->pts, .dts = p->dts, .pos = p->pos, .n_bytes = (uint32_t)p->size};
         entry.flags = vx_classify(&classifier, p);
         entry.flags |= p->flags & AV_PKT_FLAG_DISCARD ? VX_PACKET_DISCARD : 0;
         entry.flags |= p->flags & AV_PKT_FLAG_KEY ? VX_PACKET_MARKED : 0;
         corrupt |= (p->flags & AV_PKT_FLAG_CORRUPT) != 0;
-        int rc = append_packet(media, &entry, err);
+        scan->durations[media->n_packets % N_DURATIONS] = p->duration;
+        if (media->changed_px >= 0)
+            media->changed_px += drawn_by_gif(p);
+        rc = append_packet(media, &entry, err);
         if (rc != 0)
             return rc;
     }
-    if (read_rc == AVERROR(ENOMEM))
-        return VX_FAIL(err, -ENOMEM, "no memory to read a packet");
-    if (read_rc == AVERROR_EXIT)
-        return VX_FAIL(err, VX_MEDIA_DAMAGED, "reading the file took longer than a minute");
+    rc = vx_demux_check_end(demux, read_rc, err);
+    if (rc != 0)
+        return rc;
     int64_t indexed = indexed_packets(demux);
     if (media->n_packets < indexed || (indexed > 0 && corrupt))
         return VX_FAIL(err, VX_MEDIA_DAMAGED,
@@ -203,9 +224,6 @@ static int order_shown(vx_media *media, const vx_demux *demux, vx_err *err) {
     media->times = vx_new_array(n, sizeof(*media->times));
     if (!entries || !media->shown || !media->times)
         return VX_FAIL(err, -ENOMEM, "no memory to order %zu frames", n);
-    for (size_t i = 0; i < n; i++)
-        media->by_order |= media->packets[i].pts == AV_NOPTS_VALUE &&
-                           !(media->packets[i].flags & VX_PACKET_HIDDEN);
     int64_t n_shown = collect_shown(media, entries);
     if (n_shown == 0)
         return fail_empty(demux, err);
@@ -221,7 +239,35 @@ static int order_shown(vx_media *media, const vx_demux *demux, vx_err *err) {
     return 0;
 }
 
-static int fill_info(vx_media *media, const vx_demux *demux, vx_err *err) {
+/* How long the last shown frame lasts by its container, in seconds; 0 = it does not say. Only MP4,
+ * Matroska and GIF store durations; elsewhere FFmpeg makes them up from a frame rate. */
+static double last_frame_duration(const packet_scan *scan) {
+    const vx_media *media = scan->media;
+    const AVStream *stream = scan->demux->stream;
+    const char *format = scan->demux->fmt->iformat->name;
+    int64_t last = media->shown[media->info.n_frames - 1], end = media->n_packets - 1;
+    bool stored = av_match_name("mov", format) || av_match_name("matroska", format) ||
+                  av_match_name("gif", format);
+    if (!stored || media->by_order || end - last >= N_DURATIONS)
+        return 0;
+    int64_t ticks = scan->durations[last % N_DURATIONS];
+    /* With reordering FFmpeg gives no duration of an MP4's samples. The track's length tells that
+     * of the last one, which players show until then. */
+    if (av_match_name("mov", format) && stream->duration > 0 &&
+        avformat_index_get_entries_count(stream) == media->n_packets) {
+        int64_t start = media->packets[0].dts, rest = start + stream->duration;
+        rest -= media->packets[end].dts;
+        bool reordered = last != end;
+        ticks = !reordered ? (rest > 0 ? rest : ticks) : rest > ticks ? rest : ticks;
+    }
+    return ticks > 0 ? (double)ticks * av_q2d(media->time_base) : 0;
+}
+
+#define MAX_ASPECT 16.0 /* of a pixel; beyond it the header is taken for wrong */
+
+static int fill_info(packet_scan *scan, vx_err *err) {
+    vx_media *media = scan->media;
+    const vx_demux *demux = scan->demux;
     vx_media_info *info = &media->info;
     const char *names = demux->fmt->iformat->name;
     snprintf(info->container, sizeof(info->container), "%.*s", (int)strcspn(names, ","), names);
@@ -231,42 +277,97 @@ static int fill_info(vx_media *media, const vx_demux *demux, vx_err *err) {
     info->width_px = media->orientation.transpose ? media->par->height : media->par->width;
     info->height_px = media->orientation.transpose ? media->par->width : media->par->height;
 
-    double span_s = media->times[info->n_frames - 1];
-    double frame_s =
-        span_s > 0 ? span_s / (double)(info->n_frames - 1) : frame_duration(demux->stream);
+    AVRational sar = av_guess_sample_aspect_ratio(demux->fmt, demux->stream, NULL);
+    double aspect = sar.num > 0 && sar.den > 0 ? av_q2d(sar) : 1;
+    aspect = aspect >= 1 / MAX_ASPECT && aspect <= MAX_ASPECT ? aspect : 1;
+    info->sample_aspect_ratio = media->orientation.transpose ? 1 / aspect : aspect;
+    info->hdr = vx_tone_hdr_of(media->par->color_trc);
+
+    double span_s = media->times[info->n_frames - 1], last_s = last_frame_duration(scan);
+    double frame_s = span_s > 0   ? span_s / (double)(info->n_frames - 1)
+                     : last_s > 0 ? last_s
+                                  : frame_duration(demux->stream);
     info->fps = 1 / frame_s;
-    info->duration_s = span_s + frame_s;
+    info->duration_s = span_s + (last_s > 0 ? last_s : frame_s);
     if (!(info->duration_s <= media->limits.max_duration_s))
         return VX_FAIL(err, VX_MEDIA_TOO_LARGE, "the video lasts %.0f s; at most %.0f s",
                        info->duration_s, media->limits.max_duration_s);
     return 0;
 }
 
-int vx_media_open(const char *path, const vx_media_limits *limits, vx_media **ret_media,
-                  vx_err *err) {
+/* Reads the stream with that index of the file, or the one that vx_demux_open selects.
+ *   ret_next  index of the stream to try if this one turns out to be a still picture; -1 = none */
+static int scan_stream(const char *path, int stream, const vx_media_open_params *params,
+                       vx_media **ret_media, int *ret_next, vx_err *err) {
     VX_AUTO(vx_media) media = vx_new(vx_media);
     VX_AUTO(vx_demux) demux = NULL;
     if (!media || !(media->path = strdup(path)) || !(media->par = avcodec_parameters_alloc()))
         return VX_FAIL(err, -ENOMEM, "no memory to open a video");
-    media->limits = vx_media_limits_or_default(limits);
-    int rc = vx_demux_open(path, &media->limits, &demux, err);
+    media->limits = vx_media_limits_or_default(params->limits);
+    bool loaded = stream < 0 && params->table_path && vx_table_load(media, params->table_path);
+    const vx_demux_params open = {.limits = &media->limits,
+                                  .stream = loaded ? media->stream : stream,
+                                  .keep_going = params->keep_going,
+                                  .ctx = params->ctx};
+    int rc = vx_demux_open(path, &open, &demux, err);
     if (rc != 0)
         return rc;
     if (avcodec_parameters_copy(media->par, demux->stream->codecpar) < 0)
         return VX_FAIL(err, -ENOMEM, "no memory to open a video");
-    media->time_base = demux->stream->time_base;
-    rc = read_packets(media, demux, err);
+    *ret_next = -1;
+    if (!loaded) {
+        packet_scan scan = {.media = media, .demux = demux, .params = params};
+        media->stream = demux->stream->index;
+        media->time_base = demux->stream->time_base;
+        rc = read_packets(&scan, err);
+        if (rc != 0)
+            return rc;
+        if (media->n_packets == 0)
+            return fail_empty(demux, err);
+        for (int64_t i = 0; i < media->n_packets; i++)
+            media->by_order |= media->packets[i].pts == AV_NOPTS_VALUE &&
+                               !(media->packets[i].flags & VX_PACKET_HIDDEN);
+        if (!media->by_order)
+            vx_times_fix_outliers(media);
+        if (demux->fmt->iformat->flags & AVFMT_TS_DISCONT)
+            rc = vx_times_join_segments(media, err);
+        if (rc == 0)
+            rc = order_shown(media, demux, err);
+        if (rc == 0)
+            rc = fill_info(&scan, err);
+        if (rc != 0)
+            return rc;
+        if (media->info.n_frames == 1)
+            *ret_next = vx_demux_next_stream(demux);
+    }
+    *ret_media = vx_take(media);
+    return 0;
+}
+
+int vx_media_open(const char *path, const vx_media_open_params *params, vx_media **ret_media,
+                  vx_err *err) {
+    static const vx_media_open_params defaults;
+    VX_AUTO(vx_media) media = NULL;
+    VX_AUTO(vx_media) other = NULL;
+    int next;
+    params = params ? params : &defaults;
+    int rc = scan_stream(path, -1, params, &media, &next, err);
+    if (rc == 0 && next >= 0) { /* one picture: a still, if another stream has more */
+        int unused;
+        rc = scan_stream(path, next, params, &other, &unused, err);
+        if (rc < 0 || rc == VX_MEDIA_STOPPED)
+            return rc;
+        if (rc == 0 && other->info.n_frames > 1) {
+            vx_media *still = media;
+            media = other;
+            other = still;
+        }
+        rc = 0;
+    }
     if (rc != 0)
         return rc;
-    if (media->n_packets == 0)
-        return fail_empty(demux, err);
-    if (demux->fmt->iformat->flags & AVFMT_TS_DISCONT)
-        join_segments(media);
-    rc = order_shown(media, demux, err);
-    if (rc == 0)
-        rc = fill_info(media, demux, err);
-    if (rc != 0)
-        return rc;
+    if (params->table_path && !media->kept)
+        vx_table_save(media, params->table_path);
     *ret_media = vx_take(media);
     return 0;
 }

@@ -1,8 +1,10 @@
-/* thumbnail.c — one frame of a file as a small JPEG, without a scan of the file.
+/* thumbnail.c — one frame of a file as a small JPEG.
  *
- * Seeking in a container without an index (MPEG-TS) lands anywhere, and a decoder that starts
- * there invents what it does not have. So packets are passed over until one that decoding may start
- * at, and if that one is shown after the wanted time, the seek is repeated from further back.
+ * The packet table says which frame is shown at a time and at which packet to start decoding, so the
+ * picture is that of vx_media_decode. A table that was kept makes this a matter of one seek and one
+ * GOP. Where the exact picture would take too many others (a GOP of an hour, a codec whose packets
+ * prove nothing), decoding starts at the container's key frame mark or ends early, and the nearest
+ * picture that came out is taken.
  */
 #include <errno.h>
 #include <libavutil/opt.h>
@@ -11,23 +13,38 @@
 #include <string.h>
 
 #include "av_error.h"
-#include "classify.h"
+#include "budget.h"
 #include "demux.h"
 #include "picture.h"
+#include "plan.h"
+#include "seek.h"
 
 enum {
-    MAX_DECODED = 1200, /* pictures to decode after the seek before taking what is there */
+    MAX_DECODED = 1200, /* pictures to decode for one */
     JPEG_QUALITY = 4,   /* mjpeg's quantiser scale, 2 (best) … 31; 4 is about libjpeg's 85 */
 };
+static const double MAX_PIXELS = 1e10; /* the same for large pictures: some ten seconds */
 
 typedef struct thumbnailer {
+    const vx_media_thumbnail_params *params;
+    vx_media *media;
     vx_demux *demux;
+    vx_picture_memory *memory;
     AVCodecContext *decoder;
     AVCodecContext *encoder;
-    AVFrame *frame;   /* being decoded */
-    AVFrame *nearest; /* so far */
-    AVFrame *small;   /* full-range 4:2:0, what the encoder takes */
+    AVFrame *frame;      /* being decoded */
+    AVFrame *nearest;    /* so far */
+    int64_t nearest_off; /* frames between it and the target */
+    AVFrame *small;      /* full-range 4:2:0, what the encoder takes */
     vx_picture *picture;
+
+    int64_t target;     /* shown frame */
+    int64_t *number;    /* [n_packets] shown frame of each packet, -1 = not shown */
+    uint8_t *action;    /* [n_packets] vx_plan_action */
+    int64_t first, end; /* packets to send, as far as action says */
+    int64_t n_shown;    /* by_order: the frame that comes out next */
+    int64_t recent[16]; /* by_order: packets of the last pictures, picture i at i % 16 */
+    int64_t n_decoded, max_decoded;
 } thumbnailer;
 
 static void thumbnailer_done(thumbnailer *t) {
@@ -38,136 +55,223 @@ static void thumbnailer_done(thumbnailer *t) {
     av_frame_free(&t->nearest);
     av_frame_free(&t->small);
     vx_picture_free(t->picture);
+    vx_picture_memory_unref(t->memory);
+    free(t->number);
+    free(t->action);
+    vx_media_free(t->media);
 }
 #define AUTO_THUMBNAILER __attribute__((cleanup(thumbnailer_done))) thumbnailer
 
-static int open_decoder(thumbnailer *t, const vx_media_limits *limits, vx_err *err) {
-    const AVCodecParameters *par = t->demux->stream->codecpar;
-    const AVCodec *decoder = avcodec_find_decoder(par->codec_id);
+static int open_decoder(thumbnailer *t, vx_err *err) {
+    const vx_media *media = t->media;
+    const AVCodec *decoder = avcodec_find_decoder(media->par->codec_id);
     if (!decoder)
         return VX_FAIL(err, VX_MEDIA_UNSUPPORTED, "this build cannot decode %s video",
-                       avcodec_get_name(par->codec_id));
+                       media->info.codec);
     t->decoder = avcodec_alloc_context3(decoder);
     t->frame = av_frame_alloc();
     t->nearest = av_frame_alloc();
     t->small = av_frame_alloc();
-    if (!t->decoder || !t->frame || !t->nearest || !t->small ||
-        avcodec_parameters_to_context(t->decoder, par) < 0)
+    t->memory = vx_picture_memory_new();
+    if (!t->decoder || !t->frame || !t->nearest || !t->small || !t->memory ||
+        avcodec_parameters_to_context(t->decoder, media->par) < 0)
         return VX_FAIL(err, -ENOMEM, "no memory for a thumbnail");
     t->decoder->thread_count = 1; /* one picture: a second thread would only add delay */
-    t->decoder->max_pixels = (int64_t)limits->max_side_px * limits->max_side_px;
-    t->decoder->pkt_timebase = t->demux->stream->time_base;
-    t->decoder->flags |= AV_CODEC_FLAG_OUTPUT_CORRUPT; /* see decode.c; leading ones are left out */
+    t->decoder->max_pixels = (int64_t)media->limits.max_side_px * media->limits.max_side_px;
+    t->decoder->pkt_timebase = (AVRational){1, 1000}; /* timestamps are packet numbers */
+    if (media->par->codec_id == AV_CODEC_ID_H264) {   /* see decode.c */
+        if (t->decoder->has_b_frames < media->reorder)
+            t->decoder->has_b_frames = media->reorder;
+        t->decoder->flags |= AV_CODEC_FLAG_OUTPUT_CORRUPT;
+    }
+    vx_budget_count_pictures(t->decoder, t->memory);
     int rc = avcodec_open2(t->decoder, decoder, NULL);
     if (rc < 0)
         return vx_media_fail_av(err, VX_MEDIA_UNSUPPORTED, rc, "the decoder refuses this video");
     return 0;
 }
 
-/* Reads up to the first packet that decoding may start at, which stays in demux->packet; with
- * `marks`, to one that the container calls a key frame. */
-static int read_point(thumbnailer *t, bool marks) {
-    vx_classifier classifier;
-    vx_classifier_init(&classifier, t->demux->stream->codecpar);
-    int rc;
-    while ((rc = vx_demux_read(t->demux)) >= 0) {
-        const AVPacket *packet = t->demux->packet;
-        bool known = packet->size > 0 && (vx_classify(&classifier, packet) & VX_PACKET_POINT);
-        if (known || ((marks || !classifier.may_skip) && (packet->flags & AV_PKT_FLAG_KEY)))
-            break;
+/* The shown frame whose time is nearest, the earlier of two. */
+static int64_t frame_near(const vx_media *media, double time_s) {
+    int64_t low = 0, high = media->info.n_frames - 1;
+    while (low < high) {
+        int64_t middle = low + (high - low) / 2;
+        if (media->times[middle] < time_s)
+            low = middle + 1;
+        else
+            high = middle;
     }
-    return rc;
+    return low > 0 && time_s - media->times[low - 1] <= media->times[low] - time_s ? low - 1 : low;
 }
 
-/* Keeps the frame nearest to target; true once no later frame can be nearer. */
-static bool consider(thumbnailer *t, int64_t target) {
-    int64_t pts = t->frame->best_effort_timestamp, kept = t->nearest->best_effort_timestamp;
-    bool first = !t->nearest->buf[0];
-    bool nearer = pts != AV_NOPTS_VALUE && !first && kept != AV_NOPTS_VALUE &&
-                  llabs(pts - target) < llabs(kept - target);
-    if (first || nearer) {
-        av_frame_unref(t->nearest);
-        av_frame_move_ref(t->nearest, t->frame);
-    } else {
-        av_frame_unref(t->frame);
-    }
-    return pts == AV_NOPTS_VALUE || pts >= target;
-}
-
-/* Decodes from the packet in hand on. */
-static int decode_nearest(thumbnailer *t, int64_t target, vx_err *err) {
-    bool done = false, ended = false;
-    int64_t start = t->demux->packet->pts;
-    avcodec_send_packet(t->decoder, t->demux->packet);
-    for (int n = 0; !done && n < MAX_DECODED;) {
-        int rc = avcodec_receive_frame(t->decoder, t->frame);
-        if (rc == 0) {
-            /* what is shown before the starting point may lack what it refers to */
-            bool leading = start != AV_NOPTS_VALUE && t->frame->best_effort_timestamp < start;
-            if (leading)
-                av_frame_unref(t->frame);
-            else
-                done = consider(t, target);
-            n++;
-        } else if (rc == AVERROR(ENOMEM)) {
-            return VX_FAIL(err, -ENOMEM, "no memory for a thumbnail");
-        } else if (rc == AVERROR_EOF || (rc == AVERROR(EAGAIN) && ended)) {
-            done = true;
-        } else if (rc == AVERROR(EAGAIN)) {
-            ended = vx_demux_read(t->demux) < 0;
-            avcodec_send_packet(t->decoder, ended ? NULL : t->demux->packet);
-        }
-    }
+/* The last packet up to `from` that has one of the flags, and whose picture is not shown after
+ * that of the target; 0 if there is none. */
+static int64_t last_with(const thumbnailer *t, uint32_t flags, int64_t from) {
+    const vx_media *m = t->media;
+    int64_t pts = m->packets[m->shown[t->target]].pts;
+    for (int64_t i = from; i > 0; i--)
+        if ((m->packets[i].flags & flags) && (m->by_order || m->packets[i].pts <= pts))
+            return i;
     return 0;
 }
 
-/* Seeks so that the next point is shown at target or earlier; false if there is none like that. */
-static bool seek_point(thumbnailer *t, int64_t first, int64_t target) {
-    static const int back_s[] = {0, 2, 10, 60};
-    const AVStream *stream = t->demux->stream;
-    for (size_t i = 0; i < VX_LEN(back_s); i++) {
-        int64_t at = target - (int64_t)(back_s[i] / av_q2d(stream->time_base));
-        if (at <= first ||
-            av_seek_frame(t->demux->fmt, stream->index, at, AVSEEK_FLAG_BACKWARD) < 0)
-            return false;
-        int rc = read_point(t, false);
-        int64_t pts = t->demux->packet->pts;
-        if (rc >= 0 && (pts == AV_NOPTS_VALUE || pts <= target))
-            return true;
+/* Which packets to send. */
+static int plan(thumbnailer *t, vx_err *err) {
+    const vx_media *m = t->media;
+    int64_t packet = m->shown[t->target], n_sent = 0;
+    int rc = vx_media_plan(m, &t->target, 1, &t->action, &t->end, err);
+    t->number = vx_new_array((size_t)m->n_packets, sizeof *t->number);
+    if (rc == 0 && !t->number)
+        rc = VX_FAIL(err, -ENOMEM, "no memory for a thumbnail");
+    if (rc != 0)
+        return rc;
+    for (int64_t i = 0; i < m->n_packets; i++)
+        t->number[i] = -1;
+    for (int64_t i = 0; i < m->info.n_frames; i++)
+        t->number[m->shown[i]] = i;
+    double area = (double)m->par->width * m->par->height;
+    t->max_decoded = (int64_t)fmin(MAX_DECODED, fmax(16, MAX_PIXELS / fmax(area, 1)));
+
+    while (t->first < t->end && t->action[t->first] == VX_PLAN_DROP)
+        t->first++;
+    for (int64_t i = t->first; i < t->end; i++)
+        n_sent += t->action[i] != VX_PLAN_DROP;
+    if (m->by_order || n_sent > t->max_decoded) {
+        bool proven = m->may_skip && m->by_order;
+        uint32_t flags = proven ? VX_PACKET_POINT : VX_PACKET_POINT | VX_PACKET_MARKED;
+        t->first = last_with(t, flags, packet);
+        /* Pictures that are known by their order alone are counted from a starting point on. Those
+         * that should overtake the first one do not come out, so the count is right from the second
+         * one on; the wanted picture may itself overtake a third. */
+        for (int i = 0; m->by_order && i < 2 && t->first > 0; i++)
+            t->first = last_with(t, flags, t->first - 1);
+        t->end = m->by_order ? m->n_packets : packet + 1;
+        memset(t->action, VX_PLAN_SEND, (size_t)m->n_packets);
     }
-    return false;
+    for (int64_t i = 0; i < t->first; i++)
+        t->n_shown += t->number[i] >= 0;
+    return 0;
 }
 
-static int find_picture(thumbnailer *t, const char *path, const vx_media_limits *limits,
-                        double time_s, vx_err *err) {
-    const AVStream *stream = t->demux->stream;
-    int64_t first = vx_demux_time(stream->start_time);
-    first = first == AV_NOPTS_VALUE ? 0 : first;
-    int64_t target = first + (int64_t)fmin(time_s / av_q2d(stream->time_base), 1e15);
-    bool found = seek_point(t, first, target);
-    int rc = 0;
-    for (int marks = 0; rc == 0 && !found && marks < 2; marks++) {
-        /* from the start, which no seek reaches in every container */
-        t->demux = vx_demux_free(t->demux);
-        rc = vx_demux_open(path, limits, &t->demux, err);
-        found = rc == 0 && read_point(t, marks) >= 0;
+/* Frame number of the picture in t->frame, -1 = none that is shown. */
+static int64_t number_of_picture(thumbnailer *t) {
+    const vx_media *m = t->media;
+    int64_t packet = t->frame->pts;
+    bool known = packet >= 0 && packet < m->n_packets;
+    if (!m->by_order)
+        return known ? t->number[packet] : -1;
+    /* The n-th picture is frame n. Where decoding began in the middle, a starting point tells n: all
+     * packets before it are shown before it, and so are the pictures that overtook it. */
+    if (known && t->first > 0 && t->number[packet] >= 0 &&
+        (m->packets[packet].flags & (VX_PACKET_POINT | VX_PACKET_MARKED))) {
+        t->n_shown = t->number[packet];
+        for (int i = 0; i < (int)VX_LEN(t->recent) && i < t->n_decoded; i++)
+            t->n_shown += t->recent[i] > packet;
     }
+    t->recent[t->n_decoded % (int64_t)VX_LEN(t->recent)] = packet;
+    return t->n_shown++;
+}
+
+/* Keeps the picture in t->frame if it is nearer; true once the wanted one is there. */
+static bool consider(thumbnailer *t) {
+    int64_t number = number_of_picture(t);
+    int64_t off = llabs(number - t->target);
+    t->n_decoded++;
+    if (number >= 0 && (!t->nearest->buf[0] || off < t->nearest_off)) {
+        av_frame_unref(t->nearest);
+        av_frame_move_ref(t->nearest, t->frame);
+        t->nearest_off = off;
+    }
+    av_frame_unref(t->frame);
+    return number >= 0 && off == 0;
+}
+
+/* Sends a packet (NULL: end of stream). ret_done: the wanted picture is there. */
+static int send_packet(thumbnailer *t, const AVPacket *packet, bool *ret_done, vx_err *err) {
+    enum { MAX_ERRORS = 64 };
+    int rc = avcodec_send_packet(t->decoder, packet);
+    for (int n_errors = 0; rc != AVERROR(ENOMEM) && !*ret_done && n_errors < MAX_ERRORS;) {
+        rc = avcodec_receive_frame(t->decoder, t->frame);
+        if (rc == AVERROR(EAGAIN) || rc == AVERROR_EOF)
+            break;
+        if (rc < 0)
+            n_errors++;
+        else
+            *ret_done = consider(t);
+    }
+    int exceeded = vx_budget_check_memory(t->memory, err);
+    if (exceeded)
+        return exceeded;
+    return rc == AVERROR(ENOMEM) ? VX_FAIL(err, -ENOMEM, "no memory for a thumbnail") : 0;
+}
+
+static int open_demux(thumbnailer *t, vx_err *err) {
+    const vx_demux_params params = {.limits = &t->media->limits,
+                                    .stream = t->media->stream,
+                                    .keep_going = t->params->keep_going,
+                                    .ctx = t->params->ctx};
+    t->demux = vx_demux_free(t->demux);
+    return vx_demux_open(t->media->path, &params, &t->demux, err);
+}
+
+/* Decodes from the first packet on, until the wanted picture is out. */
+static int decode_nearest(thumbnailer *t, bool seek, bool *ret_lost, vx_err *err) {
+    bool done = false, has_read = false;
+    int64_t number = 0;
+    int rc = open_demux(t, err), read_rc = 0;
+    if (rc == 0 && seek && t->first > 0) {
+        has_read = vx_seek_packet(t->demux, t->media, t->first);
+        number = has_read ? t->first : 0;
+        if (!has_read)
+            rc = open_demux(t, err);
+    }
+    bool seeked = has_read;
+    while (rc == 0 && !done && number < t->end && t->n_decoded < t->max_decoded + 64) {
+        AVPacket *packet = t->demux->packet;
+        read_rc = has_read ? 0 : vx_demux_read(t->demux);
+        has_read = false;
+        if (read_rc < 0)
+            break;
+        if (packet->size == 0)
+            continue;
+        *ret_lost = seeked && (uint32_t)packet->size != t->media->packets[number].n_bytes;
+        if (*ret_lost)
+            return 0;
+        packet->pts = packet->dts = number++;
+        if (number - 1 < t->first || t->action[number - 1] == VX_PLAN_DROP)
+            continue;
+        rc = send_packet(t, packet, &done, err);
+    }
+    if (rc == 0 && read_rc < 0)
+        rc = vx_demux_check_end(t->demux, read_rc, err);
+    return rc == 0 && !done ? send_packet(t, NULL, &done, err) : rc;
+}
+
+static int find_picture(thumbnailer *t, vx_err *err) {
+    bool lost = false;
+    t->target = frame_near(t->media, t->params->time_s);
+    int rc = plan(t, err);
     if (rc == 0)
-        rc = decode_nearest(t, target, err);
+        rc = decode_nearest(t, true, &lost, err);
+    if (rc == 0 && lost) {
+        avcodec_flush_buffers(t->decoder);
+        rc = decode_nearest(t, false, &lost, err);
+    }
     if (rc == 0 && !t->nearest->buf[0])
         rc = VX_FAIL(err, VX_MEDIA_DAMAGED, "no picture of the video can be decoded");
     return rc;
 }
 
-/* The found frame, upright and small, in t->small. */
+/* The nearest picture, upright and small, in t->small. */
 static int shrink(thumbnailer *t, int max_side_px, vx_err *err) {
-    int rotation_deg, w, h, stride;
+    int w, h, stride;
     const uint8_t *rgb;
-    t->picture = vx_picture_new(vx_orientation_of(t->demux->stream, &rotation_deg));
+    t->picture = vx_picture_new(t->media->orientation);
     if (!t->picture)
         return VX_FAIL(err, -ENOMEM, "no memory for a thumbnail");
     vx_picture_set(t->picture, t->nearest);
-    int rc = vx_picture_rgb_within(t->picture, max_side_px, &rgb, &w, &h, &stride, err);
+    int rc = vx_picture_rgb_within(t->picture, t->media->info.sample_aspect_ratio, max_side_px,
+                                   &rgb, &w, &h, &stride, err);
     if (rc != 0)
         return rc;
 
@@ -222,19 +326,23 @@ static int encode(thumbnailer *t, uint8_t **ret_jpeg, size_t *ret_bytes, vx_err 
     return 0;
 }
 
-int vx_media_thumbnail(const char *path, double time_s, int max_side_px, uint8_t **ret_jpeg,
+int vx_media_thumbnail(const vx_media_thumbnail_params *params, uint8_t **ret_jpeg,
                        size_t *ret_bytes, vx_err *err) {
-    AUTO_THUMBNAILER t = {0};
-    vx_media_limits limits = vx_media_limits_or_default(NULL);
-    if (max_side_px < 1 || !(time_s >= 0))
-        return VX_FAIL(err, -EINVAL, "a thumbnail of %d pixels at %g s", max_side_px, time_s);
-    int rc = vx_demux_open(path, &limits, &t.demux, err);
+    AUTO_THUMBNAILER t = {.params = params};
+    const vx_media_open_params open = {.limits = params->limits,
+                                       .table_path = params->table_path,
+                                       .keep_going = params->keep_going,
+                                       .ctx = params->ctx};
+    if (params->max_side_px < 1 || !(params->time_s >= 0))
+        return VX_FAIL(err, -EINVAL, "a thumbnail of %d pixels at %g s", params->max_side_px,
+                       params->time_s);
+    int rc = vx_media_open(params->path, &open, &t.media, err);
     if (rc == 0)
-        rc = open_decoder(&t, &limits, err);
+        rc = open_decoder(&t, err);
     if (rc == 0)
-        rc = find_picture(&t, path, &limits, time_s, err);
+        rc = find_picture(&t, err);
     if (rc == 0)
-        rc = shrink(&t, max_side_px, err);
+        rc = shrink(&t, params->max_side_px, err);
     if (rc == 0)
         rc = encode(&t, ret_jpeg, ret_bytes, err);
     return rc;

@@ -34,7 +34,10 @@ static int open_model(vx_models *models, const vx_models_params *p, const char *
     if (models->n == VX_MODELS_MAX)
         return VX_FAIL(err, -EINVAL, "more than %d models at once", VX_MODELS_MAX);
     vx_model *model = &models->items[models->n];
-    vx_embedder_params params = {.models_dir = p->models_dir, .name = name, .device = p->device};
+    vx_embedder_params params = {.models_dir = p->models_dir,
+                                 .name = name,
+                                 .device = p->device,
+                                 .reproducible = p->reproducible};
     int rc = vx_embedder_open(&params, &model->embedder, err);
     if (rc)
         return rc;

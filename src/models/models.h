@@ -41,6 +41,7 @@ typedef struct vx_models_params {
     const char *models_dir; /* borrows, for the models' life */
     const char *names;      /* comma separated, the first is the default; or auto */
     const char *device;     /* auto, cpu, cuda:N */
+    bool reproducible;      /* as vx_embedder_params has it */
 } vx_models_params;
 
 /* Loads the models and makes their rows in the catalog. Names: all or none, a package that is refused

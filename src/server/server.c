@@ -48,7 +48,8 @@ static int open_models(vx_server *server, vx_err *err) {
     vx_models_params models = {.catalog = server->catalog,
                                .models_dir = p->models_dir,
                                .names = p->model,
-                               .device = p->device};
+                               .device = p->device,
+                               .reproducible = p->reproducible};
     vx_extractor *extractor = &server->extractor;
     int rc = vx_clip_parse(p->clip ? p->clip : "auto", &extractor->clip, err);
     if (!rc)
@@ -139,6 +140,11 @@ static int recover(vx_server *server, vx_err *err) {
         rc = vx_backfill_start(server->backfill, err);
     if (!rc)
         vx_jobs_run_loaded(server->jobs);
+    char damage[256], quoted[2 * sizeof damage];
+    if (!rc && !vx_catalog_health(server->catalog, damage, sizeof damage))
+        vx_log(VX_LOG_ERROR, "damaged",
+               "reason=%s hint=\"stop the server and run vidx check --repair\"",
+               vx_log_quote(damage, quoted, sizeof quoted));
     return rc;
 }
 

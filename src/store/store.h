@@ -2,6 +2,7 @@
  *
  *   <data>/incoming/<random>          partial and sealed uploads
  *   <data>/media/<2 hex>/<64 hex>     stored files, named by their SHA-256, never by a client
+ *   <data>/tables/<64 hex>            packet tables of the same (media.h): derived, made anew at need
  *
  * Life of an upload: begin → write… → end (digest known) → seal (fsync) → publish (rename into the
  * store) or free (the file is removed). A sealed upload that was kept survives a restart and is
@@ -92,10 +93,38 @@ void vx_store_path(const vx_store *store, const uint8_t sha256[32], char *ret_pa
                    size_t capacity);
 /* Whether the file of these bytes is there, by its name and size: the digest is not computed. */
 bool vx_store_has(const vx_store *store, const uint8_t sha256[32], int64_t bytes);
+/* Where the packet table of that file is kept (PATH_MAX); it may not be there. It goes with the file, or
+ * by vx_store_remove_table when the file was not stored. */
+void vx_store_table_path(const vx_store *store, const uint8_t sha256[32], char *ret_path,
+                         size_t capacity);
+void vx_store_remove_table(vx_store *store, const uint8_t sha256[32]);
 /* Makes earlier publishes and removals of these digests durable: one fsync per folder, all at once,
  * so that a group waits for the disk about as long as one file. */
 int vx_store_sync(vx_store *store, const uint8_t (*sha256)[32], size_t n, vx_err *err);
-int vx_store_remove(vx_store *store, const uint8_t sha256[32], vx_err *err); /* absent is fine */
+/* Also what was set aside of it. Absent is fine. */
+int vx_store_remove(vx_store *store, const uint8_t sha256[32], vx_err *err);
+/* Renames a damaged file to <64 hex>.damaged: it counts as missing from then on, so that the same bytes sent
+ * again take its place, and people can still get at what is left of it. */
+int vx_store_set_aside(vx_store *store, const uint8_t sha256[32], vx_err *err);
+int vx_store_remove_incoming(vx_store *store, const char *name, vx_err *err);
+
+typedef struct vx_store_file {
+    bool incoming;
+    const char *name;    /* borrows */
+    uint8_t sha256[32];  /* of a stored file, by its name; not computed */
+    int64_t modified_us; /* UNIX time */
+} vx_store_file;
+/* Every file in media/ that is named by a digest, and in incoming/ that is named as an upload. Non-zero of
+ * the callback, which may remove or rename that file, stops the listing and is returned. */
+typedef int (*vx_store_on_file)(void *ctx, const vx_store_file *file, vx_err *err);
+int vx_store_list(vx_store *store, vx_store_on_file on_file, void *ctx, vx_err *err);
+
+/* The ballast is a file that only takes room, data/ballast: given up when the disk is full, it lets the
+ * catalog write that something is deleted. make: 1/32 of what is free, 256 KiB to 8 MiB, if it is not there
+ * already; without room for it, it is left out. Any thread. */
+int vx_store_make_ballast(vx_store *store, vx_err *err);
+void vx_store_drop_ballast(vx_store *store);
+bool vx_store_has_ballast(const vx_store *store);
 
 /* What the data disk has left for this user, in bytes. */
 int vx_store_get_free(const vx_store *store, int64_t *ret_bytes, vx_err *err);

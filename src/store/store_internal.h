@@ -5,11 +5,14 @@
 
 #include <limits.h>
 #include <openssl/evp.h>
+#include <stdatomic.h>
 
 struct vx_store {
     char *data_dir;
-    int incoming_fd, media_fd; /* directories: every path below is relative to one of them */
+    /* directories: every path below is relative to one of them */
+    int incoming_fd, media_fd, tables_fd;
     int64_t max_upload_bytes, reserve_bytes;
+    atomic_bool has_ballast;
 };
 
 #define UPLOAD_NAME_CHARS 32 /* random hex */

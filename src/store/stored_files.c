@@ -54,7 +54,7 @@ static int sync_data_dir(const char *data_dir, vx_err *err) {
 int vx_store_open(const vx_store_params *params, vx_store **ret_store, vx_err *err) {
     VX_AUTO(vx_store) store = vx_new(vx_store);
     if (store)
-        store->incoming_fd = store->media_fd = -1;
+        store->incoming_fd = store->media_fd = store->tables_fd = -1;
     if (!store || !(store->data_dir = strdup(params->data_dir)))
         return VX_FAIL(err, -ENOMEM, "no memory for the store");
     store->max_upload_bytes = params->max_upload_bytes;
@@ -64,6 +64,8 @@ int vx_store_open(const vx_store_params *params, vx_store **ret_store, vx_err *e
     int rc = open_directory(params->data_dir, "incoming", &store->incoming_fd, err);
     if (!rc)
         rc = open_directory(params->data_dir, "media", &store->media_fd, err);
+    if (!rc)
+        rc = open_directory(params->data_dir, "tables", &store->tables_fd, err);
     if (!rc)
         rc = make_folders(store, err);
     if (!rc)
@@ -81,6 +83,8 @@ vx_store *vx_store_close(vx_store *store) {
         close(store->incoming_fd);
     if (store->media_fd >= 0)
         close(store->media_fd);
+    if (store->tables_fd >= 0)
+        close(store->tables_fd);
     free(store->data_dir);
     free(store);
     return NULL;
@@ -99,6 +103,19 @@ bool vx_store_has(const vx_store *store, const uint8_t sha256[32], int64_t bytes
     vx_store_relative_path(sha256, relative);
     return !fstatat(store->media_fd, relative, &facts, 0) && S_ISREG(facts.st_mode) &&
            facts.st_size == bytes;
+}
+
+void vx_store_table_path(const vx_store *store, const uint8_t sha256[32], char *ret_path,
+                         size_t capacity) {
+    char name[65];
+    vx_hex_encode(sha256, 32, name);
+    snprintf(ret_path, capacity, "%s/tables/%s", store->data_dir, name);
+}
+
+void vx_store_remove_table(vx_store *store, const uint8_t sha256[32]) {
+    char name[65];
+    vx_hex_encode(sha256, 32, name);
+    unlinkat(store->tables_fd, name, 0);
 }
 
 typedef struct folder_sync {
@@ -146,11 +163,32 @@ int vx_store_sync(vx_store *store, const uint8_t (*sha256)[32], size_t n, vx_err
     return rc;
 }
 
+#define DAMAGED ".damaged"
+
 int vx_store_remove(vx_store *store, const uint8_t sha256[32], vx_err *err) {
-    char relative[STORE_RELATIVE_BYTES];
+    char relative[STORE_RELATIVE_BYTES], aside[STORE_RELATIVE_BYTES + sizeof DAMAGED];
     vx_store_relative_path(sha256, relative);
+    snprintf(aside, sizeof aside, "%s" DAMAGED, relative);
+    vx_store_remove_table(store, sha256);
     if (unlinkat(store->media_fd, relative, 0) && errno != ENOENT)
         return VX_FAIL_ERRNO(err, "removing media/%s", relative);
+    if (unlinkat(store->media_fd, aside, 0) && errno != ENOENT)
+        return VX_FAIL_ERRNO(err, "removing media/%s", aside);
+    return 0;
+}
+
+int vx_store_set_aside(vx_store *store, const uint8_t sha256[32], vx_err *err) {
+    char relative[STORE_RELATIVE_BYTES], aside[STORE_RELATIVE_BYTES + sizeof DAMAGED];
+    vx_store_relative_path(sha256, relative);
+    snprintf(aside, sizeof aside, "%s" DAMAGED, relative);
+    if (renameat(store->media_fd, relative, store->media_fd, aside))
+        return VX_FAIL_ERRNO(err, "renaming media/%s", relative);
+    return 0;
+}
+
+int vx_store_remove_incoming(vx_store *store, const char *name, vx_err *err) {
+    if (unlinkat(store->incoming_fd, name, 0) && errno != ENOENT)
+        return VX_FAIL_ERRNO(err, "removing incoming/%s", name);
     return 0;
 }
 
@@ -188,6 +226,12 @@ int vx_store_sweep(vx_store *store, bool (*known)(void *ctx, const uint8_t sha25
         sweep_folder(folder, known, ctx, ret_removed);
         closedir(folder);
     }
+    DIR *tables = open_dir_at(store->tables_fd, ".");
+    if (!tables)
+        return VX_FAIL_ERRNO(err, "reading tables/");
+    int64_t n_tables = 0; /* derived, so none of the count */
+    sweep_folder(tables, known, ctx, &n_tables);
+    closedir(tables);
     DIR *incoming = open_dir_at(store->incoming_fd, ".");
     if (!incoming)
         return VX_FAIL_ERRNO(err, "reading incoming/");
@@ -197,4 +241,43 @@ int vx_store_sweep(vx_store *store, bool (*known)(void *ctx, const uint8_t sha25
             ++*ret_removed;
     closedir(incoming);
     return 0;
+}
+
+static bool is_upload_name(const char *name) {
+    uint8_t bytes[UPLOAD_NAME_CHARS / 2];
+    return vx_hex_decode(name, sizeof bytes, bytes);
+}
+
+static int list_folder(DIR *folder, bool incoming, vx_store_on_file on_file, void *ctx,
+                       vx_err *err) {
+    int rc = 0;
+    for (struct dirent *entry; !rc && (entry = readdir(folder));) {
+        struct stat facts;
+        vx_store_file file = {.incoming = incoming, .name = entry->d_name};
+        bool ours = incoming ? is_upload_name(entry->d_name)
+                             : vx_hex_decode(entry->d_name, 32, file.sha256);
+        if (!ours || fstatat(dirfd(folder), entry->d_name, &facts, 0) || !S_ISREG(facts.st_mode))
+            continue;
+        file.modified_us = facts.st_mtim.tv_sec * INT64_C(1000000) + facts.st_mtim.tv_nsec / 1000;
+        rc = on_file(ctx, &file, err);
+    }
+    return rc;
+}
+
+int vx_store_list(vx_store *store, vx_store_on_file on_file, void *ctx, vx_err *err) {
+    int rc = 0;
+    for (int i = 0; i <= 256 && !rc; i++) {
+        char name[16] = ".";
+        bool incoming = i == 256;
+        if (!incoming)
+            snprintf(name, sizeof name, "%02x", i);
+        DIR *folder = open_dir_at(incoming ? store->incoming_fd : store->media_fd, name);
+        if (!folder && errno == ENOENT)
+            continue;
+        if (!folder)
+            return VX_FAIL_ERRNO(err, "reading %s/%s", incoming ? "incoming" : "media", name);
+        rc = list_folder(folder, incoming, on_file, ctx, err);
+        closedir(folder);
+    }
+    return rc;
 }

@@ -270,8 +270,8 @@ int vx_verdict_decide(vx_collection *collection, const vx_verdict_subject *subje
                       vx_video **ret_of, vx_err *err) {
     evidence e;
     vx_verdict found;
-    int rc = weigh(collection, subject, candidates, &e, err);
-    if (!rc && e.outdated)
+    int rc = candidates ? weigh(collection, subject, candidates, &e, err) : 0;
+    if (!candidates || (!rc && e.outdated))
         rc = scan_again(collection, subject, &e, err);
     if (!rc && subject->before_row)
         keep_older(&e, subject->before_row);

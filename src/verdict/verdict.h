@@ -47,6 +47,8 @@ int vx_verdict_find_candidates(vx_collection *collection, const vx_verdict_subje
                                vx_verdict_candidates *ret_candidates, vx_err *err);
 
 /* Inside the writer's transaction.
+ *   candidates  NULL: they are found here and now, so that the verdict depends on what is stored and
+ *               not on when somebody looked
  *   ret_of  gives the stored video that the verdict names; NULL for a new one
  * `similar` is decided by the default model and its threshold alone: thresholds of different vector
  * spaces mean different things, and a further model that a server was started with must not change

@@ -42,6 +42,17 @@ static int apply_in_savepoint(vx_catalog *catalog, vx_write *write, vx_err *err)
     return rc;
 }
 
+/* Whether the write is tried again, in the next group. A commit that failed may be in doubt until a
+ * restart; for a write that only deletes, both ends are right. */
+static bool retry_with_ballast(vx_writer *writer, vx_write *write) {
+    if (!write->makes_room || write->retried || writer->n_own == GROUP_MAX)
+        return false;
+    vx_store_drop_ballast(writer->store);
+    write->retried = true;
+    writer->own[writer->n_own++] = write;
+    return true;
+}
+
 static void run_group(vx_writer *writer, vx_write **writes, size_t n) {
     int rc[GROUP_MAX];
     vx_err errs[GROUP_MAX] = {0};
@@ -69,9 +80,11 @@ static void run_group(vx_writer *writer, vx_write **writes, size_t n) {
         vx_log_failed(VX_LOG_ERROR, "commit", &group_err, "operations=%zu", n);
     for (size_t i = 0; i < n; i++) {
         bool lost = !rc[i] && group_rc;
+        int end = lost ? group_rc : rc[i];
         writes[i]->in_doubt = lost && in_doubt;
-        writes[i]->done(writes[i], lost ? group_rc : rc[i],
-                        lost || !errs[i].msg[0] ? &group_err : &errs[i]);
+        if (end == -ENOSPC && retry_with_ballast(writer, writes[i]))
+            continue;
+        writes[i]->done(writes[i], end, lost || !errs[i].msg[0] ? &group_err : &errs[i]);
     }
 }
 

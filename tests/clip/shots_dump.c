@@ -99,5 +99,5 @@ int main(int argc, char **argv) {
         rc = dump(argv, &err);
     if (rc)
         fprintf(stderr, "%d: %s\n", rc, err.msg);
-    return rc < 0 ? 100 : rc;
+    return rc < 0 ? 100 : rc ? rc - VX_SHOTS_NO_PACKAGE + 100 : 0; /* exit statuses are small */
 }

@@ -2,9 +2,11 @@
 import io
 import socket
 import time
+from fractions import Fraction
 from urllib.parse import urlparse
 
 import av
+import make
 import numpy as np
 import pytest
 import tools
@@ -70,6 +72,62 @@ def test_whole_groups_are_copied_to_the_bit_and_nothing_else_is(tmp_path):
     code, said, _ = cut(path, cuts[1] + 0.04, cuts[2], to, "copy")
     assert code == 0 and said[0] != "copied"
     assert_is_the_span(to, path, cuts[1] + 0.04, cuts[2])
+
+
+@pytest.mark.parametrize("suffix", ["mkv", "mp4"])
+def test_whole_groups_with_b_frames_are_copied_to_the_bit(suffix, tmp_path):
+    """Matroska has no decode times, and FFmpeg leaves the first of them open."""
+    path, to = tmp_path / f"film.{suffix}", tmp_path / "clip.mp4"
+    options = {"g": "25", "bf": "3", "x264-params": "b-adapt=0:open-gop=0:scenecut=0:threads=1"}
+    make.encode(path, "libx264", n=100, rate=25, options=options)
+    times, pictures = frames(path)
+    for start, end in ((0, 25), (25, 75), (75, 100), (0, 100)):
+        stop = times[end] if end < 100 else 4.0
+        code, said, text = cut(path, times[start], stop, to, "copy")
+        assert code == 0 and said == ["copied", str(end - start)], text
+        got_times, got = frames(to)
+        np.testing.assert_array_equal(got, pictures[start:end])
+        np.testing.assert_allclose(got_times - got_times[0], times[start:end] - times[start], atol=2e-3)
+        with av.open(str(to)) as file:
+            packets = [p for p in file.demux(video=0) if p.size]
+        assert all(p.dts <= p.pts for p in packets)
+        assert all(a.dts < b.dts for a, b in zip(packets, packets[1:]))
+
+
+def recording(path, seconds, clock_s, beeps_from_s):
+    """25 pictures a second and a sound that is silent at first; its clock begins at clock_s."""
+    with av.open(str(path), "w") as out:
+        video = out.add_stream("libx264", rate=25, options={"g": "25", "x264-params": "threads=1"})
+        video.width, video.height, video.pix_fmt = 192, 128, "yuv420p"
+        sound = out.add_stream("aac", rate=48000, layout="mono")
+        t = np.arange(seconds * 48000) / 48000
+        samples = (0.5 * np.sin(2000 * t) * (t >= beeps_from_s)).astype(np.float32)
+        at = 0
+        for i in range(25 * seconds):
+            picture = av.VideoFrame.from_ndarray(make.picture(i), "rgb24").reformat(format="yuv420p")
+            picture.pts, picture.time_base = i + 25 * clock_s, Fraction(1, 25)
+            out.mux(video.encode(picture))
+            while at + 1024 <= min(len(samples), (i + 1) * 1920):
+                block = av.AudioFrame.from_ndarray(samples[None, at:at + 1024], "fltp", "mono")
+                block.sample_rate, block.pts, block.time_base = 48000, at + 48000 * clock_s, Fraction(1, 48000)
+                out.mux(sound.encode(block))
+                at += 1024
+        out.mux(video.encode(None))
+        out.mux(sound.encode(None))
+    return path.read_bytes()
+
+
+@pytest.mark.parametrize("clocks", [(10, 36000), (36000, 10)])
+def test_clip_of_a_film_whose_clock_jumps_has_the_sound_of_its_pictures(clocks, tmp_path):
+    path, to = tmp_path / "film.ts", tmp_path / "clip.mp4"
+    path.write_bytes(recording(tmp_path / "a.ts", 6, clocks[0], 9) + recording(tmp_path / "b.ts", 6, clocks[1], 3))
+    assert cut(path, 8.0, 10.0, to)[0] == 0  # two to four seconds of the second part
+    with av.open(str(to)) as file:
+        blocks = [f for f in file.decode(audio=0)]
+    t = np.concatenate([f.time + np.arange(f.samples) / f.sample_rate for f in blocks])
+    loud = np.abs(np.concatenate([f.to_ndarray()[0] for f in blocks])) > 0.2
+    assert 1.9 < t[-1] < 2.1
+    assert t[np.flatnonzero(loud)[0]] == pytest.approx(1, abs=0.1)
 
 
 def with_sound(path, to):

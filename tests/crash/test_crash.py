@@ -10,19 +10,13 @@ what was in doubt is either whole or absent; nothing else lies on the disk.
 import hashlib
 import os
 import random
-import sys
 import threading
 import time
-from pathlib import Path
 
+import make as samples
 import pytest
 import requests
-
-ROOT = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(ROOT / "tests" / "harness"), str(ROOT / "tests" / "samples"),
-                str(ROOT / "tests" / "testmodel")]
-import make as samples  # noqa: E402
-from server import Server  # noqa: E402
+from server import Server
 
 ROUNDS = int(os.environ.get("VIDX_CRASH_ROUNDS", "50"))
 SEED = int(os.environ.get("VIDX_CRASH_SEED", "1"))
@@ -45,14 +39,8 @@ class Clip:
 
 
 @pytest.fixture(scope="module")
-def clips(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("clips")
-    made = []
-    for i in range(CLIPS):
-        path = folder / f"clip{i}.mp4"
-        samples.encode(path, "libx264", n=12, size=(96, 64), rate=8, seed=100 + i)
-        made.append(Clip(path))
-    return made
+def clips():
+    return [Clip(samples.small(100 + i, seconds=1.5)) for i in range(CLIPS)]
 
 
 class Client(threading.Thread):

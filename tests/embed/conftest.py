@@ -1,5 +1,6 @@
-"""The batch job: the real program on folders of small videos, with the small test model."""
+"""vidx embed: the real program on folders of small videos, with the small test model."""
 
+import functools
 import json
 import sqlite3
 import subprocess
@@ -89,14 +90,6 @@ def batch(tmp_path, tiny_model):
 
 
 @pytest.fixture(scope="session")
-def clip(tmp_path_factory):
+def clip():
     """clip(seed) is the path of a small video, another scene for each seed."""
-    folder = tmp_path_factory.mktemp("clips")
-
-    def make(seed, seconds=2, codec="libx264", suffix=".mp4", **more):
-        path = folder / f"{seed}-{seconds}-{codec}{suffix}"
-        if not path.exists():
-            samples.encode(path, codec, n=int(seconds * 8), size=(96, 64), rate=8, seed=seed, **more)
-        return path
-
-    return make
+    return functools.partial(samples.small, seconds=2)

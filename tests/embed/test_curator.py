@@ -307,6 +307,30 @@ def test_clip_with_more_pixels_is_kept(batch):
     assert removed == sorted(ids[1:])
 
 
+@pytest.mark.parametrize("folder", [".Trash-1000/files", "a/.hidden", "$RECYCLE.BIN", "Trash", "x/#recycle"])
+def test_clip_outside_trash_and_hidden_folders_is_kept(batch, folder):
+    (batch.input / folder).mkdir(parents=True)
+    scaled(batch.input / folder / "large.mp4", 3)
+    scaled(batch.input / "trash.mp4", 1)  # a file of that name is no folder
+    batch.run("--dedup", "0.9")
+    line, = [line for line in batch.lines() if line["file"].endswith("large.mp4")]
+    kept, = [line for line in batch.lines() if line["file"] == "trash.mp4"]
+    pairs, removed = read_dedup(batch.output)
+    assert removed == [line["clip_id"]]
+    assert pairs["id"].tolist() == [kept["clip_id"], line["clip_id"]]
+
+
+def test_file_that_is_also_outside_the_trash_is_not_in_the_trash(batch, clip):
+    scaled(batch.input / "z.mp4", 2)
+    (batch.input / ".trash").mkdir()
+    (batch.input / ".trash" / "z.mp4").write_bytes((batch.input / "z.mp4").read_bytes())
+    scaled(batch.input / "a.mp4", 1)
+    batch.run("--dedup", "0.9")
+    pairs, removed = read_dedup(batch.output)
+    kept, = {line["clip_id"] for line in batch.lines() if line["file"] == "z.mp4"}
+    assert pairs["id"][0] == kept and kept not in removed
+
+
 def test_same_bytes_at_two_paths_are_duplicates_of_the_first(batch, clip):
     for name in ("b.mp4", "a.mp4"):
         batch.put(name, clip(1))

@@ -2,6 +2,7 @@
 
 import hashlib
 
+import make as samples
 import numpy as np
 import pytest
 from server import Server
@@ -114,3 +115,16 @@ def test_output_inside_the_input_is_not_input(batch, clip):
     batch.put("out/.vidx/media/stored.mp4", clip(2))
     batch.run()
     assert [line["file"] for line in batch.lines()] == ["clip.mp4"]
+
+
+def test_files_that_the_server_takes_are_embedded_by_any_of_their_suffixes(batch, clip):
+    """media/ looks at what a file holds; here only the name decides whether it looks."""
+    samples.encode(batch.input / "screen.gif", "gif", n=16, size=(96, 64), rate=8, pix_fmt="rgb8")
+    for i, suffix in enumerate(("MP4", "qt", "divx", "mpe", "m2v", "vob", "trp", "ogm", "f4v", "264", "hevc")):
+        batch.put(f"{i}.{suffix}", clip(400 + i))
+    batch.put("notes.txt", b"no video")
+    batch.put("gif", b"no video")
+    batch.run()
+    assert {line["file"] for line in batch.lines()} == {
+        path.name for path in batch.input.iterdir()} - {"notes.txt", "gif"}
+    assert batch.lines("failed.jsonl") == []

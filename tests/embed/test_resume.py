@@ -3,18 +3,9 @@
 import os
 import random
 import signal
-import time
 
 import pytest
-
-
-def wait_until(condition, seconds=60):
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if condition():
-            return
-        time.sleep(0.005)
-    raise AssertionError("it did not happen")
+from server import wait_until
 
 
 @pytest.fixture
@@ -32,7 +23,7 @@ def test_second_run_reads_nothing_and_leaves_the_outputs(three):
     times = path.stat()
     path.write_bytes(bytes(times.st_size))  # had it been read, it would be another, bad, file
     os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
-    assert "unchanged" in three.run()
+    assert ", unchanged\n" in three.run()
     after = three.content()
     failed = "failed.jsonl"  # the one that belongs to each run
     assert before.pop(failed)[0] == after.pop(failed)[0] == b""
@@ -84,7 +75,7 @@ def test_moved_file_is_not_embedded_again(three):
     three.run()
     assert three.rows() == rows
     assert "new folder/moved.mov" in {line["file"] for line in three.lines()}
-    assert "unchanged" in three.run()
+    assert ", unchanged\n" in three.run()
 
 
 def test_moved_input_folder_is_not_read_again(three):

@@ -6,7 +6,7 @@ import shutil
 
 import numpy as np
 import pytest
-from test_resume import wait_until
+from server import wait_until
 
 OUTPUTS = {"video_index.faiss", "embeddings.npy", "clips.jsonl"}
 
@@ -53,7 +53,7 @@ def test_every_model_has_what_it_has_alone(batch, clip, alone):
         assert same(of_model(batch, folder), alone(model, *rule))
     assert batch.inserted() == 3
     before = {folder: batch.lines(f"{folder}/clips.jsonl") for folder in (".", "small")}
-    assert batch.run(*rule, model="tiny,small,tiny-text").count("unchanged") == 3
+    assert batch.run(*rule, model="tiny,small,tiny-text").count(", unchanged\n") == 3
     assert before == {folder: batch.lines(f"{folder}/clips.jsonl") for folder in before}
 
 
@@ -211,4 +211,4 @@ def test_further_model_of_the_longest_name_has_its_folder(batch, clip, packages)
     (packages / name / "manifest.json").write_text(json.dumps(manifest))
     batch.run(model=f"tiny,{name}")
     assert len(of_model(batch, name)) == 3
-    assert batch.run(model=f"tiny,{name}").count("unchanged") == 2
+    assert batch.run(model=f"tiny,{name}").count(", unchanged\n") == 2

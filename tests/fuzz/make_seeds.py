@@ -70,6 +70,19 @@ def inputs():
     }
 
 
+def forms():
+    """The first byte is the size of the pieces."""
+    head = "Content-Disposition: form-data; name="
+    return {
+        "browser": f'\x06--XX\r\n{head}"k"\r\n\r\n5\r\n--XX\r\n{head}"file"; filename="a\\"b%22.mp4"\r\n'
+                   "Content-Type: video/mp4\r\n\r\n\r\n--XY\r\n--X\r\n--XX--\r\n",
+        "unquoted": f"\x01--XX\r\n{head}file; filename=a; FileName*=utf-8''%E6%97%A5\r\n\r\n\r\n--XX--",
+        "newlines": f"\x03text\n--XX \t\n{head}a;\n filename*=iso-8859-1''%E9\n\nx\r\n--XX\n{head}b\n\n--XX--\nmore",
+        "stopped": f"\x08--XX\r\n{head}stop\r\n\r\nx\r\n--XX--",
+        "not_closed": f'\x02--XX\r\n{head}"a\r\n\r\nx\r\n--XX--',
+    }
+
+
 # Targets whose inputs are text or need no encoder: file name -> content.
 PLAIN = {
     "manifest": {"model": json.dumps(MANIFEST), "shots": json.dumps(SHOTS)},
@@ -81,6 +94,7 @@ PLAIN = {
     "request": {"query": "/v1/x?a=12&b=1.5e3&c=%C3%A9+%20&wait=false", "twice": "/?a=1&a=2",
                 "body": '{"a": 7, "b": -0.5, "c": "\\u00e9\\ud83d\\ude00", "vector": [1, 2.5, -3e2]}',
                 "deep": "[" * 70, "not_utf8": b"/?c=%ff\xff\xc0\x80"},
+    "form": forms(),
 }
 
 if __name__ == "__main__":

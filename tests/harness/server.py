@@ -21,6 +21,15 @@ BINARY = Path(os.environ.get("VIDX_BIN", ROOT / "build" / "release" / "vidx"))
 START_SECONDS = float(os.environ.get("VIDX_TEST_START_S", "60"))  # sanitizers are slow
 
 
+def wait_until(happened, what="it did not happen", seconds=60):
+    """Gives what happened() gives once that is true."""
+    deadline = time.monotonic() + seconds
+    while not (found := happened()):
+        assert time.monotonic() < deadline, what
+        time.sleep(0.01)
+    return found
+
+
 class Server:
     def __init__(self, data, models, model="tiny", flags=(), env=None):
         self.data, self.models, self.model = Path(data), Path(models), model

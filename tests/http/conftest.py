@@ -4,13 +4,12 @@ import contextlib
 import re
 import socket
 import sqlite3
-import time
 from pathlib import Path
 from urllib.parse import urlparse
 
 import make as samples
 import pytest
-from server import Server
+from server import Server, wait_until  # noqa: F401  (tests take it from here)
 
 
 @pytest.fixture(scope="module")
@@ -45,17 +44,9 @@ def still_answers(request):
 
 
 @pytest.fixture(scope="session")
-def clip(tmp_path_factory):
+def clip():
     """clip(seed) is the path of a small video, another scene for each seed."""
-    folder = tmp_path_factory.mktemp("clips")
-
-    def make(seed, seconds=3, size=(96, 64), codec="libx264", suffix=".mp4", **more):
-        path = folder / f"clip-{seed}-{seconds}-{size[0]}{suffix}"
-        if not path.exists():
-            samples.encode(path, codec, n=int(seconds * 8), size=size, rate=8, seed=seed, **more)
-        return path
-
-    return make
+    return samples.small
 
 
 @pytest.fixture
@@ -114,10 +105,3 @@ def held_committer(server):
         yield
     finally:
         catalog.close()
-
-
-def wait_until(happened, seconds=60):
-    deadline = time.monotonic() + seconds
-    while not happened():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)

@@ -133,3 +133,40 @@ def test_wrong_thumbnail_parameter_is_refused(server, video, params):
 
 def test_thumbnail_of_the_last_moment_is_the_last_frame(server, video):
     assert picture(thumbnail(server, video, t=video["media"]["duration_s"])).size == (96, 64)
+
+
+# ---- packet tables
+
+def tables(server):
+    return sorted(path.name for path in (server.data / "tables").iterdir())
+
+
+def test_packet_table_is_kept_beside_a_video_and_goes_with_it(server, clip):
+    before = tables(server)
+    video = server.upload(clip(61)).json()
+    assert set(tables(server)) - set(before) == {video["sha256"]}
+    shown = thumbnail(server, video, t="1.3").content
+    assert server.delete(f"/v1/videos/{video['id']}").status_code == 204
+    assert tables(server) == before
+    assert shown
+
+
+def test_thumbnail_of_a_video_without_a_table_makes_one(server, clip):
+    """As of one that was stored by an earlier version."""
+    video = server.upload(clip(62)).json()
+    first = thumbnail(server, video, t="2.1").content
+    table = server.data / "tables" / video["sha256"]
+    kept = table.read_bytes()
+    table.unlink()
+    assert thumbnail(server, video, t="2.1").content == first
+    assert table.read_bytes() == kept
+    table.write_bytes(b"nonsense")
+    assert thumbnail(server, video, t="2.1").content == first
+
+
+def test_upload_that_is_not_stored_leaves_no_table(server, clip):
+    before = tables(server)
+    server.upload(clip(63))
+    answer = server.upload(clip(63, suffix=".mkv"), on_duplicate="reject")
+    assert answer.status_code == 409
+    assert len(tables(server)) == len(before) + 1

@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 import requests
-from conftest import assert_problem
+from conftest import assert_problem, wait_until
 
 
 @pytest.fixture(scope="module")
@@ -63,6 +63,35 @@ def test_room_again_and_the_same_upload_is_stored(server, clip):
     answer = server.upload(clip(90))
     assert answer.status_code == 201, answer.text
     assert server.get(f"/v1/videos/{answer.json()['id']}/content").content == clip(90).read_bytes()
+
+
+def fill_to_the_last_byte(server):
+    ballast = server.data.parent / "all"
+    with ballast.open("wb", buffering=0) as file:
+        size = 1 << 16
+        while size:
+            try:
+                size = size if file.write(bytes(size)) else 0
+            except OSError:
+                size //= 2
+    assert shutil.disk_usage(ballast).free == 0
+    return ballast
+
+
+def test_disk_without_a_byte_left_still_deletes(server, clip):
+    """By the room that data/ballast takes for this, again and again."""
+    for round in range(3):
+        videos = [server.upload(clip(400 + 10 * round + i)).json()["id"] for i in range(3)]
+        wait_until(lambda: (server.data / "ballast").exists())
+        fillers = [fill_to_the_last_byte(server)]
+        assert_problem(server.upload(clip(499)), 507, "no-space")
+        assert server.delete(f"/v1/videos/{videos[0]}").status_code == 204, server.tail()
+        assert server.get(f"/v1/videos/{videos[0]}").status_code == 404
+        assert server.delete(f"/v1/videos/{videos[1]}").status_code == 204
+        for filler in fillers:
+            filler.unlink()
+        assert server.delete(f"/v1/videos/{videos[2]}").status_code == 204
+        assert server.get("/v1/health/ready").status_code == 200
 
 
 def test_full_disk_still_answers_and_deletes(server, clip, full):

@@ -213,6 +213,12 @@ def test_model_without_text_says_so(start, clip):
 JPEGS = [base64_of(data) for data in pictures(3)]
 
 
+def test_other_dimensions_than_the_models_are_refused(server):
+    answer = server.post("/v1/embeddings", json={"input": "left", "dimensions": 32})
+    assert_error(answer, 400, "bad-request", "fixed dimensions", "64", param="dimensions")
+    assert server.post("/v1/embeddings", json={"input": "left", "dimensions": 64}).status_code == 200
+
+
 @pytest.mark.parametrize("body, status, param, word", [
     ({}, 422, "input", "missing"),
     ({"input": None}, 422, "input", "string"),
@@ -226,7 +232,8 @@ JPEGS = [base64_of(data) for data in pictures(3)]
     ({"input": "left", "encoding_format": "int8"}, 422, "encoding_format", "base64"),
     ({"input": "left", "model": "other"}, 422, "model", "other"),
     ({"input": "left", "model": 3}, 422, "model", "string"),
-    ({"input": "left", "dimensions": 32}, 422, "dimensions", "fixed dimensions"),
+    ({"input": [15339, 1917]}, 400, "input", "token numbers"), ({"input": [[15339], [1917]]}, 400, "input", "token numbers"),
+    ({"input": ["left", [1]]}, 400, "input", "token numbers"),
     ({"input": "left", "size": 32}, 422, None, "size"),
     ({"input": "left", "request_type": "bulk_video"}, 422, "request_type", "no texts"),
     ({"input": [VIDEO + "AAAA"], "request_type": "bulk_text"}, 422, "request_type", "only texts"),

@@ -43,6 +43,12 @@ def track(n_samples, edits=b""):
     return box(b"trak", header, edits, media)
 
 
+def with_table(kind, *numbers):
+    """A track of 500 samples with one more table of that kind."""
+    return FTYP + MDAT + box(b"moov", MVHD, box(b"trak", box(b"mdia", box(b"minf", box(b"stbl", table(kind, u32(*numbers)))))),
+                             track(500))
+
+
 def edited(n):
     return track(500, box(b"edts", table(b"elst", u32(n), u32(1000, 0, 1 << 16) * n)))
 
@@ -65,6 +71,10 @@ LIARS = {
     "fragment": fragmented(),
     "edits": FTYP + MDAT + box(b"moov", MVHD, edited(20_000)),
     "long size": FTYP + MDAT + box(b"moov", MVHD, long_box(b"stsz", u32(0, 1, MANY))),
+    "decode times": with_table(b"stts", 1, MANY, 2),
+    "composition times": with_table(b"ctts", 2, 250, 0, MANY, 0),
+    "entries that are not there": with_table(b"stts", 0x0fffffff, 1, 1),
+    "offsets that are not there": with_table(b"stco", 0x0fffffff, 1),
     "unknown box first": box(b"junk", b"x") + MDAT + box(b"moov", MVHD, track(MANY)),
     "inside a sample entry": FTYP + MDAT + box(b"moov", box(b"stsd", ENTRY[:-4], table(b"stsz", u32(1, MANY)))),
 }
@@ -160,3 +170,13 @@ def test_movie_whose_pictures_lie_in_another_file_is_damaged(server, clip):
         struct.pack_into(">I", changed, at, struct.unpack_from(">I", changed, at)[0] + more)
     answer = server.post("/v1/videos", params={"filename": "x.mov"}, data=bytes(changed))
     assert_problem(answer, 422, "media-damaged", "0 are there")
+
+
+def test_gif_of_thousands_of_large_pictures_is_refused_and_others_go_on(server, clip):
+    """460 KB that would be decoded for an hour: 20,000 pictures of 8192 x 8192, each a pixel anew."""
+    picture = b"\x21\xf9\x04\x04\x0a\0\0\0\x2c" + struct.pack("<HHHHB", 0, 0, 1, 1, 0) + bytes([2, 2, 0x44, 1, 0])
+    head = b"GIF89a" + struct.pack("<HHBBB", 8192, 8192, 0x81, 0, 0) + bytes(12)
+    for k in range(3):
+        answer = server.post("/v1/videos", params={"filename": "x.gif"}, data=head + picture * 20_000 + b"\x3b" + bytes(k))
+        assert_problem(answer, 422, "media-too-large", "20000 pictures of 8192x8192")
+    assert server.upload(clip(77)).status_code == 201

@@ -1,9 +1,8 @@
 """What the server forgets by itself."""
 
 import sqlite3
-import time
 
-from server import Server
+from server import Server, wait_until
 
 WEEK_US = 7 * 24 * 3600 * 1_000_000
 
@@ -23,9 +22,6 @@ def test_job_finished_over_a_week_ago_is_forgotten_and_its_video_stays(tmp_path,
         catalog.execute("UPDATE jobs SET finished_us = finished_us - ? WHERE id = ?",
                         (WEEK_US + 60_000_000, old))
     with server:
-        deadline = time.monotonic() + 10
-        while server.get(f"/v1/jobs/{old}").status_code != 404:
-            assert time.monotonic() < deadline, "the old job is still there"
-            time.sleep(0.05)
+        wait_until(lambda: server.get(f"/v1/jobs/{old}").status_code == 404, "the old job is still there")
         assert server.get(f"/v1/jobs/{recent}").status_code == 200
         assert server.get(f"/v1/videos/{video}").status_code == 200

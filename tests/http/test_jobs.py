@@ -142,3 +142,12 @@ def test_unknown_job_is_not_found(server, id):
 
 def test_unknown_cursor_is_refused(server):
     assert_problem(server.get("/v1/jobs", params={"cursor": "x"}), 400, "bad-parameter", "cursor")
+
+
+def test_count_gives_the_number_of_all_jobs(server, clip):
+    server.wait_for_job(server.upload(clip(64), wait="false").json()["id"])
+    every = server.get("/v1/jobs", params={"limit": 500}).json()
+    page = server.get("/v1/jobs", params={"limit": 1, "count": "true"}).json()
+    assert page["total"] == len(every["items"]) and len(page["items"]) == 1
+    assert "total" not in every
+    assert_problem(server.get("/v1/jobs?count=1"), 400, "bad-parameter", "count")

@@ -84,6 +84,15 @@ def test_models_are_listed_with_what_they_hold(server, videos):
     assert listed["tiny"]["digest"] != listed["small"]["digest"]
 
 
+def test_models_are_listed_as_openai_does_too(server, videos):
+    answer = server.get("/v1/models").json()
+    assert answer["object"] == "list"
+    assert [model["id"] for model in answer["data"]] == [model["name"] for model in answer["items"]]
+    for model in answer["data"]:
+        assert set(model) == {"id", "object", "created", "owned_by"}
+        assert model["object"] == "model" and isinstance(model["created"], int) and model["owned_by"]
+
+
 def test_metrics_and_stats_are_by_model(server, videos):
     text = server.get("/v1/metrics").text
     for model in DIM:

@@ -45,7 +45,7 @@ def routes():
     table = text[text.index("rows[] = {"):text.index("\n};")]
     rows = {}
     for row in re.findall(r"\{((?:[^{}]|\{\w+\})*?)\},", table, re.S):
-        method, path, _, params, fields, _ = [part.strip() for part in row.split(",")]
+        method, path, _, params, fields, *_ = [part.strip() for part in row.split(",")]
         value = [" ".join(words.get(piece, piece.strip('"')) for piece in re.findall(r'"[^"]*"|\w+', part)).split()
                  for part in (params, fields)]
         rows[method.strip('"'), path.strip('"')] = value

@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 import requests
-from conftest import assert_problem, raw_request
+from conftest import assert_problem, raw_request, wait_until
 
 
 def test_unknown_address_is_a_problem(server):
@@ -149,3 +149,95 @@ def test_page_files_come_from_the_program_itself(server, path, content_type):
     assert "default-src 'self'" in answer.headers["Content-Security-Policy"]
     again = server.get(path, headers={"If-None-Match": answer.headers["ETag"]})
     assert again.status_code == 304 and again.content == b""
+
+
+# ---- what a proxy or an unusual client may send ----
+
+@pytest.mark.parametrize("target, status", [
+    ("http://{host}/v1/health/ready", 200), ("HTTP://localhost/v1/videos?limit=1", 200), ("http://localhost", 200),
+    ("http://127.0.0.1:1?x=1", 400), ("https://localhost/v1/videos/none", 404), ("http://evil.example/v1/videos", 403),
+    ("http://localhost@evil.example/v1/videos", 403), ("http:///v1/videos", 403), ("ftp://localhost/v1/videos", 404),
+])
+def test_target_in_absolute_form_is_understood(server, target, status):
+    """RFC 9112, 3.2.2: its host counts, and the Host header does not."""
+    host = server.url.removeprefix("http://")
+    request = f"GET {target.format(host=host)} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"
+    assert int(raw_request(server, request.encode()).split()[1]) == status
+
+
+def test_host_of_an_absolute_target_counts_and_the_header_does_not(server):
+    request = b"GET http://localhost/v1/videos HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n"
+    assert raw_request(server, request).split()[1] == b"200"
+
+
+def test_options_of_the_whole_server_name_the_methods(server):
+    answer = raw_request(server, b"OPTIONS * HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+    assert answer.split()[1] == b"204" and b"Allow: GET, HEAD, POST, PUT, PATCH, DELETE" in answer
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "gzip, chunked", "identity", "deflate", "chunked, gzip", "x"])
+def test_unknown_transfer_encoding_is_not_implemented(server, encoding):
+    request = (f"POST /v1/videos HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: {encoding}\r\n\r\n"
+               "5\r\nhello\r\n0\r\n\r\n")
+    answer = raw_request(server, request.encode())
+    assert answer.split()[1] == b"501" and b"/problems/not-implemented" in answer, answer
+    assert b"Connection: close" in answer
+    assert server.get("/v1/stats").json()["ingest"]["queued"] == 0
+
+
+def test_second_transfer_encoding_is_seen_too(server):
+    for lines in ("gzip\r\nTransfer-Encoding: chunked", "chunked\r\nTransfer-Encoding: gzip"):
+        request = f"POST /v1/videos HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: {lines}\r\n\r\n0\r\n\r\n"
+        assert raw_request(server, request.encode()).split()[1] == b"501"
+
+
+def test_other_multipart_than_a_form_is_refused(server):
+    for kind in ("mixed", "related; boundary=x"):
+        answer = server.post("/v1/videos", data=b"--x--", headers={"Content-Type": f"multipart/{kind}"})
+        assert_problem(answer, 415, "bad-content-type", "multipart/form-data")
+
+
+def test_form_by_put_is_refused(server):
+    answer = server.http.put(f"{server.url}/v1/videos/a.mp4", files={"file": b"x"}, timeout=60)
+    assert_problem(answer, 415, "bad-content-type", "the body is the file itself")
+
+
+@pytest.mark.parametrize("method, path, content_type", [
+    ("POST", "/v1/search", "application/json"), ("POST", "/v1/videos", "video/mp4"), ("PUT", "/v1/videos/a.mp4", "video/mp4"),
+    ("POST", "/v1/videos", "multipart/form-data; boundary=x"), ("PATCH", "/v1/videos/x", "application/json")])
+@pytest.mark.parametrize("coding", ["gzip", "br", "GZIP", "zstd, gzip"])
+def test_compressed_body_is_refused_by_name(server, method, path, content_type, coding):
+    answer = requests.request(method, server.url + path, data=b"\x1f\x8b", timeout=60,
+                              headers={"Content-Type": content_type, "Content-Encoding": coding})
+    assert_problem(answer, 415, "bad-content-type", "Content-Encoding", coding)
+    assert answer.headers["Accept-Encoding"] == "identity"
+
+
+def test_identity_is_no_compression(server):
+    answer = server.post("/v1/search", json={"k": 1}, headers={"Content-Encoding": "identity"})
+    assert_problem(answer, 400, "missing-parameter")
+
+
+@pytest.mark.parametrize("path", ["/v1/videos", "/v1/nothing", "/v1/models", "/v1/stats", "/v1/metrics", "/v1/health/live",
+                                  "/problems/busy"])
+def test_reply_ends_with_a_newline(server, path):
+    assert server.get(path).content.endswith(b"\n")
+
+
+def test_other_replies_end_with_a_newline(server, stored):
+    video = stored(75)
+    for answer in (server.post("/v1/embeddings", json={}), server.post("/v1/search", json={"video_id": video["id"]}),
+                   server.get(f"/v1/videos/{video['id']}/vectors")):
+        assert answer.content.endswith(b"\n") and not answer.content.endswith(b"\n\n")
+
+
+def test_probes_are_logged_at_debug(server, start):
+    """A supervisor asks every few seconds: nobody wants to read that."""
+    loud = start("--log-level", "debug")
+    for each in (server, loud):
+        each.get("/v1/health/live", headers={"X-Request-Id": "health1"})
+        each.get("/v1/health/ready", headers={"X-Request-Id": "health2"})
+        each.get("/v1/videos", headers={"X-Request-Id": "norm1"})
+        wait_until(lambda each=each: "norm1" in each.log.read_text())
+    assert not re.search("health[12]", server.log.read_text())
+    assert re.search(r" debug http .*health1", loud.log.read_text()), loud.tail()

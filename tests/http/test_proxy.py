@@ -24,7 +24,7 @@ def free_port():
 
 @pytest.fixture(scope="module")
 def server(start):
-    return start("--allow-origin", f"https://{NAME}")
+    return start("--host", NAME)
 
 
 @pytest.fixture

@@ -6,11 +6,10 @@ import re
 import shutil
 import signal
 import subprocess
-import time
 
 import pytest
 from conftest import assert_problem
-from server import BINARY, Server
+from server import BINARY, Server, wait_until
 
 
 def serve(*flags, env=None, **paths):
@@ -18,16 +17,6 @@ def serve(*flags, env=None, **paths):
     done = subprocess.run([BINARY, "serve", *flags], capture_output=True, text=True, timeout=60,
                           env={**os.environ, **(env or {})}, **paths)
     return done.returncode, done.stderr
-
-
-def wait_for(condition, what, seconds=60):
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        found = condition()
-        if found:
-            return found
-        time.sleep(0.02)
-    raise AssertionError(what)
 
 
 @pytest.fixture
@@ -43,7 +32,7 @@ def held(tmp_path, tiny_model):
         server.process = subprocess.Popen(
             [BINARY, "serve", "--listen", "127.0.0.1:0", "--data", server.data, "--models", models, "--model", "tiny"],
             stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-    found = wait_for(lambda: re.search(r" starting .*url=\S+:(\d+)", server.tail()), "no start")
+    found = wait_until(lambda: re.search(r" starting .*url=\S+:(\d+)", server.tail()), "no start")
     server.url = f"http://127.0.0.1:{found.group(1)}"
 
     def let_go():
@@ -67,7 +56,7 @@ def test_server_that_starts_is_live_and_not_ready(held, clip):
         assert int(answer.headers["Retry-After"]) > 0
     assert server.get("/").status_code == 200
     let_go()
-    wait_for(lambda: server.get("/v1/health/ready").status_code == 200, "never ready")
+    wait_until(lambda: server.get("/v1/health/ready").status_code == 200, "never ready")
     assert server.upload(clip(1)).status_code == 201
     assert server.stop() == 0
 
@@ -127,3 +116,17 @@ def test_configuration_file_and_environment_set_what_flags_set(tmp_path, tiny_mo
     with server:
         body = {"text": "x" * 2000}
         assert_problem(server.post("/v1/search", json=body), 413, "body-too-large", "1024 bytes")
+
+
+def test_catalog_is_readable_by_its_owner_alone(tmp_path, tiny_model):
+    """Names and metadata may be private. Files of older versions are closed at the next start."""
+    server = Server(tmp_path / "data", tiny_model)
+    for _ in range(2):
+        server.start()
+        assert server.get("/v1/videos").status_code == 200
+        files = sorted(server.data.glob("catalog.db*"))
+        assert {file.name for file in files} >= {"catalog.db", "catalog.db-wal", "catalog.db-shm", "catalog.db.lock"}
+        assert [file.name for file in files if file.stat().st_mode & 0o077] == []
+        server.kill()  # its log stays
+        for file in server.data.glob("catalog.db*"):
+            file.chmod(0o644)

@@ -6,7 +6,7 @@ import sqlite3
 import time
 
 import pytest
-from conftest import assert_problem
+from conftest import assert_problem, wait_until
 from server import Server
 from test_backfill import backfill, ended, model, restart, vectors
 
@@ -20,13 +20,6 @@ def unused(server):
 def sql(server, query, *values):
     with sqlite3.connect(server.data / "catalog.db", timeout=30) as catalog:
         return catalog.execute(query, values).fetchall()
-
-
-def wait_until_gone(server, seconds=120):
-    deadline = time.monotonic() + seconds
-    while unused(server):
-        assert time.monotonic() < deadline, unused(server)
-        time.sleep(0.02)
 
 
 def delete(server, name, **params):
@@ -56,7 +49,7 @@ def test_unused_vectors_are_listed_and_deleted_when_asked(left, clip):
     assert unused(server)[0]["vectors"] == 4
 
     assert delete(server, "small") == [space | {"deleting": True}]
-    wait_until_gone(server)
+    wait_until(lambda: not unused(server), seconds=120)
     assert "model=small" in server.tail(50) and "deleting=yes" in server.tail(50)
     assert sql(server, "SELECT model, vectors FROM spaces") == [("tiny", 4)]
     assert sql(server, "SELECT count(*) FROM vectors") == [(4,)]
@@ -116,8 +109,9 @@ def test_deletion_goes_on_after_a_kill_beside_uploads_and_the_room_is_used_again
     assert server.stop() == 0
     (space,), = sql(server, "SELECT row FROM spaces WHERE model = 'small'")
     with sqlite3.connect(server.data / "catalog.db") as catalog:  # clips that nobody has
-        catalog.executemany("INSERT INTO vectors VALUES (?, ?)", (
+        catalog.executemany("INSERT INTO vectors (key, data) VALUES (?, ?)", (
             (space << 40 | clip_row, bytes(4 * DIM)) for clip_row in range(1000, 1000 + MANY)))
+        catalog.execute("UPDATE spaces SET vectors = vectors + ? WHERE row = ?", (MANY, space))
     server.start()
     assert unused(server)[0]["vectors"] == MANY + 4
     kills = 0
@@ -148,7 +142,7 @@ def test_model_that_comes_back_while_its_vectors_are_deleted_gets_a_new_space(le
     assert (small["digest"], small["vectors"], small["missing"], small["old_digests"]) == (
         digest, 0, 4, [])
     ended(server, backfill(server, "small"))
-    wait_until_gone(server)
+    wait_until(lambda: not unused(server), seconds=120)
     assert model(server, "small")["vectors"] == 4
     restart(server)
     assert model(server, "small")["vectors"] == 4

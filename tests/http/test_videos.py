@@ -1,6 +1,7 @@
 """What is stored: list, change, delete."""
 
 import threading
+import unicodedata
 
 import pytest
 import requests
@@ -131,7 +132,9 @@ def test_patches_at_once_all_count(server, videos):
 
 @pytest.mark.parametrize("body, name, word", [
     ({}, "bad-parameter", "metadata"), ({"metadata": None}, "bad-parameter", "object"),
-    ({"metadata": [1]}, "bad-parameter", "object"), ({"metadata": {}, "filename": "x"}, "unknown-parameter", "filename"),
+    ({"metadata": [1]}, "bad-parameter", "object"), ({"metadata": {}, "name": "x"}, "unknown-parameter", "name"),
+    ({"filename": ""}, "bad-parameter", "filename"), ({"filename": None}, "bad-parameter", "string"),
+    ({"filename": "a\nb"}, "bad-parameter", "control"), ({"filename": "é" * 256}, "bad-parameter", "255"),
 ])
 def test_wrong_patch_is_refused(server, videos, body, name, word):
     assert_problem(patch(server, videos[0]["id"], body), 400, name, word)
@@ -141,6 +144,45 @@ def test_metadata_that_grows_without_end_is_refused(server, videos):
     id = videos[2]["id"]
     codes = [patch(server, id, {"metadata": {f"k{i}": "x" * 60_000}}).status_code for i in range(6)]
     assert codes == [200] * 4 + [413] * 2
+
+
+def test_patch_gives_a_video_another_name(server, videos):
+    id = videos[3]["id"]
+    answer = patch(server, id, {"filename": "Ferien am Meer – 日本.mp4", "metadata": {"place": "Ōsaka"}})
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["filename"] == "Ferien am Meer – 日本.mp4" and answer.json()["metadata"] == {"place": "Ōsaka"}
+    assert patch(server, id, {"filename": "b" * 255}).json()["metadata"] == {"place": "Ōsaka"}
+    assert server.get(f"/v1/videos/{id}").json()["filename"] == "b" * 255
+    hits = server.post("/v1/search", json={"video_id": videos[0]["id"], "k": 50}).json()["items"]
+    assert "b" * 255 in [hit["filename"] for hit in hits]
+    assert [v["id"] for v in listed(server, filename="B" * 255)["items"]] == [id]
+    assert patch(server, id, {"filename": "Film 33 100%_.mp4"}).status_code == 200
+    assert_problem(patch(server, "v" + "0" * 24, {"filename": "x"}), 404, "not-found")
+
+
+def test_filename_filter_sees_what_people_see(server, videos):
+    """macOS sends é as e and an accent; case does not matter, in any script."""
+    id = videos[3]["id"]
+    composed, decomposed = "CAFÉ Größe Ёлка.mp4", unicodedata.normalize("NFD", "CAFÉ Größe Ёлка.mp4")
+    assert composed != decomposed
+    for stored_name in (composed, decomposed):
+        assert patch(server, id, {"filename": stored_name}).json()["filename"] == stored_name  # as it was sent
+        for text in ("café", "CAFE\u0301", "größe", unicodedata.normalize("NFD", "GRÖSSE"), "ёлка", "É gr"):
+            assert [v["id"] for v in listed(server, filename=text)["items"]] == [id], (stored_name, text)
+        for text in ("cafe ", "grosse", "кафе", "é%"):
+            assert listed(server, filename=text)["items"] == [], (stored_name, text)
+    assert patch(server, id, {"filename": "Film 33 100%_.mp4"}).status_code == 200
+
+
+def test_count_gives_the_total_of_all_pages(server, videos):
+    whole = listed(server, limit=1, count="true")
+    assert whole["total"] == len(videos) and len(whole["items"]) == 1
+    assert listed(server, limit=1, count="true", cursor=whole["next"])["total"] == len(videos)
+    assert listed(server, count="true", filename="FILM 3", verdict="new")["total"] == len(
+        listed(server, filename="film 3", verdict="new", limit=500)["items"])
+    assert listed(server, count="true", filename="nothing")["total"] == 0
+    assert "total" not in listed(server) and "total" not in listed(server, count="false")
+    assert_problem(server.get("/v1/videos?count=yes"), 400, "bad-parameter", "count")
 
 
 # ---- Delete -------------------------------------------------------------------------------------

@@ -23,32 +23,36 @@ MODULES = {
     "fingerprint": "base",
     "index": "base",
     "catalog": "base",
+    "check": "base store catalog",
+    "dedup": "base index",
     "parquet": "base",
     "models": "base embed index catalog",
+    "collection": "base fingerprint index catalog models",
     "extract": "base media clip preprocess embed fingerprint models",
     "writer": "base store catalog",
-    "collection": "base catalog models index fingerprint",
-    "verdict": "base catalog index fingerprint collection models",
-    "dedup": "base index",
+    "verdict": "base fingerprint index catalog collection",
     "jobs": "base catalog writer",
-    "cutter": "base media store catalog",
-    "library": "base store catalog index fingerprint models collection writer verdict jobs cutter",
-    "ingest": "base store media clip fingerprint catalog models extract writer collection verdict jobs",
-    "backfill": "base store clip catalog index models extract writer collection jobs library",
-    "search": "base media clip embed index catalog models extract store collection",
-    "embeddings": "base fetch media clip preprocess embed models extract search store",
+    "ingest": "base store clip catalog collection extract writer verdict jobs",
+    "cutter": "base media catalog",
+    "library": "base store fingerprint catalog models collection writer verdict jobs cutter",
+    "backfill": "base store index catalog models collection extract writer jobs library",
+    "search": "base store embed index catalog models collection extract",
+    "embeddings": "base store fetch media preprocess embed models extract search",
+    "server": "base store fetch media clip catalog models collection extract writer jobs ingest cutter "
+              "library backfill search embeddings",
+    "batch/curator": "base media clip parquet",
+    "batch": "base store media clip index catalog dedup parquet models collection extract writer ingest "
+             "library backfill batch/curator",
+    "api/http": "base store server",
+    "api/resources": "base store media clip embed index catalog models collection search embeddings "
+                     "ingest cutter jobs library backfill server api/http",
+    "cli": "base media clip check server batch api/http api/resources",
+    "main": "cli",
 }
-MODULES["server"] = " ".join(MODULES)
-MODULES["batch/curator"] = "base clip catalog media parquet models"
-MODULES["batch"] = " ".join(MODULES)
-MODULES["api/http"] = " ".join(m for m in MODULES if not m.startswith("batch"))
-MODULES["api/resources"] = MODULES["api/http"] + " api/http"
-MODULES["cli"] = " ".join(MODULES)
-MODULES["main"] = " ".join(MODULES)
-MODULES = {name: set(may_use.split()) - {name} for name, may_use in MODULES.items()}
+MODULES = {name: set(may_use.split()) for name, may_use in MODULES.items()}
 
 # Where the public header has another name, or others may see every header.
-PUBLIC = {"torch": ("torch_shim.h",), "api/resources": ("routes.h",)}
+PUBLIC = {"torch": ("torch_shim.h",)}
 OPEN = {"base", "api/http"}
 
 

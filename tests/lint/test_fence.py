@@ -4,8 +4,6 @@ The table of the modules is layout.MODULES. Includes and symbols are checked aga
 function can be reached by a header that another header includes.
 """
 
-import warnings
-
 import layout
 import pytest
 from layout import MODULES, OPEN, cycles, module_of, public_headers
@@ -21,7 +19,7 @@ HOMES = {
     "c10/": ["src/torch/torch_shim.cpp"],
     "microhttpd": ["api/"],
     "curl/": ["src/fetch/", "src/stores/"],
-    "utf8proc": ["src/embed/"],
+    "utf8proc": ["src/catalog/filename.c", "src/embed/"],
 }
 # library header -> where it may not be included
 NOT_IN = {"jansson": ["src/base/", "src/media/", "src/index/"]}
@@ -31,7 +29,7 @@ ONE_FILE_A_MODULE = "faiss/"
 CPP = {"src/torch/torch_shim.cpp"}
 CUDA_FOLDERS = ()  # none has kernels yet
 
-SEES_THE_SERVER = {"server", "api", "api/http", "api/resources", "cli"}
+SEES_THE_SERVER = {"server", "api/http", "api/resources", "cli"}
 POINTS_TO_AT_MOST = 6
 
 SOURCES = layout.sources()
@@ -130,9 +128,8 @@ def test_modules_call_each_other_in_no_cycle():
 
 
 def test_files_call_each_other_in_no_cycle():
-    """Two files that need each other are one, or have a third below both. Known ones are reported."""
-    for cycle in cycles(layout.symbol_edges(layout.stem_of)):
-        warnings.warn(f"files call each other: {cycle}")
+    """Two files that need each other are one, or have a third below both."""
+    assert cycles(layout.symbol_edges(layout.stem_of)) == []
 
 
 def test_calls_stay_inside_the_fence():

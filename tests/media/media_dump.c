@@ -110,9 +110,10 @@ static int dump(const char *path, const char *wanted, int threads, dump_options 
         return rc;
     const vx_media_info *info = vx_media_get_info(media);
     printf("{\"container\": \"%s\", \"codec\": \"%s\", \"width\": %d, \"height\": %d, "
-           "\"rotation\": %d, \"fps\": %.6f, \"duration\": %.6f, \"n_frames\": %" PRId64 ",\n",
+           "\"rotation\": %d, \"sample_aspect_ratio\": %.6f, \"fps\": %.6f, "
+           "\"duration\": %.6f, \"n_frames\": %" PRId64 ",\n",
            info->container, info->codec, info->width_px, info->height_px, info->rotation_deg,
-           info->fps, info->duration_s, info->n_frames);
+           info->sample_aspect_ratio, info->fps, info->duration_s, info->n_frames);
     printf(" \"may_skip\": %s, \"by_order\": %s, \"chosen\": [", media->may_skip ? "true" : "false",
            media->by_order ? "true" : "false");
     int64_t n_unique = 0;
@@ -130,7 +131,8 @@ static int dump(const char *path, const char *wanted, int threads, dump_options 
                                            .on_extra = options->what == 'm' ? print_extra : NULL,
                                            .ctx = options};
     rc = vx_media_decode(media, &params, &stats, err);
-    printf("],\n \"open_s\": %.6f, \"decode_s\": %.6f, \"frames_decoded\": %" PRId64
+    printf("],\n \"hdr\": %d", (int)info->hdr);
+    printf(",\n \"open_s\": %.6f, \"decode_s\": %.6f, \"frames_decoded\": %" PRId64
            ", \"frames_total\": %" PRId64 ", \"passes\": %d, \"rc\": %d}\n",
            opened_s - start_s, seconds() - opened_s, stats.frames_decoded, stats.frames_total,
            stats.n_passes, rc);
@@ -151,10 +153,10 @@ static int choose(double target_fps, vx_err *err) {
     return rc;
 }
 
-static int thumbnail(const char *path, double time_s, int side_px, vx_err *err) {
+static int thumbnail(const vx_media_thumbnail_params *params, vx_err *err) {
     VX_AUTO_FREE uint8_t *jpeg = NULL;
     size_t n_bytes = 0;
-    int rc = vx_media_thumbnail(path, time_s, side_px, &jpeg, &n_bytes, err);
+    int rc = vx_media_thumbnail(params, &jpeg, &n_bytes, err);
     if (rc == 0)
         fwrite(jpeg, 1, n_bytes, stdout);
     return rc;
@@ -166,8 +168,12 @@ int main(int argc, char **argv) {
     dump_options options = {.what = argc > 4 ? argv[4][0] : 'm'};
     if (argc == 3 && strcmp(argv[1], "--choose") == 0) {
         rc = choose(atof(argv[2]), &err);
-    } else if (argc == 5 && strcmp(argv[1], "--thumbnail") == 0) {
-        rc = thumbnail(argv[2], atof(argv[3]), atoi(argv[4]), &err);
+    } else if (argc >= 5 && strcmp(argv[1], "--thumbnail") == 0) {
+        const vx_media_thumbnail_params params = {.path = argv[2],
+                                                  .time_s = atof(argv[3]),
+                                                  .max_side_px = atoi(argv[4]),
+                                                  .table_path = argc > 5 ? argv[5] : NULL};
+        rc = thumbnail(&params, &err);
     } else if (argc >= 2) {
         options.raw = argc > 5 ? fopen(argv[5], "wb") : NULL;
         rc = dump(argv[1], argc > 2 ? argv[2] : "2", argc > 3 ? atoi(argv[3]) : 0, &options, &err);
@@ -176,5 +182,5 @@ int main(int argc, char **argv) {
     }
     if (rc != 0)
         fprintf(stderr, "%d: %s\n", rc, err.msg);
-    return rc < 0 ? 100 : rc;
+    return rc < 0 ? 100 : rc ? rc - VX_MEDIA_UNSUPPORTED + 1 : 0; /* exit statuses are small */
 }

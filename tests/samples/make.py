@@ -10,6 +10,7 @@ pip into build/samples/packages; none is part of the repository. `python make.py
 """
 
 import fractions
+import hashlib
 import importlib.metadata
 import os
 import struct
@@ -77,6 +78,20 @@ def encode(path, codec, n=90, size=(192, 128), rate=30, options=None, pix_fmt="y
             frame.time_base = time_base
             out.mux(stream.encode(frame))
         out.mux(stream.encode(None))
+
+
+def small(seed, seconds=3, size=(96, 64), codec="libx264", suffix=".mp4", **more):
+    """Path of a small film of 8 pictures a second, another scene for each seed. Made once: what is
+    encoded, and by what, names its folder."""
+    recipe = repr((seed, seconds, size, codec, sorted(more.items()), av.library_versions))
+    made = Path(__file__).read_bytes() + recipe.encode()
+    path = CACHE / "small" / hashlib.sha256(made).hexdigest()[:16] / f"clip-{seed}-{seconds}{suffix}"
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        scratch = path.with_name(f"{os.getpid()}{suffix}")
+        encode(scratch, codec, n=int(seconds * 8), size=size, rate=8, seed=seed, **more)
+        os.replace(scratch, path)
+    return path
 
 
 # ---------------------------------------------------------------- the list

@@ -102,3 +102,17 @@ static inline void put(const copy *c, const char *object_name, const char *field
     fclose(file);
     free(text);
 }
+
+typedef struct wrong_field {
+    const char *object, *field, *value, *reason;
+} wrong_field;
+
+/* Each of them alone makes a copy of the package bad, for its reason. */
+static inline void expect_each_refused(const char *name, const wrong_field *rows, size_t n) {
+    for (size_t i = 0; i < n; i++) {
+        copy c = copy_package(name);
+        put(&c, rows[i].object, rows[i].field, rows[i].value);
+        expect_bad(&c, rows[i].reason);
+        remove_copy(&c);
+    }
+}

@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "base/base64.h"
+#include "base/clock.h"
 #include "base/crc32c.h"
 #include "base/decimal.h"
 #include "base/err.h"
@@ -287,6 +288,26 @@ static void queue_closed_lets_waiting_pushers_go_and_gives_what_is_inside(void *
     vx_queue_free(queue);
 }
 
+static void times_on_both_sides_of_1970_are_printed(void **state) {
+    (void)state;
+    static const struct {
+        int64_t unix_us;
+        const char *text;
+    } cases[] = {
+        {0, "1970-01-01T00:00:00.000Z"},
+        {INT64_C(1767323045678999), "2026-01-02T03:04:05.678Z"},
+        {-1, "1969-12-31T23:59:59.999Z"},
+        {-1000000, "1969-12-31T23:59:59.000Z"},
+        {-1500000, "1969-12-31T23:59:58.500Z"},
+        {INT64_C(-2208988800000000), "1900-01-01T00:00:00.000Z"},
+    };
+    for (size_t i = 0; i < VX_LEN(cases); i++) {
+        char text[VX_CLOCK_ISO_BYTES];
+        vx_clock_iso(cases[i].unix_us, text);
+        assert_string_equal(text, cases[i].text);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(err_wrapped_twice_reads_outermost_first),
@@ -304,6 +325,7 @@ int main(void) {
         cmocka_unit_test(take_moves_ownership_and_leaves_null),
         cmocka_unit_test(queue_gives_in_order_and_refuses_one_more_than_it_holds),
         cmocka_unit_test(queue_closed_lets_waiting_pushers_go_and_gives_what_is_inside),
+        cmocka_unit_test(times_on_both_sides_of_1970_are_printed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -13,14 +13,15 @@
 static void every_half_survives_the_way_there_and_back(void **state) {
     (void)state;
     for (uint32_t h = 0; h < 0x10000; h++) {
-        float wide = vx_curator_widen((uint16_t)h);
+        float wide = vx_curator_from_half((uint16_t)h);
         if (isnan(wide))
-            assert_true((h & 0x7FFF) > 0x7C00 && isnan(vx_curator_widen(vx_curator_half(wide))));
+            assert_true((h & 0x7FFF) > 0x7C00 &&
+                        isnan(vx_curator_from_half(vx_curator_to_half(wide))));
         else
-            assert_int_equal(vx_curator_half(wide), h);
+            assert_int_equal(vx_curator_to_half(wide), h);
     }
-    assert_true(vx_curator_widen(0x3C00) == 1 && vx_curator_widen(0x0001) == 0x1p-24f);
-    assert_true(vx_curator_widen(0xFBFF) == -65504);
+    assert_true(vx_curator_from_half(0x3C00) == 1 && vx_curator_from_half(0x0001) == 0x1p-24f);
+    assert_true(vx_curator_from_half(0xFBFF) == -65504);
 }
 
 /* Between neighbours the middle is a float32 exactly: it goes to the even one, all else to the
@@ -28,14 +29,14 @@ static void every_half_survives_the_way_there_and_back(void **state) {
 static void halves_are_rounded_to_the_nearest_ties_to_even(void **state) {
     (void)state;
     for (uint16_t h = 0; h < 0x7BFF; h++) {
-        float middle = (vx_curator_widen(h) + vx_curator_widen(h + 1)) / 2;
-        assert_int_equal(vx_curator_half(middle), h + (h & 1));
-        assert_int_equal(vx_curator_half(nextafterf(middle, 0)), h);
-        assert_int_equal(vx_curator_half(nextafterf(middle, 1e9f)), h + 1);
-        assert_int_equal(vx_curator_half(-middle), 0x8000 | (h + (h & 1)));
+        float middle = (vx_curator_from_half(h) + vx_curator_from_half(h + 1)) / 2;
+        assert_int_equal(vx_curator_to_half(middle), h + (h & 1));
+        assert_int_equal(vx_curator_to_half(nextafterf(middle, 0)), h);
+        assert_int_equal(vx_curator_to_half(nextafterf(middle, 1e9f)), h + 1);
+        assert_int_equal(vx_curator_to_half(-middle), 0x8000 | (h + (h & 1)));
     }
-    assert_int_equal(vx_curator_half(65519.996f), 0x7BFF);
-    assert_int_equal(vx_curator_half(65520), 0x7C00);
+    assert_int_equal(vx_curator_to_half(65519.996f), 0x7BFF);
+    assert_int_equal(vx_curator_to_half(65520), 0x7C00);
 }
 
 static void uuid_is_that_of_rfc_9562(void **state) {

@@ -1,11 +1,13 @@
 /* The line before a model, with a model that is a few lines of C: an item is the length of the vector
  * that it becomes, below zero a failure. */
 #include <errno.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -14,13 +16,17 @@
 enum { DIM = 2 };
 
 static int n_batches, largest;
+static bool mixed; /* a batch had items of several lengths */
+static int held_us;
 
 static int run(void *ctx, const void *items, int n, float *ret_vectors, vx_err *err) {
     (void)ctx;
     const float *lengths = items;
     n_batches++;
     largest = n > largest ? n : largest;
+    usleep((useconds_t)held_us);
     for (int i = 0; i < n; i++) {
+        mixed |= lengths[i] != lengths[0];
         if (lengths[i] < 0)
             return VX_FAIL(err, -EIO, "batch %d", n_batches);
         ret_vectors[i * DIM] = lengths[i];
@@ -29,17 +35,67 @@ static int run(void *ctx, const void *items, int n, float *ret_vectors, vx_err *
     return 0;
 }
 
-static vx_batcher *start(int max_batch) {
+static vx_batcher *start_with(int max_batch, bool separate_requests) {
     vx_batcher *batcher = NULL;
     vx_batcher_params params = {.model = "lengths",
                                 .item_bytes = sizeof(float),
                                 .dim = DIM,
                                 .max_batch = max_batch,
+                                .separate_requests = separate_requests,
                                 .threads = 1,
                                 .run = run};
-    n_batches = largest = 0;
+    n_batches = largest = held_us = 0;
+    mixed = false;
     assert_int_equal(vx_batcher_start(&params, &batcher, NULL), 0);
     return batcher;
+}
+
+static vx_batcher *start(int max_batch) {
+    return start_with(max_batch, false);
+}
+
+typedef struct caller {
+    vx_batcher *batcher;
+    float length;
+    pthread_t thread;
+} caller;
+
+static void *call(void *ctx) {
+    const caller *c = ctx;
+    const float items[] = {c->length, c->length, c->length};
+    float vectors[VX_LEN(items) * DIM];
+    return vx_batcher_run(c->batcher, items, VX_LEN(items), vectors, NULL) ? ctx : NULL;
+}
+
+/* Five requests of three items, which wait while the first of them is run for 20 ms. */
+static void run_five_at_once(vx_batcher *batcher) {
+    caller callers[5];
+    held_us = 20000;
+    for (int i = 0; i < 5; i++) {
+        callers[i] = (caller){.batcher = batcher, .length = 1 + 1e-4f * (float)i};
+        assert_int_equal(pthread_create(&callers[i].thread, NULL, call, &callers[i]), 0);
+    }
+    for (int i = 0; i < 5; i++) {
+        void *failed;
+        pthread_join(callers[i].thread, &failed);
+        assert_null(failed);
+    }
+    vx_batcher_free(batcher);
+}
+
+static void separate_requests_never_share_a_batch(void **state) {
+    (void)state;
+    run_five_at_once(start_with(8, true));
+    assert_false(mixed);
+    assert_int_equal(largest, 3);
+    assert_int_equal(n_batches, 5);
+}
+
+static void requests_that_wait_share_batches(void **state) {
+    (void)state;
+    run_five_at_once(start_with(8, false));
+    assert_true(mixed);
+    assert_true(largest > 3 && n_batches < 5);
 }
 
 static void items_over_a_batch_come_back_in_their_places(void **state) {
@@ -85,6 +141,8 @@ static void request_that_fails_twice_tells_the_first_reason(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(separate_requests_never_share_a_batch),
+        cmocka_unit_test(requests_that_wait_share_batches),
         cmocka_unit_test(items_over_a_batch_come_back_in_their_places),
         cmocka_unit_test(vector_that_is_not_quite_a_unit_is_refused_with_its_length),
         cmocka_unit_test(request_that_fails_twice_tells_the_first_reason),

@@ -11,7 +11,7 @@
 
 /* ---- Syncs: these definitions go before the C library's, for SQLite too ---- */
 
-static atomic_int n_syncs;
+static atomic_int n_syncs, n_folder_syncs;
 
 __attribute__((visibility("default"))) int fdatasync(int fd);
 __attribute__((visibility("default"))) int fsync(int fd);
@@ -22,7 +22,10 @@ int fdatasync(int fd) {
 }
 
 int fsync(int fd) {
+    struct stat facts;
     atomic_fetch_add(&n_syncs, 1);
+    if (!fstat(fd, &facts) && S_ISDIR(facts.st_mode))
+        atomic_fetch_add(&n_folder_syncs, 1);
     return (int)syscall(SYS_fsync, fd);
 }
 
@@ -41,6 +44,15 @@ static void commit_of_a_video_or_a_group_is_one_sync(void **state) {
     }
     OK(vx_catalog_commit(f->catalog, &oops));
     assert_int_equal(atomic_load(&n_syncs), 2);
+}
+
+static void name_of_a_new_catalog_is_durable_before_its_first_commit(void **state) {
+    fixture *f = *state;
+    f->catalog = vx_catalog_close(f->catalog);
+    unlink(f->path);
+    atomic_store(&n_folder_syncs, 0);
+    fixture_open(f);
+    assert_true(atomic_load(&n_folder_syncs) > 0);
 }
 
 /* ---- A full disk, injected into SQLite's own system calls ---- */
@@ -304,6 +316,7 @@ static void writers_on_many_threads_take_turns(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(commit_of_a_video_or_a_group_is_one_sync),
+        TEST(name_of_a_new_catalog_is_durable_before_its_first_commit),
         TEST(disk_full_at_any_write_undoes_that_transaction_only),
         TEST(transaction_lost_in_the_middle_is_not_committed_in_part),
         TEST(disk_really_full_keeps_the_acknowledged_and_recovers),

@@ -139,7 +139,7 @@ static void vector_with_a_flipped_bit_is_no_answer(void **state) {
 
 static void vector_under_the_key_of_another_is_told(void **state) {
     fixture *f = *state;
-    VX_AUTO(vx_video) v = add_video(f, 1, 2);
+    vx_video_free(add_video(f, 1, 2));
     raw_exec(f->path, "UPDATE vectors SET data = (SELECT data FROM vectors ORDER BY key LIMIT 1),"
                       " checksum = (SELECT checksum FROM vectors ORDER BY key LIMIT 1)");
     assert_int_equal(scan(f), 1);

@@ -50,9 +50,7 @@ static void package_of_tiny_reads_every_field(void **state) {
 
 static void manifest_with_one_wrong_field_is_refused_by_name(void **state) {
     (void)state;
-    static const struct {
-        const char *object, *field, *value, *reason;
-    } rows[] = {
+    static const wrong_field rows[] = {
         {NULL, "dim", "0", "dim is 0"},
         {NULL, "dim", "8193", "dim is 8193"},
         {NULL, "dim", "64.0", "dim is not a whole number"},
@@ -93,12 +91,7 @@ static void manifest_with_one_wrong_field_is_refused_by_name(void **state) {
         {"video[0]", "slow", "\"yes\"", "video[0].slow is neither"},
         {"video[0]", "batch", "8", "video[0].batch is no field"},
     };
-    for (size_t i = 0; i < VX_LEN(rows); i++) {
-        copy c = copy_package("tiny");
-        put(&c, rows[i].object, rows[i].field, rows[i].value);
-        expect_bad(&c, rows[i].reason);
-        remove_copy(&c);
-    }
+    expect_each_refused("tiny", rows, VX_LEN(rows));
 }
 
 static void manifest_that_is_no_json_is_refused_with_its_line(void **state) {

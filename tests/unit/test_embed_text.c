@@ -196,9 +196,7 @@ static void concurrent_texts_get_what_lone_texts_get(void **state) {
 
 static void wrong_text_field_is_refused_by_name(void **state) {
     (void)state;
-    static const struct {
-        const char *object, *field, *value, *reason;
-    } rows[] = {
+    static const wrong_field rows[] = {
         {NULL, "text", "true", "text is not an object"},
         {"text", "file", NULL, "text.file is missing"},
         {"text", "file", "\"other.pt\"", "text.file is not listed"},
@@ -213,12 +211,7 @@ static void wrong_text_field_is_refused_by_name(void **state) {
         {"text", "quality", "7", "text.quality is not a string"},
         {"text", "tokens", "7", "text.tokens is no field"},
     };
-    for (size_t i = 0; i < VX_LEN(rows); i++) {
-        copy c = copy_package("tiny-text");
-        put(&c, rows[i].object, rows[i].field, rows[i].value);
-        expect_bad(&c, rows[i].reason);
-        remove_copy(&c);
-    }
+    expect_each_refused("tiny-text", rows, VX_LEN(rows));
 }
 
 static void text_tower_that_answers_nonsense_is_refused_at_open(void **state) {

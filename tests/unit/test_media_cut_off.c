@@ -125,11 +125,46 @@ static void stream_cut_anywhere_is_damaged_or_shows_what_is_there(void **state) 
     }
 }
 
+typedef struct countdown {
+    int n_calls, stop_at;
+} countdown;
+
+static bool count_down(void *ctx) {
+    countdown *c = ctx;
+    return ++c->n_calls < c->stop_at;
+}
+
+static void scan_that_its_caller_stops_ends_with_that_and_not_as_damage(void **state) {
+    static const char *const names[] = {"h264.mp4", "hevc.mkv", "mpeg4.avi", "h264.ts"};
+    (void)state;
+    for (size_t i = 0; i < VX_LEN(names); i++) {
+        seed_file seed;
+        seed_read(&seed, names[i]);
+        int64_t whole = open_first(&seed, seed.n, NULL);
+        countdown all = {.stop_at = INT32_MAX};
+        vx_media_open_params params = {.keep_going = count_down, .ctx = &all};
+        char path[64];
+        snprintf(path, sizeof(path), "/proc/self/fd/%d", seed.fd);
+        VX_AUTO(vx_media) media = NULL;
+        assert_int_equal(vx_media_open(path, &params, &media, NULL), 0);
+        assert_int_equal(vx_media_get_info(media)->n_frames, whole);
+        assert_in_range(all.n_calls, 2, 1000);
+        for (int stop_at = 1; stop_at <= all.n_calls; stop_at++) {
+            countdown some = {.stop_at = stop_at};
+            params.ctx = &some;
+            media = vx_media_free(media);
+            assert_int_equal(vx_media_open(path, &params, &media, NULL), VX_MEDIA_STOPPED);
+        }
+        close(seed.fd);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(mp4_cut_anywhere_is_damaged_and_says_where),
         cmocka_unit_test(fragmented_mp4_is_whole_only_between_its_fragments),
         cmocka_unit_test(stream_cut_anywhere_is_damaged_or_shows_what_is_there),
+        cmocka_unit_test(scan_that_its_caller_stops_ends_with_that_and_not_as_damage),
     };
     return cmocka_run_group_tests_name("media_cut_off", tests, NULL, NULL);
 }

@@ -242,7 +242,7 @@ static void one_picture_serves_frames_of_changing_size_and_format(void **state) 
         assert_int_equal(vx_picture_luma(picture, &pixels, &w, &h, &stride, NULL), 0);
         assert_int_equal(w, sizes[i][1]);
         assert_true(stride >= w);
-        assert_int_equal(vx_picture_rgb_within(picture, 10, &pixels, &w, &h, &stride, NULL), 0);
+        assert_int_equal(vx_picture_rgb_within(picture, 1, 10, &pixels, &w, &h, &stride, NULL), 0);
         assert_int_equal(w > h ? w : h, 10);
         av_frame_free(&f);
     }

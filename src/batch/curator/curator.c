@@ -33,7 +33,7 @@ vx_curator_model vx_curator_model_of(const char *name) {
 
 /* ---- float16 ---- */
 
-uint16_t vx_curator_half(float value) {
+uint16_t vx_curator_to_half(float value) {
     uint32_t bits;
     memcpy(&bits, &value, sizeof bits);
     uint16_t sign = (uint16_t)(bits >> 16 & 0x8000);
@@ -50,7 +50,7 @@ uint16_t vx_curator_half(float value) {
     return sign | (uint16_t)(bits >> 13);
 }
 
-float vx_curator_widen(uint16_t half) {
+float vx_curator_from_half(uint16_t half) {
     int exponent = half >> 10 & 31, mantissa = half & 1023;
     float magnitude = exponent == 31 ? mantissa ? NAN : INFINITY
                       : exponent     ? ldexpf((float)(1024 + mantissa), exponent - 25)
@@ -90,7 +90,7 @@ size_t vx_curator_pickle(const float *values, size_t n, bool half, uint8_t *ret)
     else
         out = append(append(out, "B", 1), &bytes, sizeof bytes);
     for (size_t i = 0; i < n; i++) {
-        uint16_t narrow = half ? vx_curator_half(values[i]) : 0;
+        uint16_t narrow = half ? vx_curator_to_half(values[i]) : 0;
         out = half ? append(out, &narrow, 2) : append(out, &values[i], 4);
     }
     out = append(out, TEXT("\x94t\x94"

@@ -28,8 +28,8 @@ typedef struct vx_curator_model {
 vx_curator_model vx_curator_model_of(const char *name);
 
 /* IEEE binary16, round to nearest even, and back. */
-uint16_t vx_curator_half(float value);
-float vx_curator_widen(uint16_t half);
+uint16_t vx_curator_to_half(float value);
+float vx_curator_from_half(uint16_t half);
 
 /* What pickle.dumps(array, protocol=4) of NumPy 2 gives for float16 or float32 [1, n] (read by NumPy
  * from 1.26 on). n: 1..8192. ret: room for 4 n + VX_PICKLE_OVERHEAD bytes. Returns the size. */
@@ -56,7 +56,7 @@ typedef struct vx_curator_source {
 typedef struct vx_curator_clip {
     char uuid[VX_UUID_CHARS + 1];
     vx_curator_span span;
-    bool has_file; /* it was cut: the next field is what the file has */
+    bool has_file; /* it was written as a file, with these measures: */
     vx_media_header file_header;
     int64_t file_bytes;
 } vx_curator_clip;

@@ -1,0 +1,51 @@
+"""A catalog that has decayed: the server starts, answers from what is right, and says that it is not ready."""
+
+import sqlite3
+import time
+
+from conftest import assert_problem, samples
+from server import Server
+
+
+def test_vector_that_decayed_is_left_out_and_ready_says_503(tmp_path, tiny_model):
+    server = Server(tmp_path / "data", tiny_model)
+    ids = []
+    with server:
+        for seed in (1, 2):
+            path = tmp_path / f"clip-{seed}.mp4"
+            samples.encode(path, "libx264", n=8, size=(96, 64), rate=8, seed=seed)
+            ids.append(server.upload(path).json()["id"])
+    with sqlite3.connect(server.data / "catalog.db") as catalog:
+        key, data = catalog.execute("SELECT key, data FROM vectors ORDER BY key LIMIT 1").fetchone()
+        decayed = bytes([data[0] ^ 1]) + data[1:]
+        catalog.execute("UPDATE vectors SET data = ? WHERE key = ?", (decayed, key))
+    with server:
+        assert_problem(server.get("/v1/health/ready"), 503, "catalog-damaged", "vector of clip 1")
+        assert server.get("/v1/health/live").status_code == 200
+        assert " damaged reason=" in server.tail()
+        found = server.http.post(f"{server.url}/v1/search", json={"video_id": ids[1], "k": 5})
+        assert found.status_code == 200 and ids[0] not in found.text
+        assert server.get(f"/v1/videos/{ids[0]}/content").status_code == 200
+
+
+def test_catalog_of_before_checksums_gets_them_and_is_ready(tmp_path, tiny_model):
+    server = Server(tmp_path / "data", tiny_model)
+    path = tmp_path / "clip.mp4"
+    samples.encode(path, "libx264", n=8, size=(96, 64), rate=8)
+    with server:
+        server.upload(path)
+    with sqlite3.connect(server.data / "catalog.db") as catalog:
+        before = catalog.execute("SELECT checksum FROM vectors").fetchall()
+        catalog.executescript("""
+            ALTER TABLE vectors DROP COLUMN checksum; ALTER TABLE fingerprints DROP COLUMN checksum;
+            CREATE TRIGGER vectors_insert_counts AFTER INSERT ON vectors BEGIN
+                UPDATE spaces SET vectors = vectors + 1 WHERE row = NEW.key >> 40; END;
+            PRAGMA user_version = 2""")
+    with server:
+        assert server.get("/v1/health/ready").json() == {"status": "ready"}
+        deadline = time.monotonic() + 20
+        with sqlite3.connect(server.data / "catalog.db") as catalog:
+            while catalog.execute("SELECT checksum FROM vectors").fetchall() != before:
+                assert time.monotonic() < deadline
+                time.sleep(0.1)
+            assert catalog.execute("SELECT count(*) FROM fingerprints WHERE checksum IS NULL").fetchone() == (0,)

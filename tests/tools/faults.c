@@ -1,0 +1,123 @@
+/* Preloaded into vidx (LD_PRELOAD), makes calls fail as a machine in trouble does.
+ *
+ *   VIDX_FAULT   a file; while it exists, its one line says what fails: CALL ERRNO FROM_BYTE PART
+ *                CALL       open, read, rename or sync
+ *                FROM_BYTE  reads fail from this place of the file on
+ *                PART       of the path, which decides whose calls fail
+ *   VIDX_CRASH   FFmpeg's name of a decoder that ends the process when it is opened
+ */
+#undef _FILE_OFFSET_BITS /* would make open and open64 one symbol */
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <libavcodec/avcodec.h>
+
+#define EXPORT __attribute__((visibility("default")))
+
+static bool fails(const char *call, const char *path, int fd, off_t at) {
+    const char *rule_path = getenv("VIDX_FAULT");
+    char rule[256] = "", name[16], part[128], link[64], target[512] = "";
+    long long from;
+    int code;
+    int rule_fd = rule_path ? (int)syscall(SYS_openat, AT_FDCWD, rule_path, O_RDONLY) : -1;
+    if (rule_fd < 0)
+        return false;
+    long n = syscall(SYS_read, rule_fd, rule, sizeof rule - 1);
+    syscall(SYS_close, rule_fd);
+    if (n <= 0 || sscanf(rule, "%15s %d %lld %127s", name, &code, &from, part) != 4 ||
+        strcmp(name, call) || at < from)
+        return false;
+    if (!path) {
+        snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+        if (readlink(link, target, sizeof target - 1) < 0)
+            return false;
+        path = target;
+    }
+    if (!strstr(path, part))
+        return false;
+    errno = code;
+    return true;
+}
+
+/* A path that is relative to a folder counts with the folder's. */
+static bool open_fails(int folder, const char *path) {
+    char link[64], whole[1024] = "";
+    if (folder < 0 || *path == '/')
+        return fails("open", path, -1, 0);
+    snprintf(link, sizeof link, "/proc/self/fd/%d", folder);
+    ssize_t n = readlink(link, whole, 512);
+    if (n > 0)
+        snprintf(whole + n, sizeof whole - (size_t)n, "/%s", path);
+    return fails("open", whole, -1, 0);
+}
+
+#define MODE_OF(flags)                                                                             \
+    ({                                                                                             \
+        mode_t mode = 0;                                                                           \
+        va_list more;                                                                              \
+        va_start(more, flags);                                                                     \
+        if ((flags) & (O_CREAT | O_TMPFILE))                                                       \
+            mode = va_arg(more, mode_t);                                                           \
+        va_end(more);                                                                              \
+        mode;                                                                                      \
+    })
+
+EXPORT int open(const char *path, int flags, ...) {
+    return open_fails(-1, path) ? -1
+                                : (int)syscall(SYS_openat, AT_FDCWD, path, flags, MODE_OF(flags));
+}
+
+EXPORT int open64(const char *path, int flags, ...) {
+    return open_fails(-1, path) ? -1
+                                : (int)syscall(SYS_openat, AT_FDCWD, path, flags, MODE_OF(flags));
+}
+
+EXPORT int openat(int folder, const char *path, int flags, ...) {
+    return open_fails(folder, path) ? -1
+                                    : (int)syscall(SYS_openat, folder, path, flags, MODE_OF(flags));
+}
+
+EXPORT int openat64(int folder, const char *path, int flags, ...) {
+    return open_fails(folder, path) ? -1
+                                    : (int)syscall(SYS_openat, folder, path, flags, MODE_OF(flags));
+}
+
+EXPORT ssize_t read(int fd, void *to, size_t n) {
+    return fails("read", NULL, fd, lseek(fd, 0, SEEK_CUR)) ? -1 : syscall(SYS_read, fd, to, n);
+}
+
+EXPORT ssize_t pread(int fd, void *to, size_t n, off_t at) {
+    return fails("read", NULL, fd, at) ? -1 : syscall(SYS_pread64, fd, to, n, at);
+}
+
+EXPORT ssize_t pread64(int fd, void *to, size_t n, off_t at) {
+    return fails("read", NULL, fd, at) ? -1 : syscall(SYS_pread64, fd, to, n, at);
+}
+
+EXPORT int fsync(int fd) {
+    return fails("sync", NULL, fd, 0) ? -1 : (int)syscall(SYS_fsync, fd);
+}
+
+EXPORT int fdatasync(int fd) {
+    return fails("sync", NULL, fd, 0) ? -1 : (int)syscall(SYS_fdatasync, fd);
+}
+
+EXPORT int renameat(int from, const char *old, int to, const char *new) {
+    return fails("rename", NULL, to, 0) ? -1 : (int)syscall(SYS_renameat, from, old, to, new);
+}
+
+EXPORT int avcodec_open2(AVCodecContext *context, const AVCodec *codec, AVDictionary **options) {
+    const char *crash = getenv("VIDX_CRASH");
+    if (crash && codec && !strcmp(codec->name, crash))
+        abort();
+    int (*real)(AVCodecContext *, const AVCodec *, AVDictionary **) = dlsym(RTLD_NEXT, __func__);
+    return real(context, codec, options);
+}
