@@ -357,6 +357,7 @@ int vx_batch_inventory_prune(vx_batch_inventory *inventory, size_t *ret_removed,
             report_refused(inventory);
     }
     int rc = wait_for_all(inventory, err);
+    vx_library_wait_rejudged(inventory->parts->library); /* verdicts are written next */
     if (!rc)
         *ret_removed = removed;
     return rc;

@@ -39,10 +39,14 @@ vx_library *vx_library_free(vx_library *library);
 
 /* rc VX_CATALOG_NOT_FOUND when there is no such video. */
 typedef void (*vx_library_done)(void *ctx, int rc, const vx_err *err);
-/* Deletes the video with its vectors, fingerprints, clips and file. Not OK (BUSY, STOPPING): done is
+/* Deletes the video with its vectors, fingerprints, clips and file. Videos whose verdict names it become
+ * `new` in the same transaction, and a job of the kind "rejudge" judges them anew (rejudge.c). Not OK (BUSY, STOPPING): done is
  * not called. */
 vx_outcome vx_library_delete_video(vx_library *library, const char *video_id,
                                    vx_when_full when_full, vx_library_done done, void *ctx);
+/* Waits until the videos whose original was deleted are judged anew, or a round of that has failed. For one
+ * thread. */
+void vx_library_wait_rejudged(vx_library *library);
 /* Replaces the metadata; waits for room. */
 vx_outcome vx_library_set_metadata(vx_library *library, const char *video_id,
                                    const char *metadata_json, vx_library_done done, void *ctx);

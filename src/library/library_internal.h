@@ -11,8 +11,9 @@ struct vx_library {
     bool started;
     vx_mutex mu;
     vx_cond wake;
-    bool asked VX_GUARDED;           /* a round is wanted now */
-    vx_job *rejudge VX_GUARDED;      /* that waits or runs; owned */
+    bool asked VX_GUARDED;      /* a round is wanted now */
+    vx_job *rejudge VX_GUARDED; /* that waits or runs; owned */
+    vx_cond rejudge_ended;
     bool rejudge_durable VX_GUARDED; /* its row is committed */
 };
 

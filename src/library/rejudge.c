@@ -39,6 +39,8 @@ static void set_job(vx_library *library, vx_job *job, bool durable) {
     vx_mutex_lock(&library->mu);
     library->rejudge = job;
     library->rejudge_durable = durable;
+    if (!job)
+        vx_cond_signal(&library->rejudge_ended);
     vx_mutex_unlock(&library->mu);
 }
 
@@ -254,6 +256,13 @@ int vx_library_rejudge(vx_library *library, vx_err *err) {
     vx_log(VX_LOG_INFO, KIND, "job=%s videos=%lld", job->id, (long long)atomic_load(&job->done));
     free_job(library, job);
     return 0;
+}
+
+void vx_library_wait_rejudged(vx_library *library) {
+    vx_mutex_lock(&library->mu);
+    while (library->rejudge && !atomic_load(&library->stopping))
+        vx_cond_wait(&library->rejudge_ended, &library->mu);
+    vx_mutex_unlock(&library->mu);
 }
 
 /* ---- jobs made again from their rows ---- */
