@@ -42,6 +42,8 @@ struct vx_jobs {
 bool vx_job_row_is_unfinished(const vx_job_row *row); /* queued or running */
 vx_job *vx_jobs_find_live_locked(vx_jobs *jobs, const char *id) VX_REQUIRES(&jobs->mu);
 const vx_job_kind *vx_jobs_find_kind(const vx_jobs *jobs, const char *name);
+/* Gives a ticket; NULL without memory. */
+vx_job_ticket *vx_jobs_new_ticket(vx_jobs *jobs, const char *id, const vx_job_kind *kind);
 
 /* ---- tickets.c: the tries of a job ---- */
 
@@ -49,8 +51,6 @@ const vx_job_kind *vx_jobs_find_kind(const vx_jobs *jobs, const char *name);
 #define VX_JOBS_MIN_ATTEMPTS 10                    /* a job is parked after so many tries */
 #define VX_JOBS_MAX_FAILING_US (86400LL * 1000000) /* and so long */
 
-/* Gives a ticket; NULL without memory. */
-vx_job_ticket *vx_jobs_new_ticket(vx_jobs *jobs, const char *id, const vx_job_kind *kind);
 /* A failed try: queued, with the time of the next one, or parked. took_us: what the failed one took. */
 vx_job_state vx_jobs_plan_next(vx_job_tries *tries, int64_t took_us, int64_t now_us);
 /* Puts it behind the others that wait; takes it. */

@@ -84,6 +84,16 @@ const vx_job_kind *vx_jobs_find_kind(const vx_jobs *jobs, const char *name) {
     return NULL;
 }
 
+vx_job_ticket *vx_jobs_new_ticket(vx_jobs *jobs, const char *id, const vx_job_kind *kind) {
+    vx_job_ticket *ticket = vx_new(vx_job_ticket);
+    if (!ticket)
+        return NULL;
+    ticket->jobs = jobs;
+    ticket->kind = kind;
+    snprintf(ticket->id, sizeof ticket->id, "%s", id);
+    return ticket;
+}
+
 int vx_jobs_prepare(vx_jobs *jobs, const char *kind, vx_job *job, vx_err *err) {
     uint8_t bytes[12];
     if (getrandom(bytes, sizeof bytes, 0) != (ssize_t)sizeof bytes)

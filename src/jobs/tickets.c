@@ -12,16 +12,6 @@
 #define SHORT_WAITS_US (3600 * SECOND_US)
 #define LONG_WAIT_US (300 * SECOND_US)
 
-vx_job_ticket *vx_jobs_new_ticket(vx_jobs *jobs, const char *id, const vx_job_kind *kind) {
-    vx_job_ticket *ticket = vx_new(vx_job_ticket);
-    if (!ticket)
-        return NULL;
-    ticket->jobs = jobs;
-    ticket->kind = kind;
-    snprintf(ticket->id, sizeof ticket->id, "%s", id);
-    return ticket;
-}
-
 vx_job_state vx_jobs_plan_next(vx_job_tries *tries, int64_t took_us, int64_t now_us) {
     if (!tries->failing_us)
         tries->failing_us = now_us;
