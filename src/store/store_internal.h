@@ -20,7 +20,6 @@ struct vx_store {
 typedef enum upload_state {
     UPLOAD_OPEN,
     UPLOAD_ENDED,
-    UPLOAD_ADOPTED, /* not verified yet */
     UPLOAD_SEALED,
     UPLOAD_PUBLISHED,
     UPLOAD_EXTERNAL
@@ -30,7 +29,8 @@ struct vx_upload {
     vx_store *store; /* borrows; NULL for an external file */
     upload_state state;
     bool kept;
-    int fd; /* -1 once sealed */
+    bool unverified; /* adopted, and its bytes were not read yet; the worker's alone */
+    int fd;          /* -1 once sealed */
     int64_t bytes;
     uint8_t sha256[32];
     EVP_MD_CTX *digest;

@@ -119,8 +119,8 @@ int vx_upload_write(vx_upload *upload, const void *bytes, size_t n, vx_err *err)
     return 0;
 }
 
-static int finish_digest(vx_upload *upload, vx_err *err) {
-    if (!EVP_DigestFinal_ex(upload->digest, upload->sha256, NULL))
+static int finish_digest(vx_upload *upload, uint8_t ret_sha256[32], vx_err *err) {
+    if (!EVP_DigestFinal_ex(upload->digest, ret_sha256, NULL))
         return VX_FAIL(err, -EIO, "hashing the upload failed");
     return 0;
 }
@@ -128,7 +128,7 @@ static int finish_digest(vx_upload *upload, vx_err *err) {
 int vx_upload_end(vx_upload *upload, vx_err *err) {
     if (upload->state != UPLOAD_OPEN)
         return 0;
-    int rc = finish_digest(upload, err);
+    int rc = finish_digest(upload, upload->sha256, err);
     if (!rc)
         upload->state = UPLOAD_ENDED;
     return rc;
@@ -232,7 +232,7 @@ int64_t vx_upload_bytes(const vx_upload *upload) {
 }
 
 /* Reads the file behind fd through the digest. */
-static int hash_file(vx_upload *upload, int fd, vx_err *err) {
+static int hash_file(vx_upload *upload, int fd, uint8_t ret_sha256[32], vx_err *err) {
     VX_AUTO_FREE uint8_t *buffer = malloc(1 << 20);
     if (!buffer)
         return VX_FAIL(err, -ENOMEM, "no memory to read %s", upload->path);
@@ -243,7 +243,7 @@ static int hash_file(vx_upload *upload, int fd, vx_err *err) {
         if (n < 0)
             return VX_FAIL_ERRNO(err, "reading %s", upload->path);
         if (n == 0)
-            return finish_digest(upload, err);
+            return finish_digest(upload, ret_sha256, err);
         if (!EVP_DigestUpdate(upload->digest, buffer, (size_t)n))
             return VX_FAIL(err, -EIO, "hashing %s failed", upload->path);
         upload->bytes += n;
@@ -263,7 +263,8 @@ int vx_upload_adopt(vx_store *store, const char *name, const uint8_t sha256[32],
     if (!upload)
         return VX_FAIL(err, -ENOMEM, "no memory for an upload");
     upload->kept = true;
-    upload->state = UPLOAD_ADOPTED;
+    upload->state = UPLOAD_SEALED;
+    upload->unverified = true;
     strcpy(upload->name, name);
     memcpy(upload->sha256, sha256, 32);
     int rc = make_path(upload, "incoming", upload->name, &upload->path, err);
@@ -274,14 +275,13 @@ int vx_upload_adopt(vx_store *store, const char *name, const uint8_t sha256[32],
 }
 
 int vx_upload_verify(vx_upload *upload, vx_err *err) {
-    if (upload->state != UPLOAD_ADOPTED)
+    if (!upload->unverified)
         return 0;
-    uint8_t expected[32];
-    memcpy(expected, upload->sha256, 32);
+    uint8_t sha256[32];
     int incoming_fd = upload->store->incoming_fd;
     VX_AUTO_FD int fd = openat(incoming_fd, upload->name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
     if (fd < 0 && errno == ENOENT) {
-        int rc = move_back(upload, expected, err);
+        int rc = move_back(upload, upload->sha256, err);
         if (rc == -ENOENT)
             return VX_FAIL(err, rc, "%s is gone", upload->path);
         if (rc)
@@ -290,12 +290,11 @@ int vx_upload_verify(vx_upload *upload, vx_err *err) {
     }
     if (fd < 0)
         return VX_FAIL_ERRNO(err, "opening %s", upload->path);
-    int rc = hash_file(upload, fd, err);
-    if (!rc && memcmp(upload->sha256, expected, 32))
+    int rc = hash_file(upload, fd, sha256, err);
+    if (!rc && memcmp(upload->sha256, sha256, 32))
         rc = VX_FAIL(err, -EIO, "%s no longer has the bytes that were sent", upload->path);
-    memcpy(upload->sha256, expected, 32); /* by which others know it, whatever was read */
     if (!rc)
-        upload->state = UPLOAD_SEALED;
+        upload->unverified = false;
     return rc;
 }
 
@@ -317,7 +316,7 @@ int vx_upload_external(const char *path, vx_upload **ret_upload, vx_err *err) {
     struct stat info;
     if (fstat(fd, &info) || !S_ISREG(info.st_mode))
         return VX_FAIL(err, -EINVAL, "%s is not a regular file", path);
-    int rc = hash_file(upload, fd, err);
+    int rc = hash_file(upload, fd, upload->sha256, err);
     if (rc)
         return rc;
     upload->state = UPLOAD_EXTERNAL;
