@@ -194,7 +194,8 @@ static int check_files(run *r, vx_err *err) {
 
 static bool is_needed(const run *r, const char *name) {
     for (size_t i = 0; i < r->n_jobs; i++)
-        if (strstr(r->jobs[i].request, name))
+        if (!r->jobs[i].finished_us &&
+            strstr(r->jobs[i].request, name)) /* queued, running or parked */
             return true;
     return false;
 }
@@ -267,7 +268,8 @@ static int check_all(run *r, vx_err *err) {
     if (!rc)
         rc = check_files(r, err);
     if (!rc)
-        rc = vx_catalog_list_jobs(r->catalog, SIZE_MAX, 0, NULL, true, &r->jobs, &r->n_jobs, err);
+        rc = vx_catalog_list_jobs(r->catalog, SIZE_MAX, 0, NULL, VX_JOBS_ANY, &r->jobs, &r->n_jobs,
+                                  err);
     if (!rc)
         rc = vx_store_list(r->store, check_orphan, r, err);
     if (rc != -EIO || !r->n_flaws)

@@ -173,6 +173,15 @@ static void find_candidates(vx_ingest_item *item, vx_ingest_result *result) {
     vx_ingest_add_time(item->ingest, VX_PHASE_COMMIT, vx_clock_monotonic_us() - start_us);
 }
 
+/* A kept file that is gone does not come back: its job ends, as when a backup was restored. */
+static vx_outcome verify(vx_ingest_item *item, vx_err *err) {
+    int rc = vx_upload_verify(item->upload, err);
+    if (rc != -ENOENT)
+        return vx_outcome_of_error(rc, err);
+    VX_FAIL(err, rc, "the uploaded file of this job is gone: upload it again");
+    return VX_OUTCOME_NOT_FOUND;
+}
+
 static void work_on(void *ctx, void *taken) {
     (void)ctx;
     vx_ingest_item *item = taken;
@@ -185,8 +194,7 @@ static void work_on(void *ctx, void *taken) {
     } else if (!(result->outcome = begin_try(item, &result->err))) {
         *result = find_stored(item);
         if (!result->outcome) /* of the same bytes no other item is inside: see lead_or_park */
-            result->outcome =
-                vx_outcome_of_error(vx_upload_verify(item->upload, &result->err), &result->err);
+            result->outcome = verify(item, &result->err);
         if (!result->outcome)
             *result = extract(item);
         if (!result->outcome)

@@ -111,10 +111,13 @@ def test_orphans_are_removed_by_repair_alone_and_files_of_people_never(data):
     check(data, code=0)
 
 
-def test_upload_that_a_queued_job_waits_for_is_no_orphan(data):
+@pytest.mark.parametrize("state", [0, 1, 5], ids=["queued", "running", "parked"])
+def test_upload_that_an_unfinished_job_waits_for_is_no_orphan(data, state):
     upload = data / "incoming" / (32 * "7")
     upload.write_bytes(b"x")
-    change(data, "INSERT INTO jobs VALUES ('j1', 0, 'ingest', '{\"file\":\"" + 32 * "7" + "\"}', NULL, 1, 0)")
+    request = json.dumps({"file": upload.name})
+    change(data, "INSERT INTO jobs (id, state, kind, request, result, created_us, finished_us)"
+                 f" VALUES ('j1', {state}, 'ingest', '{request}', NULL, 1, 0)")
     check(data, "--repair", code=0)
     assert upload.exists()
 

@@ -40,6 +40,11 @@ def test_catalog_of_before_checksums_gets_them_and_is_ready(tmp_path, tiny_model
             ALTER TABLE vectors DROP COLUMN checksum; ALTER TABLE fingerprints DROP COLUMN checksum;
             CREATE TRIGGER vectors_insert_counts AFTER INSERT ON vectors BEGIN
                 UPDATE spaces SET vectors = vectors + 1 WHERE row = NEW.key >> 40; END;
+            DROP INDEX jobs_parked; DROP INDEX videos_by_original; DROP INDEX videos_to_rejudge;
+            ALTER TABLE jobs DROP COLUMN attempts; ALTER TABLE jobs DROP COLUMN crashes;
+            ALTER TABLE jobs DROP COLUMN failing_us; ALTER TABLE jobs DROP COLUMN next_try_us;
+            ALTER TABLE jobs DROP COLUMN last_error; ALTER TABLE videos DROP COLUMN share_of_new;
+            ALTER TABLE videos DROP COLUMN share_of_stored; ALTER TABLE videos DROP COLUMN rejudge;
             PRAGMA user_version = 2""")
     with server:
         assert server.get("/v1/health/ready").json() == {"status": "ready"}

@@ -6,6 +6,7 @@ import re
 import shutil
 import signal
 import subprocess
+import time
 
 import pytest
 from conftest import assert_problem
@@ -39,7 +40,7 @@ def held(tmp_path, tiny_model):
         with contextlib.suppress(OSError):
             return os.open(file, os.O_WRONLY | os.O_NONBLOCK)
 
-    pipe = wait_for(opened, "the model's file is not read")
+    pipe = wait_until(opened, "the model's file is not read")
     os.set_blocking(pipe, True)
 
     def let_go():
@@ -70,7 +71,7 @@ def test_server_that_starts_is_live_and_not_ready(held, clip):
 def test_signal_during_the_start_drains_it(held):
     server, let_go = held
     server.process.send_signal(signal.SIGTERM)
-    wait_for(lambda: " stopping signal=15" in server.tail(), "the signal was not noticed")
+    wait_until(lambda: " stopping signal=15" in server.tail(), "the signal was not noticed")
     let_go()
     assert server.process.wait(20) == 0
     assert "start=unfinished" not in server.tail() and " listening " not in server.tail()
@@ -85,7 +86,7 @@ def test_signal_during_a_start_that_hangs_ends_it(held):
 def test_second_signal_during_the_start_ends_it_at_once(held):
     server, _ = held
     server.process.send_signal(signal.SIGTERM)
-    wait_for(lambda: " stopping signal=15" in server.tail(), "the signal was not noticed")
+    wait_until(lambda: " stopping signal=15" in server.tail(), "the signal was not noticed")
     time.sleep(0.2)
     server.process.send_signal(signal.SIGTERM)
     assert server.process.wait(2) == -signal.SIGTERM
