@@ -88,7 +88,7 @@ def test_refused_copy_names_the_reason_and_the_original(page, film, server):
     page.get_by_label("Do not store copies").check()
     choose(page, film(1, name="again.webm", bitrate="60k"))
     row = upload_row(page, "again.webm")
-    expect(row.locator(".error")).to_contain_text("A copy of this video is stored already")
+    expect(row.locator(".error")).to_contain_text("The same video is stored already as")
     row.locator(".pair").get_by_role("button", name="Open film 1.webm").click()
     expect(page.locator("#viewer-title")).to_have_text("film 1.webm")
     assert server.get("/v1/stats").json()["videos"] == 1

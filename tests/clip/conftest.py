@@ -40,8 +40,8 @@ def scenes(lengths, size=(160, 90)):
 
 def write_film(path, lengths, ticks):
     """An H.264 film of scenes; frame i is shown for ticks[i % len(ticks)]. Gives the cuts in
-    seconds: 0, the start of each further scene, the end. The end is that of a last frame that is
-    shown as long as the average one, which is how src/media counts."""
+    seconds: 0, the start of each further scene, the end. The end is that of the last frame as the
+    container states its duration."""
     times = [0]
     with av.open(str(path), "w") as out:
         stream = samples.add_video(out, "libx264", 25, (160, 90), {"preset": "veryfast", "crf": "20"})
@@ -52,8 +52,11 @@ def write_film(path, lengths, ticks):
             times.append(times[-1] + ticks[i % len(ticks)])
             out.mux(stream.encode(frame))
         out.mux(stream.encode(None))
+    with av.open(str(path)) as film:
+        packets = [p for p in film.demux(video=0) if p.pts is not None]
+    last = max(packets, key=lambda p: p.pts)
     times = np.array(times[:-1]) / TICKS
-    end = times[-1] + times[-1] / (len(times) - 1)
+    end = times[-1] + float(last.duration * last.time_base)
     return [*times[np.cumsum([0, *lengths[:-1]])], end]
 
 

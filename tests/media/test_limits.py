@@ -5,8 +5,9 @@ import struct
 import subprocess
 
 import pytest
+import tools
 from make import encode
-from media_dump import Refused, call, dump, program
+from media_dump import Refused, call, dump
 from ramp import write
 
 DAMAGED, TOO_LARGE, OURS = 3, 4, 100
@@ -48,7 +49,7 @@ def test_still_film_of_few_bytes_is_no_bomb(tmp_path):
 
 def peak_bytes(*arguments):
     """(exit code, largest resident size) of the tool."""
-    child = subprocess.Popen([program(), *map(str, arguments)], stdout=subprocess.DEVNULL,
+    child = subprocess.Popen([tools.path("media/media_dump"), *map(str, arguments)], stdout=subprocess.DEVNULL,
                              stderr=subprocess.DEVNULL)
     _, status, usage = os.wait4(child.pid, 0)
     child.returncode = os.waitstatus_to_exitcode(status)

@@ -4,6 +4,7 @@
 #include <limits.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -39,14 +40,17 @@ int asprintf(char **ret_text, const char *fmt, ...) {
 /* A disk that cannot make anything durable. */
 static bool no_sync;
 static ino_t synced[1024];
-static int n_synced;
+static atomic_int n_synced; /* several threads sync at once */
 
 int fsync(int fd) {
     struct stat info;
     if (no_sync)
         return errno = EIO, -1;
-    if (n_synced < 1024 && !fstat(fd, &info))
-        synced[n_synced++] = info.st_ino;
+    if (!fstat(fd, &info)) {
+        int i = atomic_fetch_add(&n_synced, 1);
+        if (i < 1024)
+            synced[i] = info.st_ino;
+    }
     return (int)syscall(SYS_fsync, fd);
 }
 
