@@ -17,10 +17,10 @@ def path(name):
     return found
 
 
-def run(name, *arguments, input=None, code=0, timeout=None):
+def run(name, *arguments, input=None, code=0, timeout=None, env=None):
     """Runs it to its end. Whether it ends as it must is checked here, unless code is None."""
     done = subprocess.run([path(name), *map(str, arguments)], input=input, capture_output=True,
-                          timeout=timeout, check=False)
+                          timeout=timeout, env=env, check=False)
     assert code is None or done.returncode == code, \
         f"{name} ended with {done.returncode}:\n{done.stderr.decode(errors='replace')}"
     return done
