@@ -49,7 +49,7 @@ typedef struct survey {
     struct timespec time;
 } survey;
 
-static void look_at(vx_cutter *cutter, const char *name, void *ctx) {
+static void add_to_survey(vx_cutter *cutter, const char *name, void *ctx) {
     survey *s = ctx;
     struct stat facts;
     if (fstatat(cutter->dir_fd, name, &facts, 0))
@@ -67,7 +67,7 @@ static void look_at(vx_cutter *cutter, const char *name, void *ctx) {
 static void make_room(vx_cutter *cutter) {
     for (;;) {
         survey s = {0};
-        each_file(cutter, look_at, &s);
+        each_file(cutter, add_to_survey, &s);
         if (s.bytes <= VX_CUTTER_KEPT_BYTES || unlinkat(cutter->dir_fd, s.oldest, 0))
             return;
     }
