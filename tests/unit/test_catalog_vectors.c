@@ -144,7 +144,7 @@ static int log_vectors(void *ctx, const int64_t *clips, const float *vectors, si
         log->seen[clips[i]] += same && ascending ? 1 : 1000;
     }
     log->largest_chunk = n > log->largest_chunk ? n : log->largest_chunk;
-    bool stop = ++log->calls == log->stop_after;
+    bool stop = ++log->calls >= log->stop_after && log->stop_after;
     vx_mutex_unlock(&log->lock);
     return stop ? VX_FAIL(err, 42, "enough") : 0;
 }
