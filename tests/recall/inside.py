@@ -103,7 +103,7 @@ PARTS = {"shots": shots, "compilation": compilation, "segment": segment}
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("parts", nargs="*", default=list(PARTS), choices=PARTS)
+    parser.add_argument("--only", choices=PARTS)
     args = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=corpus.CACHE) as folder:
         packages = Path(folder) / "models"
@@ -111,8 +111,8 @@ def main():
         with product.Product(Path(folder) / "data", packages, [product.MODEL]) as program:
             print("| copies | n | named | relation right | offset right | share, 10 % / median |")
             print("|---" * 6 + "|", flush=True)
-            for part in args.parts:
-                PARTS[part](program, Path(folder))
+            for run in [PARTS[args.only]] if args.only else PARTS.values():
+                run(program, Path(folder))
 
 
 if __name__ == "__main__":
