@@ -95,7 +95,9 @@ static int resize(const vx_model_info *m, vx_extract_picture *p, float *to, vx_e
 
 static int claim(vx_extract_model *part, size_t clip, vx_err *err) {
     int64_t start_us = vx_clock_monotonic_us();
+    vx_turn_end(part->turn); /* others decode while this one waits for the model */
     int rc = vx_embedder_claim(part->model->embedder, &part->slots[clip], err);
+    vx_turn_begin(part->turn);
     int64_t waited_us = vx_clock_monotonic_us() - start_us;
     part->embed_us += waited_us;
     part->prepare_us -= waited_us; /* which counts all of vx_extract_model_prepare */

@@ -7,6 +7,7 @@
  */
 #pragma once
 
+#include "base/slots.h"
 #include "clip/clip.h"
 #include "media/media.h"
 #include "models/models.h"
@@ -20,6 +21,7 @@ typedef struct vx_want {
 
 typedef struct vx_extract_model {
     vx_model *model; /* borrows */
+    vx_turn *turn;   /* of the run, which decodes; borrows */
     vx_want *wants;
     size_t n_wants, next_want;
 
