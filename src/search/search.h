@@ -46,9 +46,19 @@ typedef struct vx_hit {
     char *filename, *metadata; /* owned */
 } vx_hit;
 
+/* What the answer to one query cost. Times are those of the whole step, with the queries that were
+ * answered together. */
+typedef struct vx_search_work {
+    int64_t
+        rows_scanned; /* clips compared, mostly by their codes, once for each vector of the query */
+    int64_t rows_rescored; /* of which the exact score was computed */
+    int64_t index_us, catalog_us;
+} vx_search_work;
+
 typedef struct vx_hits {
     vx_hit *items; /* best first, ties by clip row; owned */
     size_t n;
+    vx_search_work work;
 } vx_hits;
 void vx_hits_clear(vx_hits *hits);
 
@@ -58,6 +68,7 @@ typedef struct vx_search_result {
     vx_err err;        /* of several queries it names the one: "queries[2]: …" */
     vx_hits *answers;  /* [n], in the order of the queries; owned */
     size_t n;
+    int64_t encode_us; /* turning all queries into vectors */
 } vx_search_result;
 typedef void (*vx_search_done)(void *ctx, vx_search_result *result); /* may take result->answers */
 void vx_search_result_clear(vx_search_result *result);
@@ -93,7 +104,8 @@ VX_DEFINE_AUTO(vx_search_request, vx_search_request_free)
 
 typedef struct vx_search vx_search;
 
-/* Borrows both until stop. threads: searches at once; 0 = cores + 1. */
+/* Borrows both until stop. threads: searches at once; 0 = cores + 1. Beside these, searches by file run
+ * half as many at once as there are cores, two at least; eight times as many may wait. */
 int vx_search_start(vx_collection *collection, const vx_extractor *extractor, int threads,
                     vx_search **ret_search, vx_err *err);
 /* From here on what waits is answered with STOPPING, and a decode ends at its next picture. */
@@ -101,7 +113,7 @@ void vx_search_begin_stop(vx_search *search);
 /* NULL-safe. */
 vx_search *vx_search_stop(vx_search *search);
 VX_DEFINE_AUTO(vx_search, vx_search_stop)
-/* Takes the request. OK: done will be called exactly once. BUSY, STOPPING: it was freed. */
+/* Takes the request. OK: done will be called exactly once. BUSY (too many wait), STOPPING: it was freed. */
 vx_outcome vx_search_submit(vx_search *search, vx_search_request *request);
 
 /* Runs fn(ctx) on a search thread: for short CPU work that must not hold an HTTP thread (a
