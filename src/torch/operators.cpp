@@ -15,6 +15,8 @@
 #include <optional>
 #include <tuple>
 
+#include "torch_shim.h"
+
 #ifdef VX_CUDA_KERNELS
 #include <c10/cuda/CUDAException.h>
 #include <c10/cuda/CUDAStream.h>
@@ -91,6 +93,10 @@ at::Tensor patches_cuda(const at::Tensor &pictures, int64_t side, int64_t width)
 #endif
 
 } // namespace
+
+extern "C" const char *vx_torch_operators(void) noexcept {
+    return "vidx-1";
+}
 
 TORCH_LIBRARY(vidx, library) {
     library.def("add_layer_norm(Tensor x, Tensor? y, Tensor weight, Tensor bias, float eps)"
