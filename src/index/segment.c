@@ -154,7 +154,7 @@ static void offer(const vx_segment *segment, vx_probe *probe, const float *rows,
     size_t dim = (size_t)segment->dim;
     float score = vx_score_dot(probe->query, rows + row * dim, dim);
     probe->work.rows_rescored++;
-    if (score >= probe->bound) /* false for NaN */
+    if (score >= probe->bound && score <= probe->max_score) /* false for NaN */
         vx_topk_push(&probe->top, (vx_neighbour){id, segment->groups[row], score});
 }
 
