@@ -11,7 +11,8 @@
     "row, id, sha256, filename, source_path, metadata, bytes, container, codec, width_px,"         \
     " height_px, fps, duration_s, created_us, verdict, duplicate_of, score, share,"                \
     " share_of_new, share_of_stored, offset_s,"                                                    \
-    " mirrored, decode_path, frames_decoded, frames_total"
+    " mirrored, decode_path, frames_decoded, frames_total, sample_aspect_ratio, rotation_deg, hdr,"  \
+    " clip_rule, rules"
 
 typedef struct video_page {
     vx_video **videos; /* row descending */
@@ -60,6 +61,13 @@ static int read_video(vx_sql *q, vx_video **ret_video, vx_err *err) {
     vx_sql_text_into(q, video->decode_path, sizeof video->decode_path);
     video->frames_decoded = vx_sql_int(q);
     video->frames_total = vx_sql_int(q);
+    video->sample_aspect_ratio = vx_sql_real(q);
+    int64_t rotation_deg = -1;
+    vx_sql_int_or_null(q, &rotation_deg);
+    video->rotation_deg = (int)rotation_deg;
+    vx_sql_text_into(q, video->hdr, sizeof video->hdr);
+    vx_sql_text_into(q, video->clip_rule, sizeof video->clip_rule);
+    video->rules = (int)vx_sql_int(q);
     if (oom)
         return VX_FAIL(err, -ENOMEM, "out of memory");
     *ret_video = vx_take(video);

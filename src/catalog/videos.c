@@ -1,6 +1,7 @@
 /* videos.c — inserting, changing and deleting videos with their clips. */
 #include <errno.h>
 #include <inttypes.h>
+#include <math.h>
 #include <string.h>
 
 #include "catalog_internal.h"
@@ -32,6 +33,15 @@ static int next_row(vx_db *db, const char *table, int64_t *last, int64_t *ret_ro
     return 0;
 }
 
+/* From sample_aspect_ratio to rules. */
+static void bind_looks(vx_sql *q, const vx_video *video) {
+    vx_sql_bind_real(q, video->sample_aspect_ratio);
+    vx_sql_bind_real(q, video->rotation_deg < 0 ? (double)NAN : video->rotation_deg);
+    vx_sql_bind_text(q, video->hdr[0] ? video->hdr : NULL);
+    vx_sql_bind_text(q, video->clip_rule[0] ? video->clip_rule : NULL);
+    vx_sql_bind_int(q, video->rules);
+}
+
 static int insert_video_row(vx_catalog *catalog, vx_video *video, vx_err *err) {
     int64_t row;
     int rc = next_row(&catalog->writer, "videos", &catalog->last_video, &row, err);
@@ -42,8 +52,9 @@ static int insert_video_row(vx_catalog *catalog, vx_video *video, vx_err *err) {
         "INSERT INTO videos (row, id, sha256, filename, source_path, metadata, bytes, container,"
         " codec, width_px, height_px, fps, duration_s, created_us, verdict, duplicate_of, score,"
         " share, share_of_new, share_of_stored, offset_s, mirrored, decode_path, frames_decoded,"
-        " frames_total)"
-        " VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?) ON CONFLICT (id) DO NOTHING");
+        " frames_total, sample_aspect_ratio, rotation_deg, hdr, clip_rule, rules)"
+        " VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
+        " ON CONFLICT (id) DO NOTHING");
     vx_sql_bind_int(&q, row);
     vx_sql_bind_text(&q, video->id);
     vx_sql_bind_blob(&q, video->sha256, sizeof video->sha256);
@@ -69,6 +80,7 @@ static int insert_video_row(vx_catalog *catalog, vx_video *video, vx_err *err) {
     vx_sql_bind_text(&q, video->decode_path);
     vx_sql_bind_int(&q, video->frames_decoded);
     vx_sql_bind_int(&q, video->frames_total);
+    bind_looks(&q, video);
     rc = vx_sql_run(&q, err);
     if (rc)
         return rc;

@@ -34,7 +34,15 @@ typedef struct vx_media_limits {
     int64_t max_frames;    /* 0 = 6 million (24 h at 60 a second); 48 bytes of memory a frame */
 } vx_media_limits;
 
+/* By which rules this folder reads a file; stored with each video. Counts up when some files come out
+ * differently than before: other times, another stream or turn, other pictures. What changed at each:
+ *   0  nobody noted it
+ *   1  one timeline for all; jumps of the clock are joined and outliers left out; the last frame's own
+ *      duration counts; the default stream that moves; PQ and HLG pictures come out as SDR */
+#define VX_MEDIA_RULES 1
+
 typedef enum vx_media_hdr { VX_MEDIA_SDR, VX_MEDIA_PQ, VX_MEDIA_HLG } vx_media_hdr;
+const char *vx_media_hdr_name(vx_media_hdr hdr); /* "sdr", "pq", "hlg" */
 
 typedef struct vx_media_info {
     char container[32]; /* FFmpeg's demuxer name, first of its list: mov, matroska, avi, mpegts … */

@@ -34,6 +34,11 @@ static void assert_same_video(const vx_video *a, const vx_video *b) {
     assert_string_equal(a->decode_path, b->decode_path);
     assert_int_equal(a->frames_decoded, b->frames_decoded);
     assert_int_equal(a->frames_total, b->frames_total);
+    assert_same_float((float)a->sample_aspect_ratio, (float)b->sample_aspect_ratio);
+    assert_int_equal(a->rotation_deg, b->rotation_deg);
+    assert_string_equal(a->hdr, b->hdr);
+    assert_string_equal(a->clip_rule, b->clip_rule);
+    assert_int_equal(a->rules, b->rules);
     assert_int_equal(a->n_clips, b->n_clips);
     for (size_t i = 0; i < a->n_clips; i++) {
         assert_int_equal(a->clips[i].row, b->clips[i].row);
