@@ -11,8 +11,8 @@
     "row, id, sha256, filename, source_path, metadata, bytes, container, codec, width_px,"         \
     " height_px, fps, duration_s, created_us, verdict, duplicate_of, score, share,"                \
     " share_of_new, share_of_stored, offset_s,"                                                    \
-    " mirrored, decode_path, frames_decoded, frames_total, sample_aspect_ratio, rotation_deg, hdr,"  \
-    " clip_rule, rules"
+    " mirrored, decode_path, frames_decoded, frames_total, sample_aspect_ratio, rotation_deg,"     \
+    " hdr, clip_rule, rules"
 
 typedef struct video_page {
     vx_video **videos; /* row descending */

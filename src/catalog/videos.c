@@ -47,14 +47,13 @@ static int insert_video_row(vx_catalog *catalog, vx_video *video, vx_err *err) {
     int rc = next_row(&catalog->writer, "videos", &catalog->last_video, &row, err);
     if (rc)
         return rc;
-    VX_SQL(
-        q, &catalog->writer,
-        "INSERT INTO videos (row, id, sha256, filename, source_path, metadata, bytes, container,"
-        " codec, width_px, height_px, fps, duration_s, created_us, verdict, duplicate_of, score,"
-        " share, share_of_new, share_of_stored, offset_s, mirrored, decode_path, frames_decoded,"
-        " frames_total, sample_aspect_ratio, rotation_deg, hdr, clip_rule, rules)"
-        " VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
-        " ON CONFLICT (id) DO NOTHING");
+    VX_SQL(q, &catalog->writer,
+           "INSERT INTO videos (row, id, sha256, filename, source_path, metadata, bytes, container,"
+           " codec, width_px, height_px, fps, duration_s, created_us, verdict, duplicate_of, score,"
+           " share, share_of_new, share_of_stored, offset_s, mirrored, decode_path, frames_decoded,"
+           " frames_total, sample_aspect_ratio, rotation_deg, hdr, clip_rule, rules)"
+           " VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
+           " ON CONFLICT (id) DO NOTHING");
     vx_sql_bind_int(&q, row);
     vx_sql_bind_text(&q, video->id);
     vx_sql_bind_blob(&q, video->sha256, sizeof video->sha256);
