@@ -165,7 +165,7 @@ static int turn_upright(vx_picture *picture, const uint8_t *in, int in_stride, i
 
 /* ---- colour ---- */
 
-static bool is_full_range(const AVFrame *frame) {
+bool vx_frame_is_full_range(const AVFrame *frame) {
     switch ((int)frame->format) {
     case AV_PIX_FMT_YUVJ420P:
     case AV_PIX_FMT_YUVJ422P:
@@ -231,7 +231,8 @@ static int convert(vx_picture *picture, struct SwsContext **sws, enum AVPixelFor
         return VX_FAIL(err, VX_MEDIA_UNSUPPORTED, "pictures of the format %s cannot be converted",
                        av_get_pix_fmt_name(from));
     const int *matrix = sws_getCoefficients(matrix_of(f));
-    sws_setColorspaceDetails(*sws, matrix, is_full_range(f), matrix, 1, 0, 1 << 16, 1 << 16);
+    sws_setColorspaceDetails(*sws, matrix, vx_frame_is_full_range(f), matrix, 1, 0, 1 << 16,
+                             1 << 16);
     uint8_t *planes[4] = {out->pixels};
     int strides[4] = {out->stride};
     rc = sws_scale(*sws, (const uint8_t *const *)f->data, f->linesize, 0, f->height, planes,
@@ -256,8 +257,8 @@ static int convert_hdr(vx_picture *picture, int w, int h, vx_err *err) {
     return rc;
 }
 
-static int scaled_rgb(vx_picture *picture, int w, int h, const uint8_t **ret_pixels, int *ret_w,
-                      int *ret_h, int *ret_stride, vx_err *err) {
+int vx_picture_rgb_as_stored(vx_picture *picture, int w, int h, const uint8_t **ret_pixels,
+                             int *ret_stride, vx_err *err) {
     const AVFrame *f = picture->frame;
     double kr, kb;
     int rc;
@@ -268,15 +269,23 @@ static int scaled_rgb(vx_picture *picture, int w, int h, const uint8_t **ret_pix
                luma_weights(matrix_of(f), &kr, &kb)) {
         rc = reserve_picture(&picture->converted, w, h, 3, err);
         if (rc == 0)
-            rc = vx_yuv_to_rgb(f, kr, kb, is_full_range(f), picture->converted.pixels,
+            rc = vx_yuv_to_rgb(f, kr, kb, vx_frame_is_full_range(f), picture->converted.pixels,
                                picture->converted.stride, err);
     } else {
         rc = convert(picture, &picture->to_rgb, AV_PIX_FMT_RGB24, w, h, &picture->converted, err);
     }
-    if (rc != 0)
-        return rc;
-    return turn_upright(picture, picture->converted.pixels, picture->converted.stride, w, h, 3,
-                        ret_pixels, ret_w, ret_h, ret_stride, err);
+    *ret_pixels = picture->converted.pixels;
+    *ret_stride = picture->converted.stride;
+    return rc;
+}
+
+static int scaled_rgb(vx_picture *picture, int w, int h, const uint8_t **ret_pixels, int *ret_w,
+                      int *ret_h, int *ret_stride, vx_err *err) {
+    const uint8_t *pixels;
+    int stride, rc = vx_picture_rgb_as_stored(picture, w, h, &pixels, &stride, err);
+    return rc ? rc
+              : turn_upright(picture, pixels, stride, w, h, 3, ret_pixels, ret_w, ret_h, ret_stride,
+                             err);
 }
 
 int vx_picture_rgb(vx_picture *picture, const uint8_t **ret_pixels, int *ret_w, int *ret_h,
@@ -319,7 +328,8 @@ static struct SwsContext *new_scaler(const AVFrame *f, enum AVPixelFormat from, 
     if (from == AV_PIX_FMT_YUV420P)
         av_opt_set_int(sws, "src_v_chr_pos", 128, 0);
     const int *matrix = sws_getCoefficients(f->colorspace);
-    sws_setColorspaceDetails(sws, matrix, is_full_range(f), matrix, 0, 0, 1 << 16, 1 << 16);
+    sws_setColorspaceDetails(sws, matrix, vx_frame_is_full_range(f), matrix, 0, 0, 1 << 16,
+                             1 << 16);
     if (sws_init_context(sws, NULL, NULL) >= 0)
         return sws;
     sws_freeContext(sws);
@@ -331,7 +341,8 @@ int vx_picture_rgb_small(vx_picture *picture, int width_px, int height_px,
     const AVFrame *f = picture->frame;
     bool turned = picture->orientation.transpose;
     int w = turned ? height_px : width_px, h = turned ? width_px : height_px;
-    int key[6] = {f->width, f->height, f->format, w, h, (int)f->colorspace << 1 | is_full_range(f)};
+    int key[6] = {f->width, f->height, f->format,
+                  w,        h,         (int)f->colorspace << 1 | vx_frame_is_full_range(f)};
     int rc = reserve_picture(&picture->converted, w, h, 3, err);
     if (rc != 0)
         return rc;
@@ -432,14 +443,14 @@ static int to_full_range(vx_picture *picture, vx_err *err) {
     const AVComponentDescriptor *luma = &av_pix_fmt_desc_get(f->format)->comp[0];
     plane *out = &picture->converted;
     int rc = reserve_picture(out, f->width, f->height, 1, err);
-    if (rc == 0 && luma->step == 1 && !is_full_range(f)) {
+    if (rc == 0 && luma->step == 1 && !vx_frame_is_full_range(f)) {
         for (int y = 0; y < f->height; y++)
             stretch_row(f->data[0] + (ptrdiff_t)y * f->linesize[0], f->width,
                         out->pixels + (ptrdiff_t)y * out->stride);
         return 0;
     }
     if (rc == 0)
-        rc = make_curve(picture, luma->depth, is_full_range(f), err);
+        rc = make_curve(picture, luma->depth, vx_frame_is_full_range(f), err);
     if (rc == 0)
         apply_curve(picture->curve, f, luma, out->pixels, out->stride);
     return rc;
@@ -460,7 +471,7 @@ int vx_picture_luma(vx_picture *picture, const uint8_t **ret_pixels, int *ret_w,
                      &picture->converted, err);
         pixels = picture->converted.pixels;
         stride = picture->converted.stride;
-    } else if (desc->comp[0].depth == 8 && is_full_range(f)) {
+    } else if (desc->comp[0].depth == 8 && vx_frame_is_full_range(f)) {
         rc = 0;
         pixels = f->data[0];
         stride = f->linesize[0];
