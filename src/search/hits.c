@@ -29,9 +29,8 @@ typedef struct search {
 } search;
 
 static bool is_own_clip(const search *s, int64_t row) {
-    const vx_video *video = s->encoded->video;
-    for (size_t i = 0; video && i < video->n_clips; i++)
-        if (video->clips[i].row == row)
+    for (size_t i = 0; i < s->encoded->n_own; i++)
+        if (s->encoded->own[i] == row)
             return true;
     return false;
 }
@@ -134,7 +133,7 @@ static int search_once(const search *s, size_t depth, bool *ret_exhausted, vx_er
 }
 
 static size_t first_depth(const search *s) {
-    return s->query->k + (s->encoded->video ? s->encoded->video->n_clips : 0);
+    return s->query->k + s->encoded->n_own;
 }
 
 /* Grouping, the query's own clips and rows not yet visible can eat neighbours: ask deeper until

@@ -23,6 +23,12 @@ vx_search_request *vx_search_request_new(size_t n) {
     return request;
 }
 
+static void free_examples(vx_examples *examples) {
+    for (size_t i = 0; i < examples->n; i++)
+        free(examples->ids[i]);
+    free(examples->ids);
+}
+
 vx_search_request *vx_search_request_free(vx_search_request *request) {
     if (!request)
         return NULL;
@@ -31,6 +37,8 @@ vx_search_request *vx_search_request_free(vx_search_request *request) {
         free(request->queries[i].id);
         free(request->queries[i].text);
         free(request->queries[i].vector);
+        free_examples(&request->queries[i].like);
+        free_examples(&request->queries[i].unlike);
     }
     free(request->queries);
     free(request->model);
