@@ -183,12 +183,10 @@ static int plan_union(run *r, vx_err *err) {
     return plan_dense(r, err);
 }
 
-static int fingerprint_picture(run *r, double time_s, vx_picture *picture, bool stored,
-                               vx_err *err) {
-    const uint8_t *luma;
-    int w, h, stride;
-    int rc = vx_picture_luma(picture, &luma, &w, &h, &stride, err);
-    return rc ? rc : vx_fp_track_add(r->track, luma, w, h, stride, time_s, stored, err);
+static int fingerprint_picture(run *r, vx_picture *picture, bool stored, vx_err *err) {
+    const vx_frame *luma;
+    int rc = vx_picture_luma(picture, &luma, err);
+    return rc ? rc : vx_fp_track_add(r->track, luma, stored, err);
 }
 
 /* A picture that no half second needs: hashed when the last hash is old enough and the next one of
@@ -202,7 +200,7 @@ static int on_extra(void *ctx, int64_t frame, double time_s, vx_picture *picture
     if (r->next_fp < r->n_fp_frames &&
         time_s > vx_media_frame_time(r->media, r->fp_frames[r->next_fp]) - step_s / 2)
         return 0;
-    return fingerprint_picture(r, time_s, picture, false, err);
+    return fingerprint_picture(r, picture, false, err);
 }
 
 /* The first model's failure ends the run; another one drops out of it. */
@@ -244,7 +242,7 @@ static int on_picture(void *ctx, int64_t frame, double time_s, vx_picture *pictu
     }
     if (r->next_fp < r->n_fp_frames && r->fp_frames[r->next_fp] == frame) {
         r->next_fp++;
-        int rc = fingerprint_picture(r, time_s, picture, true, err);
+        int rc = fingerprint_picture(r, picture, true, err);
         if (rc)
             return rc;
     } else if (r->fp_frames) {

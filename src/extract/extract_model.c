@@ -91,10 +91,8 @@ int vx_extract_model_plan(vx_extract_model *part, const vx_media *media, const v
 static int resize(const vx_model_info *m, vx_extract_picture *p, float *slot, vx_err *err) {
     int rc = 0;
     if (!p->rgb)
-        rc = vx_picture_rgb(p->picture, &p->rgb, &p->width_px, &p->height_px, &p->stride, err);
-    return rc ? rc
-              : vx_preprocess_frame(&m->preprocess, p->rgb, p->width_px, p->height_px, p->stride,
-                                    slot, err);
+        rc = vx_picture_rgb(p->picture, &p->rgb, err);
+    return rc ? rc : vx_preprocess_frame(&m->preprocess, p->rgb, slot, err);
 }
 
 static int fill_slots(vx_extract_model *part, vx_extract_picture *picture, vx_err *err) {

@@ -43,8 +43,7 @@ void vx_extract_model_clear(vx_extract_model *part);
 typedef struct vx_extract_picture {
     int64_t frame;
     vx_picture *picture; /* borrows */
-    const uint8_t *rgb;  /* NULL until a model wanted it; borrows from picture */
-    int width_px, height_px, stride;
+    const vx_frame *rgb; /* NULL until a model wanted it; borrows from picture */
 } vx_extract_picture;
 
 /* Puts the picture into the tensors, if it is wanted. VX_PREPROCESS_BAD_SHAPE or -errno. */

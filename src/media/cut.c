@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "av_error.h"
+#include "av_frame.h"
 #include "demux.h"
 #include "packet_table.h"
 #include "tone.h"
@@ -341,7 +342,7 @@ static int scale(cutter *c, const uint8_t *const *planes, const int *strides, in
 }
 
 static int convert_by_rgb(cutter *c, vx_picture *picture, vx_err *err) {
-    const AVFrame *decoded = vx_picture_frame(picture);
+    const AVFrame *decoded = vx_av_frame_of(vx_picture_frame(picture));
     bool same = has_size(c, decoded);
     int w = same ? decoded->width : c->width_px, h = same ? decoded->height : c->height_px;
     const uint8_t *rgb[4] = {0};
@@ -354,7 +355,7 @@ static int convert_by_rgb(cutter *c, vx_picture *picture, vx_err *err) {
 
 /* Makes c->frame the picture as the encoder takes it, without a copy where it is that already. */
 static int convert_picture(cutter *c, vx_picture *picture, vx_err *err) {
-    const AVFrame *decoded = vx_picture_frame(picture);
+    const AVFrame *decoded = vx_av_frame_of(vx_picture_frame(picture));
     AVFrame *frame = c->frame;
     bool plain = decoded->format == AV_PIX_FMT_YUV420P || decoded->format == AV_PIX_FMT_YUVJ420P;
     av_frame_unref(frame);
@@ -374,10 +375,10 @@ static int convert_picture(cutter *c, vx_picture *picture, vx_err *err) {
     frame->color_range = c->encoder->color_range;
     if (c->by_rgb)
         return convert_by_rgb(c, picture, err);
-    bool full = vx_frame_is_full_range(decoded);
     return scale(c, (const uint8_t *const *)decoded->data, decoded->linesize, decoded->width & ~1,
-                 decoded->height & ~1, decoded->format, decoded->colorspace, full,
-                 frame->color_range == AVCOL_RANGE_JPEG, err);
+                 decoded->height & ~1, decoded->format, decoded->colorspace,
+                 vx_picture_frame(picture)->full_range, frame->color_range == AVCOL_RANGE_JPEG,
+                 err);
 }
 
 /* Writes the held packet, which lasts until end_pts. */
@@ -413,7 +414,7 @@ static int encode(cutter *c, const AVFrame *frame, vx_err *err) {
 static int on_picture(void *ctx, int64_t frame, double time_s, vx_picture *picture, vx_err *err) {
     (void)frame;
     cutter *c = ctx;
-    const AVFrame *decoded = vx_picture_frame(picture);
+    const AVFrame *decoded = vx_av_frame_of(vx_picture_frame(picture));
     if (c->params->keep_going && !c->params->keep_going(c->params->ctx))
         return VX_FAIL(err, VX_MEDIA_STOPPED, "cutting the clip was stopped");
     if (!c->encoder)
