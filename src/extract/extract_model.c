@@ -152,10 +152,12 @@ static int embed_clips(vx_extract_model *part, const size_t *clips, size_t n, vx
     return 0;
 }
 
+bool vx_extract_model_is_due(const vx_extract_model *part, bool all) {
+    return part->n_ready && (all || part->n_ready >= part->batch);
+}
+
 /* Clips that end on the same picture can make more than one batch ready at once. */
-int vx_extract_model_embed(vx_extract_model *part, bool all, vx_err *err) {
-    if (!part->n_ready || (!all && part->n_ready < part->batch))
-        return 0;
+int vx_extract_model_embed(vx_extract_model *part, vx_err *err) {
     int64_t start_us = vx_clock_monotonic_us();
     int rc = 0;
     for (size_t first = 0; first < part->n_ready && !rc; first += part->batch) {

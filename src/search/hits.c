@@ -116,8 +116,11 @@ static int search_once(const search *s, size_t depth, bool *ret_exhausted, vx_er
     for (size_t first = 0; first < n_vectors; first += step) {
         size_t left = n_vectors - first, now = left < step ? left : step;
         vx_neighbour *fresh = found + n;
-        int rc = vx_index_search(s->model->index, s->encoded->vectors + first * dim, now, depth,
-                                 s->query->min_score, NULL, NULL, fresh, counts, err);
+        vx_index_query query = {.vectors = s->encoded->vectors + first * dim,
+                                .n = now,
+                                .k = depth,
+                                .min_score = s->query->min_score};
+        int rc = vx_index_search(s->model->index, &query, fresh, counts, NULL, err);
         if (rc)
             return rc;
         for (size_t i = 0; i < now; i++) {
@@ -183,8 +186,8 @@ static int search_together(const search *all, size_t n, size_t depth, bool *ret_
             min_score = all[i].query->min_score;
         ret_done[i] = true;
     }
-    int rc =
-        vx_index_search(model->index, vectors, m, depth, min_score, NULL, NULL, found, counts, err);
+    vx_index_query query = {.vectors = vectors, .n = m, .k = depth, .min_score = min_score};
+    int rc = vx_index_search(model->index, &query, found, counts, NULL, err);
     m = 0;
     for (size_t i = 0; i < n && !rc; i++)
         if (ret_done[i]) {

@@ -93,7 +93,8 @@ VX_DEFINE_AUTO(vx_search_request, vx_search_request_free)
 
 typedef struct vx_search vx_search;
 
-/* Borrows both until stop. threads: searches at once; 0 = cores + 1. */
+/* Borrows both until stop. threads: searches at once; 0 = cores + 1. Beside these, searches by file run
+ * half as many at once as there are cores, two at least; eight times as many may wait. */
 int vx_search_start(vx_collection *collection, const vx_extractor *extractor, int threads,
                     vx_search **ret_search, vx_err *err);
 /* From here on what waits is answered with STOPPING, and a decode ends at its next picture. */
@@ -101,7 +102,7 @@ void vx_search_begin_stop(vx_search *search);
 /* NULL-safe. */
 vx_search *vx_search_stop(vx_search *search);
 VX_DEFINE_AUTO(vx_search, vx_search_stop)
-/* Takes the request. OK: done will be called exactly once. BUSY, STOPPING: it was freed. */
+/* Takes the request. OK: done will be called exactly once. BUSY (too many wait), STOPPING: it was freed. */
 vx_outcome vx_search_submit(vx_search *search, vx_search_request *request);
 
 /* Runs fn(ctx) on a search thread: for short CPU work that must not hold an HTTP thread (a

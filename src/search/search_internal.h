@@ -21,7 +21,7 @@ void vx_encoded_query_clear(vx_encoded_query *encoded); /* stored.c */
 struct vx_search {
     vx_collection *collection;
     const vx_extractor *extractor;
-    vx_pool *threads;
+    vx_pool *threads, *file_threads;
     atomic_bool stopping;
     vx_mutex mu;
     vx_search_stats stats VX_GUARDED;
