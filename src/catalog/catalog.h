@@ -115,11 +115,11 @@ typedef struct vx_video {
     vx_verdict_row duplicate;
     char decode_path[8]; /* "cpu", "nvdec" */
     int64_t frames_decoded, frames_total;
-    double sample_aspect_ratio; /* of a shown pixel, width to height; NaN: not known, like the next */
-    int rotation_deg;           /* clockwise turn that was applied: 0, 90, 180, 270; -1 */
-    char hdr[8];                /* "sdr", "pq", "hlg"; "" */
-    char clip_rule[96];         /* that cut it into clips; "" */
-    int rules;                  /* by which its file was read: VX_MEDIA_RULES of that time; 0 */
+    double sample_aspect_ratio; /* of a shown pixel, width to height; NaN: not known */
+    int rotation_deg;   /* clockwise turn that was applied: 0, 90, 180, 270; -1: not known */
+    char hdr[8];        /* "sdr", "pq", "hlg"; "" */
+    char clip_rule[96]; /* that cut it into clips; "" */
+    int rules;          /* by which its file was read: VX_MEDIA_RULES of that time; 0 */
     vx_clip *clips;
     size_t n_clips;
 } vx_video;
