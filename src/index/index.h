@@ -60,7 +60,7 @@ int vx_index_remove(vx_index *index, const int64_t *ids, size_t n, vx_err *err);
 
 /* The k nearest of each query, best first.
  *   ret       [n, k]; row q holds ret_n[q] valid entries
- *   ret_work  what it cost, over all queries; may be NULL */
+ *   ret_work  [n]: what each cost; may be NULL */
 int vx_index_search(vx_index *index, const vx_index_query *query, vx_neighbour *ret, size_t *ret_n,
                     vx_index_work *ret_work, vx_err *err);
 

@@ -24,7 +24,7 @@ typedef struct vx_index_query {
     int64_t before_id;       /* only smaller ids; 0 = any */
 } vx_index_query;
 
-/* What a search did, over all its queries. */
+/* What a search did for one query. */
 typedef struct vx_index_work {
     int64_t rows_scanned;  /* scored, mostly by their codes */
     int64_t rows_rescored; /* of which the exact score was computed */

@@ -36,7 +36,7 @@ typedef struct request {
     const vx_idset_bits *selected; /* of query.groups */
     vx_neighbour *ret;
     size_t *ret_n;
-    vx_index_work work;
+    vx_index_work *ret_work; /* NULL: not asked for */
     bool done;
     int rc;
     vx_err err;
@@ -160,11 +160,6 @@ static int local_probes(pass *p, vx_probe *local, vx_neighbour *results) {
     return rc;
 }
 
-static void add_work(vx_index_work *sum, const vx_index_work *more) {
-    sum->rows_scanned += more->rows_scanned;
-    sum->rows_rescored += more->rows_rescored;
-}
-
 static void merge(pass *p, const vx_probe *local, int rc, const vx_err *err) {
     vx_mutex_lock(&p->mu);
     if (rc && !p->rc) {
@@ -174,7 +169,8 @@ static void merge(pass *p, const vx_probe *local, int rc, const vx_err *err) {
     for (size_t i = 0; i < p->n && rc == 0; i++) {
         for (size_t j = 0; j < local[i].top.n; j++)
             vx_topk_push(&p->probes[i].top, local[i].top.items[j]);
-        add_work(&p->probes[i].work, &local[i].work);
+        p->probes[i].work.rows_scanned += local[i].work.rows_scanned;
+        p->probes[i].work.rows_rescored += local[i].work.rows_rescored;
     }
     vx_mutex_unlock(&p->mu);
 }
@@ -202,7 +198,8 @@ static void answer(pass *p) {
             vx_topk_sort(&probe->top);
             memcpy(r->ret + i * r->query.k, probe->top.items, probe->top.n * sizeof(*r->ret));
             r->ret_n[i] = probe->top.n;
-            add_work(&r->work, &probe->work);
+            if (r->ret_work)
+                r->ret_work[i] = probe->work;
         }
     }
 }
@@ -359,14 +356,16 @@ static int run_selected(vx_searcher *s, const vx_index_query *query, const vx_id
     size_t fits = PASS_RESULTS / query->k;
     size_t at_once = fits < 1 ? 1 : fits < PASS_QUERIES ? fits : PASS_QUERIES;
     for (size_t i = 0; i < query->n; i += at_once) {
-        request r = {
-            .query = *query, .selected = selected, .ret = ret + i * query->k, .ret_n = ret_n + i};
+        request r = {.query = *query,
+                     .selected = selected,
+                     .ret = ret + i * query->k,
+                     .ret_n = ret_n + i,
+                     .ret_work = ret_work ? ret_work + i : NULL};
         r.query.vectors += i * (size_t)s->dim;
         r.query.n = query->n - i < at_once ? query->n - i : at_once;
         int rc = submit(s, &r, err);
         if (rc)
             return rc;
-        add_work(ret_work, &r.work);
     }
     return 0;
 }

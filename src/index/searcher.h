@@ -18,6 +18,6 @@ vx_searcher *vx_searcher_free(vx_searcher *searcher);
 /* Searches that start from now on visit this segment too. Borrows it until vx_searcher_free(). */
 int vx_searcher_add_segment(vx_searcher *searcher, vx_segment *segment, vx_err *err);
 
-/* As vx_index_search(); waits for the answer. ret_work is added to. */
+/* As vx_index_search(); waits for the answer. */
 int vx_searcher_run(vx_searcher *searcher, const vx_index_query *query, vx_neighbour *ret,
                     size_t *ret_n, vx_index_work *ret_work, vx_err *err);

@@ -294,11 +294,7 @@ int vx_index_search(vx_index *index, const vx_index_query *query, vx_neighbour *
                     vx_index_work *ret_work, vx_err *err) {
     if (query->k == 0)
         return VX_FAIL(err, -EINVAL, "a search for no results");
-    vx_index_work work = {0};
-    int rc = vx_searcher_run(index->searcher, query, ret, ret_n, &work, err);
-    if (ret_work)
-        *ret_work = work;
-    return rc;
+    return vx_searcher_run(index->searcher, query, ret, ret_n, ret_work, err);
 }
 
 static int not_found(int64_t id, vx_err *err) {

@@ -77,7 +77,9 @@ static vx_outcome answer(vx_search *search, vx_search_request *request, vx_searc
         return VX_OUTCOME_INTERNAL;
     }
     result->n = request->n;
+    int64_t start_us = vx_clock_monotonic_us();
     vx_outcome outcome = vx_search_encode(search, model, request, encoded, &result->err);
+    result->encode_us = vx_clock_monotonic_us() - start_us;
     if (!outcome && vx_search_find_hits(search->collection->catalog, model, request, encoded,
                                         result->answers, &result->err))
         outcome = VX_OUTCOME_INTERNAL;

@@ -46,9 +46,19 @@ typedef struct vx_hit {
     char *filename, *metadata; /* owned */
 } vx_hit;
 
+/* What the answer to one query cost. Times are those of the whole step, with the queries that were
+ * answered together. */
+typedef struct vx_search_work {
+    int64_t
+        rows_scanned; /* clips compared, mostly by their codes, once for each vector of the query */
+    int64_t rows_rescored; /* of which the exact score was computed */
+    int64_t index_us, catalog_us;
+} vx_search_work;
+
 typedef struct vx_hits {
     vx_hit *items; /* best first, ties by clip row; owned */
     size_t n;
+    vx_search_work work;
 } vx_hits;
 void vx_hits_clear(vx_hits *hits);
 
@@ -58,6 +68,7 @@ typedef struct vx_search_result {
     vx_err err;        /* of several queries it names the one: "queries[2]: …" */
     vx_hits *answers;  /* [n], in the order of the queries; owned */
     size_t n;
+    int64_t encode_us; /* turning all queries into vectors */
 } vx_search_result;
 typedef void (*vx_search_done)(void *ctx, vx_search_result *result); /* may take result->answers */
 void vx_search_result_clear(vx_search_result *result);

@@ -165,15 +165,30 @@ static void search_not_a_number_matches_nothing(void **state) {
     free(vectors);
 }
 
+static int by_codes(void **state) {
+    (void)state;
+    first_pass = VX_INDEX_CODES;
+    return 0;
+}
+
+static int by_floats(void **state) {
+    (void)state;
+    first_pass = VX_INDEX_FLOATS;
+    return 0;
+}
+
+#define BOTH_WAYS(test)                                                                            \
+    cmocka_unit_test_setup(test, by_codes), cmocka_unit_test_setup(test, by_floats)
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(search_random_vectors_matches_brute_force),
-        cmocka_unit_test(search_equal_vectors_returns_smallest_ids),
-        cmocka_unit_test(search_nearly_equal_scores_keeps_true_order),
-        cmocka_unit_test(search_min_score_at_a_result_keeps_it),
-        cmocka_unit_test(search_empty_index_returns_nothing),
-        cmocka_unit_test(search_k_beyond_rows_returns_all_rows),
-        cmocka_unit_test(search_not_a_number_matches_nothing),
+        BOTH_WAYS(search_random_vectors_matches_brute_force),
+        BOTH_WAYS(search_equal_vectors_returns_smallest_ids),
+        BOTH_WAYS(search_nearly_equal_scores_keeps_true_order),
+        BOTH_WAYS(search_min_score_at_a_result_keeps_it),
+        BOTH_WAYS(search_empty_index_returns_nothing),
+        BOTH_WAYS(search_k_beyond_rows_returns_all_rows),
+        BOTH_WAYS(search_not_a_number_matches_nothing),
     };
     return cmocka_run_group_tests_name("index", tests, NULL, NULL);
 }

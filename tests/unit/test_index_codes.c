@@ -119,9 +119,10 @@ static void check_query(vx_index *index, vx_index_query asked, const list *l,
     vx_neighbour *got = vx_new_array(QUERIES * asked.k, sizeof *got);
     vx_neighbour *want = vx_new_array(asked.k, sizeof *want);
     size_t n_got[QUERIES];
-    vx_index_work work;
-    assert_int_equal(vx_index_search(index, &asked, got, n_got, &work, NULL), 0);
-    assert_true(work.rows_rescored <= work.rows_scanned);
+    vx_index_work work[QUERIES];
+    assert_int_equal(vx_index_search(index, &asked, got, n_got, work, NULL), 0);
+    for (size_t q = 0; q < asked.n; q++)
+        assert_true(work[q].rows_rescored <= work[q].rows_scanned);
     const float *vectors = asked.vectors;
     for (size_t q = 0; q < asked.n; q++) {
         asked.vectors = vectors + q * (size_t)l->dim;
