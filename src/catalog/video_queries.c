@@ -11,7 +11,8 @@
     "row, id, sha256, filename, source_path, metadata, bytes, container, codec, width_px,"         \
     " height_px, fps, duration_s, created_us, verdict, duplicate_of, score, share,"                \
     " share_of_new, share_of_stored, offset_s,"                                                    \
-    " mirrored, decode_path, frames_decoded, frames_total"
+    " mirrored, decode_path, frames_decoded, frames_total, sample_aspect_ratio, rotation_deg,"     \
+    " hdr, clip_rule, rules"
 
 typedef struct video_page {
     vx_video **videos; /* row descending */
@@ -60,6 +61,13 @@ static int read_video(vx_sql *q, vx_video **ret_video, vx_err *err) {
     vx_sql_text_into(q, video->decode_path, sizeof video->decode_path);
     video->frames_decoded = vx_sql_int(q);
     video->frames_total = vx_sql_int(q);
+    video->sample_aspect_ratio = vx_sql_real(q);
+    int64_t rotation_deg = -1;
+    vx_sql_int_or_null(q, &rotation_deg);
+    video->rotation_deg = (int)rotation_deg;
+    vx_sql_text_into(q, video->hdr, sizeof video->hdr);
+    vx_sql_text_into(q, video->clip_rule, sizeof video->clip_rule);
+    video->rules = (int)vx_sql_int(q);
     if (oom)
         return VX_FAIL(err, -ENOMEM, "out of memory");
     *ret_video = vx_take(video);
@@ -209,6 +217,23 @@ int vx_catalog_find_videos_of_clips(vx_catalog *catalog, const int64_t *clips, s
     return 0;
 }
 
+int vx_catalog_find_outdated(vx_catalog *catalog, int rules, int64_t above_row, size_t max,
+                             int64_t *ret_rows, size_t *ret_n, vx_err *err) {
+    VX_READER(reader, catalog);
+    VX_SQL(q, reader.db, "SELECT row FROM videos WHERE rules < ? AND row > ? ORDER BY row LIMIT ?");
+    vx_sql_bind_int(&q, rules);
+    vx_sql_bind_int(&q, above_row);
+    vx_sql_bind_int(&q, (int64_t)max);
+    size_t n = 0;
+    int rc = 0;
+    while (n < max && (rc = vx_sql_next(&q, err)) > 0)
+        ret_rows[n++] = vx_sql_int(&q);
+    if (rc < 0)
+        return rc;
+    *ret_n = n;
+    return 0;
+}
+
 int vx_catalog_has_video(vx_catalog *catalog, int64_t row, bool *ret_has, vx_err *err) {
     VX_READER(reader, catalog);
     VX_SQL(q, reader.db, "SELECT 1 FROM videos WHERE row = ?");
@@ -334,6 +359,13 @@ int vx_catalog_count_matches(vx_catalog *catalog, const vx_video_query *query, i
 int vx_catalog_count_videos(vx_catalog *catalog, int64_t *ret_n, vx_err *err) {
     VX_READER(reader, catalog);
     VX_SQL(q, reader.db, "SELECT count(*) FROM videos");
+    return read_int(&q, ret_n, err);
+}
+
+int vx_catalog_count_outdated(vx_catalog *catalog, int rules, int64_t *ret_n, vx_err *err) {
+    VX_READER(reader, catalog);
+    VX_SQL(q, reader.db, "SELECT count(*) FROM videos WHERE rules < ?");
+    vx_sql_bind_int(&q, rules);
     return read_int(&q, ret_n, err);
 }
 

@@ -50,6 +50,11 @@ static int new_video(const vx_ingest_item *item, const vx_verdict_row *verdict,
     strcpy(video->decode_path, "cpu");
     video->frames_decoded = extract->stats.frames_decoded;
     video->frames_total = extract->stats.frames_total;
+    video->sample_aspect_ratio = extract->info.sample_aspect_ratio;
+    video->rotation_deg = extract->info.rotation_deg;
+    snprintf(video->hdr, sizeof video->hdr, "%s", vx_media_hdr_name(extract->info.hdr));
+    vx_clip_describe(&item->clip, video->clip_rule);
+    video->rules = VX_MEDIA_RULES;
     video->n_clips = extract->n_clips;
     for (size_t i = 0; i < video->n_clips; i++)
         video->clips[i] = (vx_clip){.index = (int)i,

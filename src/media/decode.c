@@ -377,3 +377,21 @@ int vx_media_decode(vx_media *media, const vx_media_decode_params *params,
         *ret_stats = run.stats;
     return rc;
 }
+
+static int ignore_picture(void *ctx, int64_t frame, double time_s, vx_picture *picture,
+                          vx_err *err) {
+    (void)ctx, (void)frame, (void)time_s, (void)picture, (void)err;
+    return 0;
+}
+
+int vx_media_learn_hdr(vx_media *media, int64_t frame, bool (*keep_going)(void *ctx), void *ctx,
+                       vx_err *err) {
+    const vx_media_decode_params one = {.frames = &frame,
+                                        .n = 1,
+                                        .threads = 1,
+                                        .keep_going = keep_going,
+                                        .on_picture = ignore_picture,
+                                        .ctx = ctx};
+    int rc = media->info.hdr == VX_MEDIA_SDR ? vx_media_decode(media, &one, NULL, err) : 0;
+    return rc > 0 && rc != VX_MEDIA_STOPPED ? 0 : rc;
+}

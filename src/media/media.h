@@ -35,7 +35,15 @@ typedef struct vx_media_limits {
     int64_t max_frames;    /* 0 = 6 million (24 h at 60 a second); 48 bytes of memory a frame */
 } vx_media_limits;
 
+/* By which rules this folder reads a file; stored with each video. Counts up when some files come out
+ * differently than before: other times, another stream or turn, other pictures. What changed at each:
+ *   0  nobody noted it
+ *   1  one timeline for all; jumps of the clock are joined and outliers left out; the last frame's own
+ *      duration counts; the default stream that moves; PQ and HLG pictures come out as SDR */
+#define VX_MEDIA_RULES 1
+
 typedef enum vx_media_hdr { VX_MEDIA_SDR, VX_MEDIA_PQ, VX_MEDIA_HLG } vx_media_hdr;
+const char *vx_media_hdr_name(vx_media_hdr hdr); /* "sdr", "pq", "hlg" */
 
 typedef struct vx_media_info {
     char container[32]; /* FFmpeg's demuxer name, first of its list: mov, matroska, avi, mpegts … */
@@ -148,6 +156,11 @@ typedef struct vx_media_decode_params {
 int vx_media_decode(vx_media *media, const vx_media_decode_params *params,
                     vx_media_stats *ret_stats, vx_err *err);
 
+/* Decodes that frame if the container does not say that the video is HDR; the info tells then. Returns 0
+ * also for a frame that cannot be decoded; VX_MEDIA_STOPPED or -errno. */
+int vx_media_learn_hdr(vx_media *media, int64_t frame, bool (*keep_going)(void *ctx), void *ctx,
+                       vx_err *err);
+
 /* What the container states, in the numbers of ffprobe; packets are not counted or measured. Where
  * this and vx_media_info differ, vx_media_info is right. */
 typedef struct vx_media_header {
@@ -189,7 +202,8 @@ typedef struct vx_media_cut_params {
     const char *encoder;   /* name of an FFmpeg encoder; NULL or "auto": the first that starts of
                               h264_nvenc, libx264, libopenh264, mpeg4. Borrows */
     bool may_copy; /* copy packets if the span is whole groups of pictures of H.264 or HEVC in
-                              MP4 or Matroska: no loss, but not every player has HEVC */
+                              MP4 or Matroska, SDR and of square pixels: no loss, but not every player
+                              has HEVC */
     int threads;   /* 0 = one per core */
     const char *table_path;        /* as in vx_media_open_params */
     bool (*keep_going)(void *ctx); /* may be NULL; called once per frame, false stops */
@@ -203,8 +217,9 @@ typedef struct vx_media_cut_info {
 } vx_media_cut_info;
 
 /* Writes the span as an MP4 that can be played while it loads, from its first frame on. Sound is copied
- * if MP4 can hold it. Pictures keep their size (odd sides lose a pixel), times and orientation and
- * become 8-bit 4:2:0. The file `to` does not exist after a failure. ret_info may be NULL. */
+ * if MP4 can hold it. Pictures keep their times and orientation and become 8-bit 4:2:0, SDR as
+ * vx_picture_rgb gives them, with square pixels: they keep their size (odd sides lose a pixel), but where
+ * pixels are not square the narrower direction is enlarged. The file `to` does not exist after a failure. ret_info may be NULL. */
 int vx_media_cut_clip(const char *path, const vx_media_limits *limits,
                       const vx_media_cut_params *params, const char *to,
                       vx_media_cut_info *ret_info, vx_err *err);

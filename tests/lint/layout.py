@@ -33,10 +33,10 @@ MODULES = {
     "writer": "base store catalog",
     "verdict": "base fingerprint index catalog collection",
     "jobs": "base catalog writer",
-    "ingest": "base store clip catalog collection extract writer verdict jobs",
+    "ingest": "base store media clip catalog collection extract writer verdict jobs",
     "cutter": "base media catalog",
     "library": "base store fingerprint index catalog models collection extract writer verdict jobs cutter",
-    "backfill": "base store index catalog models collection extract writer jobs library",
+    "backfill": "base store media clip index catalog models collection extract writer jobs library",
     "search": "base store embed index catalog models collection extract",
     "embeddings": "base store fetch frame media preprocess embed models extract search",
     "server": "base store fetch media clip catalog models collection extract writer jobs ingest cutter "
