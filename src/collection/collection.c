@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "columns.h"
 #include "fingerprint/fingerprint.h"
 
 /* ---- open and close ---- */
@@ -37,6 +38,9 @@ int vx_collection_open(vx_catalog *catalog, vx_models *models, int index_threads
         return VX_WRAP(err, "rebuilding the index of fingerprints"), rc;
     vx_log(VX_LOG_INFO, "index", "fingerprints_ms=%.1f",
            (double)(vx_clock_monotonic_us() - start_us) / 1e3);
+    rc = vx_collection_open_columns(collection, err);
+    if (rc)
+        return rc;
     *ret_collection = vx_take(collection);
     return 0;
 }
@@ -44,6 +48,7 @@ int vx_collection_open(vx_catalog *catalog, vx_models *models, int index_threads
 vx_collection *vx_collection_close(vx_collection *collection) {
     if (!collection)
         return NULL;
+    vx_collection_close_columns(collection);
     vx_fp_index_free(collection->fingerprints);
     free(collection);
     return NULL;

@@ -38,6 +38,7 @@ static vx_index_query question(const search *s, const float *vectors, size_t n, 
                             .k = depth,
                             .min_score = s->query->min_score,
                             .by_group = s->query->group_by_video,
+                            .groups = s->encoded->videos,
                             .not_ids = s->own};
 }
 
@@ -161,7 +162,8 @@ static int search_until_enough(const search *s, size_t depth, vx_err *err) {
 /* Two queries that one call of the index can answer. */
 static bool join(const search *a, const search *b) {
     return a->encoded->n == 1 && b->encoded->n == 1 && !a->own && !b->own &&
-           a->query->k == b->query->k && a->query->group_by_video == b->query->group_by_video;
+           a->encoded->videos == b->encoded->videos && a->query->k == b->query->k &&
+           a->query->group_by_video == b->query->group_by_video;
 }
 
 /* Takes up one query's row of a common search; goes on alone where that was not enough. */

@@ -7,6 +7,7 @@
 #include "base/outcome.h"
 #include "collection/collection.h"
 #include "extract/extract.h"
+#include "filter/filter.h"
 #include "store/store.h"
 
 #define VX_SEARCH_MAX_K 1000
@@ -87,6 +88,7 @@ typedef struct vx_query {
     size_t k;                 /* 1..VX_SEARCH_MAX_K */
     float min_score;          /* -1..1 */
     bool group_by_video;      /* one hit per video, its best */
+    vx_filter *filter;        /* only videos that pass; NULL: that of the request; owned */
 } vx_query;
 
 /* Several queries to one model, answered together: their texts are one batch of the model, and
@@ -95,6 +97,7 @@ typedef struct vx_search_request {
     vx_query *queries; /* [n]; owned */
     size_t n;          /* 1..VX_SEARCH_MAX_QUERIES */
     char *model;       /* NULL = the default one; one not loaded is VX_OUTCOME_WRONG_SPACE; owned */
+    vx_filter *filter; /* of queries that have none; NULL = all videos; owned */
     vx_search_done done;
     void *ctx;
 } vx_search_request;
