@@ -25,7 +25,7 @@ typedef struct report {
     model_report models[VX_MODELS_MAX]; /* [n_models], the default first */
     int n_models;
     int64_t jobs_parked, jobs_waiting;
-    int64_t videos, memory_bytes, disk_free_bytes, active, waiting, uptime_us;
+    int64_t videos, videos_outdated, memory_bytes, disk_free_bytes, active, waiting, uptime_us;
     int64_t one; /* 1, for metrics whose labels are the information */
 } report;
 
@@ -50,6 +50,8 @@ static int gather(vx_request *request, report *r, vx_err *err) {
     r->one = 1;
     r->n_models = server->models->n;
     int rc = vx_catalog_count_videos(server->catalog, &r->videos, err);
+    if (!rc)
+        rc = vx_catalog_count_outdated(server->catalog, VX_MEDIA_RULES, &r->videos_outdated, err);
     if (!rc)
         rc = vx_catalog_count_jobs(server->catalog, &r->jobs_parked, &r->jobs_waiting, err);
     if (!rc)
@@ -129,6 +131,9 @@ static const metric metrics[] = {
     {"uptime_seconds", GAUGE, "Time since the server started.", "uptime_s", AT(uptime_us), NONE,
      SECONDS},
     {"videos", GAUGE, "Videos stored.", "videos", AT(videos)},
+    {"videos_outdated", GAUGE,
+     "Videos that an older version read by other rules; POST /v1/reread reads them again.",
+     "videos_outdated", AT(videos_outdated)},
     {NULL, NULL, NULL, "vectors", AT(models[0].vectors)},
     {"process_resident_memory_bytes", GAUGE, "Resident memory.", "memory_bytes", AT(memory_bytes)},
     {"disk_free_bytes", GAUGE, "Free space on the data disk; below --reserve uploads get 507.",

@@ -38,6 +38,7 @@ static const vx_route rows[] = {
     {"GET", "/v1/models/{name}", 0, "", "", vx_models_one_get},
     {"POST", "/v1/models/{name}/backfill", 0, "", "", vx_models_backfill_post},
     {"DELETE", "/v1/models/{name}/vectors", 0, "digest", "", vx_models_vectors_delete},
+    {"POST", "/v1/reread", 0, "", "", vx_reread_post},
     {"GET", "/v1/metrics", 0, "", "", vx_metrics_get},
     {"GET", "/v1/stats", 0, "", "", vx_stats_get},
     {"GET", "/problems/{name}", VX_WHILE_STARTING, "", "", vx_problems_get},

@@ -1,6 +1,8 @@
 /* backfill_internal.h — what coordinator.c and video.c share about one job. */
 #pragma once
 
+#include <limits.h>
+
 #include "backfill.h"
 #include "base/thread.h"
 
@@ -13,22 +15,24 @@ struct vx_backfill {
     bool started;
     vx_mutex mu;
     vx_cond work;
-    struct vx_backfill_job *queue VX_GUARDED;                   /* oldest first */
-    struct vx_backfill_job *of_model[VX_MODELS_MAX] VX_GUARDED; /* waiting or running; borrows */
+    struct vx_backfill_job *queue VX_GUARDED; /* oldest first */
+    /* Waiting or running; borrows. Of each model, and the reread. */
+    struct vx_backfill_job *of_model[VX_MODELS_MAX + 1] VX_GUARDED;
 };
 
 typedef struct vx_backfill_job {
     vx_job job;
     vx_backfill *backfill; /* borrows */
-    vx_model *model;       /* borrows from the models */
-    int64_t *videos;       /* [n] rows that lack vectors, ascending */
+    vx_model *model;       /* borrows from the models; NULL: a reread */
+    int64_t *videos;       /* [n] rows that lack vectors or are outdated, ascending */
     size_t n, capacity;
     atomic_size_t next; /* the next of videos that nobody has taken */
 
     vx_mutex mu;
     int64_t embedded VX_GUARDED, deleted VX_GUARDED, failed VX_GUARDED;
-    int64_t internal VX_GUARDED; /* of the failed: not the file's fault */
-    vx_outcome again VX_GUARDED; /* OK, or of the last failure that the next try may mend */
+    int64_t unchanged VX_GUARDED; /* reread: embedded are those that have changed */
+    int64_t internal VX_GUARDED;  /* of the failed: not the file's fault */
+    vx_outcome again VX_GUARDED;  /* OK, or of the last failure that the next try may mend */
     vx_err again_why VX_GUARDED;
     struct json_t *failures VX_GUARDED;  /* array of {video_id, detail}, the first of them */
     struct vx_backfill_job *next_queued; /* coordinator.c */
@@ -38,3 +42,12 @@ typedef struct vx_backfill_job {
 bool vx_backfill_is_over(const vx_backfill_job *job);
 /* One video, start to end; counts how it went, or nothing when the job was over meanwhile. */
 void vx_backfill_video(vx_backfill_job *job, int64_t video_row, int decode_threads);
+
+/* video.c: the file that the video was made from; -ESTALE: an external one no longer has its size. */
+int vx_backfill_find_file(const vx_store *store, const vx_video *video, char path[PATH_MAX],
+                          char table_path[PATH_MAX], vx_err *err);
+/* reread.c: reads a video's file by the rules of this version, and replaces in one transaction what came out
+ * differently. ret_changed: whether its clips, vectors and fingerprint were made anew. NOT_FOUND: the
+ * video was deleted meanwhile; else as vx_extract_run. */
+vx_outcome vx_backfill_reread(vx_backfill_job *job, const vx_video *video, int decode_threads,
+                              bool *ret_changed, vx_err *err);

@@ -1,4 +1,4 @@
-/* video.c — one stored video gets the vectors that one model lacks. */
+/* video.c — one stored video of a job: it gets the vectors that one model lacks, or is read again. */
 #include <errno.h>
 #include <jansson.h>
 #include <limits.h>
@@ -32,7 +32,7 @@ static void count_failed(vx_backfill_job *job, const vx_video *video, vx_outcome
                          const vx_err *err) {
     bool internal = vx_outcome_is_our_fault(outcome);
     vx_log_failed(VX_LOG_WARN, "backfill", err, "job=%s model=%s video=%s", job->job.id,
-                  job->model->info->name, video ? video->id : "-");
+                  job->model ? job->model->info->name : "-", video ? video->id : "-");
     vx_mutex_lock(&job->mu);
     job->failed++;
     job->internal += internal;
@@ -48,9 +48,8 @@ static void count_failed(vx_backfill_job *job, const vx_video *video, vx_outcome
 
 /* ---- the video ---- */
 
-/* The file that the video was made from; -ESTALE: an external one no longer has its size. */
-static int find_file(const vx_store *store, const vx_video *video, char path[PATH_MAX],
-                     char table_path[PATH_MAX], vx_err *err) {
+int vx_backfill_find_file(const vx_store *store, const vx_video *video, char path[PATH_MAX],
+                          char table_path[PATH_MAX], vx_err *err) {
     struct stat facts;
     vx_store_table_path(store, video->sha256, table_path, PATH_MAX);
     if (!video->source_path) {
@@ -67,7 +66,7 @@ static vx_outcome make_vectors(vx_backfill_job *job, const vx_video *video, int 
                                vx_err *err) {
     const vx_backfill_params *p = &job->backfill->params;
     char path[PATH_MAX], table_path[PATH_MAX];
-    int rc = find_file(p->store, video, path, table_path, err);
+    int rc = vx_backfill_find_file(p->store, video, path, table_path, err);
     if (rc)
         return vx_outcome_of_error(rc, err);
     vx_extract_watch watch = {.cancelled = is_over, .ctx = job};
@@ -95,13 +94,16 @@ static bool is_deleted(const vx_backfill_job *job, int64_t video_row) {
 void vx_backfill_video(vx_backfill_job *job, int64_t video_row, int decode_threads) {
     VX_AUTO(vx_video) video = NULL;
     vx_err err;
+    bool changed = true;
     int rc = vx_catalog_get_video_by_row(job->backfill->params.collection->catalog, video_row,
                                          &video, &err);
     vx_outcome outcome = rc < 0 ? vx_outcome_of_error(rc, &err)
                          : rc   ? VX_OUTCOME_NOT_FOUND
-                                : make_vectors(job, video, decode_threads, &err);
+                         : job->model
+                             ? make_vectors(job, video, decode_threads, &err)
+                             : vx_backfill_reread(job, video, decode_threads, &changed, &err);
     if (!outcome)
-        count(job, &job->embedded);
+        count(job, changed ? &job->embedded : &job->unchanged);
     else if (vx_backfill_is_over(job))
         return; /* whatever failed may have failed for that */
     else if (is_deleted(job, video_row))

@@ -150,6 +150,14 @@ int vx_catalog_find_rejudged(vx_catalog *catalog, int64_t above_row, size_t max,
                              size_t *ret_n, vx_err *err);
 /* No video waits to be judged anew any more. */
 int vx_catalog_set_none_rejudged(vx_catalog *catalog, vx_err *err);
+/* The video and those whose verdict names it wait to be judged anew; until then verdicts stay. */
+int vx_catalog_mark_rejudged(vx_catalog *catalog, int64_t row, const char *video_id, vx_err *err);
+/* Replaces what was read from the file of video->row: container to duration_s, frames_decoded and the fields
+ * from there to rules. VX_CATALOG_NOT_FOUND. */
+int vx_catalog_set_media(vx_catalog *catalog, const vx_video *video, vx_err *err);
+/* Makes the clips of video->row those of the struct, whose rows it fills in: one keeps the row of the clip that
+ * had its index. All vectors of the old clips are deleted, whatever their vector space. */
+int vx_catalog_replace_clips(vx_catalog *catalog, vx_video *video, vx_err *err);
 /* VX_CATALOG_NOT_FOUND. */
 int vx_catalog_set_metadata(vx_catalog *catalog, const char *video_id, const char *metadata_json,
                             vx_err *err);
@@ -183,6 +191,11 @@ int vx_catalog_find_videos_of_clips(vx_catalog *catalog, const int64_t *clips, s
                                     int64_t *ret_videos, vx_err *err);
 /* Seconds; NaN if it is not known. VX_CATALOG_NOT_FOUND. */
 int vx_catalog_get_duration(vx_catalog *catalog, int64_t row, double *ret_s, vx_err *err);
+/* Videos whose file was read by older rules than these: rows above a row, rising, up to max into ret_rows;
+ * and how many there are. */
+int vx_catalog_find_outdated(vx_catalog *catalog, int rules, int64_t above_row, size_t max,
+                             int64_t *ret_rows, size_t *ret_n, vx_err *err);
+int vx_catalog_count_outdated(vx_catalog *catalog, int rules, int64_t *ret_n, vx_err *err);
 /* Whether there is a video of that row. */
 int vx_catalog_has_video(vx_catalog *catalog, int64_t row, bool *ret_has, vx_err *err);
 /* The video that a clip belongs to, with that clip alone (n_clips is 1): a search hit in a film of a
@@ -274,6 +287,8 @@ int vx_catalog_scan_vectors(vx_catalog *catalog, int64_t space, int dim, size_t 
 
 int vx_catalog_insert_fingerprint(vx_catalog *catalog, int64_t video, const void *blob,
                                   size_t bytes, vx_err *err);
+/* There need not be one. */
+int vx_catalog_delete_fingerprint(vx_catalog *catalog, int64_t video, vx_err *err);
 /* Gives malloc'ed bytes. VX_CATALOG_NOT_FOUND; -EIO if the checksum is wrong. */
 int vx_catalog_get_fingerprint(vx_catalog *catalog, int64_t video_row, void **ret_blob,
                                size_t *ret_bytes, vx_err *err);

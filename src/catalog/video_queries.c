@@ -223,6 +223,23 @@ int vx_catalog_find_videos_of_clips(vx_catalog *catalog, const int64_t *clips, s
     return 0;
 }
 
+int vx_catalog_find_outdated(vx_catalog *catalog, int rules, int64_t above_row, size_t max,
+                             int64_t *ret_rows, size_t *ret_n, vx_err *err) {
+    VX_READER(reader, catalog);
+    VX_SQL(q, reader.db, "SELECT row FROM videos WHERE rules < ? AND row > ? ORDER BY row LIMIT ?");
+    vx_sql_bind_int(&q, rules);
+    vx_sql_bind_int(&q, above_row);
+    vx_sql_bind_int(&q, (int64_t)max);
+    size_t n = 0;
+    int rc = 0;
+    while (n < max && (rc = vx_sql_next(&q, err)) > 0)
+        ret_rows[n++] = vx_sql_int(&q);
+    if (rc < 0)
+        return rc;
+    *ret_n = n;
+    return 0;
+}
+
 int vx_catalog_has_video(vx_catalog *catalog, int64_t row, bool *ret_has, vx_err *err) {
     VX_READER(reader, catalog);
     VX_SQL(q, reader.db, "SELECT 1 FROM videos WHERE row = ?");
@@ -366,6 +383,13 @@ static int read_int(vx_sql *q, int64_t *ret_value, vx_err *err) {
 int vx_catalog_count_videos(vx_catalog *catalog, int64_t *ret_n, vx_err *err) {
     VX_READER(reader, catalog);
     VX_SQL(q, reader.db, "SELECT count(*) FROM videos");
+    return read_int(&q, ret_n, err);
+}
+
+int vx_catalog_count_outdated(vx_catalog *catalog, int rules, int64_t *ret_n, vx_err *err) {
+    VX_READER(reader, catalog);
+    VX_SQL(q, reader.db, "SELECT count(*) FROM videos WHERE rules < ?");
+    vx_sql_bind_int(&q, rules);
     return read_int(&q, ret_n, err);
 }
 

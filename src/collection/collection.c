@@ -81,16 +81,13 @@ static int64_t *clip_rows(const vx_video *video, vx_err *err) {
     return rows;
 }
 
-int vx_collection_insert(vx_collection *collection, vx_video *video, const vx_collection_data *data,
-                         vx_err *err) {
+/* Of a video whose clips have rows. */
+static int insert_data(vx_collection *collection, const vx_video *video,
+                       const vx_collection_data *data, vx_err *err) {
     vx_catalog *catalog = collection->catalog;
     const vx_models *models = collection->models;
-    int rc = vx_catalog_insert_video(catalog, video, err);
-    if (rc)
-        return rc;
     VX_AUTO_FREE int64_t *rows = clip_rows(video, err);
-    if (!rows)
-        return -ENOMEM;
+    int rc = rows ? 0 : -ENOMEM;
     for (int m = 0; m < models->n && !rc; m++)
         if (data->vectors[m])
             rc = vx_catalog_insert_vectors(catalog, models->items[m].space, rows, video->n_clips,
@@ -101,6 +98,12 @@ int vx_collection_insert(vx_collection *collection, vx_video *video, const vx_co
     size_t bytes;
     rc = vx_fp_pack(data->fingerprint, data->n_frames, &blob, &bytes, err);
     return rc ? rc : vx_catalog_insert_fingerprint(catalog, video->row, blob, bytes, err);
+}
+
+int vx_collection_insert(vx_collection *collection, vx_video *video, const vx_collection_data *data,
+                         vx_err *err) {
+    int rc = vx_catalog_insert_video(collection->catalog, video, err);
+    return rc ? rc : insert_data(collection, video, data, err);
 }
 
 int vx_collection_index(vx_collection *collection, const vx_video *video,
@@ -134,6 +137,43 @@ void vx_collection_unindex(vx_collection *collection, const vx_video *video) {
         vx_log_failed(VX_LOG_WARN, "index", &err,
                       "video=%s hint=\"its vectors stay in memory until a restart\"", video->id);
     vx_fp_index_remove(collection->fingerprints, video->row, NULL);
+}
+
+/* ---- a video that was read again ---- */
+
+int vx_collection_replace(vx_collection *collection, vx_video *video,
+                          const vx_collection_data *data, vx_err *err) {
+    int rc = vx_catalog_set_media(collection->catalog, video, err);
+    if (!rc)
+        rc = vx_catalog_replace_clips(collection->catalog, video, err);
+    if (!rc && data->n_frames)
+        rc = vx_catalog_delete_fingerprint(collection->catalog, video->row, err);
+    return rc ? rc : insert_data(collection, video, data, err);
+}
+
+void vx_collection_reindex(vx_collection *collection, const vx_video *old, const vx_video *video,
+                           const vx_collection_data *data) {
+    const vx_models *models = collection->models;
+    vx_err err = {0};
+    VX_AUTO_FREE int64_t *old_rows = clip_rows(old, &err);
+    VX_AUTO_FREE int64_t *rows = clip_rows(video, &err);
+    VX_AUTO_FREE int64_t *groups = clip_groups(video, &err);
+    int rc = old_rows && rows && groups ? 0 : -ENOMEM;
+    for (int m = 0; m < models->n && !rc; m++) {
+        vx_index *index = models->items[m].index;
+        rc = vx_index_remove(index, old_rows, old->n_clips, &err);
+        if (!rc && data->vectors[m])
+            rc = vx_index_add(index, rows, groups, data->vectors[m], video->n_clips, &err);
+    }
+    if (!rc && data->n_frames) {
+        vx_fp_index_remove(collection->fingerprints, video->row, NULL);
+        rc = vx_fp_index_add(collection->fingerprints, video->row, data->fingerprint,
+                             data->n_frames, &err);
+    }
+    if (rc)
+        vx_log_failed(VX_LOG_ERROR, "index", &err,
+                      "video=%s hint=\"searches see all of it again after a restart\"", video->id);
+    vx_collection_note_recent(collection, video->row);
 }
 
 /* ---- vectors that were missing ---- */

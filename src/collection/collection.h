@@ -67,6 +67,16 @@ int vx_collection_insert(vx_collection *collection, vx_video *video, const vx_co
 /* Enters an inserted video into the indexes. On failure none of it is in them. */
 int vx_collection_index(vx_collection *collection, const vx_video *video,
                         const vx_collection_data *data, vx_err *err);
+/* Replaces what a stored video is made of: the row's media facts (vx_catalog_set_media), clips, vectors and
+ * fingerprint. Vectors that data lacks are gone; a fingerprint stays if data has none. Fills in the rows of
+ * video->clips. */
+int vx_collection_replace(vx_collection *collection, vx_video *video,
+                          const vx_collection_data *data, vx_err *err);
+/* After that transaction, on the writer's thread, as long as the video is stored: the same in the indexes,
+ * which until then have what `old` has.
+ *   video  as _replace left it */
+void vx_collection_reindex(vx_collection *collection, const vx_video *old, const vx_video *video,
+                           const vx_collection_data *data);
 /* Takes a video out of all indexes: it was deleted, or its transaction failed. */
 void vx_collection_unindex(vx_collection *collection, const vx_video *video);
 

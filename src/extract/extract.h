@@ -82,3 +82,5 @@ typedef struct vx_extract_params {
  * later. All members of params are borrowed. */
 vx_outcome vx_extract_run(const vx_extractor *extractor, const vx_extract_params *params,
                           vx_extract *ret_extract, vx_err *err);
+/* The outcome of a vx_media_* call that returned rc. */
+vx_outcome vx_extract_outcome_of_media(int rc, const vx_err *err);

@@ -44,6 +44,10 @@ typedef void (*vx_library_done)(void *ctx, int rc, const vx_err *err);
  * not called. */
 vx_outcome vx_library_delete_video(vx_library *library, const char *video_id,
                                    vx_when_full when_full, vx_library_done done, void *ctx);
+/* Inside a transaction that marks videos to be judged anew, as its last step: makes the job that judges them,
+ * unless there is one (NULL). _finish: after that transaction, rc 0 = committed. */
+int vx_library_begin_rejudge(vx_library *library, vx_job **ret_job, vx_err *err);
+void vx_library_finish_rejudge(vx_library *library, vx_job *job, int rc);
 /* Waits until the videos whose original was deleted are judged anew, or a round of that has failed. For one
  * thread. */
 void vx_library_wait_rejudged(vx_library *library);
