@@ -5,16 +5,19 @@
 
 #define MAX_CELL_BYTES 1024 /* longer ones are few, and read from the metadata */
 
-const unsigned char *vx_column_cell(const vx_column_value *value) {
-    return value->n_bytes <= sizeof value->inside ? value->inside : value->bytes;
+#define MIN_UNUSED_BYTES ((size_t)64 * 1024)
+
+static bool is_inside(const vx_column_value *value) {
+    return value->n_bytes <= sizeof value->inside;
+}
+
+const unsigned char *vx_column_cell(const vx_column *column, const vx_column_value *value) {
+    return is_inside(value) ? value->inside : column->bytes + value->at;
 }
 
 void vx_column_done(vx_column *column) {
-    for (size_t i = VX_CODE_FIRST; i < column->n_values; i++)
-        if (column->values[i].n_videos &&
-            column->values[i].n_bytes > sizeof column->values[i].inside)
-            free(column->values[i].bytes);
     free(column->values);
+    free(column->bytes);
     free(column->table);
     free(column->codes);
     vx_field_done(&column->field);
@@ -39,7 +42,7 @@ bool vx_column_reserve(vx_column *column, size_t slots) {
 size_t vx_column_memory_bytes(const vx_column *column) {
     return column->capacity * sizeof *column->codes +
            column->values_capacity * sizeof *column->values +
-           column->table_size * sizeof *column->table + column->n_bytes;
+           column->table_size * sizeof *column->table + column->bytes_capacity;
 }
 
 /* ---- the table ---- */
@@ -64,7 +67,7 @@ static size_t place_of(const vx_column *column, uint64_t hash, const unsigned ch
     for (size_t at = hash & mask;; at = (at + 1) & mask) {
         const vx_column_value *value = &column->values[column->table[at]];
         if (!column->table[at] || (value->hash == hash && value->n_bytes == n &&
-                                   !memcmp(vx_column_cell(value), bytes, n)))
+                                   !memcmp(vx_column_cell(column, value), bytes, n)))
             return at;
     }
 }
@@ -130,6 +133,42 @@ static uint32_t free_code(vx_column *column) {
     return (uint32_t)n;
 }
 
+/* Room for n more long bytes. */
+static bool reserve_bytes(vx_column *column, size_t n) {
+    size_t wanted = column->n_bytes + n;
+    if (wanted <= column->bytes_capacity)
+        return true;
+    unsigned char *grown = vx_regrow(column->bytes, 2 * wanted, 1);
+    if (grown) {
+        column->bytes = grown;
+        column->bytes_capacity = 2 * wanted;
+    }
+    return grown != NULL;
+}
+
+/* Without memory the gaps stay for now. */
+static void close_gaps(vx_column *column) {
+    size_t n_live = column->n_bytes - column->n_unused_bytes, n = 0;
+    if (column->n_unused_bytes < MIN_UNUSED_BYTES || column->n_unused_bytes < n_live)
+        return;
+    unsigned char *bytes = malloc(2 * n_live + 1);
+    if (!bytes)
+        return;
+    for (size_t code = VX_CODE_FIRST; code < column->n_values; code++) {
+        vx_column_value *value = &column->values[code];
+        if (!value->n_videos || is_inside(value))
+            continue;
+        memcpy(bytes + n, column->bytes + value->at, value->n_bytes);
+        value->at = n;
+        n += value->n_bytes;
+    }
+    free(column->bytes);
+    column->bytes = bytes;
+    column->bytes_capacity = 2 * n_live + 1;
+    column->n_bytes = n;
+    column->n_unused_bytes = 0;
+}
+
 /* The code of a cell, whose value counts one video more. 0: no memory. */
 static uint32_t take_code(vx_column *column, const unsigned char *bytes, size_t n, uint64_t key) {
     uint64_t hash = hash_of(bytes, n, key);
@@ -141,18 +180,18 @@ static uint32_t take_code(vx_column *column, const unsigned char *bytes, size_t 
         column->values[column->table[place]].n_videos++;
         return column->table[place];
     }
-    unsigned char *outside = n > sizeof column->values->inside ? malloc(n) : NULL;
-    uint32_t code = n > sizeof column->values->inside && !outside ? 0 : free_code(column);
-    if (!code) {
-        free(outside);
+    vx_column_value fresh = {.hash = hash, .n_videos = 1, .n_bytes = (uint32_t)n};
+    uint32_t code = is_inside(&fresh) || reserve_bytes(column, n) ? free_code(column) : 0;
+    if (!code)
         return 0;
+    if (is_inside(&fresh)) {
+        memcpy(fresh.inside, bytes, n);
+    } else {
+        fresh.at = column->n_bytes;
+        memcpy(column->bytes + column->n_bytes, bytes, n);
+        column->n_bytes += n;
     }
-    vx_column_value *value = &column->values[code];
-    *value = (vx_column_value){.hash = hash, .n_videos = 1, .n_bytes = (uint32_t)n};
-    if (outside)
-        value->bytes = outside;
-    memcpy(outside ? outside : value->inside, bytes, n);
-    column->n_bytes += outside ? n : 0;
+    column->values[code] = fresh;
     column->table[place] = code;
     column->n_used++;
     return code;
@@ -164,14 +203,13 @@ void vx_column_clear(vx_column *column, size_t slot) {
     if (code < VX_CODE_FIRST || --column->values[code].n_videos)
         return;
     vx_column_value *value = &column->values[code];
-    empty_place(column, place_of(column, value->hash, vx_column_cell(value), value->n_bytes));
-    if (value->n_bytes > sizeof value->inside) {
-        column->n_bytes -= value->n_bytes;
-        free(value->bytes);
-    }
+    empty_place(column,
+                place_of(column, value->hash, vx_column_cell(column, value), value->n_bytes));
+    column->n_unused_bytes += is_inside(value) ? 0 : value->n_bytes;
     *value = (vx_column_value){.next_free = column->first_free};
     column->first_free = code;
     column->n_used--;
+    close_gaps(column);
 }
 
 bool vx_column_set(vx_column *column, size_t slot, const vx_cell *cell, uint64_t key) {

@@ -20,7 +20,7 @@ typedef struct vx_column_value {
     uint32_t n_bytes;
     union {
         unsigned char inside[16]; /* up to 16 bytes */
-        unsigned char *bytes;     /* owned */
+        size_t at;                /* of a longer one, in vx_column.bytes */
         uint32_t next_free;
     };
 } vx_column_value;
@@ -34,7 +34,10 @@ typedef struct vx_column {
     uint32_t first_free; /* 0 = none */
     uint32_t *table;     /* [table_size] codes by hash, 0 = empty; a power of two */
     size_t table_size;
-    size_t n_bytes; /* of the values outside of themselves */
+    /* Longer values behind each other, in the order in which they came: a test of all of them goes through
+     * memory once. What values were given up leave is closed once it is half. */
+    unsigned char *bytes; /* [bytes_capacity], owned */
+    size_t n_bytes, n_unused_bytes, bytes_capacity;
 } vx_column;
 
 void vx_column_done(vx_column *column);
@@ -44,5 +47,5 @@ bool vx_column_reserve(vx_column *column, size_t slots);
 bool vx_column_set(vx_column *column, size_t slot, const vx_cell *cell, uint64_t key);
 /* The slot is unknown again. */
 void vx_column_clear(vx_column *column, size_t slot);
-const unsigned char *vx_column_cell(const vx_column_value *value);
+const unsigned char *vx_column_cell(const vx_column *column, const vx_column_value *value);
 size_t vx_column_memory_bytes(const vx_column *column);

@@ -64,8 +64,9 @@ static void test_value(selecting *s, size_t first, size_t code) {
     VX_AUTO_FREE char *folded = NULL;
     for (size_t i = first; i < s->filter->n_conditions; i++)
         if (s->column[i] == s->column[first])
-            s->passes[i][code] = vx_condition_passes(
-                &s->filter->conditions[i], vx_column_cell(value), value->n_bytes, &folded);
+            s->passes[i][code] = vx_condition_passes(&s->filter->conditions[i],
+                                                     vx_column_cell(s->column[first], value),
+                                                     value->n_bytes, &folded);
 }
 
 static bool is_first_on_column(const selecting *s, size_t condition) {
