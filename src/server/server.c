@@ -173,7 +173,7 @@ static int recover(vx_server *server, vx_err *err) {
     int64_t outdated = 0;
     if (!rc)
         rc = vx_catalog_count_outdated(server->catalog, VX_MEDIA_RULES, &outdated, err);
-    if (!rc && outdated)
+    if (!rc && outdated && server->backfill)
         vx_log(
             VX_LOG_WARN, "outdated",
             "videos=%lld hint=\"an older version read them by other rules; POST /v1/reread reads "

@@ -234,6 +234,89 @@ static void video_deleted_leaves_no_row_of_it(void **state) {
     assert_same_video(kept, found);
 }
 
+/* ---- read again ---- */
+
+static void videos_read_by_older_rules_are_found_and_counted(void **state) {
+    fixture *f = *state;
+    VX_AUTO(vx_video) old = add_video(f, 1, 1);   /* odd: rules 0 */
+    VX_AUTO(vx_video) newer = add_video(f, 2, 1); /* rules 7 */
+    VX_AUTO(vx_video) older = add_video(f, 3, 1);
+    int64_t rows[2], n_outdated;
+    size_t n;
+    OK(vx_catalog_find_outdated(f->catalog, 7, 0, 2, rows, &n, &oops));
+    assert_int_equal(n, 2);
+    assert_true(rows[0] == old->row && rows[1] == older->row);
+    OK(vx_catalog_find_outdated(f->catalog, 7, old->row, 1, rows, &n, &oops));
+    assert_true(n == 1 && rows[0] == older->row);
+    OK(vx_catalog_count_outdated(f->catalog, 8, &n_outdated, &oops));
+    assert_int_equal(n_outdated, 3);
+    OK(vx_catalog_count_outdated(f->catalog, newer->rules, &n_outdated, &oops));
+    assert_int_equal(n_outdated, 2);
+}
+
+static void media_of_a_video_are_replaced_and_nothing_else(void **state) {
+    fixture *f = *state;
+    VX_AUTO(vx_video) video = add_video(f, 1, 2);
+    VX_AUTO(vx_video) now = make_video(8, 0);
+    VX_AUTO(vx_video) found = NULL;
+    vx_err err;
+    now->row = video->row;
+    OK(vx_catalog_begin(f->catalog, &oops));
+    OK(vx_catalog_set_media(f->catalog, now, &oops));
+    now->row = 99;
+    assert_int_equal(vx_catalog_set_media(f->catalog, now, &err), VX_CATALOG_NOT_FOUND);
+    OK(vx_catalog_commit(f->catalog, &oops));
+    OK(vx_catalog_get_video_by_row(f->catalog, video->row, &found, &oops));
+    assert_true(found->width_px == now->width_px && found->duration_s == now->duration_s);
+    assert_string_equal(found->hdr, now->hdr);
+    assert_string_equal(found->clip_rule, now->clip_rule);
+    assert_int_equal(found->rotation_deg, now->rotation_deg);
+    assert_int_equal(found->rules, now->rules);
+    assert_string_equal(found->filename, video->filename);
+    assert_int_equal(found->bytes, video->bytes);
+    assert_int_equal(found->n_clips, 2);
+}
+
+static void clips_replaced_keep_the_rows_of_their_index_and_lose_their_vectors(void **state) {
+    fixture *f = *state;
+    VX_AUTO(vx_video) video = add_video(f, 1, 3);
+    VX_AUTO(vx_video) other = add_video(f, 2, 2);
+    for (int n = 2; n <= 5; n += 3) { /* fewer, then more */
+        VX_AUTO(vx_video) now = make_video(1, n);
+        VX_AUTO(vx_video) found = NULL;
+        now->row = video->row;
+        now->clips[1].start_s = 0.25;
+        OK(vx_catalog_begin(f->catalog, &oops));
+        OK(vx_catalog_replace_clips(f->catalog, now, &oops));
+        OK(vx_catalog_commit(f->catalog, &oops));
+        assert_int_equal(now->clips[0].row, video->clips[0].row);
+        assert_int_equal(now->clips[1].row, video->clips[1].row);
+        assert_true(n < 5 || now->clips[4].row > other->clips[1].row);
+        OK(vx_catalog_get_video_by_row(f->catalog, video->row, &found, &oops));
+        assert_int_equal(found->n_clips, n);
+        assert_true(found->clips[1].start_s == 0.25);
+        assert_int_equal(raw_int(f, "SELECT count(*) FROM vectors"), 2);
+        assert_int_equal(raw_int(f, "SELECT vectors FROM spaces"), 2);
+    }
+}
+
+static void video_marked_is_rejudged_with_those_whose_verdict_names_it(void **state) {
+    fixture *f = *state;
+    VX_AUTO(vx_video) named = add_video(f, 4, 1);
+    VX_AUTO(vx_video) copy = make_video(1, 1);
+    VX_AUTO(vx_video) other = add_video(f, 8, 1); /* new: names none */
+    strcpy(copy->duplicate.of, named->id);
+    OK(vx_catalog_begin(f->catalog, &oops));
+    OK(insert_all(f, copy, 1, &oops));
+    OK(vx_catalog_mark_rejudged(f->catalog, named->row, named->id, &oops));
+    OK(vx_catalog_commit(f->catalog, &oops));
+    int64_t rows[3];
+    size_t n;
+    OK(vx_catalog_find_rejudged(f->catalog, 0, 3, rows, &n, &oops));
+    assert_int_equal(n, 2);
+    assert_true(rows[0] == named->row && rows[1] == copy->row && other->row != rows[1]);
+}
+
 static void row_of_a_deleted_video_or_clip_is_never_given_again(void **state) {
     fixture *f = *state;
     VX_AUTO(vx_video) first = add_video(f, 1, 3);
@@ -489,6 +572,10 @@ int main(void) {
         TEST(metadata_with_quotes_and_utf8_is_replaced_literally),
         TEST(metadata_patch_merges_as_rfc_7396_says),
         TEST(video_deleted_leaves_no_row_of_it),
+        TEST(videos_read_by_older_rules_are_found_and_counted),
+        TEST(media_of_a_video_are_replaced_and_nothing_else),
+        TEST(clips_replaced_keep_the_rows_of_their_index_and_lose_their_vectors),
+        TEST(video_marked_is_rejudged_with_those_whose_verdict_names_it),
         TEST(row_of_a_deleted_video_or_clip_is_never_given_again),
         TEST(row_that_an_undone_transaction_gave_out_is_never_given_again),
         TEST(write_outside_a_transaction_is_refused),
