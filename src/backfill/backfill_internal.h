@@ -1,8 +1,6 @@
 /* backfill_internal.h — what coordinator.c and video.c share about one job. */
 #pragma once
 
-#include <limits.h>
-
 #include "backfill.h"
 #include "base/thread.h"
 
@@ -39,15 +37,17 @@ typedef struct vx_backfill_job {
 } vx_backfill_job;
 
 /* Whether the job must end: cancelled, or the server stops. */
-bool vx_backfill_is_over(const vx_backfill_job *job);
+static inline bool vx_backfill_is_over(const vx_backfill_job *job) {
+    return atomic_load(&job->job.cancelled) || atomic_load(&job->backfill->stopping);
+}
 /* One video, start to end; counts how it went, or nothing when the job was over meanwhile. */
 void vx_backfill_video(vx_backfill_job *job, int64_t video_row, int decode_threads);
 
-/* video.c: the file that the video was made from; -ESTALE: an external one no longer has its size. */
-int vx_backfill_find_file(const vx_store *store, const vx_video *video, char path[PATH_MAX],
-                          char table_path[PATH_MAX], vx_err *err);
 /* reread.c: reads a video's file by the rules of this version, and replaces in one transaction what came out
- * differently. ret_changed: whether its clips, vectors and fingerprint were made anew. NOT_FOUND: the
- * video was deleted meanwhile; else as vx_extract_run. */
-vx_outcome vx_backfill_reread(vx_backfill_job *job, const vx_video *video, int decode_threads,
-                              bool *ret_changed, vx_err *err);
+ * differently.
+ *   path, table_path  as vx_missing_vectors has them
+ *   ret_changed       whether its clips, vectors and fingerprint were made anew
+ * NOT_FOUND: the video was deleted meanwhile; else as vx_extract_run. */
+vx_outcome vx_backfill_reread(vx_backfill_job *job, const vx_video *video, const char *path,
+                              const char *table_path, int decode_threads, bool *ret_changed,
+                              vx_err *err);

@@ -19,7 +19,7 @@
 typedef struct reread {
     vx_backfill_job *job;
     const vx_video *stored;
-    char path[PATH_MAX], table_path[PATH_MAX];
+    const char *path, *table_path;
     int decode_threads;
     vx_video *now;     /* what stored becomes; owned */
     vx_extract found;  /* if it has changed */
@@ -220,13 +220,16 @@ static vx_outcome write_down(reread *r, vx_err *err) {
     return rc == VX_CATALOG_NOT_FOUND ? VX_OUTCOME_NOT_FOUND : vx_outcome_of_error(rc, err);
 }
 
-vx_outcome vx_backfill_reread(vx_backfill_job *job, const vx_video *video, int decode_threads,
-                              bool *ret_changed, vx_err *err) {
-    __attribute__((cleanup(reread_done)))
-    reread r = {.job = job, .stored = video, .decode_threads = decode_threads};
+vx_outcome vx_backfill_reread(vx_backfill_job *job, const vx_video *video, const char *path,
+                              const char *table_path, int decode_threads, bool *ret_changed,
+                              vx_err *err) {
+    __attribute__((cleanup(reread_done))) reread r = {.job = job,
+                                                      .stored = video,
+                                                      .path = path,
+                                                      .table_path = table_path,
+                                                      .decode_threads = decode_threads};
     vx_media_info info;
-    int rc = vx_backfill_find_file(job->backfill->params.store, video, r.path, r.table_path, err);
-    vx_outcome outcome = rc ? vx_outcome_of_error(rc, err) : read_header(&r, &info, err);
+    vx_outcome outcome = read_header(&r, &info, err);
     if (outcome)
         return outcome;
     r.same_times = has_same_times(video, &info);
@@ -236,7 +239,7 @@ vx_outcome vx_backfill_reread(vx_backfill_job *job, const vx_video *video, int d
         if (outcome)
             return outcome;
     }
-    rc = note_media(&r, &info, err);
+    int rc = note_media(&r, &info, err);
     *ret_changed = r.has_changed;
     return rc ? vx_outcome_of_error(rc, err) : write_down(&r, err);
 }

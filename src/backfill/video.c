@@ -10,10 +10,6 @@
 
 #define FAILURES_MAX 100 /* that the report names; all are counted */
 
-bool vx_backfill_is_over(const vx_backfill_job *job) {
-    return atomic_load(&job->job.cancelled) || atomic_load(&job->backfill->stopping);
-}
-
 static bool is_over(void *ctx) {
     return vx_backfill_is_over(ctx);
 }
@@ -48,8 +44,9 @@ static void count_failed(vx_backfill_job *job, const vx_video *video, vx_outcome
 
 /* ---- the video ---- */
 
-int vx_backfill_find_file(const vx_store *store, const vx_video *video, char path[PATH_MAX],
-                          char table_path[PATH_MAX], vx_err *err) {
+/* The file that the video was made from; -ESTALE: an external one no longer has its size. */
+static int find_file(const vx_store *store, const vx_video *video, char path[PATH_MAX],
+                     char table_path[PATH_MAX], vx_err *err) {
     struct stat facts;
     vx_store_table_path(store, video->sha256, table_path, PATH_MAX);
     if (!video->source_path) {
@@ -62,13 +59,9 @@ int vx_backfill_find_file(const vx_store *store, const vx_video *video, char pat
     return facts.st_size == video->bytes ? 0 : VX_FAIL(err, -ESTALE, "%s has changed", path);
 }
 
-static vx_outcome make_vectors(vx_backfill_job *job, const vx_video *video, int decode_threads,
-                               vx_err *err) {
+static vx_outcome make_vectors(vx_backfill_job *job, const vx_video *video, const char *path,
+                               const char *table_path, int decode_threads, vx_err *err) {
     const vx_backfill_params *p = &job->backfill->params;
-    char path[PATH_MAX], table_path[PATH_MAX];
-    int rc = vx_backfill_find_file(p->store, video, path, table_path, err);
-    if (rc)
-        return vx_outcome_of_error(rc, err);
     vx_extract_watch watch = {.cancelled = is_over, .ctx = job};
     vx_missing_vectors want = {
         .extractor = p->extractor,
@@ -84,6 +77,18 @@ static vx_outcome make_vectors(vx_backfill_job *job, const vx_video *video, int 
     return vx_missing_vectors_make(&want, err);
 }
 
+static vx_outcome work_on(vx_backfill_job *job, const vx_video *video, int decode_threads,
+                          bool *ret_changed, vx_err *err) {
+    char path[PATH_MAX], table_path[PATH_MAX];
+    int rc = find_file(job->backfill->params.store, video, path, table_path, err);
+    if (rc)
+        return vx_outcome_of_error(rc, err);
+    *ret_changed = true;
+    return job->model
+               ? make_vectors(job, video, path, table_path, decode_threads, err)
+               : vx_backfill_reread(job, video, path, table_path, decode_threads, ret_changed, err);
+}
+
 static bool is_deleted(const vx_backfill_job *job, int64_t video_row) {
     VX_AUTO(vx_video) video = NULL;
     vx_err err;
@@ -94,14 +99,12 @@ static bool is_deleted(const vx_backfill_job *job, int64_t video_row) {
 void vx_backfill_video(vx_backfill_job *job, int64_t video_row, int decode_threads) {
     VX_AUTO(vx_video) video = NULL;
     vx_err err;
-    bool changed = true;
+    bool changed = false;
     int rc = vx_catalog_get_video_by_row(job->backfill->params.collection->catalog, video_row,
                                          &video, &err);
     vx_outcome outcome = rc < 0 ? vx_outcome_of_error(rc, &err)
                          : rc   ? VX_OUTCOME_NOT_FOUND
-                         : job->model
-                             ? make_vectors(job, video, decode_threads, &err)
-                             : vx_backfill_reread(job, video, decode_threads, &changed, &err);
+                                : work_on(job, video, decode_threads, &changed, &err);
     if (!outcome)
         count(job, changed ? &job->embedded : &job->unchanged);
     else if (vx_backfill_is_over(job))
