@@ -36,7 +36,7 @@ MODULES = {
     "jobs": "base catalog writer",
     "ingest": "base store media clip catalog collection extract writer verdict jobs",
     "cutter": "base media catalog",
-    "library": "base store fingerprint index catalog filter models collection writer verdict jobs cutter",
+    "library": "base store fingerprint index catalog filter models collection extract writer verdict jobs cutter",
     "backfill": "base store media clip index catalog models collection extract writer jobs library",
     "search": "base store embed index catalog filter models collection extract",
     "embeddings": "base store fetch frame media preprocess embed models extract search",

@@ -117,7 +117,7 @@ static void unknown_things_are_not_found(void **state) {
     assert_int_equal(vx_catalog_get_fingerprint(c, 77, &blob, &bytes, &err), VX_CATALOG_NOT_FOUND);
     assert_int_equal(vx_catalog_get_job(c, "jnone", &job, &err), VX_CATALOG_NOT_FOUND);
     OK(vx_catalog_begin(c, &oops));
-    assert_int_equal(vx_catalog_delete_video(c, "vnone", NULL, &err), VX_CATALOG_NOT_FOUND);
+    assert_int_equal(vx_catalog_delete_video(c, "vnone", &err), VX_CATALOG_NOT_FOUND);
     assert_int_equal(vx_catalog_set_metadata(c, "vnone", "{}", &err), VX_CATALOG_NOT_FOUND);
     assert_int_equal(vx_catalog_update_job(c, "jnone", VX_JOB_RUNNING, NULL, 0, &err),
                      VX_CATALOG_NOT_FOUND);
@@ -223,7 +223,7 @@ static void video_deleted_leaves_no_row_of_it(void **state) {
     OK(vx_catalog_commit(f->catalog, &oops));
     assert_int_equal(raw_int(f, "SELECT count(*) FROM vectors"), 7);
     OK(vx_catalog_begin(f->catalog, &oops));
-    OK(vx_catalog_delete_video(f->catalog, gone->id, NULL, &oops));
+    OK(vx_catalog_delete_video(f->catalog, gone->id, &oops));
     OK(vx_catalog_commit(f->catalog, &oops));
     assert_int_equal(raw_int(f, "SELECT count(*) FROM videos"), 1);
     assert_int_equal(raw_int(f, "SELECT count(*) FROM clips"), 2);
@@ -321,7 +321,7 @@ static void row_of_a_deleted_video_or_clip_is_never_given_again(void **state) {
     fixture *f = *state;
     VX_AUTO(vx_video) first = add_video(f, 1, 3);
     OK(vx_catalog_begin(f->catalog, &oops));
-    OK(vx_catalog_delete_video(f->catalog, first->id, NULL, &oops));
+    OK(vx_catalog_delete_video(f->catalog, first->id, &oops));
     OK(vx_catalog_commit(f->catalog, &oops));
     fixture_reopen(f);
     VX_AUTO(vx_video) second = add_video(f, 1, 1);
@@ -462,7 +462,7 @@ static void videos_by_their_rows_come_with_clips_and_without_those_gone(void **s
     VX_AUTO(vx_video) gone = NULL;
     OK(vx_catalog_get_video_by_row(f->catalog, rows[2], &gone, &oops));
     OK(vx_catalog_begin(f->catalog, &oops));
-    OK(vx_catalog_delete_video(f->catalog, gone->id, NULL, &oops));
+    OK(vx_catalog_delete_video(f->catalog, gone->id, &oops));
     OK(vx_catalog_commit(f->catalog, &oops));
     vx_video **page;
     size_t n;
@@ -518,7 +518,7 @@ static void listener_hears_of_every_video_that_a_commit_changed(void **state) {
     assert_true(h.calls == 1 && h.n == 2 && heard_of(&h, copy->row) && heard_of(&h, other->row));
     h = (heard){.n = 0};
     OK(vx_catalog_begin(f->catalog, &oops));
-    OK(vx_catalog_delete_video(f->catalog, original->id, NULL, &oops));
+    OK(vx_catalog_delete_video(f->catalog, original->id, &oops));
     OK(vx_catalog_commit(f->catalog, &oops));
     assert_true(h.n == 2 && heard_of(&h, original->row) && heard_of(&h, copy->row));
     vx_catalog_set_listener(f->catalog, NULL, NULL);
