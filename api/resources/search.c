@@ -6,12 +6,13 @@
 #include "api/http/json.h"
 #include "api/http/params.h"
 #include "api/http/reply.h"
+#include "api/resources/filters.h"
 #include "api/resources/handlers.h"
 #include "api/resources/show.h"
 #include "server/server.h"
 
 #define SUBJECTS "text video_id clip_id vector like unlike combine"
-#define OPTIONS "k min_score max_score group_by offset cursor histogram explain"
+#define OPTIONS "k min_score max_score group_by offset cursor histogram explain filter"
 
 typedef struct search {
     vx_search_result result;
@@ -264,7 +265,9 @@ static bool read_question(vx_request *request, json_t *object, vx_query *questio
 static bool read_one(vx_request *request, json_t *body, vx_search_request *query) {
     query->queries[0] = defaults;
     return vx_json_only(request, body, SUBJECTS " queries " OPTIONS " model") &&
-           read_question(request, body, &query->queries[0]);
+           read_question(request, body, &query->queries[0]) &&
+           vx_filters_read(request, json_object_get(body, "filter"), NULL, "/filter",
+                           &query->filter);
 }
 
 /* Reads `queries`. Options of a query win over those of the body. */
@@ -273,7 +276,8 @@ static bool read_several(vx_request *request, json_t *body, json_t *list,
     vx_query common = defaults;
     size_t k_sum = 0;
     if (!vx_json_only(request, body, "queries " OPTIONS " model") ||
-        !read_options(request, body, &common))
+        !read_options(request, body, &common) ||
+        !vx_filters_read(request, json_object_get(body, "filter"), NULL, "/filter", &query->filter))
         return false;
     for (size_t i = 0; i < query->n; i++) {
         json_t *item = json_array_get(list, i);
@@ -283,8 +287,12 @@ static bool read_several(vx_request *request, json_t *body, json_t *list,
             vx_reply_problem(request, VX_PROBLEM_BAD_PARAMETER, "it must be an object.");
             return false;
         }
+        char place[40];
+        snprintf(place, sizeof place, "/queries/%zu/filter", i);
         if (!vx_json_only(request, item, SUBJECTS " " OPTIONS) ||
-            !read_question(request, item, &query->queries[i]))
+            !read_question(request, item, &query->queries[i]) ||
+            !vx_filters_read(request, json_object_get(item, "filter"), NULL, place,
+                             &query->queries[i].filter))
             return false;
         k_sum += query->queries[i].k;
     }
@@ -323,10 +331,12 @@ static bool read_values(vx_request *request, vx_query *question, bool *ret_expla
 
 bool vx_search_check(vx_request *request) {
     const char *model = vx_request_value(request, "model");
+    VX_AUTO(vx_filter) filter = NULL;
     vx_query question;
     bool explain;
     vx_err err;
-    if (!read_values(request, &question, &explain))
+    if (!read_values(request, &question, &explain) ||
+        !vx_filters_read_value(request, NULL, &filter))
         return false;
     if (!model || vx_models_find(request->server->models, model, &err))
         return true;
@@ -337,6 +347,7 @@ bool vx_search_check(vx_request *request) {
 static bool read_form(vx_request *request, vx_search_request *query) {
     search *state = request->state;
     return read_values(request, &query->queries[0], &state->explain) &&
+           vx_filters_read_value(request, NULL, &query->filter) &&
            set_text(request, &query->model, vx_request_value(request, "model"));
 }
 

@@ -59,6 +59,13 @@ int vx_catalog_savepoint(vx_catalog *catalog, vx_err *err);
 int vx_catalog_release(vx_catalog *catalog, vx_err *err);
 void vx_catalog_rollback_to(vx_catalog *catalog);
 
+/* Hears of every change of videos: once after each commit that inserted, changed or deleted some (n > 0;
+ * a row of what was undone may be among them), on the committing thread, before vx_catalog_commit
+ * returns and before another transaction begins. It reads what it wants to know of them; rows are
+ * borrowed until its return. One listener, set before the first transaction. */
+typedef void (*vx_catalog_on_changed)(void *ctx, const int64_t *video_rows, size_t n);
+void vx_catalog_set_listener(vx_catalog *catalog, vx_catalog_on_changed on_changed, void *ctx);
+
 /* ---- Videos, with their clips ---- */
 
 #define VX_VIDEO_ID_CHARS 25 /* "v" and the first 24 hex digits of the SHA-256 */
@@ -171,6 +178,15 @@ int vx_catalog_get_video_by_sha256(vx_catalog *catalog, const uint8_t sha256[32]
                                    vx_video **ret_video, vx_err *err);
 int vx_catalog_get_video_by_row(vx_catalog *catalog, int64_t row, vx_video **ret_video,
                                 vx_err *err);
+/* The video without its clips (n_clips is 0). VX_CATALOG_NOT_FOUND. */
+int vx_catalog_get_video_alone(vx_catalog *catalog, int64_t row, vx_video **ret_video, vx_err *err);
+/* Gives its metadata alone (free()). VX_CATALOG_NOT_FOUND. */
+int vx_catalog_get_metadata(vx_catalog *catalog, int64_t row, char **ret_metadata, vx_err *err);
+/* Calls back for every committed video, without its clips, in order of rows, on the calling thread; the
+ * video is borrowed until the callback returns. Non-zero stops the scan and is returned. */
+typedef int (*vx_catalog_on_video)(void *ctx, const vx_video *video, vx_err *err);
+int vx_catalog_scan_videos(vx_catalog *catalog, vx_catalog_on_video on_video, void *ctx,
+                           vx_err *err);
 /* The rows of the videos that n clips belong to, into ret_videos [n]; 0 for a clip that is gone. Cost:
  * 1 µs each. */
 int vx_catalog_find_videos_of_clips(vx_catalog *catalog, const int64_t *clips, size_t n,
@@ -192,20 +208,14 @@ int vx_catalog_get_video_of_clip(vx_catalog *catalog, int64_t clip_row, vx_video
 typedef struct vx_video_query {
     size_t limit;       /* 1..1000 */
     int64_t before_row; /* newest first: rows below this; 0 = from the newest */
-    const char
-        *filename_contains; /* NULL = all; matched literally, but for case and for how accents
-                                      are encoded (NFC, NFD) */
-    int verdict;            /* -1 = all, else vx_verdict_kind */
-    const char
-        *copies_of; /* NULL = all; else those whose verdict is copy or part_of of this video */
 } vx_video_query;
+/* The videos of n rows (1..1000, falling), with their clips; those that are gone are left out. Gives an
+ * array as the next one does. */
+int vx_catalog_get_videos(vx_catalog *catalog, const int64_t *rows, size_t n,
+                          vx_video ***ret_videos, size_t *ret_n, vx_err *err);
 /* Gives an array of n videos (each vx_video_free, then free()). */
 int vx_catalog_list_videos(vx_catalog *catalog, const vx_video_query *query, vx_video ***ret_videos,
                            size_t *ret_n, vx_err *err);
-/* How many videos match; limit and before_row do not count. Cost: looks at every file name if the
- * query has filename_contains. */
-int vx_catalog_count_matches(vx_catalog *catalog, const vx_video_query *query, int64_t *ret_n,
-                             vx_err *err);
 /* Whether these bytes are stored. */
 int vx_catalog_has_sha256(vx_catalog *catalog, const uint8_t sha256[32], bool *ret_stored,
                           vx_err *err);
@@ -216,6 +226,15 @@ int vx_catalog_count_clips(vx_catalog *catalog, int64_t *ret_n, vx_err *err);
  * thread. A non-zero return of the callback stops the scan and is returned. */
 typedef int (*vx_catalog_on_clip)(void *ctx, int64_t video_row, int64_t clip_row, vx_err *err);
 int vx_catalog_scan_clips(vx_catalog *catalog, vx_catalog_on_clip on_clip, void *ctx, vx_err *err);
+
+/* ---- Declared fields of the metadata (filter/) ---- */
+
+/* These n fields, in place of those before; repeats count once. */
+int vx_catalog_set_indexes(vx_catalog *catalog, const char *const *fields, size_t n, vx_err *err);
+/* Calls back for each, in order of names; borrowed until return. Non-zero stops it and is returned. */
+typedef int (*vx_catalog_on_index)(void *ctx, const char *field, vx_err *err);
+int vx_catalog_list_indexes(vx_catalog *catalog, vx_catalog_on_index on_index, void *ctx,
+                            vx_err *err);
 
 /* ---- Vector spaces: the vectors of one model and digest ---- */
 

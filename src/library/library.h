@@ -74,3 +74,11 @@ vx_outcome vx_library_retire_spaces(vx_library *library, const char *model, cons
                                     vx_library_retired done, void *ctx);
 /* Retires those of a loaded model's other digests. Waits. */
 int vx_library_retire_old_digests(vx_library *library, const vx_model *model, vx_err *err);
+
+/* ---- declared fields (indexes.c) ---- */
+
+/* These n fields of the metadata (up to VX_FILTER_MAX_DECLARED, that vx_filter_check_metadata_field
+ * accepts) have columns, in place of those before. After `done` the upkeep thread fills them. Not OK
+ * (BUSY, STOPPING, INTERNAL: no memory): done is not called. */
+vx_outcome vx_library_set_indexes(vx_library *library, const char *const *fields, size_t n,
+                                  vx_library_done done, void *ctx);

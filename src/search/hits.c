@@ -52,6 +52,7 @@ static vx_index_query question(const search *s, const float *vectors, size_t n, 
                             .has_max_score = s->query->max_score < 1,
                             .max_score = s->query->max_score,
                             .by_group = s->query->group_by_video,
+                            .groups = s->encoded->videos,
                             .not_ids = s->own};
 }
 
@@ -189,7 +190,7 @@ static int search_until_enough(const search *s, size_t depth, vx_err *err) {
 /* Two queries that one call of the index can answer. */
 static bool join(const search *a, const search *b) {
     return a->encoded->n == 1 && b->encoded->n == 1 && !a->own && !b->own &&
-           first_depth(a) == first_depth(b) &&
+           a->encoded->videos == b->encoded->videos && first_depth(a) == first_depth(b) &&
            a->query->group_by_video == b->query->group_by_video &&
            a->query->max_score == b->query->max_score;
 }

@@ -7,6 +7,7 @@
 #include "base/outcome.h"
 #include "collection/collection.h"
 #include "extract/extract.h"
+#include "filter/filter.h"
 #include "store/store.h"
 
 #define VX_SEARCH_MAX_K 1000
@@ -109,6 +110,7 @@ typedef struct vx_query {
     float min_score, max_score; /* -1..1; clips that score less or more are no hits */
     bool group_by_video;        /* one hit per video, its best */
     bool histogram;             /* count how many clips, or videos, have which score */
+    vx_filter *filter;          /* only videos that pass; NULL: that of the request; owned */
 } vx_query;
 
 /* Several queries to one model, answered together: their texts are one batch of the model, and
@@ -117,6 +119,7 @@ typedef struct vx_search_request {
     vx_query *queries; /* [n]; owned */
     size_t n;          /* 1..VX_SEARCH_MAX_QUERIES */
     char *model;       /* NULL = the default one; one not loaded is VX_OUTCOME_WRONG_SPACE; owned */
+    vx_filter *filter; /* of queries that have none; NULL = all videos; owned */
     vx_search_done done;
     void *ctx;
 } vx_search_request;

@@ -96,6 +96,12 @@ class Server:
     def post(self, path, **kw):
         return self.http.post(self.url + path, timeout=120, **kw)
 
+    def put(self, path, **kw):
+        return self.http.put(self.url + path, timeout=60, **kw)
+
+    def patch(self, path, **kw):
+        return self.http.patch(self.url + path, timeout=60, **kw)
+
     def delete(self, path, **kw):
         return self.http.delete(self.url + path, timeout=60, **kw)
 

@@ -24,20 +24,21 @@ MODULES = {
     "fingerprint": "base frame",
     "index": "base",
     "catalog": "base",
+    "filter": "base catalog",
     "check": "base store catalog",
     "dedup": "base index",
     "parquet": "base",
     "models": "base embed index catalog",
-    "collection": "base fingerprint index catalog models",
+    "collection": "base fingerprint index catalog filter models",
     "extract": "base frame media clip preprocess embed fingerprint models",
     "writer": "base store catalog",
     "verdict": "base fingerprint index catalog collection",
     "jobs": "base catalog writer",
     "ingest": "base store media clip catalog collection extract writer verdict jobs",
     "cutter": "base media catalog",
-    "library": "base store fingerprint index catalog models collection extract writer verdict jobs cutter",
+    "library": "base store fingerprint index catalog filter models collection extract writer verdict jobs cutter",
     "backfill": "base store media clip index catalog models collection extract writer jobs library",
-    "search": "base store embed index catalog models collection extract",
+    "search": "base store embed index catalog filter models collection extract",
     "embeddings": "base store fetch frame media preprocess embed models extract search",
     "server": "base store fetch media clip catalog models collection extract writer jobs ingest cutter "
               "library backfill search embeddings",
@@ -45,7 +46,7 @@ MODULES = {
     "batch": "base store media clip index catalog dedup parquet models collection extract writer ingest "
              "library backfill batch/curator",
     "api/http": "base store server",
-    "api/resources": "base store media clip embed index catalog models collection search embeddings "
+    "api/resources": "base store media clip embed index catalog filter models collection search embeddings "
                      "ingest cutter jobs library backfill server api/http",
     "cli": "base media clip check server batch api/http api/resources",
     "main": "cli",

@@ -22,7 +22,7 @@ HOMES = {
     "c10/": TORCH,
     "microhttpd": ["api/"],
     "curl/": ["src/fetch/", "src/stores/"],
-    "utf8proc": ["src/catalog/filename.c", "src/embed/"],
+    "utf8proc": ["src/filter/cell.c", "src/embed/"],
 }
 # library header -> where it may not be included
 NOT_IN = {"jansson": ["src/base/", "src/media/", "src/index/"]}
