@@ -1,24 +1,35 @@
 #include "api/http/connection.h"
 
 #include <errno.h>
-#include <stdatomic.h>
+#include <linux/sockios.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
 #include <stdlib.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/thread.h"
+#include "server/server.h"
 
 #define CHECK_INTERVAL_US 1000000
+#define ASK_AFTER_US 2000000 /* a client has ended what it sends */
 
 typedef struct connection {
     int fd;
     atomic_llong since_us; /* monotonic; 0 = the headers are complete */
+    /* with the lock: */
+    atomic_bool *left; /* NULL: no request waits, or its client has left already */
+    bool may_ask;      /* and was not asked yet */
+    int64_t ended_us;  /* monotonic; when it was seen that the client sends no more; 0 = not */
     struct connection *next, **link;
 } connection;
 
 struct vx_connections {
+    struct vx_server *server;
     int64_t limit_us;
     pthread_t thread;
     vx_mutex mu; /* while it is held, no socket of the list is closed */
@@ -39,6 +50,42 @@ static void shut_late_ones_locked(vx_connections *all) VX_REQUIRES(&all->mu) {
     }
 }
 
+/* Sends what shows whether anybody holds the client's socket. False: not now, bytes may be on their way. */
+static bool ask(int fd) {
+    static const char question[] = "HTTP/1.1 100 Continue\r\n\r\n";
+    const ssize_t n = sizeof question - 1;
+    int unsent;
+    return !ioctl(fd, SIOCOUTQ, &unsent) && !unsent &&
+           send(fd, question, (size_t)n, MSG_DONTWAIT | MSG_NOSIGNAL) == n;
+}
+
+static bool has_left(connection *c, int64_t now_us) {
+    struct pollfd socket = {.fd = c->fd, .events = POLLRDHUP};
+    if (poll(&socket, 1, 0) < 1)
+        return false;
+    if (socket.revents & (POLLHUP | POLLERR | POLLNVAL))
+        return true;
+    if (!c->ended_us)
+        c->ended_us = now_us;
+    else if (c->may_ask && now_us - c->ended_us >= ASK_AFTER_US)
+        c->may_ask = !ask(c->fd);
+    return false;
+}
+
+/* Whether there are such that have left since the last time. */
+static bool find_leavers_locked(vx_connections *all) VX_REQUIRES(&all->mu) {
+    int64_t now_us = vx_clock_monotonic_us();
+    bool found = false;
+    for (connection *c = all->list; c; c = c->next) {
+        if (!c->left || !has_left(c, now_us))
+            continue;
+        atomic_store(c->left, true);
+        c->left = NULL;
+        found = true;
+    }
+    return found;
+}
+
 static void *run(void *ctx) {
     vx_connections *all = ctx;
     vx_mutex_lock(&all->mu);
@@ -47,15 +94,22 @@ static void *run(void *ctx) {
         while (!all->stopping && vx_cond_wait_until(&all->wake, &all->mu, until_us))
             continue;
         shut_late_ones_locked(all);
+        if (!find_leavers_locked(all))
+            continue;
+        vx_mutex_unlock(&all->mu);
+        vx_server_release_abandoned(all->server);
+        vx_mutex_lock(&all->mu);
     }
     vx_mutex_unlock(&all->mu);
     return NULL;
 }
 
-int vx_connections_start(int limit_s, vx_connections **ret_connections, vx_err *err) {
+int vx_connections_start(struct vx_server *server, int limit_s, vx_connections **ret_connections,
+                         vx_err *err) {
     vx_connections *all = vx_new(vx_connections);
     if (!all)
         return VX_FAIL(err, -ENOMEM, "out of memory");
+    all->server = server;
     all->limit_us = (int64_t)limit_s * 1000000;
     vx_mutex_init(&all->mu);
     vx_cond_init(&all->wake);
@@ -83,6 +137,15 @@ vx_connections *vx_connections_stop(vx_connections *all) {
 
 /* ---- Called by the daemon ---- */
 
+/* Finds machines that vanished, some two minutes later. */
+static void keep_alive(int fd) {
+    int on = 1, idle_s = 60, interval_s = 15, n = 4;
+    setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
+    setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle_s, sizeof idle_s);
+    setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &interval_s, sizeof interval_s);
+    setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &n, sizeof n);
+}
+
 void vx_connections_notify(void *cls, struct MHD_Connection *mhd, void **context,
                            enum MHD_ConnectionNotificationCode code) {
     vx_connections *all = cls;
@@ -102,6 +165,7 @@ void vx_connections_notify(void *cls, struct MHD_Connection *mhd, void **context
     if (!c) /* without memory for it the connection has only the idle timeout */
         return;
     c->fd = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
+    keep_alive(c->fd);
     atomic_store(&c->since_us, vx_clock_monotonic_us());
     vx_mutex_lock(&all->mu);
     c->next = all->list;
@@ -112,9 +176,12 @@ void vx_connections_notify(void *cls, struct MHD_Connection *mhd, void **context
     vx_mutex_unlock(&all->mu);
 }
 
+static connection *connection_of(struct MHD_Connection *mhd) {
+    return MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_SOCKET_CONTEXT)->socket_context;
+}
+
 static void set_since(struct MHD_Connection *mhd, int64_t us) {
-    connection *c =
-        MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_SOCKET_CONTEXT)->socket_context;
+    connection *c = connection_of(mhd);
     if (c)
         atomic_store(&c->since_us, us);
 }
@@ -125,4 +192,25 @@ void vx_connection_has_headers(struct MHD_Connection *mhd) {
 
 void vx_connection_request_ended(struct MHD_Connection *mhd) {
     set_since(mhd, vx_clock_monotonic_us());
+}
+
+void vx_connection_watch(vx_connections *all, struct MHD_Connection *mhd, bool may_ask,
+                         atomic_bool *ret_left) {
+    connection *c = connection_of(mhd);
+    if (!c)
+        return;
+    vx_mutex_lock(&all->mu);
+    c->left = ret_left;
+    c->may_ask = may_ask;
+    c->ended_us = 0;
+    vx_mutex_unlock(&all->mu);
+}
+
+void vx_connection_unwatch(vx_connections *all, struct MHD_Connection *mhd) {
+    connection *c = connection_of(mhd);
+    if (!c)
+        return;
+    vx_mutex_lock(&all->mu);
+    c->left = NULL;
+    vx_mutex_unlock(&all->mu);
 }

@@ -188,7 +188,8 @@ void vx_dispatch_on_end(void *cls, struct MHD_Connection *connection, void **slo
         return;
     int64_t us = vx_clock_monotonic_us() - request->started_us;
     /* Status 0 stays for what libmicrohttpd answered itself, before the first callback. */
-    if (request->phase != VX_REQUEST_ANSWERED && code != MHD_REQUEST_TERMINATED_COMPLETED_OK)
+    if (atomic_load(&request->client_left) ||
+        (request->phase != VX_REQUEST_ANSWERED && code != MHD_REQUEST_TERMINATED_COMPLETED_OK))
         request->status = VX_STATUS_CLIENT_LEFT;
     size_t route =
         request->route ? (size_t)(request->route - http->routes->items) : http->routes->n;

@@ -196,7 +196,7 @@ int vx_http_start(struct vx_server *server, const vx_routes *routes, const vx_ht
     if (!rc)
         rc = vx_events_start(&http->events, err);
     if (!rc)
-        rc = vx_connections_start(http->params.idle_timeout_s, &http->connections, err);
+        rc = vx_connections_start(server, http->params.idle_timeout_s, &http->connections, err);
     if (!rc)
         rc = start_daemon(http, fd, err);
     if (rc) {

@@ -5,11 +5,12 @@
  * the rest of the body is discarded. A request lives until libmicrohttpd's completion callback,
  * which never runs while the connection is suspended: a request that waits for work outlives it.
  *
- * Threads: the daemon thread of the connection; vx_request_wake from any thread.
+ * Threads: the daemon thread of the connection; vx_request_wake and _client_left from any thread.
  */
 #pragma once
 
 #include <microhttpd.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -59,6 +60,8 @@ typedef struct vx_request {
     void (*state_free)(void *state);
     void (*finish)(struct vx_request *request); /* builds the reply after a wake */
 
+    atomic_bool client_left; /* while it waited (connection.h) */
+
     struct MHD_Response *response; /* the reply, once it is set */
     unsigned status;
     int64_t reply_bytes;
@@ -86,5 +89,8 @@ const char *vx_request_value(const vx_request *request, const char *name);
 /* Suspends the request; finish runs later, on the daemon's thread. Call it before submitting the
  * work, which may end at once. After submitting, the handler must not touch the request. */
 void vx_request_wait(vx_request *request, void (*finish)(vx_request *request));
+/* Whether the client of a request that waits has closed its connection: the work may end early. ctx: the
+ * vx_request. Any thread, until the wake. */
+bool vx_request_client_left(void *ctx);
 /* The work has ended. The caller must not touch the request afterwards. */
 void vx_request_wake(vx_request *request);
