@@ -16,11 +16,13 @@
 #include "server/server.h"
 
 #define CHECK_INTERVAL_US 1000000
+#define IDLE_US 1000000 /* after this a connection without a request may be closed to make room */
 #define ASK_AFTER_US 2000000 /* a client has ended what it sends */
 
 typedef struct connection {
     int fd;
     atomic_llong since_us; /* monotonic; 0 = the headers are complete */
+    bool busy;             /* counted in n_busy; the daemon's thread alone */
     /* with the lock: */
     atomic_bool *left; /* NULL: no request waits, or its client has left already */
     bool may_ask;      /* and was not asked yet */
@@ -31,22 +33,47 @@ typedef struct connection {
 struct vx_connections {
     struct vx_server *server;
     int64_t limit_us;
+    int max_connections;
+    atomic_int n_busy; /* connections with a request in work */
     pthread_t thread;
     vx_mutex mu; /* while it is held, no socket of the list is closed */
     vx_cond wake;
     connection *list VX_GUARDED;
+    int n_open VX_GUARDED; /* length of the list */
     bool stopping VX_GUARDED;
 };
 
+static void shut(connection *c) {
+    shutdown(c->fd, SHUT_RDWR);
+    atomic_store(&c->since_us, 0); /* only once */
+    vx_log(VX_LOG_DEBUG, "slow", "message=\"closed: no request arrived in time\"");
+}
+
+/* How long no request has arrived; 0 while one is in work. */
+static int64_t idle_us(const connection *c, int64_t now_us) {
+    int64_t since_us = atomic_load(&c->since_us);
+    return since_us ? now_us - since_us : 0;
+}
+
 static void shut_late_ones_locked(vx_connections *all) VX_REQUIRES(&all->mu) {
     int64_t now_us = vx_clock_monotonic_us();
-    for (connection *c = all->list; c; c = c->next) {
-        int64_t since_us = atomic_load(&c->since_us);
-        if (!since_us || now_us - since_us < all->limit_us)
-            continue;
-        shutdown(c->fd, SHUT_RDWR);
-        atomic_store(&c->since_us, 0); /* only once */
-        vx_log(VX_LOG_DEBUG, "slow", "message=\"closed: no request arrived in time\"");
+    for (connection *c = all->list; c; c = c->next)
+        if (idle_us(c, now_us) >= all->limit_us)
+            shut(c);
+}
+
+/* The list begins with the newest. Those that were shut are still open, but not for long. */
+static void make_room_locked(vx_connections *all) VX_REQUIRES(&all->mu) {
+    int64_t now_us = vx_clock_monotonic_us();
+    for (int excess = all->n_open - all->max_connections; excess > 0; excess--) {
+        connection *oldest = NULL;
+        for (connection *c = all->list; c; c = c->next)
+            if (idle_us(c, now_us) >= IDLE_US &&
+                (!oldest || idle_us(c, now_us) >= idle_us(oldest, now_us)))
+                oldest = c;
+        if (!oldest)
+            return;
+        shut(oldest);
     }
 }
 
@@ -94,6 +121,7 @@ static void *run(void *ctx) {
         while (!all->stopping && vx_cond_wait_until(&all->wake, &all->mu, until_us))
             continue;
         shut_late_ones_locked(all);
+        make_room_locked(all);
         if (!find_leavers_locked(all))
             continue;
         vx_mutex_unlock(&all->mu);
@@ -104,13 +132,14 @@ static void *run(void *ctx) {
     return NULL;
 }
 
-int vx_connections_start(struct vx_server *server, int limit_s, vx_connections **ret_connections,
-                         vx_err *err) {
+int vx_connections_start(struct vx_server *server, const vx_http_params *params,
+                         vx_connections **ret_connections, vx_err *err) {
     vx_connections *all = vx_new(vx_connections);
     if (!all)
         return VX_FAIL(err, -ENOMEM, "out of memory");
     all->server = server;
-    all->limit_us = (int64_t)limit_s * 1000000;
+    all->limit_us = (int64_t)params->idle_timeout_s * 1000000;
+    all->max_connections = params->max_connections;
     vx_mutex_init(&all->mu);
     vx_cond_init(&all->wake);
     int rc = vx_thread_start(&all->thread, "vx-connections", run, all, err);
@@ -157,6 +186,7 @@ void vx_connections_notify(void *cls, struct MHD_Connection *mhd, void **context
         *c->link = c->next;
         if (c->next)
             c->next->link = c->link;
+        all->n_open--;
         vx_mutex_unlock(&all->mu);
         free(c);
         return;
@@ -173,6 +203,7 @@ void vx_connections_notify(void *cls, struct MHD_Connection *mhd, void **context
     if (c->next)
         c->next->link = &c->next;
     all->list = c;
+    all->n_open++;
     vx_mutex_unlock(&all->mu);
 }
 
@@ -180,18 +211,23 @@ static connection *connection_of(struct MHD_Connection *mhd) {
     return MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_SOCKET_CONTEXT)->socket_context;
 }
 
-static void set_since(struct MHD_Connection *mhd, int64_t us) {
+bool vx_connection_has_headers(vx_connections *all, struct MHD_Connection *mhd) {
     connection *c = connection_of(mhd);
-    if (c)
-        atomic_store(&c->since_us, us);
+    if (!c)
+        return false;
+    atomic_store(&c->since_us, 0);
+    c->busy = true;
+    return atomic_fetch_add(&all->n_busy, 1) < all->max_connections;
 }
 
-void vx_connection_has_headers(struct MHD_Connection *mhd) {
-    set_since(mhd, 0);
-}
-
-void vx_connection_request_ended(struct MHD_Connection *mhd) {
-    set_since(mhd, vx_clock_monotonic_us());
+void vx_connection_request_ended(vx_connections *all, struct MHD_Connection *mhd) {
+    connection *c = connection_of(mhd);
+    if (!c)
+        return;
+    if (c->busy)
+        atomic_fetch_sub(&all->n_busy, 1);
+    c->busy = false;
+    atomic_store(&c->since_us, vx_clock_monotonic_us());
 }
 
 void vx_connection_watch(vx_connections *all, struct MHD_Connection *mhd, bool may_ask,

@@ -65,7 +65,8 @@ typedef struct vx_request {
     struct MHD_Response *response; /* the reply, once it is set */
     unsigned status;
     int64_t reply_bytes;
-    bool failed; /* out of memory, no reply is possible: the connection is closed */
+    bool crowded; /* more requests are in work than there may be: only what is quick is answered */
+    bool failed;  /* out of memory, no reply is possible: the connection is closed */
 } vx_request;
 
 /* target: of the request line; borrows. NULL: out of memory. */
