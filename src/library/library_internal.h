@@ -33,5 +33,8 @@ void vx_library_finish_rejudge(vx_library *library, vx_job *job, int rc);
 int vx_library_rejudge(vx_library *library, vx_err *err);
 void vx_library_add_rejudge_kind(vx_library *library);
 
+/* missing_files.c: notes in the collection, and logs, whose file is gone or cut off; ends early when the
+ * library stops. Waits. */
+int vx_library_find_missing_files(vx_library *library, vx_err *err);
 /* vector_spaces.c: deletes the vectors of retired spaces; ends early when the library stops. Waits. */
 int vx_library_delete_retired(vx_library *library, vx_err *err);

@@ -56,9 +56,13 @@ static const struct {
     int (*run)(vx_library *library, vx_err *err);
     int64_t every_us;
 } tasks[] = {
-    {"make_ballast", make_ballast, HOUR_US}, {"drop_vectors", vx_library_delete_retired, HOUR_US},
-    {"prune_jobs", prune_jobs, HOUR_US},     {"add_checksums", add_checksums, HOUR_US},
-    {"checkpoint", checkpoint, IDLE_US},     {"rejudge", vx_library_rejudge, HOUR_US},
+    {"make_ballast", make_ballast, HOUR_US},
+    {"drop_vectors", vx_library_delete_retired, HOUR_US},
+    {"prune_jobs", prune_jobs, HOUR_US},
+    {"add_checksums", add_checksums, HOUR_US},
+    {"checkpoint", checkpoint, IDLE_US},
+    {"rejudge", vx_library_rejudge, HOUR_US},
+    {"find_missing_files", vx_library_find_missing_files, HOUR_US},
 };
 
 static void *run_upkeep(void *ctx) {
