@@ -144,8 +144,17 @@ static enum MHD_Result on_body(vx_request *request, const char *bytes, size_t *n
     }
     if (!request->response)
         vx_body_end(request);
-    if (!request->response && !request->failed)
-        request->route->run(request);
+    if (request->response || request->failed)
+        return send_reply(request);
+    request->phase = VX_REQUEST_READ;
+    return MHD_YES;
+}
+
+/* Not before libmicrohttpd has called once more: only between two calls it notes that there is nothing more to
+ * read. A connection that is suspended before that is read when it is resumed, and closed without an
+ * answer if the client has ended its sending (0.9.75). */
+static enum MHD_Result on_read(vx_request *request) {
+    request->route->run(request);
     return request->phase == VX_REQUEST_WAITING ? MHD_YES : send_reply(request);
 }
 
@@ -161,6 +170,8 @@ enum MHD_Result vx_dispatch_on_call(void *http, struct MHD_Connection *connectio
         return on_start(request, method, version);
     case VX_REQUEST_BODY:
         return on_body(request, bytes, n);
+    case VX_REQUEST_READ:
+        return on_read(request);
     case VX_REQUEST_WAITING:
         request->finish(request);
         return send_reply(request);

@@ -1,7 +1,7 @@
 /* request.h — one HTTP request: its data, and access to its headers and parameters.
  *
  * Life (vx_request_phase): START (request line read) → BODY (headers checked, body arriving) →
- * WAITING (suspended until vx_request_wake) → ANSWERED. dispatch.c drives it. Once a reply is set,
+ * READ (all has arrived) → WAITING (suspended until vx_request_wake) → ANSWERED. dispatch.c drives it. Once a reply is set,
  * the rest of the body is discarded. A request lives until libmicrohttpd's completion callback,
  * which never runs while the connection is suspended: a request that waits for work outlives it.
  *
@@ -28,6 +28,7 @@ struct vx_body;
 typedef enum vx_request_phase {
     VX_REQUEST_START,
     VX_REQUEST_BODY,
+    VX_REQUEST_READ,
     VX_REQUEST_WAITING,
     VX_REQUEST_ANSWERED,
 } vx_request_phase;
