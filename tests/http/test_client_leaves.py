@@ -3,13 +3,14 @@
 import base64
 import http.client
 import json
+import os
 import re
 import socket
 import struct
 
 import make as samples
 import pytest
-from conftest import raw_connection, wait_until
+from conftest import assert_problem, raw_connection, wait_until
 
 
 @pytest.fixture(scope="module")
@@ -20,7 +21,7 @@ def film():
 
 @pytest.fixture
 def slow(start):
-    return start("--ingest-threads", "1", model="slow")
+    return start("--ingest-threads", "1", "--clip", "fixed:0.5", model="slow")
 
 
 def request(method, path, body, content_type="video/mp4", version="1.1"):
@@ -29,7 +30,7 @@ def request(method, path, body, content_type="video/mp4", version="1.1"):
     return head.encode() + body
 
 
-def upload(film, query="clip=fixed:1"):
+def upload(film, query="wait=true"):
     return request("PUT", f"/v1/videos/film.mp4?{query}", film)
 
 
@@ -56,7 +57,7 @@ def leave(connection, how):
 
 
 def ended(server, metric, outcome="cancelled"):
-    text = server.get("/metrics").text
+    text = server.get("/v1/metrics").text
     found = re.search(rf'^vidx_{metric}_finished_total{{outcome="{outcome}"}} (\d+)', text, re.M)
     return int(found.group(1))
 
@@ -102,19 +103,37 @@ def test_job_goes_on_when_its_client_has_left(slow, film):
 
 def test_search_by_a_file_whose_client_left_is_cancelled(slow, film):
     connection = send(slow, search(film))
-    leave(connection, "close")
+    wait_until(lambda: slow.get("/v1/stats").json()["requests"]["waiting"])
+    leave(connection, "reset")
     wait_until(lambda: ended(slow, "search") == 1)
     wait_until(lambda: list((slow.data / "incoming").iterdir()) == [])
 
 
-def test_embedding_of_a_video_whose_client_left_is_cancelled(start):
-    server = start("--ingest-threads", "1", model="slow")
-    films = [samples.small(700, seconds=660, size=(32, 32), options={"preset": "ultrafast"}).read_bytes()]
-    connection = send(server, embedding(films[0]))
-    wait_until(lambda: list((server.data / "incoming").iterdir()))
-    leave(connection, "reset")
-    wait_until(lambda: list((server.data / "incoming").iterdir()) == [])
-    wait_until(lambda: 'path="/v1/embeddings" status=499' in server.tail())
+def test_embeddings_of_videos_whose_clients_left_are_cancelled(slow, film):
+    """More than are decoded at once: the last ones have not begun when their clients leave."""
+    connections = [send(slow, embedding(film)) for _ in range(24)]
+    wait_until(lambda: slow.get("/v1/stats").json()["requests"]["waiting"] >= 8)
+    for connection in connections:
+        leave(connection, "reset")
+    wait_until(lambda: list((slow.data / "incoming").iterdir()) == [])
+    wait_until(lambda: 'path="/v1/embeddings" status=499' in slow.tail())
+
+
+def test_searches_by_file_beyond_what_may_wait_are_refused_and_the_others_go_on(slow, film, clip):
+    """Half as many as there are cores run at once, two at least, and eight times as many wait."""
+    inside = max(2, len(os.sched_getaffinity(0)) // 2) * 9
+    connections = [send(slow, search(film)) for _ in range(inside)]
+    wait_until(lambda: slow.get("/v1/stats").json()["requests"]["waiting"] == inside)
+    with open(clip(1), "rb") as file:
+        answer = slow.post("/v1/search", files={"file": file})
+    assert_problem(answer, 503, "busy")
+    assert int(answer.headers["Retry-After"]) > 0
+    video = slow.upload(clip(1))
+    assert video.status_code == 201
+    assert slow.post("/v1/search", json={"video_id": video.json()["id"]}).status_code == 200
+    for connection in connections:
+        leave(connection, "reset")
+    wait_until(lambda: ended(slow, "search") == inside)
 
 
 def answer_of(connection):
@@ -126,7 +145,7 @@ def answer_of(connection):
 
 def test_client_that_only_ended_its_sending_is_answered(slow, film):
     """As `nc -N` does."""
-    connection = send(slow, upload(film))
+    connection = send(slow, upload(film, "clip=fixed:2"))
     connection.shutdown(socket.SHUT_WR)
     answer = answer_of(connection)
     assert answer.status == 201 and json.load(answer)["media"]["duration_s"] == 660
@@ -134,7 +153,7 @@ def test_client_that_only_ended_its_sending_is_answered(slow, film):
 
 
 def test_client_of_http_1_0_that_only_ended_its_sending_gets_the_answer_alone(slow, film):
-    connection = send(slow, request("PUT", "/v1/videos/film.mp4?clip=fixed:1", film, version="1.0"))
+    connection = send(slow, request("PUT", "/v1/videos/film.mp4?clip=fixed:2", film, version="1.0"))
     connection.shutdown(socket.SHUT_WR)
     received = b""
     while piece := connection.recv(65536):

@@ -50,10 +50,10 @@ def test_missing_files_are_told_at_the_start_until_they_are_back_or_deleted(star
 
     wait_until(lambda: ready() == {"status": "ready", "missing_files": 2})
     assert server.get("/v1/stats").json()["missing_files"] == 2
-    assert "\nvidx_missing_files 2\n" in server.get("/metrics").text
+    assert "\nvidx_missing_files 2\n" in server.get("/v1/metrics").text
     for video in videos[:2]:
         assert f"missing_file video={video['id']}" in server.tail()
-    assert videos[2]["id"] not in server.tail() and "vidx check" in server.tail()
+    assert f"missing_file video={videos[2]['id']}" not in server.tail() and "vidx check" in server.tail()
     assert server.upload(clip(20)).status_code == 200
     assert ready()["missing_files"] == 1
     assert server.delete(f"/v1/videos/{videos[1]['id']}").status_code == 204
