@@ -18,8 +18,7 @@ typedef struct look {
 
 static int look_at(look *l, const vx_video *video, vx_err *err) {
     vx_collection *collection = l->library->params.collection;
-    if (video->source_path ||
-        vx_store_has(l->library->params.store, video->sha256, video->bytes))
+    if (video->source_path || vx_store_has(l->library->params.store, video->sha256, video->bytes))
         return 0;
     if (!vx_make_room(l->videos, l->n, l->capacity))
         return VX_FAIL(err, -ENOMEM, "no memory for a list of %zu videos", l->n + 1);
