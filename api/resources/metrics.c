@@ -25,7 +25,7 @@ typedef struct report {
     model_report models[VX_MODELS_MAX]; /* [n_models], the default first */
     int n_models;
     int64_t jobs_parked, jobs_waiting;
-    int64_t videos, videos_outdated, memory_bytes, disk_free_bytes, active, waiting, uptime_us;
+    int64_t videos, videos_outdated, missing_files, memory_bytes, disk_free_bytes, active, waiting, uptime_us;
     int64_t one; /* 1, for metrics whose labels are the information */
 } report;
 
@@ -43,6 +43,7 @@ static int gather(vx_request *request, report *r, vx_err *err) {
     vx_server *server = request->server;
     vx_ingest_get_stats(server->ingest, &r->ingest);
     vx_search_get_stats(server->search, &r->query);
+    r->missing_files = vx_collection_count_missing_files(server->collection);
     r->memory_bytes = resident_bytes();
     r->active = atomic_load(&request->http->active);
     r->waiting = atomic_load(&request->http->waiting);
@@ -134,6 +135,9 @@ static const metric metrics[] = {
     {"videos_outdated", GAUGE,
      "Videos that an older version read by other rules; POST /v1/reread reads them again.",
      "videos_outdated", AT(videos_outdated)},
+    {"missing_files", GAUGE,
+     "Videos whose stored file is gone or cut off, as of the last look (at start and every hour).",
+     "missing_files", AT(missing_files)},
     {NULL, NULL, NULL, "vectors", AT(models[0].vectors)},
     {"process_resident_memory_bytes", GAUGE, "Resident memory.", "memory_bytes", AT(memory_bytes)},
     {"disk_free_bytes", GAUGE, "Free space on the data disk; below --reserve uploads get 507.",

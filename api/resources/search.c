@@ -377,6 +377,7 @@ static search *begin(vx_request *request) {
 static void submit(vx_request *request, vx_search_request *query) {
     search *state = request->state;
     query->done = on_done;
+    query->abandoned = vx_request_client_left;
     query->ctx = request;
     vx_request_wait(request, finish);
     vx_outcome outcome = vx_search_submit(request->server->search, query);

@@ -264,6 +264,9 @@ int vx_catalog_has_vectors_of(vx_catalog *catalog, const char *model, bool *ret_
 
 /* ---- Vectors: float32 [dim], one for each clip and vector space ---- */
 
+/* Deletes those of n clips that have one, in a transaction of the writer: damaged ones, which no scan gave. */
+int vx_catalog_delete_vectors(vx_catalog *catalog, int64_t space, const int64_t *clips, size_t n,
+                              vx_err *err);
 /* The vectors of n clips, all those of a video at once: float32 [n, dim], clips [n] their rows. -EINVAL:
  * no such clip, no such space of that dim, or a clip has one already. After a failure those
  * before it are in, unless the caller undoes its savepoint. Cost: 10,000 of 1280 dimensions some 100 ms. */

@@ -50,7 +50,7 @@ static const vx_option table[] = {
     {"queue", VX_OPTION_COUNT, AT(queue), "1024", "N",
      "most videos waiting or being processed; further uploads get 503"},
     {"max-connections", VX_OPTION_COUNT, AT(max_connections), "4096", "N",
-     "most HTTP connections open at once"},
+     "most HTTP requests in work at once; fewer if the limit of open files is too low for it"},
     {"idle-timeout", VX_OPTION_COUNT, AT(idle_timeout), "120", "S",
      "close a connection that sends or takes next to nothing for this long"},
     {"max-upload", VX_OPTION_BYTES, AT(max_upload), "64g", "BYTES",

@@ -121,6 +121,9 @@ typedef struct vx_search_request {
     char *model;       /* NULL = the default one; one not loaded is VX_OUTCOME_WRONG_SPACE; owned */
     vx_filter *filter; /* of queries that have none; NULL = all videos; owned */
     vx_search_done done;
+    /* NULL, or whether nobody waits for the result any more: then it ends as CANCELLED at the next picture
+     * of its file. Any thread, until `done`; must be short. */
+    bool (*abandoned)(void *ctx);
     void *ctx;
 } vx_search_request;
 vx_search_request *vx_search_request_new(size_t n); /* n empty queries; NULL: no memory */

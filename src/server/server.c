@@ -233,6 +233,11 @@ void vx_server_begin_stop(vx_server *server) {
         vx_backfill_begin_stop(server->backfill);
 }
 
+void vx_server_release_abandoned(vx_server *server) {
+    if (atomic_load(&server->ready))
+        vx_ingest_release_void(server->ingest);
+}
+
 vx_server *vx_server_close(vx_server *server) {
     if (!server)
         return NULL;

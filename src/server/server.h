@@ -82,6 +82,9 @@ void vx_server_break_off_start(vx_server *server);
 /* From here on what waits is answered with VX_OUTCOME_STOPPING, and what runs ends early. Any thread,
  * but not during start. */
 void vx_server_begin_stop(vx_server *server);
+/* Some clients have left (vx_ingest_item.abandoned): what waits for them need not wait any longer. Any
+ * thread, until vx_server_close. */
+void vx_server_release_abandoned(vx_server *server);
 /* Finishes what runs and closes all. NULL-safe. */
 vx_server *vx_server_close(vx_server *server);
 VX_DEFINE_AUTO(vx_server, vx_server_close)
