@@ -27,7 +27,7 @@ NOT_IN = {"jansson": ["src/base/", "src/media/", "src/index/"]}
 ONE_FILE_A_MODULE = "faiss/"
 
 CPP = {"src/torch/torch_shim.cpp"}
-CUDA_FOLDERS = ()  # none has kernels yet
+CUDA_FOLDERS = ("src/preprocess/",)
 
 SEES_THE_SERVER = {"server", "api/http", "api/resources", "cli"}
 POINTS_TO_AT_MOST = 6
