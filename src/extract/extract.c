@@ -221,16 +221,15 @@ static int drop_failed(run *r, int i, int rc, vx_err *err) {
     return 0;
 }
 
-/* Others decode while the models run. */
-static int embed(run *r, bool all, vx_err *err) {
+/* finish: waits for the last vectors; others decode meanwhile. */
+static int embed(run *r, bool finish, vx_err *err) {
     int rc = 0;
-    for (int i = 0; i < r->n_parts && !rc; i++) {
-        if (!vx_extract_model_is_due(&r->parts[i], all))
-            continue;
+    if (finish)
         vx_turn_end(&r->turn);
-        rc = drop_failed(r, i, vx_extract_model_embed(&r->parts[i], err), err);
-    }
-    vx_turn_begin(&r->turn);
+    for (int i = 0; i < r->n_parts && !rc; i++)
+        rc = drop_failed(r, i, vx_extract_model_embed(&r->parts[i], finish, err), err);
+    if (finish)
+        vx_turn_begin(&r->turn);
     return rc;
 }
 

@@ -36,6 +36,10 @@ struct vx_torch_module {
 #endif
 };
 
+struct vx_torch_host_memory {
+    at::Tensor tensor;
+};
+
 namespace {
 
 // TorchScript's messages are a page of traceback; the useful part is the last "…Error: …" line.
@@ -188,6 +192,52 @@ int vx_torch_run(vx_torch_module *module, const vx_torch_view *inputs, int n_inp
             tensor = tensor.to(module->device);
         return store(module->script.forward({given.begin(), given.end()}), *output, err);
     });
+}
+
+int vx_torch_run_parts(vx_torch_module *module, const void *const *data, int n,
+                       const vx_torch_view *part, const vx_torch_view *output,
+                       vx_err *err) noexcept {
+    return guarded(err, VX_TORCH_BAD_RESULT, "running the module", [&] {
+        TORCH_CHECK(n >= 1, n, " parts");
+        c10::InferenceMode inference;
+        auto part_of = [&](int i) {
+            vx_torch_view view = *part;
+            view.data = const_cast<void *>(data[i]);
+            return tensor_of(view);
+        };
+        at::Tensor input;
+        if (n == 1) {
+            input = part_of(0).unsqueeze(0).to(module->device, /*non_blocking=*/true);
+        } else {
+            std::vector<int64_t> shape{n};
+            shape.insert(shape.end(), part->shape, part->shape + part->n_dims);
+            input = at::empty(
+                shape, at::TensorOptions().dtype(scalar_type(part->dtype)).device(module->device));
+            for (int i = 0; i < n; i++)
+                input[i].copy_(part_of(i), /*non_blocking=*/true);
+        }
+        /* The parts may change when this returns; store() waits for the values, which need them. */
+        return store(module->script.forward({input}), *output, err);
+    });
+}
+
+int vx_torch_host_alloc(size_t n_bytes, vx_torch_host_memory **ret_memory, void **ret_data,
+                        vx_err *err) noexcept {
+    if (vx_torch_cuda_count() == 0)
+        return VX_FAIL(err, VX_TORCH_NO_DEVICE, "no CUDA device to lock memory for");
+    return guarded(err, -ENOMEM, "allocating page-locked memory", [&] {
+        auto *memory = new vx_torch_host_memory{
+            at::empty({static_cast<int64_t>(n_bytes)},
+                      at::TensorOptions().dtype(at::kByte).pinned_memory(true))};
+        *ret_memory = memory;
+        *ret_data = memory->tensor.data_ptr();
+        return 0;
+    });
+}
+
+vx_torch_host_memory *vx_torch_host_free(vx_torch_host_memory *memory) noexcept {
+    delete memory;
+    return nullptr;
 }
 
 const char *vx_torch_version(void) noexcept {
