@@ -203,6 +203,21 @@ build_libraries() {
     return $failed
 }
 
+# torch's MKL is no full LAPACK. FAISS trains some indexes with what is missing; vidx has none of these indexes.
+# The functions must exist for the linker; one that is called says so and ends the program.
+build_absent_lapack() {
+    local wanted='s/.* \([sd][a-z0-9]*_\)$/\1/p' name
+    {
+        echo '#include <stdio.h>'
+        echo '#include <stdlib.h>'
+        for name in $(comm -23 <(nm -D --undefined-only "$prefix/lib/libfaiss.so" | sed -n "$wanted" | sort -u) \
+            <(nm -D --defined-only "$blas" | sed -n "$wanted" | sort -u)); do
+            printf 'void %s(void); void %s(void) { fputs("this FAISS has no %s\\n", stderr); abort(); }\n' "$name" "$name" "$name"
+        done
+    } >"$work/absent_lapack.c"
+    gcc -O2 -fPIC -shared "$work/absent_lapack.c" -o "$prefix/lib/libabsent_lapack.so"
+}
+
 build_vidx() {
     local dir=$work/vidx options
     mkdir -p "$dir"
@@ -216,7 +231,7 @@ build_vidx() {
 # Written by the bundle's build.sh, read by ./dev: this machine's libraries.
 export PATH=$(printf %q "$prefix/bin"):\$PATH
 export PKG_CONFIG_PATH=$(printf %q "$prefix/lib/pkgconfig:$prefix/share/pkgconfig")
-export LDFLAGS=$(printf %q "-L$prefix/lib -Wl,-rpath,$prefix/lib -Wl,--disable-new-dtags")
+export LDFLAGS=$(printf %q "-L$prefix/lib -Wl,--no-as-needed -labsent_lapack -Wl,--as-needed -Wl,-rpath,$prefix/lib -Wl,--disable-new-dtags")
 export CPATH=$(printf %q "$prefix/include")
 $("$python" -c 'import yaml' 2>/dev/null || printf 'export PYTHONPATH=%q' "$prefix/python")
 MESON_OPTIONS=($(printf '%q ' "${options[@]}"))
@@ -244,4 +259,5 @@ export CPATH=$prefix/include LIBRARY_PATH=$prefix/lib LD_RUN_PATH=$run_path
 # shellcheck source=/dev/null
 source ./faiss.sh
 build_libraries || die "a library failed, see above"
+build_absent_lapack
 [ $libs_only = true ] || build_vidx
