@@ -36,6 +36,7 @@ void vx_jobs_retry_post(vx_request *request);
 void vx_jobs_events_get(vx_request *request);
 /* models.c */
 void vx_models_list_get(vx_request *request);
+void vx_models_one_get(vx_request *request);
 void vx_models_backfill_post(vx_request *request);
 void vx_models_vectors_delete(vx_request *request);
 /* health.c, metrics.c */

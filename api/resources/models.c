@@ -1,5 +1,5 @@
-/* models.c — /v1/models: list the loaded models and their stored vectors, start a backfill, delete
- * vectors that no loaded model uses. */
+/* models.c — /v1/models: list or get the loaded models and their stored vectors, start a backfill,
+ * delete vectors that no loaded model uses. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -65,12 +65,21 @@ static void write_unused(vx_out *out, const vx_server *server, const stored *s) 
     vx_out_end(out, ']');
 }
 
+/* The members of OpenAI's models. */
+static void write_openai_members(vx_out *out, const vx_model_info *model) {
+    vx_out_string(out, "id", model->name);
+    vx_out_string(out, "object", "model");
+    vx_out_int(out, "created", 0); /* not known */
+    vx_out_string(out, "owned_by", model->source[0] ? model->source : "vidx");
+}
+
 static void write_model(vx_out *out, vx_model *loaded, bool is_default, const stored *s,
                         int64_t missing) {
     const vx_model_info *model = loaded->info;
     vx_embedder_stats stats;
     vx_embedder_get_stats(loaded->embedder, &stats);
     vx_out_begin(out, NULL, '{');
+    write_openai_members(out, model);
     vx_out_string(out, "name", model->name);
     vx_out_string(out, "digest", model->digest);
     vx_out_string(out, "source", model->source);
@@ -107,15 +116,20 @@ static void write_openai_list(vx_out *out, const vx_server *server) {
     vx_out_string(out, "object", "list");
     vx_out_begin(out, "data", '[');
     for (int i = 0; i < server->models->n; i++) {
-        const vx_model_info *model = server->models->items[i].info;
         vx_out_begin(out, NULL, '{');
-        vx_out_string(out, "id", model->name);
-        vx_out_string(out, "object", "model");
-        vx_out_int(out, "created", 0); /* not known */
-        vx_out_string(out, "owned_by", model->source[0] ? model->source : "vidx");
+        write_openai_members(out, server->models->items[i].info);
         vx_out_end(out, '}');
     }
     vx_out_end(out, ']');
+}
+
+/* The loaded model that the path names; NULL after a reply. */
+static vx_model *find_loaded(vx_request *request) {
+    vx_err err;
+    vx_model *model = vx_models_find(request->server->models, request->args[0], &err);
+    if (!model)
+        vx_reply_problem(request, VX_PROBLEM_NOT_FOUND, "%s", err.msg);
+    return model;
 }
 
 /* ---- POST /v1/models/{name}/backfill ---- */
@@ -126,13 +140,8 @@ static void finish_backfill(vx_request *request) {
 }
 
 void vx_models_backfill_post(vx_request *request) {
-    vx_err err;
-    vx_model *model = vx_models_find(request->server->models, request->args[0], &err);
-    if (!model) {
-        vx_reply_problem(request, VX_PROBLEM_NOT_FOUND, "%s", err.msg);
-        return;
-    }
-    if (vx_change_begin(request, finish_backfill))
+    vx_model *model = find_loaded(request);
+    if (model && vx_change_begin(request, finish_backfill))
         vx_change_refuse(request, vx_backfill_submit(request->server->backfill, model,
                                                      vx_change_done_as_job, request));
 }
@@ -230,7 +239,7 @@ void vx_models_vectors_delete(vx_request *request) {
     vx_request_wake(request);
 }
 
-/* ---- GET /v1/models ---- */
+/* ---- GET /v1/models, GET /v1/models/{name} ---- */
 
 void vx_models_list_get(vx_request *request) {
     vx_server *server = request->server;
@@ -253,4 +262,22 @@ void vx_models_list_get(vx_request *request) {
     vx_out_end(&out, '}');
     free(s.spaces);
     vx_reply_json(request, VX_SUCCESS_OK, &out);
+}
+
+void vx_models_one_get(vx_request *request) {
+    vx_server *server = request->server;
+    vx_model *model = find_loaded(request);
+    VX_AUTO_OUT out = {0};
+    stored s = {0};
+    vx_err err;
+    if (!model)
+        return;
+    if (find_stored(server, &s, &err)) {
+        vx_reply_failure(request, &err);
+    } else {
+        ptrdiff_t i = model - server->models->items;
+        write_model(&out, model, i == 0, &s, s.missing[i]);
+        vx_reply_json(request, VX_SUCCESS_OK, &out);
+    }
+    free(s.spaces);
 }

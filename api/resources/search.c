@@ -10,7 +10,7 @@
 #include "api/resources/show.h"
 #include "server/server.h"
 
-#define SUBJECTS "text video_id clip_id vector"
+#define SUBJECTS "text video_id clip_id vector like unlike combine"
 #define OPTIONS "k min_score group_by"
 
 typedef struct search {
@@ -113,28 +113,77 @@ static bool read_options(vx_request *request, json_t *object, vx_query *question
     return true;
 }
 
-static bool exactly_one(vx_request *request, json_t *object) {
+/* One subject, or none and examples. */
+static bool check_subject(vx_request *request, json_t *object) {
     int n = !!json_object_get(object, "text") + !!json_object_get(object, "video_id") +
             !!json_object_get(object, "clip_id") + !!json_object_get(object, "vector");
-    if (n == 1)
+    json_t *like = json_object_get(object, "like");
+    if (n == 1 || (n == 0 && like && (!json_is_array(like) || json_array_size(like))))
         return true;
-    vx_reply_problem(request, n ? VX_PROBLEM_BAD_PARAMETER : VX_PROBLEM_MISSING_PARAMETER,
-                     "Send exactly one of text, video_id, clip_id, vector, or a form with a file.");
+    vx_reply_problem(
+        request, n ? VX_PROBLEM_BAD_PARAMETER : VX_PROBLEM_MISSING_PARAMETER,
+        "Send exactly one of text, video_id, clip_id, vector, or a form with a file; or "
+        "none of them and a list of ids in like.");
+    return false;
+}
+
+/* An array of ids of videos and clips; none if absent. */
+static bool read_examples(vx_request *request, json_t *object, const char *name,
+                          vx_examples *examples) {
+    json_t *list = json_object_get(object, name);
+    size_t n = json_array_size(list);
+    if (list && (!json_is_array(list) || n > VX_SEARCH_MAX_EXAMPLES)) {
+        vx_reply_problem(request, VX_PROBLEM_BAD_PARAMETER,
+                         "%s must be an array of at most %d ids of videos or clips.", name,
+                         VX_SEARCH_MAX_EXAMPLES);
+        return false;
+    }
+    if (n && !(examples->ids = vx_new_array(n, sizeof *examples->ids))) {
+        request->failed = true;
+        return false;
+    }
+    for (size_t i = 0; i < n; i++) {
+        const char *id = json_string_value(json_array_get(list, i));
+        if (!id) {
+            vx_reply_problem(request, VX_PROBLEM_BAD_PARAMETER, "%s[%zu] must be a string.", name,
+                             i);
+            return false;
+        }
+        if (!set_text(request, &examples->ids[i], id))
+            return false;
+        examples->n = i + 1;
+    }
+    return true;
+}
+
+static bool read_combine(vx_request *request, json_t *object, vx_query *question) {
+    const char *text;
+    if (!vx_json_string(request, object, "combine", &text))
+        return false;
+    if (!text || !strcmp(text, "mean") || !strcmp(text, "rocchio")) {
+        question->combine = text && text[0] == 'r' ? VX_COMBINE_ROCCHIO : VX_COMBINE_MEAN;
+        return true;
+    }
+    vx_reply_problem(request, VX_PROBLEM_BAD_PARAMETER, "combine must be mean or rocchio.");
     return false;
 }
 
 static bool read_question(vx_request *request, json_t *object, vx_query *question) {
     const char *text, *video_id, *clip_id;
-    if (!exactly_one(request, object) || !read_options(request, object, question) ||
+    if (!check_subject(request, object) || !read_options(request, object, question) ||
         !vx_json_string(request, object, "text", &text) ||
         !vx_json_string(request, object, "video_id", &video_id) ||
         !vx_json_string(request, object, "clip_id", &clip_id) ||
-        !vx_json_vector(request, object, "vector", &question->vector, &question->dim))
+        !vx_json_vector(request, object, "vector", &question->vector, &question->dim) ||
+        !read_examples(request, object, "like", &question->like) ||
+        !read_examples(request, object, "unlike", &question->unlike) ||
+        !read_combine(request, object, question))
         return false;
-    question->by = text       ? VX_QUERY_TEXT
-                   : video_id ? VX_QUERY_VIDEO
-                   : clip_id  ? VX_QUERY_CLIP
-                              : VX_QUERY_VECTOR;
+    question->by = text               ? VX_QUERY_TEXT
+                   : video_id         ? VX_QUERY_VIDEO
+                   : clip_id          ? VX_QUERY_CLIP
+                   : question->vector ? VX_QUERY_VECTOR
+                                      : VX_QUERY_EXAMPLES;
     return set_text(request, &question->text, text) &&
            set_text(request, &question->id, video_id ? video_id : clip_id);
 }

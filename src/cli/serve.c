@@ -43,7 +43,7 @@ static const vx_option table[] = {
     {"clip", VX_OPTION_TEXT, AT(clip), "auto", "RULE", VX_CLIP_HELP},
     {"no-fingerprints", VX_OPTION_FLAG, AT(no_fingerprints), NULL, NULL, VX_NO_FINGERPRINTS_HELP},
     {"ingest-threads", VX_OPTION_COUNT, AT(ingest_threads), NULL, "N",
-     "videos processed at once (0 means cores + 1)"},
+     "videos decoded at once; they take turns (0 means cores + 1)"},
     {"search-threads", VX_OPTION_COUNT, AT(search_threads), NULL, "N",
      "searches answered at once (0 means cores + 1)"},
     {"http-threads", VX_OPTION_COUNT, AT(http_threads), NULL, "N", "threads for HTTP (0 means 8)"},

@@ -158,10 +158,10 @@ static int predict_buffered(film *f, int n, int length, vx_err *err) {
     return 0;
 }
 
-static int push(film *f, const uint8_t *pixels, int stride, vx_err *err) {
+static int push(film *f, const uint8_t *pixels, ptrdiff_t stride, vx_err *err) {
     uint8_t *to = f->buffer + (size_t)f->n_buffered++ * FRAME_BYTES;
     for (int y = 0; y < HEIGHT; y++)
-        memmove(to + (size_t)y * WIDTH * 3, pixels + (ptrdiff_t)y * stride, WIDTH * 3);
+        memmove(to + (size_t)y * WIDTH * 3, pixels + y * stride, WIDTH * 3);
     return f->n_buffered < f->capacity ? 0 : predict_buffered(f, f->shots->max_batch, WINDOW, err);
 }
 
@@ -170,13 +170,12 @@ static int on_picture(void *ctx, int64_t frame, double time_s, vx_picture *pictu
     film *f = ctx;
     if (f->on_progress && !f->on_progress(f->ctx, frame, f->n_frames))
         return VX_FAIL(err, VX_SHOTS_STOPPED, "the detection of shots was stopped");
-    const uint8_t *pixels;
-    int stride;
-    int rc = vx_picture_rgb_small(picture, WIDTH, HEIGHT, &pixels, &stride, err);
+    const vx_frame *rgb;
+    int rc = vx_picture_rgb_small(picture, WIDTH, HEIGHT, &rgb, err);
     for (int i = 0; !rc && frame == 0 && i < MARGIN; i++)
-        rc = push(f, pixels, stride, err);
+        rc = push(f, rgb->planes[0], rgb->pitch_bytes[0], err);
     if (!rc)
-        rc = push(f, pixels, stride, err);
+        rc = push(f, rgb->planes[0], rgb->pitch_bytes[0], err);
     return rc;
 }
 

@@ -57,6 +57,16 @@ void vx_collection_note_recent(vx_collection *collection, int64_t video_row) {
 
 /* ---- whole videos ---- */
 
+/* The video's row, once for each of its clips: their group in the indexes. */
+static int64_t *clip_groups(const vx_video *video, vx_err *err) {
+    int64_t *groups = vx_new_array(video->n_clips, sizeof *groups);
+    if (!groups)
+        VX_FAIL(err, -ENOMEM, "no memory for %zu clips", video->n_clips);
+    for (size_t i = 0; groups && i < video->n_clips; i++)
+        groups[i] = video->row;
+    return groups;
+}
+
 static int64_t *clip_rows(const vx_video *video, vx_err *err) {
     int64_t *rows = vx_new_array(video->n_clips, sizeof *rows);
     if (!rows)
@@ -92,10 +102,12 @@ int vx_collection_index(vx_collection *collection, const vx_video *video,
                         const vx_collection_data *data, vx_err *err) {
     const vx_models *models = collection->models;
     VX_AUTO_FREE int64_t *rows = clip_rows(video, err);
-    int rc = rows ? 0 : -ENOMEM;
+    VX_AUTO_FREE int64_t *groups = clip_groups(video, err);
+    int rc = rows && groups ? 0 : -ENOMEM;
     for (int m = 0; m < models->n && !rc; m++)
         if (data->vectors[m])
-            rc = vx_index_add(models->items[m].index, rows, data->vectors[m], video->n_clips, err);
+            rc = vx_index_add(models->items[m].index, rows, groups, data->vectors[m],
+                              video->n_clips, err);
     if (!rc)
         rc = vx_fp_index_add(collection->fingerprints, video->row, data->fingerprint,
                              data->n_frames, err);
@@ -127,6 +139,9 @@ int vx_collection_add_vectors(vx_collection *collection, const vx_video *video,
     const vx_models *models = collection->models;
     VX_AUTO(vx_video) stored = NULL;
     memset(ret_n_added, 0, VX_MODELS_MAX * sizeof *ret_n_added);
+    VX_AUTO_FREE int64_t *groups = clip_groups(video, err);
+    if (!groups)
+        return -ENOMEM;
     int rc = vx_catalog_get_video_by_row(collection->catalog, video->row, &stored, err);
     for (int m = 0; m < models->n; m++) {
         const vx_model *model = &models->items[m];
@@ -148,7 +163,7 @@ int vx_collection_add_vectors(vx_collection *collection, const vx_video *video,
             rc = vx_catalog_insert_vectors(collection->catalog, model->space, added, n, first, dim,
                                            err);
             if (!rc)
-                rc = vx_index_add(model->index, added, first, n, err);
+                rc = vx_index_add(model->index, added, groups, first, n, err);
             if (!rc)
                 ret_n_added[m] += n;
         }

@@ -64,7 +64,8 @@ static int copy_vectors(comparison *c, bool only_kept, size_t *rank, size_t end,
 static int search_kept(comparison *c, vx_index *index, size_t n, vx_err *err) {
     vx_neighbour found[BLOCK];
     size_t n_found[BLOCK];
-    int rc = vx_index_search(index, c->vectors, n, 1, 0, NULL, NULL, found, n_found, err);
+    vx_index_query query = {.vectors = c->vectors, .n = n, .k = 1};
+    int rc = vx_index_search(index, &query, found, n_found, NULL, err);
     for (size_t i = 0; i < n && !rc; i++)
         if (n_found[i])
             improve(&c->best[i], found[i]);
@@ -77,7 +78,7 @@ static int search_uncopied(comparison *c, size_t n, size_t end, vx_err *err) {
     for (size_t rank = c->first_uncopied, n_tile = 0; rank < end && !rc;) {
         rc = copy_vectors(c, true, &rank, end, TILE, c->tile_vectors, &n_tile, err);
         if (!rc && n_tile)
-            rc = vx_index_add(c->tile, c->ranks, c->tile_vectors, n_tile, err);
+            rc = vx_index_add(c->tile, c->ranks, NULL, c->tile_vectors, n_tile, err);
         if (!rc && n_tile)
             rc = search_kept(c, c->tile, n, err);
         if (!rc && n_tile)
@@ -119,7 +120,7 @@ static int copy_kept(comparison *c, const int64_t *ranks, size_t n, size_t end, 
         memmove(c->vectors + n_kept * c->dim, c->vectors + i * c->dim, c->dim * sizeof(float));
         kept[n_kept++] = ranks[i];
     }
-    int rc = n_kept ? vx_index_add(c->kept, kept, c->vectors, n_kept, err) : 0;
+    int rc = n_kept ? vx_index_add(c->kept, kept, NULL, c->vectors, n_kept, err) : 0;
     c->n_kept += n_kept;
     c->first_uncopied = end;
     return rc;
@@ -136,14 +137,14 @@ static int compare_block(comparison *c, size_t first, size_t end, vx_err *err) {
     memcpy(ranks, c->ranks, n * sizeof *ranks);
     for (size_t i = 0; i < n; i++)
         c->best[i] = (vx_neighbour){.id = -1};
+    vx_index_query query = {.vectors = c->vectors, .n = n, .k = BLOCK};
     rc = search_kept(c, c->kept, n, err);
     if (!rc)
         rc = search_uncopied(c, n, first, err);
     if (!rc)
-        rc = vx_index_add(c->block, ranks, c->vectors, n, err);
+        rc = vx_index_add(c->block, ranks, NULL, c->vectors, n, err);
     if (!rc)
-        rc = vx_index_search(c->block, c->vectors, n, BLOCK, 0, NULL, NULL, c->inside, c->n_inside,
-                             err);
+        rc = vx_index_search(c->block, &query, c->inside, c->n_inside, NULL, err);
     if (!rc)
         rc = vx_index_remove(c->block, ranks, n, err);
     if (rc)
@@ -185,7 +186,7 @@ int vx_dedup_all_pairs(const vx_dedup_params *params, vx_dedup_match *ret_matche
     c->p = params;
     c->matches = ret_matches;
     c->dim = dim;
-    c->kept_limit = (size_t)bytes / (dim * sizeof(float));
+    c->kept_limit = (size_t)bytes / (dim * (sizeof(float) + 1)); /* with their codes */
     c->vectors = vx_new_array(BLOCK * dim, sizeof(float));
     c->tile_vectors = vx_new_array(TILE * dim, sizeof(float));
     c->inside = vx_new_array(BLOCK * BLOCK, sizeof *c->inside);

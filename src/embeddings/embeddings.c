@@ -189,11 +189,10 @@ typedef struct slot {
 
 static int prepare(void *ctx, int64_t frame, double time_s, vx_picture *picture, vx_err *err) {
     const slot *to = ctx;
-    const uint8_t *rgb;
-    int w, h, stride;
+    const vx_frame *rgb;
     (void)frame, (void)time_s;
-    int rc = vx_picture_rgb(picture, &rgb, &w, &h, &stride, err);
-    return rc ? rc : vx_preprocess_frame(to->spec, rgb, w, h, stride, to->tensor, err);
+    int rc = vx_picture_rgb(picture, &rgb, err);
+    return rc ? rc : vx_preprocess_frame(to->spec, rgb, to->tensor, err);
 }
 
 static int read_picture(vx_embeddings_request *e, const vx_input *input, int at, slot to,

@@ -21,6 +21,7 @@ typedef struct run {
     const vx_extract_params *params;
     vx_extract *out;
     vx_media *media;
+    vx_turn turn; /* in the extractor's slots */
 
     vx_extract_model parts[VX_MODELS_MAX]; /* [n_parts] the first must succeed */
     int n_parts;
@@ -67,8 +68,11 @@ static bool is_cancelled(const run *r) {
     return watch && watch->cancelled && watch->cancelled(watch->ctx);
 }
 
+/* Between two packets or pictures. */
 static bool keeps_going(void *ctx) {
-    return !is_cancelled(ctx);
+    run *r = ctx;
+    vx_turn_offer(&r->turn);
+    return !is_cancelled(r);
 }
 
 static vx_outcome outcome_of_media(int rc, const vx_err *err) {
@@ -183,12 +187,10 @@ static int plan_union(run *r, vx_err *err) {
     return plan_dense(r, err);
 }
 
-static int fingerprint_picture(run *r, double time_s, vx_picture *picture, bool stored,
-                               vx_err *err) {
-    const uint8_t *luma;
-    int w, h, stride;
-    int rc = vx_picture_luma(picture, &luma, &w, &h, &stride, err);
-    return rc ? rc : vx_fp_track_add(r->track, luma, w, h, stride, time_s, stored, err);
+static int fingerprint_picture(run *r, vx_picture *picture, bool stored, vx_err *err) {
+    const vx_frame *luma;
+    int rc = vx_picture_luma(picture, &luma, err);
+    return rc ? rc : vx_fp_track_add(r->track, luma, stored, err);
 }
 
 /* A picture that no half second needs: hashed when the last hash is old enough and the next one of
@@ -202,7 +204,7 @@ static int on_extra(void *ctx, int64_t frame, double time_s, vx_picture *picture
     if (r->next_fp < r->n_fp_frames &&
         time_s > vx_media_frame_time(r->media, r->fp_frames[r->next_fp]) - step_s / 2)
         return 0;
-    return fingerprint_picture(r, time_s, picture, false, err);
+    return fingerprint_picture(r, picture, false, err);
 }
 
 /* The first model's failure ends the run; another one drops out of it. */
@@ -219,10 +221,16 @@ static int drop_failed(run *r, int i, int rc, vx_err *err) {
     return 0;
 }
 
+/* Others decode while the models run. */
 static int embed(run *r, bool all, vx_err *err) {
     int rc = 0;
-    for (int i = 0; i < r->n_parts && !rc; i++)
-        rc = drop_failed(r, i, vx_extract_model_embed(&r->parts[i], all, err), err);
+    for (int i = 0; i < r->n_parts && !rc; i++) {
+        if (!vx_extract_model_is_due(&r->parts[i], all))
+            continue;
+        vx_turn_end(&r->turn);
+        rc = drop_failed(r, i, vx_extract_model_embed(&r->parts[i], err), err);
+    }
+    vx_turn_begin(&r->turn);
     return rc;
 }
 
@@ -238,13 +246,13 @@ static int prepare(run *r, int64_t frame, vx_picture *picture, vx_err *err) {
 
 static int on_picture(void *ctx, int64_t frame, double time_s, vx_picture *picture, vx_err *err) {
     run *r = ctx;
-    if (is_cancelled(r)) {
+    if (!keeps_going(r)) {
         r->outcome = VX_OUTCOME_CANCELLED;
         return VX_FAIL(err, 1, "the job was cancelled");
     }
     if (r->next_fp < r->n_fp_frames && r->fp_frames[r->next_fp] == frame) {
         r->next_fp++;
-        int rc = fingerprint_picture(r, time_s, picture, true, err);
+        int rc = fingerprint_picture(r, picture, true, err);
         if (rc)
             return rc;
     } else if (r->fp_frames) {
@@ -261,7 +269,7 @@ static int on_picture(void *ctx, int64_t frame, double time_s, vx_picture *pictu
 
 static bool on_shots_progress(void *ctx, int64_t done, int64_t total) {
     tell_phase(ctx, VX_PHASE_CLIP, done, total);
-    return !is_cancelled(ctx);
+    return keeps_going(ctx);
 }
 
 static vx_outcome outcome_of_shots(int rc, const vx_err *err) {
@@ -302,6 +310,19 @@ static int cut(run *r, vx_err *err) {
     return 0;
 }
 
+/* Long enough that others should not wait until it has ended. */
+static bool is_long(const vx_media_info *info) {
+    const double long_px = 4e9, long_s = 600;
+    return info->duration_s > long_s ||
+           (double)info->width_px * info->height_px * (double)info->n_frames > long_px;
+}
+
+static bool may_go_on(const run *r) {
+    const vx_extract_watch *watch = r->params->watch;
+    return !watch || !watch->may_be_long || !is_long(&r->out->info) ||
+           watch->may_be_long(watch->ctx);
+}
+
 static vx_outcome probe_and_cut(run *r, vx_err *err) {
     int64_t start_us = vx_clock_monotonic_us();
     tell_phase(r, VX_PHASE_PROBE, 0, 0);
@@ -314,6 +335,10 @@ static vx_outcome probe_and_cut(run *r, vx_err *err) {
         return outcome_of_media(rc, err);
     r->out->info = *vx_media_get_info(r->media);
     tell_time(r, VX_PHASE_PROBE, vx_clock_monotonic_us() - start_us);
+    if (!is_cancelled(r) && !may_go_on(r)) {
+        VX_FAIL(err, 1, "too many long videos are in work");
+        return VX_OUTCOME_CANCELLED;
+    }
     tell_phase(r, VX_PHASE_CLIP, 0, 0);
     start_us = vx_clock_monotonic_us();
     rc = cut(r, err);
@@ -381,7 +406,11 @@ static vx_outcome decode_and_embed(run *r, vx_err *err) {
 vx_outcome vx_extract_run(const vx_extractor *extractor, const vx_extract_params *params,
                           vx_extract *ret_extract, vx_err *err) {
     vx_extract extract = {0};
-    run r = {.extractor = extractor, .params = params, .out = &extract};
+    run r = {.extractor = extractor,
+             .params = params,
+             .out = &extract,
+             .turn = {.slots = extractor->slots}};
+    vx_turn_begin(&r.turn);
     vx_outcome outcome = probe_and_cut(&r, err);
     if (!outcome && is_cancelled(&r)) {
         VX_FAIL(err, 1, "the job was cancelled");
@@ -389,6 +418,7 @@ vx_outcome vx_extract_run(const vx_extractor *extractor, const vx_extract_params
     }
     if (!outcome)
         outcome = decode_and_embed(&r, err);
+    vx_turn_end(&r.turn);
     run_clear(&r);
     if (outcome)
         vx_extract_clear(&extract);

@@ -11,6 +11,12 @@
  * besides these up to twelve a second of the pictures that were decoded anyway, and some that are
  * cheap to decode, because a copy whose start was cut shows other frames at its half seconds (see
  * vx_fp_compare).
+ *
+ * Runs share the slots of the extractor: a run holds one while it reads, decodes and prepares, offers it
+ * at every packet and picture, and has none while a model runs. So one long video does not hold up
+ * others, whoever asked for them: uploads, searches by file, backfills and embeddings take turns. A run
+ * that waits for its turn keeps its open file, its decoder and its tensors; how many runs there are at
+ * once is for the callers to limit.
  * Threads: any; a run belongs to its caller's thread.
  */
 #pragma once
@@ -18,6 +24,7 @@
 #include "base/mem.h"
 #include "base/outcome.h"
 #include "base/phase.h"
+#include "base/slots.h"
 #include "clip/clip.h"
 #include "fingerprint/fingerprint.h"
 #include "media/media.h"
@@ -29,6 +36,7 @@ typedef struct vx_extractor {
     vx_shots *shots;   /* borrows; NULL: no package of it, or one that cannot be used */
     vx_media_limits limits;
     vx_clip_spec clip; /* the default rule */
+    vx_slots *slots;   /* borrows; NULL: runs do not wait for each other */
     bool fingerprints; /* false: no copy verdicts, half the CPU work of a frame */
 } vx_extractor;
 
@@ -49,6 +57,9 @@ typedef struct vx_extract_watch {
     void (*on_phase)(void *ctx, vx_phase phase, int64_t done, int64_t total);
     void (*on_time)(void *ctx, vx_phase phase, int64_t us);
     bool (*cancelled)(void *ctx);
+    /* Asked once it is known that the video is a long one: over 4 billion pixels, which is a minute of
+     * 1080p, or over ten minutes. False ends the run with CANCELLED. */
+    bool (*may_be_long)(void *ctx);
     void *ctx;
 } vx_extract_watch;
 

@@ -91,10 +91,8 @@ int vx_extract_model_plan(vx_extract_model *part, const vx_media *media, const v
 static int resize(const vx_model_info *m, vx_extract_picture *p, float *slot, vx_err *err) {
     int rc = 0;
     if (!p->rgb)
-        rc = vx_picture_rgb(p->picture, &p->rgb, &p->width_px, &p->height_px, &p->stride, err);
-    return rc ? rc
-              : vx_preprocess_frame(&m->preprocess, p->rgb, p->width_px, p->height_px, p->stride,
-                                    slot, err);
+        rc = vx_picture_rgb(p->picture, &p->rgb, err);
+    return rc ? rc : vx_preprocess_frame(&m->preprocess, p->rgb, slot, err);
 }
 
 static int fill_slots(vx_extract_model *part, vx_extract_picture *picture, vx_err *err) {
@@ -154,10 +152,12 @@ static int embed_clips(vx_extract_model *part, const size_t *clips, size_t n, vx
     return 0;
 }
 
+bool vx_extract_model_is_due(const vx_extract_model *part, bool all) {
+    return part->n_ready && (all || part->n_ready >= part->batch);
+}
+
 /* Clips that end on the same picture can make more than one batch ready at once. */
-int vx_extract_model_embed(vx_extract_model *part, bool all, vx_err *err) {
-    if (!part->n_ready || (!all && part->n_ready < part->batch))
-        return 0;
+int vx_extract_model_embed(vx_extract_model *part, vx_err *err) {
     int64_t start_us = vx_clock_monotonic_us();
     int rc = 0;
     for (size_t first = 0; first < part->n_ready && !rc; first += part->batch) {

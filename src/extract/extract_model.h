@@ -43,12 +43,12 @@ void vx_extract_model_clear(vx_extract_model *part);
 typedef struct vx_extract_picture {
     int64_t frame;
     vx_picture *picture; /* borrows */
-    const uint8_t *rgb;  /* NULL until a model wanted it; borrows from picture */
-    int width_px, height_px, stride;
+    const vx_frame *rgb; /* NULL until a model wanted it; borrows from picture */
 } vx_extract_picture;
 
 /* Puts the picture into the tensors, if it is wanted. VX_PREPROCESS_BAD_SHAPE or -errno. */
 int vx_extract_model_prepare(vx_extract_model *part, vx_extract_picture *picture, vx_err *err);
-/* Embeds the complete clips once they are a batch; all: whatever their number.
- * VX_EMBED_CLOSED or -errno. */
-int vx_extract_model_embed(vx_extract_model *part, bool all, vx_err *err);
+/* Whether the complete clips are a batch; all: whatever their number. */
+bool vx_extract_model_is_due(const vx_extract_model *part, bool all);
+/* Embeds the complete clips. VX_EMBED_CLOSED or -errno. */
+int vx_extract_model_embed(vx_extract_model *part, vx_err *err);

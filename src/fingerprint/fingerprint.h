@@ -16,6 +16,7 @@
 
 #include "base/err.h"
 #include "base/mem.h"
+#include "frame/frame.h"
 
 #define VX_FP_MATCH_DISTANCE 31
 #define VX_FP_MIN_QUALITY 50
@@ -27,11 +28,11 @@ typedef struct vx_fp_frame {
     uint8_t hash[32]; /* bit 0 of byte 0 is PDQ's bit 0 (its hex string reads from the end) */
 } vx_fp_frame;
 
-/* Hashes one picture: luma uint8 [h, w], full range. mirrored, if not NULL, receives the hash of
+/* Hashes one picture: VX_FRAME_GRAY, 8 bits, full range, upright, in host memory. mirrored, if not NULL, receives the hash of
  * the picture flipped left to right (the same DCT gives both). Sets only quality and hash. Sides
  * 1..8192 px. Returns 0, -EINVAL or -ENOMEM. */
-int vx_fp_hash(const uint8_t *luma, int w_px, int h_px, int stride_bytes, vx_fp_frame *ret_frame,
-               vx_fp_frame *ret_mirrored, vx_err *err);
+int vx_fp_hash(const vx_frame *luma, vx_fp_frame *ret_frame, vx_fp_frame *ret_mirrored,
+               vx_err *err);
 
 /* The hashes of n pictures flipped left to right, from those of the pictures: within a few bits of what
  * vx_fp_hash gives, as only the sign of every other column of the DCT changes. Gives *ret_mirrored. */
@@ -53,9 +54,9 @@ typedef struct vx_fp_track vx_fp_track;
 int vx_fp_track_new(vx_fp_track **ret_track, vx_err *err);
 vx_fp_track *vx_fp_track_free(vx_fp_track *track);
 VX_DEFINE_AUTO(vx_fp_track, vx_fp_track_free)
-/* Adds a picture, as for vx_fp_hash (borrows); times ascend. stored: also goes into video.stored. */
-int vx_fp_track_add(vx_fp_track *track, const uint8_t *luma, int w_px, int h_px, int stride_bytes,
-                    double time_s, bool stored, vx_err *err);
+/* Adds a picture, as for vx_fp_hash (borrows), with its time; times ascend. stored: also goes into
+ * video.stored. */
+int vx_fp_track_add(vx_fp_track *track, const vx_frame *luma, bool stored, vx_err *err);
 double
 vx_fp_track_last_s(const vx_fp_track *track); /* time of the last picture; -inf before the first */
 /* Gives the arrays in *ret_video (vx_fp_video_clear). */

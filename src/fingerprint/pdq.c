@@ -159,8 +159,9 @@ static void threshold_bits(float freq[FREQS][FREQS], uint8_t hash[32]) {
             hash[k / 8] |= (uint8_t)(1 << (k % 8));
 }
 
-static int smooth(const uint8_t *luma, int w_px, int h_px, int stride_bytes, float grid[GRID][GRID],
-                  vx_err *err) {
+static int smooth(const vx_frame *luma, float grid[GRID][GRID], vx_err *err) {
+    int w_px = luma->width_px, h_px = luma->height_px;
+    ptrdiff_t pitch = luma->pitch_bytes[0];
     smooth_axis x = {0}, y = {0};
     VX_AUTO_FREE float *sums = vx_new_array((size_t)w_px, sizeof *sums);
     int rc = sums ? 0 : VX_FAIL(err, -ENOMEM, "out of memory for a frame's fingerprint");
@@ -169,8 +170,8 @@ static int smooth(const uint8_t *luma, int w_px, int h_px, int stride_bytes, flo
     if (!rc)
         rc = smooth_axis_init(&y, h_px, err);
     for (int o = 0; !rc && o < GRID; o++) {
-        smooth_down(luma + (size_t)y.first[o] * (size_t)stride_bytes, (size_t)stride_bytes,
-                    (size_t)w_px, y.taps + o * y.n_taps, y.n_used[o], sums);
+        smooth_down(luma->planes[0] + y.first[o] * pitch, (size_t)pitch, (size_t)w_px,
+                    y.taps + o * y.n_taps, y.n_used[o], sums);
         smooth_across(&x, sums, grid[o]);
     }
     free(x.taps);
@@ -178,13 +179,19 @@ static int smooth(const uint8_t *luma, int w_px, int h_px, int stride_bytes, flo
     return rc;
 }
 
-int vx_fp_hash(const uint8_t *luma, int w_px, int h_px, int stride_bytes, vx_fp_frame *ret_frame,
-               vx_fp_frame *ret_mirrored, vx_err *err) {
-    if (w_px < 1 || w_px > MAX_SIDE_PX || h_px < 1 || h_px > MAX_SIDE_PX || stride_bytes < w_px)
-        return VX_FAIL(err, -EINVAL, "no fingerprint of a %dx%d picture in rows of %d bytes", w_px,
-                       h_px, stride_bytes);
+int vx_fp_hash(const vx_frame *luma, vx_fp_frame *ret_frame, vx_fp_frame *ret_mirrored,
+               vx_err *err) {
+    int w_px = luma->width_px, h_px = luma->height_px;
+    if (luma->layout != VX_FRAME_GRAY || luma->bit_depth != 8 || luma->device != VX_FRAME_HOST)
+        return VX_FAIL(err, -EINVAL,
+                       "no fingerprint of a picture that is not 8-bit luma in host "
+                       "memory");
+    if (w_px < 1 || w_px > MAX_SIDE_PX || h_px < 1 || h_px > MAX_SIDE_PX ||
+        luma->pitch_bytes[0] < w_px)
+        return VX_FAIL(err, -EINVAL, "no fingerprint of a %dx%d picture in rows of %td bytes", w_px,
+                       h_px, luma->pitch_bytes[0]);
     float grid[GRID][GRID], freq[FREQS][FREQS];
-    int rc = smooth(luma, w_px, h_px, stride_bytes, grid, err);
+    int rc = smooth(luma, grid, err);
     if (rc)
         return rc;
     pthread_once(&dct_once, dct_fill);

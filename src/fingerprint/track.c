@@ -52,8 +52,8 @@ vx_fp_track *vx_fp_track_free(vx_fp_track *track) {
 }
 
 /* Appends the hash of the part inside the box. */
-static int add(hashed_list *to, const uint8_t *luma, int stride_bytes, const vx_fp_box *box,
-               double time_s, bool stored, vx_err *err) {
+static int add(hashed_list *to, const vx_frame *luma, const vx_fp_box *box, bool stored,
+               vx_err *err) {
     if (to->n == to->capacity) {
         size_t capacity = 2 * to->capacity + 64;
         hashed_picture *item = vx_regrow(to->item, capacity, sizeof *item);
@@ -64,25 +64,27 @@ static int add(hashed_list *to, const uint8_t *luma, int stride_bytes, const vx_
     }
     hashed_picture *fresh = &to->item[to->n];
     *fresh = (hashed_picture){.box = *box, .stored = stored};
-    luma += (size_t)box->y_px * (size_t)stride_bytes + box->x_px;
-    int rc =
-        vx_fp_hash(luma, box->w_px, box->h_px, stride_bytes, &fresh->frame, &fresh->mirrored, err);
-    fresh->frame.time_s = fresh->mirrored.time_s = (float)time_s;
+    vx_frame part = *luma;
+    part.planes[0] += box->y_px * part.pitch_bytes[0] + box->x_px;
+    part.width_px = box->w_px;
+    part.height_px = box->h_px;
+    int rc = vx_fp_hash(&part, &fresh->frame, &fresh->mirrored, err);
+    fresh->frame.time_s = fresh->mirrored.time_s = (float)luma->time_s;
     to->n += !rc;
     return rc;
 }
 
 /* Extends track->box by this picture. Returns whether the video may still have bars, with track->box
  * inside them. */
-static bool extend_box(vx_fp_track *track, const uint8_t *luma, const vx_fp_box *whole,
-                       int stride_bytes) {
+static bool extend_box(vx_fp_track *track, const vx_frame *luma, const vx_fp_box *whole) {
     if (!track->plain.n) {
         track->w_px = whole->w_px;
         track->h_px = whole->h_px;
     }
     if (track->no_bars)
         return false;
-    vx_fp_box box = vx_fp_box_inside_bars(luma, whole->w_px, whole->h_px, stride_bytes);
+    vx_fp_box box =
+        vx_fp_box_inside_bars(luma->planes[0], whole->w_px, whole->h_px, (int)luma->pitch_bytes[0]);
     track->box = vx_fp_box_union(track->box, box);
     track->no_bars = whole->w_px != track->w_px || whole->h_px != track->h_px ||
                      vx_fp_box_is_near(track->box, *whole, whole->w_px, whole->h_px);
@@ -94,13 +96,12 @@ static bool extend_box(vx_fp_track *track, const uint8_t *luma, const vx_fp_box 
            LEAST_PART * track->box.h_px >= whole->h_px;
 }
 
-int vx_fp_track_add(vx_fp_track *track, const uint8_t *luma, int w_px, int h_px, int stride_bytes,
-                    double time_s, bool stored, vx_err *err) {
-    const vx_fp_box whole = {0, 0, w_px, h_px};
-    bool bars = extend_box(track, luma, &whole, stride_bytes);
-    int rc = add(&track->plain, luma, stride_bytes, &whole, time_s, stored, err);
+int vx_fp_track_add(vx_fp_track *track, const vx_frame *luma, bool stored, vx_err *err) {
+    const vx_fp_box whole = {0, 0, luma->width_px, luma->height_px};
+    bool bars = extend_box(track, luma, &whole);
+    int rc = add(&track->plain, luma, &whole, stored, err);
     if (!rc && bars)
-        rc = add(&track->inside, luma, stride_bytes, &track->box, time_s, stored, err);
+        rc = add(&track->inside, luma, &track->box, stored, err);
     return rc;
 }
 

@@ -1,14 +1,31 @@
-/* neighbour.h — what a search gives, and what may filter it; for index.h and the files below it. */
+/* neighbour.h — what a search asks for and gives; for index.h and the files below it. */
 #pragma once
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
+#include "base/idset.h"
+
 typedef struct vx_neighbour {
-    int64_t id;
+    int64_t id, group;
     float score;
 } vx_neighbour;
 
-/* Decides which ids may be returned. Called once for every vector, from several threads at once and
- * under a lock: it must not block, nor call into this index. */
-typedef bool (*vx_index_filter)(void *ctx, int64_t id);
+/* Queries, and which rows may be among their results. Zero is the default of everything below `k`. */
+typedef struct vx_index_query {
+    const float *vectors; /* borrows float32 [n, dim] */
+    size_t n;
+    size_t k;        /* results of each; 1..the caller's cap, larger than the index is fine */
+    float min_score; /* results score this or more */
+    bool by_group;   /* k groups, each with its best row alone */
+    const vx_idset *groups;  /* only rows of these groups; NULL = all; borrows */
+    const vx_idset *not_ids; /* none of these rows; NULL = all may be; borrows */
+    int64_t before_id;       /* only smaller ids; 0 = any */
+} vx_index_query;
+
+/* What a search did for one query. */
+typedef struct vx_index_work {
+    int64_t rows_scanned;  /* scored, mostly by their codes */
+    int64_t rows_rescored; /* of which the exact score was computed */
+} vx_index_work;

@@ -76,8 +76,25 @@ static void sift_up(vx_topk *top, size_t at) {
     top->items[at] = moving;
 }
 
+/* The place of the candidate's group; top->n: it has none yet. A plain look at all: there are few, and
+ * most rows never come here. */
+static size_t place_of_group(const vx_topk *top, int64_t group) {
+    size_t at = 0;
+    while (at < top->n && top->items[at].group != group)
+        at++;
+    return at;
+}
+
+/* A group that was pushed out is worse than k others, and these only become better: it comes back
+ * only with a row that is better still. So the result does not depend on the order of rows. */
 void vx_topk_push(vx_topk *top, vx_neighbour candidate) {
-    if (top->n < top->k) {
+    size_t at = top->by_group ? place_of_group(top, candidate.group) : top->n;
+    if (at < top->n) {
+        if (vx_score_better(candidate, top->items[at])) {
+            top->items[at] = candidate;
+            sift_down(top, at);
+        }
+    } else if (top->n < top->k) {
         top->items[top->n++] = candidate;
         sift_up(top, top->n - 1);
     } else if (top->k > 0 && vx_score_better(candidate, top->items[0])) {

@@ -20,11 +20,13 @@ static inline bool vx_score_better(vx_neighbour a, vx_neighbour b) {
     return a.score > b.score || (a.score == b.score && a.id < b.id);
 }
 
-/* The k best of what was pushed: a heap with the worst kept entry at items[0]. */
+/* The k best of what was pushed: a heap with the worst kept entry at items[0]. by_group: the best of
+ * each group alone, of the k best groups. */
 typedef struct vx_topk {
     vx_neighbour *items; /* borrows room for k */
     size_t k;
     size_t n;
+    bool by_group;
 } vx_topk;
 
 void vx_topk_push(vx_topk *top, vx_neighbour candidate);

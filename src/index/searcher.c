@@ -32,13 +32,11 @@
 /* One caller's queries; lives on its stack. */
 typedef struct request {
     struct request *next;
-    const float *queries;
-    size_t n, k;
-    float min_score;
-    vx_index_filter filter;
-    void *filter_ctx;
+    vx_index_query query;
+    const vx_idset_bits *selected; /* of query.groups */
     vx_neighbour *ret;
     size_t *ret_n;
+    vx_index_work *ret_work; /* NULL: not asked for */
     bool done;
     int rc;
     vx_err err;
@@ -48,9 +46,9 @@ typedef struct request {
 typedef struct pass {
     request *requests;
     size_t n; /* queries of all requests */
-    vx_index_filter filter;
-    void *filter_ctx;
+    const vx_idset_bits *selected;
     float *queries;        /* [n, dim] */
+    int8_t *codes;         /* [n, 4 · groups], where the segments have codes */
     vx_probe *probes;      /* [n]; .bound is the request's min_score, .top the results so far */
     vx_neighbour *results; /* backs the tops */
     size_t n_results;
@@ -65,6 +63,7 @@ struct vx_searcher {
     vx_mutex mu;
     vx_cond work;
     int dim;
+    bool has_codes;
     bool stop VX_GUARDED;
     request *queue_head VX_GUARDED, **queue_tail VX_GUARDED;
     pass *open VX_GUARDED; /* NULL, or one with segments to hand out */
@@ -86,39 +85,59 @@ static pass *pass_free(pass *p) {
         return NULL;
     vx_mutex_done(&p->mu);
     free(p->queries);
+    free(p->codes);
     free(p->probes);
     free(p->results);
     free(p);
     return NULL;
 }
 
+/* One query of a request, with room for its results. */
+static vx_probe probe_of(const vx_index_query *asked, const float *query, int dim,
+                         vx_neighbour *results) {
+    vx_probe probe = {
+        .query = query,
+        .slack = slack_of(query, dim),
+        .bound = asked->min_score,
+        .not_ids = asked->not_ids,
+        .before_id = asked->before_id,
+    };
+    size_t k = isfinite(probe.slack) ? asked->k : 0;
+    probe.top = (vx_topk){.items = results, .k = k, .by_group = asked->by_group};
+    return probe;
+}
+
 /* Copies the requests' queries side by side and gives each its share of the results. */
-static pass *pass_new(request *requests, int dim) {
+static pass *pass_new(request *requests, int dim, bool has_codes) {
     pass *p = vx_new(pass);
     if (!p)
         return NULL;
     vx_mutex_init(&p->mu);
     p->requests = requests;
-    p->filter = requests->filter;
-    p->filter_ctx = requests->filter_ctx;
+    p->selected = requests->selected;
     for (request *r = requests; r; r = r->next) {
-        p->n += r->n;
-        p->n_results += r->n * r->k;
+        p->n += r->query.n;
+        p->n_results += r->query.n * r->query.k;
     }
+    size_t code_bytes = 4 * vx_codes_groups((size_t)dim);
     p->queries = vx_new_array(p->n, (size_t)dim * sizeof(float));
+    p->codes = vx_new_array(p->n, code_bytes);
     p->probes = vx_new_array(p->n, sizeof(*p->probes));
     p->results = vx_new_array(p->n_results, sizeof(*p->results));
-    if (!p->queries || !p->probes || !p->results)
+    if (!p->queries || !p->codes || !p->probes || !p->results)
         return pass_free(p);
     float *query = p->queries;
+    int8_t *codes = p->codes;
     vx_probe *probe = p->probes;
     vx_neighbour *results = p->results;
     for (request *r = requests; r; r = r->next) {
-        memcpy(query, r->queries, r->n * (size_t)dim * sizeof(float));
-        for (size_t i = 0; i < r->n; i++, probe++, query += dim, results += r->k) {
-            *probe = (vx_probe){.query = query, .bound = r->min_score};
-            probe->slack = slack_of(query, dim);
-            probe->top = (vx_topk){.items = results, .k = isfinite(probe->slack) ? r->k : 0};
+        size_t k = r->query.k;
+        memcpy(query, r->query.vectors, r->query.n * (size_t)dim * sizeof(float));
+        for (size_t i = 0; i < r->query.n; i++, probe++, query += dim, results += k) {
+            *probe = probe_of(&r->query, query, dim, results);
+            if (has_codes)
+                vx_codes_query_init(&probe->coded, query, (size_t)dim, codes);
+            codes += code_bytes;
         }
     }
     return p;
@@ -133,7 +152,8 @@ static int local_probes(pass *p, vx_probe *local, vx_neighbour *results) {
         vx_topk *top = &local[i].top;
         if (top->k > 0 && top->n == top->k && top->items[0].score > local[i].bound)
             local[i].bound = top->items[0].score;
-        *top = (vx_topk){.items = results, .k = top->k};
+        *top = (vx_topk){.items = results, .k = top->k, .by_group = top->by_group};
+        local[i].work = (vx_index_work){0};
         results += top->k;
     }
     vx_mutex_unlock(&p->mu);
@@ -149,6 +169,8 @@ static void merge(pass *p, const vx_probe *local, int rc, const vx_err *err) {
     for (size_t i = 0; i < p->n && rc == 0; i++) {
         for (size_t j = 0; j < local[i].top.n; j++)
             vx_topk_push(&p->probes[i].top, local[i].top.items[j]);
+        p->probes[i].work.rows_scanned += local[i].work.rows_scanned;
+        p->probes[i].work.rows_rescored += local[i].work.rows_rescored;
     }
     vx_mutex_unlock(&p->mu);
 }
@@ -163,7 +185,7 @@ static void search_segment(pass *p, vx_segment *segment) {
     else if (local_probes(p, local, results))
         return; /* failed on another segment: the answer is settled */
     else
-        rc = vx_segment_search(segment, p->queries, local, p->n, p->filter, p->filter_ctx, &err);
+        rc = vx_segment_search(segment, local, p->n, p->selected, &err);
     merge(p, local, rc, &err);
 }
 
@@ -172,10 +194,12 @@ static void answer(pass *p) {
     for (request *r = p->requests; r; r = r->next) {
         r->rc = p->rc;
         r->err = p->err;
-        for (size_t i = 0; i < r->n; i++, probe++) {
+        for (size_t i = 0; i < r->query.n; i++, probe++) {
             vx_topk_sort(&probe->top);
-            memcpy(r->ret + i * r->k, probe->top.items, probe->top.n * sizeof(*r->ret));
+            memcpy(r->ret + i * r->query.k, probe->top.items, probe->top.n * sizeof(*r->ret));
             r->ret_n[i] = probe->top.n;
+            if (r->ret_work)
+                r->ret_work[i] = probe->work;
         }
     }
 }
@@ -189,14 +213,14 @@ static void wake_locked(request *requests) {
     }
 }
 
-/* Detaches requests from the head of the queue, as many as make one pass. A filter may differ from
- * any other, so a filtered request goes alone. */
+/* Detaches requests from the head of the queue, as many as make one pass. One that selects groups goes
+ * alone, because others would read rows for it that it does not want. */
 static request *take_requests_locked(vx_searcher *s) VX_REQUIRES(&s->mu) {
     request *first = s->queue_head, *last = first;
-    size_t n = first->n, n_results = first->n * first->k;
-    while (last->next && !first->filter && !last->next->filter) {
-        n += last->next->n;
-        n_results += last->next->n * last->next->k;
+    size_t n = first->query.n, n_results = first->query.n * first->query.k;
+    while (last->next && !first->selected && !last->next->selected) {
+        n += last->next->query.n;
+        n_results += last->next->query.n * last->next->query.k;
         if (n > PASS_QUERIES || n_results > PASS_RESULTS)
             break;
         last = last->next;
@@ -210,10 +234,10 @@ static request *take_requests_locked(vx_searcher *s) VX_REQUIRES(&s->mu) {
 
 static void open_pass_locked(vx_searcher *s) VX_REQUIRES(&s->mu) {
     request *requests = take_requests_locked(s);
-    pass *p = pass_new(requests, s->dim);
+    pass *p = pass_new(requests, s->dim, s->has_codes);
     if (!p) {
         for (request *r = requests; r; r = r->next)
-            r->rc = VX_FAIL(&r->err, -ENOMEM, "no memory to search for %zu queries", r->n);
+            r->rc = VX_FAIL(&r->err, -ENOMEM, "no memory to search for %zu queries", r->query.n);
         wake_locked(requests);
     } else if (s->n_segments == 0) {
         answer(p);
@@ -260,12 +284,13 @@ static void *thread_main(void *arg) {
 }
 
 /* Without its lock: the threads that want it are started last. */
-VX_NO_LOCK_ANALYSIS int vx_searcher_new(int dim, int n_threads, vx_searcher **ret_searcher,
-                                        vx_err *err) {
+VX_NO_LOCK_ANALYSIS int vx_searcher_new(int dim, bool has_codes, int n_threads,
+                                        vx_searcher **ret_searcher, vx_err *err) {
     vx_searcher *s = vx_new(vx_searcher);
     if (!s)
         return VX_FAIL(err, -ENOMEM, "no memory for the search threads");
     s->dim = dim;
+    s->has_codes = has_codes;
     s->queue_tail = &s->queue_head;
     vx_mutex_init(&s->mu);
     vx_cond_init(&s->work);
@@ -326,23 +351,33 @@ static int submit(vx_searcher *s, request *r, vx_err *err) {
     return r->rc;
 }
 
-int vx_searcher_run(vx_searcher *s, const float *queries, size_t n_queries, size_t k,
-                    float min_score, vx_index_filter filter, void *filter_ctx, vx_neighbour *ret,
-                    size_t *ret_n, vx_err *err) {
-    size_t fits = PASS_RESULTS / k;
+static int run_selected(vx_searcher *s, const vx_index_query *query, const vx_idset_bits *selected,
+                        vx_neighbour *ret, size_t *ret_n, vx_index_work *ret_work, vx_err *err) {
+    size_t fits = PASS_RESULTS / query->k;
     size_t at_once = fits < 1 ? 1 : fits < PASS_QUERIES ? fits : PASS_QUERIES;
-    for (size_t i = 0; i < n_queries; i += at_once) {
-        request r = {.queries = queries + i * (size_t)s->dim,
-                     .n = n_queries - i < at_once ? n_queries - i : at_once,
-                     .k = k,
-                     .min_score = min_score,
-                     .filter = filter,
-                     .filter_ctx = filter_ctx,
-                     .ret = ret + i * k,
-                     .ret_n = ret_n + i};
+    for (size_t i = 0; i < query->n; i += at_once) {
+        request r = {.query = *query,
+                     .selected = selected,
+                     .ret = ret + i * query->k,
+                     .ret_n = ret_n + i,
+                     .ret_work = ret_work ? ret_work + i : NULL};
+        r.query.vectors += i * (size_t)s->dim;
+        r.query.n = query->n - i < at_once ? query->n - i : at_once;
         int rc = submit(s, &r, err);
         if (rc)
             return rc;
     }
     return 0;
+}
+
+int vx_searcher_run(vx_searcher *s, const vx_index_query *query, vx_neighbour *ret, size_t *ret_n,
+                    vx_index_work *ret_work, vx_err *err) {
+    if (!query->groups)
+        return run_selected(s, query, NULL, ret, ret_n, ret_work, err);
+    vx_idset_bits selected;
+    if (vx_idset_bits_init(&selected, query->groups))
+        return VX_FAIL(err, -ENOMEM, "no memory to select %zu groups", query->groups->n);
+    int rc = run_selected(s, query, &selected, ret, ret_n, ret_work, err);
+    vx_idset_bits_done(&selected);
+    return rc;
 }

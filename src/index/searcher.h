@@ -9,7 +9,9 @@
 
 typedef struct vx_searcher vx_searcher;
 
-int vx_searcher_new(int dim, int n_threads, vx_searcher **ret_searcher, vx_err *err);
+/* has_codes: the segments have codes. */
+int vx_searcher_new(int dim, bool has_codes, int n_threads, vx_searcher **ret_searcher,
+                    vx_err *err);
 /* Does not free the segments. */
 vx_searcher *vx_searcher_free(vx_searcher *searcher);
 
@@ -17,6 +19,5 @@ vx_searcher *vx_searcher_free(vx_searcher *searcher);
 int vx_searcher_add_segment(vx_searcher *searcher, vx_segment *segment, vx_err *err);
 
 /* As vx_index_search(); waits for the answer. */
-int vx_searcher_run(vx_searcher *searcher, const float *queries, size_t n_queries, size_t k,
-                    float min_score, vx_index_filter filter, void *filter_ctx, vx_neighbour *ret,
-                    size_t *ret_n, vx_err *err);
+int vx_searcher_run(vx_searcher *searcher, const vx_index_query *query, vx_neighbour *ret,
+                    size_t *ret_n, vx_index_work *ret_work, vx_err *err);

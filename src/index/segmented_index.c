@@ -32,12 +32,21 @@
 struct vx_index {
     int dim;
     size_t segment_rows;
+    const vx_dots_kernel *kernel; /* of the codes; NULL: none */
     vx_mutex writer;
     vx_idmap map VX_GUARDED;
     vx_segment **segments VX_GUARDED; /* the searcher has its own list */
     size_t n_segments VX_GUARDED;
     vx_searcher *searcher;
 };
+
+/* The plain kernel is slower than FAISS. */
+static const vx_dots_kernel *kernel_for(vx_index_first_pass first_pass) {
+    bool has_fast = vx_dots_kernel_at(1) != NULL;
+    return first_pass == VX_INDEX_CODES || (first_pass == VX_INDEX_AUTO && has_fast)
+               ? vx_dots_kernel_at(0)
+               : NULL;
+}
 
 int vx_index_new(const vx_index_params *params, vx_index **ret_index, vx_err *err) {
     if (params->dim < 1 || params->dim > MAX_DIM)
@@ -51,12 +60,14 @@ int vx_index_new(const vx_index_params *params, vx_index **ret_index, vx_err *er
         return VX_FAIL(err, -ENOMEM, "no memory for an index");
     vx_mutex_init(&index->writer);
     index->dim = params->dim;
+    index->kernel = kernel_for(params->first_pass);
     index->segment_rows = (size_t)params->segment_rows;
     if (index->segment_rows == 0) {
         size_t fits = DEFAULT_SEGMENT_BYTES / ((size_t)params->dim * sizeof(float));
         index->segment_rows = fits < DEFAULT_SEGMENT_MAX_ROWS ? fits : DEFAULT_SEGMENT_MAX_ROWS;
     }
-    int rc = vx_searcher_new(params->dim, params->threads ? params->threads : vx_thread_cores(),
+    int rc = vx_searcher_new(params->dim, index->kernel != NULL,
+                             params->threads ? params->threads : vx_thread_cores(),
                              &index->searcher, err);
     if (rc)
         return rc;
@@ -93,7 +104,7 @@ static int attach_locked(vx_index *index, vx_segment *segment, vx_err *err)
 
 static int new_segment_locked(vx_index *index, vx_err *err) VX_REQUIRES(&index->writer) {
     vx_segment *segment = NULL;
-    int rc = vx_segment_new(index->dim, index->segment_rows, &segment, err);
+    int rc = vx_segment_new(index->dim, index->segment_rows, index->kernel, &segment, err);
     if (rc == 0)
         rc = attach_locked(index, segment, err);
     if (rc)
@@ -102,8 +113,9 @@ static int new_segment_locked(vx_index *index, vx_err *err) VX_REQUIRES(&index->
 }
 
 /* Appends some of the rows to the first segment with room and notes their places. */
-static int place_some_locked(vx_index *index, const int64_t *ids, const float *vectors, size_t n,
-                             size_t *ret_n, vx_err *err) VX_REQUIRES(&index->writer) {
+static int place_some_locked(vx_index *index, const int64_t *ids, const int64_t *groups,
+                             const float *vectors, size_t n, size_t *ret_n, vx_err *err)
+    VX_REQUIRES(&index->writer) {
     size_t at = 0;
     while (at < index->n_segments && index->segments[at]->n == index->segments[at]->capacity)
         at++;
@@ -113,7 +125,7 @@ static int place_some_locked(vx_index *index, const int64_t *ids, const float *v
         return rc;
     vx_segment *segment = index->segments[at];
     size_t row = segment->n, room = segment->capacity - row;
-    rc = vx_segment_append(segment, ids, vectors, n < room ? n : room, ret_n, err);
+    rc = vx_segment_append(segment, ids, groups, vectors, n < room ? n : room, ret_n, err);
     for (size_t i = 0; i < *ret_n; i++)
         *vx_idmap_find(&index->map, ids[i]) = (vx_place){(uint32_t)at, (uint32_t)(row + i)};
     return rc;
@@ -193,14 +205,14 @@ static int enter_ids_locked(vx_index *index, const int64_t *ids, size_t n, vx_er
     return 0;
 }
 
-static int add_locked(vx_index *index, const int64_t *ids, const float *vectors, size_t n,
-                      vx_err *err) VX_REQUIRES(&index->writer) {
+static int add_locked(vx_index *index, const int64_t *ids, const int64_t *groups,
+                      const float *vectors, size_t n, vx_err *err) VX_REQUIRES(&index->writer) {
     int rc = enter_ids_locked(index, ids, n, err);
     size_t done = 0;
     while (rc == 0 && done < n) {
         size_t placed;
-        rc = place_some_locked(index, ids + done, vectors + done * (size_t)index->dim, n - done,
-                               &placed, err);
+        rc = place_some_locked(index, ids + done, groups + done,
+                               vectors + done * (size_t)index->dim, n - done, &placed, err);
         done += placed;
         if (rc == 0)
             continue;
@@ -237,13 +249,13 @@ static bool is_full(vx_index *index) {
 
 /* Vectors that fill a whole segment are copied before the lock is taken. So the threads that load an
  * index at start work in parallel: most of the time goes into the first touch of fresh memory. */
-static int add_whole_segment(vx_index *index, const int64_t *ids, const float *vectors,
-                             vx_err *err) {
+static int add_whole_segment(vx_index *index, const int64_t *ids, const int64_t *groups,
+                             const float *vectors, vx_err *err) {
     vx_segment *segment = NULL;
     size_t n;
-    int rc = vx_segment_new(index->dim, index->segment_rows, &segment, err);
+    int rc = vx_segment_new(index->dim, index->segment_rows, index->kernel, &segment, err);
     if (rc == 0)
-        rc = vx_segment_append(segment, ids, vectors, index->segment_rows, &n, err);
+        rc = vx_segment_append(segment, ids, groups, vectors, index->segment_rows, &n, err);
     if (rc == 0) {
         vx_mutex_lock(&index->writer);
         rc = add_segment_locked(index, ids, segment, err);
@@ -254,11 +266,13 @@ static int add_whole_segment(vx_index *index, const int64_t *ids, const float *v
     return rc;
 }
 
-int vx_index_add(vx_index *index, const int64_t *ids, const float *vectors, size_t n, vx_err *err) {
+int vx_index_add(vx_index *index, const int64_t *ids, const int64_t *groups, const float *vectors,
+                 size_t n, vx_err *err) {
+    groups = groups ? groups : ids;
     if (n == index->segment_rows && is_full(index))
-        return add_whole_segment(index, ids, vectors, err);
+        return add_whole_segment(index, ids, groups, vectors, err);
     vx_mutex_lock(&index->writer);
-    int rc = add_locked(index, ids, vectors, n, err);
+    int rc = add_locked(index, ids, groups, vectors, n, err);
     vx_mutex_unlock(&index->writer);
     return rc;
 }
@@ -276,13 +290,11 @@ int vx_index_remove(vx_index *index, const int64_t *ids, size_t n, vx_err *err) 
     return rc;
 }
 
-int vx_index_search(vx_index *index, const float *queries, size_t n_queries, size_t k,
-                    float min_score, vx_index_filter filter, void *filter_ctx, vx_neighbour *ret,
-                    size_t *ret_n, vx_err *err) {
-    if (k == 0)
+int vx_index_search(vx_index *index, const vx_index_query *query, vx_neighbour *ret, size_t *ret_n,
+                    vx_index_work *ret_work, vx_err *err) {
+    if (query->k == 0)
         return VX_FAIL(err, -EINVAL, "a search for no results");
-    return vx_searcher_run(index->searcher, queries, n_queries, k, min_score, filter, filter_ctx,
-                           ret, ret_n, err);
+    return vx_searcher_run(index->searcher, query, ret, ret_n, ret_work, err);
 }
 
 static int not_found(int64_t id, vx_err *err) {
@@ -350,10 +362,13 @@ int64_t vx_index_count(vx_index *index) {
 
 size_t vx_index_memory_bytes(vx_index *index) {
     vx_mutex_lock(&index->writer);
+    size_t row_bytes = (size_t)index->dim * sizeof(float);
+    if (index->kernel)
+        row_bytes += vx_codes_groups((size_t)index->dim) * 4 + 2 * sizeof(float);
     size_t bytes = index->map.n_slots * sizeof(*index->map.slots);
     for (size_t i = 0; i < index->n_segments; i++)
-        bytes += index->segments[i]->peak * (size_t)index->dim * sizeof(float) +
-                 index->segments[i]->capacity * sizeof(int64_t);
+        bytes += index->segments[i]->peak * row_bytes +
+                 index->segments[i]->capacity * 2 * sizeof(int64_t);
     vx_mutex_unlock(&index->writer);
     return bytes;
 }

@@ -55,7 +55,7 @@ void vx_ingest_add_time(vx_ingest *ingest, vx_phase phase, int64_t us) {
 void vx_ingest_get_stats(vx_ingest *ingest, vx_ingest_stats *ret_stats) {
     vx_mutex_lock(&ingest->mu);
     *ret_stats = ingest->stats;
-    ret_stats->queued = (int64_t)vx_pool_count(ingest->workers);
+    ret_stats->queued = (int64_t)vx_pool_count(ingest->workers) + ingest->n_long_waiting;
     vx_mutex_unlock(&ingest->mu);
 }
 
@@ -80,7 +80,7 @@ static bool same_bytes(const vx_ingest_item *a, const vx_ingest_item *b) {
 bool vx_ingest_lead_or_park(vx_ingest_item *item) {
     vx_ingest *in = item->ingest;
     vx_mutex_lock(&in->mu);
-    bool taken = false, cancelled = atomic_load(&item->job.cancelled);
+    bool taken = false, cancelled = vx_ingest_is_void(item);
     if (item->in_order) { /* an earlier one that was parked behind a later one would wait for ever */
         vx_mutex_unlock(&in->mu);
         return true;
@@ -106,11 +106,11 @@ static bool unlink_item(vx_ingest_item **list, const vx_ingest_item *item) {
     return false;
 }
 
-/* Followers that are cancelled, or whose bytes are those of `ended`, go back to the workers. */
+/* Followers that are void, or whose bytes are those of `ended`, go back to the workers. */
 static void release_locked(vx_ingest *in, const vx_ingest_item *ended) VX_REQUIRES(&in->mu) {
     for (vx_ingest_item **slot = &in->followers; *slot;) {
         vx_ingest_item *follower = *slot;
-        if (!atomic_load(&follower->job.cancelled) && !(ended && same_bytes(follower, ended))) {
+        if (!vx_ingest_is_void(follower) && !(ended && same_bytes(follower, ended))) {
             slot = &follower->next;
             continue;
         }
@@ -128,11 +128,15 @@ static void release_followers(vx_ingest *in, vx_ingest_item *item) {
     vx_mutex_unlock(&in->mu);
 }
 
-void vx_ingest_release_cancelled(void *ctx) {
-    vx_ingest *in = ctx;
+void vx_ingest_release_void(vx_ingest *in) {
     vx_mutex_lock(&in->mu);
     release_locked(in, NULL);
+    vx_ingest_release_long_locked(in);
     vx_mutex_unlock(&in->mu);
+}
+
+void vx_ingest_on_cancel(void *ingest) {
+    vx_ingest_release_void(ingest);
 }
 
 /* ---- in and out ---- */

@@ -42,6 +42,9 @@ typedef struct vx_ingest_item {
     vx_ingest_done done; /* NULL for background jobs */
     /* NULL, or told how far it is: as vx_extract_watch has it; before `done` */
     void (*on_phase)(void *ctx, vx_phase phase, int64_t done, int64_t total);
+    /* NULL, or whether nobody waits for the result any more: then it ends as CANCELLED at its next
+     * picture. Any thread, until `done`; must be short. Not with background */
+    bool (*abandoned)(void *ctx);
     void *ctx;
 
     /* private to ingest/ */
@@ -60,8 +63,9 @@ typedef struct vx_ingest_params { /* borrows all, until free */
     vx_writer *writer;
     vx_jobs *jobs; /* gets the kind "ingest" */
     const vx_extractor *extractor;
-    int threads;  /* videos decoded at once; 0 = cores + 1 */
-    int capacity; /* videos between submit and their end; 0 = 1024 */
+    int threads; /* videos in work at once, of which as many decode as extractor->slots allows */
+    int long_videos; /* of these, long ones (extract.h), 1..threads */
+    int capacity;    /* videos between submit and their end; 0 = 1024 */
 } vx_ingest_params;
 
 int vx_ingest_new(const vx_ingest_params *params, vx_ingest **ret_ingest, vx_err *err);
@@ -83,6 +87,9 @@ bool vx_ingest_needs_bytes(const vx_ingest *ingest, const uint8_t sha256[32]);
 /* Takes the item. VX_OUTCOME_OK: done (and accepted) will be called exactly once, later, possibly
  * before this returns. BUSY, STOPPING or INTERNAL: nothing will be called, the item is freed. */
 vx_outcome vx_ingest_submit(vx_ingest *ingest, vx_ingest_item *item);
+
+/* Some items are abandoned now: those that wait need not wait any longer. Any thread. */
+void vx_ingest_release_void(vx_ingest *ingest);
 
 typedef struct vx_ingest_stats {
     int64_t finished[VX_OUTCOME_INTERNAL + 1]; /* by outcome */

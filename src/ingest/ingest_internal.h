@@ -1,5 +1,5 @@
 /* ingest_internal.h — what the parts of the write path share, in the order in which they build on
- * each other: upload_job.c, turns.c, in_flight.c, commit.c, pipeline.c.
+ * each other: upload_job.c, turns.c, long_videos.c, in_flight.c, commit.c, pipeline.c.
  *
  * Threads: an item belongs to one thread after the other (sealer and worker at once, each with its
  * part of vx_ingest_work), the in-flight table to any.
@@ -21,7 +21,15 @@ typedef struct vx_ingest_work {
     int seal_rc;
     vx_err seal_err;
     vx_ingest_result result; /* of the worker; OK: extract holds what is to be committed */
+    bool has_begun;          /* a worker had it: its bytes are known not to be stored */
+    bool has_long_place;
+    vx_ingest_item *next_long; /* that waits for such a place */
 } vx_ingest_work;
+
+/* Nobody wants the result any more: its job was cancelled, or its client has left. */
+static inline bool vx_ingest_is_void(const vx_ingest_item *item) {
+    return atomic_load(&item->job.cancelled) || (item->abandoned && item->abandoned(item->ctx));
+}
 
 /* What a job of before the start needs: a file by its name in incoming/, or by its digest. */
 typedef struct vx_needed_file {
@@ -50,6 +58,10 @@ struct vx_ingest {
     uint64_t turn VX_GUARDED;             /* whose turn it is */
     uint64_t n_turns VX_GUARDED;          /* given out */
     bool passing_turns VX_GUARDED;        /* a thread sends waiting items on */
+    int n_long VX_GUARDED;                /* long videos that have a worker */
+    vx_ingest_item *long_waiting
+        VX_GUARDED; /* long videos for such a place, by ->work->next_long */
+    int64_t n_long_waiting VX_GUARDED;
     vx_ingest_stats stats VX_GUARDED;
 };
 
@@ -70,6 +82,18 @@ int vx_upload_job_end(vx_ingest_item *item, const vx_ingest_result *result, vx_e
 /* Calls go_on, here or on another thread, when all earlier items with in_order have gone on. */
 void vx_ingest_wait_for_turn(vx_ingest_item *item, void (*go_on)(vx_ingest_item *item));
 
+/* ---- long_videos.c ---- */
+
+/* The video is long. Whether it has a place among the long ones in work. */
+bool vx_ingest_begin_long(vx_ingest_item *item);
+/* Without a place: whether it waits for one, and comes back to the workers with it or once it is void.
+ * False: there is one again. */
+bool vx_ingest_wait_as_long(vx_ingest_item *item);
+/* Gives its place, if it has one, to the next. */
+void vx_ingest_end_long(vx_ingest_item *item);
+/* Sends those that are void back to the workers. */
+void vx_ingest_release_long_locked(vx_ingest *ingest) VX_REQUIRES(&ingest->mu);
+
 /* ---- in_flight.c: items from submit to finish ---- */
 
 void vx_ingest_enter_phase(vx_ingest_item *item, vx_phase phase, int64_t done, int64_t total);
@@ -79,8 +103,8 @@ vx_outcome vx_ingest_admit(vx_ingest *ingest, vx_ingest_item *item);
 /* True: the item leads, or is cancelled and goes on to its end. False: it was parked behind the item
  * with the same bytes that leads. */
 bool vx_ingest_lead_or_park(vx_ingest_item *item);
-/* Wakes parked items that were cancelled. */
-void vx_ingest_release_cancelled(void *ingest);
+/* Function of vx_job_kind: vx_ingest_release_void. */
+void vx_ingest_on_cancel(void *ingest);
 /* The end of every item: leaves the table, wakes followers, calls done, frees. Takes both;
  * result->video is freed unless done took it. */
 void vx_ingest_finish(vx_ingest_item *item, vx_ingest_result *result);

@@ -64,6 +64,10 @@ static void send_on(vx_ingest_item *item) {
         if (rc)
             result.outcome = vx_outcome_of_error(rc, &result.err);
     }
+    if (!result.outcome && !item->job.id[0] && vx_ingest_is_void(item)) {
+        VX_FAIL(&result.err, VX_OUTCOME_CANCELLED, "the client has left");
+        result.outcome = VX_OUTCOME_CANCELLED;
+    }
     if (result.outcome)
         vx_ingest_end_unstored(item, &result);
     else if (work->seal_rc)
@@ -97,7 +101,11 @@ static void on_time(void *ctx, vx_phase phase, int64_t us) {
 
 static bool is_cancelled(void *ctx) {
     const vx_ingest_item *item = ctx;
-    return atomic_load(&item->job.cancelled) || atomic_load(&item->ingest->stopping);
+    return atomic_load(&item->ingest->stopping) || vx_ingest_is_void(item);
+}
+
+static bool may_be_long(void *ctx) {
+    return vx_ingest_begin_long(ctx);
 }
 
 /* The try of a job is counted before anything is done that may end the process. */
@@ -128,7 +136,7 @@ static vx_ingest_result find_stored(const vx_ingest_item *item) {
 
 static vx_ingest_result extract(vx_ingest_item *item) {
     vx_ingest *in = item->ingest;
-    vx_extract_watch watch = {on_phase, on_time, is_cancelled, item};
+    vx_extract_watch watch = {on_phase, on_time, is_cancelled, may_be_long, item};
     atomic_store(&item->job.started_us, vx_clock_monotonic_us());
     /* Divide the cores among active decodes, never fewer than two threads each: so cores stay busy
      * where one decode waits and when the last ones end. */
@@ -149,11 +157,27 @@ static vx_ingest_result extract(vx_ingest_item *item) {
     result.outcome =
         vx_extract_run(in->params.extractor, &params, &item->work->extract, &result.err);
     atomic_fetch_sub(&in->working, 1);
-    if (result.outcome == VX_OUTCOME_CANCELLED && !atomic_load(&item->job.cancelled)) {
-        VX_FAIL(&result.err, -ESHUTDOWN, "the server is shutting down");
-        result.outcome = VX_OUTCOME_STOPPING;
-    }
     return result;
+}
+
+/* False: the video is a long one and waits for its place; the item comes back to the workers with it. */
+static bool extract_in_place(vx_ingest_item *item) {
+    vx_ingest_result *result = &item->work->result;
+    for (;;) {
+        *result = extract(item);
+        if (result->outcome != VX_OUTCOME_CANCELLED)
+            return true;
+        if (is_cancelled(item))
+            break;
+        *result = (vx_ingest_result){0};
+        if (vx_ingest_wait_as_long(item))
+            return false;
+    }
+    if (!vx_ingest_is_void(item)) {
+        VX_FAIL(&result->err, -ESHUTDOWN, "the server is shutting down");
+        result->outcome = VX_OUTCOME_STOPPING;
+    }
+    return true;
 }
 
 /* The part of COMMIT that needs no transaction, and so not the one writer. */
@@ -182,24 +206,35 @@ static vx_outcome verify(vx_ingest_item *item, vx_err *err) {
     return VX_OUTCOME_NOT_FOUND;
 }
 
+/* What is done before an item's file is opened. */
+static void begin(vx_ingest_item *item) {
+    vx_ingest_result *result = &item->work->result;
+    item->work->has_begun = true;
+    result->outcome = begin_try(item, &result->err);
+    if (!result->outcome)
+        *result = find_stored(item);
+    if (!result->outcome) /* of the same bytes no other item is inside: see lead_or_park */
+        result->outcome = verify(item, &result->err);
+}
+
 static void work_on(void *ctx, void *taken) {
     (void)ctx;
     vx_ingest_item *item = taken;
-    if (!vx_ingest_lead_or_park(item))
+    vx_ingest_work *work = item->work;
+    vx_ingest_result *result = &work->result;
+    if (!work->has_begun && !vx_ingest_lead_or_park(item))
         return;
-    vx_ingest_result *result = &item->work->result;
-    if (atomic_load(&item->job.cancelled)) {
+    if (vx_ingest_is_void(item)) {
         VX_FAIL(&result->err, VX_OUTCOME_CANCELLED, "it was cancelled before it began");
         result->outcome = VX_OUTCOME_CANCELLED;
-    } else if (!(result->outcome = begin_try(item, &result->err))) {
-        *result = find_stored(item);
-        if (!result->outcome) /* of the same bytes no other item is inside: see lead_or_park */
-            result->outcome = verify(item, &result->err);
-        if (!result->outcome)
-            *result = extract(item);
-        if (!result->outcome)
-            find_candidates(item, result);
+    } else if (!work->has_begun) {
+        begin(item);
     }
+    if (!result->outcome && !extract_in_place(item))
+        return;
+    if (!result->outcome)
+        find_candidates(item, result);
+    vx_ingest_end_long(item);
     end_stage(item);
 }
 
@@ -285,7 +320,7 @@ int vx_ingest_new(const vx_ingest_params *params, vx_ingest **ret_ingest, vx_err
                                                   .parse = vx_upload_job_parse,
                                                   .run = run_job,
                                                   .discard = vx_upload_job_discard,
-                                                  .on_cancel = vx_ingest_release_cancelled});
+                                                  .on_cancel = vx_ingest_on_cancel});
     *ret_ingest = in;
     return 0;
 }
@@ -303,7 +338,7 @@ int vx_ingest_start(vx_ingest *in, vx_err *err) {
                              .ctx = in};
     int rc = vx_pool_new(&params, &in->sealers, err);
     params.name = "vx-ingest";
-    params.n_threads = in->params.threads ? in->params.threads : vx_thread_cores() + 1;
+    params.n_threads = in->params.threads;
     params.run = work_on;
     return rc ? rc : vx_pool_new(&params, &in->workers, err);
 }

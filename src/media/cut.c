@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "av_error.h"
+#include "av_frame.h"
 #include "demux.h"
 #include "packet_table.h"
 
@@ -362,7 +363,7 @@ static int encode(cutter *c, const AVFrame *frame, vx_err *err) {
 static int on_picture(void *ctx, int64_t frame, double time_s, vx_picture *picture, vx_err *err) {
     (void)frame;
     cutter *c = ctx;
-    const AVFrame *decoded = vx_picture_frame(picture);
+    const AVFrame *decoded = vx_av_frame_of(vx_picture_frame(picture));
     if (c->params->keep_going && !c->params->keep_going(c->params->ctx))
         return VX_FAIL(err, VX_MEDIA_STOPPED, "cutting the clip was stopped");
     int rc = c->encoder ? 0 : open_encoder(c, decoded, err);

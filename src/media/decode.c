@@ -12,6 +12,7 @@
 #include <errno.h>
 
 #include "av_error.h"
+#include "av_frame.h"
 #include "budget.h"
 #include "demux.h"
 #include "picture.h"
@@ -86,7 +87,7 @@ static int run_init(decode_run *run, vx_err *err) {
     run->pending = vx_new_array((size_t)run->n, sizeof(AVFrame *));
     run->requested = vx_new_array((size_t)run->n, sizeof(*run->requested));
     run->frame = av_frame_alloc();
-    run->picture = vx_picture_new(media->orientation);
+    run->picture = vx_picture_new();
     run->memory = vx_picture_memory_new();
     if (!run->pending || !run->requested || !run->frame || !run->picture || !run->memory)
         return VX_FAIL(err, -ENOMEM, "no memory to decode %lld frames", (long long)run->n);
@@ -154,14 +155,23 @@ static int fail_missing(const decode_run *run, vx_err *err) {
                    run->media->times[run->frames[run->next_slot]]);
 }
 
-static int deliver(decode_run *run, const AVFrame *frame, vx_err *err) {
-    int64_t number = run->frames[run->next_slot++];
+/* Shows a decoded picture to the caller as this frame. */
+static int give(decode_run *run, const AVFrame *decoded, int64_t number,
+                vx_media_on_picture on_picture, vx_err *err) {
+    VX_AUTO(vx_frame) frame = NULL;
+    double time_s = run->media->times[number];
     run->last_out = number;
+    int rc = vx_av_frame_wrap(decoded, run->media->orientation, number, time_s, &frame, err);
+    if (rc != 0)
+        return rc;
     vx_picture_set(run->picture, frame);
+    return on_picture(run->params->ctx, number, time_s, run->picture, err);
+}
+
+static int deliver(decode_run *run, const AVFrame *frame, vx_err *err) {
     if (run->media->info.hdr == VX_MEDIA_SDR) /* the container need not say it */
         run->media->info.hdr = vx_tone_hdr_of(frame->color_trc);
-    return run->params->on_picture(run->params->ctx, number, run->media->times[number],
-                                   run->picture, err);
+    return give(run, frame, run->frames[run->next_slot++], run->params->on_picture, err);
 }
 
 /* Offers the picture in run->frame, which was not requested; requested ones are still to come. */
@@ -171,10 +181,7 @@ static int offer_extra(decode_run *run, int64_t packet, vx_err *err) {
     int64_t number = run->number[packet];
     if (number <= run->last_out || number >= run->frames[run->next_slot])
         return 0;
-    run->last_out = number;
-    vx_picture_set(run->picture, run->frame);
-    return run->params->on_extra(run->params->ctx, number, run->media->times[number], run->picture,
-                                 err);
+    return give(run, run->frame, number, run->params->on_extra, err);
 }
 
 /* Delivers what waits for the slots from next_slot on. */

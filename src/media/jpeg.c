@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "av_error.h"
+#include "av_frame.h"
 #include "picture.h"
 
 typedef struct jpeg {
@@ -71,7 +72,7 @@ static int decode(jpeg *j, const uint8_t *bytes, size_t n, int max_side_px, vx_e
     j->decoder = avcodec_alloc_context3(codec);
     j->packet = av_packet_alloc();
     j->frame = av_frame_alloc();
-    j->picture = vx_picture_new((vx_orientation){0});
+    j->picture = vx_picture_new();
     if (!j->decoder || !j->packet || !j->frame || !j->picture ||
         n > INT32_MAX - AV_INPUT_BUFFER_PADDING_SIZE || av_new_packet(j->packet, (int)n) < 0)
         return VX_FAIL(err, -ENOMEM, "no memory for a JPEG picture");
@@ -105,8 +106,11 @@ int vx_media_jpeg(const void *bytes, size_t n, int max_side_px, vx_media_on_pict
     int rc = check(bytes, n, max_side_px, err);
     if (!rc)
         rc = decode(&j, bytes, n, max_side_px, err);
+    VX_AUTO(vx_frame) frame = NULL;
+    if (!rc)
+        rc = vx_av_frame_wrap(j.frame, (vx_orientation){0}, 0, 0, &frame, err);
     if (rc)
         return rc;
-    vx_picture_set(j.picture, j.frame);
+    vx_picture_set(j.picture, frame);
     return on_picture(ctx, 0, 0, j.picture, err);
 }

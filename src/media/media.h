@@ -17,6 +17,7 @@
 
 #include "base/err.h"
 #include "base/mem.h"
+#include "frame/frame.h"
 
 typedef enum vx_media_outcome {
     VX_MEDIA_UNSUPPORTED =
@@ -95,25 +96,26 @@ int vx_media_choose(const vx_media *media, double start_s, double end_s, double 
 int vx_media_cost(const vx_media *media, const int64_t *frames, int64_t n, int64_t *ret_n_pictures,
                   vx_err *err);
 
-/* One decoded picture, valid during the callback. Opaque: conversions happen on demand. */
+/* One decoded picture, valid during the callback, with its conversions, which happen on demand. */
 typedef struct vx_picture vx_picture;
 
-/* Pictures of PQ and HLG streams come out as SDR from both: SDR white is 203 nits (BT.2408), what is
- * brighter is compressed (BT.2390). vx_picture_rgb_small alone leaves them as they are. */
+/* The picture as it left the decoder (borrows from the picture; vx_frame_ref keeps it longer). */
+const vx_frame *vx_picture_frame(const vx_picture *picture);
 
-/* Full-range luma, uint8 [h, w], rows `stride` bytes apart, upright. Borrows from the picture. */
-int vx_picture_luma(vx_picture *picture, const uint8_t **ret_pixels, int *ret_w, int *ret_h,
-                    int *ret_stride, vx_err *err);
-/* Full-range RGB, uint8 [h, w, 3] interleaved, upright; the stream's colour matrix and range are
- * honoured (unspecified: BT.601 below 720 lines of height, as players do, else BT.709). */
-int vx_picture_rgb(vx_picture *picture, const uint8_t **ret_pixels, int *ret_w, int *ret_h,
-                   int *ret_stride, vx_err *err);
+/* Conversions of a picture in host memory; -EINVAL for one on a device. Each gives a view that holds
+ * until the next conversion: upright, 8 bits, full range, in host memory.
+ * Pictures of PQ and HLG streams come out as SDR: SDR white is 203 nits (BT.2408), what is brighter is
+ * compressed (BT.2390). vx_picture_rgb_small alone leaves them as they are. */
 
-/* Upright RGB, uint8 [height_px, width_px, 3], scaled to that size without keeping the aspect ratio,
- * exactly as the ffmpeg program does by default (bicubic; BT.601 where the stream names no matrix):
- * the input of networks that were trained on its output. */
-int vx_picture_rgb_small(vx_picture *picture, int width_px, int height_px,
-                         const uint8_t **ret_pixels, int *ret_stride, vx_err *err);
+/* Luma, VX_FRAME_GRAY. */
+int vx_picture_luma(vx_picture *picture, const vx_frame **ret_luma, vx_err *err);
+/* VX_FRAME_RGB; the stream's colour matrix and range are honoured (unspecified: vx_frame_matrix). */
+int vx_picture_rgb(vx_picture *picture, const vx_frame **ret_rgb, vx_err *err);
+/* VX_FRAME_RGB of this size, scaled without keeping the aspect ratio, exactly as the ffmpeg program
+ * does by default (bicubic; BT.601 where the stream names no matrix): the input of networks that
+ * were trained on its output. */
+int vx_picture_rgb_small(vx_picture *picture, int width_px, int height_px, const vx_frame **ret_rgb,
+                         vx_err *err);
 
 /* Called once per requested frame in ascending order. Non-zero stops decoding and is returned. */
 typedef int (*vx_media_on_picture)(void *ctx, int64_t frame, double time_s, vx_picture *picture,

@@ -22,8 +22,7 @@ typedef struct plane {
 } plane;
 
 struct vx_picture {
-    const AVFrame *frame;
-    vx_orientation orientation;
+    const vx_frame *frame;
     struct SwsContext *to_gray, *to_rgb, *to_hdr, *to_small;
     int small_key[6]; /* what to_small was made for */
     plane converted;  /* the frame as gray or RGB, as it lies in the file */
@@ -32,13 +31,11 @@ struct vx_picture {
     vx_tone *tone;    /* NULL until the first HDR picture */
     uint8_t *curve;   /* code value → full-range byte, for curve_key */
     uint32_t curve_key;
+    vx_frame view; /* the last conversion's result */
 };
 
-vx_picture *vx_picture_new(vx_orientation orientation) {
-    vx_picture *picture = vx_new(vx_picture);
-    if (picture)
-        picture->orientation = orientation;
-    return picture;
+vx_picture *vx_picture_new(void) {
+    return vx_new(vx_picture);
 }
 
 vx_picture *vx_picture_free(vx_picture *picture) {
@@ -57,11 +54,11 @@ vx_picture *vx_picture_free(vx_picture *picture) {
     return NULL;
 }
 
-void vx_picture_set(vx_picture *picture, const AVFrame *frame) {
+void vx_picture_set(vx_picture *picture, const vx_frame *frame) {
     picture->frame = frame;
 }
 
-const AVFrame *vx_picture_frame(const vx_picture *picture) {
+const vx_frame *vx_picture_frame(const vx_picture *picture) {
     return picture->frame;
 }
 
@@ -124,8 +121,8 @@ static int reserve_picture(plane *p, int w, int h, int channels, vx_err *err) {
 /* ---- turning ---- */
 
 /* Copies in (w x h) to out, turned upright; in blocks, so that both stay in the cache. */
-static void turn(const uint8_t *in, int in_stride, int w, int h, int channels, vx_orientation o,
-                 uint8_t *out, int out_stride) {
+static void turn(const uint8_t *in, ptrdiff_t in_stride, int w, int h, int channels,
+                 vx_orientation o, uint8_t *out, int out_stride) {
     enum { BLOCK = 32 };
     for (int y0 = 0; y0 < h; y0 += BLOCK) {
         for (int x0 = 0; x0 < w; x0 += BLOCK) {
@@ -136,64 +133,51 @@ static void turn(const uint8_t *in, int in_stride, int w, int h, int channels, v
                     tx = o.flip_x ? out_w - 1 - tx : tx;
                     ty = o.flip_y ? out_h - 1 - ty : ty;
                     memcpy(out + (ptrdiff_t)ty * out_stride + tx * channels,
-                           in + (ptrdiff_t)y * in_stride + x * channels, (size_t)channels);
+                           in + y * in_stride + x * channels, (size_t)channels);
                 }
             }
         }
     }
 }
 
-static int turn_upright(vx_picture *picture, const uint8_t *in, int in_stride, int w, int h,
-                        int channels, const uint8_t **ret_pixels, int *ret_w, int *ret_h,
-                        int *ret_stride, vx_err *err) {
-    vx_orientation o = picture->orientation;
-    *ret_w = o.transpose ? h : w;
-    *ret_h = o.transpose ? w : h;
-    if (!o.transpose && !o.flip_x && !o.flip_y) {
-        *ret_pixels = in;
-        *ret_stride = in_stride;
-        return 0;
+/* Gives w x h converted pixels, full range, as an upright view. */
+static int show_upright(vx_picture *picture, const uint8_t *in, ptrdiff_t in_stride, int w, int h,
+                        int channels, const vx_frame **ret_view, vx_err *err) {
+    const vx_frame *f = picture->frame;
+    vx_orientation o = f->orientation;
+    int shown_w = o.transpose ? h : w, shown_h = o.transpose ? w : h;
+    if (o.transpose || o.flip_x || o.flip_y) {
+        plane *turned = &picture->turned;
+        int rc = reserve_picture(turned, shown_w, shown_h, channels, err);
+        if (rc != 0)
+            return rc;
+        turn(in, in_stride, w, h, channels, o, turned->pixels, turned->stride);
+        in = turned->pixels;
+        in_stride = turned->stride;
     }
-    int rc = reserve_picture(&picture->turned, *ret_w, *ret_h, channels, err);
-    if (rc != 0)
-        return rc;
-    turn(in, in_stride, w, h, channels, o, picture->turned.pixels, picture->turned.stride);
-    *ret_pixels = picture->turned.pixels;
-    *ret_stride = picture->turned.stride;
+    picture->view = vx_frame_view(channels == 3 ? VX_FRAME_RGB : VX_FRAME_GRAY, in, shown_w,
+                                  shown_h, in_stride);
+    picture->view.number = f->number;
+    picture->view.time_s = f->time_s;
+    *ret_view = &picture->view;
     return 0;
 }
 
+/* The same of what lies in picture->converted. */
+static int show_converted(vx_picture *picture, int w, int h, int channels,
+                          const vx_frame **ret_view, vx_err *err) {
+    return show_upright(picture, picture->converted.pixels, picture->converted.stride, w, h,
+                        channels, ret_view, err);
+}
+
+static int check_host(const vx_frame *f, vx_err *err) {
+    return f->device == VX_FRAME_HOST
+               ? 0
+               : VX_FAIL(err, -EINVAL,
+                         "a picture in the memory of cuda:%d cannot be converted here", f->device);
+}
+
 /* ---- colour ---- */
-
-static bool is_full_range(const AVFrame *frame) {
-    switch ((int)frame->format) {
-    case AV_PIX_FMT_YUVJ420P:
-    case AV_PIX_FMT_YUVJ422P:
-    case AV_PIX_FMT_YUVJ444P:
-    case AV_PIX_FMT_YUVJ440P:
-    case AV_PIX_FMT_YUVJ411P:
-        return true;
-    }
-    const AVPixFmtDescriptor *desc = av_pix_fmt_desc_get(frame->format);
-    return frame->color_range == AVCOL_RANGE_JPEG || (desc->flags & AV_PIX_FMT_FLAG_RGB);
-}
-
-/* The stream's colour matrix; where it is missing, guessed from the size as players do. */
-static int matrix_of(const AVFrame *frame) {
-    int id = frame->colorspace; /* AVCOL_SPC_* and SWS_CS_* share their numbers */
-    if (id == AVCOL_SPC_UNSPECIFIED || id == AVCOL_SPC_RGB || id == AVCOL_SPC_RESERVED)
-        id = frame->height < 720 ? SWS_CS_ITU601 : SWS_CS_ITU709;
-    return id;
-}
-
-/* The matrix as weights of red and blue in luma; false for the rare ones left to libswscale. */
-static bool luma_weights(int matrix, double *ret_kr, double *ret_kb) {
-    bool bt601 = matrix == AVCOL_SPC_BT470BG || matrix == AVCOL_SPC_SMPTE170M;
-    bool bt2020 = matrix == AVCOL_SPC_BT2020_NCL;
-    *ret_kr = bt601 ? 0.299 : bt2020 ? 0.2627 : 0.2126;
-    *ret_kb = bt601 ? 0.114 : bt2020 ? 0.0593 : 0.0722;
-    return bt601 || bt2020 || matrix == AVCOL_SPC_BT709;
-}
 
 /* The yuvj formats are yuv formats with the full range built into the name. */
 static enum AVPixelFormat plain_format(enum AVPixelFormat format) {
@@ -211,11 +195,19 @@ static enum AVPixelFormat plain_format(enum AVPixelFormat format) {
     }
 }
 
+static int scale(struct SwsContext *sws, const vx_frame *f, const plane *out) {
+    int strides[4], to_strides[4] = {out->stride};
+    uint8_t *planes[4] = {out->pixels};
+    for (int i = 0; i < 4; i++)
+        strides[i] = (int)f->pitch_bytes[i];
+    return sws_scale(sws, f->planes, strides, 0, f->height_px, planes, to_strides);
+}
+
 /* Converts the frame into *out: w x h pixels, full range, not yet upright. */
 static int convert(vx_picture *picture, struct SwsContext **sws, enum AVPixelFormat to, int w,
                    int h, plane *out, vx_err *err) {
-    const AVFrame *f = picture->frame;
-    enum AVPixelFormat from = plain_format(f->format);
+    const vx_frame *f = picture->frame;
+    enum AVPixelFormat from = plain_format(f->native_format);
     if (!sws_isSupportedInput(from))
         return VX_FAIL(err, VX_MEDIA_UNSUPPORTED, "pictures of the format %s cannot be read",
                        av_get_pix_fmt_name(from));
@@ -223,19 +215,17 @@ static int convert(vx_picture *picture, struct SwsContext **sws, enum AVPixelFor
     int rc = reserve_picture(out, w, h, bytes, err);
     if (rc != 0)
         return rc;
-    bool resized = w != f->width || h != f->height;
+    bool resized = w != f->width_px || h != f->height_px;
     int flags = SWS_FULL_CHR_H_INT | SWS_FULL_CHR_H_INP | SWS_ACCURATE_RND |
                 (resized ? SWS_AREA : SWS_BILINEAR);
-    *sws = sws_getCachedContext(*sws, f->width, f->height, from, w, h, to, flags, NULL, NULL, NULL);
+    *sws = sws_getCachedContext(*sws, f->width_px, f->height_px, from, w, h, to, flags, NULL, NULL,
+                                NULL);
     if (!*sws)
         return VX_FAIL(err, VX_MEDIA_UNSUPPORTED, "pictures of the format %s cannot be converted",
                        av_get_pix_fmt_name(from));
-    const int *matrix = sws_getCoefficients(matrix_of(f));
-    sws_setColorspaceDetails(*sws, matrix, is_full_range(f), matrix, 1, 0, 1 << 16, 1 << 16);
-    uint8_t *planes[4] = {out->pixels};
-    int strides[4] = {out->stride};
-    rc = sws_scale(*sws, (const uint8_t *const *)f->data, f->linesize, 0, f->height, planes,
-                   strides);
+    const int *matrix = sws_getCoefficients(vx_frame_matrix(f));
+    sws_setColorspaceDetails(*sws, matrix, f->full_range, matrix, 1, 0, 1 << 16, 1 << 16);
+    rc = scale(*sws, f, out);
     if (rc < 0)
         return vx_media_fail_av(err, VX_MEDIA_DAMAGED, rc, "a picture cannot be converted");
     return 0;
@@ -256,40 +246,36 @@ static int convert_hdr(vx_picture *picture, int w, int h, vx_err *err) {
     return rc;
 }
 
-static int scaled_rgb(vx_picture *picture, int w, int h, const uint8_t **ret_pixels, int *ret_w,
-                      int *ret_h, int *ret_stride, vx_err *err) {
-    const AVFrame *f = picture->frame;
+static int scaled_rgb(vx_picture *picture, int w, int h, const vx_frame **ret_rgb, vx_err *err) {
+    const vx_frame *f = picture->frame;
     double kr, kb;
-    int rc;
-    if (vx_tone_hdr_of(f->color_trc) != VX_MEDIA_SDR) {
+    int rc = check_host(f, err);
+    if (rc != 0)
+        return rc;
+    if (vx_frame_is_hdr(f)) {
         rc = convert_hdr(picture, w, h, err);
-    } else if (w == f->width && h == f->height &&
-               vx_yuv_is_planar8(av_pix_fmt_desc_get(f->format)) &&
-               luma_weights(matrix_of(f), &kr, &kb)) {
+    } else if (w == f->width_px && h == f->height_px && vx_yuv_is_planar8(f) &&
+               vx_matrix_luma_weights(vx_frame_matrix(f), &kr, &kb)) {
         rc = reserve_picture(&picture->converted, w, h, 3, err);
         if (rc == 0)
-            rc = vx_yuv_to_rgb(f, kr, kb, is_full_range(f), picture->converted.pixels,
-                               picture->converted.stride, err);
+            rc =
+                vx_yuv_to_rgb(f, kr, kb, picture->converted.pixels, picture->converted.stride, err);
     } else {
         rc = convert(picture, &picture->to_rgb, AV_PIX_FMT_RGB24, w, h, &picture->converted, err);
     }
     if (rc != 0)
         return rc;
-    return turn_upright(picture, picture->converted.pixels, picture->converted.stride, w, h, 3,
-                        ret_pixels, ret_w, ret_h, ret_stride, err);
+    return show_converted(picture, w, h, 3, ret_rgb, err);
 }
 
-int vx_picture_rgb(vx_picture *picture, const uint8_t **ret_pixels, int *ret_w, int *ret_h,
-                   int *ret_stride, vx_err *err) {
-    return scaled_rgb(picture, picture->frame->width, picture->frame->height, ret_pixels, ret_w,
-                      ret_h, ret_stride, err);
+int vx_picture_rgb(vx_picture *picture, const vx_frame **ret_rgb, vx_err *err) {
+    return scaled_rgb(picture, picture->frame->width_px, picture->frame->height_px, ret_rgb, err);
 }
 
 int vx_picture_rgb_within(vx_picture *picture, double aspect, int max_side_px,
-                          const uint8_t **ret_pixels, int *ret_w, int *ret_h, int *ret_stride,
-                          vx_err *err) {
-    double w = picture->frame->width, h = picture->frame->height;
-    if (picture->orientation.transpose)
+                          const vx_frame **ret_rgb, vx_err *err) {
+    double w = picture->frame->width_px, h = picture->frame->height_px;
+    if (picture->frame->orientation.transpose)
         aspect = 1 / aspect;
     if (aspect > 1)
         h /= aspect;
@@ -297,20 +283,19 @@ int vx_picture_rgb_within(vx_picture *picture, double aspect, int max_side_px,
         w *= aspect;
     double side = w > h ? w : h, scale = side > max_side_px ? max_side_px / side : 1;
     int to_w = (int)lrint(w * scale), to_h = (int)lrint(h * scale);
-    return scaled_rgb(picture, to_w > 0 ? to_w : 1, to_h > 0 ? to_h : 1, ret_pixels, ret_w, ret_h,
-                      ret_stride, err);
+    return scaled_rgb(picture, to_w > 0 ? to_w : 1, to_h > 0 ? to_h : 1, ret_rgb, err);
 }
 
 /* ---- small pictures, as the ffmpeg program makes them ---- */
 
 /* A context with what `ffmpeg -s WxH -pix_fmt rgb24` sets: plain bicubic, 4:2:0 chroma sited as in
  * MPEG-2, the matrix that the stream names or else BT.601, whatever the size. */
-static struct SwsContext *new_scaler(const AVFrame *f, enum AVPixelFormat from, int w, int h) {
+static struct SwsContext *new_scaler(const vx_frame *f, enum AVPixelFormat from, int w, int h) {
     struct SwsContext *sws = sws_alloc_context();
     if (!sws)
         return NULL;
-    av_opt_set_int(sws, "srcw", f->width, 0);
-    av_opt_set_int(sws, "srch", f->height, 0);
+    av_opt_set_int(sws, "srcw", f->width_px, 0);
+    av_opt_set_int(sws, "srch", f->height_px, 0);
     av_opt_set_int(sws, "src_format", from, 0);
     av_opt_set_int(sws, "dstw", w, 0);
     av_opt_set_int(sws, "dsth", h, 0);
@@ -318,39 +303,38 @@ static struct SwsContext *new_scaler(const AVFrame *f, enum AVPixelFormat from, 
     av_opt_set_int(sws, "sws_flags", SWS_BICUBIC, 0);
     if (from == AV_PIX_FMT_YUV420P)
         av_opt_set_int(sws, "src_v_chr_pos", 128, 0);
-    const int *matrix = sws_getCoefficients(f->colorspace);
-    sws_setColorspaceDetails(sws, matrix, is_full_range(f), matrix, 0, 0, 1 << 16, 1 << 16);
+    const int *matrix = sws_getCoefficients(f->matrix);
+    sws_setColorspaceDetails(sws, matrix, f->full_range, matrix, 0, 0, 1 << 16, 1 << 16);
     if (sws_init_context(sws, NULL, NULL) >= 0)
         return sws;
     sws_freeContext(sws);
     return NULL;
 }
 
-int vx_picture_rgb_small(vx_picture *picture, int width_px, int height_px,
-                         const uint8_t **ret_pixels, int *ret_stride, vx_err *err) {
-    const AVFrame *f = picture->frame;
-    bool turned = picture->orientation.transpose;
+int vx_picture_rgb_small(vx_picture *picture, int width_px, int height_px, const vx_frame **ret_rgb,
+                         vx_err *err) {
+    const vx_frame *f = picture->frame;
+    bool turned = picture->frame->orientation.transpose;
     int w = turned ? height_px : width_px, h = turned ? width_px : height_px;
-    int key[6] = {f->width, f->height, f->format, w, h, (int)f->colorspace << 1 | is_full_range(f)};
-    int rc = reserve_picture(&picture->converted, w, h, 3, err);
+    int key[6] = {
+        f->width_px, f->height_px, f->native_format, w, h, (int)f->matrix << 1 | f->full_range};
+    int rc = check_host(f, err);
+    if (rc == 0)
+        rc = reserve_picture(&picture->converted, w, h, 3, err);
     if (rc != 0)
         return rc;
     if (!picture->to_small || memcmp(key, picture->small_key, sizeof key)) {
         sws_freeContext(picture->to_small);
-        picture->to_small = new_scaler(f, plain_format(f->format), w, h);
+        picture->to_small = new_scaler(f, plain_format(f->native_format), w, h);
         memcpy(picture->small_key, key, sizeof key);
     }
     if (!picture->to_small)
         return VX_FAIL(err, VX_MEDIA_UNSUPPORTED, "pictures of the format %s cannot be scaled",
-                       av_get_pix_fmt_name(f->format));
-    uint8_t *planes[4] = {picture->converted.pixels};
-    int strides[4] = {picture->converted.stride};
-    rc = sws_scale(picture->to_small, (const uint8_t *const *)f->data, f->linesize, 0, f->height,
-                   planes, strides);
+                       av_get_pix_fmt_name(f->native_format));
+    rc = scale(picture->to_small, f, &picture->converted);
     if (rc < 0)
         return vx_media_fail_av(err, VX_MEDIA_DAMAGED, rc, "a picture cannot be scaled");
-    return turn_upright(picture, picture->converted.pixels, picture->converted.stride, w, h, 3,
-                        ret_pixels, &w, &h, ret_stride, err);
+    return show_converted(picture, w, h, 3, ret_rgb, err);
 }
 
 /* ---- luma without libswscale ---- */
@@ -385,18 +369,18 @@ static int make_curve(vx_picture *picture, int depth, bool full, vx_err *err) {
     return 0;
 }
 
-static void apply_curve(const uint8_t *curve, const AVFrame *f, const AVComponentDescriptor *luma,
+static void apply_curve(const uint8_t *curve, const vx_frame *f, const AVComponentDescriptor *luma,
                         uint8_t *out, int out_stride) {
     int mask = (1 << luma->depth) - 1;
-    for (int y = 0; y < f->height; y++) {
-        const uint8_t *row = f->data[0] + (ptrdiff_t)y * f->linesize[0];
+    for (int y = 0; y < f->height_px; y++) {
+        const uint8_t *row = f->planes[0] + y * f->pitch_bytes[0];
         uint8_t *to = out + (ptrdiff_t)y * out_stride;
         if (luma->step == 1) {
-            for (int x = 0; x < f->width; x++)
+            for (int x = 0; x < f->width_px; x++)
                 to[x] = curve[row[x]];
         } else {
             const uint16_t *words = (const uint16_t *)(const void *)row;
-            for (int x = 0; x < f->width; x++)
+            for (int x = 0; x < f->width_px; x++)
                 to[x] = curve[words[x] >> luma->shift & mask];
         }
     }
@@ -415,11 +399,11 @@ VX_SIMD_CLONES static void stretch_row(const uint8_t *restrict row, int w, uint8
 
 /* Luma of the tone-mapped picture, BT.709, in place of its RGB. */
 static int hdr_luma(vx_picture *picture, vx_err *err) {
-    const AVFrame *f = picture->frame;
-    int rc = convert_hdr(picture, f->width, f->height, err);
-    for (int y = 0; y < f->height && rc == 0; y++) {
+    const vx_frame *f = picture->frame;
+    int rc = convert_hdr(picture, f->width_px, f->height_px, err);
+    for (int y = 0; y < f->height_px && rc == 0; y++) {
         uint8_t *row = picture->converted.pixels + (ptrdiff_t)y * picture->converted.stride;
-        for (int x = 0; x < f->width; x++) /* out never overtakes in: 1 byte for 3 */
+        for (int x = 0; x < f->width_px; x++) /* out never overtakes in: 1 byte for 3 */
             row[x] = (uint8_t)((13933 * row[3 * x] + 46871 * row[3 * x + 1] +
                                 4732 * row[3 * x + 2] + (1 << 15)) >>
                                16);
@@ -428,49 +412,36 @@ static int hdr_luma(vx_picture *picture, vx_err *err) {
 }
 
 static int to_full_range(vx_picture *picture, vx_err *err) {
-    const AVFrame *f = picture->frame;
-    const AVComponentDescriptor *luma = &av_pix_fmt_desc_get(f->format)->comp[0];
+    const vx_frame *f = picture->frame;
+    const AVComponentDescriptor *luma = &av_pix_fmt_desc_get(f->native_format)->comp[0];
     plane *out = &picture->converted;
-    int rc = reserve_picture(out, f->width, f->height, 1, err);
-    if (rc == 0 && luma->step == 1 && !is_full_range(f)) {
-        for (int y = 0; y < f->height; y++)
-            stretch_row(f->data[0] + (ptrdiff_t)y * f->linesize[0], f->width,
+    int rc = reserve_picture(out, f->width_px, f->height_px, 1, err);
+    if (rc == 0 && luma->step == 1 && !f->full_range) {
+        for (int y = 0; y < f->height_px; y++)
+            stretch_row(f->planes[0] + y * f->pitch_bytes[0], f->width_px,
                         out->pixels + (ptrdiff_t)y * out->stride);
         return 0;
     }
     if (rc == 0)
-        rc = make_curve(picture, luma->depth, is_full_range(f), err);
+        rc = make_curve(picture, luma->depth, f->full_range, err);
     if (rc == 0)
         apply_curve(picture->curve, f, luma, out->pixels, out->stride);
     return rc;
 }
 
-int vx_picture_luma(vx_picture *picture, const uint8_t **ret_pixels, int *ret_w, int *ret_h,
-                    int *ret_stride, vx_err *err) {
-    const AVFrame *f = picture->frame;
-    const AVPixFmtDescriptor *desc = av_pix_fmt_desc_get(f->format);
-    const uint8_t *pixels;
-    int stride, rc;
-    if (vx_tone_hdr_of(f->color_trc) != VX_MEDIA_SDR) {
-        rc = hdr_luma(picture, err);
-        pixels = picture->converted.pixels;
-        stride = picture->converted.stride;
-    } else if (!has_plain_luma(desc)) {
-        rc = convert(picture, &picture->to_gray, AV_PIX_FMT_GRAY8, f->width, f->height,
-                     &picture->converted, err);
-        pixels = picture->converted.pixels;
-        stride = picture->converted.stride;
-    } else if (desc->comp[0].depth == 8 && is_full_range(f)) {
-        rc = 0;
-        pixels = f->data[0];
-        stride = f->linesize[0];
-    } else {
-        rc = to_full_range(picture, err);
-        pixels = picture->converted.pixels;
-        stride = picture->converted.stride;
-    }
+int vx_picture_luma(vx_picture *picture, const vx_frame **ret_luma, vx_err *err) {
+    const vx_frame *f = picture->frame;
+    const AVPixFmtDescriptor *desc = av_pix_fmt_desc_get(f->native_format);
+    int w = f->width_px, h = f->height_px, rc = check_host(f, err);
     if (rc != 0)
         return rc;
-    return turn_upright(picture, pixels, stride, f->width, f->height, 1, ret_pixels, ret_w, ret_h,
-                        ret_stride, err);
+    if (vx_frame_is_hdr(f))
+        rc = hdr_luma(picture, err);
+    else if (!has_plain_luma(desc))
+        rc = convert(picture, &picture->to_gray, AV_PIX_FMT_GRAY8, w, h, &picture->converted, err);
+    else if (desc->comp[0].depth == 8 && f->full_range)
+        return show_upright(picture, f->planes[0], f->pitch_bytes[0], w, h, 1, ret_luma, err);
+    else
+        rc = to_full_range(picture, err);
+    return rc != 0 ? rc : show_converted(picture, w, h, 1, ret_luma, err);
 }

@@ -6,25 +6,17 @@
 
 #include "media.h"
 
-typedef struct vx_orientation {
-    bool transpose; /* first, then the flips */
-    bool flip_x;
-    bool flip_y;
-} vx_orientation;
-
 /* How the stream's display matrix wants its pictures turned, and the same in clockwise degrees. */
 vx_orientation vx_orientation_of(const AVStream *stream, int *ret_rotation_deg);
 
 /* One per decoding run: holds the converters and buffers that all its pictures share. */
-vx_picture *vx_picture_new(vx_orientation orientation);
+vx_picture *vx_picture_new(void); /* NULL: no memory */
 vx_picture *vx_picture_free(vx_picture *picture);
 VX_DEFINE_AUTO(vx_picture, vx_picture_free)
 /* Points the picture at a decoded frame (borrows until the next call). */
-void vx_picture_set(vx_picture *picture, const AVFrame *frame);
-const AVFrame *vx_picture_frame(const vx_picture *picture); /* borrows until the next set */
+void vx_picture_set(vx_picture *picture, const vx_frame *frame);
 /* vx_picture_rgb with square pixels, scaled down (area mean) so that its longer side is at most
  * max_side_px; never scaled up.
  *   aspect  of a shown pixel, width to height */
 int vx_picture_rgb_within(vx_picture *picture, double aspect, int max_side_px,
-                          const uint8_t **ret_pixels, int *ret_w, int *ret_h, int *ret_stride,
-                          vx_err *err);
+                          const vx_frame **ret_rgb, vx_err *err);

@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "av_error.h"
+#include "av_frame.h"
 #include "budget.h"
 #include "demux.h"
 #include "picture.h"
@@ -264,17 +265,21 @@ static int find_picture(thumbnailer *t, vx_err *err) {
 
 /* The nearest picture, upright and small, in t->small. */
 static int shrink(thumbnailer *t, int max_side_px, vx_err *err) {
-    int w, h, stride;
-    const uint8_t *rgb;
-    t->picture = vx_picture_new(t->media->orientation);
+    VX_AUTO(vx_frame) frame = NULL;
+    const vx_frame *rgb;
+    t->picture = vx_picture_new();
     if (!t->picture)
         return VX_FAIL(err, -ENOMEM, "no memory for a thumbnail");
-    vx_picture_set(t->picture, t->nearest);
-    int rc = vx_picture_rgb_within(t->picture, t->media->info.sample_aspect_ratio, max_side_px,
-                                   &rgb, &w, &h, &stride, err);
+    int rc = vx_av_frame_wrap(t->nearest, t->media->orientation, 0, 0, &frame, err);
+    if (rc != 0)
+        return rc;
+    vx_picture_set(t->picture, frame);
+    rc = vx_picture_rgb_within(t->picture, t->media->info.sample_aspect_ratio, max_side_px, &rgb,
+                               err);
     if (rc != 0)
         return rc;
 
+    int w = rgb->width_px, h = rgb->height_px, stride = (int)rgb->pitch_bytes[0];
     t->small->format = AV_PIX_FMT_YUVJ420P;
     t->small->color_range = AVCOL_RANGE_JPEG;
     t->small->width = w;
@@ -288,7 +293,7 @@ static int shrink(thumbnailer *t, int max_side_px, vx_err *err) {
     }
     const int *jfif = sws_getCoefficients(SWS_CS_ITU601);
     sws_setColorspaceDetails(sws, jfif, 1, jfif, 1, 0, 1 << 16, 1 << 16);
-    sws_scale(sws, &rgb, &stride, 0, h, t->small->data, t->small->linesize);
+    sws_scale(sws, rgb->planes, &stride, 0, h, t->small->data, t->small->linesize);
     sws_freeContext(sws);
     return 0;
 }

@@ -2,7 +2,6 @@
 #include "tone.h"
 
 #include <errno.h>
-#include <libavutil/mastering_display_metadata.h>
 #include <math.h>
 #include <stdlib.h>
 
@@ -24,9 +23,9 @@ struct vx_tone {
 };
 
 vx_media_hdr vx_tone_hdr_of(int transfer) {
-    return transfer == AVCOL_TRC_SMPTE2084      ? VX_MEDIA_PQ
-           : transfer == AVCOL_TRC_ARIB_STD_B67 ? VX_MEDIA_HLG
-                                                : VX_MEDIA_SDR;
+    return transfer == VX_TRANSFER_PQ    ? VX_MEDIA_PQ
+           : transfer == VX_TRANSFER_HLG ? VX_MEDIA_HLG
+                                         : VX_MEDIA_SDR;
 }
 
 vx_tone *vx_tone_free(vx_tone *tone) {
@@ -74,15 +73,10 @@ static double compress(double nits, double peak_nits) {
 
 /* ---- tables ---- */
 
-static double peak_of(const AVFrame *frame) {
-    const AVFrameSideData *side = av_frame_get_side_data(frame, AV_FRAME_DATA_CONTENT_LIGHT_LEVEL);
-    const AVContentLightMetadata *level = side ? (const void *)side->data : NULL;
-    if (level && level->MaxCLL >= 100 && level->MaxCLL <= 10000)
-        return level->MaxCLL;
-    side = av_frame_get_side_data(frame, AV_FRAME_DATA_MASTERING_DISPLAY_METADATA);
-    const AVMasteringDisplayMetadata *display = side ? (const void *)side->data : NULL;
-    double nits = display && display->has_luminance ? av_q2d(display->max_luminance) : 0;
-    return nits >= 100 && nits <= 10000 ? nits : DEFAULT_PEAK_NITS;
+static double peak_of(const vx_frame *frame) {
+    if (frame->transfer != VX_TRANSFER_PQ)
+        return HLG_PEAK_NITS;
+    return frame->peak_nits > 0 ? frame->peak_nits : DEFAULT_PEAK_NITS;
 }
 
 static void fill_pq(vx_tone *tone) {
@@ -103,16 +97,16 @@ static void fill_hlg(vx_tone *tone) {
     }
 }
 
-int vx_tone_prepare(vx_tone **slot, const AVFrame *frame, vx_err *err) {
-    double peak_nits = frame->color_trc == AVCOL_TRC_SMPTE2084 ? peak_of(frame) : HLG_PEAK_NITS;
-    if (*slot && (*slot)->transfer == (int)frame->color_trc && (*slot)->peak_nits == peak_nits)
+int vx_tone_prepare(vx_tone **slot, const vx_frame *frame, vx_err *err) {
+    double peak_nits = peak_of(frame);
+    if (*slot && (*slot)->transfer == frame->transfer && (*slot)->peak_nits == peak_nits)
         return 0;
     if (!*slot && !(*slot = vx_new(vx_tone)))
         return VX_FAIL(err, -ENOMEM, "no memory for the tables of HDR");
     vx_tone *tone = *slot;
-    tone->transfer = frame->color_trc;
+    tone->transfer = frame->transfer;
     tone->peak_nits = peak_nits;
-    if (tone->transfer == AVCOL_TRC_SMPTE2084)
+    if (tone->transfer == VX_TRANSFER_PQ)
         fill_pq(tone);
     else
         fill_hlg(tone);
@@ -164,7 +158,7 @@ static void hlg_pixel(const vx_tone *tone, const uint16_t in[3], uint8_t out[3])
 
 void vx_tone_row(const vx_tone *tone, const uint16_t *in, int n, uint8_t *out) {
     for (int x = 0; x < n; x++)
-        if (tone->transfer == AVCOL_TRC_SMPTE2084)
+        if (tone->transfer == VX_TRANSFER_PQ)
             pq_pixel(tone, in + 3 * x, out + 3 * x);
         else
             hlg_pixel(tone, in + 3 * x, out + 3 * x);

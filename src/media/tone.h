@@ -13,7 +13,6 @@
  */
 #pragma once
 
-#include <libavutil/frame.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -21,13 +20,13 @@
 
 typedef struct vx_tone vx_tone;
 
-/* What pictures with this transfer characteristic (enum AVColorTransferCharacteristic) are. */
+/* What pictures with this transfer characteristic (H.273) are. */
 vx_media_hdr vx_tone_hdr_of(int transfer);
 
 /* The tables for pictures like this one: its transfer, and the peak that its metadata tells (content
  * light level, else mastering display, else 1000 nits). *tone NULL, or the tables of another picture,
  * kept if they fit. -ENOMEM. */
-int vx_tone_prepare(vx_tone **tone, const AVFrame *frame, vx_err *err);
+int vx_tone_prepare(vx_tone **tone, const vx_frame *frame, vx_err *err);
 vx_tone *vx_tone_free(vx_tone *tone);
 
 /* A row of n pixels: in uint16 [n, 3] full-range RGB codes in native order, out uint8 [n, 3]. */

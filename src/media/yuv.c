@@ -21,12 +21,9 @@ typedef struct weights {
     int black, y, r_cr, g_cb, g_cr, b_cb;
 } weights;
 
-bool vx_yuv_is_planar8(const AVPixFmtDescriptor *desc) {
-    uint64_t other = AV_PIX_FMT_FLAG_RGB | AV_PIX_FMT_FLAG_PAL | AV_PIX_FMT_FLAG_BITSTREAM |
-                     AV_PIX_FMT_FLAG_HWACCEL | AV_PIX_FMT_FLAG_ALPHA;
-    return !(desc->flags & other) && (desc->flags & AV_PIX_FMT_FLAG_PLANAR) &&
-           desc->nb_components == 3 && desc->comp[0].depth == 8 && desc->comp[1].plane == 1 &&
-           desc->comp[2].plane == 2 && desc->log2_chroma_w <= 1 && desc->log2_chroma_h <= 1;
+bool vx_yuv_is_planar8(const vx_frame *f) {
+    return f->layout == VX_FRAME_YUV_PLANAR && f->bit_depth == 8 && f->chroma_log2_w <= 1 &&
+           f->chroma_log2_h <= 1;
 }
 
 static int fixed(double x) {
@@ -86,27 +83,25 @@ VX_SIMD_CLONES static void convert_row(const uint8_t *y, const int16_t *cb, cons
     }
 }
 
-int vx_yuv_to_rgb(const AVFrame *f, double kr, double kb, bool full, uint8_t *rgb, int stride,
-                  vx_err *err) {
-    const AVPixFmtDescriptor *desc = av_pix_fmt_desc_get(f->format);
-    bool halved_w = desc->log2_chroma_w, halved_h = desc->log2_chroma_h;
-    int w = f->width, rows = AV_CEIL_RSHIFT(f->height, desc->log2_chroma_h);
+int vx_yuv_to_rgb(const vx_frame *f, double kr, double kb, uint8_t *rgb, int stride, vx_err *err) {
+    bool halved_w = f->chroma_log2_w, halved_h = f->chroma_log2_h;
+    int w = f->width_px, rows = halved_h ? (f->height_px + 1) / 2 : f->height_px;
     size_t row = (size_t)w + 2;
     VX_AUTO_FREE int16_t *lines = vx_new_array(row, 3 * sizeof(*lines));
     if (!lines)
         return VX_FAIL(err, -ENOMEM, "no memory to convert a picture %d pixels wide", w);
     int16_t *scratch = lines, *cb = lines + row, *cr = cb + row;
-    const weights k = make_weights(kr, kb, full);
-    for (int y = 0; y < f->height; y++) {
+    const weights k = make_weights(kr, kb, f->full_range);
+    for (int y = 0; y < f->height_px; y++) {
         int near = halved_h ? y / 2 : y, far = halved_h ? near + (y % 2 ? 1 : -1) : near;
         far = far < 0 ? 0 : far >= rows ? rows - 1 : far;
         for (int plane = 1; plane <= 2; plane++) {
-            const uint8_t *samples = f->data[plane];
-            ptrdiff_t pitch = f->linesize[plane];
+            const uint8_t *samples = f->planes[plane];
+            ptrdiff_t pitch = f->pitch_bytes[plane];
             spread_chroma(samples + near * pitch, samples + far * pitch, w, halved_w, scratch,
                           plane == 1 ? cb : cr);
         }
-        convert_row(f->data[0] + (ptrdiff_t)y * f->linesize[0], cb, cr, w, &k,
+        convert_row(f->planes[0] + y * f->pitch_bytes[0], cb, cr, w, &k,
                     rgb + (ptrdiff_t)y * stride);
     }
     return 0;

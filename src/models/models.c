@@ -142,9 +142,20 @@ vx_models *vx_models_free(vx_models *models) {
 
 /* ---- the indexes ---- */
 
+/* What the vectors of one space are loaded into. */
+typedef struct loading {
+    vx_catalog *catalog;
+    vx_index *index;
+} loading;
+
 static int add_chunk(void *ctx, const int64_t *clip_rows, const float *vectors, size_t n,
                      vx_err *err) {
-    return vx_index_add(((vx_model *)ctx)->index, clip_rows, vectors, n, err);
+    loading *l = ctx;
+    VX_AUTO_FREE int64_t *videos = vx_new_array(n, sizeof *videos);
+    if (!videos)
+        return VX_FAIL(err, -ENOMEM, "no memory for the videos of %zu clips", n);
+    int rc = vx_catalog_find_videos_of_clips(l->catalog, clip_rows, n, videos, err);
+    return rc ? rc : vx_index_add(l->index, clip_rows, videos, vectors, n, err);
 }
 
 static int load_vectors(vx_model *model, vx_catalog *catalog, int index_threads, vx_err *err) {
@@ -153,9 +164,10 @@ static int load_vectors(vx_model *model, vx_catalog *catalog, int index_threads,
     size_t chunk_rows = SCAN_CHUNK_BYTES / ((size_t)info->dim * sizeof(float));
     int64_t start_us = vx_clock_monotonic_us(), missing = 0;
     int rc = vx_index_new(&params, &model->index, err);
+    loading l = {catalog, model->index};
     if (!rc)
         rc = vx_catalog_scan_vectors(catalog, model->space, info->dim, chunk_rows,
-                                     vx_thread_cores(), add_chunk, model, err);
+                                     vx_thread_cores(), add_chunk, &l, err);
     int64_t us = vx_clock_monotonic_us() - start_us;
     if (!rc)
         rc = vx_models_count_missing(model, catalog, &missing, err);

@@ -9,17 +9,20 @@
 
 enum { MAX_INPUT_PX = 8192, MAX_OUTPUT_PX = 1024 };
 
-static int check_shapes(const vx_preprocess_spec *spec, const vx_picture_view *in, vx_err *err) {
+static int check_shapes(const vx_preprocess_spec *spec, const vx_frame *in, vx_err *err) {
+    if (in->layout != VX_FRAME_RGB || in->bit_depth != 8 || in->device != VX_FRAME_HOST)
+        return VX_FAIL(err, VX_PREPROCESS_BAD_SHAPE, "the picture is not 8-bit RGB in host memory");
     if (spec->width_px < 1 || spec->width_px > MAX_OUTPUT_PX || spec->height_px < 1 ||
         spec->height_px > MAX_OUTPUT_PX)
         return VX_FAIL(err, VX_PREPROCESS_BAD_SHAPE, "model frame size %dx%d is outside 1..%d",
                        spec->width_px, spec->height_px, MAX_OUTPUT_PX);
-    if (in->w_px < 1 || in->w_px > MAX_INPUT_PX || in->h_px < 1 || in->h_px > MAX_INPUT_PX)
+    if (in->width_px < 1 || in->width_px > MAX_INPUT_PX || in->height_px < 1 ||
+        in->height_px > MAX_INPUT_PX)
         return VX_FAIL(err, VX_PREPROCESS_BAD_SHAPE, "picture size %dx%d is outside 1..%d",
-                       in->w_px, in->h_px, MAX_INPUT_PX);
-    if (in->stride_bytes < 3 * in->w_px)
-        return VX_FAIL(err, VX_PREPROCESS_BAD_SHAPE, "rows of %d bytes cannot hold %d pixels",
-                       in->stride_bytes, in->w_px);
+                       in->width_px, in->height_px, MAX_INPUT_PX);
+    if (in->pitch_bytes[0] < 3 * in->width_px)
+        return VX_FAIL(err, VX_PREPROCESS_BAD_SHAPE, "rows of %td bytes cannot hold %d pixels",
+                       in->pitch_bytes[0], in->width_px);
     return 0;
 }
 
@@ -44,33 +47,31 @@ static void fit_spans(const vx_preprocess_spec *spec, int w_px, int h_px, vx_axi
     *ret_y = (vx_axis_span){h_px, full_h, half_of(full_h - spec->height_px), spec->height_px};
 }
 
-int vx_preprocess_resize(const vx_preprocess_spec *spec, const uint8_t *rgb, int w_px, int h_px,
-                         int stride_bytes, uint8_t *ret_rgb, vx_err *err) {
-    const vx_picture_view in = {rgb, w_px, h_px, stride_bytes};
-    int rc = check_shapes(spec, &in, err);
+int vx_preprocess_resize(const vx_preprocess_spec *spec, const vx_frame *rgb, uint8_t *ret_rgb,
+                         vx_err *err) {
+    int rc = check_shapes(spec, rgb, err);
     if (rc)
         return rc;
     vx_axis_span x_span, y_span;
-    fit_spans(spec, w_px, h_px, &x_span, &y_span);
+    fit_spans(spec, rgb->width_px, rgb->height_px, &x_span, &y_span);
     VX_AUTO(vx_axis) x = NULL;
     VX_AUTO(vx_axis) y = NULL;
     if (spec->filter == VX_RESIZE_BILINEAR) {
         if ((rc = vx_axis_new_two_taps(&x_span, &x, err)) ||
             (rc = vx_axis_new_two_taps(&y_span, &y, err)))
             return rc;
-        return vx_resample_two_taps(&in, x, y, ret_rgb, err);
+        return vx_resample_two_taps(rgb, x, y, ret_rgb, err);
     }
     bool cubic = spec->filter == VX_RESIZE_BICUBIC_ANTIALIAS;
     if ((rc = vx_axis_new_antialias(&x_span, cubic, &x, err)) ||
         (rc = vx_axis_new_antialias(&y_span, cubic, &y, err)))
         return rc;
-    return vx_resample_antialias(&in, x, y, ret_rgb, err);
+    return vx_resample_antialias(rgb, x, y, ret_rgb, err);
 }
 
-int vx_preprocess_frame(const vx_preprocess_spec *spec, const uint8_t *rgb, int w_px, int h_px,
-                        int stride_bytes, float *ret_tensor, vx_err *err) {
-    const vx_picture_view in = {rgb, w_px, h_px, stride_bytes};
-    int rc = check_shapes(spec, &in, err);
+int vx_preprocess_frame(const vx_preprocess_spec *spec, const vx_frame *rgb, float *ret_tensor,
+                        vx_err *err) {
+    int rc = check_shapes(spec, rgb, err);
     if (rc)
         return rc;
     size_t n = (size_t)spec->width_px * (size_t)spec->height_px;
@@ -78,7 +79,7 @@ int vx_preprocess_frame(const vx_preprocess_spec *spec, const uint8_t *rgb, int 
     if (!small)
         return VX_FAIL(err, -ENOMEM, "out of memory for a %dx%d frame", spec->width_px,
                        spec->height_px);
-    if ((rc = vx_preprocess_resize(spec, rgb, w_px, h_px, stride_bytes, small, err)))
+    if ((rc = vx_preprocess_resize(spec, rgb, small, err)))
         return rc;
     for (int c = 0; c < 3; c++) {
         float value[256]; /* a pixel has 256 values: the division is done once for each */

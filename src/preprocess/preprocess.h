@@ -1,6 +1,6 @@
 /* preprocess.h — turns a decoded picture into model input.
  *
- * In    uint8 [h, w, 3] interleaved RGB, full range, rows `stride` bytes apart, 1..8192 px a side
+ * In    VX_FRAME_RGB: uint8 [h, w, 3], full range, upright, host memory, 1..8192 px a side
  * Out   float32 [3, height, width] channel-major, (x/255 - mean) / std
  * Errs  -ENOMEM; VX_PREPROCESS_BAD_SHAPE (> 0)
  * Threads  any; the spec is read only. This CPU code is the reference for every other backend.
@@ -9,7 +9,7 @@
 
 #include <stdint.h>
 
-#include "base/err.h"
+#include "frame/frame.h"
 
 #define VX_PREPROCESS_BAD_SHAPE VX_CODES_PREPROCESS
 
@@ -35,9 +35,9 @@ typedef struct vx_preprocess_spec {
 
 /* Resizes and normalises one picture into ret_tensor, float32 [3, height, width] of the caller.
  * rgb: borrows. Returns 0, VX_PREPROCESS_BAD_SHAPE or -ENOMEM. */
-int vx_preprocess_frame(const vx_preprocess_spec *spec, const uint8_t *rgb, int w_px, int h_px,
-                        int stride_bytes, float *ret_tensor, vx_err *err);
+int vx_preprocess_frame(const vx_preprocess_spec *spec, const vx_frame *rgb, float *ret_tensor,
+                        vx_err *err);
 
 /* Only the resize, into ret_rgb, uint8 [height, width, 3] of the caller. Returns the same. */
-int vx_preprocess_resize(const vx_preprocess_spec *spec, const uint8_t *rgb, int w_px, int h_px,
-                         int stride_bytes, uint8_t *ret_rgb, vx_err *err);
+int vx_preprocess_resize(const vx_preprocess_spec *spec, const vx_frame *rgb, uint8_t *ret_rgb,
+                         vx_err *err);

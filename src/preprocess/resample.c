@@ -69,11 +69,11 @@ static void axis_extent(const vx_axis *axis, int *ret_from, int *ret_to) {
     *ret_to = axis->first[axis->n_out - 1] + axis->n_used[axis->n_out - 1];
 }
 
-int vx_resample_antialias(const vx_picture_view *in, const vx_axis *x, const vx_axis *y,
-                          uint8_t *ret_rgb, vx_err *err) {
+int vx_resample_antialias(const vx_frame *in, const vx_axis *x, const vx_axis *y, uint8_t *ret_rgb,
+                          vx_err *err) {
     int from, to;
     axis_extent(y, &from, &to);
-    size_t row_bytes = 3 * (size_t)in->w_px, out_bytes = 3 * (size_t)x->n_out, narrow_bytes;
+    size_t row_bytes = 3 * (size_t)in->width_px, out_bytes = 3 * (size_t)x->n_out, narrow_bytes;
     if (!vx_mul(out_bytes, (size_t)(to - from), &narrow_bytes))
         return VX_FAIL(err, -ENOMEM, "the picture is too large to resize");
     VX_AUTO_FREE uint8_t *row = vx_new_array(row_bytes + 4, 1);
@@ -82,7 +82,7 @@ int vx_resample_antialias(const vx_picture_view *in, const vx_axis *x, const vx_
     if (!row || !narrow || !sums)
         return VX_FAIL(err, -ENOMEM, "out of memory for a resize");
     for (int i = from; i < to; i++) {
-        memcpy(row, in->rgb + (size_t)i * (size_t)in->stride_bytes, row_bytes);
+        memcpy(row, in->planes[0] + i * in->pitch_bytes[0], row_bytes);
         across_antialias(x, row, narrow + (size_t)(i - from) * out_bytes);
     }
     for (int o = 0; o < y->n_out; o++)
@@ -112,8 +112,8 @@ VX_SIMD_CLONES static void down_two_taps(const int32_t *restrict upper,
             (uint8_t)((((a * (upper[i] >> 4)) >> 16) + ((b * (lower[i] >> 4)) >> 16) + 2) >> 2);
 }
 
-int vx_resample_two_taps(const vx_picture_view *in, const vx_axis *x, const vx_axis *y,
-                         uint8_t *ret_rgb, vx_err *err) {
+int vx_resample_two_taps(const vx_frame *in, const vx_axis *x, const vx_axis *y, uint8_t *ret_rgb,
+                         vx_err *err) {
     size_t n = 3 * (size_t)x->n_out;
     VX_AUTO_FREE int32_t *sums = vx_new_array(2 * n, sizeof *sums);
     if (!sums)
@@ -127,7 +127,7 @@ int vx_resample_two_taps(const vx_picture_view *in, const vx_axis *x, const vx_a
             int s =
                 wanted[k] & 1; /* neighbours have different parity, so neither evicts the other */
             if (row_in_slot[s] != wanted[k]) {
-                across_two_taps(x, in->rgb + (size_t)wanted[k] * (size_t)in->stride_bytes, slot[s]);
+                across_two_taps(x, in->planes[0] + wanted[k] * in->pitch_bytes[0], slot[s]);
                 row_in_slot[s] = wanted[k];
             }
             line[k] = slot[s];

@@ -8,8 +8,7 @@
 
 #include <stdint.h>
 
-#include "base/err.h"
-#include "base/mem.h"
+#include "frame/frame.h"
 
 /* Which part of a resized axis is computed: n_in input positions are scaled to n_full, of which n_out
  * starting at begin are computed (a centre crop does not compute pixels that it drops). */
@@ -33,14 +32,8 @@ int vx_axis_new_two_taps(const vx_axis_span *span, vx_axis **ret_axis, vx_err *e
 vx_axis *vx_axis_free(vx_axis *axis);
 VX_DEFINE_AUTO(vx_axis, vx_axis_free)
 
-/* A picture in memory, uint8 [h, w, 3]; pixels borrowed. */
-typedef struct vx_picture_view {
-    const uint8_t *rgb;
-    int w_px, h_px, stride_bytes;
-} vx_picture_view;
-
-/* Both passes; writes ret_rgb, uint8 [y->n_out, x->n_out, 3]. Return 0 or -ENOMEM. */
-int vx_resample_antialias(const vx_picture_view *in, const vx_axis *x, const vx_axis *y,
-                          uint8_t *ret_rgb, vx_err *err);
-int vx_resample_two_taps(const vx_picture_view *in, const vx_axis *x, const vx_axis *y,
-                         uint8_t *ret_rgb, vx_err *err);
+/* Both passes over a VX_FRAME_RGB; writes ret_rgb, uint8 [y->n_out, x->n_out, 3]. Return 0 or -ENOMEM. */
+int vx_resample_antialias(const vx_frame *in, const vx_axis *x, const vx_axis *y, uint8_t *ret_rgb,
+                          vx_err *err);
+int vx_resample_two_taps(const vx_frame *in, const vx_axis *x, const vx_axis *y, uint8_t *ret_rgb,
+                         vx_err *err);

@@ -6,68 +6,6 @@
 #include <math.h>
 #include <string.h>
 
-void vx_encoded_query_clear(vx_encoded_query *encoded) {
-    free(encoded->vectors);
-    vx_video_free(encoded->video);
-    *encoded = (vx_encoded_query){0};
-}
-
-/* Leaves the video no clip but the one of that id, if it has it. */
-static void keep_clip(vx_video *video, const char *clip_id) {
-    size_t n = 0;
-    for (size_t i = 0; i < video->n_clips; i++) {
-        char id[VX_CLIP_ID_CHARS + 1];
-        vx_clip_id_of(video->id, video->clips[i].index, id);
-        if (!strcmp(clip_id, id))
-            video->clips[n++] = video->clips[i];
-    }
-    video->n_clips = n;
-}
-
-/* Vectors of all clips of encoded->video. */
-static vx_outcome load_vectors(const vx_model *model, vx_encoded_query *encoded, const char *what,
-                               vx_err *err) {
-    const vx_video *video = encoded->video;
-    size_t dim = (size_t)model->info->dim;
-    encoded->vectors = vx_new_array(video->n_clips, dim * sizeof(float));
-    if (!encoded->vectors) {
-        VX_FAIL(err, -ENOMEM, "no memory for the query's vectors");
-        return VX_OUTCOME_INTERNAL;
-    }
-    for (size_t i = 0; i < video->n_clips; i++) {
-        int rc = vx_index_get(model->index, video->clips[i].row,
-                              encoded->vectors + encoded->n * dim, err);
-        if (rc < 0)
-            return VX_OUTCOME_INTERNAL;
-        encoded->n += rc == 0;
-    }
-    if (encoded->n)
-        return VX_OUTCOME_OK;
-    VX_FAIL(err, VX_CATALOG_NOT_FOUND, "there is no %s with this id that has a vector of model %s",
-            what, model->info->name);
-    return VX_OUTCOME_NOT_FOUND;
-}
-
-static vx_outcome encode_id(vx_catalog *catalog, const vx_model *model, const vx_query *query,
-                            vx_encoded_query *encoded, vx_err *err) {
-    bool by_clip = query->by == VX_QUERY_CLIP;
-    const char *what = by_clip ? "clip" : "video";
-    char video_id[VX_VIDEO_ID_CHARS + 1] = "";
-    const char *end = by_clip ? strrchr(query->id, '.') : query->id + strlen(query->id);
-    if (end && end - query->id <= VX_VIDEO_ID_CHARS)
-        memcpy(video_id, query->id, (size_t)(end - query->id));
-    int rc = vx_catalog_get_video(catalog, video_id, &encoded->video, err);
-    if (rc == VX_CATALOG_NOT_FOUND) {
-        VX_FAIL(err, rc, "there is no %s with this id", what);
-        return VX_OUTCOME_NOT_FOUND;
-    }
-    if (rc)
-        return VX_OUTCOME_INTERNAL;
-    if (by_clip)
-        keep_clip(encoded->video, query->id);
-    return load_vectors(model, encoded, what, err);
-}
-
 /* A loaded model whose vectors have that length, or NULL. */
 static const char *model_of_dim(const vx_models *models, size_t dim) {
     for (int i = 0; i < models->n; i++)
@@ -171,13 +109,15 @@ static vx_outcome encode_one(vx_search *search, const vx_model *model, vx_query 
                              vx_encoded_query *encoded, vx_err *err) {
     switch (query->by) {
     case VX_QUERY_TEXT: /* all together, above */
+    case VX_QUERY_EXAMPLES:
         return VX_OUTCOME_OK;
     case VX_QUERY_VECTOR:
         return encode_vector(search->collection->models, model, query, encoded, err);
     case VX_QUERY_FILE:
         return encode_file(search, model, query, encoded, err);
     default:
-        return encode_id(search->collection->catalog, model, query, encoded, err);
+        return vx_search_load(search->collection->catalog, model, query->id,
+                              query->by == VX_QUERY_CLIP, encoded, err);
     }
 }
 
@@ -187,7 +127,11 @@ vx_outcome vx_search_encode(vx_search *search, const vx_model *model, vx_search_
     vx_outcome outcome =
         encode_texts(search->collection->models, model, request, ret_encoded, &failed, err);
     for (size_t i = 0; i < request->n && !outcome; i++) {
-        outcome = encode_one(search, model, &request->queries[i], &ret_encoded[i], err);
+        vx_query *query = &request->queries[i];
+        outcome = encode_one(search, model, query, &ret_encoded[i], err);
+        if (!outcome && query->like.n + query->unlike.n)
+            outcome = vx_search_add_examples(search->collection->catalog, model, query,
+                                             &ret_encoded[i], err);
         failed = i;
     }
     if (outcome && request->n > 1)

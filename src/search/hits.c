@@ -1,14 +1,17 @@
 /* hits.c — neighbours in the index to hits.
  *
- * Hits are looked up in the catalog's last committed state; a row that the index already has but the
- * catalog does not show yet (or no more) is skipped, and more neighbours are encoded for.
+ * The index groups by video and leaves out what is searched by, so k neighbours are mostly k hits. They
+ * are looked up in the catalog's last committed state: a row that the index already has but the catalog
+ * does not show yet (or no more) is skipped, and the index is asked for more.
  */
 #include "search_internal.h"
 
 #include <errno.h>
 #include <string.h>
 
-#define CHUNK_NEIGHBOURS ((size_t)1 << 20) /* 16 MiB at a time, however many clips a video has */
+#include "base/clock.h"
+
+#define CHUNK_NEIGHBOURS ((size_t)1 << 20) /* 24 MiB at a time, however many clips a video has */
 
 void vx_hits_clear(vx_hits *hits) {
     for (size_t i = 0; i < hits->n; i++) {
@@ -25,47 +28,46 @@ typedef struct search {
     const vx_model *model;
     const vx_query *query;
     const vx_encoded_query *encoded;
+    vx_idset *own; /* encoded->own; NULL: none */
     vx_hits *hits;
 } search;
 
-static bool is_own_clip(const search *s, int64_t row) {
-    const vx_video *video = s->encoded->video;
-    for (size_t i = 0; video && i < video->n_clips; i++)
-        if (video->clips[i].row == row)
-            return true;
-    return false;
-}
-
-static int by_row(const void *a, const void *b) {
-    const vx_neighbour *x = a, *y = b;
-    if (x->id != y->id)
-        return x->id < y->id ? -1 : 1;
-    return x->score > y->score ? -1 : x->score < y->score;
+static vx_index_query question(const search *s, const float *vectors, size_t n, size_t depth) {
+    return (vx_index_query){.vectors = vectors,
+                            .n = n,
+                            .k = depth,
+                            .min_score = s->query->min_score,
+                            .by_group = s->query->group_by_video,
+                            .not_ids = s->own};
 }
 
 static int by_score(const void *a, const void *b) {
     const vx_neighbour *x = a, *y = b;
     if (x->score != y->score)
         return x->score > y->score ? -1 : 1;
-    return x->id < y->id ? -1 : x->id > y->id;
+    return (x->id > y->id) - (x->id < y->id);
 }
 
-/* The best score of each row over several query vectors, best first. */
-static size_t merge(vx_neighbour *all, size_t n) {
-    qsort(all, n, sizeof *all, by_row);
+static int by_clip(const void *a, const void *b) {
+    const vx_neighbour *x = a, *y = b;
+    return x->id != y->id ? (x->id > y->id ? 1 : -1) : by_score(a, b);
+}
+
+static int by_video(const void *a, const void *b) {
+    const vx_neighbour *x = a, *y = b;
+    return x->group != y->group ? (x->group > y->group ? 1 : -1) : by_score(a, b);
+}
+
+/* The best neighbour of each clip, or of each video, over several query vectors; best first. */
+static size_t merge(const search *s, vx_neighbour *all, size_t n) {
+    bool group = s->query->group_by_video;
+    qsort(all, n, sizeof *all, group ? by_video : by_clip);
     size_t kept = 0;
     for (size_t i = 0; i < n; i++)
-        if (!kept || all[kept - 1].id != all[i].id)
+        if (!kept || (group ? all[kept - 1].group != all[i].group : all[kept - 1].id != all[i].id))
             all[kept++] = all[i];
     qsort(all, kept, sizeof *all, by_score);
     return kept;
-}
-
-static bool has_video(const vx_hits *hits, const char *video_id) {
-    for (size_t i = 0; i < hits->n; i++)
-        if (!strcmp(hits->items[i].video_id, video_id))
-            return true;
-    return false;
 }
 
 /* Appends one hit; a row without a committed video is no hit. */
@@ -76,8 +78,6 @@ static int add_hit(const search *s, const vx_neighbour *neighbour, vx_err *err) 
         return 0;
     if (rc)
         return rc;
-    if (s->query->group_by_video && has_video(s->hits, video->id))
-        return 0;
     vx_hit *hit = &s->hits->items[s->hits->n++];
     *hit = (vx_hit){.start_s = video->clips[0].start_s,
                     .end_s = video->clips[0].end_s,
@@ -91,54 +91,63 @@ static int add_hit(const search *s, const vx_neighbour *neighbour, vx_err *err) 
 
 /* The hits among n neighbours, best first, in place of those found before. */
 static int set_hits(const search *s, const vx_neighbour *found, size_t n, vx_err *err) {
+    int64_t start_us = vx_clock_monotonic_us();
+    vx_search_work work = s->hits->work;
     vx_hits_clear(s->hits);
     s->hits->items = vx_new_array(s->query->k, sizeof *s->hits->items);
     if (!s->hits->items)
         return VX_FAIL(err, -ENOMEM, "no memory for %zu hits", s->query->k);
     int rc = 0;
     for (size_t i = 0; i < n && s->hits->n < s->query->k && !rc; i++)
-        if (!is_own_clip(s, found[i].id))
-            rc = add_hit(s, &found[i], err);
+        rc = add_hit(s, &found[i], err);
+    s->hits->work = work;
+    s->hits->work.catalog_us += vx_clock_monotonic_us() - start_us;
     return rc;
 }
 
-/* One round: the hits among the `depth` nearest rows over all vectors of the query. The vectors are
- * searched a step at a time; `found` holds the best rows so far, with room behind them for a step.
+/* Adds what the index did for one vector of a query. */
+static void count_work(const search *s, const vx_index_work *work) {
+    s->hits->work.rows_scanned += work->rows_scanned;
+    s->hits->work.rows_rescored += work->rows_rescored;
+}
+
+/* One round: the hits among the `depth` nearest over all vectors of the query. The vectors are searched
+ * a step at a time; `found` holds the best so far, with room behind them for a step.
  * *ret_exhausted: there are no more. */
 static int search_once(const search *s, size_t depth, bool *ret_exhausted, vx_err *err) {
+    int64_t start_us = vx_clock_monotonic_us();
     size_t dim = (size_t)s->model->info->dim, n_vectors = s->encoded->n, n = 0;
     size_t step = CHUNK_NEIGHBOURS / depth;
     step = step < 1 ? 1 : step < n_vectors ? step : n_vectors;
     VX_AUTO_FREE vx_neighbour *found = vx_new_array(step + 1, depth * sizeof *found);
     VX_AUTO_FREE size_t *counts = vx_new_array(step, sizeof *counts);
-    if (!found || !counts)
+    VX_AUTO_FREE vx_index_work *work = vx_new_array(step, sizeof *work);
+    if (!found || !counts || !work)
         return VX_FAIL(err, -ENOMEM, "no memory for %zu neighbours", depth);
     *ret_exhausted = true;
     for (size_t first = 0; first < n_vectors; first += step) {
         size_t left = n_vectors - first, now = left < step ? left : step;
         vx_neighbour *fresh = found + n;
-        int rc = vx_index_search(s->model->index, s->encoded->vectors + first * dim, now, depth,
-                                 s->query->min_score, NULL, NULL, fresh, counts, err);
+        vx_index_query query = question(s, s->encoded->vectors + first * dim, now, depth);
+        int rc = vx_index_search(s->model->index, &query, fresh, counts, work, err);
         if (rc)
             return rc;
         for (size_t i = 0; i < now; i++) {
             memmove(found + n, fresh + i * depth, counts[i] * sizeof *found);
             n += counts[i];
             *ret_exhausted &= counts[i] < depth;
+            count_work(s, &work[i]);
         }
-        n = merge(found, n);
+        n = merge(s, found, n);
         *ret_exhausted &= n <= depth;
         n = n < depth ? n : depth;
     }
+    s->hits->work.index_us += vx_clock_monotonic_us() - start_us;
     return set_hits(s, found, n, err);
 }
 
-static size_t first_depth(const search *s) {
-    return s->query->k + (s->encoded->video ? s->encoded->video->n_clips : 0);
-}
-
-/* Grouping, the query's own clips and rows not yet visible can eat neighbours: ask deeper until
- * k hits stand or the index has no more. */
+/* Rows that are not committed can take the place of hits: ask deeper until k hits stand or the index has
+ * no more. */
 static int search_until_enough(const search *s, size_t depth, vx_err *err) {
     for (bool exhausted = false;; depth *= 4) {
         int rc = search_once(s, depth, &exhausted, err);
@@ -149,49 +158,69 @@ static int search_until_enough(const search *s, size_t depth, vx_err *err) {
 
 /* ---- several queries at once ---- */
 
-/* A query that the index can take together with others: one vector, and as deep as theirs. */
-static bool joins(const search *s, size_t depth) {
-    return s->encoded->n == 1 && first_depth(s) == depth;
+/* Two queries that one call of the index can answer. */
+static bool join(const search *a, const search *b) {
+    return a->encoded->n == 1 && b->encoded->n == 1 && !a->own && !b->own &&
+           a->query->k == b->query->k && a->query->group_by_video == b->query->group_by_video;
 }
 
 /* Takes up one query's row of a common search; goes on alone where that was not enough. */
-static int settle(const search *s, const vx_neighbour *found, size_t n, size_t depth, vx_err *err) {
-    bool exhausted = n < depth;
+static int settle(const search *s, const vx_neighbour *found, size_t n, vx_err *err) {
+    bool exhausted = n < s->query->k;
     while (n && found[n - 1].score < s->query->min_score)
         n--;
-    exhausted |= n < depth;
+    exhausted |= n < s->query->k;
     int rc = set_hits(s, found, n, err);
     if (rc || exhausted || s->hits->n == s->query->k)
         return rc;
-    return search_until_enough(s, depth * 4, err);
+    return search_until_enough(s, s->query->k * 4, err);
 }
 
-/* The first round of all queries that join the first of them, as one search of the index. */
-static int search_together(const search *all, size_t n, size_t depth, bool *ret_done, vx_err *err) {
-    const vx_model *model = all[0].model;
-    size_t dim = (size_t)model->info->dim, m = 0;
+/* The first round of all queries that join the first one, as one search of the index. */
+static int search_together(const search *all, size_t n, size_t first, bool *ret_done, vx_err *err) {
+    int64_t start_us = vx_clock_monotonic_us();
+    const vx_model *model = all[first].model;
+    size_t dim = (size_t)model->info->dim, k = all[first].query->k, m = 0;
     VX_AUTO_FREE float *vectors = vx_new_array(n, dim * sizeof *vectors);
-    VX_AUTO_FREE vx_neighbour *found = vx_new_array(n, depth * sizeof *found);
+    VX_AUTO_FREE vx_neighbour *found = vx_new_array(n, k * sizeof *found);
     VX_AUTO_FREE size_t *counts = vx_new_array(n, sizeof *counts);
-    if (!vectors || !found || !counts)
+    VX_AUTO_FREE vx_index_work *work = vx_new_array(n, sizeof *work);
+    if (!vectors || !found || !counts || !work)
         return VX_FAIL(err, -ENOMEM, "no memory for %zu queries", n);
     float min_score = 1;
-    for (size_t i = 0; i < n; i++) {
-        if (!joins(&all[i], depth))
+    for (size_t i = first; i < n; i++) {
+        if (!join(&all[first], &all[i]))
             continue;
         memcpy(vectors + m++ * dim, all[i].encoded->vectors, dim * sizeof *vectors);
         if (all[i].query->min_score < min_score)
             min_score = all[i].query->min_score;
         ret_done[i] = true;
     }
-    int rc =
-        vx_index_search(model->index, vectors, m, depth, min_score, NULL, NULL, found, counts, err);
+    vx_index_query query = question(&all[first], vectors, m, k);
+    query.min_score = min_score;
+    int rc = vx_index_search(model->index, &query, found, counts, work, err);
+    int64_t index_us = vx_clock_monotonic_us() - start_us;
     m = 0;
+    for (size_t i = first; i < n && !rc; i++) {
+        if (!ret_done[i])
+            continue;
+        count_work(&all[i], &work[m]);
+        all[i].hits->work.index_us = index_us;
+        rc = settle(&all[i], found + m * k, counts[m], err);
+        m++;
+    }
+    return rc;
+}
+
+static int search_all(const search *all, size_t n, vx_err *err) {
+    bool done[VX_SEARCH_MAX_QUERIES] = {0};
+    size_t first = 0;
+    while (first < n && !join(&all[first], &all[first]))
+        first++;
+    int rc = n > 1 && first < n ? search_together(all, n, first, done, err) : 0;
     for (size_t i = 0; i < n && !rc; i++)
-        if (ret_done[i]) {
-            rc = settle(&all[i], found + m * depth, counts[m], depth, err);
-            m++;
-        }
+        if (!done[i])
+            rc = search_until_enough(&all[i], all[i].query->k, err);
     return rc;
 }
 
@@ -199,17 +228,15 @@ int vx_search_find_hits(vx_catalog *catalog, const vx_model *model,
                         const vx_search_request *request, const vx_encoded_query *encoded,
                         vx_hits *ret_answers, vx_err *err) {
     search all[VX_SEARCH_MAX_QUERIES];
-    bool done[VX_SEARCH_MAX_QUERIES] = {0};
-    size_t together = 0;
-    for (size_t i = 0; i < request->n; i++)
-        all[i] = (search){catalog, model, &request->queries[i], &encoded[i], &ret_answers[i]};
-    while (together < request->n && encoded[together].n != 1)
-        together++;
     int rc = 0;
-    if (request->n > 1 && together < request->n)
-        rc = search_together(all, request->n, first_depth(&all[together]), done, err);
-    for (size_t i = 0; i < request->n && !rc; i++)
-        if (!done[i])
-            rc = search_until_enough(&all[i], first_depth(&all[i]), err);
+    for (size_t i = 0; i < request->n; i++) {
+        all[i] = (search){catalog, model, &request->queries[i], &encoded[i], NULL, &ret_answers[i]};
+        if (encoded[i].n_own && !(all[i].own = vx_idset_new(encoded[i].own, encoded[i].n_own)))
+            rc = VX_FAIL(err, -ENOMEM, "no memory for the rows of %zu clips", encoded[i].n_own);
+    }
+    if (!rc)
+        rc = search_all(all, request->n, err);
+    for (size_t i = 0; i < request->n; i++)
+        vx_idset_free(all[i].own);
     return rc;
 }

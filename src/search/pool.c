@@ -1,4 +1,6 @@
-/* pool.c — a small pool of threads, each taking one search request from start to hits. */
+/* pool.c — a small pool of threads, each taking one search request from start to hits, and a second one
+ * for searches by file: these decode a video, so they would keep the others waiting. They take turns with
+ * uploads (extract.h), and few of them are let in, so that they cannot push uploads away. */
 #include "search_internal.h"
 
 #include <errno.h>
@@ -7,6 +9,7 @@
 #include "base/clock.h"
 
 #define QUEUE_CAPACITY 4096
+#define FILES_WAITING 8 /* for each one at work */
 
 typedef struct task {
     void (*run)(void *ctx); /* a plain call, or NULL and a request */
@@ -23,6 +26,12 @@ vx_search_request *vx_search_request_new(size_t n) {
     return request;
 }
 
+static void free_examples(vx_examples *examples) {
+    for (size_t i = 0; i < examples->n; i++)
+        free(examples->ids[i]);
+    free(examples->ids);
+}
+
 vx_search_request *vx_search_request_free(vx_search_request *request) {
     if (!request)
         return NULL;
@@ -31,6 +40,8 @@ vx_search_request *vx_search_request_free(vx_search_request *request) {
         free(request->queries[i].id);
         free(request->queries[i].text);
         free(request->queries[i].vector);
+        free_examples(&request->queries[i].like);
+        free_examples(&request->queries[i].unlike);
     }
     free(request->queries);
     free(request->model);
@@ -66,7 +77,9 @@ static vx_outcome answer(vx_search *search, vx_search_request *request, vx_searc
         return VX_OUTCOME_INTERNAL;
     }
     result->n = request->n;
+    int64_t start_us = vx_clock_monotonic_us();
     vx_outcome outcome = vx_search_encode(search, model, request, encoded, &result->err);
+    result->encode_us = vx_clock_monotonic_us() - start_us;
     if (!outcome && vx_search_find_hits(search->collection->catalog, model, request, encoded,
                                         result->answers, &result->err))
         outcome = VX_OUTCOME_INTERNAL;
@@ -98,33 +111,35 @@ static void run_task(void *ctx, void *item) {
     free(t);
 }
 
-static bool push(vx_search *search, task what) {
+static bool push(vx_pool *threads, task what) {
     task *t = vx_new(task);
     if (!t)
         return false;
     *t = what;
-    if (vx_pool_try_push(search->threads, t))
+    if (vx_pool_try_push(threads, t))
         return true;
     free(t);
     return false;
 }
 
 vx_outcome vx_search_submit(vx_search *search, vx_search_request *request) {
-    if (push(search, (task){.request = request}))
+    bool by_file = request->queries[0].by == VX_QUERY_FILE; /* a form has one query */
+    if (push(by_file ? search->file_threads : search->threads, (task){.request = request}))
         return VX_OUTCOME_OK;
     vx_search_request_free(request);
     return atomic_load(&search->stopping) ? VX_OUTCOME_STOPPING : VX_OUTCOME_BUSY;
 }
 
 bool vx_search_run(vx_search *search, void (*fn)(void *ctx), void *ctx) {
-    return push(search, (task){.run = fn, .ctx = ctx});
+    return push(search->threads, (task){.run = fn, .ctx = ctx});
 }
 
 void vx_search_get_stats(vx_search *search, vx_search_stats *ret_stats) {
     vx_mutex_lock(&search->mu);
     *ret_stats = search->stats;
     vx_mutex_unlock(&search->mu);
-    ret_stats->queued = (int64_t)vx_pool_count(search->threads);
+    ret_stats->queued =
+        (int64_t)(vx_pool_count(search->threads) + vx_pool_count(search->file_threads));
 }
 
 int vx_search_start(vx_collection *collection, const vx_extractor *extractor, int threads,
@@ -135,15 +150,19 @@ int vx_search_start(vx_collection *collection, const vx_extractor *extractor, in
     search->collection = collection;
     search->extractor = extractor;
     vx_mutex_init(&search->mu);
-    const vx_pool_params params = {
+    vx_pool_params params = {
         .name = "vx-search",
-        /* Two at least: a search by file must not hold up the quick ones. */
         .n_threads = threads ? threads : vx_thread_cores() + 1,
         .capacity = QUEUE_CAPACITY,
         .run = run_task,
         .ctx = search,
     };
     int rc = vx_pool_new(&params, &search->threads, err);
+    params.name = "vx-search-file";
+    params.n_threads = vx_thread_cores() / 2 < 2 ? 2 : vx_thread_cores() / 2;
+    params.capacity = (size_t)params.n_threads * FILES_WAITING;
+    if (!rc)
+        rc = vx_pool_new(&params, &search->file_threads, err);
     if (!rc)
         *ret_search = vx_take(search);
     return rc;
@@ -157,6 +176,7 @@ vx_search *vx_search_stop(vx_search *search) {
     if (!search)
         return NULL;
     vx_search_begin_stop(search);
+    vx_pool_free(search->file_threads);
     vx_pool_free(search->threads);
     vx_mutex_done(&search->mu);
     free(search);

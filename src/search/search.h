@@ -11,15 +11,32 @@
 
 #define VX_SEARCH_MAX_K 1000
 #define VX_SEARCH_MAX_QUERIES 64
-#define VX_SEARCH_MAX_HITS 10000 /* the sum of k over the queries of one request */
+#define VX_SEARCH_MAX_HITS 10000   /* the sum of k over the queries of one request */
+#define VX_SEARCH_MAX_EXAMPLES 100 /* ids in like, and in unlike */
 
 typedef enum vx_query_by {
     VX_QUERY_TEXT,
     VX_QUERY_VIDEO,
     VX_QUERY_CLIP,
     VX_QUERY_VECTOR,
-    VX_QUERY_FILE
+    VX_QUERY_FILE,
+    VX_QUERY_EXAMPLES /* by `like` alone */
 } vx_query_by;
+
+/* How a query's own subject (text, video, clip, vector or file) and its examples become one vector.
+ * A subject or an example of several clips counts as the direction of the mean of their vectors. */
+typedef enum vx_combine {
+    VX_COMBINE_MEAN,   /* mean of the subject and of all in like, less the mean of unlike */
+    VX_COMBINE_ROCCHIO /* 1 subject + 0.75 mean(like) - 0.15 mean(unlike); without a subject the mean
+                          of like stands for it. Rocchio's formula with the weights of Manning,
+                          Raghavan and Schütze, Introduction to Information Retrieval, 9.1.1 */
+} vx_combine;
+
+/* Ids of stored videos and clips. */
+typedef struct vx_examples {
+    char **ids; /* [n]; owned, each of them too */
+    size_t n;   /* 0..VX_SEARCH_MAX_EXAMPLES */
+} vx_examples;
 
 typedef struct vx_hit {
     char video_id[VX_VIDEO_ID_CHARS + 1];
@@ -29,9 +46,19 @@ typedef struct vx_hit {
     char *filename, *metadata; /* owned */
 } vx_hit;
 
+/* What the answer to one query cost. Times are those of the whole step, with the queries that were
+ * answered together. */
+typedef struct vx_search_work {
+    int64_t
+        rows_scanned; /* clips compared, mostly by their codes, once for each vector of the query */
+    int64_t rows_rescored; /* of which the exact score was computed */
+    int64_t index_us, catalog_us;
+} vx_search_work;
+
 typedef struct vx_hits {
     vx_hit *items; /* best first, ties by clip row; owned */
     size_t n;
+    vx_search_work work;
 } vx_hits;
 void vx_hits_clear(vx_hits *hits);
 
@@ -41,21 +68,25 @@ typedef struct vx_search_result {
     vx_err err;        /* of several queries it names the one: "queries[2]: …" */
     vx_hits *answers;  /* [n], in the order of the queries; owned */
     size_t n;
+    int64_t encode_us; /* turning all queries into vectors */
 } vx_search_result;
 typedef void (*vx_search_done)(void *ctx, vx_search_result *result); /* may take result->answers */
 void vx_search_result_clear(vx_search_result *result);
 
-/* A video's own clips are never among its hits; nor a clip's own. */
+/* The clips of a video that is searched by are never among its hits; nor the clip that is; nor those
+ * of an example. */
 typedef struct vx_query {
     vx_query_by by;
     char *id;      /* VIDEO, CLIP; owned */
     char *text;    /* TEXT: UTF-8; owned */
     float *vector; /* VECTOR: float32 [dim], finite, not all zero; normalised here; owned */
     size_t dim;
-    vx_upload *upload;   /* FILE; takes; need not be sealed */
-    size_t k;            /* 1..VX_SEARCH_MAX_K */
-    float min_score;     /* -1..1 */
-    bool group_by_video; /* one hit per video, its best */
+    vx_upload *upload;        /* FILE; takes; need not be sealed */
+    vx_examples like, unlike; /* EXAMPLES: at least one like; with any other subject optional */
+    vx_combine combine;       /* only looked at with examples */
+    size_t k;                 /* 1..VX_SEARCH_MAX_K */
+    float min_score;          /* -1..1 */
+    bool group_by_video;      /* one hit per video, its best */
 } vx_query;
 
 /* Several queries to one model, answered together: their texts are one batch of the model, and
@@ -73,7 +104,8 @@ VX_DEFINE_AUTO(vx_search_request, vx_search_request_free)
 
 typedef struct vx_search vx_search;
 
-/* Borrows both until stop. threads: searches at once; 0 = cores + 1. */
+/* Borrows both until stop. threads: searches at once; 0 = cores + 1. Beside these, searches by file run
+ * half as many at once as there are cores, two at least; eight times as many may wait. */
 int vx_search_start(vx_collection *collection, const vx_extractor *extractor, int threads,
                     vx_search **ret_search, vx_err *err);
 /* From here on what waits is answered with STOPPING, and a decode ends at its next picture. */
@@ -81,7 +113,7 @@ void vx_search_begin_stop(vx_search *search);
 /* NULL-safe. */
 vx_search *vx_search_stop(vx_search *search);
 VX_DEFINE_AUTO(vx_search, vx_search_stop)
-/* Takes the request. OK: done will be called exactly once. BUSY, STOPPING: it was freed. */
+/* Takes the request. OK: done will be called exactly once. BUSY (too many wait), STOPPING: it was freed. */
 vx_outcome vx_search_submit(vx_search *search, vx_search_request *request);
 
 /* Runs fn(ctx) on a search thread: for short CPU work that must not hold an HTTP thread (a

@@ -12,16 +12,16 @@
 typedef struct vx_encoded_query {
     float *vectors; /* float32 [n, dim], unit length; owned */
     size_t n;
-    vx_video
-        *video; /* its clips are no hits: all of a video, or the one clip of the query. Owned; NULL
-                        for a text, a vector or a file */
+    int64_t
+        *own; /* [n_own] rows of the clips that are no hits, those of what is searched by; owned */
+    size_t n_own;
 } vx_encoded_query;
-void vx_encoded_query_clear(vx_encoded_query *encoded);
+void vx_encoded_query_clear(vx_encoded_query *encoded); /* stored.c */
 
 struct vx_search {
     vx_collection *collection;
     const vx_extractor *extractor;
-    vx_pool *threads;
+    vx_pool *threads, *file_threads;
     atomic_bool stopping;
     vx_mutex mu;
     vx_search_stats stats VX_GUARDED;
@@ -31,6 +31,16 @@ struct vx_search {
  * caller to clear on failure too. Of several queries err names the one that failed. */
 vx_outcome vx_search_encode(vx_search *search, const vx_model *model, vx_search_request *request,
                             vx_encoded_query *ret_encoded, vx_err *err);
+
+/* stored.c: the vectors of a stored video (all its clips) or clip, which are its own. NOT_FOUND,
+ * INTERNAL. */
+vx_outcome vx_search_load(vx_catalog *catalog, const vx_model *model, const char *id, bool is_clip,
+                          vx_encoded_query *ret_encoded, vx_err *err);
+
+/* examples.c: one vector in place of the query's own (none for EXAMPLES), moved towards `like` and away
+ * from `unlike`, whose clips join the query's own. BAD_REQUEST: nothing is left of it. */
+vx_outcome vx_search_add_examples(vx_catalog *catalog, const vx_model *model, const vx_query *query,
+                                  vx_encoded_query *encoded, vx_err *err);
 
 /* hits.c: the hits of every query into ret_answers [request->n], zeroed before. 0 or -errno. */
 int vx_search_find_hits(vx_catalog *catalog, const vx_model *model,

@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/thread.h"
 
 static int open_store_and_catalog(vx_server *server, vx_err *err) {
     const vx_server_params *p = &server->params;
@@ -48,6 +49,21 @@ static int open_collection(vx_server *server, vx_err *err) {
                               &server->collection, err);
 }
 
+static int count_decodes(const vx_server *server) {
+    enum { MOST = 128 }; /* twice as many is all that a pool has */
+    int n = server->params.ingest_threads;
+    n = n ? n : vx_thread_cores() + 1;
+    return server->params.no_clients || n < MOST ? n : MOST;
+}
+
+/* The turns of decodes are for clients that wait. */
+static int open_slots(vx_server *server, vx_err *err) {
+    enum { QUANTUM_US = 100000 };
+    return server->params.no_clients
+               ? 0
+               : vx_slots_new(count_decodes(server), QUANTUM_US, &server->slots, err);
+}
+
 static int open_models(vx_server *server, vx_err *err) {
     const vx_server_params *p = &server->params;
     vx_models_params models = {.catalog = server->catalog,
@@ -61,6 +77,9 @@ static int open_models(vx_server *server, vx_err *err) {
         rc = vx_models_open(&models, &server->models, err);
     if (!rc)
         rc = open_shots(server, err);
+    if (!rc)
+        rc = open_slots(server, err);
+    extractor->slots = server->slots;
     extractor->models = server->models;
     extractor->shots = server->shots;
     extractor->limits = p->media;
@@ -75,12 +94,15 @@ static int open_writing_parts(vx_server *server, vx_err *err) {
     int rc = vx_writer_start(server->catalog, server->store, &server->writer, err);
     if (!rc)
         rc = vx_jobs_new(server->catalog, server->writer, &server->jobs, err);
+    /* Twice as many in work as decode, and half of those long: see ingest/long_videos.c. */
+    int n_decodes = count_decodes(server);
     vx_ingest_params ingest = {.collection = server->collection,
                                .store = server->store,
                                .writer = server->writer,
                                .jobs = server->jobs,
                                .extractor = &server->extractor,
-                               .threads = p->ingest_threads,
+                               .threads = p->no_clients ? n_decodes : 2 * n_decodes,
+                               .long_videos = n_decodes,
                                .capacity = p->queue_capacity};
     if (!rc)
         rc = vx_ingest_new(&ingest, &server->ingest, err);
@@ -218,6 +240,7 @@ vx_server *vx_server_close(vx_server *server) {
     vx_backfill_free(server->backfill);
     vx_ingest_free(server->ingest);
     vx_collection_close(server->collection);
+    vx_slots_free(server->slots);
     vx_shots_free(server->shots);
     vx_models_free(server->models);
     vx_catalog_close(server->catalog);

@@ -1,9 +1,9 @@
 /* server.h — owns every module: starts them in the order data flows, stops them in reverse.
  *
  * Threads of a running server: HTTP (api/), the ingest pool and its sealers, a worker per tower of a
- * model (embed/) and one for shots (clip/), one writer, the search pool, each index's own threads, the
- * embeddings pool, one cutter, one backfill coordinator with its helpers, one upkeep thread, main
- * (signals).
+ * model (embed/) and one for shots (clip/), one writer, the search pool and that of searches by file, each
+ * index's own threads, the embeddings pool, one cutter, one backfill coordinator with its helpers, one
+ * upkeep thread, main (signals).
  *
  * Lock order, outermost first: in-flight table (ingest/) → backfill table → job table (jobs/) → index /
  * fingerprint index (inside their modules) → catalog reader pool. Innermost, with nothing taken under
@@ -36,7 +36,7 @@ typedef struct vx_server_params {
     const char *device;  /* auto, cpu, cuda:N */
     const char *clip;    /* default clip rule; NULL = auto */
     const char *encoder; /* for clips as files: FFmpeg's name of one; NULL = auto */
-    int ingest_threads;  /* 0 = cores + 1 */
+    int ingest_threads;  /* videos decoded at once; 0 = cores + 1 */
     int search_threads;  /* 0 = cores + 1, and in each index one per core */
     int queue_capacity;  /* videos between submit and their end; 0 = 1024 */
     int64_t max_upload_bytes; /* 0 = no limit */
@@ -56,6 +56,7 @@ typedef struct vx_server {
     vx_catalog *catalog;
     vx_models *models;
     vx_shots *shots; /* NULL: no package of it, or one that cannot be used */
+    vx_slots *slots; /* in which all decodes take turns; NULL without clients */
     vx_extractor extractor;
     vx_collection *collection;
     vx_writer *writer;

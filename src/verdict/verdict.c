@@ -33,7 +33,6 @@ typedef struct evidence {
 void vx_verdict_candidates_clear(vx_verdict_candidates *candidates) {
     free(candidates->near);
     free(candidates->n_near);
-    free(candidates->near_videos);
     *candidates = (vx_verdict_candidates){0};
 }
 
@@ -55,22 +54,6 @@ static int find_copies(vx_collection *collection, const vx_fp_video *fingerprint
     return rc;
 }
 
-/* The videos of the neighbours of clip c. Outside the writer's transaction: a film of 10,000 clips has
- * 80,000 neighbours. */
-static int find_videos(vx_collection *collection, vx_verdict_candidates *candidates, size_t c,
-                       vx_err *err) {
-    int64_t clips[NEIGHBOURS_PER_CLIP];
-    size_t n = candidates->n_near[c], first = c * NEIGHBOURS_PER_CLIP;
-    for (size_t i = 0; i < n; i++)
-        clips[i] = candidates->near[first + i].id;
-    return vx_catalog_find_videos_of_clips(collection->catalog, clips, n,
-                                           candidates->near_videos + first, err);
-}
-
-static bool is_older_clip(void *ctx, int64_t clip) {
-    return clip < ((const vx_verdict_subject *)ctx)->before_clip;
-}
-
 int vx_verdict_find_candidates(vx_collection *collection, const vx_verdict_subject *subject,
                                vx_verdict_candidates *ret_candidates, vx_err *err) {
     const vx_model *model = &collection->models->items[0];
@@ -78,18 +61,18 @@ int vx_verdict_find_candidates(vx_collection *collection, const vx_verdict_subje
         .n_recent = atomic_load(&collection->recent.n),
         .near = vx_new_array(subject->n_clips, NEIGHBOURS_PER_CLIP * sizeof *ret_candidates->near),
         .n_near = vx_new_array(subject->n_clips, sizeof *ret_candidates->n_near),
-        .near_videos = vx_new_array(subject->n_clips, NEIGHBOURS_PER_CLIP * sizeof(int64_t)),
     };
-    if (!ret_candidates->near || !ret_candidates->n_near || !ret_candidates->near_videos)
+    if (!ret_candidates->near || !ret_candidates->n_near)
         return VX_FAIL(err, -ENOMEM, "no memory for the verdict");
     int rc = find_copies(collection, subject->fingerprint, ret_candidates, err);
+    vx_index_query query = {.vectors = subject->vectors,
+                            .n = subject->n_clips,
+                            .k = NEIGHBOURS_PER_CLIP,
+                            .min_score = model->info->similar_threshold,
+                            .before_id = subject->before_row ? subject->before_clip : 0};
     if (!rc && subject->n_clips)
-        rc = vx_index_search(model->index, subject->vectors, subject->n_clips, NEIGHBOURS_PER_CLIP,
-                             model->info->similar_threshold,
-                             subject->before_row ? is_older_clip : NULL, (void *)subject,
-                             ret_candidates->near, ret_candidates->n_near, err);
-    for (size_t c = 0; c < subject->n_clips && !rc; c++)
-        rc = find_videos(collection, ret_candidates, c, err);
+        rc = vx_index_search(model->index, &query, ret_candidates->near, ret_candidates->n_near,
+                             NULL, err);
     return rc;
 }
 
@@ -131,17 +114,10 @@ static int weigh_neighbours(vx_collection *collection, const vx_verdict_subject 
     int64_t seen[SEEN] = {0}; /* videos that are there, each at its row % SEEN */
     for (size_t c = 0; c < subject->n_clips; c++) {
         for (size_t i = 0; i < candidates->n_near[c]; i++) {
-            size_t at = c * NEIGHBOURS_PER_CLIP + i;
-            int64_t video = candidates->near_videos[at];
-            bool has = video && seen[video % SEEN] == video;
-            int rc = 0;
-            if (!video) { /* it was not committed then */
-                rc = vx_catalog_find_videos_of_clips(collection->catalog, &candidates->near[at].id,
-                                                     1, &video, err);
-                has = video != 0;
-            } else if (!has) {
-                rc = vx_catalog_has_video(collection->catalog, video, &has, err);
-            }
+            const vx_neighbour *near = &candidates->near[c * NEIGHBOURS_PER_CLIP + i];
+            int64_t video = near->group;
+            bool has = seen[video % SEEN] == video;
+            int rc = has ? 0 : vx_catalog_has_video(collection->catalog, video, &has, err);
             if (rc)
                 return rc;
             if (!has) {
@@ -149,7 +125,7 @@ static int weigh_neighbours(vx_collection *collection, const vx_verdict_subject 
                 continue;
             }
             seen[video % SEEN] = video;
-            add_similar(e, video, candidates->near[at].score);
+            add_similar(e, video, near->score);
         }
     }
     return 0;

@@ -34,7 +34,6 @@ typedef struct vx_verdict_candidates {
     unsigned long long n_recent; /* recent inserts before the scan began */
     vx_neighbour *near;          /* the nearest stored clips of each clip, [n_clips, ...]; owned */
     size_t *n_near;              /* [n_clips]; owned */
-    int64_t *near_videos; /* the videos of `near`, 0: not in the catalog at that time; owned */
     int64_t copies[2 * VX_VERDICT_COPIES];
     size_t n_copies;
     bool more_copies; /* the list of copies was full: there may be more */

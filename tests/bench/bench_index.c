@@ -83,7 +83,7 @@ static void bench_add(bench *b) {
         for (size_t i = 0; i < n; i++)
             ids[i] = (int64_t)(done + i);
         double start = now_s();
-        die_on(vx_index_add(b->index, ids, rows, n, &err), &err);
+        die_on(vx_index_add(b->index, ids, NULL, rows, n, &err), &err);
         spent += now_s() - start;
     }
     printf("add_gb_per_s %.2f\n", (double)(b->n * b->dim * sizeof(float)) / spent / 1e9);
@@ -94,22 +94,17 @@ static int compare_doubles(const void *a, const void *b) {
     return (x > y) - (x < y);
 }
 
-static bool most_ids(void *ctx, int64_t id) {
-    (void)ctx;
-    return id % 10 != 0;
-}
-
 /* Median latency of a search with n_queries at once, over about two seconds. */
-static void bench_search(bench *b, const char *name, size_t n_queries, vx_index_filter filter) {
+static void bench_search(bench *b, const char *name, size_t n_queries, const vx_idset *groups) {
     vx_neighbour found[64 * K];
     size_t n_found[64], n = 0;
     double took[MAX_REPEATS], end = now_s() + 2;
+    vx_index_query query = {
+        .vectors = b->queries, .n = n_queries, .k = K, .min_score = -2, .groups = groups};
     vx_err err;
     while (n < 5 || (n < MAX_REPEATS && now_s() < end)) {
         double start = now_s();
-        die_on(vx_index_search(b->index, b->queries, n_queries, K, -2, filter, NULL, found, n_found,
-                               &err),
-               &err);
+        die_on(vx_index_search(b->index, &query, found, n_found, NULL, &err), &err);
         took[n++] = now_s() - start;
     }
     qsort(took, n, sizeof(*took), compare_doubles);
@@ -124,11 +119,14 @@ typedef struct callers {
 
 static void *caller_main(void *arg) {
     callers *c = arg;
-    const float *query = c->b->queries + atomic_fetch_add(&c->next, 1) * c->b->dim;
+    vx_index_query query = {.vectors = c->b->queries + atomic_fetch_add(&c->next, 1) * c->b->dim,
+                            .n = 1,
+                            .k = K,
+                            .min_score = -2};
     vx_neighbour found[K];
     size_t n_found;
     while (now_s() < c->end_s) {
-        vx_index_search(c->b->index, query, 1, K, -2, NULL, NULL, found, &n_found, NULL);
+        vx_index_search(c->b->index, &query, found, &n_found, NULL, NULL);
         atomic_fetch_add(&c->n_done, 1);
     }
     return NULL;
@@ -173,7 +171,11 @@ int main(int argc, char **argv) {
     bench_search(&b, "search_4", 4, NULL);
     bench_search(&b, "search_32", 32, NULL);
     bench_search(&b, "search_64", 64, NULL);
-    bench_search(&b, "filtered_1", 1, most_ids);
+    VX_AUTO(vx_idset) most = vx_idset_new(NULL, 0);
+    for (size_t id = 0; id < b.n; id++)
+        if (id % 10)
+            vx_idset_append(most, (int64_t)id);
+    bench_search(&b, "filtered_1", 1, most);
     bench_callers(&b);
     bench_remove(&b);
     free(b.queries);

@@ -12,11 +12,10 @@
 static int write_picture(void *ctx, int64_t frame, double time_s, vx_picture *picture,
                          vx_err *err) {
     (void)ctx, (void)frame, (void)time_s;
-    const uint8_t *pixels;
-    int stride;
-    int rc = vx_picture_rgb_small(picture, 48, 27, &pixels, &stride, err);
+    const vx_frame *rgb;
+    int rc = vx_picture_rgb_small(picture, 48, 27, &rgb, err);
     for (int y = 0; rc == 0 && y < 27; y++)
-        fwrite(pixels + (ptrdiff_t)y * stride, 3, 48, stdout);
+        fwrite(rgb->planes[0] + y * rgb->pitch_bytes[0], 3, 48, stdout);
     return rc;
 }
 

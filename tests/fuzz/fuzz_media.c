@@ -10,13 +10,14 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n_bytes);
 
 static int use_picture(void *ctx, int64_t frame, double time_s, vx_picture *picture, vx_err *err) {
-    const uint8_t *pixels;
-    int w, h, stride, *n_seen = ctx;
+    const vx_frame *view;
+    int *n_seen = ctx;
     (void)frame, (void)time_s;
-    int rc = vx_picture_luma(picture, &pixels, &w, &h, &stride, err);
+    int rc = vx_picture_luma(picture, &view, err);
     if (rc == 0)
-        rc = vx_picture_rgb(picture, &pixels, &w, &h, &stride, err);
-    if (rc == 0 && (w < 1 || h < 1 || stride < 3 * w))
+        rc = vx_picture_rgb(picture, &view, err);
+    if (rc == 0 &&
+        (view->width_px < 1 || view->height_px < 1 || view->pitch_bytes[0] < 3 * view->width_px))
         abort();
     return ++*n_seen == 8 ? -ECANCELED : rc;
 }

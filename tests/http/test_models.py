@@ -7,6 +7,7 @@ import threading
 import av
 import make as samples
 import numpy as np
+import openai
 import pytest
 from conftest import assert_problem
 from server import Server
@@ -91,6 +92,22 @@ def test_models_are_listed_as_openai_does_too(server, videos):
     for model in answer["data"]:
         assert set(model) == {"id", "object", "created", "owned_by"}
         assert model["object"] == "model" and isinstance(model["created"], int) and model["owned_by"]
+
+
+@pytest.mark.parametrize("model", DIM)
+def test_one_model_is_the_same_as_in_the_list(server, videos, model):
+    answer = server.get(f"/v1/models/{model}")
+    assert answer.status_code == 200 and answer.json() == models(server)[model]
+    client = openai.OpenAI(base_url=f"{server.url}/v1", api_key="none", max_retries=0)
+    assert client.models.retrieve(model).id == model
+
+
+def test_model_that_is_not_loaded_is_404(server):
+    assert_problem(server.get("/v1/models/nix"), 404, "not-found", "nix", "tiny")
+    client = openai.OpenAI(base_url=f"{server.url}/v1", api_key="none", max_retries=0)
+    with pytest.raises(openai.NotFoundError) as refusal:
+        client.models.retrieve("nix")
+    assert "nix" in refusal.value.response.json()["detail"]
 
 
 def test_metrics_and_stats_are_by_model(server, videos):

@@ -121,7 +121,9 @@ def test_copies_of_a_deleted_original_are_judged_anew(empty, film):
     listed = empty.get(f"/v1/videos/{original}/copies", params={"limit": 2}).json()
     rest = empty.get(f"/v1/videos/{original}/copies", params={"limit": 2, "cursor": listed["next"]}).json()
     assert [v["id"] for v in listed["items"] + rest["items"]] == [others[1], others[0], oldest]
-    assert rest["next"] is None
+    assert rest["next"] is None and "total" not in rest
+    counted = empty.get(f"/v1/videos/{original}/copies", params={"limit": 1, "count": "true"}).json()
+    assert counted["total"] == 3
     assert empty.delete(f"/v1/videos/{original}").ok
     assert empty.get(f"/v1/videos/{oldest}").json()["duplicate"]["of"] is None
 

@@ -182,3 +182,85 @@ def test_wrong_form_field_is_refused_with_its_reason(server, clip, field, value,
 def test_file_that_is_no_video_is_refused(server):
     answer = server.post("/v1/search", files={"file": ("a.mp4", b"text " * 100)})
     assert_problem(answer, 415, "media-unsupported")
+
+
+def unit(vector):
+    return vector / np.linalg.norm(vector)
+
+
+def of_video(vectors, video):
+    """The direction of the mean of a video's clips."""
+    return unit(sum(v for clip, v in vectors.items() if clip.startswith(f"{video}.")))
+
+
+def clips_of(videos):
+    return {f"{video}.{i}" for video in videos for i in (0, 1)}
+
+
+EXAMPLES = {
+    "like alone": (None, [0, 1], [], "mean"),
+    "like and unlike": (None, [0, 1], [2], "mean"),
+    "a vector with both": (3, [0], [1, 2], "mean"),
+    "a vector with unlike": (3, [], [1], "mean"),
+    "Rocchio": (3, [0, 1], [2], "rocchio"),
+    "Rocchio without a subject": (None, [0, 1], [2], "rocchio"),
+}
+
+
+@pytest.mark.parametrize("case", EXAMPLES)
+def test_search_with_examples_equals_brute_force(server, videos, vectors, case):
+    """The documented formulas, computed by numpy."""
+    subject, like, unlike, combine = EXAMPLES[case]
+    ids = list(videos)
+    good, bad = [of_video(vectors, ids[i]) for i in like], [of_video(vectors, ids[i]) for i in unlike]
+    query = {"like": [ids[i] for i in like], "unlike": [ids[i] for i in unlike], "combine": combine}
+    own = [] if subject is None else [unit(of_video(vectors, ids[subject]) + 0.1)]
+    if own:
+        query["vector"] = own[0].tolist()
+    minus = np.mean(bad, axis=0) if bad else 0
+    if combine == "mean":
+        wanted = np.mean(own + good, axis=0) - minus
+    else:
+        wanted = np.mean(own or good, axis=0) + 0.75 * np.mean(good, axis=0) - 0.15 * minus
+    hits = search(server, **query, k=100, group_by="clip")
+    expected = {clip: float(unit(wanted) @ v) for clip, v in vectors.items()
+                if clip not in clips_of(ids[i] for i in like + unlike)}
+    assert {hit["clip_id"] for hit in hits} == set(expected)
+    for hit in hits:
+        assert hit["score"] == pytest.approx(expected[hit["clip_id"]], abs=1e-5)
+
+
+def test_search_by_a_video_with_a_clip_as_example_leaves_out_both(server, videos):
+    one, other, *_ = videos
+    hits = search(server, video_id=one, like=[f"{other}.1"], k=100, group_by="clip")
+    assert {hit["clip_id"] for hit in hits} == clips_of(videos) - clips_of([one]) - {f"{other}.1"}
+
+
+def test_examples_in_several_queries_belong_to_their_own_query(server, videos):
+    one, other, *_ = videos
+    answer = server.post("/v1/search", json={"k": 100, "queries": [
+        {"like": [one]}, {"video_id": other, "unlike": [one]}]}).json()
+    first, second = answer["results"]
+    assert first["items"] == search(server, like=[one], k=100)
+    assert second["items"] == search(server, video_id=other, unlike=[one], k=100)
+
+
+@pytest.mark.parametrize("query, status, name, word", [
+    ({"unlike": ["v0"]}, 400, "missing-parameter", "like"),
+    ({"like": []}, 400, "missing-parameter", "like"),
+    ({"like": "v0"}, 400, "bad-parameter", "like must be an array"),
+    ({"like": ["v0"] * 101}, 400, "bad-parameter", "at most 100"),
+    ({"like": [3]}, 400, "bad-parameter", "like[0] must be a string"),
+    ({"like": ["v0"]}, 404, "not-found", "like[0]"),
+    ({"like": ["v0"], "combine": "max"}, 400, "bad-parameter", "mean or rocchio"),
+    ({"queries": [{"like": ["v0"]}]}, 404, "not-found", "like[0]"),
+])
+def test_wrong_examples_are_refused_with_their_place(server, videos, query, status, name, word):
+    answer = server.post("/v1/search", json=query)
+    assert_problem(answer, status, name, word)
+
+
+def test_examples_that_cancel_each_other_are_refused(server, videos):
+    one, *_ = videos
+    answer = server.post("/v1/search", json={"like": [one], "unlike": [one]})
+    assert_problem(answer, 400, "bad-request", "cancel each other")

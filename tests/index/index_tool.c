@@ -53,10 +53,10 @@ int main(int argc, char **argv) {
     /* Small segments, so that the file is put together from several. */
     const vx_index_params params = {.dim = (int)dim, .segment_rows = 300};
     check(vx_index_new(&params, &index, &err), &err);
-    check(vx_index_add(index, ids, vectors, n, &err), &err);
+    check(vx_index_add(index, ids, NULL, vectors, n, &err), &err);
     check(vx_index_remove(index, removed, n_removed, &err), &err);
-    check(vx_index_search(index, queries, n_queries, k, -2, NULL, NULL, results, n_results, &err),
-          &err);
+    const vx_index_query query = {.vectors = queries, .n = n_queries, .k = k, .min_score = -2};
+    check(vx_index_search(index, &query, results, n_results, NULL, &err), &err);
     check(vx_index_write_faiss(index, argv[6], &row_ids, &n_rows, &err), &err);
     for (size_t i = 0; i < n_rows; i++)
         printf("%" PRId64 " ", row_ids[i]);

@@ -14,6 +14,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "media/av_frame.h"
 #include "media/choose.h"
 #include "media/packet_table.h"
 
@@ -45,17 +46,17 @@ typedef struct dump_options {
 static int print_one(dump_options *options, int64_t frame, double time_s, bool wanted,
                      vx_picture *picture, vx_err *err) {
     char hex[33] = "";
-    const uint8_t *pixels = NULL;
-    int w = 0, h = 0, stride = 0, rc = 0;
+    const vx_frame *view = NULL;
+    int rc = 0;
     if (options->what == 'm')
-        hash_frame(vx_picture_frame(picture), hex);
+        hash_frame(vx_av_frame_of(vx_picture_frame(picture)), hex);
     if (options->what == 'l')
-        rc = vx_picture_luma(picture, &pixels, &w, &h, &stride, err);
+        rc = vx_picture_luma(picture, &view, err);
     if (options->what == 'r')
-        rc = vx_picture_rgb(picture, &pixels, &w, &h, &stride, err);
-    for (int y = 0; options->raw && rc == 0 && y < h; y++)
-        fwrite(pixels + (ptrdiff_t)y * stride, options->what == 'r' ? 3 : 1, (size_t)w,
-               options->raw);
+        rc = vx_picture_rgb(picture, &view, err);
+    for (int y = 0; options->raw && rc == 0 && view && y < view->height_px; y++)
+        fwrite(view->planes[0] + y * view->pitch_bytes[0], options->what == 'r' ? 3 : 1,
+               (size_t)view->width_px, options->raw);
     printf("%s\n    [%" PRId64 ", %.6f, \"%s\", %s]", options->n_printed++ ? "," : "", frame,
            time_s, hex, wanted ? "true" : "false");
     return rc;

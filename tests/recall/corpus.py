@@ -379,6 +379,11 @@ def transforms():
     return [(family, name) for family, members in FAMILIES.items() for name in members]
 
 
+def relation(family, transform):
+    """What a copy is of its original: part_of where it lacks some of the time, else copy."""
+    return "part_of" if family == "trim" or "first-" in transform else "copy"
+
+
 def original(kind, name, clip):
     path = CACHE / kind / name / "original.mp4"
     return path if path.exists() else write(path, *clip, x264(18))

@@ -36,8 +36,9 @@ def variant(folder, name, change):
 
 class Answers:
     """Arrays over the copies, in the order of `copies` [(original, family, transform)]:
-    verdict [2, n] of "copy", "similar", "new" and named [2, n], a number of `names` or -1, each for
-    original stored and away; mirrored [n]; scores {model: [n, originals]} cosine, -1 if below all."""
+    verdict [2, n] and named [2, n], a number of `names` or -1, each for original stored and away;
+    relation [n], the right verdict; mirrored [n]; scores {model: [n, originals]} cosine, -1 if below
+    all. Not of clips whose turn it was not: asked [n] is False."""
 
     def __init__(self, names, copies, models):
         self.names, self.copies = names, copies
@@ -49,6 +50,17 @@ class Answers:
         self.truth = np.array([names.index(c[0]) for c in copies])
         self.family = np.array([c[1] for c in copies])
         self.transform = np.array([c[2] for c in copies])
+        self.relation = np.array([corpus.relation(*c[1:]) for c in copies])
+        self.asked = np.zeros(n, bool)
+
+    def add(self, other):
+        """Takes over what another run over the same copies has asked."""
+        assert self.copies == other.copies
+        at = other.asked
+        for mine, its in ((self.verdict.T, other.verdict.T), (self.named.T, other.named.T),
+                          (self.mirrored, other.mirrored), (self.asked, other.asked),
+                          *((self.scores[m], other.scores[m]) for m in self.scores)):
+            mine[at] = its[at]
 
 
 class Product:
@@ -89,15 +101,17 @@ class Product:
         return duplicate, name_of.get(duplicate["of"]), scores
 
 
-def gather(product, kind, transforms, limit=None, say=lambda text: None):
-    """Answers to all questions about the clips of one kind."""
+def gather(product, kind, transforms, limit=None, say=lambda text: None, part=(0, 1)):
+    """Answers to all questions about the clips of one kind; part (i, n): about each n-th from the
+    i-th on, among all of them."""
     clips = corpus.clips(kind, limit)
     names = list(clips)
     copies = [(name, *t) for name in names for t in transforms]
     answers = Answers(names, copies, product.models)
     for name in names:
         product.store(name, corpus.original(kind, name, clips[name]))
-    for done, name in enumerate(names):
+    mine = names[part[0]::part[1]]
+    for done, name in enumerate(mine):
         for away in (1, 0):
             if away:
                 product.remove(name)
@@ -107,6 +121,7 @@ def gather(product, kind, transforms, limit=None, say=lambda text: None):
                 i = copies.index((name, *t))
                 path = corpus.copy(kind, name, clips[name], *t)
                 verdict, of, scores = product.ask(path, with_scores=not away)
+                answers.asked[i] = True
                 answers.verdict[away, i] = verdict["verdict"]
                 answers.named[away, i] = names.index(of) if of else -1
                 if not away:
@@ -114,5 +129,5 @@ def gather(product, kind, transforms, limit=None, say=lambda text: None):
                 for model, by_name in scores.items():
                     for other, score in by_name.items():
                         answers.scores[model][i, names.index(other)] = score
-        say(f"{kind}: {done + 1} of {len(names)} clips")
+        say(f"{kind}: {done + 1} of {len(mine)} clips")
     return answers

@@ -29,17 +29,20 @@ int vxt_resize(int filter, int fit, int out_w, int out_h, const uint8_t *rgb, in
                int stride, uint8_t *ret_rgb) {
     const vx_preprocess_spec spec = {
         .width_px = out_w, .height_px = out_h, .filter = filter, .fit = fit};
-    return vx_preprocess_resize(&spec, rgb, w, h, stride, ret_rgb, NULL);
+    const vx_frame picture = vx_frame_view(VX_FRAME_RGB, rgb, w, h, stride);
+    return vx_preprocess_resize(&spec, &picture, ret_rgb, NULL);
 }
 
 int vxt_prepare(const vx_preprocess_spec *spec, const uint8_t *rgb, int w, int h, int stride,
                 float *ret_tensor) {
-    return vx_preprocess_frame(spec, rgb, w, h, stride, ret_tensor, NULL);
+    const vx_frame picture = vx_frame_view(VX_FRAME_RGB, rgb, w, h, stride);
+    return vx_preprocess_frame(spec, &picture, ret_tensor, NULL);
 }
 
 int vxt_hash(const uint8_t *luma, int w, int h, int stride, vx_fp_frame *ret_frame,
              vx_fp_frame *ret_mirrored) {
-    return vx_fp_hash(luma, w, h, stride, ret_frame, ret_mirrored, NULL);
+    const vx_frame picture = vx_frame_view(VX_FRAME_GRAY, luma, w, h, stride);
+    return vx_fp_hash(&picture, ret_frame, ret_mirrored, NULL);
 }
 
 int vxt_compare(const vx_fp_frame *a, size_t n_a, const vx_fp_frame *b, size_t n_b,

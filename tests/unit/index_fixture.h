@@ -91,16 +91,22 @@ static inline int oracle_order(const void *a, const void *b) {
     return (x->id > y->id) - (x->id < y->id);
 }
 
+typedef bool (*id_filter)(int64_t id);
+
+static inline bool odd_ids(int64_t id) {
+    return id % 2 == 1;
+}
+
 static inline size_t list_search(const list *l, const float *query, size_t k, float min_score,
-                                 vx_index_filter filter, vx_neighbour *ret) {
+                                 id_filter filter, vx_neighbour *ret) {
     vx_neighbour *all = vx_new_array(l->n + 1, sizeof(*all));
     size_t n = 0;
     for (size_t i = 0; i < l->n; i++) {
         double sum = 0;
         for (int d = 0; d < l->dim; d++)
             sum += (double)query[d] * l->vectors[i * (size_t)l->dim + (size_t)d];
-        if ((float)sum >= min_score && (!filter || filter(NULL, l->ids[i])))
-            all[n++] = (vx_neighbour){.id = l->ids[i], .score = (float)sum};
+        if ((float)sum >= min_score && (!filter || filter(l->ids[i])))
+            all[n++] = (vx_neighbour){.id = l->ids[i], .group = l->ids[i], .score = (float)sum};
     }
     qsort(all, n, sizeof(*all), oracle_order);
     n = n < k ? n : k;
@@ -111,17 +117,21 @@ static inline size_t list_search(const list *l, const float *query, size_t k, fl
 
 /* ---- helpers ---- */
 
+/* What new_index() makes. */
+static vx_index_first_pass first_pass;
+
 static inline vx_index *new_index(int dim, int64_t segment_rows) {
     vx_index *index = NULL;
     vx_err err = {0};
-    vx_index_params params = {.dim = dim, .segment_rows = segment_rows, .threads = 2};
+    vx_index_params params = {
+        .dim = dim, .segment_rows = segment_rows, .threads = 2, .first_pass = first_pass};
     if (vx_index_new(&params, &index, &err))
         fail_msg("%s", err.msg);
     return index;
 }
 
 static inline void add_all(vx_index *index, const list *l) {
-    assert_int_equal(vx_index_add(index, l->ids, l->vectors, l->n, NULL), 0);
+    assert_int_equal(vx_index_add(index, l->ids, NULL, l->vectors, l->n, NULL), 0);
 }
 
 static inline void assert_same(const vx_neighbour *got, size_t n_got, const vx_neighbour *want,
@@ -135,36 +145,39 @@ static inline void assert_same(const vx_neighbour *got, size_t n_got, const vx_n
     }
 }
 
-static inline bool odd_ids(void *ctx, int64_t id) {
-    (void)ctx;
-    return id % 2 == 1;
+static inline void search_all(vx_index *index, const float *queries, size_t n, size_t k,
+                              float min_score, const vx_idset *groups, vx_neighbour *ret,
+                              size_t *ret_n) {
+    vx_index_query query = {
+        .vectors = queries, .n = n, .k = k, .min_score = min_score, .groups = groups};
+    vx_err err = {0};
+    if (vx_index_search(index, &query, ret, ret_n, NULL, &err))
+        fail_msg("%s", err.msg);
 }
 
-static inline bool every_id(void *ctx, int64_t id) {
-    (void)ctx;
-    (void)id;
-    return true;
-}
-
-/* Each query alone, all in one call and through filters gives what the oracle gives. */
+/* Each query alone, all in one call and with groups selected gives what the oracle gives. Every id is a
+ * group of its own here. */
 static inline void check_against(vx_index *index, const list *l, const float *queries,
                                  size_t n_queries, size_t k, float min_score) {
     vx_neighbour *batch = vx_new_array(n_queries * k, sizeof(*batch));
     vx_neighbour *one = vx_new_array(k, sizeof(*one)), *want = vx_new_array(k, sizeof(*want));
     size_t *n_batch = vx_new_array(n_queries, sizeof(*n_batch)), n_one;
-    assert_int_equal(
-        vx_index_search(index, queries, n_queries, k, min_score, NULL, NULL, batch, n_batch, NULL),
-        0);
+    VX_AUTO(vx_idset) every = vx_idset_new(l->ids, l->n);
+    VX_AUTO(vx_idset) odd = vx_idset_new(NULL, 0);
+    for (size_t i = 0; i < every->n; i++)
+        if (odd_ids(every->ids[i]))
+            vx_idset_append(odd, every->ids[i]);
+    search_all(index, queries, n_queries, k, min_score, NULL, batch, n_batch);
     for (size_t q = 0; q < n_queries; q++) {
         const float *query = queries + q * (size_t)l->dim;
         size_t n_want = list_search(l, query, k, min_score, NULL, want);
         assert_same(batch + q * k, n_batch[q], want, n_want);
-        vx_index_search(index, query, 1, k, min_score, NULL, NULL, one, &n_one, NULL);
+        search_all(index, query, 1, k, min_score, NULL, one, &n_one);
         assert_same(one, n_one, want, n_want);
-        vx_index_search(index, query, 1, k, min_score, every_id, NULL, one, &n_one, NULL);
+        search_all(index, query, 1, k, min_score, every, one, &n_one);
         assert_same(one, n_one, want, n_want);
         n_want = list_search(l, query, k, min_score, odd_ids, want);
-        vx_index_search(index, query, 1, k, min_score, odd_ids, NULL, one, &n_one, NULL);
+        search_all(index, query, 1, k, min_score, odd, one, &n_one);
         assert_same(one, n_one, want, n_want);
     }
     free(batch);

@@ -38,7 +38,7 @@ static int setup(void **state) {
     memcpy(vectors[2], vectors[1], sizeof vectors[1]); /* equal ones, in one block and far apart */
     memcpy(vectors[2500], vectors[1], sizeof vectors[1]);
     assert_int_equal(vx_index_new(&(vx_index_params){.dim = DIM}, &source, &err), 0);
-    assert_int_equal(vx_index_add(source, rows, &vectors[0][0], N, &err), 0);
+    assert_int_equal(vx_index_add(source, rows, NULL, &vectors[0][0], N, &err), 0);
     return 0;
 }
 

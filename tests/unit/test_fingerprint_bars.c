@@ -33,7 +33,9 @@ static void frame_it(uint8_t *luma, const uint8_t *inner, int w, int h) {
 }
 
 static void add(vx_fp_track *track, const uint8_t *luma, int w, int h, int i) {
-    assert_int_equal(vx_fp_track_add(track, luma, w, h, w, i * 0.5, i % 2 == 0, NULL), 0);
+    vx_frame picture = vx_frame_view(VX_FRAME_GRAY, luma, w, h, w);
+    picture.time_s = i * 0.5;
+    assert_int_equal(vx_fp_track_add(track, &picture, i % 2 == 0, NULL), 0);
 }
 
 static vx_fp_video finish(vx_fp_track *track) {

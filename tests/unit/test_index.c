@@ -92,10 +92,9 @@ static void search_min_score_at_a_result_keeps_it(void **state) {
     vx_neighbour want[8], got[8];
     size_t n_got;
     list_search(&l, query, 8, ALL_SCORES, NULL, want);
-    vx_index_search(index, query, 1, 8, want[4].score, NULL, NULL, got, &n_got, NULL);
+    search_all(index, query, 1, 8, want[4].score, NULL, got, &n_got);
     assert_same(got, n_got, want, 5);
-    vx_index_search(index, query, 1, 8, nextafterf(want[4].score, 2), NULL, NULL, got, &n_got,
-                    NULL);
+    search_all(index, query, 1, 8, nextafterf(want[4].score, 2), NULL, got, &n_got);
     assert_same(got, n_got, want, 4);
     vx_index_free(index);
     list_done(&l);
@@ -109,13 +108,13 @@ static void search_empty_index_returns_nothing(void **state) {
     float query[4] = {1, 0, 0, 0};
     vx_neighbour got[3];
     size_t n_got = 99;
-    assert_int_equal(vx_index_search(index, query, 1, 3, -1, NULL, NULL, got, &n_got, NULL), 0);
+    search_all(index, query, 1, 3, -1, NULL, got, &n_got);
     assert_int_equal(n_got, 0);
     int64_t id = 5;
-    assert_int_equal(vx_index_add(index, &id, query, 1, NULL), 0);
+    assert_int_equal(vx_index_add(index, &id, NULL, query, 1, NULL), 0);
     assert_int_equal(vx_index_remove(index, &id, 1, NULL), 0);
     n_got = 99;
-    assert_int_equal(vx_index_search(index, query, 1, 3, -1, NULL, NULL, got, &n_got, NULL), 0);
+    search_all(index, query, 1, 3, -1, NULL, got, &n_got);
     assert_int_equal(n_got, 0);
     assert_int_equal(vx_index_count(index), 0);
     vx_index_free(index);
@@ -148,33 +147,48 @@ static void search_not_a_number_matches_nothing(void **state) {
     for (int d = 0; d < dim; d++)
         vectors[7 * dim + d] = NAN;
     vx_index *index = new_index(dim, 0);
-    assert_int_equal(vx_index_add(index, ids, vectors, n, NULL), 0);
+    assert_int_equal(vx_index_add(index, ids, NULL, vectors, n, NULL), 0);
     vx_neighbour *got = vx_new_array(3 * n, sizeof(*got));
     size_t n_got[3];
     float queries[3 * dim];
     memcpy(queries, vectors, sizeof(queries));
     queries[dim + 3] = NAN;
     queries[2 * dim] = INFINITY;
-    vx_index_search(index, queries, 3, 5, ALL_SCORES, NULL, NULL, got, n_got, NULL);
+    search_all(index, queries, 3, 5, ALL_SCORES, NULL, got, n_got);
     assert_int_equal(n_got[0], 5);
     assert_int_equal(n_got[1], 0);
     assert_int_equal(n_got[2], 0);
-    vx_index_search(index, queries, 1, n, ALL_SCORES, NULL, NULL, got, n_got, NULL);
+    search_all(index, queries, 1, n, ALL_SCORES, NULL, got, n_got);
     assert_int_equal(n_got[0], n - 1);
     free(got);
     vx_index_free(index);
     free(vectors);
 }
 
+static int by_codes(void **state) {
+    (void)state;
+    first_pass = VX_INDEX_CODES;
+    return 0;
+}
+
+static int by_floats(void **state) {
+    (void)state;
+    first_pass = VX_INDEX_FLOATS;
+    return 0;
+}
+
+#define BOTH_WAYS(test)                                                                            \
+    cmocka_unit_test_setup(test, by_codes), cmocka_unit_test_setup(test, by_floats)
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(search_random_vectors_matches_brute_force),
-        cmocka_unit_test(search_equal_vectors_returns_smallest_ids),
-        cmocka_unit_test(search_nearly_equal_scores_keeps_true_order),
-        cmocka_unit_test(search_min_score_at_a_result_keeps_it),
-        cmocka_unit_test(search_empty_index_returns_nothing),
-        cmocka_unit_test(search_k_beyond_rows_returns_all_rows),
-        cmocka_unit_test(search_not_a_number_matches_nothing),
+        BOTH_WAYS(search_random_vectors_matches_brute_force),
+        BOTH_WAYS(search_equal_vectors_returns_smallest_ids),
+        BOTH_WAYS(search_nearly_equal_scores_keeps_true_order),
+        BOTH_WAYS(search_min_score_at_a_result_keeps_it),
+        BOTH_WAYS(search_empty_index_returns_nothing),
+        BOTH_WAYS(search_k_beyond_rows_returns_all_rows),
+        BOTH_WAYS(search_not_a_number_matches_nothing),
     };
     return cmocka_run_group_tests_name("index", tests, NULL, NULL);
 }

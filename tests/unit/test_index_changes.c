@@ -26,7 +26,7 @@ static void changes_at_random_match_brute_force(void **state) {
                 ids[i] = next_id++;
                 list_add(&l, ids[i], vectors + i * dim);
             }
-            assert_int_equal(vx_index_add(index, ids, vectors, n, NULL), 0);
+            assert_int_equal(vx_index_add(index, ids, NULL, vectors, n, NULL), 0);
             free(vectors);
         } else {
             for (size_t i = 0; i < n; i++) {
@@ -87,10 +87,10 @@ static void add_removed_id_again_finds_the_new_vector(void **state) {
     float a[2] = {1, 0}, b[2] = {0, 1}, got[2];
     int64_t id = 3;
     vx_index *index = new_index(2, 10);
-    assert_int_equal(vx_index_add(index, &id, a, 1, NULL), 0);
+    assert_int_equal(vx_index_add(index, &id, NULL, a, 1, NULL), 0);
     assert_int_equal(vx_index_remove(index, &id, 1, NULL), 0);
     assert_int_equal(vx_index_get(index, id, got, NULL), VX_INDEX_NOT_FOUND);
-    assert_int_equal(vx_index_add(index, &id, b, 1, NULL), 0);
+    assert_int_equal(vx_index_add(index, &id, NULL, b, 1, NULL), 0);
     assert_int_equal(vx_index_get(index, id, got, NULL), 0);
     assert_memory_equal(got, b, sizeof(b));
     vx_index_free(index);
@@ -106,14 +106,12 @@ static void add_of_several_slices_finds_every_row_by_its_id(void **state) {
     for (int i = 0; i < ROWS; i++)
         ids[i] = 10 * i;
     vx_index *index = new_index(DIM, 2 * ROWS);
-    assert_int_equal(vx_index_add(index, ids, vectors, 1, NULL), 0);
-    assert_int_equal(vx_index_add(index, ids + 1, vectors + DIM, ROWS - 1, NULL), 0);
+    assert_int_equal(vx_index_add(index, ids, NULL, vectors, 1, NULL), 0);
+    assert_int_equal(vx_index_add(index, ids + 1, NULL, vectors + DIM, ROWS - 1, NULL), 0);
     for (int i = 0; i < ROWS; i += 499) {
         vx_neighbour best;
         size_t n;
-        assert_int_equal(vx_index_search(index, vectors + (size_t)i * DIM, 1, 1, ALL_SCORES, NULL,
-                                         NULL, &best, &n, NULL),
-                         0);
+        search_all(index, vectors + (size_t)i * DIM, 1, 1, ALL_SCORES, NULL, &best, &n);
         assert_int_equal(best.id, ids[i]);
     }
     vx_index_free(index);
@@ -128,11 +126,11 @@ static void add_known_id_changes_nothing(void **state) {
             negative[2] = {50, -1};
     vx_err err;
     vx_index *index = new_index(2, 3);
-    assert_int_equal(vx_index_add(index, first, vectors, 2, &err), 0);
-    assert_int_equal(vx_index_add(index, known, vectors, 3, &err), VX_INDEX_EXISTS);
+    assert_int_equal(vx_index_add(index, first, NULL, vectors, 2, &err), 0);
+    assert_int_equal(vx_index_add(index, known, NULL, vectors, 3, &err), VX_INDEX_EXISTS);
     assert_non_null(strstr(err.msg, "20"));
-    assert_int_equal(vx_index_add(index, twice, vectors, 3, &err), VX_INDEX_EXISTS);
-    assert_int_equal(vx_index_add(index, negative, vectors, 2, &err), -EINVAL);
+    assert_int_equal(vx_index_add(index, twice, NULL, vectors, 3, &err), VX_INDEX_EXISTS);
+    assert_int_equal(vx_index_add(index, negative, NULL, vectors, 2, &err), -EINVAL);
     assert_int_equal(vx_index_count(index), 2);
     assert_int_equal(vx_index_get(index, 30, got, NULL), VX_INDEX_NOT_FOUND);
     assert_int_equal(vx_index_get(index, 50, got, NULL), VX_INDEX_NOT_FOUND);
@@ -148,14 +146,14 @@ static void add_of_a_whole_segment_is_all_or_nothing(void **state) {
             next[3] = {40, 50, 60};
     vx_err err;
     vx_index *index = new_index(2, 3);
-    assert_int_equal(vx_index_add(index, first, vectors, 3, &err), 0);
+    assert_int_equal(vx_index_add(index, first, NULL, vectors, 3, &err), 0);
     size_t memory = vx_index_memory_bytes(index);
-    assert_int_equal(vx_index_add(index, known, vectors, 3, &err), VX_INDEX_EXISTS);
+    assert_int_equal(vx_index_add(index, known, NULL, vectors, 3, &err), VX_INDEX_EXISTS);
     assert_non_null(strstr(err.msg, "30"));
-    assert_int_equal(vx_index_add(index, twice, vectors, 3, &err), VX_INDEX_EXISTS);
+    assert_int_equal(vx_index_add(index, twice, NULL, vectors, 3, &err), VX_INDEX_EXISTS);
     assert_int_equal(vx_index_count(index), 3);
     assert_int_equal(vx_index_get(index, 40, got, NULL), VX_INDEX_NOT_FOUND);
-    assert_int_equal(vx_index_add(index, next, vectors, 3, &err), 0);
+    assert_int_equal(vx_index_add(index, next, NULL, vectors, 3, &err), 0);
     assert_int_equal(vx_index_count(index), 6);
     for (int i = 0; i < 6; i++) {
         assert_int_equal(vx_index_get(index, 10 * (i + 1), got, NULL), 0);
@@ -165,7 +163,7 @@ static void add_of_a_whole_segment_is_all_or_nothing(void **state) {
     size_t grown = vx_index_memory_bytes(index);
     assert_true(grown > memory);
     assert_int_equal(vx_index_remove(index, first, 3, NULL), 0);
-    assert_int_equal(vx_index_add(index, first, vectors, 3, &err), 0);
+    assert_int_equal(vx_index_add(index, first, NULL, vectors, 3, &err), 0);
     assert_int_equal(vx_index_memory_bytes(index), grown);
     vx_index_free(index);
 }
@@ -181,8 +179,8 @@ static void add_after_removal_does_not_grow_memory(void **state) {
     for (int64_t round = 0; round < 20; round++) {
         for (int64_t i = 0; i < n; i++)
             ids[i] = round * n + i;
-        assert_int_equal(vx_index_add(index, ids, vectors, n, NULL), 0);
-        assert_true(vx_index_memory_bytes(index) < n * (dim * sizeof(float) + 8 + 50));
+        assert_int_equal(vx_index_add(index, ids, NULL, vectors, n, NULL), 0);
+        assert_true(vx_index_memory_bytes(index) < n * (dim * 5 + 24 + 50));
         assert_int_equal(vx_index_remove(index, ids, n, NULL), 0);
     }
     free(vectors);
@@ -245,7 +243,7 @@ static void write_faiss_lays_rows_out_by_rising_id(void **state) {
     for (int64_t i = 0; i < n; i++)
         ids[i] = (i * 17) % 53;
     vx_index *index = new_index(dim, 20);
-    assert_int_equal(vx_index_add(index, ids, vectors, n, NULL), 0);
+    assert_int_equal(vx_index_add(index, ids, NULL, vectors, n, NULL), 0);
     for (int again = 0; again < 2; again++) { /* also over an older file */
         size_t n_file = 0;
         free(file_ids);
@@ -303,6 +301,7 @@ typedef struct race {
     const list *fixed; /* always in the index, ids even */
     float *moving;     /* [n_moving, dim], ids odd */
     size_t n_moving;
+    vx_idset *every; /* all ids; each is a group of its own */
     atomic_bool stop;
     atomic_int failures;
 } race;
@@ -315,9 +314,12 @@ static void *race_searcher(void *arg) {
     do {
         size_t at = rng_next(&r) % t->fixed->n;
         const float *query = t->fixed->vectors + at * (size_t)t->fixed->dim;
-        vx_index_filter filter = rng_next(&r) % 8 ? NULL : every_id;
-        int code =
-            vx_index_search(t->index, query, 1, 10, ALL_SCORES, filter, NULL, got, &n_got, NULL);
+        vx_index_query asked = {.vectors = query,
+                                .n = 1,
+                                .k = 10,
+                                .min_score = ALL_SCORES,
+                                .groups = rng_next(&r) % 8 ? NULL : t->every};
+        int code = vx_index_search(t->index, &asked, got, &n_got, NULL, NULL);
         bool ordered = true;
         for (size_t i = 1; i < n_got; i++)
             ordered &= oracle_order(&got[i - 1], &got[i]) <= 0;
@@ -335,9 +337,9 @@ static void *race_changer(void *arg) {
         ids[i] = 2 * (int64_t)i + 1;
     for (int round = 0; round < 40; round++) {
         size_t half = t->n_moving / 2, dim = (size_t)t->fixed->dim;
-        int code = vx_index_add(t->index, ids, t->moving, half, NULL);
-        code |=
-            vx_index_add(t->index, ids + half, t->moving + half * dim, t->n_moving - half, NULL);
+        int code = vx_index_add(t->index, ids, NULL, t->moving, half, NULL);
+        code |= vx_index_add(t->index, ids + half, NULL, t->moving + half * dim, t->n_moving - half,
+                             NULL);
         code |= vx_index_get(t->index, ids[round], row, NULL);
         code |= vx_index_remove(t->index, ids, t->n_moving, NULL);
         if (code)
@@ -360,6 +362,9 @@ static void search_while_changing_always_finds_what_stays(void **state) {
     for (int64_t i = 0; i < n_fixed; i++)
         list_add(&fixed, 2 * i, vectors + i * dim);
     add_all(t.index, &fixed);
+    t.every = vx_idset_new(NULL, 0);
+    for (int64_t i = 0; i < 2 * n_moving; i++)
+        vx_idset_append(t.every, i);
     pthread_t threads[n_threads];
     pthread_create(&threads[0], NULL, race_changer, &t);
     for (int i = 1; i < n_threads; i++)
@@ -369,6 +374,7 @@ static void search_while_changing_always_finds_what_stays(void **state) {
     assert_int_equal(atomic_load(&t.failures), 0);
     check_against(t.index, &fixed, t.moving, 5, 20, ALL_SCORES);
     vx_index_free(t.index);
+    vx_idset_free(t.every);
     list_done(&fixed);
     free(t.moving);
     free(vectors);
@@ -387,8 +393,7 @@ typedef struct caller {
 static void *caller_main(void *arg) {
     caller *c = arg;
     for (int round = 0; round < 30; round++)
-        vx_index_search(c->index, c->query, 1, c->k, ALL_SCORES, NULL, NULL, c->got, &c->n_got,
-                        NULL);
+        search_all(c->index, c->query, 1, c->k, ALL_SCORES, NULL, c->got, &c->n_got);
     return NULL;
 }
 

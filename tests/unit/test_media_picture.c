@@ -1,4 +1,5 @@
 /* Media pictures: luma, RGB and turning, against arithmetic written out pixel by pixel. */
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -12,7 +13,16 @@
 #include <libavutil/pixdesc.h>
 #include <math.h>
 
+#include "media/av_frame.h"
 #include "media/packet_table.h"
+
+/* Gives the picture the frame, which the caller keeps until the next one. */
+static vx_frame *show(vx_picture *picture, const AVFrame *f, vx_orientation orientation) {
+    vx_frame *frame;
+    assert_int_equal(vx_av_frame_wrap(f, orientation, 0, 0, &frame, NULL), 0);
+    vx_picture_set(picture, frame);
+    return frame;
+}
 
 static AVFrame *new_frame(enum AVPixelFormat format, int w, int h) {
     AVFrame *f = av_frame_alloc();
@@ -48,21 +58,20 @@ static AVFrame *ramp_frame(enum AVPixelFormat format, int w, int h) {
 
 static void expect_luma_ramp(enum AVPixelFormat format, int depth, bool full) {
     enum { W = 61, H = 40 };
-    VX_AUTO(vx_picture) picture = vx_picture_new((vx_orientation){0});
+    VX_AUTO(vx_picture) picture = vx_picture_new();
     AVFrame *f = ramp_frame(format, W, H);
     f->color_range = full ? AVCOL_RANGE_JPEG : AVCOL_RANGE_UNSPECIFIED;
-    vx_picture_set(picture, f);
-    const uint8_t *luma;
-    int w, h, stride;
-    assert_int_equal(vx_picture_luma(picture, &luma, &w, &h, &stride, NULL), 0);
-    assert_int_equal(w, W);
-    assert_int_equal(h, H);
+    VX_AUTO(vx_frame) frame = show(picture, f, (vx_orientation){0});
+    const vx_frame *luma;
+    assert_int_equal(vx_picture_luma(picture, &luma, NULL), 0);
+    assert_int_equal(luma->width_px, W);
+    assert_int_equal(luma->height_px, H);
     double top = (1 << depth) - 1, unit = 1 << (depth - 8);
     for (int i = 0; i < W * H; i++) {
         double value = i * 37 & ((1 << depth) - 1);
         value = full ? value * 255 / top : (value - 16 * unit) * 255 / (219 * unit);
         value = fmin(fmax(floor(value + 0.5), 0), 255);
-        assert_int_equal(luma[i / W * stride + i % W], (int)value);
+        assert_int_equal(luma->planes[0][i / W * luma->pitch_bytes[0] + i % W], (int)value);
     }
     av_frame_free(&f);
 }
@@ -83,16 +92,15 @@ static void luma_of_other_layouts_goes_through_conversion(void **state) {
     (void)state;
     const enum AVPixelFormat formats[] = {AV_PIX_FMT_RGB24, AV_PIX_FMT_GBRP, AV_PIX_FMT_BGRA};
     for (size_t i = 0; i < VX_LEN(formats); i++) {
-        VX_AUTO(vx_picture) picture = vx_picture_new((vx_orientation){0});
+        VX_AUTO(vx_picture) picture = vx_picture_new();
         AVFrame *f = new_frame(formats[i], 32, 32);
         for (int plane = 0; plane < 4 && f->data[plane]; plane++)
             memset(f->data[plane], 200, (size_t)(f->linesize[plane] * 32));
-        vx_picture_set(picture, f);
-        const uint8_t *luma;
-        int w, h, stride;
-        assert_int_equal(vx_picture_luma(picture, &luma, &w, &h, &stride, NULL), 0);
+        VX_AUTO(vx_frame) frame = show(picture, f, (vx_orientation){0});
+        const vx_frame *luma;
+        assert_int_equal(vx_picture_luma(picture, &luma, NULL), 0);
         for (int k = 0; k < 32 * 32; k++)
-            assert_in_range(luma[k / 32 * stride + k % 32], 199, 201);
+            assert_in_range(luma->planes[0][k / 32 * luma->pitch_bytes[0] + k % 32], 199, 201);
         av_frame_free(&f);
     }
 }
@@ -134,11 +142,10 @@ static void expect_rgb_by_the_book(enum AVPixelFormat format, int matrix, double
             f->data[plane][i] = (uint8_t)rand_r(&seed);
     f->colorspace = matrix;
     f->color_range = full ? AVCOL_RANGE_JPEG : AVCOL_RANGE_MPEG;
-    VX_AUTO(vx_picture) picture = vx_picture_new((vx_orientation){0});
-    vx_picture_set(picture, f);
-    const uint8_t *rgb;
-    int w, h, stride;
-    assert_int_equal(vx_picture_rgb(picture, &rgb, &w, &h, &stride, NULL), 0);
+    VX_AUTO(vx_picture) picture = vx_picture_new();
+    VX_AUTO(vx_frame) frame = show(picture, f, (vx_orientation){0});
+    const vx_frame *rgb;
+    assert_int_equal(vx_picture_rgb(picture, &rgb, NULL), 0);
     for (int i = 0; i < W * H; i++) {
         int x = i % W, y = i / W;
         double luma = f->data[0][y * f->linesize[0] + x], c = full ? 1 : 255.0 / 224;
@@ -146,7 +153,7 @@ static void expect_rgb_by_the_book(enum AVPixelFormat format, int matrix, double
         double cb = c * chroma_at(f, 1, x, y), cr = c * chroma_at(f, 2, x, y);
         double r = luma + 2 * (1 - kr) * cr, b = luma + 2 * (1 - kb) * cb;
         double g = (luma - kr * r - kb * b) / (1 - kr - kb);
-        const uint8_t *got = rgb + y * stride + 3 * x;
+        const uint8_t *got = rgb->planes[0] + y * rgb->pitch_bytes[0] + 3 * x;
         assert_true(fabs(got[0] - clamp_byte(r)) < 1);
         assert_true(fabs(got[1] - clamp_byte(g)) < 1);
         assert_true(fabs(got[2] - clamp_byte(b)) < 1);
@@ -188,14 +195,15 @@ static void expect_turned(int a, int b, int c, int d, int rotation_deg) {
            sizeof(matrix));
 #endif
     int got_deg;
-    VX_AUTO(vx_picture) picture = vx_picture_new(vx_orientation_of(stream, &got_deg));
+    vx_orientation orientation = vx_orientation_of(stream, &got_deg);
+    VX_AUTO(vx_picture) picture = vx_picture_new();
     assert_int_equal(got_deg, rotation_deg);
     AVFrame *f = ramp_frame(AV_PIX_FMT_GRAY8, W, H);
     f->color_range = AVCOL_RANGE_JPEG;
-    vx_picture_set(picture, f);
-    const uint8_t *luma;
-    int w, h, stride;
-    assert_int_equal(vx_picture_luma(picture, &luma, &w, &h, &stride, NULL), 0);
+    VX_AUTO(vx_frame) frame = show(picture, f, orientation);
+    const vx_frame *luma;
+    assert_int_equal(vx_picture_luma(picture, &luma, NULL), 0);
+    int w = luma->width_px, h = luma->height_px;
     assert_int_equal(w, a ? W : H);
     assert_int_equal(h, a ? H : W);
     for (int y = 0; y < H; y++) {
@@ -203,7 +211,8 @@ static void expect_turned(int a, int b, int c, int d, int rotation_deg) {
             int to_x = a * x + c * y, to_y = b * x + d * y;
             to_x += to_x < 0 || a + c < 0 ? w - 1 : 0;
             to_y += to_y < 0 || b + d < 0 ? h - 1 : 0;
-            assert_int_equal(luma[to_y * stride + to_x], f->data[0][y * f->linesize[0] + x]);
+            assert_int_equal(luma->planes[0][to_y * luma->pitch_bytes[0] + to_x],
+                             f->data[0][y * f->linesize[0] + x]);
         }
     }
     av_frame_free(&f);
@@ -224,7 +233,7 @@ static void turning_follows_the_display_matrix(void **state) {
 
 static void one_picture_serves_frames_of_changing_size_and_format(void **state) {
     (void)state;
-    VX_AUTO(vx_picture) picture = vx_picture_new((vx_orientation){.transpose = true});
+    VX_AUTO(vx_picture) picture = vx_picture_new();
     const int sizes[][2] = {{64, 32}, {200, 300}, {16, 16}, {31, 17}};
     const enum AVPixelFormat formats[] = {AV_PIX_FMT_YUV420P, AV_PIX_FMT_YUVJ422P,
                                           AV_PIX_FMT_YUV420P10LE, AV_PIX_FMT_RGB24};
@@ -232,24 +241,74 @@ static void one_picture_serves_frames_of_changing_size_and_format(void **state) 
         AVFrame *f = new_frame(formats[i], sizes[i][0], sizes[i][1]);
         for (int plane = 0; plane < 4 && f->buf[plane]; plane++)
             memset(f->buf[plane]->data, 0x02, (size_t)f->buf[plane]->size);
-        vx_picture_set(picture, f);
-        const uint8_t *pixels;
-        int w, h, stride;
-        assert_int_equal(vx_picture_rgb(picture, &pixels, &w, &h, &stride, NULL), 0);
-        assert_int_equal(w, sizes[i][1]);
-        assert_int_equal(h, sizes[i][0]);
-        assert_true(stride >= 3 * w);
-        assert_int_equal(vx_picture_luma(picture, &pixels, &w, &h, &stride, NULL), 0);
-        assert_int_equal(w, sizes[i][1]);
-        assert_true(stride >= w);
-        assert_int_equal(vx_picture_rgb_within(picture, 1, 10, &pixels, &w, &h, &stride, NULL), 0);
-        assert_int_equal(w > h ? w : h, 10);
+        VX_AUTO(vx_frame) frame = show(picture, f, (vx_orientation){.transpose = true});
+        const vx_frame *view;
+        assert_int_equal(vx_picture_rgb(picture, &view, NULL), 0);
+        assert_int_equal(view->width_px, sizes[i][1]);
+        assert_int_equal(view->height_px, sizes[i][0]);
+        assert_true(view->pitch_bytes[0] >= 3 * view->width_px);
+        assert_int_equal(vx_picture_luma(picture, &view, NULL), 0);
+        assert_int_equal(view->width_px, sizes[i][1]);
+        assert_true(view->pitch_bytes[0] >= view->width_px);
+        assert_int_equal(vx_picture_rgb_within(picture, 1, 10, &view, NULL), 0);
+        assert_int_equal(view->width_px > view->height_px ? view->width_px : view->height_px, 10);
         av_frame_free(&f);
     }
 }
 
+/* ---- frames ---- */
+
+static void expect_layout(enum AVPixelFormat format, vx_frame_layout layout, int depth,
+                          int low_bits, int chroma_log2_w, int chroma_log2_h) {
+    VX_AUTO(vx_picture) picture = vx_picture_new();
+    AVFrame *f = new_frame(format, 64, 32); /* goes before the frame, which has a reference */
+    VX_AUTO(vx_frame) frame = show(picture, f, (vx_orientation){.flip_x = true});
+    assert_int_equal(frame->device, VX_FRAME_HOST);
+    assert_int_equal(frame->layout, layout);
+    assert_int_equal(frame->width_px, 64);
+    assert_int_equal(frame->height_px, 32);
+    assert_true(frame->orientation.flip_x);
+    assert_ptr_equal(frame->planes[0], f->data[0]); /* shared, not copied */
+    if (layout != VX_FRAME_OTHER) {
+        assert_int_equal(frame->bit_depth, depth);
+        assert_int_equal(frame->sample_bytes, depth > 8 ? 2 : 1);
+        assert_int_equal(frame->low_bits, low_bits);
+        assert_int_equal(frame->chroma_log2_w, chroma_log2_w);
+        assert_int_equal(frame->chroma_log2_h, chroma_log2_h);
+    }
+    av_frame_free(&f);
+}
+
+static void frames_tell_how_their_samples_lie(void **state) {
+    (void)state;
+    expect_layout(AV_PIX_FMT_YUV420P, VX_FRAME_YUV_PLANAR, 8, 0, 1, 1);
+    expect_layout(AV_PIX_FMT_YUV420P10LE, VX_FRAME_YUV_PLANAR, 10, 0, 1, 1);
+    expect_layout(AV_PIX_FMT_YUV422P, VX_FRAME_YUV_PLANAR, 8, 0, 1, 0);
+    expect_layout(AV_PIX_FMT_NV12, VX_FRAME_YUV_SEMIPLANAR, 8, 0, 1, 1);
+    expect_layout(AV_PIX_FMT_P010LE, VX_FRAME_YUV_SEMIPLANAR, 10, 6, 1, 1);
+    expect_layout(AV_PIX_FMT_GRAY8, VX_FRAME_GRAY, 8, 0, 0, 0);
+    expect_layout(AV_PIX_FMT_RGB24, VX_FRAME_OTHER, 0, 0, 0, 0);
+    expect_layout(AV_PIX_FMT_NV21, VX_FRAME_OTHER, 0, 0, 0, 0); /* Cr before Cb */
+    expect_layout(AV_PIX_FMT_YUVA420P, VX_FRAME_OTHER, 0, 0, 0, 0);
+    expect_layout(AV_PIX_FMT_YUV420P10BE, VX_FRAME_OTHER, 0, 0, 0, 0);
+}
+
+static void picture_on_a_device_is_not_converted(void **state) {
+    (void)state;
+    VX_AUTO(vx_picture) picture = vx_picture_new();
+    const vx_frame frame = {.device = 0, .width_px = 64, .height_px = 64};
+    const vx_frame *view;
+    vx_picture_set(picture, &frame);
+    assert_ptr_equal(vx_picture_frame(picture), &frame);
+    assert_int_equal(vx_picture_rgb(picture, &view, NULL), -EINVAL);
+    assert_int_equal(vx_picture_luma(picture, &view, NULL), -EINVAL);
+    assert_int_equal(vx_picture_rgb_small(picture, 8, 8, &view, NULL), -EINVAL);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(frames_tell_how_their_samples_lie),
+        cmocka_unit_test(picture_on_a_device_is_not_converted),
         cmocka_unit_test(luma_of_every_depth_and_range_is_stretched_to_a_byte),
         cmocka_unit_test(luma_of_other_layouts_goes_through_conversion),
         cmocka_unit_test(rgb_of_planar_yuv_is_by_the_book),

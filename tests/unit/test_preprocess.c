@@ -14,6 +14,18 @@
 static const vx_preprocess_spec plain = {
     .width_px = 4, .height_px = 4, .mean = {0, 0, 0}, .std = {1, 1, 1}};
 
+static int resize(const vx_preprocess_spec *spec, const uint8_t *rgb, int w, int h, int stride,
+                  uint8_t *ret_rgb, vx_err *err) {
+    const vx_frame picture = vx_frame_view(VX_FRAME_RGB, rgb, w, h, stride);
+    return vx_preprocess_resize(spec, &picture, ret_rgb, err);
+}
+
+static int frame(const vx_preprocess_spec *spec, const uint8_t *rgb, int w, int h, int stride,
+                 float *ret_tensor, vx_err *err) {
+    const vx_frame picture = vx_frame_view(VX_FRAME_RGB, rgb, w, h, stride);
+    return vx_preprocess_frame(spec, &picture, ret_tensor, err);
+}
+
 static uint8_t *noise(int w, int h, int stride) {
     uint8_t *rgb = vx_new_array((size_t)h * (size_t)stride, 1);
     assert_non_null(rgb);
@@ -30,7 +42,7 @@ static void resize_to_same_size_is_identity(void **state) {
     uint8_t out[37 * 23 * 3];
     for (int filter = 0; filter < 3; filter++) {
         vx_preprocess_spec spec = {.width_px = 37, .height_px = 23, .filter = filter};
-        assert_int_equal(vx_preprocess_resize(&spec, rgb, 37, 23, 3 * 37, out, NULL), 0);
+        assert_int_equal(resize(&spec, rgb, 37, 23, 3 * 37, out, NULL), 0);
         assert_memory_equal(out, rgb, sizeof out);
     }
 }
@@ -42,11 +54,11 @@ static void resize_by_half_averages_a_triangle(void **state) {
     for (int i = 0; i < 8; i++)
         memset(row + 3 * i, i * 16, 3);
     vx_preprocess_spec spec = {.width_px = 4, .height_px = 1};
-    assert_int_equal(vx_preprocess_resize(&spec, row, 8, 1, sizeof row, out, NULL), 0);
+    assert_int_equal(resize(&spec, row, 8, 1, sizeof row, out, NULL), 0);
     assert_int_equal(out[3], (16 * 1 + 32 * 3 + 48 * 3 + 64 * 1 + 4) / 8);
     assert_int_equal(out[6], (48 * 1 + 64 * 3 + 80 * 3 + 96 * 1 + 4) / 8);
     spec.filter = VX_RESIZE_BILINEAR; /* no antialias: the two pixels at the centre */
-    assert_int_equal(vx_preprocess_resize(&spec, row, 8, 1, sizeof row, out, NULL), 0);
+    assert_int_equal(resize(&spec, row, 8, 1, sizeof row, out, NULL), 0);
     assert_int_equal(out[3], (32 + 48) / 2);
 }
 
@@ -61,8 +73,8 @@ static void resize_with_padded_rows_ignores_the_padding(void **state) {
     for (int filter = 0; filter < 3; filter++) {
         vx_preprocess_spec spec = plain;
         spec.filter = filter;
-        assert_int_equal(vx_preprocess_resize(&spec, tight, 61, 40, 3 * 61, a, NULL), 0);
-        assert_int_equal(vx_preprocess_resize(&spec, padded, 61, 40, 256, b, NULL), 0);
+        assert_int_equal(resize(&spec, tight, 61, 40, 3 * 61, a, NULL), 0);
+        assert_int_equal(resize(&spec, padded, 61, 40, 256, b, NULL), 0);
         assert_memory_equal(a, b, sizeof a);
     }
 }
@@ -73,9 +85,9 @@ static void crop_fit_equals_squash_of_the_centre(void **state) {
     VX_AUTO_FREE uint8_t *rgb = noise(64, 48, 3 * 64);
     uint8_t cropped[24 * 24 * 3], whole[32 * 24 * 3];
     vx_preprocess_spec spec = {.width_px = 24, .height_px = 24, .fit = VX_FIT_CROP};
-    assert_int_equal(vx_preprocess_resize(&spec, rgb, 64, 48, 3 * 64, cropped, NULL), 0);
+    assert_int_equal(resize(&spec, rgb, 64, 48, 3 * 64, cropped, NULL), 0);
     spec = (vx_preprocess_spec){.width_px = 32, .height_px = 24};
-    assert_int_equal(vx_preprocess_resize(&spec, rgb, 64, 48, 3 * 64, whole, NULL), 0);
+    assert_int_equal(resize(&spec, rgb, 64, 48, 3 * 64, whole, NULL), 0);
     for (int i = 0; i < 24; i++)
         assert_memory_equal(cropped + i * 24 * 3, whole + (i * 32 + 4) * 3, 24 * 3);
 }
@@ -92,7 +104,7 @@ static void frame_is_channel_major_and_normalised(void **state) {
     memcpy(spec.mean, (float[3]){0.485f, 0.456f, 0.406f}, sizeof spec.mean);
     memcpy(spec.std, (float[3]){0.229f, 0.224f, 0.225f}, sizeof spec.std);
     float tensor[3 * 16];
-    assert_int_equal(vx_preprocess_frame(&spec, rgb, 4, 4, 12, tensor, NULL), 0);
+    assert_int_equal(frame(&spec, rgb, 4, 4, 12, tensor, NULL), 0);
     for (int i = 0; i < 16; i++) {
         assert_float_equal(tensor[i], ((double)i / 255 - 0.485) / 0.229, 1e-6);
         assert_float_equal(tensor[16 + i], (128.0 / 255 - 0.456) / 0.224, 1e-6);
@@ -114,11 +126,22 @@ static void shapes_out_of_range_are_refused(void **state) {
         spec.width_px = bad[i].out_w;
         spec.height_px = bad[i].out_h;
         vx_err err;
-        assert_int_equal(
-            vx_preprocess_frame(&spec, rgb, bad[i].w, bad[i].h, bad[i].stride, tensor, &err),
-            VX_PREPROCESS_BAD_SHAPE);
+        assert_int_equal(frame(&spec, rgb, bad[i].w, bad[i].h, bad[i].stride, tensor, &err),
+                         VX_PREPROCESS_BAD_SHAPE);
         assert_true(strlen(err.msg) > 10);
     }
+}
+
+static void pictures_that_are_not_rgb_in_host_memory_are_refused(void **state) {
+    (void)state;
+    uint8_t pixels[48] = {0};
+    float tensor[64];
+    vx_frame gray = vx_frame_view(VX_FRAME_GRAY, pixels, 4, 4, 12);
+    vx_frame on_device = vx_frame_view(VX_FRAME_RGB, pixels, 4, 4, 12);
+    on_device.device = 0;
+    assert_int_equal(vx_preprocess_frame(&plain, &gray, tensor, NULL), VX_PREPROCESS_BAD_SHAPE);
+    assert_int_equal(vx_preprocess_frame(&plain, &on_device, tensor, NULL),
+                     VX_PREPROCESS_BAD_SHAPE);
 }
 
 static void one_pixel_picture_fills_the_frame(void **state) {
@@ -130,7 +153,7 @@ static void one_pixel_picture_fills_the_frame(void **state) {
             vx_preprocess_spec spec = plain;
             spec.filter = filter;
             spec.fit = fit;
-            assert_int_equal(vx_preprocess_resize(&spec, rgb, 1, 1, 3, out, NULL), 0);
+            assert_int_equal(resize(&spec, rgb, 1, 1, 3, out, NULL), 0);
             for (int i = 0; i < 16; i++)
                 assert_memory_equal(out + 3 * i, rgb, 3);
         }
@@ -144,6 +167,7 @@ int main(void) {
         cmocka_unit_test(crop_fit_equals_squash_of_the_centre),
         cmocka_unit_test(frame_is_channel_major_and_normalised),
         cmocka_unit_test(shapes_out_of_range_are_refused),
+        cmocka_unit_test(pictures_that_are_not_rgb_in_host_memory_are_refused),
         cmocka_unit_test(one_pixel_picture_fills_the_frame),
     };
     return cmocka_run_group_tests_name("preprocess", tests, NULL, NULL);

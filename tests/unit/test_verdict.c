@@ -74,7 +74,7 @@ static int64_t store(setup *s, int seed, double degrees, uint32_t film) {
     OK(vx_catalog_insert_video(s->collection.catalog, video, &oops));
     OK(vx_catalog_insert_fingerprint(s->collection.catalog, video->row, blob, bytes, &oops));
     OK(vx_catalog_commit(s->collection.catalog, &oops));
-    OK(vx_index_add(s->models.items[0].index, &video->clips[0].row, vector, 1, &oops));
+    OK(vx_index_add(s->models.items[0].index, &video->clips[0].row, &video->row, vector, 1, &oops));
     OK(vx_fp_index_add(s->collection.fingerprints, video->row, frames, FRAMES, &oops));
     vx_collection_note_recent(&s->collection, video->row);
     return video->row;

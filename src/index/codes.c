@@ -1,0 +1,142 @@
+#include "codes.h"
+
+#include <errno.h>
+#include <float.h>
+#include <math.h>
+#include <string.h>
+
+#include "base/mem.h"
+
+#define CODE_MAX 127
+/* Rows and queries that are longer get no codes: their float32 scores could overflow. */
+#define LENGTH_MAX 1e15
+/* Rounding of what float32 holds of the bound: a few units of 2^-24 each. */
+#define ROUND_UP (1 + 0x1p-20)
+#define MAX_DIM 8192
+
+int vx_codes_init(vx_row_codes *codes, const vx_dots_kernel *kernel, size_t dim, size_t capacity) {
+    size_t n_tiles = (capacity + VX_TILE_ROWS - 1) / VX_TILE_ROWS;
+    size_t tile_bytes = vx_codes_groups(dim) * VX_TILE_ROWS * 4, bytes;
+    *codes = (vx_row_codes){
+        .kernel = kernel, .dim = dim, .groups = vx_codes_groups(dim), .n_tiles = n_tiles};
+    codes->scales = vx_new_array(n_tiles, VX_TILE_ROWS * sizeof(float));
+    codes->errors = vx_new_array(n_tiles, VX_TILE_ROWS * sizeof(float));
+    if (vx_mul(n_tiles, tile_bytes, &bytes) && vx_add(bytes, 64, &bytes))
+        codes->memory = vx_new_array(bytes, 1);
+    if (!codes->scales || !codes->errors || !codes->memory) {
+        vx_codes_done(codes);
+        return -ENOMEM;
+    }
+    codes->tiles = (uint8_t *)(((uintptr_t)codes->memory + 63) & ~(uintptr_t)63);
+    return 0;
+}
+
+void vx_codes_done(vx_row_codes *codes) {
+    free(codes->memory);
+    free(codes->scales);
+    free(codes->errors);
+    *codes = (vx_row_codes){0};
+}
+
+/* ---- encoding ---- */
+
+/* What a vector's codes stand for: scale · code. error and length are rounded up. */
+typedef struct coding {
+    float scale, error, length;
+    int32_t sum; /* of the codes */
+} coding;
+
+static float round_up(double x) {
+    return (float)(x * ROUND_UP);
+}
+
+/* The codes of one vector (int8 [dim]). */
+static inline __attribute__((always_inline)) coding encode_body(const float *vector, size_t dim,
+                                                                int8_t *codes) {
+    double square = 0, lost = 0, coded = 0;
+    float greatest = 0;
+    int32_t sum = 0;
+#pragma omp simd reduction(+ : square) reduction(max : greatest)
+    for (size_t i = 0; i < dim; i++) {
+        square += (double)vector[i] * (double)vector[i];
+        greatest = fabsf(vector[i]) > greatest ? fabsf(vector[i]) : greatest;
+    }
+    float scale = greatest / CODE_MAX;
+    if (!(square < LENGTH_MAX * LENGTH_MAX) || !(scale >= FLT_MIN)) {
+        memset(codes, 0, dim);
+        bool tiny = square < LENGTH_MAX * LENGTH_MAX; /* false for NaN */
+        return (coding){.error = tiny ? round_up(sqrt(square)) : INFINITY};
+    }
+    float per_unit = 1 / scale;
+#pragma omp simd reduction(+ : lost, coded, sum)
+    for (size_t i = 0; i < dim; i++) {
+        float at = vector[i] * per_unit;
+        int32_t code = (int32_t)(at + (at < 0 ? -0.5f : 0.5f));
+        code = code > CODE_MAX ? CODE_MAX : code < -CODE_MAX ? -CODE_MAX : code;
+        codes[i] = (int8_t)code;
+        double back = (double)scale * (double)code, gap = (double)vector[i] - back;
+        lost += gap * gap;
+        coded += back * back;
+        sum += code;
+    }
+    return (coding){
+        .scale = scale, .error = round_up(sqrt(lost)), .length = round_up(sqrt(coded)), .sum = sum};
+}
+
+#if defined(__x86_64__)
+__attribute__((target("avx2"))) static coding encode_avx2(const float *vector, size_t dim,
+                                                          int8_t *codes) {
+    return encode_body(vector, dim, codes);
+}
+#endif
+
+static coding encode(const float *vector, size_t dim, int8_t *codes) {
+#if defined(__x86_64__)
+    if (__builtin_cpu_supports("avx2"))
+        return encode_avx2(vector, dim, codes);
+#endif
+    return encode_body(vector, dim, codes);
+}
+
+void vx_codes_put(vx_row_codes *codes, size_t row, const float *vectors, size_t n) {
+    union {
+        int8_t codes[MAX_DIM + 4];
+        uint32_t fours[MAX_DIM / 4 + 1];
+    } one;
+    memset(one.codes + codes->dim, 0, 4);
+    for (size_t i = 0; i < n; i++, row++, vectors += codes->dim) {
+        coding c = encode(vectors, codes->dim, one.codes);
+        codes->scales[row] = c.scale;
+        codes->errors[row] = c.error;
+        if (isfinite(c.error) && c.length + c.error > codes->max_length)
+            codes->max_length = c.length + c.error;
+        uint8_t *tile = codes->tiles + row / VX_TILE_ROWS * codes->groups * VX_TILE_ROWS * 4;
+        uint8_t *place = tile + row % VX_TILE_ROWS * 4;
+        for (size_t g = 0; g < codes->groups; g++) {
+            uint32_t biased = one.fours[g] ^ 0x80808080u; /* + 128 in each byte */
+            memcpy(place + g * VX_TILE_ROWS * 4, &biased, sizeof biased);
+        }
+    }
+}
+
+/* ---- queries ---- */
+
+void vx_codes_query_init(vx_codes_query *query, const float *vector, size_t dim, int8_t *codes) {
+    coding c = encode(vector, dim, codes);
+    memset(codes + dim, 0, 4 * vx_codes_groups(dim) - dim);
+    *query = (vx_codes_query){.codes = codes,
+                              .offset = 128 * c.sum,
+                              .scale = c.scale,
+                              .length = c.length,
+                              .error = c.error};
+}
+
+vx_dots_bar vx_codes_bar(const vx_row_codes *codes, const vx_codes_query *query, float score) {
+    float any_row = query->error * codes->max_length;
+    /* For the float32 roundings of reach(), and for that of the score itself. */
+    float slack = 0x1p-20f * ((query->length + query->error) * codes->max_length + fabsf(score));
+    return (vx_dots_bar){.offset = query->offset,
+                         .scale = query->scale,
+                         .norm = query->length,
+                         .at_least = score - any_row - slack};
+}

@@ -1,0 +1,182 @@
+#include "dots.h"
+
+#include <string.h>
+
+/* ---- plain C ---- */
+
+static void tile_plain(const uint8_t *tile, size_t groups, const int8_t *queries, size_t n,
+                       int32_t *ret) {
+    for (size_t q = 0; q < n; q++, queries += 4 * groups, ret += VX_TILE_ROWS) {
+        memset(ret, 0, VX_TILE_ROWS * sizeof *ret);
+        for (size_t g = 0; g < groups; g++) {
+            const uint8_t *codes = tile + g * VX_TILE_ROWS * 4;
+            const int8_t *query = queries + 4 * g;
+            for (size_t row = 0; row < VX_TILE_ROWS; row++)
+                for (size_t i = 0; i < 4; i++)
+                    ret[row] += codes[4 * row + i] * query[i];
+        }
+    }
+}
+
+static uint64_t reach_plain(const int32_t *dots, const float *scales, const float *errors,
+                            const vx_dots_bar *bar) {
+    uint64_t reach = 0;
+    for (size_t i = 0; i < VX_TILE_ROWS; i++) {
+        float score = (float)(dots[i] - bar->offset) * scales[i] * bar->scale;
+        float error = errors[i] * bar->norm;
+        reach |= (uint64_t) !(score + error < bar->at_least) << i;
+    }
+    return reach;
+}
+
+static const vx_dots_kernel plain = {"plain", tile_plain, reach_plain};
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+
+/* Loops over these few constants must disappear, or the sums live in memory. */
+#if defined(__clang__)
+#define UNROLL _Pragma("clang loop unroll(full)")
+#else
+#define UNROLL _Pragma("GCC unroll 8")
+#endif
+
+static inline int32_t four_codes(const int8_t *query) {
+    int32_t four;
+    memcpy(&four, query, sizeof four);
+    return four;
+}
+
+/* ---- AVX2 ---- */
+
+/* The instruction for 8-bit products (maddubs) saturates at 16 bits, so bytes are spread to 16 bits
+ * first: those at even places and those at odd ones. */
+__attribute__((target("avx2"), always_inline)) static inline void
+half_avx2(const uint8_t *half, size_t groups, const int8_t *queries, size_t n, int32_t *ret) {
+    const __m256i low_bytes = _mm256_set1_epi16(0xff);
+    __m256i sums[2][4] = {0};
+    for (size_t g = 0; g < groups; g++) {
+        __m256i even[2], odd[2];
+        UNROLL for (size_t q = 0; q < n; q++) {
+            __m256i four = _mm256_set1_epi32(four_codes(queries + 4 * (q * groups + g)));
+            even[q] = _mm256_srai_epi16(_mm256_slli_epi16(four, 8), 8);
+            odd[q] = _mm256_srai_epi16(four, 8);
+        }
+        UNROLL for (size_t r = 0; r < 4; r++) {
+            __m256i codes = _mm256_load_si256((const __m256i *)(half + g * 256) + r);
+            __m256i code_even = _mm256_and_si256(codes, low_bytes);
+            __m256i code_odd = _mm256_srli_epi16(codes, 8);
+            UNROLL for (size_t q = 0; q < n; q++) {
+                __m256i products = _mm256_add_epi32(_mm256_madd_epi16(code_even, even[q]),
+                                                    _mm256_madd_epi16(code_odd, odd[q]));
+                sums[q][r] = _mm256_add_epi32(sums[q][r], products);
+            }
+        }
+    }
+    UNROLL for (size_t q = 0; q < n; q++) {
+        UNROLL for (size_t r = 0; r < 4; r++)
+            _mm256_storeu_si256((__m256i *)(ret + q * VX_TILE_ROWS) + r, sums[q][r]);
+    }
+}
+
+__attribute__((target("avx2"))) static void
+tile_avx2(const uint8_t *tile, size_t groups, const int8_t *queries, size_t n, int32_t *ret) {
+    for (size_t half = 0; half < 2; half++) {
+        const uint8_t *codes = tile + half * 128;
+        int32_t *dots = ret + half * 32;
+        size_t q = 0;
+        for (; q + 2 <= n; q += 2)
+            half_avx2(codes, groups, queries + q * 4 * groups, 2, dots + q * VX_TILE_ROWS);
+        if (q < n)
+            half_avx2(codes, groups, queries + q * 4 * groups, 1, dots + q * VX_TILE_ROWS);
+    }
+}
+
+__attribute__((target("avx2"))) static uint64_t
+reach_avx2(const int32_t *dots, const float *scales, const float *errors, const vx_dots_bar *bar) {
+    __m256i offset = _mm256_set1_epi32(bar->offset);
+    __m256 scale = _mm256_set1_ps(bar->scale), norm = _mm256_set1_ps(bar->norm);
+    __m256 at_least = _mm256_set1_ps(bar->at_least);
+    uint64_t reach = 0;
+    for (size_t i = 0; i < VX_TILE_ROWS; i += 8) {
+        __m256i dot = _mm256_sub_epi32(_mm256_loadu_si256((const __m256i *)(dots + i)), offset);
+        __m256 score = _mm256_mul_ps(_mm256_cvtepi32_ps(dot), _mm256_loadu_ps(scales + i));
+        score = _mm256_mul_ps(score, scale);
+        score = _mm256_add_ps(score, _mm256_mul_ps(_mm256_loadu_ps(errors + i), norm));
+        __m256 reaches = _mm256_cmp_ps(score, at_least, _CMP_NLT_UQ);
+        reach |= (uint64_t)(unsigned)_mm256_movemask_ps(reaches) << i;
+    }
+    return reach;
+}
+
+static const vx_dots_kernel avx2 = {"avx2", tile_avx2, reach_avx2};
+
+/* ---- AVX-512 with VNNI ---- */
+
+#define TARGET_VNNI target("avx512f,avx512bw,avx512vnni")
+
+__attribute__((TARGET_VNNI, always_inline)) static inline void
+queries_vnni(const uint8_t *tile, size_t groups, const int8_t *queries, size_t n, int32_t *ret) {
+    __m512i sums[4][4];
+    UNROLL for (size_t q = 0; q < n; q++) {
+        UNROLL for (size_t r = 0; r < 4; r++) sums[q][r] = _mm512_setzero_si512();
+    }
+    for (size_t g = 0; g < groups; g++) {
+        __m512i codes[4];
+        UNROLL for (size_t r = 0; r < 4; r++) codes[r] = _mm512_load_si512(tile + g * 256 + r * 64);
+        UNROLL for (size_t q = 0; q < n; q++) {
+            __m512i four = _mm512_set1_epi32(four_codes(queries + 4 * (q * groups + g)));
+            UNROLL for (size_t r = 0; r < 4; r++) sums[q][r] =
+                _mm512_dpbusd_epi32(sums[q][r], codes[r], four);
+        }
+    }
+    UNROLL for (size_t q = 0; q < n; q++) {
+        UNROLL for (size_t r = 0; r < 4; r++)
+            _mm512_storeu_si512(ret + q * VX_TILE_ROWS + r * 16, sums[q][r]);
+    }
+}
+
+__attribute__((TARGET_VNNI)) static void tile_vnni(const uint8_t *tile, size_t groups,
+                                                   const int8_t *queries, size_t n, int32_t *ret) {
+    size_t q = 0;
+    for (; q + 4 <= n; q += 4)
+        queries_vnni(tile, groups, queries + q * 4 * groups, 4, ret + q * VX_TILE_ROWS);
+    for (; q < n; q++)
+        queries_vnni(tile, groups, queries + q * 4 * groups, 1, ret + q * VX_TILE_ROWS);
+}
+
+__attribute__((TARGET_VNNI)) static uint64_t reach_avx512(const int32_t *dots, const float *scales,
+                                                          const float *errors,
+                                                          const vx_dots_bar *bar) {
+    __m512i offset = _mm512_set1_epi32(bar->offset);
+    __m512 scale = _mm512_set1_ps(bar->scale), norm = _mm512_set1_ps(bar->norm);
+    __m512 at_least = _mm512_set1_ps(bar->at_least);
+    uint64_t reach = 0;
+    UNROLL for (size_t i = 0; i < VX_TILE_ROWS; i += 16) {
+        __m512i dot = _mm512_sub_epi32(_mm512_loadu_si512(dots + i), offset);
+        __m512 score = _mm512_mul_ps(_mm512_cvtepi32_ps(dot), _mm512_loadu_ps(scales + i));
+        score = _mm512_mul_ps(score, scale);
+        /* Not fused: the other kernels round twice. */
+        __m512 error = _mm512_mul_round_ps(_mm512_loadu_ps(errors + i), norm,
+                                           _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+        score = _mm512_add_round_ps(score, error, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+        reach |= (uint64_t)_mm512_cmp_ps_mask(score, at_least, _CMP_NLT_UQ) << i;
+    }
+    return reach;
+}
+
+static const vx_dots_kernel vnni = {"avx512-vnni", tile_vnni, reach_avx512};
+#endif
+
+const vx_dots_kernel *vx_dots_kernel_at(size_t i) {
+    const vx_dots_kernel *usable[4];
+    size_t n = 0;
+#if defined(__x86_64__)
+    if (__builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vnni"))
+        usable[n++] = &vnni;
+    if (__builtin_cpu_supports("avx2"))
+        usable[n++] = &avx2;
+#endif
+    usable[n++] = &plain;
+    return i < n ? usable[i] : NULL;
+}

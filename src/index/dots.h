@@ -1,0 +1,43 @@
+/* dots.h — integer inner products of 8-bit codes: the inner loop of the first pass (private to index/).
+ *
+ * Rows lie in tiles of 64, ordered as the processor's instructions for four 8-bit products want it:
+ *
+ *   tile    uint8 [groups, 64, 4]: four neighbouring numbers of row 0, of row 1, ...; each is the
+ *           row's code (-127..127) + 128
+ *   query   int8 [groups, 4]: -127..127
+ *   groups  numbers of a row / 4, rounded up; the rest of the last four is 0 in the query
+ *
+ * A kernel is a set of these functions for one kind of processor. All kernels give the same bits;
+ * tests/unit/test_index_dots.c compares each that runs on the machine with the plain one.
+ * Threads: any; no state.
+ */
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define VX_TILE_ROWS 64
+
+/* What of a score does not depend on the row: see codes.h. */
+typedef struct vx_dots_bar {
+    int32_t offset; /* 128 times the sum of the query's codes */
+    float scale;    /* of the query */
+    float norm;     /* that a row's error is multiplied by */
+    float at_least;
+} vx_dots_bar;
+
+typedef struct vx_dots_kernel {
+    const char *name;
+    /* The inner products of a tile with each query. Within int32 up to 66,000 numbers a row.
+     *   queries  int8 [n, groups, 4]
+     *   ret      int32 [n, 64] */
+    void (*tile)(const uint8_t *tile, size_t groups, const int8_t *queries, size_t n, int32_t *ret);
+    /* Bit i is 0 where (dots[i] - offset) · scales[i] · scale + errors[i] · norm < at_least, in
+     * float32; so it is 1 for NaN.
+     *   dots, scales, errors  [64] */
+    uint64_t (*reach)(const int32_t *dots, const float *scales, const float *errors,
+                      const vx_dots_bar *bar);
+} vx_dots_kernel;
+
+/* Those that this processor can run, best first; the last is the plain one. NULL behind it. */
+const vx_dots_kernel *vx_dots_kernel_at(size_t i);

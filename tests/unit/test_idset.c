@@ -1,0 +1,111 @@
+/* Sets of row numbers, against a plain table of booleans. */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/idset.h"
+
+enum { UNIVERSE = 300 };
+
+/* A random set, and the same as one boolean a number. */
+static vx_idset *random_set(unsigned *seed, bool table[UNIVERSE]) {
+    int64_t ids[UNIVERSE];
+    size_t n = (size_t)rand_r(seed) % UNIVERSE;
+    memset(table, 0, UNIVERSE * sizeof *table);
+    for (size_t i = 0; i < n; i++) {
+        ids[i] = rand_r(seed) % UNIVERSE;
+        table[ids[i]] = true;
+    }
+    return vx_idset_new(ids, n);
+}
+
+static void assert_set(vx_idset *set, const bool table[UNIVERSE]) {
+    size_t n = 0;
+    vx_idset_bits bits;
+    assert_non_null(set);
+    assert_int_equal(vx_idset_bits_init(&bits, set), 0);
+    for (int64_t id = -2; id < UNIVERSE + 2; id++) {
+        bool has = id >= 0 && id < UNIVERSE && table[id];
+        assert_int_equal(vx_idset_contains(set, id), has);
+        assert_int_equal(vx_idset_bits_have(&bits, id), has);
+        if (has)
+            assert_int_equal(set->ids[n++], id);
+    }
+    assert_int_equal(set->n, n);
+    vx_idset_bits_done(&bits);
+    vx_idset_free(set);
+}
+
+static void sets_combined_equal_their_truth_table(void **state) {
+    (void)state;
+    unsigned seed = 1;
+    for (int round = 0; round < 200; round++) {
+        bool a[UNIVERSE], b[UNIVERSE], want[3][UNIVERSE];
+        vx_idset *x = random_set(&seed, a), *y = random_set(&seed, b);
+        for (int i = 0; i < UNIVERSE; i++) {
+            want[0][i] = a[i] && b[i];
+            want[1][i] = a[i] || b[i];
+            want[2][i] = a[i] && !b[i];
+        }
+        assert_set(vx_idset_and(x, y), want[0]);
+        assert_set(vx_idset_or(x, y), want[1]);
+        assert_set(vx_idset_without(x, y), want[2]);
+        assert_set(x, a);
+        assert_set(y, b);
+    }
+}
+
+static void set_of_nothing_contains_nothing(void **state) {
+    (void)state;
+    VX_AUTO(vx_idset) none = vx_idset_new(NULL, 0);
+    VX_AUTO(vx_idset) both = vx_idset_or(none, none);
+    vx_idset_bits bits;
+    assert_int_equal(none->n, 0);
+    assert_int_equal(both->n, 0);
+    assert_false(vx_idset_contains(none, 0));
+    assert_int_equal(vx_idset_bits_init(&bits, none), 0);
+    assert_false(vx_idset_bits_have(&bits, 0));
+    vx_idset_bits_done(&bits);
+}
+
+static void append_takes_rising_ids_alone(void **state) {
+    (void)state;
+    VX_AUTO(vx_idset) set = vx_idset_new(NULL, 0);
+    for (int64_t id = 0; id < 1000; id++)
+        assert_int_equal(vx_idset_append(set, 3 * id), 0);
+    assert_int_equal(vx_idset_append(set, 2997), 0); /* the greatest again */
+    assert_int_equal(vx_idset_append(set, 2996), -EINVAL);
+    assert_int_equal(set->n, 1000);
+    for (int64_t id = 0; id < 3000; id++)
+        assert_int_equal(vx_idset_contains(set, id), id % 3 == 0);
+}
+
+/* The bitmap of these would have 2^64 bits. */
+static void ids_far_apart_are_found_without_a_bitmap(void **state) {
+    (void)state;
+    int64_t ids[] = {INT64_MAX, INT64_MIN, 0, 7};
+    VX_AUTO(vx_idset) set = vx_idset_new(ids, 4);
+    vx_idset_bits bits;
+    assert_int_equal(vx_idset_bits_init(&bits, set), 0);
+    assert_null(bits.bits);
+    for (size_t i = 0; i < 4; i++)
+        assert_true(vx_idset_bits_have(&bits, ids[i]));
+    assert_false(vx_idset_bits_have(&bits, 1));
+    assert_false(vx_idset_bits_have(&bits, INT64_MAX - 1));
+    vx_idset_bits_done(&bits);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(sets_combined_equal_their_truth_table),
+        cmocka_unit_test(set_of_nothing_contains_nothing),
+        cmocka_unit_test(append_takes_rising_ids_alone),
+        cmocka_unit_test(ids_far_apart_are_found_without_a_bitmap),
+    };
+    return cmocka_run_group_tests_name("idset", tests, NULL, NULL);
+}
