@@ -8,7 +8,6 @@ offers that.
 """
 import atexit
 import json
-import os
 import shutil
 import sys
 import tempfile
@@ -48,7 +47,6 @@ def usearch(vectors):
 
 def lancedb(vectors):
     """A table without an index; it lies on disk, and comes from the page cache after the first search."""
-    os.environ["RUST_LOG"] = "error"  # else it warns once a search
     import lancedb
     import pyarrow as pa
     folder = tempfile.mkdtemp(dir=".")
@@ -65,7 +63,7 @@ def lancedb(vectors):
         "clips", pa.RecordBatchReader.from_batches(schema, batches()), schema=schema)
 
     def find(queries, k):
-        return np.array([table.search(q, vector_column_name="vector").distance_type("dot").select(["id"])
+        return np.array([table.search(q, vector_column_name="vector").distance_type("dot").select(["id", "_distance"])
                         .limit(k).to_arrow()["id"].to_numpy() for q in queries])
     return lancedb.__version__, find
 
