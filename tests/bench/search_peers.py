@@ -63,8 +63,9 @@ def lancedb(vectors):
         "clips", pa.RecordBatchReader.from_batches(schema, batches()), schema=schema)
 
     def find(queries, k):
-        return np.array([table.search(q, vector_column_name="vector").distance_type("dot").select(["id", "_distance"])
-                        .limit(k).to_arrow()["id"].to_numpy() for q in queries])
+        searches = (table.search(q, vector_column_name="vector").distance_type("dot") for q in queries)
+        return np.array([search.select(["id", "_distance"]).limit(k).to_arrow()["id"].to_numpy()
+                         for search in searches])
     return lancedb.__version__, find
 
 
