@@ -16,7 +16,7 @@ import time
 import numpy as np
 
 NS, KS = (1, 8, 64, 512), (10, 100)
-TOO_LONG_MS = 5e3  # more queries, which the engine answers one by one, are not tried
+TOO_LONG_MS = 10e3  # more queries, which the engine answers one by one, are not tried
 
 
 def median_ms(call, seconds=1.0, at_least=3, at_most=201):
