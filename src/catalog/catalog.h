@@ -187,8 +187,8 @@ int vx_catalog_get_metadata(vx_catalog *catalog, int64_t row, char **ret_metadat
 typedef int (*vx_catalog_on_video)(void *ctx, const vx_video *video, vx_err *err);
 int vx_catalog_scan_videos(vx_catalog *catalog, vx_catalog_on_video on_video, void *ctx,
                            vx_err *err);
-/* The rows of the videos that n clips belong to, into ret_videos [n]; 0 for a clip that is gone. Cost:
- * 1 µs each. */
+/* The rows of the videos that n clips belong to, into ret_videos [n]; 0 for a clip that is gone. The
+ * clips rise. Cost: a look at every clip from the first to the last. */
 int vx_catalog_find_videos_of_clips(vx_catalog *catalog, const int64_t *clips, size_t n,
                                     int64_t *ret_videos, vx_err *err);
 /* Seconds; NaN if it is not known. VX_CATALOG_NOT_FOUND. */
