@@ -113,7 +113,7 @@ typedef struct vx_video {
     double fps, duration_s;
     int64_t created_us; /* UNIX time in µs */
     vx_verdict_row duplicate;
-    char decode_path[8]; /* "cpu", "nvdec" */
+    char decode_path[8]; /* "cpu", "nvdec", "mixed" */
     int64_t frames_decoded, frames_total;
     vx_clip *clips;
     size_t n_clips;
