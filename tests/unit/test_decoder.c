@@ -173,7 +173,7 @@ static void pictures_of_the_card_come_in_order_and_in_host_memory(void **state) 
     assert_int_equal(stats.path, VX_MEDIA_ON_CARD);
     assert_null(stats.refused);
     assert_int_equal(stats.frames_decoded, N_FRAMES);
-    assert_int_equal(r.luma[5], 5); /* the fake picture of that number */
+    assert_int_equal(r.luma[5] - r.luma[0], 5); /* fake pictures, numbered by their decoder */
     close_decoder(decoder);
 }
 
@@ -221,6 +221,25 @@ static void what_the_card_gives_up_on_the_cpu_goes_on_with(void **state) {
     close_decoder(decoder);
 }
 
+static void no_picture_comes_twice_when_the_cpu_goes_on(void **state) {
+    (void)state;
+    vx_decoder *decoder = open_decoder();
+    for (int at = 1; at <= 48; at += 5) {
+        receiver r = {0};
+        fake.calls[FAKE_PARSE] = 0;
+        fake.lose_at = at;
+        assert_int_equal(decode(decoder, 4, true, &r, NULL, NULL), 0);
+        int n_requested = 0;
+        for (int i = 0; i < r.n; i++) {
+            n_requested += !r.extra[i];
+            assert_int_equal(r.extra[i], r.numbers[i] % 4 != 0);
+            assert_true(i == 0 || r.numbers[i] > r.numbers[i - 1]);
+        }
+        assert_int_equal(n_requested, N_FRAMES / 4);
+    }
+    close_decoder(decoder);
+}
+
 static void a_card_that_fails_leaves_all_to_the_cpu(void **state) {
     (void)state;
     vx_decoder *decoder = open_decoder();
@@ -264,6 +283,7 @@ int main(void) {
         cmocka_unit_test(pictures_of_the_card_come_in_order_and_in_host_memory),
         cmocka_unit_test(extras_are_those_that_are_decoded_anyway),
         cmocka_unit_test(what_the_card_gives_up_on_the_cpu_goes_on_with),
+        cmocka_unit_test(no_picture_comes_twice_when_the_cpu_goes_on),
         cmocka_unit_test(a_card_that_fails_leaves_all_to_the_cpu),
         cmocka_unit_test(what_the_receiver_returns_ends_the_decode),
         cmocka_unit_test(stopping_ends_the_decode),
