@@ -205,8 +205,8 @@ static bool go_on(void *ctx) {
     return on;
 }
 
-/* The frames that the card will hand on. ret_bytes: of all their pictures,
- * about. */
+/* The frames to give: what the card hands on, up to the last requested one.
+ *   ret_bytes  of all their pictures, about */
 static int list_frames(card_run *r, int64_t *ret_bytes) {
     const vx_media *media = r->media;
     const vx_media_decode_params *p = r->params;
@@ -220,7 +220,7 @@ static int list_frames(card_run *r, int64_t *ret_bytes) {
     if (!r->frames)
         return VX_FAIL(r->err, -ENOMEM, "no memory for %lld frame numbers",
                        (long long)media->info.n_frames);
-    for (int64_t i = 0; i < media->info.n_frames; i++) {
+    for (int64_t i = 0; i <= p->frames[p->n - 1]; i++) {
         bool comes = p->on_extra ? action[media->shown[i]] != VX_PLAN_DROP : is_requested(r, i);
         if (comes)
             r->frames[r->n++] = i;
