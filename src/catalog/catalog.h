@@ -120,7 +120,7 @@ typedef struct vx_video {
     double fps, duration_s;
     int64_t created_us; /* UNIX time in µs */
     vx_verdict_row duplicate;
-    char decode_path[8]; /* "cpu", "nvdec" */
+    char decode_path[8]; /* "cpu", "nvdec", "mixed" */
     int64_t frames_decoded, frames_total;
     double sample_aspect_ratio; /* of a shown pixel, width to height; NaN: not known */
     int rotation_deg;   /* clockwise turn that was applied: 0, 90, 180, 270; -1: not known */

@@ -377,12 +377,14 @@ static vx_outcome decode_and_embed(run *r, vx_err *err) {
     const vx_media_decode_params want = {.frames = r->frames,
                                          .n = (int64_t)r->n_frames,
                                          .threads = decode_threads(r),
+                                         .decoder = r->extractor->decoder,
                                          .keep_going = keeps_going,
                                          .on_picture = on_picture,
                                          .on_extra = r->fp_frames ? on_extra : NULL,
                                          .ctx = r};
     int rc = vx_media_decode(r->media, &want, &r->out->stats, err);
     r->out->info.hdr = vx_media_get_info(r->media)->hdr;
+    r->out->decode_path = vx_media_path_name(r->out->stats.path);
     sum_times(r);
     tell_time(r, VX_PHASE_FRAMES, vx_clock_monotonic_us() - start_us - r->prepare_us - r->embed_us);
     tell_time(r, VX_PHASE_PREPARE, r->prepare_us);
