@@ -52,6 +52,50 @@ function place(page, what) {
   $("more").hidden = !nextPage;
 }
 
+// ---- Filters ------------------------------------------------------------------------------------
+
+let filter = null; // the filter in use: an object, or null
+
+const EXAMPLES = [
+  [{ "metadata.camera": "front" }, "camera in the metadata is front"],
+  [{ "metadata.tags": { $contains: "best" } }, "the list tags in the metadata has best"],
+  [{ "metadata.camera": { $exists: false } }, "no camera in the metadata"],
+  [{ filename: { $contains: "tour" } }, "the name contains tour, in any case"],
+  [{ "media.duration_s": { $gte: 60 }, "media.height": { $gte: 1080 } }, "a minute or longer, and 1080 lines or more"],
+  [{ created_at: { $gte: "2026-01-01", $lt: "2026-02-01" } }, "stored in January 2026"],
+  [{ $or: [{ "duplicate.verdict": { $in: ["copy", "part_of"] } }, { bytes: { $gt: 1e9 } }] },
+    "copies and parts, or larger than 1 GB"],
+];
+
+function showFilterNote(text) {
+  $("filters-note").textContent = text;
+}
+
+function applyFilter() {
+  const text = $("filters-json").value.trim();
+  showFilterNote("");
+  try {
+    filter = text ? JSON.parse(text) : null;
+  } catch {
+    showFilterNote('This is not JSON. A filter looks like {"metadata.camera": "front"}.');
+    return;
+  }
+  list("anew");
+}
+
+function useFilter(text) {
+  $("filters-json").value = text;
+  applyFilter();
+}
+
+function showExamples() {
+  for (const [example, meaning] of EXAMPLES) {
+    const text = JSON.stringify(example);
+    $("filters-examples").append(
+      el("dt", {}, button(text, () => useFilter(text), "code")), el("dd", { textContent: meaning }));
+  }
+}
+
 // what: "anew" after the filter changed, "more" for the next page, "newer" for videos added since.
 async function list(what) {
   if (what === "anew") listing++;
@@ -61,15 +105,18 @@ async function list(what) {
   const verdict = $("filter-verdict").value;
   if (name) query.set("filename", name);
   if (verdict) query.set("verdict", verdict);
+  if (filter !== null) query.set("filter", JSON.stringify(filter));
   if (what === "more") query.set("cursor", nextPage);
   try {
     const page = await api(`/v1/videos?${query}`);
     if (number !== listing) return;
     place(page, what);
-    const nothing = name || verdict ? "No videos match the filter." : "No videos yet. Drop some above.";
+    const nothing = name || verdict || filter !== null ? "No videos match the filter." : "No videos yet. Drop some above.";
     showLibraryNote($("videos").children.length ? "" : nothing);
   } catch (problem) {
-    if (number === listing) showLibraryNote(problem.message);
+    if (number !== listing) return;
+    if (filter !== null && (problem.status === 422 || problem.status === 400)) showFilterNote(problem.message);
+    else showLibraryNote(problem.message);
   }
 }
 
@@ -121,10 +168,11 @@ async function show(query, title) {
   $("hits").replaceChildren();
   $("results-title").focus();
   try {
-    const found = await search({ ...query, k: 24 });
+    const found = await search({ ...query, ...(filter === null ? {} : { filter }), k: 24 });
     if (number !== asking) return;
     $("hits").replaceChildren(...found.items.map(hitCard));
-    $("results-note").textContent = found.items.length ? "Nearest first." : "No other videos are stored yet.";
+    const nothing = filter === null ? "No other videos are stored yet." : "No other videos match the filter.";
+    $("results-note").textContent = found.items.length ? "Nearest first." : nothing;
   } catch (problem) {
     if (number === asking) $("results-note").textContent = problem.message;
   }
@@ -317,6 +365,11 @@ function wire() {
     event.preventDefault();
     askText();
   };
+  $("filters-form").onsubmit = (event) => {
+    event.preventDefault();
+    applyFilter();
+  };
+  $("filters-clear").onclick = () => useFilter("");
   $("filter").onsubmit = (event) => {
     event.preventDefault();
     list("anew");
@@ -347,5 +400,6 @@ function wire() {
 
 onReturn(refresh);
 wireUploads({ refresh, hitCard, openViewer });
+showExamples();
 wire();
 refresh();

@@ -47,6 +47,10 @@ typedef void (*vx_library_done)(void *ctx, int rc, const vx_err *err);
  * is not called. */
 vx_outcome vx_library_delete_video(vx_library *library, const char *video_id,
                                    vx_when_full when_full, vx_library_done done, void *ctx);
+/* Inside a transaction that marks videos to be judged anew, as its last step: makes the job that judges them,
+ * unless there is one (NULL). _finish: after that transaction, rc 0 = committed. */
+int vx_library_begin_rejudge(vx_library *library, vx_job **ret_job, vx_err *err);
+void vx_library_finish_rejudge(vx_library *library, vx_job *job, int rc);
 /* Waits until the videos whose original was deleted are judged anew, or a round of that has failed. For one
  * thread. */
 void vx_library_wait_rejudged(vx_library *library);
@@ -70,3 +74,11 @@ vx_outcome vx_library_retire_spaces(vx_library *library, const char *model, cons
                                     vx_library_retired done, void *ctx);
 /* Retires those of a loaded model's other digests. Waits. */
 int vx_library_retire_old_digests(vx_library *library, const vx_model *model, vx_err *err);
+
+/* ---- declared fields (indexes.c) ---- */
+
+/* These n fields of the metadata (up to VX_FILTER_MAX_DECLARED, that vx_filter_check_metadata_field
+ * accepts) have columns, in place of those before. After `done` the upkeep thread fills them. Not OK
+ * (BUSY, STOPPING, INTERNAL: no memory): done is not called. */
+vx_outcome vx_library_set_indexes(vx_library *library, const char *const *fields, size_t n,
+                                  vx_library_done done, void *ctx);

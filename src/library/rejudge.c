@@ -1,4 +1,5 @@
-/* rejudge.c — judges videos anew whose original was deleted.
+/* rejudge.c — judges videos anew whose original was deleted, or which came out differently when they were
+ * read again (backfill/reread.c).
  *
  * The transaction that deletes the original marks them (videos.rejudge) and makes a durable job of the kind
  * "rejudge", unless one waits or runs. The upkeep thread takes the marked videos from the oldest on. It

@@ -9,7 +9,8 @@
  * Threads  loading and queries: any. A module: one thread at a time. vx_torch_set_threads() acts on
  *          the calling thread, so a worker calls it itself.
  * Cost  the first call into libtorch in a process takes some 20 ms; a run copies its inputs only to
- *       another device.
+ *       another device. On a GPU, small batches of a shape seen before are replayed as a CUDA graph,
+ *       which keeps its own activations on the device (cuda_graphs.h)
  */
 #pragma once
 
@@ -75,6 +76,9 @@ int vx_torch_host_alloc(size_t n_bytes, vx_torch_host_memory **ret_memory, void 
 vx_torch_host_memory *vx_torch_host_free(vx_torch_host_memory *memory) VX_TORCH_NOEXCEPT;
 
 const char *vx_torch_version(void) VX_TORCH_NOEXCEPT; /* static, such as "2.13.0" */
+
+/* The set of operators of vidx's own that archives may use (models/common/operators.py): "vidx-1". Static. */
+const char *vx_torch_operators(void) VX_TORCH_NOEXCEPT;
 
 /* CUDA devices; 0 also where the build has no CUDA or the driver fails. */
 int vx_torch_cuda_count(void) VX_TORCH_NOEXCEPT;

@@ -229,6 +229,39 @@ def test_filters_narrow_the_library(page, film, server):
     expect(page.locator("#videos .card .name")).to_have_text(["again.webm"])
 
 
+def test_filter_in_json_narrows_library_and_searches(page, film, server, shot):
+    for seed, camera in ((1, "front"), (2, "rear"), (3, "front")):
+        server.upload(film(seed), metadata=f'{{"camera": "{camera}"}}')
+    page.reload()
+    expect(page.locator("#videos .card")).to_have_count(3)
+    page.locator("#filters summary").click()
+    page.locator("#filters-examples button").first.click()
+    expect(page.locator("#filters-json")).to_have_value('{"metadata.camera":"front"}')
+    expect(page.locator("#videos .card .name")).to_have_text(["film 3.webm", "film 1.webm"])
+    shot("filters")
+    page.locator("#videos .card", has_text="film 1.webm").get_by_role("button", name="Find similar").click()
+    expect(page.locator("#hits .name")).to_have_text(["film 3.webm"])
+    page.locator("#filters-clear").click()
+    expect(page.locator("#videos .card")).to_have_count(3)
+
+
+def test_filter_that_cannot_be_read_says_why(page, film, server):
+    server.upload(film(1))
+    page.reload()
+    page.locator("#filters summary").click()
+    page.locator("#filters-json").fill("camera = front")
+    page.get_by_role("button", name="Apply").click()
+    expect(page.locator("#filters-note")).to_contain_text("This is not JSON.")
+    page.locator("#filters-json").fill('{"camera": "front"}')
+    page.get_by_role("button", name="Apply").click()
+    expect(page.locator("#filters-note")).to_contain_text("metadata.NAME")
+    page.locator("#filters-json").fill('{"metadata.camera": "front"}')
+    page.get_by_role("button", name="Apply").click()
+    expect(page.locator("#filters-note")).to_be_empty()
+    expect(page.locator("#library-note")).to_have_text("No videos match the filter.")
+    page.faults.clear()  # Chromium logs the 422
+
+
 def test_keyboard_alone_reaches_and_closes_a_video(page, film, server):
     server.upload(film(1))
     page.reload()

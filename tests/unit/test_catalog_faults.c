@@ -248,7 +248,7 @@ static int check_page(fixture *f) {
     vx_video **videos = NULL;
     size_t n = 0;
     int wrong = 0;
-    vx_video_query query = {.limit = 50, .verdict = -1};
+    vx_video_query query = {.limit = 50};
     if (vx_catalog_list_videos(f->catalog, &query, &videos, &n, NULL))
         return 1;
     for (size_t i = 0; i < n; i++) {
