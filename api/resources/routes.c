@@ -4,7 +4,7 @@
 #include "base/mem.h"
 
 #define UPLOAD_FIELDS "metadata clip on_duplicate wait"
-#define SEARCH_FIELDS "k min_score group_by filter model"
+#define SEARCH_FIELDS "k min_score max_score group_by offset cursor histogram explain filter model"
 
 static const vx_route rows[] = {
     {"POST", "/v1/videos", VX_ACCEPT_FORM | VX_ACCEPT_RAW, "filename " UPLOAD_FIELDS,

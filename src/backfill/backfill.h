@@ -5,7 +5,8 @@
  * again after a restart: so kill -9 costs the videos that were in work and nothing else. Each video is
  * read from its stored file once more, cut as it was, and its vectors are inserted in one transaction.
  * A video that is deleted meanwhile is skipped; one whose file cannot be decoded is counted and
- * reported, and the job goes on. Videos uploaded meanwhile have their vectors already. If the model or the
+ * reported, and the job goes on. A vector that is stored but damaged counts as missing and is made anew, if
+ * the file still has its digest. Videos uploaded meanwhile have their vectors already. If the model or the
  * machine failed on a video, the job does the others and is then tried again for what is left (jobs/).
  *
  * Vectors that another digest of the model made stay until a backfill has run to its end without a

@@ -120,7 +120,7 @@ typedef struct vx_video {
     double fps, duration_s;
     int64_t created_us; /* UNIX time in µs */
     vx_verdict_row duplicate;
-    char decode_path[8]; /* "cpu", "nvdec" */
+    char decode_path[8]; /* "cpu", "nvdec", "mixed" */
     int64_t frames_decoded, frames_total;
     double sample_aspect_ratio; /* of a shown pixel, width to height; NaN: not known */
     int rotation_deg;   /* clockwise turn that was applied: 0, 90, 180, 270; -1: not known */
@@ -187,8 +187,8 @@ int vx_catalog_get_metadata(vx_catalog *catalog, int64_t row, char **ret_metadat
 typedef int (*vx_catalog_on_video)(void *ctx, const vx_video *video, vx_err *err);
 int vx_catalog_scan_videos(vx_catalog *catalog, vx_catalog_on_video on_video, void *ctx,
                            vx_err *err);
-/* The rows of the videos that n clips belong to, into ret_videos [n]; 0 for a clip that is gone. Cost:
- * 1 µs each. */
+/* The rows of the videos that n clips belong to, into ret_videos [n]; 0 for a clip that is gone. The
+ * clips rise. Cost: a look at every clip from the first to the last. */
 int vx_catalog_find_videos_of_clips(vx_catalog *catalog, const int64_t *clips, size_t n,
                                     int64_t *ret_videos, vx_err *err);
 /* Seconds; NaN if it is not known. VX_CATALOG_NOT_FOUND. */
@@ -264,6 +264,9 @@ int vx_catalog_has_vectors_of(vx_catalog *catalog, const char *model, bool *ret_
 
 /* ---- Vectors: float32 [dim], one for each clip and vector space ---- */
 
+/* Deletes those of n clips that have one, in a transaction of the writer: damaged ones, which no scan gave. */
+int vx_catalog_delete_vectors(vx_catalog *catalog, int64_t space, const int64_t *clips, size_t n,
+                              vx_err *err);
 /* The vectors of n clips, all those of a video at once: float32 [n, dim], clips [n] their rows. -EINVAL:
  * no such clip, no such space of that dim, or a clip has one already. After a failure those
  * before it are in, unless the caller undoes its savepoint. Cost: 10,000 of 1280 dimensions some 100 ms. */

@@ -211,16 +211,24 @@ int vx_catalog_get_video_by_row(vx_catalog *catalog, int64_t row, vx_video **ret
 
 int vx_catalog_find_videos_of_clips(vx_catalog *catalog, const int64_t *clips, size_t n,
                                     int64_t *ret_videos, vx_err *err) {
+    if (n == 0)
+        return 0;
     VX_READER(reader, catalog);
-    for (size_t i = 0; i < n; i++) {
-        VX_SQL(q, reader.db, "SELECT video FROM clips WHERE row = ?");
-        vx_sql_bind_int(&q, clips[i]);
-        int rc = vx_sql_next(&q, err);
-        if (rc < 0)
-            return rc;
-        ret_videos[i] = rc ? vx_sql_int(&q) : 0;
+    VX_SQL(q, reader.db, "SELECT row, video FROM clips WHERE row BETWEEN ? AND ? ORDER BY row");
+    vx_sql_bind_int(&q, clips[0]);
+    vx_sql_bind_int(&q, clips[n - 1]);
+    size_t i = 0;
+    int rc;
+    while ((rc = vx_sql_next(&q, err)) > 0) {
+        int64_t clip = vx_sql_int(&q), video = vx_sql_int(&q);
+        while (i < n && clips[i] < clip)
+            ret_videos[i++] = 0;
+        if (i < n && clips[i] == clip)
+            ret_videos[i++] = video;
     }
-    return 0;
+    while (i < n)
+        ret_videos[i++] = 0;
+    return rc;
 }
 
 int vx_catalog_find_outdated(vx_catalog *catalog, int rules, int64_t above_row, size_t max,

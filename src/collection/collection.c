@@ -159,8 +159,10 @@ int vx_collection_add_vectors(vx_collection *collection, const vx_video *video,
                 end = i + 1;
                 continue;
             }
-            rc = vx_catalog_insert_vectors(collection->catalog, model->space, added, n, first, dim,
-                                           err);
+            rc = vx_catalog_delete_vectors(collection->catalog, model->space, added, n, err);
+            if (!rc)
+                rc = vx_catalog_insert_vectors(collection->catalog, model->space, added, n, first,
+                                               dim, err);
             if (!rc)
                 rc = vx_index_add(model->index, added, groups, first, n, err);
             if (!rc)

@@ -15,12 +15,14 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/atomic.h"
 #include "base/err.h"
 #include "base/idset.h"
 #include "base/mem.h"
+#include "base/thread.h"
 #include "catalog/catalog.h"
 #include "filter/filter.h"
 #include "fingerprint/fingerprint.h"
@@ -34,6 +36,13 @@ typedef struct vx_recent_inserts {
     int64_t videos[VX_RECENT_MAX]; /* catalog rows */
 } vx_recent_inserts;
 
+/* Videos that were found to have lost their file (library/missing_files.c). */
+typedef struct vx_missing_files {
+    vx_mutex mu;
+    int64_t *videos VX_GUARDED; /* [n] catalog rows; owned */
+    size_t n VX_GUARDED;
+} vx_missing_files;
+
 typedef struct vx_collection {
     vx_catalog *catalog; /* borrows */
     vx_models *models;   /* borrows */
@@ -42,6 +51,7 @@ typedef struct vx_collection {
     atomic_bool
         columns_lost; /* there was no memory, or the catalog could not be read, for a change */
     vx_recent_inserts recent;
+    vx_missing_files missing_files;
 } vx_collection;
 
 /* Reads every vector, fingerprint and field of the catalog into the indexes. index_threads: 0 = one per core.
@@ -53,6 +63,15 @@ VX_DEFINE_AUTO(vx_collection, vx_collection_close)
 
 /* A video's vectors or fingerprints have just entered the indexes. */
 void vx_collection_note_recent(vx_collection *collection, int64_t video_row);
+
+/* ---- files that are missing (missing_files.c); any thread ---- */
+
+/* videos: [n] catalog rows; takes them, in place of those that were noted before. */
+void vx_collection_set_missing_files(vx_collection *collection, int64_t *videos, size_t n);
+bool vx_collection_misses_file(vx_collection *collection, int64_t video_row);
+/* The video has its file again, or is gone itself; it need not be noted. */
+void vx_collection_file_is_back(vx_collection *collection, int64_t video_row);
+int64_t vx_collection_count_missing_files(vx_collection *collection);
 
 /* What a decoded video adds beside its row. All borrowed. */
 typedef struct vx_collection_data {

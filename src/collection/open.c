@@ -23,6 +23,7 @@ int vx_collection_open(vx_catalog *catalog, vx_models *models, int index_threads
         return VX_FAIL(err, -ENOMEM, "no memory for the collection");
     collection->catalog = catalog;
     collection->models = models;
+    vx_mutex_init(&collection->missing_files.mu);
     int rc = vx_models_load_vectors(models, catalog, index_threads, err);
     if (rc)
         return rc;
@@ -46,6 +47,8 @@ vx_collection *vx_collection_close(vx_collection *collection) {
         return NULL;
     vx_collection_close_columns(collection);
     vx_fp_index_free(collection->fingerprints);
+    vx_collection_set_missing_files(collection, NULL, 0);
+    vx_mutex_done(&collection->missing_files.mu);
     free(collection);
     return NULL;
 }

@@ -221,16 +221,15 @@ static int drop_failed(run *r, int i, int rc, vx_err *err) {
     return 0;
 }
 
-/* Others decode while the models run. */
-static int embed(run *r, bool all, vx_err *err) {
+/* finish: waits for the last vectors; others decode meanwhile. */
+static int embed(run *r, bool finish, vx_err *err) {
     int rc = 0;
-    for (int i = 0; i < r->n_parts && !rc; i++) {
-        if (!vx_extract_model_is_due(&r->parts[i], all))
-            continue;
+    if (finish)
         vx_turn_end(&r->turn);
-        rc = drop_failed(r, i, vx_extract_model_embed(&r->parts[i], err), err);
-    }
-    vx_turn_begin(&r->turn);
+    for (int i = 0; i < r->n_parts && !rc; i++)
+        rc = drop_failed(r, i, vx_extract_model_embed(&r->parts[i], finish, err), err);
+    if (finish)
+        vx_turn_begin(&r->turn);
     return rc;
 }
 
@@ -378,12 +377,14 @@ static vx_outcome decode_and_embed(run *r, vx_err *err) {
     const vx_media_decode_params want = {.frames = r->frames,
                                          .n = (int64_t)r->n_frames,
                                          .threads = decode_threads(r),
+                                         .decoder = r->extractor->decoder,
                                          .keep_going = keeps_going,
                                          .on_picture = on_picture,
                                          .on_extra = r->fp_frames ? on_extra : NULL,
                                          .ctx = r};
     int rc = vx_media_decode(r->media, &want, &r->out->stats, err);
     r->out->info.hdr = vx_media_get_info(r->media)->hdr;
+    r->out->decode_path = vx_media_path_name(r->out->stats.path);
     sum_times(r);
     tell_time(r, VX_PHASE_FRAMES, vx_clock_monotonic_us() - start_us - r->prepare_us - r->embed_us);
     tell_time(r, VX_PHASE_PREPARE, r->prepare_us);

@@ -47,7 +47,7 @@ static int new_video(const vx_ingest_item *item, const vx_verdict_row *verdict,
     video->duration_s = extract->info.duration_s;
     video->created_us = vx_clock_unix_us();
     video->duplicate = *verdict;
-    strcpy(video->decode_path, "cpu");
+    snprintf(video->decode_path, sizeof video->decode_path, "%s", extract->decode_path);
     video->frames_decoded = extract->stats.frames_decoded;
     video->frames_total = extract->stats.frames_total;
     video->sample_aspect_ratio = extract->info.sample_aspect_ratio;

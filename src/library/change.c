@@ -100,6 +100,7 @@ static void finish_delete(vx_write *write, int rc, const vx_err *err) {
     }
     if (!rc) {
         vx_collection_unindex(p->collection, w->video);
+        vx_collection_file_is_back(p->collection, w->video->row); /* it is missed no more */
         remove_file(p, w->video);
         if (!vx_store_has_ballast(p->store)) /* there may be room for it now */
             vx_library_wake_upkeep(w->library);

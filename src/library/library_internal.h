@@ -31,5 +31,8 @@ static inline void vx_library_wake_upkeep(vx_library *library) {
 int vx_library_rejudge(vx_library *library, vx_err *err);
 void vx_library_add_rejudge_kind(vx_library *library);
 
+/* missing_files.c: notes in the collection, and logs, whose file is gone or cut off; ends early when the
+ * library stops. Waits. */
+int vx_library_find_missing_files(vx_library *library, vx_err *err);
 /* vector_spaces.c: deletes the vectors of retired spaces; ends early when the library stops. Waits. */
 int vx_library_delete_retired(vx_library *library, vx_err *err);

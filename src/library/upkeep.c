@@ -67,6 +67,7 @@ static const struct {
     {"add_checksums", add_checksums, HOUR_US},
     {"checkpoint", checkpoint, IDLE_US},
     {"rejudge", vx_library_rejudge, HOUR_US},
+    {"find_missing_files", vx_library_find_missing_files, HOUR_US},
 };
 
 static void *run_upkeep(void *ctx) {

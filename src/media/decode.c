@@ -14,6 +14,7 @@
 #include "av_error.h"
 #include "av_frame.h"
 #include "budget.h"
+#include "decode_cpu.h"
 #include "demux.h"
 #include "picture.h"
 #include "plan.h"
@@ -363,8 +364,13 @@ static int decode_requested(decode_run *run, vx_err *err) {
     return rc;
 }
 
-int vx_media_decode(vx_media *media, const vx_media_decode_params *params,
-                    vx_media_stats *ret_stats, vx_err *err) {
+const char *vx_media_path_name(vx_media_path path) {
+    static const char *const names[VX_MEDIA_N_PATHS] = {"cpu", "nvdec", "mixed"};
+    return names[path];
+}
+
+int vx_decode_on_cpu(vx_media *media, const vx_media_decode_params *params,
+                     vx_media_stats *ret_stats, vx_err *err) {
     AUTO_RUN run = {
         .media = media, .params = params, .frames = params->frames, .n = params->n, .last_out = -1};
     run.stats.frames_total = media->n_packets;

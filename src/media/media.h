@@ -129,16 +129,61 @@ int vx_picture_rgb_small(vx_picture *picture, int width_px, int height_px, const
 typedef int (*vx_media_on_picture)(void *ctx, int64_t frame, double time_s, vx_picture *picture,
                                    vx_err *err);
 
+/* Where pictures are decoded: a card (NVDEC) and the CPU beside it. A clip that the card does not
+ * decode exactly, or at all, or that is damaged, goes to the CPU; with `hybrid` also what the card has
+ * no room for. The pictures are the same to the bit. Threads: any. */
+typedef struct vx_decoder vx_decoder;
+
+struct vx_nvdec_driver;
+typedef struct vx_decoder_params {
+    int device;                           /* N of cuda:N */
+    bool hybrid;                          /* cores decode clips beside a card that is busy */
+    int cpu_clips;                        /* clips at a time on the CPU; 0 = one per core */
+    const struct vx_nvdec_driver *driver; /* borrows; NULL = NVIDIA's. For tests */
+} vx_decoder_params;
+
+/* Returns 0, -ENODEV (no driver, no such card, or a build without it), -ENOMEM or -EIO. */
+int vx_decoder_open(const vx_decoder_params *params, vx_decoder **ret_decoder, vx_err *err);
+vx_decoder *vx_decoder_free(vx_decoder *decoder); /* nothing may be decoding */
+VX_DEFINE_AUTO(vx_decoder, vx_decoder_free)
+
+typedef enum vx_media_path {
+    VX_MEDIA_ON_CPU,
+    VX_MEDIA_ON_CARD,
+    VX_MEDIA_ON_BOTH, /* the card gave up in the middle */
+    VX_MEDIA_N_PATHS,
+} vx_media_path;
+
+/* In logs and metrics: cpu, nvdec, mixed; static. */
+const char *vx_media_path_name(vx_media_path path);
+
+typedef struct vx_decoder_stats {
+    char card[64]; /* its name */
+    int n_decoders, max_decoders;
+    int64_t card_bytes; /* that the decoders take, about */
+    int64_t n_clips[VX_MEDIA_N_PATHS];
+    /* [n_reasons] clips that the card left to the CPU, and why: codec, chroma, bit_depth, size, stream,
+     * damaged … (static). */
+    int64_t n_refused[16];
+    const char *reasons[16];
+    int n_reasons;
+} vx_decoder_stats;
+void vx_decoder_get_stats(vx_decoder *decoder, vx_decoder_stats *ret_stats);
+
 typedef struct vx_media_stats {
     int64_t frames_decoded; /* pictures the decoder produced */
     int64_t frames_total;   /* pictures in the stream */
     int n_passes;           /* 2: not all came out, so everything was decoded once more */
+    vx_media_path path;
+    const char *refused; /* static: why the card did not decode all of it; NULL = it did, or was not
+                            asked */
 } vx_media_stats;
 
 typedef struct vx_media_decode_params {
     const int64_t *frames; /* [n] requested frames, ascending, unique; borrowed for the call */
     int64_t n;
-    int threads; /* of the decoder; 0 = one per core; fewer where pictures are very large */
+    int threads;         /* of the decoder; 0 = one per core; fewer where pictures are very large */
+    vx_decoder *decoder; /* borrows; NULL = the CPU alone */
     bool (*keep_going)(void *ctx); /* may be NULL; called per packet, false stops */
     vx_media_on_picture on_picture;
     /* May be NULL. Called for pictures before the last requested one that were decoded only because

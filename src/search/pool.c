@@ -67,6 +67,10 @@ static vx_outcome answer(vx_search *search, vx_search_request *request, vx_searc
         VX_FAIL(&result->err, -ESHUTDOWN, "the server is shutting down");
         return VX_OUTCOME_STOPPING;
     }
+    if (vx_search_is_abandoned(request)) {
+        VX_FAIL(&result->err, VX_OUTCOME_CANCELLED, "the client has left");
+        return VX_OUTCOME_CANCELLED;
+    }
     vx_model *model = vx_models_find(search->collection->models, request->model, &result->err);
     if (!model)
         return VX_OUTCOME_WRONG_SPACE;

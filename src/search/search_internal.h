@@ -20,6 +20,10 @@ typedef struct vx_encoded_query {
 } vx_encoded_query;
 void vx_encoded_query_clear(vx_encoded_query *encoded); /* stored.c */
 
+static inline bool vx_search_is_abandoned(const vx_search_request *request) {
+    return request->abandoned && request->abandoned(request->ctx);
+}
+
 struct vx_search {
     vx_collection *collection;
     const vx_extractor *extractor;

@@ -1,154 +1,204 @@
-"""Cosmos-Embed1 on a GPU, through HTTP: bulk uploads, single queries, texts at once.
+"""Videos to vectors on a GPU, and what bounds each row.
 
-    VIDX_GPU_MODELS=build/models-gpu python tests/bench/run.py gpu
+    VIDX_GPU_MODELS=build/models-gpu ./dev bench gpu [--clips 512] [--seconds 60] [--preset medium]
 
-What NVIDIA's services publish for the same network, as far as it can be the same: 15-s clips in
-1080p H.264 (clips.py) uploaded 32 at a time, each stored durably, fingerprinted and compared with all
-before; then, one caller at a time, a clip and a text to /v1/embeddings; then texts from 32 callers. The
-weights are random (tests/gpu/packages.py), which costs the same. Decoding is on the processor.
+One table, and the same as JSON in build/bench/gpu.json. For each kind of clip (gpu_clips.py):
+
+  embed      `vidx embed` over files in place, fingerprints on
+  decoding   the same with the tiny model of the tests, with and without fingerprints: what is left when
+             the model costs nothing, so the ceiling of decoding and preparing
+  http       PUT /v1/videos, 32 at a time: durable, searchable, with a verdict
+  python     PyNvVideoCodec and the same TorchScript, where that wheel is installed
+
+Beside them the disk's rate of writing and syncing files of that size, the model alone (clips a second of
+GPU time), one clip at a time, and texts. The rate of `embed` is a slope: a run with all clips and a run
+with a few, so that loading the model does not count. Clips repeat, with other bytes, until a run takes
+`--seconds`. What bounds a row is what was busiest: the processors, the GPU, NVDEC or the disk.
 """
-import base64
-import http.client
 import json
-import multiprocessing
 import os
+import resource
+import shutil
 import statistics
+import subprocess
+import threading
 import time
 from pathlib import Path
-from urllib.parse import urlparse
 
 import clips
+import gpu_clips
+import gpu_requests
 import measure
 from client import send_all
-from server import Server
+from server import BINARY, Server
 
 MODELS = Path(os.environ.get("VIDX_GPU_MODELS", measure.ROOT / "build/models-gpu"))
-VARIANTS = ("224p", "336p", "448p")
-N_FILES, AT_ONCE = 96, 32
-N_QUERIES = 40
-TEXT_PROCESSES, TEXT_CONNECTIONS, TEXT_SECONDS = 8, 4, 4
-WORDS = "a man in a red jacket rides a bicycle down a steep hill near the sea".split()
+TINY = measure.ROOT / "build/models-test"
+AT_ONCE, FEW = 32, 16
 
 
-def uploads(server, paths):
-    """Clips a second, and where the time went."""
-    before = server.get("/v1/stats").json()
-    seconds = send_all(server.url, paths, AT_ONCE)
-    after = server.get("/v1/stats").json()
-    return {"rate": len(paths) / seconds, "seconds": seconds, "phases": {
-        name: (phase["total_s"] - before["ingest"]["phases"][name]["total_s"]) / len(paths)
-        for name, phase in after["ingest"]["phases"].items()},
-        "decoded": after["ingest"]["frames_decoded"] / after["ingest"]["frames_total"],
-        "models": after["models"], "models_before": before["models"]}
+class Load(threading.Thread):
+    """What share of the processors, the GPU and NVDEC was busy while a `with` ran."""
+
+    def __enter__(self):
+        self.samples, self.ended, self.before = [], threading.Event(), self.cpu_s()
+        self.start_s = time.perf_counter()
+        self.start()
+        return self
+
+    def __exit__(self, *_):
+        self.ended.set()
+        self.join()
+
+    @staticmethod
+    def cpu_s():
+        """Of the whole machine: a server is no child that has ended."""
+        with open("/proc/stat", encoding="ascii") as stat:
+            user, nice, system, *_ = map(int, stat.readline().split()[1:])
+        return (user + nice + system) / os.sysconf("SC_CLK_TCK")
+
+    def run(self):
+        query = ["nvidia-smi" if shutil.which("nvidia-smi") else "false", "--query-gpu=utilization.gpu,utilization.decoder", "--format=csv,noheader,nounits"]
+        while not self.ended.wait(1):
+            done = subprocess.run(query, capture_output=True, text=True, check=False)
+            if done.returncode == 0:
+                self.samples.append([float(word) if word.strip().isdigit() else 0 for word in
+                                     done.stdout.splitlines()[0].split(",")])
+        seconds = time.perf_counter() - self.start_s
+        self.shares = {"processors": (self.cpu_s() - self.before) / seconds / os.cpu_count()}
+        for i, name in enumerate(("gpu", "nvdec")):
+            self.shares[name] = statistics.mean(sample[i] for sample in self.samples) / 100 if self.samples else 0
 
 
-def post(connection, body):
-    connection.request("POST", "/v1/embeddings", body, {"Content-Type": "application/json"})
-    answer = connection.getresponse()
-    data = answer.read()
-    assert answer.status == 200, data[:300]
+def bound(shares):
+    name = max(shares, key=shares.get)
+    text = ", ".join(f"{key} {value:.0%}" for key, value in shares.items())
+    return f"{name if shares[name] >= 0.75 else 'none of them (waiting)'}: {text}"
 
 
-def request(model, text):
-    return json.dumps({"model": model, "input": text, "request_type": "query"})
+def disk_mb_s(paths):
+    """Bytes a second that AT_ONCE threads write and sync, as the store does, in files of that size."""
+    folder, data = measure.scratch("disk"), paths[0].read_bytes()
+    todo = iter(range(max(64, min(len(paths), 256))))
+    lock, written = threading.Lock(), []
 
+    def work():
+        while True:
+            with lock:
+                number = next(todo, None)
+            if number is None:
+                return
+            with open(folder / str(number), "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            written.append(len(data))
 
-def latency_ms(url, bodies):
-    """Milliseconds of each request, one after the other on one connection."""
-    address = urlparse(url)
-    connection = http.client.HTTPConnection(address.hostname, address.port)
-    took = []
-    for body in bodies:
-        start = time.perf_counter()
-        post(connection, body)
-        took.append(1e3 * (time.perf_counter() - start))
-    connection.close()
-    return took[len(took) // 5:]  # the first warm up
-
-
-def text_of(i):
-    return f"{' '.join(WORDS[i % 5:5 + i % 10])} {i}"
-
-
-def ask(url, model, first, start, counts):
-    """A process: some connections in threads, texts one after the other on each."""
-    from threading import Thread
-
-    done = [0] * TEXT_CONNECTIONS
-
-    def run(slot):
-        address = urlparse(url)
-        connection = http.client.HTTPConnection(address.hostname, address.port)
-        post(connection, request(model, text_of(slot)))
-        start.wait()
-        end, i = time.perf_counter() + TEXT_SECONDS, first * 100000 + slot * 1000
-        while time.perf_counter() < end:
-            post(connection, request(model, text_of(i)))
-            i, done[slot] = i + 1, done[slot] + 1
-
-    threads = [Thread(target=run, args=(slot,)) for slot in range(TEXT_CONNECTIONS)]
+    threads = [threading.Thread(target=work) for _ in range(AT_ONCE)]
+    start = time.perf_counter()
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    counts.put(sum(done))
+    rate = sum(written) / (time.perf_counter() - start) / 1e6
+    measure.scratch("disk")
+    return rate
 
 
-def texts_per_s(url, model):
-    start = multiprocessing.Barrier(TEXT_PROCESSES * TEXT_CONNECTIONS)
-    counts = multiprocessing.Queue()
-    workers = [multiprocessing.Process(target=ask, args=(url, model, i, start, counts))
-               for i in range(TEXT_PROCESSES)]
-    for worker in workers:
-        worker.start()
-    total = sum(counts.get() for _ in workers)
-    for worker in workers:
-        worker.join()
-    return total / TEXT_SECONDS
+def embed_s(paths, models, name, flags):
+    output = measure.scratch("embedded")
+    start = time.perf_counter()
+    subprocess.run([BINARY, "embed", "--input", paths[0].parent, "--output", output, "--models", models, "--model", name,
+                    "--clip", "whole", "--quiet", *flags], check=True)
+    return time.perf_counter() - start
 
 
-def bulk(name, keyint, rounds, flags=()):
-    paths = clips.distinct(clips.full_hd(keyint), measure.scratch("files"), N_FILES)
-    results = []
-    for _ in range(rounds):
-        with Server(measure.scratch("data"), MODELS, name, flags) as server:
-            uploads(server, clips.distinct(paths[:1], measure.scratch("warm"), 8))
-            results.append(uploads(server, paths))
-    last = results[-1]
-    phases = ", ".join(f"{k} {v:.3f}" for k, v in last["phases"].items() if v >= 0.001)
-    model, before = last["models"][name], last["models_before"][name]
-    busy = model["busy_s"] - before["busy_s"]
-    runs = model["batches"] - before["batches"]
-    measure.line(f"{name}, keyframe every {keyint} {' '.join(flags)}",
-                 measure.spread([r["rate"] for r in results]),
-                 f"{last['decoded']:.0%} decoded; GPU busy {busy / last['seconds']:.0%}, "
-                 f"{N_FILES / runs:.1f} clips a run")
-    print(f"    seconds a clip: {phases}", flush=True)
+def embed(paths, models, name, seconds, flags=()):
+    """Clips a second of `vidx embed`, and the load. The first run says how many clips fill `seconds`."""
+    few = embed_s(clips.distinct(paths[:FEW], measure.scratch("few"), FEW), models, name, flags)
+    some = embed_s(clips.distinct(paths, measure.scratch("files"), len(paths)), models, name, flags)
+    rate = (len(paths) - FEW) / max(some - few, 1e-3) if len(paths) > FEW else len(paths) / some
+    count = max(len(paths), int(rate * seconds), 4 * FEW)
+    many = clips.distinct(paths, measure.scratch("files"), count)
+    with Load() as load:
+        took = embed_s(many, models, name, flags)
+    return {"clips_per_s": (count - FEW) / max(took - few, 1e-3), "clips": count, "bound": bound(load.shares)}
 
 
-def queries(name):
-    clip = measure.ROOT / "build/samples/real/bikes.mp4"
-    video = request(name, "data:video/mp4;base64," + base64.b64encode(clip.read_bytes()).decode())
-    film = clips.full_hd(30)[0].read_bytes()
-    hd = request(name, "data:video/mp4;base64," + base64.b64encode(film).decode())
-    with Server(measure.scratch("data"), MODELS, name) as server:
-        for what, bodies in (("bikes.mp4 as base64", [video] * N_QUERIES),
-                             ("15 s of 1080p as base64", [hd] * 12),
-                             ("text", [request(name, text_of(i)) for i in range(5 * N_QUERIES)])):
-            took = latency_ms(server.url, bodies)
-            measure.line(f"{name}, {what}, ms", measure.spread(took, 1),
-                         f"mean {statistics.mean(took):.1f}")
-        measure.line(f"{name}, texts a second, {TEXT_PROCESSES * TEXT_CONNECTIONS} callers",
-                     f"{texts_per_s(server.url, name):.0f}")
+def phases_of(before, after, count):
+    return {name: (phase["total_s"] - before["ingest"]["phases"][name]["total_s"]) / count
+            for name, phase in after["ingest"]["phases"].items()}
 
 
-def main(rounds):
-    names = [f"cosmos-embed1-{variant}" for variant in VARIANTS
-             if (MODELS / f"cosmos-embed1-{variant}").exists()]
+def http(paths, models, name, rate, seconds, disk):
+    """Clips a second through HTTP, seconds a clip in each phase, and the model alone."""
+    count = max(len(paths), int(rate * seconds))
+    many = clips.distinct(paths, measure.scratch("files"), count)
+    size = statistics.mean(path.stat().st_size for path in paths)
+    with Server(measure.scratch("data"), models, name, ["--clip", "whole"]) as server:
+        send_all(server.url, clips.distinct(paths[:8], measure.scratch("warm"), 8), 8)
+        before = server.get("/v1/stats").json()
+        with Load() as load:
+            took = send_all(server.url, many, AT_ONCE)
+        after = server.get("/v1/stats").json()
+    rate = count / took
+    busy = after["models"][name]["busy_s"] - before["models"][name]["busy_s"]
+    runs = after["models"][name]["batches"] - before["models"][name]["batches"]
+    shares = load.shares | {"disk": rate * size / 1e6 / disk, "model": busy / took}
+    return {"clips_per_s": rate, "clips": count, "bound": bound(shares), "phases_s": phases_of(before, after, count),
+            "model_clips_per_s": count / busy if busy else None, "clips_a_run": count / runs if runs else None}
+
+
+def row(table, kind, way, result):
+    table.append({"kind": kind, "way": way} | result)
+    note = result.get("bound", result.get("note", ""))
+    value = result.get("clips_per_s")
+    measure.line(f"{kind}, {way}", "-" if value is None else f"{value:.1f}", note)
+    if phases := result.get("phases_s"):
+        print("    seconds a clip, waiting included: " +
+              ", ".join(f"{key} {value:.3f}" for key, value in phases.items() if value >= 0.001), flush=True)
+
+
+def python(paths, package):
+    try:
+        import gpu_python
+    except ImportError as error:
+        return {"clips_per_s": None, "note": f"not measured: {error}"}
+    return {"clips_per_s": gpu_python.clips_per_s(paths, package)}
+
+
+def one_kind(table, kind, name, options):
+    paths = gpu_clips.made(kind, options.clips, options.preset)
+    disk = disk_mb_s(paths)
+    measure.line(f"{kind.name}, disk", f"{disk:.0f} MB/s", "write and fsync, 32 at once")
+    table.append({"kind": kind.name, "way": "disk", "mb_per_s": disk})
+    decoding = embed(paths, TINY, "tiny", options.seconds, ["--no-fingerprints"])
+    row(table, kind.name, "decoding, no fingerprints", decoding)
+    row(table, kind.name, "decoding", embed(paths, TINY, "tiny", options.seconds))
+    files = embed(paths, MODELS, name, options.seconds)
+    row(table, kind.name, f"embed, {name}", files)
+    served = http(paths, MODELS, name, files["clips_per_s"], options.seconds, disk)
+    row(table, kind.name, f"http, {name}", served)
+    row(table, kind.name, f"model alone, {name}", {"clips_per_s": served["model_clips_per_s"],
+                                                   "note": f"{served['clips_a_run'] or 0:.1f} clips a run"})
+    row(table, kind.name, "python", python(paths, MODELS / name))
+
+
+def main(options):
+    names = sorted(path.parent.name for path in MODELS.glob("*/manifest.json"))
+    if not names:
+        raise SystemExit(f"no model package in {MODELS}: tests/gpu/packages.py makes some")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (4096, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+    table = []
+    for kind in gpu_clips.KINDS:
+        if not options.kind or kind.name in options.kind:
+            one_kind(table, kind, names[0], options)
+    for name in names[1:]:
+        paths = gpu_clips.made(gpu_clips.KINDS[0], options.clips, options.preset)
+        row(table, gpu_clips.KINDS[0].name, f"embed, {name}", embed(paths, MODELS, name, options.seconds))
     for name in names:
-        queries(name)
-    for name in names:
-        for keyint in (30, 250):
-            bulk(name, keyint, rounds)
-    if names:
-        bulk(names[0], 30, rounds, ["--no-fingerprints"])
+        table += gpu_requests.measured(MODELS, name, gpu_clips.made(gpu_clips.KINDS[0], 1, options.preset)[0])
+    out = measure.CACHE / "gpu.json"
+    out.write_text(json.dumps({"clips": options.clips, "seconds": options.seconds, "preset": options.preset,
+                               "rows": table}, indent=1) + "\n")
+    print(f"written to {out}")

@@ -1,7 +1,8 @@
 """All measurements of tests/bench/README.md, or those named.
 
     ./dev bench [--rounds N] [pipeline] [http] [server] [index] [shots] [tokenizer]
-    ./dev bench [--rounds N] gpu       needs a GPU, see bench_gpu.py; only when named
+    ./dev bench search                 installs other engines, see bench_search.py; only when named
+    ./dev bench [--clips N] [--seconds S] [--preset P] [--kind K] gpu     needs a GPU, see bench_gpu.py
 
 Rounds alternate between the sides, and medians with the lowest and the highest are printed.
 """
@@ -25,13 +26,21 @@ def machine():
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("parts", nargs="*", choices=[[], *PARTS, "gpu"], metavar="part",
+    parser.add_argument("parts", nargs="*", choices=[[], *PARTS, "search", "gpu"], metavar="part",
                         help=", ".join(PARTS))
+    gpu = parser.add_argument_group("gpu")
+    gpu.add_argument("--clips", type=int, default=512, help="how many clips of each kind to make")
+    gpu.add_argument("--seconds", type=float, default=60, help="how long a row is measured")
+    gpu.add_argument("--preset", default="medium", help="of x264 and x265, for the clips")
+    gpu.add_argument("--kind", action="append", help="one kind of clip alone, h264-30 for example")
     args = parser.parse_args()
     print(f"{time.strftime('%Y-%m-%d')}: {machine()}")
     for part in args.parts or PARTS:
         print(flush=True)
-        __import__(f"bench_{part}").main(args.rounds)
+        if part == "gpu":
+            __import__("bench_gpu").main(args)
+        else:
+            __import__(f"bench_{part}").main(args.rounds)
 
 
 if __name__ == "__main__":

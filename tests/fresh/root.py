@@ -88,7 +88,7 @@ class Root:
         if extra.is_dir():
             shutil.copytree(extra, self.path / str(extra)[1:], dirs_exist_ok=True)
 
-    def command(self, command, env=None, cwd="/", user="root"):
+    def command(self, command, env=None, cwd="/", user="root", network=True):
         """The argument list that runs a shell command inside."""
         pip = {k: v for k, v in os.environ.items() if k.startswith(("PIP_", "http", "HTTP", "no_pr"))}
         env = {"PATH": PATH, "HOME": "/root", "LANG": "C.UTF-8"} | pip | (env or {})
@@ -102,7 +102,7 @@ class Root:
             ["exec", "chroot", f"--userspec={user}:{user}", str(self.path), "/usr/bin/env", "-i",
              *[f"{k}={v}" for k, v in env.items()], "/bin/sh", "-c", inside]))
         return ["unshare", "--mount", "--propagation", "private", "--pid", "--fork", "--kill-child",
-                "sh", "-c", "\n".join(lines)]
+                *([] if network else ["--net"]), "sh", "-c", "\n".join(lines)]
 
     def run(self, command, **where):
         subprocess.run(self.command(command, **where), check=True, stdin=subprocess.DEVNULL)
