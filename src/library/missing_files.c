@@ -32,7 +32,7 @@ static int look_at(look *l, const vx_video *video, vx_err *err) {
 }
 
 static int look_at_all(look *l, vx_err *err) {
-    vx_video_query query = {.limit = VIDEOS_AT_ONCE, .verdict = -1};
+    vx_video_query query = {.limit = VIDEOS_AT_ONCE};
     size_t n = query.limit;
     while (n == query.limit && !atomic_load(&l->library->stopping)) {
         vx_video **videos = NULL;
