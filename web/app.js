@@ -2,12 +2,13 @@
 // Everything that comes from files or people is inserted as text, never as markup.
 
 import {
-  $, announce, api, BADGES, button, CODECS, CONTAINERS, dateAndTime, DELETED, el, named, nameOf, onReturn,
-  picture, search, size, span, thumbnail, time, TRYING_AGAIN, verdictParts, videoPath,
+  $, announce, api, BADGES, button, CODECS, CONTAINERS, dateAndTime, el, named, onReturn, otherOf, picture,
+  placeInOriginal, search, size, span, thumbnail, time, TRYING_AGAIN, verdictParts, videoPath,
 } from "./common.js";
 import { wireUploads } from "./uploads.js";
 
 const PAGE = 48;
+const LATER_PAGE = 10;
 const PLAYER_RETRY_MS = 2000;
 
 // ---- Library ------------------------------------------------------------------------------------
@@ -218,6 +219,27 @@ function showFacts(video) {
     ...(Object.keys(video.metadata).length ? fact("Metadata", JSON.stringify(video.metadata)) : []));
 }
 
+// The copies and parts of the video that were stored after it.
+async function listLater(video, cursor, number) {
+  const query = new URLSearchParams({ limit: LATER_PAGE, count: true });
+  if (cursor) query.set("cursor", cursor);
+  const page = await api(`${videoPath(video.id)}/copies?${query}`);
+  if (number !== opening) return;
+  const row = (copy) => el("li", {},
+    el("span", { className: "later" }, el("bdi", { className: "name", textContent: copy.filename, title: copy.filename }),
+      el("span", { className: "quiet", textContent: placeInOriginal(copy, video.media.duration_s) })),
+    named(button("Open", () => openViewer(copy.id, copy.filename)), `Open ${copy.filename}`));
+  const isPart = page.items.some((copy) => copy.duplicate.verdict === "part_of");
+  const one = isPart ? "A part of it" : "A copy";
+  $("later-title").textContent =
+    page.total === 1 ? `${one} was added later` : `${page.total} copies or parts of it were added later`;
+  $("later").append(...page.items.map(row));
+  $("viewer-later").hidden = !page.total;
+  $("later-more").hidden = !page.next;
+  $("later-more").onclick = () =>
+    listLater(video, page.next, number).catch((problem) => showViewerNote([problem.message], "error"));
+}
+
 function showViewerNote(parts, className) {
   $("viewer-verdict").replaceChildren(...parts);
   $("viewer-verdict").className = className;
@@ -236,20 +258,24 @@ async function openViewer(id, name, start = 0) {
   $("viewer-delete").onclick = () => askDelete(id, name);
   $("facts").replaceChildren();
   $("clips").replaceChildren();
+  $("later").replaceChildren();
+  $("viewer-later").hidden = true;
   $("viewer-original").hidden = true;
   showViewerNote(["Loading…"], "quiet");
   if (!$("viewer").open) $("viewer").showModal();
   try {
     const video = await api(videoPath(id));
-    const { of } = video.duplicate;
-    const original = await nameOf(of);
+    const { of, verdict } = video.duplicate;
+    const original = await otherOf(video.duplicate);
     if (number !== opening) return;
     showFacts(video);
-    $("viewer-original").hidden = !of || original === DELETED;
-    $("viewer-original").onclick = () => openViewer(of, original);
+    $("viewer-original").hidden = !of || original.isDeleted;
+    $("viewer-original").textContent = verdict === "copy" ? "Open the original" : "Open the other video";
+    $("viewer-original").onclick = () => openViewer(of, original.filename);
     $("clips").replaceChildren(...video.clips.map((clip) => clipRow(video, clip)));
-    showViewerNote(verdictParts(video.duplicate, original, video.created_at),
-      `verdict ${video.duplicate.verdict}`);
+    showViewerNote(verdictParts(video.duplicate, original, video.media.duration_s, video.created_at),
+      `verdict ${verdict}`);
+    await listLater(video, null, number);
   } catch (problem) {
     if (number === opening) showViewerNote([problem.message], "error");
   }

@@ -126,18 +126,20 @@ void vx_clip_id_of(const char *video_id, int index, char ret_id[VX_CLIP_ID_CHARS
 /* Inserts the video and its clips; fills video->id (from the SHA-256), video->row and clips[].row.
  * VX_CATALOG_EXISTS; -EEXIST: another file with the same first 96 bits of SHA-256 (forged). */
 int vx_catalog_insert_video(vx_catalog *catalog, vx_video *video, vx_err *err);
-/* Removes the video, its clips, vectors and fingerprint. Videos whose verdict names it become `new` and wait to
- * be judged anew; ret_orphans, if not NULL: how many. VX_CATALOG_NOT_FOUND. */
-int vx_catalog_delete_video(vx_catalog *catalog, const char *video_id, int64_t *ret_orphans,
-                            vx_err *err);
+/* Up to max videos whose verdict names this one become `new` and wait to be judged anew; ret_n: how many. */
+int vx_catalog_orphan_copies(vx_catalog *catalog, const char *video_id, size_t max, size_t *ret_n,
+                             vx_err *err);
+/* Removes the video, its clips, vectors and fingerprint, and orphans all its copies. VX_CATALOG_NOT_FOUND. */
+int vx_catalog_delete_video(vx_catalog *catalog, const char *video_id, vx_err *err);
 /* Replaces a video's verdict, which then no longer waits. VX_CATALOG_NOT_FOUND. */
 int vx_catalog_set_verdict(vx_catalog *catalog, int64_t row, const vx_verdict_row *verdict,
                            vx_err *err);
 /* The oldest videos above a row that wait to be judged anew: rows, rising, up to max into ret_rows. */
 int vx_catalog_find_rejudged(vx_catalog *catalog, int64_t above_row, size_t max, int64_t *ret_rows,
                              size_t *ret_n, vx_err *err);
-/* No video waits to be judged anew any more. */
-int vx_catalog_set_none_rejudged(vx_catalog *catalog, vx_err *err);
+/* The videos that the verdicts of the last few hundred below a row name: up to max rows into ret_rows. */
+int vx_catalog_find_originals(vx_catalog *catalog, int64_t before_row, size_t max,
+                              int64_t *ret_rows, size_t *ret_n, vx_err *err);
 /* VX_CATALOG_NOT_FOUND. */
 int vx_catalog_set_metadata(vx_catalog *catalog, const char *video_id, const char *metadata_json,
                             vx_err *err);

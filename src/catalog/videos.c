@@ -113,21 +113,27 @@ static int changed_one(vx_catalog *catalog, const char *video_id, vx_err *err) {
     return 0;
 }
 
-/* One statement for all of them: 100 000 copies of one clip take it about a second. */
-static int orphan_copies(vx_catalog *catalog, const char *video_id, vx_err *err) {
+int vx_catalog_orphan_copies(vx_catalog *catalog, const char *video_id, size_t max, size_t *ret_n,
+                             vx_err *err) {
+    int rc = vx_catalog_check_writing(catalog, err);
+    if (rc)
+        return rc;
     VX_SQL(
         q, &catalog->writer,
-        "UPDATE videos SET verdict = ?1, duplicate_of = '', score = NULL, share = NULL,"
+        "UPDATE videos SET verdict = ?, duplicate_of = '', score = NULL, share = NULL,"
         " share_of_new = NULL, share_of_stored = NULL, offset_s = NULL, mirrored = 0, rejudge = 1"
-        " WHERE duplicate_of = ?2 AND duplicate_of <> ''");
+        " WHERE row IN (SELECT row FROM videos WHERE duplicate_of = ? AND duplicate_of <> '' LIMIT "
+        "?)");
     vx_sql_bind_int(&q, VX_VERDICT_NEW);
     vx_sql_bind_text(&q, video_id);
-    return vx_sql_run(&q, err);
+    vx_sql_bind_int(&q, max > INT64_MAX ? INT64_MAX : (int64_t)max);
+    rc = vx_sql_run(&q, err);
+    *ret_n = rc ? 0 : (size_t)sqlite3_changes(catalog->writer.handle);
+    return rc;
 }
 
 /* Clips and fingerprint go by foreign key, vectors by a trigger on the clips. */
-int vx_catalog_delete_video(vx_catalog *catalog, const char *video_id, int64_t *ret_orphans,
-                            vx_err *err) {
+int vx_catalog_delete_video(vx_catalog *catalog, const char *video_id, vx_err *err) {
     int rc = vx_catalog_check_writing(catalog, err);
     if (rc)
         return rc;
@@ -136,11 +142,8 @@ int vx_catalog_delete_video(vx_catalog *catalog, const char *video_id, int64_t *
     rc = vx_sql_run(&q, err);
     if (!rc)
         rc = changed_one(catalog, video_id, err);
-    if (!rc)
-        rc = orphan_copies(catalog, video_id, err);
-    if (!rc && ret_orphans)
-        *ret_orphans = sqlite3_changes(catalog->writer.handle);
-    return rc;
+    size_t n;
+    return rc ? rc : vx_catalog_orphan_copies(catalog, video_id, SIZE_MAX, &n, err);
 }
 
 int vx_catalog_set_verdict(vx_catalog *catalog, int64_t row, const vx_verdict_row *verdict,
@@ -167,6 +170,17 @@ int vx_catalog_set_verdict(vx_catalog *catalog, int64_t row, const vx_verdict_ro
     return rc;
 }
 
+static int read_rows(vx_sql *q, size_t max, int64_t *ret_rows, size_t *ret_n, vx_err *err) {
+    size_t n = 0;
+    int rc;
+    while ((rc = vx_sql_next(q, err)) > 0 && n < max)
+        ret_rows[n++] = vx_sql_int(q);
+    if (rc < 0)
+        return rc;
+    *ret_n = n;
+    return 0;
+}
+
 int vx_catalog_find_rejudged(vx_catalog *catalog, int64_t above_row, size_t max, int64_t *ret_rows,
                              size_t *ret_n, vx_err *err) {
     VX_READER(reader, catalog);
@@ -174,20 +188,19 @@ int vx_catalog_find_rejudged(vx_catalog *catalog, int64_t above_row, size_t max,
            "SELECT row FROM videos WHERE rejudge = 1 AND row > ? ORDER BY row LIMIT ?");
     vx_sql_bind_int(&q, above_row);
     vx_sql_bind_int(&q, (int64_t)max);
-    size_t n = 0;
-    int rc;
-    while ((rc = vx_sql_next(&q, err)) > 0 && n < max)
-        ret_rows[n++] = vx_sql_int(&q);
-    if (rc < 0)
-        return rc;
-    *ret_n = n;
-    return 0;
+    return read_rows(&q, max, ret_rows, ret_n, err);
 }
 
-int vx_catalog_set_none_rejudged(vx_catalog *catalog, vx_err *err) {
-    int rc = vx_catalog_check_writing(catalog, err);
-    return rc ? rc
-              : vx_db_run(&catalog->writer, "UPDATE videos SET rejudge = 0 WHERE rejudge = 1", err);
+int vx_catalog_find_originals(vx_catalog *catalog, int64_t before_row, size_t max,
+                              int64_t *ret_rows, size_t *ret_n, vx_err *err) {
+    VX_READER(reader, catalog);
+    VX_SQL(q, reader.db,
+           "SELECT DISTINCT original.row FROM (SELECT duplicate_of FROM videos"
+           " WHERE row < ? AND duplicate_of <> '' ORDER BY row DESC LIMIT 500) AS recent"
+           " JOIN videos AS original ON original.id = recent.duplicate_of LIMIT ?");
+    vx_sql_bind_int(&q, before_row);
+    vx_sql_bind_int(&q, (int64_t)max);
+    return read_rows(&q, max, ret_rows, ret_n, err);
 }
 
 int vx_catalog_set_metadata(vx_catalog *catalog, const char *video_id, const char *metadata_json,

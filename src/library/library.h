@@ -14,6 +14,7 @@
 #include "base/outcome.h"
 #include "collection/collection.h"
 #include "cutter/cutter.h"
+#include "extract/extract.h"
 #include "jobs/jobs.h"
 #include "store/store.h"
 #include "writer/writer.h"
@@ -25,6 +26,7 @@ typedef struct vx_library_params { /* borrows all, until free */
     vx_store *store;
     vx_writer *writer;
     vx_jobs *jobs;
+    const vx_extractor *extractor;
     vx_cutter *cutter; /* NULL: nobody cuts clips */
 } vx_library_params;
 
@@ -40,8 +42,9 @@ vx_library *vx_library_free(vx_library *library);
 /* rc VX_CATALOG_NOT_FOUND when there is no such video. */
 typedef void (*vx_library_done)(void *ctx, int rc, const vx_err *err);
 /* Deletes the video with its vectors, fingerprints, clips and file. Videos whose verdict names it become
- * `new` in the same transaction, and a job of the kind "rejudge" judges them anew (rejudge.c). Not OK (BUSY, STOPPING): done is
- * not called. */
+ * `new`, at the latest in the same transaction, and a job of the kind "rejudge" judges them anew (rejudge.c).
+ * Thousands of them become so before, step by step, so that others can write. Not OK (BUSY, STOPPING): done
+ * is not called. */
 vx_outcome vx_library_delete_video(vx_library *library, const char *video_id,
                                    vx_when_full when_full, vx_library_done done, void *ctx);
 /* Waits until the videos whose original was deleted are judged anew, or a round of that has failed. For one

@@ -15,6 +15,8 @@ struct vx_library {
     vx_job *rejudge VX_GUARDED; /* that waits or runs; owned */
     vx_cond rejudge_ended;
     bool rejudge_durable VX_GUARDED; /* its row is committed */
+    bool
+        rejudge_again; /* videos were marked while a cancelled job had not ended; the writer's thread's */
 };
 
 /* The upkeep thread runs a round soon. */

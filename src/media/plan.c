@@ -13,8 +13,7 @@
 
 enum { REQUESTED = 1 };
 
-/* Whether a picture may refer to the GOP before: it is shown before the open point of its own. */
-static bool is_leading(const vx_packet *point, const vx_packet *packet) {
+bool vx_plan_is_leading(const vx_packet *point, const vx_packet *packet) {
     return !(point->flags & VX_PACKET_CLOSED) && !(packet->flags & VX_PACKET_RADL) &&
            packet->pts < point->pts;
 }
@@ -30,7 +29,7 @@ static int64_t last_requested(const vx_media *media, const uint8_t *requested, i
         if (!requested[i])
             continue;
         last = i;
-        *ret_leading |= is_leading(point, &media->packets[i]);
+        *ret_leading |= vx_plan_is_leading(point, &media->packets[i]);
     }
     return last;
 }
@@ -46,7 +45,7 @@ static void send_gop(const vx_media *media, uint8_t *action, int64_t from, int64
         else if (skip)
             action[i] = VX_PLAN_DROP;
         else
-            action[i] = !leading && is_leading(&media->packets[from], &media->packets[i])
+            action[i] = !leading && vx_plan_is_leading(&media->packets[from], &media->packets[i])
                             ? VX_PLAN_INEXACT
                             : VX_PLAN_SEND;
     }

@@ -16,3 +16,7 @@ typedef enum vx_plan_action {
  * Returns 0 or -ENOMEM. */
 int vx_media_plan(const vx_media *media, const int64_t *frames, int64_t n, uint8_t **ret_action,
                   int64_t *ret_n, vx_err *err);
+
+/* Whether a picture of the GOP at `point` may refer to the GOP before: it is shown before its own
+ * open point. */
+bool vx_plan_is_leading(const vx_packet *point, const vx_packet *packet);

@@ -117,6 +117,7 @@ static int open_writing_parts(vx_server *server, vx_err *err) {
                                  .store = server->store,
                                  .writer = server->writer,
                                  .jobs = server->jobs,
+                                 .extractor = &server->extractor,
                                  .cutter = server->cutter};
     return rc ? rc : vx_library_start(&library, &server->library, err);
 }

@@ -35,7 +35,7 @@ MODULES = {
     "jobs": "base catalog writer",
     "ingest": "base store clip catalog collection extract writer verdict jobs",
     "cutter": "base media catalog",
-    "library": "base store fingerprint index catalog models collection writer verdict jobs cutter",
+    "library": "base store fingerprint index catalog models collection extract writer verdict jobs cutter",
     "backfill": "base store index catalog models collection extract writer jobs library",
     "search": "base store embed index catalog models collection extract",
     "embeddings": "base store fetch frame media preprocess embed models extract search",

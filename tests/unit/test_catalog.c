@@ -130,7 +130,7 @@ static void unknown_things_are_not_found(void **state) {
     assert_int_equal(vx_catalog_get_fingerprint(c, 77, &blob, &bytes, &err), VX_CATALOG_NOT_FOUND);
     assert_int_equal(vx_catalog_get_job(c, "jnone", &job, &err), VX_CATALOG_NOT_FOUND);
     OK(vx_catalog_begin(c, &oops));
-    assert_int_equal(vx_catalog_delete_video(c, "vnone", NULL, &err), VX_CATALOG_NOT_FOUND);
+    assert_int_equal(vx_catalog_delete_video(c, "vnone", &err), VX_CATALOG_NOT_FOUND);
     assert_int_equal(vx_catalog_set_metadata(c, "vnone", "{}", &err), VX_CATALOG_NOT_FOUND);
     assert_int_equal(vx_catalog_update_job(c, "jnone", VX_JOB_RUNNING, NULL, 0, &err),
                      VX_CATALOG_NOT_FOUND);
@@ -236,7 +236,7 @@ static void video_deleted_leaves_no_row_of_it(void **state) {
     OK(vx_catalog_commit(f->catalog, &oops));
     assert_int_equal(raw_int(f, "SELECT count(*) FROM vectors"), 7);
     OK(vx_catalog_begin(f->catalog, &oops));
-    OK(vx_catalog_delete_video(f->catalog, gone->id, NULL, &oops));
+    OK(vx_catalog_delete_video(f->catalog, gone->id, &oops));
     OK(vx_catalog_commit(f->catalog, &oops));
     assert_int_equal(raw_int(f, "SELECT count(*) FROM videos"), 1);
     assert_int_equal(raw_int(f, "SELECT count(*) FROM clips"), 2);
@@ -251,7 +251,7 @@ static void row_of_a_deleted_video_or_clip_is_never_given_again(void **state) {
     fixture *f = *state;
     VX_AUTO(vx_video) first = add_video(f, 1, 3);
     OK(vx_catalog_begin(f->catalog, &oops));
-    OK(vx_catalog_delete_video(f->catalog, first->id, NULL, &oops));
+    OK(vx_catalog_delete_video(f->catalog, first->id, &oops));
     OK(vx_catalog_commit(f->catalog, &oops));
     fixture_reopen(f);
     VX_AUTO(vx_video) second = add_video(f, 1, 1);

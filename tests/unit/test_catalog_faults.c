@@ -286,7 +286,7 @@ static void readers_beside_a_writer_see_whole_transactions(void **state) {
         VX_AUTO(vx_video) v = add_video(f, seed, 2);
         OK(vx_catalog_begin(f->catalog, &oops));
         if (seed % 3 == 0)
-            OK(vx_catalog_delete_video(f->catalog, v->id, NULL, &oops));
+            OK(vx_catalog_delete_video(f->catalog, v->id, &oops));
         OK(vx_catalog_commit(f->catalog, &oops));
     }
     atomic_store(&r.stop, true);

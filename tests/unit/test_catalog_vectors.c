@@ -75,7 +75,7 @@ static void space_counts_the_vectors_that_videos_bring_and_take(void **state) {
     VX_AUTO_FREE vx_vector_space *full = find_spaces(f, 1);
     assert_int_equal(full[0].vectors, 5);
     OK(vx_catalog_begin(f->catalog, &oops));
-    OK(vx_catalog_delete_video(f->catalog, v->id, NULL, &oops));
+    OK(vx_catalog_delete_video(f->catalog, v->id, &oops));
     OK(vx_catalog_commit(f->catalog, &oops));
     VX_AUTO_FREE vx_vector_space *less = find_spaces(f, 1);
     assert_int_equal(less[0].vectors, 2);
@@ -173,7 +173,7 @@ static void scan_gives_every_vector_of_the_space_once(void **state) {
             expected[v->clips[i].row] = seed % 10 != 0;
         }
         if (seed % 10 == 0)
-            OK(vx_catalog_delete_video(f->catalog, v->id, NULL, &oops));
+            OK(vx_catalog_delete_video(f->catalog, v->id, &oops));
     }
     OK(vx_catalog_commit(f->catalog, &oops));
     static const size_t chunks[] = {1, 16, 1000};
