@@ -398,6 +398,6 @@ int vx_media_learn_hdr(vx_media *media, int64_t frame, bool (*keep_going)(void *
                                         .keep_going = keep_going,
                                         .on_picture = ignore_picture,
                                         .ctx = ctx};
-    int rc = media->info.hdr == VX_MEDIA_SDR ? vx_media_decode(media, &one, NULL, err) : 0;
+    int rc = media->info.hdr == VX_MEDIA_SDR ? vx_decode_on_cpu(media, &one, NULL, err) : 0;
     return rc > 0 && rc != VX_MEDIA_STOPPED ? 0 : rc;
 }

@@ -98,24 +98,6 @@ static void clip_row_leads_to_its_video_with_that_clip_alone(void **state) {
     }
 }
 
-static void clips_lead_to_the_rows_of_their_videos(void **state) {
-    fixture *f = *state;
-    VX_AUTO(vx_video) a = add_video(f, 1, 2);
-    VX_AUTO(vx_video) b = add_video(f, 2, 3);
-    VX_AUTO(vx_video) c = add_video(f, 3, 1);
-    OK(vx_catalog_begin(f->catalog, &oops));
-    OK(vx_catalog_delete_video(f->catalog, b->id, &oops));
-    OK(vx_catalog_commit(f->catalog, &oops));
-    /* Without a's first clip; b's are gone; the last was never there. */
-    int64_t clips[] = {a->clips[1].row, b->clips[0].row, b->clips[2].row, c->clips[0].row,
-                       c->clips[0].row + 9};
-    int64_t want[] = {a->row, 0, 0, c->row, 0}, got[5];
-    memset(got, 77, sizeof got);
-    OK(vx_catalog_find_videos_of_clips(f->catalog, clips, 5, got, &oops));
-    assert_memory_equal(got, want, sizeof got);
-    OK(vx_catalog_find_videos_of_clips(f->catalog, clips, 0, got, &oops));
-}
-
 static void unknown_things_are_not_found(void **state) {
     fixture *f = *state;
     const uint8_t sha256[32] = {9};
@@ -583,7 +565,6 @@ int main(void) {
         TEST(video_inserted_reads_back_every_field_after_reopening),
         cmocka_unit_test(video_id_is_the_start_of_the_hash),
         TEST(clip_row_leads_to_its_video_with_that_clip_alone),
-        TEST(clips_lead_to_the_rows_of_their_videos),
         TEST(unknown_things_are_not_found),
         TEST(video_of_known_bytes_exists),
         TEST(video_with_a_forged_id_is_refused_not_taken_for_the_stored),
