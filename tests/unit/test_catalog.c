@@ -99,7 +99,7 @@ static void clips_lead_to_the_rows_of_their_videos(void **state) {
     VX_AUTO(vx_video) b = add_video(f, 2, 3);
     VX_AUTO(vx_video) c = add_video(f, 3, 1);
     OK(vx_catalog_begin(f->catalog, &oops));
-    OK(vx_catalog_delete_video(f->catalog, b->id, NULL, &oops));
+    OK(vx_catalog_delete_video(f->catalog, b->id, &oops));
     OK(vx_catalog_commit(f->catalog, &oops));
     /* Without a's first clip; b's are gone; the last was never there. */
     int64_t clips[] = {a->clips[1].row, b->clips[0].row, b->clips[2].row, c->clips[0].row,
