@@ -81,9 +81,9 @@ static void videos_of_clips_are_found_and_those_of_lost_clips_are_none(void **st
     fixture *f = *state;
     VX_AUTO(vx_video) first = add_video(f, 1, 2);
     VX_AUTO(vx_video) second = add_video(f, 2, 2);
-    int64_t clips[] = {second->clips[1].row, 12345, first->clips[0].row}, videos[3];
+    int64_t clips[] = {first->clips[0].row, second->clips[1].row, 12345}, videos[3];
     OK(vx_catalog_find_videos_of_clips(f->catalog, clips, 3, videos, &oops));
-    assert_true(videos[0] == second->row && videos[1] == 0 && videos[2] == first->row);
+    assert_true(videos[0] == first->row && videos[1] == second->row && videos[2] == 0);
     bool has;
     OK(vx_catalog_has_video(f->catalog, second->row, &has, &oops));
     assert_true(has);
