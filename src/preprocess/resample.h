@@ -8,7 +8,7 @@
 
 #include <stdint.h>
 
-#include "preprocess.h"
+#include "frame/frame.h"
 
 /* Which part of a resized axis is computed: n_in input positions are scaled to n_full, of which n_out
  * starting at begin are computed (a centre crop does not compute pixels that it drops). */
@@ -31,11 +31,6 @@ int vx_axis_new_antialias(const vx_axis_span *span, bool cubic, vx_axis **ret_ax
 int vx_axis_new_two_taps(const vx_axis_span *span, vx_axis **ret_axis, vx_err *err);
 vx_axis *vx_axis_free(vx_axis *axis);
 VX_DEFINE_AUTO(vx_axis, vx_axis_free)
-
-/* preprocess.c: the axes that resize a picture of this size by the spec, and each byte normalised. */
-int vx_preprocess_axes(const vx_preprocess_spec *spec, int w_px, int h_px, vx_axis **ret_x,
-                       vx_axis **ret_y, vx_err *err);
-void vx_preprocess_values(const vx_preprocess_spec *spec, float ret_values[3][256]);
 
 /* Both passes over a VX_FRAME_RGB; writes ret_rgb, uint8 [y->n_out, x->n_out, 3]. Return 0 or -ENOMEM. */
 int vx_resample_antialias(const vx_frame *in, const vx_axis *x, const vx_axis *y, uint8_t *ret_rgb,
