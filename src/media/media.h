@@ -7,6 +7,12 @@
  * VP9, AV1, MPEG-1/2/4, intra codecs), never taken from the container's key frame marks. Other codecs,
  * and streams with missing timestamps or changing parameters, are decoded from the start.
  *
+ * Border   Demuxing and software decoding read what strangers wrote, and are to move into a process of
+ *          their own. In go an opened file, limits and the numbers of the wanted frames; out come the
+ *          packet table (packet_table.h), packets and vx_frames, all plain data that shared memory can
+ *          hold. What does not fit yet: file_io.c, mp4_check.c and truncation.c each open the path, and
+ *          a vx_frame's reference holds an AVFrame of the same process.
+ *
  * Units    times in seconds from the first presented frame (edit lists applied); sizes in pixels
  * Errs     vx_media_outcome (> 0) when the file is at fault, -errno when the server is
  * Threads  a vx_media belongs to one thread at a time; different objects are independent
