@@ -2,12 +2,13 @@
 // Everything that comes from files or people is inserted as text, never as markup.
 
 import {
-  $, announce, api, BADGES, button, CODECS, CONTAINERS, dateAndTime, DELETED, el, named, nameOf, onReturn,
-  picture, search, size, span, thumbnail, time, TRYING_AGAIN, verdictParts, videoPath,
+  $, announce, api, BADGES, button, CODECS, CONTAINERS, dateAndTime, el, named, onReturn, otherOf, picture,
+  placeInOriginal, search, size, span, thumbnail, time, TRYING_AGAIN, verdictParts, videoPath,
 } from "./common.js";
 import { wireUploads } from "./uploads.js";
 
 const PAGE = 48;
+const LATER_PAGE = 10;
 const PLAYER_RETRY_MS = 2000;
 
 // ---- Library ------------------------------------------------------------------------------------
@@ -51,6 +52,50 @@ function place(page, what) {
   $("more").hidden = !nextPage;
 }
 
+// ---- Filters ------------------------------------------------------------------------------------
+
+let filter = null; // the filter in use: an object, or null
+
+const EXAMPLES = [
+  [{ "metadata.camera": "front" }, "camera in the metadata is front"],
+  [{ "metadata.tags": { $contains: "best" } }, "the list tags in the metadata has best"],
+  [{ "metadata.camera": { $exists: false } }, "no camera in the metadata"],
+  [{ filename: { $contains: "tour" } }, "the name contains tour, in any case"],
+  [{ "media.duration_s": { $gte: 60 }, "media.height": { $gte: 1080 } }, "a minute or longer, and 1080 lines or more"],
+  [{ created_at: { $gte: "2026-01-01", $lt: "2026-02-01" } }, "stored in January 2026"],
+  [{ $or: [{ "duplicate.verdict": { $in: ["copy", "part_of"] } }, { bytes: { $gt: 1e9 } }] },
+    "copies and parts, or larger than 1 GB"],
+];
+
+function showFilterNote(text) {
+  $("filters-note").textContent = text;
+}
+
+function applyFilter() {
+  const text = $("filters-json").value.trim();
+  showFilterNote("");
+  try {
+    filter = text ? JSON.parse(text) : null;
+  } catch {
+    showFilterNote('This is not JSON. A filter looks like {"metadata.camera": "front"}.');
+    return;
+  }
+  list("anew");
+}
+
+function useFilter(text) {
+  $("filters-json").value = text;
+  applyFilter();
+}
+
+function showExamples() {
+  for (const [example, meaning] of EXAMPLES) {
+    const text = JSON.stringify(example);
+    $("filters-examples").append(
+      el("dt", {}, button(text, () => useFilter(text), "code")), el("dd", { textContent: meaning }));
+  }
+}
+
 // what: "anew" after the filter changed, "more" for the next page, "newer" for videos added since.
 async function list(what) {
   if (what === "anew") listing++;
@@ -60,15 +105,18 @@ async function list(what) {
   const verdict = $("filter-verdict").value;
   if (name) query.set("filename", name);
   if (verdict) query.set("verdict", verdict);
+  if (filter !== null) query.set("filter", JSON.stringify(filter));
   if (what === "more") query.set("cursor", nextPage);
   try {
     const page = await api(`/v1/videos?${query}`);
     if (number !== listing) return;
     place(page, what);
-    const nothing = name || verdict ? "No videos match the filter." : "No videos yet. Drop some above.";
+    const nothing = name || verdict || filter !== null ? "No videos match the filter." : "No videos yet. Drop some above.";
     showLibraryNote($("videos").children.length ? "" : nothing);
   } catch (problem) {
-    if (number === listing) showLibraryNote(problem.message);
+    if (number !== listing) return;
+    if (filter !== null && (problem.status === 422 || problem.status === 400)) showFilterNote(problem.message);
+    else showLibraryNote(problem.message);
   }
 }
 
@@ -120,10 +168,11 @@ async function show(query, title) {
   $("hits").replaceChildren();
   $("results-title").focus();
   try {
-    const found = await search({ ...query, k: 24 });
+    const found = await search({ ...query, ...(filter === null ? {} : { filter }), k: 24 });
     if (number !== asking) return;
     $("hits").replaceChildren(...found.items.map(hitCard));
-    $("results-note").textContent = found.items.length ? "Nearest first." : "No other videos are stored yet.";
+    const nothing = filter === null ? "No other videos are stored yet." : "No other videos match the filter.";
+    $("results-note").textContent = found.items.length ? "Nearest first." : nothing;
   } catch (problem) {
     if (number === asking) $("results-note").textContent = problem.message;
   }
@@ -218,6 +267,27 @@ function showFacts(video) {
     ...(Object.keys(video.metadata).length ? fact("Metadata", JSON.stringify(video.metadata)) : []));
 }
 
+// The copies and parts of the video that were stored after it.
+async function listLater(video, cursor, number) {
+  const query = new URLSearchParams({ limit: LATER_PAGE, count: true });
+  if (cursor) query.set("cursor", cursor);
+  const page = await api(`${videoPath(video.id)}/copies?${query}`);
+  if (number !== opening) return;
+  const row = (copy) => el("li", {},
+    el("span", { className: "later" }, el("bdi", { className: "name", textContent: copy.filename, title: copy.filename }),
+      el("span", { className: "quiet", textContent: placeInOriginal(copy, video.media.duration_s) })),
+    named(button("Open", () => openViewer(copy.id, copy.filename)), `Open ${copy.filename}`));
+  const isPart = page.items.some((copy) => copy.duplicate.verdict === "part_of");
+  const one = isPart ? "A part of it" : "A copy";
+  $("later-title").textContent =
+    page.total === 1 ? `${one} was added later` : `${page.total} copies or parts of it were added later`;
+  $("later").append(...page.items.map(row));
+  $("viewer-later").hidden = !page.total;
+  $("later-more").hidden = !page.next;
+  $("later-more").onclick = () =>
+    listLater(video, page.next, number).catch((problem) => showViewerNote([problem.message], "error"));
+}
+
 function showViewerNote(parts, className) {
   $("viewer-verdict").replaceChildren(...parts);
   $("viewer-verdict").className = className;
@@ -236,20 +306,24 @@ async function openViewer(id, name, start = 0) {
   $("viewer-delete").onclick = () => askDelete(id, name);
   $("facts").replaceChildren();
   $("clips").replaceChildren();
+  $("later").replaceChildren();
+  $("viewer-later").hidden = true;
   $("viewer-original").hidden = true;
   showViewerNote(["Loading…"], "quiet");
   if (!$("viewer").open) $("viewer").showModal();
   try {
     const video = await api(videoPath(id));
-    const { of } = video.duplicate;
-    const original = await nameOf(of);
+    const { of, verdict } = video.duplicate;
+    const original = await otherOf(video.duplicate);
     if (number !== opening) return;
     showFacts(video);
-    $("viewer-original").hidden = !of || original === DELETED;
-    $("viewer-original").onclick = () => openViewer(of, original);
+    $("viewer-original").hidden = !of || original.isDeleted;
+    $("viewer-original").textContent = verdict === "copy" ? "Open the original" : "Open the other video";
+    $("viewer-original").onclick = () => openViewer(of, original.filename);
     $("clips").replaceChildren(...video.clips.map((clip) => clipRow(video, clip)));
-    showViewerNote(verdictParts(video.duplicate, original, video.created_at),
-      `verdict ${video.duplicate.verdict}`);
+    showViewerNote(verdictParts(video.duplicate, original, video.media.duration_s, video.created_at),
+      `verdict ${verdict}`);
+    await listLater(video, null, number);
   } catch (problem) {
     if (number === opening) showViewerNote([problem.message], "error");
   }
@@ -291,6 +365,11 @@ function wire() {
     event.preventDefault();
     askText();
   };
+  $("filters-form").onsubmit = (event) => {
+    event.preventDefault();
+    applyFilter();
+  };
+  $("filters-clear").onclick = () => useFilter("");
   $("filter").onsubmit = (event) => {
     event.preventDefault();
     list("anew");
@@ -321,5 +400,6 @@ function wire() {
 
 onReturn(refresh);
 wireUploads({ refresh, hitCard, openViewer });
+showExamples();
 wire();
 refresh();

@@ -92,35 +92,50 @@ export const BADGES = {
   copy: "Copy", part_of: "Part", contains: "Contains", shared_segment: "Shared part", similar: "Similar",
 };
 
-// Where one video starts inside the other, as a sentence; empty if both start together.
+// Where a part of that length lies: ", at 2.0 s – 8.0 s"; or only its start if it is in several pieces.
+function place(start_s, length_s, of_s) {
+  const at = Math.max(start_s, 0);
+  if (at + length_s > of_s + 1) return `, from ${preciseTime(at)} on`;
+  return `, at ${span({ start_s: at, end_s: Math.min(at + length_s, of_s) })}`;
+}
+
+// Where a stored copy or part of a video lies in that video, of of_s seconds.
+export function placeInOriginal(copy, of_s) {
+  const { verdict, offset_s, mirrored } = copy.duplicate;
+  const what = verdict === "part_of" ? `Part of this video${place(offset_s, copy.media.duration_s, of_s)}` : "The same video";
+  return what + (mirrored ? ", mirrored" : "");
+}
+
 function startSentence(offset_s) {
   if (!offset_s) return "";
   const at = preciseTime(Math.abs(offset_s));
   return offset_s > 0 ? ` It starts at ${at} of that video.` : ` That video starts at ${at} of this one.`;
 }
 
-// The verdict as sentences, in text and elements. `name` is the file name of the video `of`; it has an
-// element of its own, so that a right-to-left name does not change the order of the sentence.
-// `added` is when the video was stored; without it the sentences are about an upload of just now.
-export function verdictParts(duplicate, name, added = null) {
-  const other = el("bdi", { textContent: name });
-  switch (duplicate.verdict) {
+// The verdict as sentences, in text and elements. `other` is the video `of`; its name has an element of its
+// own, so that a right-to-left name does not change the order of the sentence. `length_s` is the length of
+// the video that the verdict is about. `added` is when it was stored; without it the sentences are about an
+// upload of just now.
+export function verdictParts(duplicate, other, length_s, added = null) {
+  const { verdict, offset_s, share_of_new, share_of_stored } = duplicate;
+  const name = el("bdi", { textContent: other.filename });
+  const mirrored = duplicate.mirrored ? " It is mirrored." : "";
+  switch (verdict) {
     case "exact":
-      return ["The same file is already stored", ...(name ? [" as ", other] : []), ". Nothing was added."];
+      return ["The same file is already stored", ...(other.filename ? [" as ", name] : []), ". Nothing was added."];
     case "copy":
-      return ["Copy of ", other, `: ${percent(duplicate.share)} of the overlapping frames match.`,
-        startSentence(duplicate.offset_s), duplicate.mirrored ? " It is mirrored." : ""];
+      return ["Copy of ", name, `: ${percent(duplicate.share)} of the overlapping frames match.`,
+        startSentence(offset_s), mirrored];
     case "part_of":
-      return ["All of it is in ", other, ".", startSentence(duplicate.offset_s),
-        duplicate.mirrored ? " It is mirrored." : ""];
+      return ["All of this video is in ", name, `${place(offset_s, length_s, other.length_s)}.`, mirrored];
     case "contains":
-      return ["Contains all of ", other, `, and more: ${percent(1 - duplicate.share_of_new)} of it is not in that`,
-        " video.", startSentence(duplicate.offset_s), duplicate.mirrored ? " It is mirrored." : ""];
+      return ["This video contains all of ", name, `${place(-offset_s, share_of_new * length_s, length_s)}.`,
+        ` The other ${percent(1 - share_of_new)} of it is not in that video.`, mirrored];
     case "shared_segment":
-      return ["Has a part in common with ", other, `: ${percent(duplicate.share_of_new)} of this video.`,
-        duplicate.mirrored ? " It is mirrored." : ""];
+      return [`${preciseTime(share_of_new * length_s)} of this video (${percent(share_of_new)}) are also in `, name,
+        ` (${percent(share_of_stored)} of that one). The rest of both is different.`, mirrored];
     case "similar":
-      return ["Looks similar to ", other, ` (score ${duplicate.score.toFixed(3)}), but is not a copy.`];
+      return ["Looks similar to ", name, ` (score ${duplicate.score.toFixed(3)}), but is not a copy.`];
     default:
       return [added
         ? `When this was added (${dateAndTime(added)}), nothing like it was stored.`
@@ -132,14 +147,14 @@ export function dateAndTime(iso) {
   return new Date(iso).toLocaleString(undefined, { dateStyle: "medium", timeStyle: "short" });
 }
 
-export const DELETED = "a deleted video";
-
-export async function nameOf(id) {
-  if (!id) return "";
+// The name and the length of the video that a verdict names.
+export async function otherOf(duplicate) {
+  if (!duplicate.of) return { filename: "", length_s: 0 };
   try {
-    return (await api(videoPath(id))).filename;
+    const video = await api(videoPath(duplicate.of));
+    return { filename: video.filename, length_s: video.media.duration_s };
   } catch (problem) {
-    if (problem.status === 404) return DELETED;
+    if (problem.status === 404) return { filename: "a deleted video", length_s: Infinity, isDeleted: true };
     throw problem;
   }
 }

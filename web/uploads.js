@@ -1,8 +1,8 @@
 // Uploads. The page sends a file, then follows the job that processes it on the server.
 
 import {
-  $, announce, api, button, el, named, nameOf, percent, picture, search, sentence, size, time,
-  TRYING_AGAIN, verdictParts,
+  $, announce, api, button, el, named, otherOf, percent, picture, search, sentence, size, time,
+  TRYING_AGAIN, verdictParts, videoPath,
 } from "./common.js";
 
 const PARALLEL_UPLOADS = 3;
@@ -103,16 +103,17 @@ async function showNearest(row, id) {
 // Shows the result of a job that is done or has failed.
 async function showEnd(row, job) {
   const { duplicate } = job.report || {};
-  const original = duplicate ? await nameOf(duplicate.of) : "";
+  const original = duplicate && await otherOf(duplicate);
   if (job.problem) {
     failRow(row, job.problem.detail, job.problem.status >= 500);
-    if (duplicate) row.item.append(el("div", { className: "pair" }, figure(duplicate.of, original)));
+    if (duplicate) row.item.append(el("div", { className: "pair" }, figure(duplicate.of, original.filename)));
     return;
   }
-  endRow(row, verdictParts(duplicate, original), `verdict ${duplicate.verdict}`);
+  const { media } = await api(videoPath(job.video_id));
+  endRow(row, verdictParts(duplicate, original, media.duration_s), `verdict ${duplicate.verdict}`);
   if (duplicate.of && duplicate.verdict !== "exact")
     row.item.append(el("div", { className: "pair" },
-      figure(job.video_id, row.file.name), figure(duplicate.of, original)));
+      figure(job.video_id, row.file.name), figure(duplicate.of, original.filename)));
   await showNearest(row, job.video_id);
 }
 

@@ -28,7 +28,7 @@ static enum MHD_Result send_reply(vx_request *request) {
     vx_reply_header(request, "X-Request-Id", request->id);
     vx_reply_header(request, "X-Content-Type-Options", "nosniff");
     vx_origin_add_headers(request);
-    if (atomic_load(&request->http->stopping))
+    if (atomic_load(&request->http->stopping) || request->crowded)
         vx_reply_header(request, MHD_HTTP_HEADER_CONNECTION, "close");
     return MHD_queue_response(request->connection, request->status, request->response);
 }
@@ -68,6 +68,8 @@ static bool has_unknown_encoding(const vx_request *request) {
  * be lost on its way. So an early reply goes out at once only if no body follows: there is none, or
  * the client waits for "100 Continue". */
 static bool may_reply_before_body(const vx_request *request) {
+    if (request->crowded)
+        return true; /* its place is needed */
     if (has_unknown_encoding(request))
         return true; /* nobody can tell where its body ends */
     const char *expect = vx_request_header(request, MHD_HTTP_HEADER_EXPECT);
@@ -92,7 +94,10 @@ static void judge_head(vx_request *request) {
     vx_router_find(request);
     if (!request->route || request->response || request->failed)
         return;
-    if (!(request->route->accepts & VX_WHILE_STARTING) && !atomic_load(&request->server->ready))
+    if (request->crowded && !(request->route->accepts & VX_PROBE))
+        vx_reply_problem(request, VX_PROBLEM_BUSY, "Too many requests are open at the moment.");
+    else if (!(request->route->accepts & VX_WHILE_STARTING) &&
+             !atomic_load(&request->server->ready))
         vx_reply_problem(request, VX_PROBLEM_NOT_READY, NULL);
     else if (vx_params_parse_query(request) && vx_params_check(request))
         vx_body_begin(request);
@@ -102,7 +107,7 @@ static enum MHD_Result on_start(vx_request *request, const char *method, const c
     request->method = method;
     request->is_http_1_0 = !strcmp(version, "HTTP/1.0");
     request->phase = VX_REQUEST_BODY;
-    vx_connection_has_headers(request->connection);
+    request->crowded = !vx_connection_has_headers(request->http->connections, request->connection);
     choose_id(request);
     judge_head(request);
     if (request->failed)
@@ -139,8 +144,17 @@ static enum MHD_Result on_body(vx_request *request, const char *bytes, size_t *n
     }
     if (!request->response)
         vx_body_end(request);
-    if (!request->response && !request->failed)
-        request->route->run(request);
+    if (request->response || request->failed)
+        return send_reply(request);
+    request->phase = VX_REQUEST_READ;
+    return MHD_YES;
+}
+
+/* Not before libmicrohttpd has called once more: only between two calls it notes that there is nothing more to
+ * read. A connection that is suspended before that is read when it is resumed, and closed without an
+ * answer if the client has ended its sending (0.9.75). */
+static enum MHD_Result on_read(vx_request *request) {
+    request->route->run(request);
     return request->phase == VX_REQUEST_WAITING ? MHD_YES : send_reply(request);
 }
 
@@ -156,6 +170,8 @@ enum MHD_Result vx_dispatch_on_call(void *http, struct MHD_Connection *connectio
         return on_start(request, method, version);
     case VX_REQUEST_BODY:
         return on_body(request, bytes, n);
+    case VX_REQUEST_READ:
+        return on_read(request);
     case VX_REQUEST_WAITING:
         request->finish(request);
         return send_reply(request);
@@ -183,12 +199,13 @@ void vx_dispatch_on_end(void *cls, struct MHD_Connection *connection, void **slo
                         enum MHD_RequestTerminationCode code) {
     struct vx_http *http = cls;
     vx_request *request = *slot;
-    vx_connection_request_ended(connection);
+    vx_connection_request_ended(http->connections, connection);
     if (!request)
         return;
     int64_t us = vx_clock_monotonic_us() - request->started_us;
     /* Status 0 stays for what libmicrohttpd answered itself, before the first callback. */
-    if (request->phase != VX_REQUEST_ANSWERED && code != MHD_REQUEST_TERMINATED_COMPLETED_OK)
+    if (atomic_load(&request->client_left) ||
+        (request->phase != VX_REQUEST_ANSWERED && code != MHD_REQUEST_TERMINATED_COMPLETED_OK))
         request->status = VX_STATUS_CLIENT_LEFT;
     size_t route =
         request->route ? (size_t)(request->route - http->routes->items) : http->routes->n;

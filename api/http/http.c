@@ -23,6 +23,8 @@
 /* Memory of one connection: the request head, and a body window of half this size. An upload of 5 MB
  * takes 12.5 ms of CPU time with 64 KiB, 11.1 with 256 KiB, 10.7 with 1 MiB. */
 #define CONNECTION_BYTES ((size_t)256 * 1024)
+/* Connections beside max_connections, for those that are answered at once: probes, and refusals. */
+#define RESERVED_CONNECTIONS 8
 /* How long clients that do not wait for work may take to finish when the server stops. */
 #define STOP_GRACE_US 3000000
 
@@ -107,23 +109,31 @@ static void log_mhd(void *cls, const char *fmt, va_list ap) {
     vx_log(VX_LOG_DEBUG, "libmicrohttpd", "message=%s", vx_log_quote(text, quoted, sizeof quoted));
 }
 
-/* Each connection needs two descriptors: its socket, and the file that it sends or receives. */
-static void raise_descriptor_limit(int connections) {
+/* Raises the limit of open files as far as the system lets this process, and makes the connections fit it.
+ * Each needs two descriptors: its socket, and the file that it sends or receives. What is not for
+ * connections is for the catalog (some 30 with few cores), models, and the files that are decoded. */
+static void fit_descriptors(vx_http_params *params) {
     struct rlimit limit;
-    rlim_t wanted = (rlim_t)connections * 2 + 256;
-    if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur >= wanted)
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
         return;
-    limit.rlim_cur = wanted < limit.rlim_max ? wanted : limit.rlim_max;
-    if (setrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur < wanted)
-        vx_log(
-            VX_LOG_WARN, "descriptors",
-            "wanted=%llu allowed=%llu hint=\"raise the limit of open files (ulimit -n), or lower "
-            "--max-connections\"",
-            (unsigned long long)wanted, (unsigned long long)limit.rlim_max);
+    limit.rlim_cur = limit.rlim_max;
+    if (setrlimit(RLIMIT_NOFILE, &limit) < 0 && getrlimit(RLIMIT_NOFILE, &limit) < 0)
+        return;
+    rlim_t others = limit.rlim_cur / 8 * 5 < 256 ? limit.rlim_cur / 8 * 5 : 256;
+    rlim_t room = (limit.rlim_cur - others) / 2;
+    rlim_t fit = room > RESERVED_CONNECTIONS / 2 + 1 ? room - RESERVED_CONNECTIONS / 2 : 1;
+    bool too_few = fit < (rlim_t)params->max_connections;
+    if (too_few)
+        params->max_connections = (int)fit;
+    vx_log(too_few ? VX_LOG_WARN : VX_LOG_INFO, "descriptors",
+           "open_files=%llu connections=%d for_probes=%d%s", (unsigned long long)limit.rlim_cur,
+           params->max_connections, RESERVED_CONNECTIONS,
+           too_few ? " hint=\"fewer than --max-connections: raise the limit of open files "
+                     "(ulimit -n)\""
+                   : "");
 }
 
 static int start_daemon(vx_http *http, int fd, vx_err *err) {
-    raise_descriptor_limit(http->params.max_connections);
     signal(SIGPIPE, SIG_IGN); /* raised by sendfile(2) to a client that has left */
     /* poll and not epoll: with epoll in libmicrohttpd 0.9.75, a pool thread that reaches its share of
      * the connection limit stops answering any of its connections. */
@@ -134,7 +144,7 @@ static int start_daemon(vx_http *http, int fd, vx_err *err) {
         MHD_OPTION_EXTERNAL_LOGGER, log_mhd, NULL,
         MHD_OPTION_LISTEN_SOCKET, fd,
         MHD_OPTION_THREAD_POOL_SIZE, (unsigned)http->params.threads,
-        MHD_OPTION_CONNECTION_LIMIT, (unsigned)http->params.max_connections,
+        MHD_OPTION_CONNECTION_LIMIT, (unsigned)http->params.max_connections + RESERVED_CONNECTIONS,
         MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)http->params.idle_timeout_s,
         MHD_OPTION_CONNECTION_MEMORY_LIMIT, CONNECTION_BYTES,
         MHD_OPTION_NOTIFY_CONNECTION, vx_connections_notify, http->connections,
@@ -184,6 +194,7 @@ int vx_http_start(struct vx_server *server, const vx_routes *routes, const vx_ht
     http->routes = routes;
     http->params = *params;
     fill_defaults(&http->params);
+    fit_descriptors(&http->params);
     http->params.listen = http->params.hosts = http->params.allow_origin = NULL;
     http->traffic = vx_traffic_new(routes->n);
     if (!http->traffic)
@@ -196,7 +207,7 @@ int vx_http_start(struct vx_server *server, const vx_routes *routes, const vx_ht
     if (!rc)
         rc = vx_events_start(&http->events, err);
     if (!rc)
-        rc = vx_connections_start(http->params.idle_timeout_s, &http->connections, err);
+        rc = vx_connections_start(server, &http->params, &http->connections, err);
     if (!rc)
         rc = start_daemon(http, fd, err);
     if (rc) {

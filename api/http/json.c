@@ -154,6 +154,15 @@ bool vx_json_number(vx_request *request, json_t *object, const char *name, doubl
     return true;
 }
 
+bool vx_json_bool(vx_request *request, json_t *object, const char *name, bool *ret_value) {
+    json_t *value = json_object_get(object, name);
+    if (value && !json_is_boolean(value))
+        return refuse(request, name, "true or false");
+    if (value)
+        *ret_value = json_is_true(value);
+    return true;
+}
+
 bool vx_json_vector(vx_request *request, json_t *object, const char *name, float **ret_vector,
                     size_t *ret_n) {
     json_t *array = json_object_get(object, name);

@@ -23,6 +23,8 @@ bool vx_json_int(vx_request *request, json_t *object, const char *name, int64_t 
                  int64_t *ret_value); /* untouched if absent */
 bool vx_json_number(vx_request *request, json_t *object, const char *name, double low, double high,
                     double *ret_value); /* untouched if absent */
+bool vx_json_bool(vx_request *request, json_t *object, const char *name,
+                  bool *ret_value); /* untouched if absent */
 /* A non-empty array of finite numbers, not all 0. Gives float32 [n] (free()); NULL if absent. */
 bool vx_json_vector(vx_request *request, json_t *object, const char *name, float **ret_vector,
                     size_t *ret_n);

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "api/http/connection.h"
 #include "api/http/daemon.h"
 #include "base/clock.h"
 #include "base/mem.h"
@@ -101,11 +102,18 @@ void vx_request_wait(vx_request *request, void (*finish)(vx_request *request)) {
     request->finish = finish;
     request->phase = VX_REQUEST_WAITING;
     atomic_fetch_add(&request->http->waiting, 1);
+    vx_connection_watch(request->http->connections, request->connection, !request->is_http_1_0,
+                        &request->client_left);
     MHD_suspend_connection(request->connection);
+}
+
+bool vx_request_client_left(void *ctx) {
+    return atomic_load(&((vx_request *)ctx)->client_left);
 }
 
 void vx_request_wake(vx_request *request) {
     struct vx_http *http = request->http; /* once resumed, the request may be freed at any time */
+    vx_connection_unwatch(http->connections, request->connection);
     MHD_resume_connection(request->connection);
     atomic_fetch_sub(&http->waiting, 1);
 }

@@ -1,15 +1,16 @@
 /* request.h — one HTTP request: its data, and access to its headers and parameters.
  *
  * Life (vx_request_phase): START (request line read) → BODY (headers checked, body arriving) →
- * WAITING (suspended until vx_request_wake) → ANSWERED. dispatch.c drives it. Once a reply is set,
+ * READ (all has arrived) → WAITING (suspended until vx_request_wake) → ANSWERED. dispatch.c drives it. Once a reply is set,
  * the rest of the body is discarded. A request lives until libmicrohttpd's completion callback,
  * which never runs while the connection is suspended: a request that waits for work outlives it.
  *
- * Threads: the daemon thread of the connection; vx_request_wake from any thread.
+ * Threads: the daemon thread of the connection; vx_request_wake and _client_left from any thread.
  */
 #pragma once
 
 #include <microhttpd.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -27,6 +28,7 @@ struct vx_body;
 typedef enum vx_request_phase {
     VX_REQUEST_START,
     VX_REQUEST_BODY,
+    VX_REQUEST_READ,
     VX_REQUEST_WAITING,
     VX_REQUEST_ANSWERED,
 } vx_request_phase;
@@ -59,10 +61,13 @@ typedef struct vx_request {
     void (*state_free)(void *state);
     void (*finish)(struct vx_request *request); /* builds the reply after a wake */
 
+    atomic_bool client_left; /* while it waited (connection.h) */
+
     struct MHD_Response *response; /* the reply, once it is set */
     unsigned status;
     int64_t reply_bytes;
-    bool failed; /* out of memory, no reply is possible: the connection is closed */
+    bool crowded; /* more requests are in work than there may be: only what is quick is answered */
+    bool failed;  /* out of memory, no reply is possible: the connection is closed */
 } vx_request;
 
 /* target: of the request line; borrows. NULL: out of memory. */
@@ -86,5 +91,8 @@ const char *vx_request_value(const vx_request *request, const char *name);
 /* Suspends the request; finish runs later, on the daemon's thread. Call it before submitting the
  * work, which may end at once. After submitting, the handler must not touch the request. */
 void vx_request_wait(vx_request *request, void (*finish)(vx_request *request));
+/* Whether the client of a request that waits has closed its connection: the work may end early. ctx: the
+ * vx_request. Any thread, until the wake. */
+bool vx_request_client_left(void *ctx);
 /* The work has ended. The caller must not touch the request afterwards. */
 void vx_request_wake(vx_request *request);

@@ -6,7 +6,8 @@
 typedef struct vx_http_params {
     const char *listen;    /* borrows; HOST:PORT or [IPv6]:PORT; port 0 = any free one */
     int threads;           /* 0 = 8 */
-    int max_connections;   /* 0 = 4096 */
+    int max_connections;   /* with a request in work; 0 = 4096. Fewer where the limit of open files
+                              asks for it */
     int idle_timeout_s;    /* 0 = 120. A connection may be silent this long, and the headers of a
                               request must be complete within it. A body that takes longer must
                               arrive at 256 bytes a second at least */

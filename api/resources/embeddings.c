@@ -260,6 +260,7 @@ void vx_embeddings_post(vx_request *request) {
     if (!read_request(request, vx_body_json(request), j))
         return;
     j->work->done = on_done;
+    j->work->abandoned = vx_request_client_left;
     j->work->ctx = request;
     vx_request_wait(request, finish);
     vx_embeddings_submit(request->server->embeddings, j->work);

@@ -34,6 +34,10 @@ void vx_jobs_one_get(vx_request *request);
 void vx_jobs_one_delete(vx_request *request);
 void vx_jobs_retry_post(vx_request *request);
 void vx_jobs_events_get(vx_request *request);
+void vx_reread_post(vx_request *request);
+/* indexes.c */
+void vx_indexes_get(vx_request *request);
+void vx_indexes_put(vx_request *request);
 /* models.c */
 void vx_models_list_get(vx_request *request);
 void vx_models_one_get(vx_request *request);

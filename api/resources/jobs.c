@@ -1,4 +1,4 @@
-/* jobs.c — GET /v1/jobs, GET and DELETE /v1/jobs/{id}, POST /v1/jobs/{id}/retry. */
+/* jobs.c — GET /v1/jobs, GET and DELETE /v1/jobs/{id}, POST /v1/jobs/{id}/retry, POST /v1/reread. */
 #include "api/resources/jobs.h"
 
 #include <math.h>
@@ -166,4 +166,15 @@ void vx_jobs_list_get(vx_request *request) {
         vx_reply_failure(request, &err);
     else
         vx_reply_json(request, VX_SUCCESS_OK, &out);
+}
+
+static void finish_reread(vx_request *request) {
+    if (vx_change_succeeded(request, "video"))
+        vx_jobs_reply_accepted(request, vx_change_job_id(request), "reread");
+}
+
+void vx_reread_post(vx_request *request) {
+    if (vx_change_begin(request, finish_reread))
+        vx_change_refuse(request, vx_backfill_submit(request->server->backfill, NULL,
+                                                     vx_change_done_as_job, request));
 }

@@ -22,10 +22,11 @@ typedef struct model_report {
 typedef struct report {
     vx_ingest_stats ingest;
     vx_search_stats query;
+    vx_decoder_stats decoder;           /* zeros without a card */
     model_report models[VX_MODELS_MAX]; /* [n_models], the default first */
     int n_models;
     int64_t jobs_parked, jobs_waiting;
-    int64_t videos, memory_bytes, disk_free_bytes, active, waiting, uptime_us;
+    int64_t videos, videos_outdated, missing_files, memory_bytes, disk_free_bytes, active, waiting, uptime_us;
     int64_t one; /* 1, for metrics whose labels are the information */
 } report;
 
@@ -43,6 +44,9 @@ static int gather(vx_request *request, report *r, vx_err *err) {
     vx_server *server = request->server;
     vx_ingest_get_stats(server->ingest, &r->ingest);
     vx_search_get_stats(server->search, &r->query);
+    r->missing_files = vx_collection_count_missing_files(server->collection);
+    if (server->decoder)
+        vx_decoder_get_stats(server->decoder, &r->decoder);
     r->memory_bytes = resident_bytes();
     r->active = atomic_load(&request->http->active);
     r->waiting = atomic_load(&request->http->waiting);
@@ -50,6 +54,8 @@ static int gather(vx_request *request, report *r, vx_err *err) {
     r->one = 1;
     r->n_models = server->models->n;
     int rc = vx_catalog_count_videos(server->catalog, &r->videos, err);
+    if (!rc)
+        rc = vx_catalog_count_outdated(server->catalog, VX_MEDIA_RULES, &r->videos_outdated, err);
     if (!rc)
         rc = vx_catalog_count_jobs(server->catalog, &r->jobs_parked, &r->jobs_waiting, err);
     if (!rc)
@@ -71,11 +77,11 @@ static int gather(vx_request *request, report *r, vx_err *err) {
 /* ---- The table ---- */
 
 /* Which label a metric has; it has one value for each value of the label. */
-typedef enum label { NONE, OUTCOME, VERDICT, PHASE, MODEL, VERSION, N_LABELS } label;
+typedef enum label { NONE, OUTCOME, VERDICT, PHASE, MODEL, PATH, REASON, VERSION, N_LABELS } label;
 
 static const char *const label_names[N_LABELS] = {
-    [OUTCOME] = "outcome", [VERDICT] = "verdict", [PHASE] = "phase",
-    [MODEL] = "model",     [VERSION] = "version",
+    [OUTCOME] = "outcome", [VERDICT] = "verdict", [PHASE] = "phase",     [MODEL] = "model",
+    [PATH] = "path",       [REASON] = "reason",   [VERSION] = "version",
 };
 
 static int label_count(label kind, const report *r) {
@@ -83,6 +89,8 @@ static int label_count(label kind, const report *r) {
            : kind == VERDICT ? (int)VX_LEN(r->ingest.verdicts)
            : kind == PHASE   ? VX_PHASE_DONE
            : kind == MODEL   ? r->n_models
+           : kind == PATH    ? VX_MEDIA_N_PATHS
+           : kind == REASON  ? r->decoder.n_reasons
                              : 1;
 }
 
@@ -96,6 +104,10 @@ static const char *label_value(label kind, int i, const report *r) {
         return vx_phase_name((vx_phase)i);
     case MODEL:
         return r->models[i].name;
+    case PATH:
+        return vx_media_path_name((vx_media_path)i);
+    case REASON:
+        return r->decoder.reasons[i];
     case VERSION:
         return VX_VERSION;
     default:
@@ -129,6 +141,12 @@ static const metric metrics[] = {
     {"uptime_seconds", GAUGE, "Time since the server started.", "uptime_s", AT(uptime_us), NONE,
      SECONDS},
     {"videos", GAUGE, "Videos stored.", "videos", AT(videos)},
+    {"videos_outdated", GAUGE,
+     "Videos that an older version read by other rules; POST /v1/reread reads them again.",
+     "videos_outdated", AT(videos_outdated)},
+    {"missing_files", GAUGE,
+     "Videos whose stored file is gone or cut off, as of the last look (at start and every hour).",
+     "missing_files", AT(missing_files)},
     {NULL, NULL, NULL, "vectors", AT(models[0].vectors)},
     {"process_resident_memory_bytes", GAUGE, "Resident memory.", "memory_bytes", AT(memory_bytes)},
     {"disk_free_bytes", GAUGE, "Free space on the data disk; below --reserve uploads get 507.",
@@ -161,6 +179,12 @@ static const metric metrics[] = {
      AT(ingest.phase_now), PHASE},
     {"ingest_phase_seconds_total", COUNTER, "Time spent, by phase.", "ingest.phases.*.total_s",
      AT(ingest.phase_us), PHASE, SECONDS},
+
+    {"decoded_videos_total", COUNTER,
+     "With a GPU: videos decoded, by path (mixed: the GPU gave up).", NULL, AT(decoder.n_clips),
+     PATH},
+    {"decode_refusals_total", COUNTER, "With a GPU: videos that it left to the CPU, by reason.",
+     NULL, AT(decoder.n_refused), REASON},
 
     {"jobs_waiting", GAUGE,
      "Jobs that failed by a fault of the server and wait for their next try.", "jobs.waiting",

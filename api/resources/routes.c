@@ -4,12 +4,12 @@
 #include "base/mem.h"
 
 #define UPLOAD_FIELDS "metadata clip on_duplicate wait"
-#define SEARCH_FIELDS "k min_score group_by model"
+#define SEARCH_FIELDS "k min_score max_score group_by offset cursor histogram explain filter model"
 
 static const vx_route rows[] = {
     {"POST", "/v1/videos", VX_ACCEPT_FORM | VX_ACCEPT_RAW, "filename " UPLOAD_FIELDS,
      "filename " UPLOAD_FIELDS, vx_videos_upload, vx_videos_check_upload},
-    {"GET", "/v1/videos", 0, "limit cursor filename verdict count", "", vx_videos_list},
+    {"GET", "/v1/videos", 0, "limit cursor filename verdict filter count", "", vx_videos_list},
     /* {id} is the file name here. OpenAPI allows only one name for a segment. */
     {"PUT", "/v1/videos/{id}", VX_ACCEPT_RAW, UPLOAD_FIELDS, "", vx_videos_upload,
      vx_videos_check_upload},
@@ -24,6 +24,8 @@ static const vx_route rows[] = {
     {"POST", "/v1/search", VX_ACCEPT_JSON | VX_ACCEPT_FORM, "", SEARCH_FIELDS, vx_search_post,
      vx_search_check},
     {"GET", "/v1/search", 0, "q " SEARCH_FIELDS, "", vx_search_get},
+    {"GET", "/v1/metadata-indexes", 0, "", "", vx_indexes_get},
+    {"PUT", "/v1/metadata-indexes", VX_ACCEPT_JSON, "", "", vx_indexes_put},
     {"POST", "/v1/embeddings", VX_ACCEPT_JSON | VX_LIKE_OPENAI, "", "", vx_embeddings_post},
     {"GET", "/v1/jobs", 0, "limit cursor count state", "", vx_jobs_list_get},
     {"GET", "/v1/jobs/{id}", 0, "", "", vx_jobs_one_get},
@@ -36,6 +38,7 @@ static const vx_route rows[] = {
     {"GET", "/v1/models/{name}", 0, "", "", vx_models_one_get},
     {"POST", "/v1/models/{name}/backfill", 0, "", "", vx_models_backfill_post},
     {"DELETE", "/v1/models/{name}/vectors", 0, "digest", "", vx_models_vectors_delete},
+    {"POST", "/v1/reread", 0, "", "", vx_reread_post},
     {"GET", "/v1/metrics", 0, "", "", vx_metrics_get},
     {"GET", "/v1/stats", 0, "", "", vx_stats_get},
     {"GET", "/problems/{name}", VX_WHILE_STARTING, "", "", vx_problems_get},

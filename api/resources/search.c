@@ -6,16 +6,18 @@
 #include "api/http/json.h"
 #include "api/http/params.h"
 #include "api/http/reply.h"
+#include "api/resources/filters.h"
 #include "api/resources/handlers.h"
 #include "api/resources/show.h"
 #include "server/server.h"
 
 #define SUBJECTS "text video_id clip_id vector like unlike combine"
-#define OPTIONS "k min_score group_by"
+#define OPTIONS "k min_score max_score group_by offset cursor histogram explain filter"
 
 typedef struct search {
     vx_search_result result;
     bool several; /* the request has `queries`, so the reply has `results` */
+    bool explain;
 } search;
 
 static void free_search(void *state) {
@@ -45,18 +47,52 @@ static void write_hit(vx_out *out, const vx_hit *hit, size_t rank) {
     vx_out_end(out, '}');
 }
 
-static void write_items(vx_out *out, const vx_hits *hits) {
-    vx_out_begin(out, "items", '[');
-    for (size_t i = 0; i < hits->n; i++)
-        write_hit(out, &hits->items[i], i + 1);
+static void write_next(vx_out *out, const vx_hits *hits) {
+    char cursor[VX_SEARCH_CURSOR_CHARS + 1];
+    if (hits->more)
+        vx_search_cursor_write(&hits->end, cursor);
+    vx_out_string(out, "next", hits->more ? cursor : NULL);
+}
+
+static void write_histogram(vx_out *out, const int64_t *counts) {
+    vx_out_begin(out, "histogram", '[');
+    for (int i = 0; i < VX_SEARCH_BINS; i++)
+        vx_out_int(out, NULL, counts[i]);
     vx_out_end(out, ']');
 }
 
-static void write_results(vx_out *out, const vx_search_result *result) {
+static void write_explanation(vx_out *out, const vx_search_result *result,
+                              const vx_search_work *work) {
+    vx_out_begin(out, "explain", '{');
+    vx_out_string(out, "model", result->model);
+    vx_out_int(out, "rows_scanned", work->rows_scanned);
+    vx_out_int(out, "rows_rescored", work->rows_rescored);
+    vx_out_number(out, "encode_ms", (double)result->encode_us / 1000);
+    vx_out_number(out, "index_ms", (double)work->index_us / 1000);
+    vx_out_number(out, "catalog_ms", (double)work->catalog_us / 1000);
+    vx_out_number(out, "histogram_ms", (double)work->histogram_us / 1000);
+    vx_out_end(out, '}');
+}
+
+/* The answer to query i, as members of the open object. */
+static void write_answer(vx_out *out, const search *state, size_t i) {
+    const vx_hits *hits = &state->result.answers[i];
+    vx_out_begin(out, "items", '[');
+    for (size_t j = 0; j < hits->n; j++)
+        write_hit(out, &hits->items[j], hits->first_rank + j);
+    vx_out_end(out, ']');
+    write_next(out, hits);
+    if (hits->histogram)
+        write_histogram(out, hits->histogram);
+    if (state->explain)
+        write_explanation(out, &state->result, &hits->work);
+}
+
+static void write_results(vx_out *out, const search *state) {
     vx_out_begin(out, "results", '[');
-    for (size_t i = 0; i < result->n; i++) {
+    for (size_t i = 0; i < state->result.n; i++) {
         vx_out_begin(out, NULL, '{');
-        write_items(out, &result->answers[i]);
+        write_answer(out, state, i);
         vx_out_end(out, '}');
     }
     vx_out_end(out, ']');
@@ -73,9 +109,9 @@ static void finish(vx_request *request) {
     vx_out_begin(&out, NULL, '{');
     vx_out_string(&out, "model", result->model);
     if (state->several)
-        write_results(&out, result);
+        write_results(&out, state);
     else
-        write_items(&out, &result->answers[0]);
+        write_answer(&out, state, 0);
     vx_out_end(&out, '}');
     vx_reply_json(request, VX_SUCCESS_OK, &out);
 }
@@ -96,21 +132,59 @@ static bool set_group(vx_request *request, vx_query *question, const char *text)
     return false;
 }
 
-static const vx_query defaults = {.k = 10, .min_score = -1, .group_by_video = true};
+static const vx_query defaults = {.k = 10, .min_score = -1, .max_score = 1, .group_by_video = true};
 
-/* Overwrites k, min_score and group_by of the question with those in the object. */
+static bool set_cursor(vx_request *request, vx_query *question, const char *text) {
+    if (!text || vx_search_cursor_read(text, &question->after))
+        return true;
+    vx_reply_problem(request, VX_PROBLEM_BAD_PARAMETER,
+                     "cursor must be the value of next in the previous page of the same search.");
+    return false;
+}
+
+/* What the options are together. */
+static bool check_options(vx_request *request, const vx_query *question) {
+    size_t before = question->after.position ? question->after.position : question->offset;
+    const char *wrong = NULL;
+    if (question->offset && question->after.position)
+        wrong = "Send offset or cursor, not both.";
+    else if (question->min_score > question->max_score)
+        wrong = "min_score must not be greater than max_score.";
+    if (wrong)
+        vx_reply_problem(request, VX_PROBLEM_BAD_PARAMETER, "%s", wrong);
+    else if (before + question->k > VX_SEARCH_MAX_DEPTH)
+        vx_reply_problem(
+            request, VX_PROBLEM_BAD_PARAMETER,
+            "A search reaches its first %d hits; %zu before this page and k %zu are more. "
+            "Narrow it with min_score, max_score or a filter.",
+            VX_SEARCH_MAX_DEPTH, before, question->k);
+    else
+        return true;
+    return false;
+}
+
+/* Overwrites the options of the question with those in the object. */
 static bool read_options(vx_request *request, json_t *object, vx_query *question) {
-    int64_t k = (int64_t)question->k;
-    double min_score = (double)question->min_score;
-    const char *group;
+    int64_t k = (int64_t)question->k, offset = (int64_t)question->offset;
+    double min_score = (double)question->min_score, max_score = (double)question->max_score;
+    const char *group, *cursor;
+    search *state = request->state;
     if (!vx_json_int(request, object, "k", 1, VX_SEARCH_MAX_K, &k) ||
+        !vx_json_int(request, object, "offset", 0, VX_SEARCH_MAX_DEPTH, &offset) ||
         !vx_json_number(request, object, "min_score", -1, 1, &min_score) ||
+        !vx_json_number(request, object, "max_score", -1, 1, &max_score) ||
+        !vx_json_bool(request, object, "histogram", &question->histogram) ||
+        !vx_json_bool(request, object, "explain", &state->explain) ||
+        !vx_json_string(request, object, "cursor", &cursor) ||
+        !set_cursor(request, question, cursor) ||
         !vx_json_string(request, object, "group_by", &group) ||
         !set_group(request, question, group))
         return false;
     question->k = (size_t)k;
+    question->offset = (size_t)offset;
     question->min_score = (float)min_score;
-    return true;
+    question->max_score = (float)max_score;
+    return check_options(request, question);
 }
 
 /* One subject, or none and examples. */
@@ -191,7 +265,9 @@ static bool read_question(vx_request *request, json_t *object, vx_query *questio
 static bool read_one(vx_request *request, json_t *body, vx_search_request *query) {
     query->queries[0] = defaults;
     return vx_json_only(request, body, SUBJECTS " queries " OPTIONS " model") &&
-           read_question(request, body, &query->queries[0]);
+           read_question(request, body, &query->queries[0]) &&
+           vx_filters_read(request, json_object_get(body, "filter"), NULL, "/filter",
+                           &query->filter);
 }
 
 /* Reads `queries`. Options of a query win over those of the body. */
@@ -200,7 +276,8 @@ static bool read_several(vx_request *request, json_t *body, json_t *list,
     vx_query common = defaults;
     size_t k_sum = 0;
     if (!vx_json_only(request, body, "queries " OPTIONS " model") ||
-        !read_options(request, body, &common))
+        !read_options(request, body, &common) ||
+        !vx_filters_read(request, json_object_get(body, "filter"), NULL, "/filter", &query->filter))
         return false;
     for (size_t i = 0; i < query->n; i++) {
         json_t *item = json_array_get(list, i);
@@ -210,8 +287,12 @@ static bool read_several(vx_request *request, json_t *body, json_t *list,
             vx_reply_problem(request, VX_PROBLEM_BAD_PARAMETER, "it must be an object.");
             return false;
         }
+        char place[40];
+        snprintf(place, sizeof place, "/queries/%zu/filter", i);
         if (!vx_json_only(request, item, SUBJECTS " " OPTIONS) ||
-            !read_question(request, item, &query->queries[i]))
+            !read_question(request, item, &query->queries[i]) ||
+            !vx_filters_read(request, json_object_get(item, "filter"), NULL, place,
+                             &query->queries[i].filter))
             return false;
         k_sum += query->queries[i].k;
     }
@@ -225,24 +306,37 @@ static bool read_several(vx_request *request, json_t *body, json_t *list,
 }
 
 /* Reads the options of a form, or of a query string, as far as they have arrived. */
-static bool read_values(vx_request *request, vx_query *question) {
+static bool read_values(vx_request *request, vx_query *question, bool *ret_explain) {
     *question = defaults;
-    int64_t k;
-    double min_score;
+    int64_t k, offset;
+    double min_score, max_score;
+    int histogram, explain;
     if (!vx_params_int(request, "k", 1, VX_SEARCH_MAX_K, (int64_t)defaults.k, &k) ||
-        !vx_params_number(request, "min_score", -1, 1, (double)defaults.min_score, &min_score) ||
+        !vx_params_int(request, "offset", 0, VX_SEARCH_MAX_DEPTH, 0, &offset) ||
+        !vx_params_number(request, "min_score", -1, 1, -1, &min_score) ||
+        !vx_params_number(request, "max_score", -1, 1, 1, &max_score) ||
+        !vx_params_choice(request, "histogram", "false true", 0, &histogram) ||
+        !vx_params_choice(request, "explain", "false true", 0, &explain) ||
+        !set_cursor(request, question, vx_request_value(request, "cursor")) ||
         !set_group(request, question, vx_request_value(request, "group_by")))
         return false;
     question->k = (size_t)k;
+    question->offset = (size_t)offset;
     question->min_score = (float)min_score;
-    return true;
+    question->max_score = (float)max_score;
+    question->histogram = histogram;
+    *ret_explain = explain;
+    return check_options(request, question);
 }
 
 bool vx_search_check(vx_request *request) {
     const char *model = vx_request_value(request, "model");
+    VX_AUTO(vx_filter) filter = NULL;
     vx_query question;
+    bool explain;
     vx_err err;
-    if (!read_values(request, &question))
+    if (!read_values(request, &question, &explain) ||
+        !vx_filters_read_value(request, NULL, &filter))
         return false;
     if (!model || vx_models_find(request->server->models, model, &err))
         return true;
@@ -251,7 +345,9 @@ bool vx_search_check(vx_request *request) {
 }
 
 static bool read_form(vx_request *request, vx_search_request *query) {
-    return read_values(request, &query->queries[0]) &&
+    search *state = request->state;
+    return read_values(request, &query->queries[0], &state->explain) &&
+           vx_filters_read_value(request, NULL, &query->filter) &&
            set_text(request, &query->model, vx_request_value(request, "model"));
 }
 
@@ -269,17 +365,19 @@ static size_t count_questions(vx_request *request, json_t *list) {
 
 /* ---- Running it ---- */
 
-/* Takes the query. */
-static void submit(vx_request *request, vx_search_request *query, bool several) {
+/* The request's state; NULL: no memory. */
+static search *begin(vx_request *request) {
     search *state = request->state = vx_new(search);
     request->state_free = state ? free_search : NULL;
-    if (!state) {
-        vx_search_request_free(query);
-        request->failed = true;
-        return;
-    }
-    state->several = several;
+    request->failed |= !state;
+    return state;
+}
+
+/* Takes the query. */
+static void submit(vx_request *request, vx_search_request *query) {
+    search *state = request->state;
     query->done = on_done;
+    query->abandoned = vx_request_client_left;
     query->ctx = request;
     vx_request_wait(request, finish);
     vx_outcome outcome = vx_search_submit(request->server->search, query);
@@ -309,11 +407,15 @@ void vx_search_post(vx_request *request) {
     size_t n = count_questions(request, list);
     if (!n)
         return;
+    search *state = begin(request);
     VX_AUTO(vx_search_request) query = vx_search_request_new(n);
-    if (!query)
+    if (!query || !state) {
         request->failed = true;
-    else if (read_body(request, body, list, query))
-        submit(request, vx_take(query), list != NULL);
+        return;
+    }
+    state->several = list != NULL;
+    if (read_body(request, body, list, query))
+        submit(request, vx_take(query));
 }
 
 void vx_search_get(vx_request *request) {
@@ -324,12 +426,12 @@ void vx_search_get(vx_request *request) {
         return;
     }
     VX_AUTO(vx_search_request) query = vx_search_request_new(1);
-    if (!query) {
+    if (!query || !begin(request)) {
         request->failed = true;
         return;
     }
     if (!read_form(request, query) || !set_text(request, &query->queries[0].text, text))
         return;
     query->queries[0].by = VX_QUERY_TEXT;
-    submit(request, vx_take(query), false);
+    submit(request, vx_take(query));
 }

@@ -37,6 +37,9 @@ static void show_media(vx_out *out, const vx_video *video) {
     vx_out_int(out, "height", video->height_px);
     vx_show_seconds(out, "fps", video->fps);
     vx_show_seconds(out, "duration_s", video->duration_s);
+    vx_out_number(out, "sample_aspect_ratio", round(video->sample_aspect_ratio * 1e6) / 1e6);
+    vx_out_number(out, "rotation", video->rotation_deg < 0 ? (double)NAN : video->rotation_deg);
+    vx_out_string(out, "hdr", video->hdr[0] ? video->hdr : NULL);
     vx_out_end(out, '}');
 }
 

@@ -67,8 +67,8 @@ static bool read_parameters(vx_request *request, const vx_video *video, thumbnai
         !vx_params_int(request, "size", 16, 2048, 320, &side_px))
         return false;
     thumb->side_px = (int)side_px;
-    snprintf(thumb->etag, sizeof thumb->etag, "\"%s-%.6f-%d\"", video->id, thumb->time_s,
-             thumb->side_px);
+    snprintf(thumb->etag, sizeof thumb->etag, "\"%s-%.6f-%d-%d\"", video->id, thumb->time_s,
+             thumb->side_px, VX_MEDIA_RULES);
     return true;
 }
 

@@ -1,7 +1,9 @@
 /* upload.c — POST /v1/videos and PUT /v1/videos/{file name}: ingests an uploaded file.
  *
  * When these run, the body is a vx_upload already. With wait=true the request waits until the video is
- * durable and searchable, or has failed; with wait=false only until its job is durable.
+ * durable and searchable, or has failed; with wait=false only until its job is durable. A client of
+ * wait=true that leaves was promised nothing, so its upload is cancelled unless it is being written to the
+ * catalog already.
  */
 #include <errno.h>
 #include <string.h>
@@ -176,6 +178,7 @@ void vx_videos_upload(vx_request *request) {
         return;
     item->done = item->background ? NULL : on_done;
     item->accepted = item->background ? on_accepted : NULL;
+    item->abandoned = item->background ? NULL : vx_request_client_left;
     item->ctx = request;
     vx_request_wait(request, finish);
     vx_outcome outcome = vx_ingest_submit(request->server->ingest, vx_take(item));

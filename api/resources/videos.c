@@ -15,8 +15,6 @@
 #include "api/resources/show.h"
 #include "server/server.h"
 
-#define MAX_LIST 500
-#define VERDICTS "new exact copy similar part_of contains shared_segment" /* as vx_verdict_kind */
 #define MAX_METADATA_BYTES ((size_t)256 * 1024)
 
 bool vx_videos_check_filename(vx_request *request, const char *name) {
@@ -54,82 +52,6 @@ void vx_videos_get(vx_request *request) {
     VX_AUTO_OUT out = {0};
     vx_show_video(&out, NULL, video, NULL);
     vx_reply_json(request, VX_SUCCESS_OK, &out);
-}
-
-/* ---- List ---- */
-
-/* A cursor is the last row of the previous page, in a form that cannot be mistaken for an id. */
-static bool read_cursor(vx_request *request, int64_t *ret_row) {
-    const char *text = vx_request_value(request, "cursor");
-    *ret_row = 0;
-    if (!text || !*text)
-        return true;
-    size_t n = strlen(text);
-    bool valid =
-        text[0] == 'r' && n >= 2 && n <= 16 && strspn(text + 1, "0123456789abcdef") == n - 1;
-    if (valid)
-        *ret_row = strtoll(text + 1, NULL, 16);
-    if (valid && *ret_row > 0)
-        return true;
-    vx_reply_problem(request, VX_PROBLEM_BAD_PARAMETER,
-                     "cursor must be the value of next in the previous page.");
-    return false;
-}
-
-static void write_page(vx_out *out, vx_video **videos, size_t n, size_t limit, int64_t total) {
-    vx_out_begin(out, NULL, '{');
-    vx_out_begin(out, "items", '[');
-    for (size_t i = 0; i < n && i < limit; i++)
-        vx_show_video(out, NULL, videos[i], NULL);
-    vx_out_end(out, ']');
-    char cursor[24];
-    if (n > limit)
-        snprintf(cursor, sizeof cursor, "r%llx", (unsigned long long)videos[limit - 1]->row);
-    vx_out_string(out, "next", n > limit ? cursor : NULL);
-    if (total >= 0)
-        vx_out_int(out, "total", total);
-    vx_out_end(out, '}');
-}
-
-/* One page of what query asks for, with their total number if that is wanted. */
-static void reply_list(vx_request *request, vx_video_query *query) {
-    int64_t limit, total = -1;
-    int count;
-    if (!vx_params_int(request, "limit", 1, MAX_LIST, 50, &limit) ||
-        !read_cursor(request, &query->before_row) ||
-        !vx_params_choice(request, "count", "false true", 0, &count))
-        return;
-    query->limit = (size_t)limit + 1; /* one more, to see whether there is a next page */
-    vx_video **videos = NULL;
-    size_t n = 0;
-    vx_err err;
-    vx_catalog *catalog = request->server->catalog;
-    int rc = count ? vx_catalog_count_matches(catalog, query, &total, &err) : 0;
-    if (!rc)
-        rc = vx_catalog_list_videos(catalog, query, &videos, &n, &err);
-    if (rc) {
-        vx_reply_failure(request, &err);
-        return;
-    }
-    VX_AUTO_OUT out = {0};
-    write_page(&out, videos, n, (size_t)limit, total);
-    for (size_t i = 0; i < n; i++)
-        vx_video_free(videos[i]);
-    free(videos);
-    vx_reply_json(request, VX_SUCCESS_OK, &out);
-}
-
-void vx_videos_list(vx_request *request) {
-    vx_video_query query = {.filename_contains = vx_request_value(request, "filename")};
-    if (vx_params_choice(request, "verdict", VERDICTS, -1, &query.verdict))
-        reply_list(request, &query);
-}
-
-void vx_videos_copies_get(vx_request *request) {
-    VX_AUTO(vx_video) original = vx_videos_find(request);
-    vx_video_query query = {.verdict = -1, .copies_of = original ? original->id : NULL};
-    if (original)
-        reply_list(request, &query);
 }
 
 /* ---- Changes (the request waits for the writer) ---- */

@@ -13,6 +13,7 @@
 #include "base/log.h"
 
 #define KIND "backfill"
+#define REREAD "reread"
 #define HELPERS_MAX 64
 
 /* Without its lock: nobody else has the job any more. */
@@ -39,7 +40,12 @@ static vx_backfill_job *new_job(vx_backfill *backfill, vx_model *model) {
 }
 
 static vx_backfill_job **slot_of(vx_backfill *b, const vx_model *model) VX_REQUIRES(&b->mu) {
-    return &b->of_model[vx_models_index_of(b->params.collection->models, model)];
+    return &b->of_model[model ? vx_models_index_of(b->params.collection->models, model)
+                              : VX_MODELS_MAX];
+}
+
+static const char *kind_of(const vx_model *model) {
+    return model ? KIND : REREAD;
 }
 
 static void set_job_of_model(vx_backfill *b, const vx_model *model, vx_backfill_job *job) {
@@ -68,7 +74,7 @@ static void enqueue(vx_backfill *b, vx_backfill_job *job) {
     vx_mutex_unlock(&b->mu);
 }
 
-/* ---- what is missing ---- */
+/* ---- what is to be done ---- */
 
 static int note_clip(void *ctx, int64_t video, int64_t clip, vx_err *err) {
     vx_backfill_job *job = ctx;
@@ -77,6 +83,27 @@ static int note_clip(void *ctx, int64_t video, int64_t clip, vx_err *err) {
     if (!vx_make_room(job->videos, job->n, job->capacity))
         return VX_FAIL(err, -ENOMEM, "no memory for a list of %zu videos", job->n + 1);
     job->videos[job->n++] = video;
+    return 0;
+}
+
+static int find_missing(vx_backfill_job *job, vx_err *err) {
+    return vx_catalog_scan_clips(job->backfill->params.collection->catalog, note_clip, job, err);
+}
+
+static int find_outdated(vx_backfill_job *job, vx_err *err) {
+    int64_t rows[256], above = 0;
+    size_t n = VX_LEN(rows);
+    while (n == VX_LEN(rows)) {
+        int rc = vx_catalog_find_outdated(job->backfill->params.collection->catalog, VX_MEDIA_RULES,
+                                          above, VX_LEN(rows), rows, &n, err);
+        if (rc)
+            return rc;
+        for (size_t i = 0; i < n; i++) {
+            if (!vx_make_room(job->videos, job->n, job->capacity))
+                return VX_FAIL(err, -ENOMEM, "no memory for a list of %zu videos", job->n + 1);
+            job->videos[job->n++] = above = rows[i];
+        }
+    }
     return 0;
 }
 
@@ -124,19 +151,38 @@ typedef struct ending {
     vx_job_state state;
     vx_outcome outcome;
     const char *message;
+    vx_job *rejudge; /* after a reread: the job that judges what has changed, if this made it */
 } ending;
 
 static char *result_json(const ending *end) {
     vx_backfill_job *job = end->job;
     vx_mutex_lock(&job->mu);
-    json_t *object = json_pack(
-        "{s:s, s:s*, s:{s:I, s:I, s:I, s:O}}", "outcome", vx_outcome_name(end->outcome), "message",
-        end->message, "report", "embedded", (json_int_t)job->embedded, "deleted",
-        (json_int_t)job->deleted, "failed", (json_int_t)job->failed, "failures", job->failures);
+    json_t *report = json_pack("{s:I, s:I, s:I, s:O}", job->model ? "embedded" : "changed",
+                               (json_int_t)job->embedded, "deleted", (json_int_t)job->deleted,
+                               "failed", (json_int_t)job->failed, "failures", job->failures);
+    if (report && !job->model)
+        json_object_set_new(report, "unchanged", json_integer(job->unchanged));
     vx_mutex_unlock(&job->mu);
+    json_t *object = json_pack("{s:s, s:s*, s:o}", "outcome", vx_outcome_name(end->outcome),
+                               "message", end->message, "report", report);
     char *text = object ? json_dumps(object, JSON_COMPACT) : NULL;
     json_decref(object);
     return text;
+}
+
+/* Once for all, so that videos that have changed are compared with what the others have become. */
+static int begin_rejudge(ending *end, vx_err *err) {
+    const vx_backfill_params *p = &end->job->backfill->params;
+    int64_t row;
+    size_t n = 0;
+    int rc =
+        end->job->model ? 0 : vx_catalog_find_rejudged(p->collection->catalog, 0, 1, &row, &n, err);
+    return rc || !n ? rc : vx_library_begin_rejudge(p->library, &end->rejudge, err);
+}
+
+static void undo_end(void *ctx) {
+    ending *end = ctx;
+    vx_library_finish_rejudge(end->job->backfill->params.library, vx_take(end->rejudge), -EIO);
 }
 
 /* The row of one that was cancelled has its end, and gets the report. */
@@ -152,12 +198,15 @@ static int apply_end(void *ctx, vx_err *err) {
     int64_t finished_us = cancelled ? row.finished_us : vx_clock_unix_us();
     vx_job_row_clear(&row);
     if (cancelled)
-        *end = (ending){end->job, VX_JOB_CANCELLED, VX_OUTCOME_CANCELLED,
-                        "cancelled; what was embedded before stays"};
+        *end = (ending){.job = end->job,
+                        .state = VX_JOB_CANCELLED,
+                        .outcome = VX_OUTCOME_CANCELLED,
+                        .message = "cancelled; what was embedded before stays"};
     VX_AUTO_FREE char *json = result_json(end);
     if (!json)
         return VX_FAIL(err, -ENOMEM, "no memory for a job's result");
-    return vx_catalog_update_job(catalog, id, end->state, json, finished_us, err);
+    rc = vx_catalog_update_job(catalog, id, end->state, json, finished_us, err);
+    return rc ? rc : begin_rejudge(end, err);
 }
 
 /* Could the end not be written, the job is tried again, and finds little to do. */
@@ -165,15 +214,17 @@ static void write_end(ending end) {
     vx_backfill_job *job = end.job;
     vx_err err;
     leave_model(job);
-    int rc = vx_writer_run(job->backfill->params.writer, apply_end, NULL, &end, &err);
+    int rc = vx_writer_run(job->backfill->params.writer, apply_end, undo_end, &end, &err);
+    vx_library_finish_rejudge(job->backfill->params.library, vx_take(end.rejudge), 0);
     if (rc)
         vx_jobs_try_again(job->backfill->params.jobs, &job->job, vx_outcome_of_error(rc, &err),
                           &err);
     vx_mutex_lock(&job->mu);
-    vx_log(VX_LOG_INFO, "backfill",
-           "job=%s model=%s outcome=%s embedded=%lld deleted=%lld failed=%lld", job->job.id,
-           job->model->info->name, vx_outcome_name(end.outcome), (long long)job->embedded,
-           (long long)job->deleted, (long long)job->failed);
+    vx_log(VX_LOG_INFO, kind_of(job->model),
+           "job=%s model=%s outcome=%s embedded=%lld unchanged=%lld deleted=%lld failed=%lld",
+           job->job.id, job->model ? job->model->info->name : "-", vx_outcome_name(end.outcome),
+           (long long)job->embedded, (long long)job->unchanged, (long long)job->deleted,
+           (long long)job->failed);
     vx_mutex_unlock(&job->mu);
 }
 
@@ -199,11 +250,11 @@ static void run_job(vx_backfill_job *job) {
     atomic_store(&job->job.started_us, vx_clock_monotonic_us());
     int rc = vx_jobs_begin(jobs, &job->job, &err);
     if (rc == VX_JOBS_ENDED) { /* as the end of one that is cancelled later */
-        write_end((ending){job, VX_JOB_CANCELLED, VX_OUTCOME_CANCELLED, NULL});
+        write_end((ending){.job = job, .state = VX_JOB_CANCELLED, .outcome = VX_OUTCOME_CANCELLED});
         return;
     }
     if (!rc)
-        rc = vx_catalog_scan_clips(job->backfill->params.collection->catalog, note_clip, job, &err);
+        rc = job->model ? find_missing(job, &err) : find_outdated(job, &err);
     atomic_store(&job->job.total, (int64_t)job->n);
     if (!rc)
         run_helpers(job);
@@ -217,9 +268,9 @@ static void run_job(vx_backfill_job *job) {
         try_again(job, outcome, &err);
         return;
     }
-    if (!internal && !atomic_load(&job->job.cancelled))
+    if (job->model && !internal && !atomic_load(&job->job.cancelled))
         retire_old_digests(job);
-    write_end((ending){job, VX_JOB_DONE, VX_OUTCOME_OK, NULL});
+    write_end((ending){.job = job, .state = VX_JOB_DONE, .outcome = VX_OUTCOME_OK});
 }
 
 static vx_backfill_job *wait_for_job(vx_backfill *b) {
@@ -252,10 +303,11 @@ typedef struct accept_write {
 } accept_write;
 
 static int insert_job(const vx_backfill_job *job, vx_err *err) {
-    char request[256]; /* both are of plain characters */
-    snprintf(request, sizeof request, "{\"model\":\"%s\",\"digest\":\"%s\"}",
-             job->model->info->name, job->model->info->digest);
-    return vx_jobs_insert(job->backfill->params.jobs, KIND, &job->job, request, err);
+    char request[256] = "{}"; /* both are of plain characters */
+    if (job->model)
+        snprintf(request, sizeof request, "{\"model\":\"%s\",\"digest\":\"%s\"}",
+                 job->model->info->name, job->model->info->digest);
+    return vx_jobs_insert(job->backfill->params.jobs, kind_of(job->model), &job->job, request, err);
 }
 
 static bool find_running(accept_write *a) {
@@ -276,7 +328,7 @@ static int apply_accept(vx_write *write, vx_err *err) {
     a->job = new_job(a->backfill, a->model);
     if (!a->job)
         return VX_FAIL(err, -ENOMEM, "no memory for a job");
-    int rc = vx_jobs_prepare(a->backfill->params.jobs, KIND, &a->job->job, err);
+    int rc = vx_jobs_prepare(a->backfill->params.jobs, kind_of(a->model), &a->job->job, err);
     if (!rc)
         rc = insert_job(a->job, err);
     if (rc)
@@ -317,17 +369,10 @@ vx_outcome vx_backfill_submit(vx_backfill *backfill, vx_model *model, vx_backfil
 
 /* ---- jobs made again from their rows ---- */
 
-/* Of two jobs of one model one waits for the other, and finds little to do then. */
-static vx_outcome parse_row(void *ctx, const vx_job_row *row, vx_job **ret_job, vx_err *err) {
-    vx_backfill *b = ctx;
-    json_t *request = json_loads(row->request, 0, NULL);
-    const char *name = json_string_value(json_object_get(request, "model"));
-    vx_model *model = name ? vx_models_find(b->params.collection->models, name, err) : NULL;
-    json_decref(request);
-    if (!model) {
-        VX_FAIL(err, 1, "the server was started again without this model");
-        return VX_OUTCOME_WRONG_SPACE;
-    }
+/* Of two jobs of one model, or two rereads, one waits for the other, and finds little to do then.
+ *   model  NULL: a reread */
+static vx_outcome make_parsed(vx_backfill *b, const vx_job_row *row, vx_model *model,
+                              vx_job **ret_job, vx_err *err) {
     vx_backfill_job *job = new_job(b, model);
     if (!job) {
         VX_FAIL(err, -ENOMEM, "no memory for job %s", row->id);
@@ -341,11 +386,27 @@ static vx_outcome parse_row(void *ctx, const vx_job_row *row, vx_job **ret_job, 
     vx_mutex_unlock(&b->mu);
     if (taken) {
         free_job(job);
-        VX_FAIL(err, -EBUSY, "another backfill of this model runs");
+        VX_FAIL(err, -EBUSY, "another job of this kind runs");
         return VX_OUTCOME_BUSY;
     }
     *ret_job = &job->job;
     return VX_OUTCOME_OK;
+}
+
+static vx_outcome parse_row(void *ctx, const vx_job_row *row, vx_job **ret_job, vx_err *err) {
+    vx_backfill *b = ctx;
+    json_t *request = json_loads(row->request, 0, NULL);
+    const char *name = json_string_value(json_object_get(request, "model"));
+    vx_model *model = name ? vx_models_find(b->params.collection->models, name, err) : NULL;
+    json_decref(request);
+    if (model)
+        return make_parsed(b, row, model, ret_job, err);
+    VX_FAIL(err, 1, "the server was started again without this model");
+    return VX_OUTCOME_WRONG_SPACE;
+}
+
+static vx_outcome parse_reread(void *ctx, const vx_job_row *row, vx_job **ret_job, vx_err *err) {
+    return make_parsed(ctx, row, NULL, ret_job, err);
 }
 
 static vx_outcome run_parsed(void *ctx, vx_job *job) {
@@ -366,6 +427,9 @@ int vx_backfill_new(const vx_backfill_params *params, vx_backfill **ret_backfill
     vx_cond_init(&b->work);
     vx_jobs_add_kind(params->jobs,
                      &(vx_job_kind){.name = KIND, .ctx = b, .parse = parse_row, .run = run_parsed});
+    vx_jobs_add_kind(
+        params->jobs,
+        &(vx_job_kind){.name = REREAD, .ctx = b, .parse = parse_reread, .run = run_parsed});
     *ret_backfill = b;
     return 0;
 }

@@ -1,18 +1,17 @@
-/* video.c — one stored video gets the vectors that one model lacks. */
+/* video.c — one stored video of a job: it gets the vectors that one model lacks, or is read again. */
 #include <errno.h>
+#include <fcntl.h>
 #include <jansson.h>
 #include <limits.h>
 #include <string.h>
 #include <sys/stat.h>
 
 #include "backfill_internal.h"
+#include "base/digest.h"
+#include "base/hex.h"
 #include "base/log.h"
 
 #define FAILURES_MAX 100 /* that the report names; all are counted */
-
-bool vx_backfill_is_over(const vx_backfill_job *job) {
-    return atomic_load(&job->job.cancelled) || atomic_load(&job->backfill->stopping);
-}
 
 static bool is_over(void *ctx) {
     return vx_backfill_is_over(ctx);
@@ -32,7 +31,7 @@ static void count_failed(vx_backfill_job *job, const vx_video *video, vx_outcome
                          const vx_err *err) {
     bool internal = vx_outcome_is_our_fault(outcome);
     vx_log_failed(VX_LOG_WARN, "backfill", err, "job=%s model=%s video=%s", job->job.id,
-                  job->model->info->name, video ? video->id : "-");
+                  job->model ? job->model->info->name : "-", video ? video->id : "-");
     vx_mutex_lock(&job->mu);
     job->failed++;
     job->internal += internal;
@@ -63,13 +62,42 @@ static int find_file(const vx_store *store, const vx_video *video, char path[PAT
     return facts.st_size == video->bytes ? 0 : VX_FAIL(err, -ESTALE, "%s has changed", path);
 }
 
-static vx_outcome make_vectors(vx_backfill_job *job, const vx_video *video, int decode_threads,
-                               vx_err *err) {
-    const vx_backfill_params *p = &job->backfill->params;
-    char path[PATH_MAX], table_path[PATH_MAX];
-    int rc = find_file(p->store, video, path, table_path, err);
+/* A vector that is stored but no index has. */
+static bool has_damaged_vector(const vx_backfill_job *job, const vx_video *video) {
+    vx_catalog *catalog = job->backfill->params.collection->catalog;
+    const vx_model *model = job->model;
+    VX_AUTO_FREE float *vector = vx_new_array((size_t)model->info->dim, sizeof *vector);
+    for (size_t i = 0; vector && i < video->n_clips; i++) {
+        vx_err err;
+        if (!vx_index_has(model->index, video->clips[i].row) &&
+            vx_catalog_get_vector(catalog, model->space, video->clips[i].row, vector,
+                                  model->info->dim, &err) != VX_CATALOG_NOT_FOUND)
+            return true;
+    }
+    return false;
+}
+
+/* Where a disk has damaged a vector, the file may be damaged too, and decode all the same. */
+static vx_outcome check_file(const vx_video *video, const char *path, vx_err *err) {
+    char found[VX_DIGEST_HEX_BYTES], expected[VX_DIGEST_HEX_BYTES];
+    VX_AUTO_FD int fd = open(path, O_RDONLY | O_CLOEXEC);
+    int rc = fd < 0 ? VX_FAIL_ERRNO(err, "opening %s", path) : vx_digest_file(fd, found, err);
     if (rc)
         return vx_outcome_of_error(rc, err);
+    vx_hex_encode(video->sha256, 32, expected);
+    if (!strcmp(found, expected))
+        return VX_OUTCOME_OK;
+    VX_FAIL(err, 1,
+            "its file is damaged, as is its vector: send the same file again; see vidx check");
+    return VX_OUTCOME_MEDIA_DAMAGED;
+}
+
+static vx_outcome make_vectors(vx_backfill_job *job, const vx_video *video, const char *path,
+                               const char *table_path, int decode_threads, vx_err *err) {
+    const vx_backfill_params *p = &job->backfill->params;
+    vx_outcome outcome = has_damaged_vector(job, video) ? check_file(video, path, err) : 0;
+    if (outcome)
+        return outcome;
     vx_extract_watch watch = {.cancelled = is_over, .ctx = job};
     vx_missing_vectors want = {
         .extractor = p->extractor,
@@ -85,6 +113,18 @@ static vx_outcome make_vectors(vx_backfill_job *job, const vx_video *video, int 
     return vx_missing_vectors_make(&want, err);
 }
 
+static vx_outcome work_on(vx_backfill_job *job, const vx_video *video, int decode_threads,
+                          bool *ret_changed, vx_err *err) {
+    char path[PATH_MAX], table_path[PATH_MAX];
+    int rc = find_file(job->backfill->params.store, video, path, table_path, err);
+    if (rc)
+        return vx_outcome_of_error(rc, err);
+    *ret_changed = true;
+    return job->model
+               ? make_vectors(job, video, path, table_path, decode_threads, err)
+               : vx_backfill_reread(job, video, path, table_path, decode_threads, ret_changed, err);
+}
+
 static bool is_deleted(const vx_backfill_job *job, int64_t video_row) {
     VX_AUTO(vx_video) video = NULL;
     vx_err err;
@@ -95,13 +135,14 @@ static bool is_deleted(const vx_backfill_job *job, int64_t video_row) {
 void vx_backfill_video(vx_backfill_job *job, int64_t video_row, int decode_threads) {
     VX_AUTO(vx_video) video = NULL;
     vx_err err;
+    bool changed = false;
     int rc = vx_catalog_get_video_by_row(job->backfill->params.collection->catalog, video_row,
                                          &video, &err);
     vx_outcome outcome = rc < 0 ? vx_outcome_of_error(rc, &err)
                          : rc   ? VX_OUTCOME_NOT_FOUND
-                                : make_vectors(job, video, decode_threads, &err);
+                                : work_on(job, video, decode_threads, &changed, &err);
     if (!outcome)
-        count(job, &job->embedded);
+        count(job, changed ? &job->embedded : &job->unchanged);
     else if (vx_backfill_is_over(job))
         return; /* whatever failed may have failed for that */
     else if (is_deleted(job, video_row))

@@ -26,6 +26,7 @@ enum vx_codes {
     VX_CODES_JOBS = 900,
     VX_CODES_CUTTER = 1000,
     VX_CODES_OPTIONS = 1100,
+    VX_CODES_FILTER = 1200,
 };
 
 typedef struct vx_err {

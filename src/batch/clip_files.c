@@ -183,12 +183,14 @@ static int cut(vx_batch_clip_files *files, const vx_batch_file *file, double sta
 }
 
 int vx_batch_clip_files_write(vx_batch_clip_files *files, const vx_batch_file *file, const char *id,
-                              const char *video_id, double start_s, double end_s,
+                              const vx_video *video, double start_s, double end_s,
                               vx_batch_clip_file *ret_file, vx_err *err) {
     known k = {.used = true};
     char name[64];
     snprintf(k.id, sizeof k.id, "%s", id);
-    snprintf(k.of, sizeof k.of, "%s %.6f %.6f", video_id, start_s, end_s);
+    bool plain = video->sample_aspect_ratio == 1 && !strcmp(video->hdr, "sdr");
+    snprintf(k.of, sizeof k.of, "%s %.6f %.6f%s", video->id, start_s, end_s,
+             plain ? "" : " converted");
     snprintf(name, sizeof name, "clips/%s.mp4", id);
     known **slot = tfind(&k, &files->by_id, compare);
     if (slot && !strcmp((*slot)->of, k.of) && has_file(files, name, (*slot)->file.bytes)) {

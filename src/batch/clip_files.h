@@ -1,5 +1,7 @@
 /* clip_files.h — `vidx embed --write-clips`: every clip as a file, <output>/clips/<id>.mp4.
  *
+ * As media.h has it, they are SDR and have square pixels.
+ *
  * <output>/.vidx/cuts.jsonl says for each file what it was cut from, and its measures: one line a
  * clip, written right after it. So a run cuts only the clips that are missing or have other bytes or
  * another span, and an interrupted run goes on where it was. The encoder does not count: remove
@@ -11,6 +13,7 @@
  */
 #pragma once
 
+#include "catalog/catalog.h"
 #include "input_files.h"
 #include "media/media.h"
 
@@ -37,10 +40,11 @@ typedef struct vx_batch_clip_file {
 } vx_batch_clip_file;
 
 /* Cuts the clip `id` ([A-Za-z0-9.-], at most 39 characters) out of a file with that video's bytes,
- * unless it is there. Returns what vx_media_cut_clip does; VX_MEDIA_STOPPED when interrupted()
+ * unless it is there. One of HDR or other pixels that was written before these were converted counts as
+ * missing; so does one of a video of which nobody noted that. Returns what vx_media_cut_clip does; VX_MEDIA_STOPPED when interrupted()
  * is true. */
 int vx_batch_clip_files_write(vx_batch_clip_files *files, const vx_batch_file *file, const char *id,
-                              const char *video_id, double start_s, double end_s,
+                              const vx_video *video, double start_s, double end_s,
                               vx_batch_clip_file *ret_file, vx_err *err);
 
 /* Removes the files of clips that were not asked for since the opening. */

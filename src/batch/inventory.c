@@ -190,7 +190,7 @@ static int load_video(vx_batch_inventory *inventory, const vx_video *stored, vx_
 }
 
 static int load(vx_batch_inventory *inventory, vx_err *err) {
-    vx_video_query query = {.limit = PAGE_VIDEOS, .verdict = -1};
+    vx_video_query query = {.limit = PAGE_VIDEOS};
     for (size_t n = PAGE_VIDEOS; n == PAGE_VIDEOS;) {
         vx_video **page = NULL;
         int rc =

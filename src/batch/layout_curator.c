@@ -90,7 +90,7 @@ static int write_clip_file(tree *t, const source *s, vx_curator_clip *c, vx_err 
     vx_err why;
     if (!t->p->clip_files)
         return 0;
-    int rc = vx_batch_clip_files_write(t->p->clip_files, s->file, c->uuid, s->video->id,
+    int rc = vx_batch_clip_files_write(t->p->clip_files, s->file, c->uuid, s->video,
                                        c->span.start_s, c->span.end_s, &file, &why);
     if (rc > 0 && rc != VX_MEDIA_STOPPED && rc != VX_MEDIA_NO_ENCODER)
         return vx_batch_failures_skip(t->p->failures, s->file->path, why.msg, err);

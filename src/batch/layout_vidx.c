@@ -293,8 +293,8 @@ int vx_batch_write_clip_files(const vx_batch_parts *parts, const vx_batch_invent
             vx_batch_clip_file ignored;
             vx_err why;
             vx_clip_id_of(video->id, clip->index, id);
-            rc = vx_batch_clip_files_write(files, sources[i], id, video->id, clip->start_s,
-                                           clip->end_s, &ignored, &why);
+            rc = vx_batch_clip_files_write(files, sources[i], id, video, clip->start_s, clip->end_s,
+                                           &ignored, &why);
             if (rc > 0 && rc != VX_MEDIA_STOPPED && rc != VX_MEDIA_NO_ENCODER)
                 /* it could be read when it was embedded: it loses only this file */
                 rc = vx_batch_failures_skip(failures, sources[i]->path, why.msg, err);

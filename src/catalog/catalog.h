@@ -59,6 +59,13 @@ int vx_catalog_savepoint(vx_catalog *catalog, vx_err *err);
 int vx_catalog_release(vx_catalog *catalog, vx_err *err);
 void vx_catalog_rollback_to(vx_catalog *catalog);
 
+/* Hears of every change of videos: once after each commit that inserted, changed or deleted some (n > 0;
+ * a row of what was undone may be among them), on the committing thread, before vx_catalog_commit
+ * returns and before another transaction begins. It reads what it wants to know of them; rows are
+ * borrowed until its return. One listener, set before the first transaction. */
+typedef void (*vx_catalog_on_changed)(void *ctx, const int64_t *video_rows, size_t n);
+void vx_catalog_set_listener(vx_catalog *catalog, vx_catalog_on_changed on_changed, void *ctx);
+
 /* ---- Videos, with their clips ---- */
 
 #define VX_VIDEO_ID_CHARS 25 /* "v" and the first 24 hex digits of the SHA-256 */
@@ -113,8 +120,13 @@ typedef struct vx_video {
     double fps, duration_s;
     int64_t created_us; /* UNIX time in µs */
     vx_verdict_row duplicate;
-    char decode_path[8]; /* "cpu", "nvdec" */
+    char decode_path[8]; /* "cpu", "nvdec", "mixed" */
     int64_t frames_decoded, frames_total;
+    double sample_aspect_ratio; /* of a shown pixel, width to height; NaN: not known */
+    int rotation_deg;   /* clockwise turn that was applied: 0, 90, 180, 270; -1: not known */
+    char hdr[8];        /* "sdr", "pq", "hlg"; "" */
+    char clip_rule[96]; /* that cut it into clips; "" */
+    int rules;          /* by which its file was read: VX_MEDIA_RULES of that time; 0 */
     vx_clip *clips;
     size_t n_clips;
 } vx_video;
@@ -126,18 +138,28 @@ void vx_clip_id_of(const char *video_id, int index, char ret_id[VX_CLIP_ID_CHARS
 /* Inserts the video and its clips; fills video->id (from the SHA-256), video->row and clips[].row.
  * VX_CATALOG_EXISTS; -EEXIST: another file with the same first 96 bits of SHA-256 (forged). */
 int vx_catalog_insert_video(vx_catalog *catalog, vx_video *video, vx_err *err);
-/* Removes the video, its clips, vectors and fingerprint. Videos whose verdict names it become `new` and wait to
- * be judged anew; ret_orphans, if not NULL: how many. VX_CATALOG_NOT_FOUND. */
-int vx_catalog_delete_video(vx_catalog *catalog, const char *video_id, int64_t *ret_orphans,
-                            vx_err *err);
+/* Up to max videos whose verdict names this one become `new` and wait to be judged anew; ret_n: how many. */
+int vx_catalog_orphan_copies(vx_catalog *catalog, const char *video_id, size_t max, size_t *ret_n,
+                             vx_err *err);
+/* Removes the video, its clips, vectors and fingerprint, and orphans all its copies. VX_CATALOG_NOT_FOUND. */
+int vx_catalog_delete_video(vx_catalog *catalog, const char *video_id, vx_err *err);
 /* Replaces a video's verdict, which then no longer waits. VX_CATALOG_NOT_FOUND. */
 int vx_catalog_set_verdict(vx_catalog *catalog, int64_t row, const vx_verdict_row *verdict,
                            vx_err *err);
 /* The oldest videos above a row that wait to be judged anew: rows, rising, up to max into ret_rows. */
 int vx_catalog_find_rejudged(vx_catalog *catalog, int64_t above_row, size_t max, int64_t *ret_rows,
                              size_t *ret_n, vx_err *err);
-/* No video waits to be judged anew any more. */
-int vx_catalog_set_none_rejudged(vx_catalog *catalog, vx_err *err);
+/* The video and those whose verdict names it wait to be judged anew; until then verdicts stay. */
+int vx_catalog_mark_rejudged(vx_catalog *catalog, int64_t row, const char *video_id, vx_err *err);
+/* Replaces what was read from the file of video->row: container to duration_s, frames_decoded and the fields
+ * from there to rules. VX_CATALOG_NOT_FOUND. */
+int vx_catalog_set_media(vx_catalog *catalog, const vx_video *video, vx_err *err);
+/* Makes the clips of video->row those of the struct, whose rows it fills in: one keeps the row of the clip that
+ * had its index. All vectors of the old clips are deleted, whatever their vector space. */
+int vx_catalog_replace_clips(vx_catalog *catalog, vx_video *video, vx_err *err);
+/* The videos that the verdicts of the last few hundred below a row name: up to max rows into ret_rows. */
+int vx_catalog_find_originals(vx_catalog *catalog, int64_t before_row, size_t max,
+                              int64_t *ret_rows, size_t *ret_n, vx_err *err);
 /* VX_CATALOG_NOT_FOUND. */
 int vx_catalog_set_metadata(vx_catalog *catalog, const char *video_id, const char *metadata_json,
                             vx_err *err);
@@ -156,12 +178,26 @@ int vx_catalog_get_video_by_sha256(vx_catalog *catalog, const uint8_t sha256[32]
                                    vx_video **ret_video, vx_err *err);
 int vx_catalog_get_video_by_row(vx_catalog *catalog, int64_t row, vx_video **ret_video,
                                 vx_err *err);
-/* The rows of the videos that n clips belong to, into ret_videos [n]; 0 for a clip that is gone. Cost:
- * 1 µs each. */
+/* The video without its clips (n_clips is 0). VX_CATALOG_NOT_FOUND. */
+int vx_catalog_get_video_alone(vx_catalog *catalog, int64_t row, vx_video **ret_video, vx_err *err);
+/* Gives its metadata alone (free()). VX_CATALOG_NOT_FOUND. */
+int vx_catalog_get_metadata(vx_catalog *catalog, int64_t row, char **ret_metadata, vx_err *err);
+/* Calls back for every committed video, without its clips, in order of rows, on the calling thread; the
+ * video is borrowed until the callback returns. Non-zero stops the scan and is returned. */
+typedef int (*vx_catalog_on_video)(void *ctx, const vx_video *video, vx_err *err);
+int vx_catalog_scan_videos(vx_catalog *catalog, vx_catalog_on_video on_video, void *ctx,
+                           vx_err *err);
+/* The rows of the videos that n clips belong to, into ret_videos [n]; 0 for a clip that is gone. The
+ * clips rise. Cost: a look at every clip from the first to the last. */
 int vx_catalog_find_videos_of_clips(vx_catalog *catalog, const int64_t *clips, size_t n,
                                     int64_t *ret_videos, vx_err *err);
 /* Seconds; NaN if it is not known. VX_CATALOG_NOT_FOUND. */
 int vx_catalog_get_duration(vx_catalog *catalog, int64_t row, double *ret_s, vx_err *err);
+/* Videos whose file was read by older rules than these: rows above a row, rising, up to max into ret_rows;
+ * and how many there are. */
+int vx_catalog_find_outdated(vx_catalog *catalog, int rules, int64_t above_row, size_t max,
+                             int64_t *ret_rows, size_t *ret_n, vx_err *err);
+int vx_catalog_count_outdated(vx_catalog *catalog, int rules, int64_t *ret_n, vx_err *err);
 /* Whether there is a video of that row. */
 int vx_catalog_has_video(vx_catalog *catalog, int64_t row, bool *ret_has, vx_err *err);
 /* The video that a clip belongs to, with that clip alone (n_clips is 1): a search hit in a film of a
@@ -172,20 +208,14 @@ int vx_catalog_get_video_of_clip(vx_catalog *catalog, int64_t clip_row, vx_video
 typedef struct vx_video_query {
     size_t limit;       /* 1..1000 */
     int64_t before_row; /* newest first: rows below this; 0 = from the newest */
-    const char
-        *filename_contains; /* NULL = all; matched literally, but for case and for how accents
-                                      are encoded (NFC, NFD) */
-    int verdict;            /* -1 = all, else vx_verdict_kind */
-    const char
-        *copies_of; /* NULL = all; else those whose verdict is copy or part_of of this video */
 } vx_video_query;
+/* The videos of n rows (1..1000, falling), with their clips; those that are gone are left out. Gives an
+ * array as the next one does. */
+int vx_catalog_get_videos(vx_catalog *catalog, const int64_t *rows, size_t n,
+                          vx_video ***ret_videos, size_t *ret_n, vx_err *err);
 /* Gives an array of n videos (each vx_video_free, then free()). */
 int vx_catalog_list_videos(vx_catalog *catalog, const vx_video_query *query, vx_video ***ret_videos,
                            size_t *ret_n, vx_err *err);
-/* How many videos match; limit and before_row do not count. Cost: looks at every file name if the
- * query has filename_contains. */
-int vx_catalog_count_matches(vx_catalog *catalog, const vx_video_query *query, int64_t *ret_n,
-                             vx_err *err);
 /* Whether these bytes are stored. */
 int vx_catalog_has_sha256(vx_catalog *catalog, const uint8_t sha256[32], bool *ret_stored,
                           vx_err *err);
@@ -196,6 +226,15 @@ int vx_catalog_count_clips(vx_catalog *catalog, int64_t *ret_n, vx_err *err);
  * thread. A non-zero return of the callback stops the scan and is returned. */
 typedef int (*vx_catalog_on_clip)(void *ctx, int64_t video_row, int64_t clip_row, vx_err *err);
 int vx_catalog_scan_clips(vx_catalog *catalog, vx_catalog_on_clip on_clip, void *ctx, vx_err *err);
+
+/* ---- Declared fields of the metadata (filter/) ---- */
+
+/* These n fields, in place of those before; repeats count once. */
+int vx_catalog_set_indexes(vx_catalog *catalog, const char *const *fields, size_t n, vx_err *err);
+/* Calls back for each, in order of names; borrowed until return. Non-zero stops it and is returned. */
+typedef int (*vx_catalog_on_index)(void *ctx, const char *field, vx_err *err);
+int vx_catalog_list_indexes(vx_catalog *catalog, vx_catalog_on_index on_index, void *ctx,
+                            vx_err *err);
 
 /* ---- Vector spaces: the vectors of one model and digest ---- */
 
@@ -225,6 +264,9 @@ int vx_catalog_has_vectors_of(vx_catalog *catalog, const char *model, bool *ret_
 
 /* ---- Vectors: float32 [dim], one for each clip and vector space ---- */
 
+/* Deletes those of n clips that have one, in a transaction of the writer: damaged ones, which no scan gave. */
+int vx_catalog_delete_vectors(vx_catalog *catalog, int64_t space, const int64_t *clips, size_t n,
+                              vx_err *err);
 /* The vectors of n clips, all those of a video at once: float32 [n, dim], clips [n] their rows. -EINVAL:
  * no such clip, no such space of that dim, or a clip has one already. After a failure those
  * before it are in, unless the caller undoes its savepoint. Cost: 10,000 of 1280 dimensions some 100 ms. */
@@ -250,6 +292,8 @@ int vx_catalog_scan_vectors(vx_catalog *catalog, int64_t space, int dim, size_t 
 
 int vx_catalog_insert_fingerprint(vx_catalog *catalog, int64_t video, const void *blob,
                                   size_t bytes, vx_err *err);
+/* There need not be one. */
+int vx_catalog_delete_fingerprint(vx_catalog *catalog, int64_t video, vx_err *err);
 /* Gives malloc'ed bytes. VX_CATALOG_NOT_FOUND; -EIO if the checksum is wrong. */
 int vx_catalog_get_fingerprint(vx_catalog *catalog, int64_t video_row, void **ret_blob,
                                size_t *ret_bytes, vx_err *err);

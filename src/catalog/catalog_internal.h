@@ -18,6 +18,11 @@ struct vx_catalog {
     vx_mutex write_lock; /* held from vx_catalog_begin to _commit or _rollback */
     vx_db writer;
     int64_t last_video, last_clip; /* rows given out, also by what was undone; 0 = not read yet */
+    vx_catalog_on_changed on_changed; /* of the writer, as the next ones; NULL: nobody */
+    void *changed_ctx;
+    int64_t *changed; /* rows of videos that this transaction has touched, some more than once */
+    size_t n_changed, changed_capacity;
+    bool changed_lost; /* there was no memory for one */
     int n_readers;
     vx_db *readers; /* [n_readers] */
     vx_mutex pool_lock;
@@ -25,9 +30,6 @@ struct vx_catalog {
     int n_free VX_GUARDED;
     vx_db **free_readers VX_GUARDED; /* stack [n_free] */
 };
-
-/* Gives the connection the SQL functions of filename.c. Returns SQLite's code. */
-int vx_catalog_add_functions(sqlite3 *handle);
 
 /* The numbered migrations, generated from migrations/NNNN.sql; [i] leads to user_version i + 1. */
 extern const char *const vx_catalog_migrations[];

@@ -18,6 +18,15 @@ int vx_catalog_insert_fingerprint(vx_catalog *catalog, int64_t video, const void
     return vx_sql_run(&q, err);
 }
 
+int vx_catalog_delete_fingerprint(vx_catalog *catalog, int64_t video, vx_err *err) {
+    int rc = vx_catalog_check_writing(catalog, err);
+    if (rc)
+        return rc;
+    VX_SQL(q, &catalog->writer, "DELETE FROM fingerprints WHERE video = ?");
+    vx_sql_bind_int(&q, video);
+    return vx_sql_run(&q, err);
+}
+
 int vx_catalog_get_fingerprint(vx_catalog *catalog, int64_t video_row, void **ret_blob,
                                size_t *ret_bytes, vx_err *err) {
     VX_READER(reader, catalog);

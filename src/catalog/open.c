@@ -110,8 +110,6 @@ VX_NO_LOCK_ANALYSIS static int open_readers(vx_catalog *catalog, int n, vx_err *
     for (; catalog->n_readers < n; catalog->n_readers++) {
         vx_db *reader = &catalog->readers[catalog->n_readers];
         int rc = vx_db_open(reader, catalog->path, VX_DB_READER, err);
-        if (!rc && vx_catalog_add_functions(reader->handle))
-            rc = VX_FAIL(err, -ENOMEM, "out of memory");
         if (rc) {
             vx_db_close(reader);
             return rc;
@@ -190,6 +188,7 @@ VX_NO_LOCK_ANALYSIS vx_catalog *vx_catalog_close(vx_catalog *catalog) {
     vx_mutex_done(&catalog->pool_lock);
     vx_mutex_done(&catalog->write_lock);
     vx_health_done(&catalog->health);
+    free(catalog->changed);
     free(catalog->path);
     free(catalog);
     return NULL;

@@ -11,6 +11,35 @@
 /* The catalog this thread has a write transaction of: its reads go to the writer's connection. */
 static _Thread_local const vx_catalog *writing;
 
+/* ---- who hears of changed videos ---- */
+
+/* SQLite tells of every row that a statement touches, however many it touches at once. */
+static void note_change(void *ctx, int operation, const char *database, const char *table,
+                        sqlite3_int64 row) {
+    vx_catalog *catalog = ctx;
+    (void)operation, (void)database;
+    if (strcmp(table, "videos") != 0 ||
+        (catalog->n_changed && catalog->changed[catalog->n_changed - 1] == row))
+        return;
+    if (vx_make_room(catalog->changed, catalog->n_changed, catalog->changed_capacity))
+        catalog->changed[catalog->n_changed++] = row;
+    else
+        catalog->changed_lost = true;
+}
+
+void vx_catalog_set_listener(vx_catalog *catalog, vx_catalog_on_changed on_changed, void *ctx) {
+    catalog->on_changed = on_changed;
+    catalog->changed_ctx = ctx;
+    sqlite3_update_hook(catalog->writer.handle, on_changed ? note_change : NULL, catalog);
+}
+
+static void forget_changes(vx_catalog *catalog) {
+    catalog->n_changed = 0;
+    catalog->changed_lost = false;
+}
+
+/* ---- the transaction ---- */
+
 bool vx_catalog_is_writing(const vx_catalog *catalog) {
     return writing == catalog;
 }
@@ -44,16 +73,21 @@ int vx_catalog_begin(vx_catalog *catalog, vx_err *err) VX_NO_LOCK_ANALYSIS {
 static void end_transaction(vx_catalog *catalog) VX_NO_LOCK_ANALYSIS {
     if (vx_db_in_transaction(&catalog->writer))
         vx_db_run(&catalog->writer, "ROLLBACK", NULL);
+    forget_changes(catalog);
     writing = NULL;
     vx_mutex_unlock(&catalog->write_lock);
 }
 
 int vx_catalog_commit(vx_catalog *catalog, vx_err *err) {
     int rc = vx_catalog_check_writing(catalog, err);
+    if (!rc && catalog->changed_lost)
+        rc = VX_FAIL(err, -ENOMEM, "catalog: no memory to note which videos change");
     if (!rc)
         rc = vx_db_run(&catalog->writer, "COMMIT", err);
     if (!rc)
         atomic_store(&catalog->last_commit_us, vx_clock_monotonic_us());
+    if (!rc && catalog->n_changed)
+        catalog->on_changed(catalog->changed_ctx, catalog->changed, catalog->n_changed);
     if (vx_catalog_is_writing(catalog))
         end_transaction(catalog);
     return rc;

@@ -47,6 +47,17 @@ int vx_catalog_insert_vectors(vx_catalog *catalog, int64_t space, const int64_t 
     return rc ? rc : count_rc;
 }
 
+int vx_catalog_delete_vectors(vx_catalog *catalog, int64_t space, const int64_t *clips, size_t n,
+                              vx_err *err) {
+    int rc = vx_catalog_check_writing(catalog, err);
+    for (size_t i = 0; i < n && !rc; i++) {
+        VX_SQL(q, &catalog->writer, "DELETE FROM vectors WHERE key = ?");
+        vx_sql_bind_int(&q, vx_catalog_vector_key(space, clips[i]));
+        rc = vx_sql_run(&q, err);
+    }
+    return rc;
+}
+
 int vx_catalog_get_vector(vx_catalog *catalog, int64_t space, int64_t clip_row, float *ret_vector,
                           int dim, vx_err *err) {
     VX_READER(reader, catalog);

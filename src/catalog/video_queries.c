@@ -11,7 +11,8 @@
     "row, id, sha256, filename, source_path, metadata, bytes, container, codec, width_px,"         \
     " height_px, fps, duration_s, created_us, verdict, duplicate_of, score, share,"                \
     " share_of_new, share_of_stored, offset_s,"                                                    \
-    " mirrored, decode_path, frames_decoded, frames_total"
+    " mirrored, decode_path, frames_decoded, frames_total, sample_aspect_ratio, rotation_deg,"     \
+    " hdr, clip_rule, rules"
 
 typedef struct video_page {
     vx_video **videos; /* row descending */
@@ -60,6 +61,13 @@ static int read_video(vx_sql *q, vx_video **ret_video, vx_err *err) {
     vx_sql_text_into(q, video->decode_path, sizeof video->decode_path);
     video->frames_decoded = vx_sql_int(q);
     video->frames_total = vx_sql_int(q);
+    video->sample_aspect_ratio = vx_sql_real(q);
+    int64_t rotation_deg = -1;
+    vx_sql_int_or_null(q, &rotation_deg);
+    video->rotation_deg = (int)rotation_deg;
+    vx_sql_text_into(q, video->hdr, sizeof video->hdr);
+    vx_sql_text_into(q, video->clip_rule, sizeof video->clip_rule);
+    video->rules = (int)vx_sql_int(q);
     if (oom)
         return VX_FAIL(err, -ENOMEM, "out of memory");
     *ret_video = vx_take(video);
@@ -100,25 +108,31 @@ static int append_clip(vx_video *video, const vx_clip *clip, vx_err *err) {
 }
 
 /* "[12,11,5]": one bound parameter for a list of any length. */
-static char *rows_as_json(const video_page *page) {
+static char *rows_as_json(const int64_t *rows, size_t n) {
     size_t bytes;
-    if (!vx_mul(page->n, 21, &bytes) || !vx_add(bytes, 3, &bytes)) /* 20 characters and a comma */
+    if (!vx_mul(n, 21, &bytes) || !vx_add(bytes, 3, &bytes)) /* 20 characters and a comma */
         return NULL;
     char *text = malloc(bytes);
     if (!text)
         return NULL;
     size_t used = 0;
     text[used++] = '[';
-    for (size_t i = 0; i < page->n; i++)
-        used += (size_t)snprintf(text + used, bytes - used, "%s%" PRId64, i ? "," : "",
-                                 page->videos[i]->row);
+    for (size_t i = 0; i < n; i++)
+        used += (size_t)snprintf(text + used, bytes - used, "%s%" PRId64, i ? "," : "", rows[i]);
     memcpy(text + used, "]", 2);
     return text;
 }
 
+static char *page_as_json(const video_page *page) {
+    VX_AUTO_FREE int64_t *rows = vx_new_array(page->n, sizeof *rows);
+    for (size_t i = 0; rows && i < page->n; i++)
+        rows[i] = page->videos[i]->row;
+    return rows ? rows_as_json(rows, page->n) : NULL;
+}
+
 /* One query for the clips of the whole page: both are in the same descending order of rows. */
 static int read_clips(vx_db *db, video_page *page, vx_err *err) {
-    VX_AUTO_FREE char *rows = rows_as_json(page);
+    VX_AUTO_FREE char *rows = page_as_json(page);
     if (!rows)
         return VX_FAIL(err, -ENOMEM, "out of memory");
     VX_SQL(q, db,
@@ -197,15 +211,40 @@ int vx_catalog_get_video_by_row(vx_catalog *catalog, int64_t row, vx_video **ret
 
 int vx_catalog_find_videos_of_clips(vx_catalog *catalog, const int64_t *clips, size_t n,
                                     int64_t *ret_videos, vx_err *err) {
+    if (n == 0)
+        return 0;
     VX_READER(reader, catalog);
-    for (size_t i = 0; i < n; i++) {
-        VX_SQL(q, reader.db, "SELECT video FROM clips WHERE row = ?");
-        vx_sql_bind_int(&q, clips[i]);
-        int rc = vx_sql_next(&q, err);
-        if (rc < 0)
-            return rc;
-        ret_videos[i] = rc ? vx_sql_int(&q) : 0;
+    VX_SQL(q, reader.db, "SELECT row, video FROM clips WHERE row BETWEEN ? AND ? ORDER BY row");
+    vx_sql_bind_int(&q, clips[0]);
+    vx_sql_bind_int(&q, clips[n - 1]);
+    size_t i = 0;
+    int rc;
+    while ((rc = vx_sql_next(&q, err)) > 0) {
+        int64_t clip = vx_sql_int(&q), video = vx_sql_int(&q);
+        while (i < n && clips[i] < clip)
+            ret_videos[i++] = 0;
+        if (i < n && clips[i] == clip)
+            ret_videos[i++] = video;
     }
+    while (i < n)
+        ret_videos[i++] = 0;
+    return rc;
+}
+
+int vx_catalog_find_outdated(vx_catalog *catalog, int rules, int64_t above_row, size_t max,
+                             int64_t *ret_rows, size_t *ret_n, vx_err *err) {
+    VX_READER(reader, catalog);
+    VX_SQL(q, reader.db, "SELECT row FROM videos WHERE rules < ? AND row > ? ORDER BY row LIMIT ?");
+    vx_sql_bind_int(&q, rules);
+    vx_sql_bind_int(&q, above_row);
+    vx_sql_bind_int(&q, (int64_t)max);
+    size_t n = 0;
+    int rc = 0;
+    while (n < max && (rc = vx_sql_next(&q, err)) > 0)
+        ret_rows[n++] = vx_sql_int(&q);
+    if (rc < 0)
+        return rc;
+    *ret_n = n;
     return 0;
 }
 
@@ -244,6 +283,49 @@ int vx_catalog_get_video_of_clip(vx_catalog *catalog, int64_t clip_row, vx_video
     return 0;
 }
 
+int vx_catalog_get_video_alone(vx_catalog *catalog, int64_t row, vx_video **ret_video,
+                               vx_err *err) {
+    VX_READER(reader, catalog);
+    VX_SQL(q, reader.db, "SELECT " VIDEO_COLUMNS " FROM videos WHERE row = ?");
+    vx_sql_bind_int(&q, row);
+    int rc = vx_sql_next(&q, err);
+    if (rc < 0)
+        return rc;
+    if (rc == 0)
+        return VX_FAIL(err, VX_CATALOG_NOT_FOUND, "no video %" PRId64, row);
+    return read_video(&q, ret_video, err);
+}
+
+int vx_catalog_get_metadata(vx_catalog *catalog, int64_t row, char **ret_metadata, vx_err *err) {
+    VX_READER(reader, catalog);
+    VX_SQL(q, reader.db, "SELECT metadata FROM videos WHERE row = ?");
+    vx_sql_bind_int(&q, row);
+    int rc = vx_sql_next(&q, err);
+    if (rc < 0)
+        return rc;
+    if (rc == 0)
+        return VX_FAIL(err, VX_CATALOG_NOT_FOUND, "no video %" PRId64, row);
+    bool oom = false;
+    char *metadata = vx_sql_text(&q, &oom);
+    if (!metadata)
+        return VX_FAIL(err, -ENOMEM, "out of memory");
+    *ret_metadata = metadata;
+    return 0;
+}
+
+int vx_catalog_scan_videos(vx_catalog *catalog, vx_catalog_on_video on_video, void *ctx,
+                           vx_err *err) {
+    VX_READER(reader, catalog);
+    VX_SQL(q, reader.db, "SELECT " VIDEO_COLUMNS " FROM videos ORDER BY row");
+    int rc;
+    while ((rc = vx_sql_next(&q, err)) > 0) {
+        VX_AUTO(vx_video) video = NULL;
+        if ((rc = read_video(&q, &video, err)) || (rc = on_video(ctx, video, err)))
+            return rc;
+    }
+    return rc;
+}
+
 int vx_catalog_get_duration(vx_catalog *catalog, int64_t row, double *ret_s, vx_err *err) {
     VX_READER(reader, catalog);
     VX_SQL(q, reader.db, "SELECT duration_s FROM videos WHERE row = ?");
@@ -257,42 +339,39 @@ int vx_catalog_get_duration(vx_catalog *catalog, int64_t row, double *ret_s, vx_
     return 0;
 }
 
-#define MATCHES " (?1 IS NULL OR vx_contains(filename, ?1))"
-#define PAGE " AND row < ?2 ORDER BY row DESC LIMIT ?3"
-
-static int list_page(vx_db *db, vx_sql *q, const vx_video_query *query, video_page *page,
-                     vx_err *err) {
-    vx_sql_bind_text(q, query->filename_contains);
-    vx_sql_bind_int(q, query->before_row > 0 ? query->before_row : INT64_MAX);
-    vx_sql_bind_int(q, (int64_t)query->limit);
-    if (query->copies_of)
-        vx_sql_bind_text(q, query->copies_of);
-    else if (query->verdict >= 0)
-        vx_sql_bind_int(q, query->verdict);
-    return read_snapshot(db, q, query->limit, page, err);
-}
-
-/* A statement each, so that copies and the rare verdicts are found by their index. */
 int vx_catalog_list_videos(vx_catalog *catalog, const vx_video_query *query, vx_video ***ret_videos,
                            size_t *ret_n, vx_err *err) {
     if (query->limit < 1 || query->limit > 1000)
         return VX_FAIL(err, -EINVAL, "catalog: a page of %zu videos", query->limit);
     VIDEO_PAGE(page);
     VX_READER(reader, catalog);
-    int rc;
-    if (query->copies_of) {
-        VX_SQL(q, reader.db,
-               "SELECT " VIDEO_COLUMNS " FROM videos WHERE duplicate_of = ?4 AND duplicate_of <> ''"
-               " AND verdict IN (2, 4) AND" MATCHES PAGE); /* VX_VERDICT_COPY, _PART_OF */
-        rc = list_page(reader.db, &q, query, &page, err);
-    } else if (query->verdict >= 0) {
-        VX_SQL(q, reader.db,
-               "SELECT " VIDEO_COLUMNS " FROM videos WHERE verdict = ?4 AND" MATCHES PAGE);
-        rc = list_page(reader.db, &q, query, &page, err);
-    } else {
-        VX_SQL(q, reader.db, "SELECT " VIDEO_COLUMNS " FROM videos WHERE" MATCHES PAGE);
-        rc = list_page(reader.db, &q, query, &page, err);
-    }
+    VX_SQL(q, reader.db,
+           "SELECT " VIDEO_COLUMNS " FROM videos WHERE row < ? ORDER BY row DESC LIMIT ?");
+    vx_sql_bind_int(&q, query->before_row > 0 ? query->before_row : INT64_MAX);
+    vx_sql_bind_int(&q, (int64_t)query->limit);
+    int rc = read_snapshot(reader.db, &q, query->limit, &page, err);
+    if (rc)
+        return rc;
+    *ret_n = page.n;
+    page.n = 0;
+    *ret_videos = vx_take(page.videos);
+    return 0;
+}
+
+int vx_catalog_get_videos(vx_catalog *catalog, const int64_t *rows, size_t n,
+                          vx_video ***ret_videos, size_t *ret_n, vx_err *err) {
+    if (n < 1 || n > 1000)
+        return VX_FAIL(err, -EINVAL, "catalog: a page of %zu videos", n);
+    VX_AUTO_FREE char *list = rows_as_json(rows, n);
+    if (!list)
+        return VX_FAIL(err, -ENOMEM, "out of memory");
+    VIDEO_PAGE(page);
+    VX_READER(reader, catalog);
+    VX_SQL(q, reader.db,
+           "SELECT " VIDEO_COLUMNS " FROM videos WHERE row IN (SELECT value FROM json_each(?))"
+           " ORDER BY row DESC");
+    vx_sql_bind_text(&q, list);
+    int rc = read_snapshot(reader.db, &q, n, &page, err);
     if (rc)
         return rc;
     *ret_n = page.n;
@@ -309,31 +388,16 @@ static int read_int(vx_sql *q, int64_t *ret_value, vx_err *err) {
     return 0;
 }
 
-int vx_catalog_count_matches(vx_catalog *catalog, const vx_video_query *query, int64_t *ret_n,
-                             vx_err *err) {
-    VX_READER(reader, catalog);
-    if (query->copies_of) {
-        VX_SQL(q, reader.db,
-               "SELECT count(*) FROM videos WHERE duplicate_of = ?2 AND duplicate_of <> ''"
-               " AND verdict IN (2, 4) AND" MATCHES); /* VX_VERDICT_COPY, _PART_OF */
-        vx_sql_bind_text(&q, query->filename_contains);
-        vx_sql_bind_text(&q, query->copies_of);
-        return read_int(&q, ret_n, err);
-    }
-    if (query->verdict >= 0) {
-        VX_SQL(q, reader.db, "SELECT count(*) FROM videos WHERE verdict = ?2 AND" MATCHES);
-        vx_sql_bind_text(&q, query->filename_contains);
-        vx_sql_bind_int(&q, query->verdict);
-        return read_int(&q, ret_n, err);
-    }
-    VX_SQL(q, reader.db, "SELECT count(*) FROM videos WHERE" MATCHES);
-    vx_sql_bind_text(&q, query->filename_contains);
-    return read_int(&q, ret_n, err);
-}
-
 int vx_catalog_count_videos(vx_catalog *catalog, int64_t *ret_n, vx_err *err) {
     VX_READER(reader, catalog);
     VX_SQL(q, reader.db, "SELECT count(*) FROM videos");
+    return read_int(&q, ret_n, err);
+}
+
+int vx_catalog_count_outdated(vx_catalog *catalog, int rules, int64_t *ret_n, vx_err *err) {
+    VX_READER(reader, catalog);
+    VX_SQL(q, reader.db, "SELECT count(*) FROM videos WHERE rules < ?");
+    vx_sql_bind_int(&q, rules);
     return read_int(&q, ret_n, err);
 }
 

@@ -1,6 +1,7 @@
 /* videos.c — inserting, changing and deleting videos with their clips. */
 #include <errno.h>
 #include <inttypes.h>
+#include <math.h>
 #include <string.h>
 
 #include "catalog_internal.h"
@@ -32,18 +33,27 @@ static int next_row(vx_db *db, const char *table, int64_t *last, int64_t *ret_ro
     return 0;
 }
 
+/* From sample_aspect_ratio to rules. */
+static void bind_looks(vx_sql *q, const vx_video *video) {
+    vx_sql_bind_real(q, video->sample_aspect_ratio);
+    vx_sql_bind_real(q, video->rotation_deg < 0 ? (double)NAN : video->rotation_deg);
+    vx_sql_bind_text(q, video->hdr[0] ? video->hdr : NULL);
+    vx_sql_bind_text(q, video->clip_rule[0] ? video->clip_rule : NULL);
+    vx_sql_bind_int(q, video->rules);
+}
+
 static int insert_video_row(vx_catalog *catalog, vx_video *video, vx_err *err) {
     int64_t row;
     int rc = next_row(&catalog->writer, "videos", &catalog->last_video, &row, err);
     if (rc)
         return rc;
-    VX_SQL(
-        q, &catalog->writer,
-        "INSERT INTO videos (row, id, sha256, filename, source_path, metadata, bytes, container,"
-        " codec, width_px, height_px, fps, duration_s, created_us, verdict, duplicate_of, score,"
-        " share, share_of_new, share_of_stored, offset_s, mirrored, decode_path, frames_decoded,"
-        " frames_total)"
-        " VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?) ON CONFLICT (id) DO NOTHING");
+    VX_SQL(q, &catalog->writer,
+           "INSERT INTO videos (row, id, sha256, filename, source_path, metadata, bytes, container,"
+           " codec, width_px, height_px, fps, duration_s, created_us, verdict, duplicate_of, score,"
+           " share, share_of_new, share_of_stored, offset_s, mirrored, decode_path, frames_decoded,"
+           " frames_total, sample_aspect_ratio, rotation_deg, hdr, clip_rule, rules)"
+           " VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
+           " ON CONFLICT (id) DO NOTHING");
     vx_sql_bind_int(&q, row);
     vx_sql_bind_text(&q, video->id);
     vx_sql_bind_blob(&q, video->sha256, sizeof video->sha256);
@@ -69,6 +79,7 @@ static int insert_video_row(vx_catalog *catalog, vx_video *video, vx_err *err) {
     vx_sql_bind_text(&q, video->decode_path);
     vx_sql_bind_int(&q, video->frames_decoded);
     vx_sql_bind_int(&q, video->frames_total);
+    bind_looks(&q, video);
     rc = vx_sql_run(&q, err);
     if (rc)
         return rc;
@@ -113,21 +124,27 @@ static int changed_one(vx_catalog *catalog, const char *video_id, vx_err *err) {
     return 0;
 }
 
-/* One statement for all of them: 100 000 copies of one clip take it about a second. */
-static int orphan_copies(vx_catalog *catalog, const char *video_id, vx_err *err) {
+int vx_catalog_orphan_copies(vx_catalog *catalog, const char *video_id, size_t max, size_t *ret_n,
+                             vx_err *err) {
+    int rc = vx_catalog_check_writing(catalog, err);
+    if (rc)
+        return rc;
     VX_SQL(
         q, &catalog->writer,
-        "UPDATE videos SET verdict = ?1, duplicate_of = '', score = NULL, share = NULL,"
+        "UPDATE videos SET verdict = ?, duplicate_of = '', score = NULL, share = NULL,"
         " share_of_new = NULL, share_of_stored = NULL, offset_s = NULL, mirrored = 0, rejudge = 1"
-        " WHERE duplicate_of = ?2 AND duplicate_of <> ''");
+        " WHERE row IN (SELECT row FROM videos WHERE duplicate_of = ? AND duplicate_of <> '' LIMIT "
+        "?)");
     vx_sql_bind_int(&q, VX_VERDICT_NEW);
     vx_sql_bind_text(&q, video_id);
-    return vx_sql_run(&q, err);
+    vx_sql_bind_int(&q, max > INT64_MAX ? INT64_MAX : (int64_t)max);
+    rc = vx_sql_run(&q, err);
+    *ret_n = rc ? 0 : (size_t)sqlite3_changes(catalog->writer.handle);
+    return rc;
 }
 
 /* Clips and fingerprint go by foreign key, vectors by a trigger on the clips. */
-int vx_catalog_delete_video(vx_catalog *catalog, const char *video_id, int64_t *ret_orphans,
-                            vx_err *err) {
+int vx_catalog_delete_video(vx_catalog *catalog, const char *video_id, vx_err *err) {
     int rc = vx_catalog_check_writing(catalog, err);
     if (rc)
         return rc;
@@ -136,11 +153,8 @@ int vx_catalog_delete_video(vx_catalog *catalog, const char *video_id, int64_t *
     rc = vx_sql_run(&q, err);
     if (!rc)
         rc = changed_one(catalog, video_id, err);
-    if (!rc)
-        rc = orphan_copies(catalog, video_id, err);
-    if (!rc && ret_orphans)
-        *ret_orphans = sqlite3_changes(catalog->writer.handle);
-    return rc;
+    size_t n;
+    return rc ? rc : vx_catalog_orphan_copies(catalog, video_id, SIZE_MAX, &n, err);
 }
 
 int vx_catalog_set_verdict(vx_catalog *catalog, int64_t row, const vx_verdict_row *verdict,
@@ -167,6 +181,17 @@ int vx_catalog_set_verdict(vx_catalog *catalog, int64_t row, const vx_verdict_ro
     return rc;
 }
 
+static int read_rows(vx_sql *q, size_t max, int64_t *ret_rows, size_t *ret_n, vx_err *err) {
+    size_t n = 0;
+    int rc;
+    while ((rc = vx_sql_next(q, err)) > 0 && n < max)
+        ret_rows[n++] = vx_sql_int(q);
+    if (rc < 0)
+        return rc;
+    *ret_n = n;
+    return 0;
+}
+
 int vx_catalog_find_rejudged(vx_catalog *catalog, int64_t above_row, size_t max, int64_t *ret_rows,
                              size_t *ret_n, vx_err *err) {
     VX_READER(reader, catalog);
@@ -174,21 +199,105 @@ int vx_catalog_find_rejudged(vx_catalog *catalog, int64_t above_row, size_t max,
            "SELECT row FROM videos WHERE rejudge = 1 AND row > ? ORDER BY row LIMIT ?");
     vx_sql_bind_int(&q, above_row);
     vx_sql_bind_int(&q, (int64_t)max);
-    size_t n = 0;
-    int rc;
-    while ((rc = vx_sql_next(&q, err)) > 0 && n < max)
-        ret_rows[n++] = vx_sql_int(&q);
+    return read_rows(&q, max, ret_rows, ret_n, err);
+}
+
+int vx_catalog_find_originals(vx_catalog *catalog, int64_t before_row, size_t max,
+                              int64_t *ret_rows, size_t *ret_n, vx_err *err) {
+    VX_READER(reader, catalog);
+    VX_SQL(q, reader.db,
+           "SELECT DISTINCT original.row FROM (SELECT duplicate_of FROM videos"
+           " WHERE row < ? AND duplicate_of <> '' ORDER BY row DESC LIMIT 500) AS recent"
+           " JOIN videos AS original ON original.id = recent.duplicate_of LIMIT ?");
+    vx_sql_bind_int(&q, before_row);
+    vx_sql_bind_int(&q, (int64_t)max);
+    return read_rows(&q, max, ret_rows, ret_n, err);
+}
+
+int vx_catalog_mark_rejudged(vx_catalog *catalog, int64_t row, const char *video_id, vx_err *err) {
+    int rc = vx_catalog_check_writing(catalog, err);
+    if (rc)
+        return rc;
+    VX_SQL(q, &catalog->writer,
+           "UPDATE videos SET rejudge = 1 WHERE row = ?1 OR (duplicate_of = ?2 AND duplicate_of <> "
+           "'')");
+    vx_sql_bind_int(&q, row);
+    vx_sql_bind_text(&q, video_id);
+    return vx_sql_run(&q, err);
+}
+
+/* ---- read again ---- */
+
+int vx_catalog_set_media(vx_catalog *catalog, const vx_video *video, vx_err *err) {
+    int rc = vx_catalog_check_writing(catalog, err);
+    if (rc)
+        return rc;
+    VX_SQL(q, &catalog->writer,
+           "UPDATE videos SET container = ?, codec = ?, width_px = ?, height_px = ?, fps = ?,"
+           " duration_s = ?, frames_decoded = ?, frames_total = ?, sample_aspect_ratio = ?,"
+           " rotation_deg = ?, hdr = ?, clip_rule = ?, rules = ? WHERE row = ?");
+    vx_sql_bind_text(&q, video->container);
+    vx_sql_bind_text(&q, video->codec);
+    vx_sql_bind_int(&q, video->width_px);
+    vx_sql_bind_int(&q, video->height_px);
+    vx_sql_bind_real(&q, video->fps);
+    vx_sql_bind_real(&q, video->duration_s);
+    vx_sql_bind_int(&q, video->frames_decoded);
+    vx_sql_bind_int(&q, video->frames_total);
+    bind_looks(&q, video);
+    vx_sql_bind_int(&q, video->row);
+    rc = vx_sql_run(&q, err);
+    if (!rc && sqlite3_changes(catalog->writer.handle) == 0)
+        rc = VX_FAIL(err, VX_CATALOG_NOT_FOUND, "no video %" PRId64, video->row);
+    return rc;
+}
+
+static int delete_vectors_of_video(vx_catalog *catalog, int64_t video, vx_err *err) {
+    VX_SQL(q, &catalog->writer,
+           "DELETE FROM vectors WHERE key IN (SELECT (spaces.row << 40) | clips.row"
+           " FROM clips CROSS JOIN spaces WHERE clips.video = ?)");
+    vx_sql_bind_int(&q, video);
+    return vx_sql_run(&q, err);
+}
+
+static int delete_clips_from(vx_catalog *catalog, int64_t video, size_t index, vx_err *err) {
+    VX_SQL(q, &catalog->writer, "DELETE FROM clips WHERE video = ? AND position >= ?");
+    vx_sql_bind_int(&q, video);
+    vx_sql_bind_int(&q, (int64_t)index);
+    return vx_sql_run(&q, err);
+}
+
+/* Sets clip->row; 0: there is none of that index. */
+static int move_clip(vx_catalog *catalog, int64_t video, vx_clip *clip, vx_err *err) {
+    VX_SQL(
+        q, &catalog->writer,
+        "UPDATE clips SET start_s = ?, end_s = ? WHERE video = ? AND position = ? RETURNING row");
+    vx_sql_bind_real(&q, clip->start_s);
+    vx_sql_bind_real(&q, clip->end_s);
+    vx_sql_bind_int(&q, video);
+    vx_sql_bind_int(&q, clip->index);
+    int rc = vx_sql_next(&q, err);
     if (rc < 0)
         return rc;
-    *ret_n = n;
+    clip->row = rc ? vx_sql_int(&q) : 0;
     return 0;
 }
 
-int vx_catalog_set_none_rejudged(vx_catalog *catalog, vx_err *err) {
+int vx_catalog_replace_clips(vx_catalog *catalog, vx_video *video, vx_err *err) {
     int rc = vx_catalog_check_writing(catalog, err);
-    return rc ? rc
-              : vx_db_run(&catalog->writer, "UPDATE videos SET rejudge = 0 WHERE rejudge = 1", err);
+    if (!rc)
+        rc = delete_vectors_of_video(catalog, video->row, err);
+    if (!rc)
+        rc = delete_clips_from(catalog, video->row, video->n_clips, err);
+    for (size_t i = 0; i < video->n_clips && !rc; i++) {
+        rc = move_clip(catalog, video->row, &video->clips[i], err);
+        if (!rc && !video->clips[i].row)
+            rc = insert_clip(catalog, video->row, &video->clips[i], err);
+    }
+    return rc;
 }
+
+/* ---- what clients change ---- */
 
 int vx_catalog_set_metadata(vx_catalog *catalog, const char *video_id, const char *metadata_json,
                             vx_err *err) {

@@ -171,7 +171,7 @@ static void check_file(run *r, const vx_video *video) {
 }
 
 static int check_files(run *r, vx_err *err) {
-    vx_video_query query = {.limit = 100, .verdict = -1};
+    vx_video_query query = {.limit = 100};
     for (;;) {
         vx_video **videos = NULL;
         size_t n = 0;

@@ -18,7 +18,8 @@
 #define EXIT_INTERRUPTED 130 /* as a shell says of a program that SIGINT ended */
 
 typedef struct settings {
-    const char *input, *output, *models, *model, *variant, *device, *clip, *layout, *encoder;
+    const char *input, *output, *models, *model, *variant, *device, *hybrid, *clip, *layout,
+        *encoder;
     int64_t threads, max_side;
     double max_duration, dedup;
     bool no_fingerprints, write_clips, quiet;
@@ -35,6 +36,8 @@ static const vx_option table[] = {
     {"variant", VX_OPTION_TEXT, AT(variant), NULL, "SIZE",
      "224p, 336p or 448p: short for --model " VARIANT_OF "SIZE"},
     {"device", VX_OPTION_TEXT, AT(device), "auto", "DEVICE", "auto, cpu or cuda:N"},
+    {"hybrid", VX_OPTION_TEXT, AT(hybrid), "auto", "auto|off",
+     "auto: cores decode videos beside a GPU that has more to decode than it can"},
     {"clip", VX_OPTION_TEXT, AT(clip), "auto", "RULE", VX_CLIP_HELP},
     {"layout", VX_OPTION_TEXT, AT(layout), "vidx", "NAME", "which files to write: vidx or curator"},
     {"dedup", VX_OPTION_REAL, AT(dedup), NULL, "COSINE",
@@ -116,6 +119,8 @@ static int check_settings(const settings *s, const char **ret_model, vx_err *err
     if (strcmp(s->layout, "vidx") && strcmp(s->layout, "curator"))
         return VX_FAIL(err, VX_OPTION_WRONG, "--layout must be vidx or curator, not '%s'",
                        s->layout);
+    if (strcmp(s->hybrid, "auto") && strcmp(s->hybrid, "off"))
+        return VX_FAIL(err, VX_OPTION_WRONG, "--hybrid must be auto or off, not '%s'", s->hybrid);
     vx_clip_spec clip;
     int rc = vx_clip_parse(s->clip, &clip, err);
     if (rc)
@@ -156,6 +161,7 @@ static int embed(const settings *s, const char *model, vx_batch_end *ret_end, vx
         .models_dir = models,
         .model = model,
         .device = s->device,
+        .no_hybrid = !strcmp(s->hybrid, "off"),
         .clip = s->clip,
         .ingest_threads = workers,
         .queue_capacity =

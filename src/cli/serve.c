@@ -17,8 +17,8 @@
 #include "server/server.h"
 
 typedef struct settings {
-    const char *listen, *data, *models, *model, *device, *clip, *encoder, *log_level, *host,
-        *allow_origin;
+    const char *listen, *data, *models, *model, *device, *hybrid, *clip, *encoder, *log_level,
+        *host, *allow_origin;
     int64_t ingest_threads, search_threads, http_threads, queue, max_connections, idle_timeout;
     int64_t max_upload, reserve, max_side, max_json, max_embeddings_json, fetch_max;
     double max_duration, fetch_timeout;
@@ -40,6 +40,8 @@ static const vx_option table[] = {
      "FFmpeg video encoder used when a clip is exported as MP4: auto, libx264, libopenh264, mpeg4, "
      "h264_nvenc"},
     {"device", VX_OPTION_TEXT, AT(device), "auto", "DEVICE", "auto, cpu or cuda:N"},
+    {"hybrid", VX_OPTION_TEXT, AT(hybrid), "auto", "auto|off",
+     "auto: cores decode videos beside a GPU that has more to decode than it can"},
     {"clip", VX_OPTION_TEXT, AT(clip), "auto", "RULE", VX_CLIP_HELP},
     {"no-fingerprints", VX_OPTION_FLAG, AT(no_fingerprints), NULL, NULL, VX_NO_FINGERPRINTS_HELP},
     {"ingest-threads", VX_OPTION_COUNT, AT(ingest_threads), NULL, "N",
@@ -50,7 +52,7 @@ static const vx_option table[] = {
     {"queue", VX_OPTION_COUNT, AT(queue), "1024", "N",
      "most videos waiting or being processed; further uploads get 503"},
     {"max-connections", VX_OPTION_COUNT, AT(max_connections), "4096", "N",
-     "most HTTP connections open at once"},
+     "most HTTP requests in work at once; fewer if the limit of open files is too low for it"},
     {"idle-timeout", VX_OPTION_COUNT, AT(idle_timeout), "120", "S",
      "close a connection that sends or takes next to nothing for this long"},
     {"max-upload", VX_OPTION_BYTES, AT(max_upload), "64g", "BYTES",
@@ -187,6 +189,7 @@ static int serve(const settings *s, const sigset_t *signals, vx_err *err) {
         .models_dir = models,
         .model = s->model,
         .device = s->device,
+        .no_hybrid = !strcmp(s->hybrid, "off"),
         .clip = s->clip,
         .encoder = s->encoder,
         .ingest_threads = (int)s->ingest_threads,
@@ -238,6 +241,10 @@ int vx_command_serve(int argc, char **argv) {
     int level = vx_log_level_of(s.log_level);
     if (level < 0) {
         VX_FAIL(&err, 1, "--log-level must be debug, info, warn or error, not '%s'", s.log_level);
+        return fail(&err, 2);
+    }
+    if (strcmp(s.hybrid, "auto") != 0 && strcmp(s.hybrid, "off") != 0) {
+        VX_FAIL(&err, 1, "--hybrid must be auto or off, not '%s'", s.hybrid);
         return fail(&err, 2);
     }
     vx_clip_spec clip;

@@ -8,47 +8,6 @@
 #include "base/log.h"
 #include "fingerprint/fingerprint.h"
 
-/* ---- open and close ---- */
-
-static int load_fingerprint(void *ctx, int64_t video_row, const void *blob, size_t bytes,
-                            vx_err *err) {
-    VX_AUTO_FREE vx_fp_frame *frames = NULL;
-    size_t n;
-    int rc = vx_fp_unpack(blob, bytes, &frames, &n, err);
-    return rc ? rc
-              : vx_fp_index_add(((vx_collection *)ctx)->fingerprints, video_row, frames, n, err);
-}
-
-int vx_collection_open(vx_catalog *catalog, vx_models *models, int index_threads,
-                       vx_collection **ret_collection, vx_err *err) {
-    VX_AUTO(vx_collection) collection = vx_new(vx_collection);
-    if (!collection)
-        return VX_FAIL(err, -ENOMEM, "no memory for the collection");
-    collection->catalog = catalog;
-    collection->models = models;
-    int rc = vx_models_load_vectors(models, catalog, index_threads, err);
-    if (rc)
-        return rc;
-    int64_t start_us = vx_clock_monotonic_us();
-    rc = vx_fp_index_new(&collection->fingerprints, err);
-    if (!rc)
-        rc = vx_catalog_scan_fingerprints(catalog, load_fingerprint, collection, err);
-    if (rc)
-        return VX_WRAP(err, "rebuilding the index of fingerprints"), rc;
-    vx_log(VX_LOG_INFO, "index", "fingerprints_ms=%.1f",
-           (double)(vx_clock_monotonic_us() - start_us) / 1e3);
-    *ret_collection = vx_take(collection);
-    return 0;
-}
-
-vx_collection *vx_collection_close(vx_collection *collection) {
-    if (!collection)
-        return NULL;
-    vx_fp_index_free(collection->fingerprints);
-    free(collection);
-    return NULL;
-}
-
 void vx_collection_note_recent(vx_collection *collection, int64_t video_row) {
     vx_recent_inserts *recent = &collection->recent;
     recent->videos[atomic_load(&recent->n) % VX_RECENT_MAX] = video_row;
@@ -76,16 +35,13 @@ static int64_t *clip_rows(const vx_video *video, vx_err *err) {
     return rows;
 }
 
-int vx_collection_insert(vx_collection *collection, vx_video *video, const vx_collection_data *data,
-                         vx_err *err) {
+/* Of a video whose clips have rows. */
+static int insert_data(vx_collection *collection, const vx_video *video,
+                       const vx_collection_data *data, vx_err *err) {
     vx_catalog *catalog = collection->catalog;
     const vx_models *models = collection->models;
-    int rc = vx_catalog_insert_video(catalog, video, err);
-    if (rc)
-        return rc;
     VX_AUTO_FREE int64_t *rows = clip_rows(video, err);
-    if (!rows)
-        return -ENOMEM;
+    int rc = rows ? 0 : -ENOMEM;
     for (int m = 0; m < models->n && !rc; m++)
         if (data->vectors[m])
             rc = vx_catalog_insert_vectors(catalog, models->items[m].space, rows, video->n_clips,
@@ -96,6 +52,12 @@ int vx_collection_insert(vx_collection *collection, vx_video *video, const vx_co
     size_t bytes;
     rc = vx_fp_pack(data->fingerprint, data->n_frames, &blob, &bytes, err);
     return rc ? rc : vx_catalog_insert_fingerprint(catalog, video->row, blob, bytes, err);
+}
+
+int vx_collection_insert(vx_collection *collection, vx_video *video, const vx_collection_data *data,
+                         vx_err *err) {
+    int rc = vx_catalog_insert_video(collection->catalog, video, err);
+    return rc ? rc : insert_data(collection, video, data, err);
 }
 
 int vx_collection_index(vx_collection *collection, const vx_video *video,
@@ -131,6 +93,43 @@ void vx_collection_unindex(vx_collection *collection, const vx_video *video) {
     vx_fp_index_remove(collection->fingerprints, video->row, NULL);
 }
 
+/* ---- a video that was read again ---- */
+
+int vx_collection_replace(vx_collection *collection, vx_video *video,
+                          const vx_collection_data *data, vx_err *err) {
+    int rc = vx_catalog_set_media(collection->catalog, video, err);
+    if (!rc)
+        rc = vx_catalog_replace_clips(collection->catalog, video, err);
+    if (!rc && data->n_frames)
+        rc = vx_catalog_delete_fingerprint(collection->catalog, video->row, err);
+    return rc ? rc : insert_data(collection, video, data, err);
+}
+
+void vx_collection_reindex(vx_collection *collection, const vx_video *old, const vx_video *video,
+                           const vx_collection_data *data) {
+    const vx_models *models = collection->models;
+    vx_err err = {0};
+    VX_AUTO_FREE int64_t *old_rows = clip_rows(old, &err);
+    VX_AUTO_FREE int64_t *rows = clip_rows(video, &err);
+    VX_AUTO_FREE int64_t *groups = clip_groups(video, &err);
+    int rc = old_rows && rows && groups ? 0 : -ENOMEM;
+    for (int m = 0; m < models->n && !rc; m++) {
+        vx_index *index = models->items[m].index;
+        rc = vx_index_remove(index, old_rows, old->n_clips, &err);
+        if (!rc && data->vectors[m])
+            rc = vx_index_add(index, rows, groups, data->vectors[m], video->n_clips, &err);
+    }
+    if (!rc && data->n_frames) {
+        vx_fp_index_remove(collection->fingerprints, video->row, NULL);
+        rc = vx_fp_index_add(collection->fingerprints, video->row, data->fingerprint,
+                             data->n_frames, &err);
+    }
+    if (rc)
+        vx_log_failed(VX_LOG_ERROR, "index", &err,
+                      "video=%s hint=\"searches see all of it again after a restart\"", video->id);
+    vx_collection_note_recent(collection, video->row);
+}
+
 /* ---- vectors that were missing ---- */
 
 int vx_collection_add_vectors(vx_collection *collection, const vx_video *video,
@@ -160,8 +159,10 @@ int vx_collection_add_vectors(vx_collection *collection, const vx_video *video,
                 end = i + 1;
                 continue;
             }
-            rc = vx_catalog_insert_vectors(collection->catalog, model->space, added, n, first, dim,
-                                           err);
+            rc = vx_catalog_delete_vectors(collection->catalog, model->space, added, n, err);
+            if (!rc)
+                rc = vx_catalog_insert_vectors(collection->catalog, model->space, added, n, first,
+                                               dim, err);
             if (!rc)
                 rc = vx_index_add(model->index, added, groups, first, n, err);
             if (!rc)

@@ -5,6 +5,8 @@
  * writer's transaction, then the indexes. A row that is in an index but not committed yet, or no
  * more, is found by no search, because searches look every hit up in the catalog.
  *
+ * The columns that filters read follow each commit (columns.c).
+ *
  * A list of recent inserts tells the verdict what has come since it last read the indexes
  * (verdict/verdict.h).
  *
@@ -13,12 +15,16 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/atomic.h"
 #include "base/err.h"
+#include "base/idset.h"
 #include "base/mem.h"
+#include "base/thread.h"
 #include "catalog/catalog.h"
+#include "filter/filter.h"
 #include "fingerprint/fingerprint.h"
 #include "models/models.h"
 
@@ -30,14 +36,25 @@ typedef struct vx_recent_inserts {
     int64_t videos[VX_RECENT_MAX]; /* catalog rows */
 } vx_recent_inserts;
 
+/* Videos that were found to have lost their file (library/missing_files.c). */
+typedef struct vx_missing_files {
+    vx_mutex mu;
+    int64_t *videos VX_GUARDED; /* [n] catalog rows; owned */
+    size_t n VX_GUARDED;
+} vx_missing_files;
+
 typedef struct vx_collection {
     vx_catalog *catalog; /* borrows */
     vx_models *models;   /* borrows */
     vx_fp_index *fingerprints;
+    vx_filter_columns *columns;
+    atomic_bool
+        columns_lost; /* there was no memory, or the catalog could not be read, for a change */
     vx_recent_inserts recent;
+    vx_missing_files missing_files;
 } vx_collection;
 
-/* Reads every vector and fingerprint of the catalog into the indexes. index_threads: 0 = one per core.
+/* Reads every vector, fingerprint and field of the catalog into the indexes. index_threads: 0 = one per core.
  * Borrows catalog and models until close. */
 int vx_collection_open(vx_catalog *catalog, vx_models *models, int index_threads,
                        vx_collection **ret_collection, vx_err *err);
@@ -46,6 +63,15 @@ VX_DEFINE_AUTO(vx_collection, vx_collection_close)
 
 /* A video's vectors or fingerprints have just entered the indexes. */
 void vx_collection_note_recent(vx_collection *collection, int64_t video_row);
+
+/* ---- files that are missing (missing_files.c); any thread ---- */
+
+/* videos: [n] catalog rows; takes them, in place of those that were noted before. */
+void vx_collection_set_missing_files(vx_collection *collection, int64_t *videos, size_t n);
+bool vx_collection_misses_file(vx_collection *collection, int64_t video_row);
+/* The video has its file again, or is gone itself; it need not be noted. */
+void vx_collection_file_is_back(vx_collection *collection, int64_t video_row);
+int64_t vx_collection_count_missing_files(vx_collection *collection);
 
 /* What a decoded video adds beside its row. All borrowed. */
 typedef struct vx_collection_data {
@@ -60,6 +86,16 @@ int vx_collection_insert(vx_collection *collection, vx_video *video, const vx_co
 /* Enters an inserted video into the indexes. On failure none of it is in them. */
 int vx_collection_index(vx_collection *collection, const vx_video *video,
                         const vx_collection_data *data, vx_err *err);
+/* Replaces what a stored video is made of: the row's media facts (vx_catalog_set_media), clips, vectors and
+ * fingerprint. Vectors that data lacks are gone; a fingerprint stays if data has none. Fills in the rows of
+ * video->clips. */
+int vx_collection_replace(vx_collection *collection, vx_video *video,
+                          const vx_collection_data *data, vx_err *err);
+/* After that transaction, on the writer's thread, as long as the video is stored: the same in the indexes,
+ * which until then have what `old` has.
+ *   video  as _replace left it */
+void vx_collection_reindex(vx_collection *collection, const vx_video *old, const vx_video *video,
+                           const vx_collection_data *data);
 /* Takes a video out of all indexes: it was deleted, or its transaction failed. */
 void vx_collection_unindex(vx_collection *collection, const vx_video *video);
 
@@ -75,3 +111,24 @@ int vx_collection_add_vectors(vx_collection *collection, const vx_video *video,
 /* Takes these vectors out of the indexes again: their transaction failed. */
 void vx_collection_remove_vectors(vx_collection *collection, const vx_video *video,
                                   const int64_t *added, const size_t n_added[VX_MODELS_MAX]);
+
+/* ---- filters (columns.c) ---- */
+
+/* The rows of the videos that pass, newest first; gives the array (free()).
+ *   below_row  only rows below this; 0 = all
+ *   max        the newest so many; 0 = all
+ * Every change whose transaction has ended counts. -ENOMEM, -EIO. Threads: any. Cost: about a millisecond
+ * for 100,000 videos and a condition; where a field is neither one of every video nor declared, some
+ * 5 µs for each video that the other conditions leave. */
+int vx_collection_select(vx_collection *collection, const vx_filter *filter, int64_t below_row,
+                         size_t max, int64_t **ret_rows, size_t *ret_n, vx_err *err);
+/* All of them as a set; gives it. */
+int vx_collection_select_set(vx_collection *collection, const vx_filter *filter, vx_idset **ret_set,
+                             vx_err *err);
+
+/* The declared fields are those that the catalog names now: called after a transaction that changed
+ * them. _fill tells their columns about the videos that were there before, one by one, and ends early
+ * once *stop is true; until then filters read what is missing from the metadata. Threads: _read: the
+ * writer's; _fill: any one. */
+int vx_collection_read_indexes(vx_collection *collection, vx_err *err);
+int vx_collection_fill_columns(vx_collection *collection, const atomic_bool *stop, vx_err *err);

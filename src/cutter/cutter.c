@@ -21,8 +21,10 @@ struct vx_cutter {
     char dir[PATH_MAX - 64];
 };
 
-static void name_of(const vx_cutting *c, char ret_name[96]) {
-    snprintf(ret_name, 96, "%s.%d%s.mp4", c->video_id, c->index, c->may_copy ? ".copy" : "");
+/* The span is in it: a video that is read anew may get others. */
+static void name_of(const vx_cutting *c, char ret_name[128]) {
+    snprintf(ret_name, 128, "%s.%d.%.6f-%.6f%s.mp4", c->video_id, c->index, c->start_s, c->end_s,
+             c->may_copy ? ".copy" : "");
 }
 
 /* ---- the folder ---- */
@@ -74,7 +76,7 @@ static void make_room(vx_cutter *cutter) {
 }
 
 int vx_cutter_open(vx_cutter *cutter, const vx_cutting *cutting) {
-    char name[96];
+    char name[128];
     name_of(cutting, name);
     int fd = openat(cutter->dir_fd, name, O_RDONLY | O_CLOEXEC);
     if (fd >= 0)
@@ -118,7 +120,7 @@ static int check_stored(const vx_cutter *cutter, const vx_cutting *cutting, vx_e
 
 static int make(vx_cutter *cutter, vx_cutting *c, vx_err *err) {
     cut job = {cutter, c};
-    char name[96], scratch[PATH_MAX];
+    char name[128], scratch[PATH_MAX];
     name_of(c, name);
     snprintf(scratch, sizeof scratch, "%s/new.mp4", cutter->dir);
     const vx_media_cut_params want = {.start_s = c->start_s,

@@ -1,6 +1,6 @@
 /* cutter.h — clips as files of their own, made when somebody asks and kept for a while.
  *
- * <data>/clips/<video>.<index>[.copy].mp4 is derived: emptied at every start, files of a deleted
+ * <data>/clips/<video>.<index>.<start>-<end>[.copy].mp4 is derived: emptied at every start, files of a deleted
  * video go with it, and beyond a GiB the file that was not asked for longest goes first. One clip is
  * cut at a time, by one thread; so many may wait, more are refused.
  *

@@ -1,13 +1,14 @@
 /* batcher.h — one worker thread that runs waiting items in batches; private to src/embed/.
  *
- * A caller queues a request that lives on its stack, and sleeps. The worker takes items from the
- * front of the queue, across requests, until a batch is full or the queue is empty. It never waits
+ * A caller submits items as one job and awaits it when it likes. The worker takes items from the
+ * front of the queue, across jobs, until a batch is full or the queue is empty. It never waits
  * for more: on a busy server the queue fills while a batch runs, and on an idle one no item should
  * wait for others that may not come.
  *
- * In    items of item_bytes each: a clip's floats, a text's ids and mask
+ * In    items of one size each, anywhere in memory: a clip's floats, a text's ids and mask
  * Out   float32 [dim] per item, checked to be finite and of unit length within 1e-3
- * Threads  any; `run` is called on the worker alone. No call may begin after vx_batcher_free().
+ * Threads  any; `run` is called on the worker alone. Nothing but vx_embed_job_… may be called
+ *          once vx_batcher_free() has begun.
  */
 #pragma once
 
@@ -15,28 +16,37 @@
 
 typedef struct vx_batcher vx_batcher;
 
-/* items [n, item_bytes], n <= max_batch → ret_vectors float32 [n, dim]. Returns 0 or -errno. */
-typedef int (*vx_batcher_fn)(void *ctx, const void *items, int n, float *ret_vectors, vx_err *err);
+typedef struct vx_batch_item {
+    const void *data; /* borrows, until the item is done */
+    void *owner;      /* given to `done` when the data is not read any more; NULL: nobody is told */
+} vx_batch_item;
+
+/* items [n], n <= max_batch → ret_vectors float32 [n, dim]. Returns 0 or -errno. */
+typedef int (*vx_batcher_fn)(void *ctx, const void *const *items, int n, float *ret_vectors,
+                             vx_err *err);
 
 typedef struct vx_batcher_params {
     const char *model; /* for messages; borrows, for the batcher's life */
-    size_t item_bytes;
     int dim, max_batch;
-    bool separate_requests; /* a run holds items of one request only: what comes out then depends on
-                               the request alone, to the last bit */
-    int threads;            /* that one operator of libtorch may use on the worker */
+    bool separate_jobs; /* a run holds items of one job only: what comes out then depends on
+                           the job alone, to the last bit */
+    int threads;        /* that one operator of libtorch may use on the worker */
     vx_batcher_fn run;
     void *ctx;
+    void (*done)(void *owner); /* may be NULL; called on any thread, once for each owner */
 } vx_batcher_params;
 
 int vx_batcher_start(const vx_batcher_params *params, vx_batcher **ret_batcher, vx_err *err);
-/* Callers still waiting get VX_EMBED_CLOSED; returns when the last of them has left. */
+/* What has not begun ends with VX_EMBED_CLOSED; returns when the last job is freed. */
 vx_batcher *vx_batcher_free(vx_batcher *batcher);
 
-/* Blocks until done. 0, -errno, VX_EMBED_CLOSED; -EIO goes only to the caller whose item gave a
- * vector that is not finite or not of unit length. */
-int vx_batcher_run(vx_batcher *batcher, const void *items, int n_items, float *ret_vectors,
-                   vx_err *err);
+/* Queues n items (borrows the array for the call). On failure the items are done. The job is awaited
+ * and freed as embed.h says. 0, -EINVAL, -ENOMEM, VX_EMBED_CLOSED. */
+int vx_batcher_submit(vx_batcher *batcher, const vx_batch_item *items, int n,
+                      vx_embed_job **ret_job, vx_err *err);
+/* Submits, awaits and frees: items [n, item_bytes], borrowed. */
+int vx_batcher_run(vx_batcher *batcher, const void *items, size_t item_bytes, int n,
+                   float *ret_vectors, vx_err *err);
 
 void vx_batcher_get_stats(vx_batcher *batcher, vx_embedder_stats *ret_stats);
 void vx_batcher_reset_stats(vx_batcher *batcher);

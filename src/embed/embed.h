@@ -53,6 +53,8 @@ typedef struct vx_model_info {
     int64_t weights_bytes; /* of the archives that are loaded: what it holds on its device */
     int64_t run_bytes;     /* a run of one clip needs beside them, measured; 0 = not known (CPU) */
     int max_batch;         /* clips per run that it was opened with */
+    int together; /* clips of a video to submit at once, so that they share a run: more than 1 only in
+                     a reproducible embedder, which has no other way to fill one */
     /* Why it runs on a device that its package calls slow; "" = it does not. */
     char device_note[320];
 } vx_model_info;
@@ -85,7 +87,8 @@ int vx_embedder_fit_batch(int wanted, int64_t free_bytes, int64_t one_clip_bytes
 /* Gives the embedder, ready to run. Returns 0, -errno, VX_EMBED_NO_PACKAGE, VX_EMBED_BAD_PACKAGE or
  * VX_EMBED_NO_DEVICE. */
 int vx_embedder_open(const vx_embedder_params *params, vx_embedder **ret_embedder, vx_err *err);
-/* Callers still waiting get VX_EMBED_CLOSED; returns when the last of them has left. */
+/* Callers still waiting get VX_EMBED_CLOSED; returns when the last of them has left, every slot is
+ * submitted or freed and every job is freed. */
 vx_embedder *vx_embedder_free(vx_embedder *embedder);
 VX_DEFINE_AUTO(vx_embedder, vx_embedder_free)
 
@@ -103,6 +106,34 @@ void vx_model_sample(const vx_model_info *model, int64_t n, int64_t *ret_index);
  * some hundred had; -ENOMEM only when one clip has none. */
 int vx_embedder_run(vx_embedder *embedder, const float *clips, int n_clips, float *ret_vectors,
                     vx_err *err);
+
+/* ---- clips without a copy ----
+ *
+ * Memory for one clip, float32 [T, 3, H, W], that the embedder owns and the model reads: claim a slot,
+ * write the clip, submit it, go on with other work, await the vectors. A slot belongs to the thread
+ * that claimed it until it is submitted or freed. slot_pool.h says how many there are and why nobody
+ * waits for ever. */
+typedef struct vx_slot vx_slot;
+typedef struct vx_embed_job vx_embed_job;
+enum { VX_EMBED_MAX_SUBMIT = 64 };
+
+/* A slot with unspecified contents; waits for the model's worker while it has clips to finish and no
+ * slot is free. 0, -ENOMEM or VX_EMBED_CLOSED. */
+int vx_embedder_claim(vx_embedder *embedder, vx_slot **ret_slot, vx_err *err);
+float *vx_slot_clip(vx_slot *slot); /* borrows from slot */
+/* Gives a slot back unused. Takes NULL. */
+vx_slot *vx_slot_free(vx_slot *slot);
+
+/* Queues n clips (1..VX_EMBED_MAX_SUBMIT) in this order. Takes the slots, on failure too.
+ *   ret_job  gives; vx_embed_job_free()
+ * 0, -EINVAL, -ENOMEM, VX_EMBED_CLOSED. */
+int vx_embedder_submit(vx_embedder *embedder, vx_slot *const *slots, int n, vx_embed_job **ret_job,
+                       vx_err *err);
+/* Blocks until they are through: float32 [n, dim]. Fails as vx_embedder_run; VX_EMBED_CLOSED. */
+int vx_embed_job_await(vx_embed_job *job, float *ret_vectors, vx_err *err);
+bool vx_embed_job_is_done(vx_embed_job *job); /* vx_embed_job_await would not block */
+/* Takes back the clips that no run has begun with, waits for the others. Takes NULL. */
+vx_embed_job *vx_embed_job_free(vx_embed_job *job);
 
 typedef struct vx_text {
     const char *text; /* UTF-8; borrows */

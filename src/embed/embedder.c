@@ -11,6 +11,7 @@
 #include "base/thread.h"
 #include "batcher.h"
 #include "package.h"
+#include "slot_pool.h"
 #include "text_tower.h"
 #include "torch/torch_shim.h"
 
@@ -18,6 +19,7 @@ struct vx_embedder {
     vx_model_info info;
     vx_torch_module *module; /* the video tower's; run on its batcher's worker alone */
     vx_batcher *batcher;
+    vx_slot_pool *slots;
     vx_text_tower *text; /* NULL: the package has none */
     size_t clip_floats;  /* T * 3 * H * W */
     atomic_int batch;    /* clips that the device has room for, as far as is known */
@@ -26,16 +28,16 @@ struct vx_embedder {
     atomic_llong out_of_memory;
 };
 
-static int run_module(vx_embedder *e, const float *clips, int n, float *ret_vectors, vx_err *err) {
+static int run_module(vx_embedder *e, const void *const *clips, int n, float *ret_vectors,
+                      vx_err *err) {
     const vx_model_info *m = &e->info;
-    const vx_torch_view input = {
-        .data = (void *)(uintptr_t)clips,
+    const vx_torch_view clip = {
         .dtype = VX_TORCH_F32,
-        .n_dims = 5,
-        .shape = {n, m->n_frames, 3, m->preprocess.height_px, m->preprocess.width_px}};
+        .n_dims = 4,
+        .shape = {m->n_frames, 3, m->preprocess.height_px, m->preprocess.width_px}};
     const vx_torch_view output = {
         .data = ret_vectors, .dtype = VX_TORCH_F32, .n_dims = 2, .shape = {n, m->dim}};
-    int rc = vx_torch_run(e->module, &input, 1, &output, err);
+    int rc = vx_torch_run_parts(e->module, clips, n, &clip, &output, err);
     if (rc == VX_TORCH_OUT_OF_MEMORY)
         return VX_FAIL(err, -ENOMEM, "%s lacks memory for %d clips of %s", m->device, n, m->name);
     if (rc > 0)
@@ -62,12 +64,12 @@ static void note_no_room(vx_embedder *e, int clips) {
     atomic_store(&e->batch, (clips + 1) / 2);
 }
 
-static int run_video(void *ctx, const void *clips, int n, float *ret_vectors, vx_err *err) {
+static int run_video(void *ctx, const void *const *clips, int n, float *ret_vectors, vx_err *err) {
     vx_embedder *e = ctx;
     for (int done = 0; done < n;) {
         int limit = atomic_load(&e->batch), take = n - done < limit ? n - done : limit;
-        int rc = run_module(e, (const float *)clips + (size_t)done * e->clip_floats, take,
-                            ret_vectors + (size_t)done * (size_t)e->info.dim, err);
+        int rc = run_module(e, clips + done, take, ret_vectors + (size_t)done * (size_t)e->info.dim,
+                            err);
         if (rc == -ENOMEM)
             note_no_room(e, take);
         if (rc == -ENOMEM && take > 1)
@@ -82,7 +84,42 @@ static int run_video(void *ctx, const void *clips, int n, float *ret_vectors, vx
 
 int vx_embedder_run(vx_embedder *e, const float *clips, int n_clips, float *ret_vectors,
                     vx_err *err) {
-    return vx_batcher_run(e->batcher, clips, n_clips, ret_vectors, err);
+    return vx_batcher_run(e->batcher, clips, e->clip_floats * sizeof(float), n_clips, ret_vectors,
+                          err);
+}
+
+/* ---- slots -----------------------------------------------------------------------------------*/
+
+int vx_embedder_claim(vx_embedder *e, vx_slot **ret_slot, vx_err *err) {
+    return vx_slot_pool_claim(e->slots, ret_slot, err);
+}
+
+static void release_slot(void *slot) {
+    vx_slot_free(slot);
+}
+
+int vx_embedder_submit(vx_embedder *e, vx_slot *const *slots, int n, vx_embed_job **ret_job,
+                       vx_err *err) {
+    vx_batch_item items[VX_EMBED_MAX_SUBMIT];
+    if (n < 1 || n > VX_EMBED_MAX_SUBMIT) {
+        for (int i = 0; i < n; i++)
+            vx_slot_free(slots[i]);
+        return VX_FAIL(err, -EINVAL, "%d clips to embed at once", n);
+    }
+    for (int i = 0; i < n; i++) {
+        items[i] = (vx_batch_item){vx_slot_clip(slots[i]), slots[i]};
+        vx_slot_pool_send(slots[i]);
+    }
+    return vx_batcher_submit(e->batcher, items, n, ret_job, err);
+}
+
+/* Two batches, one being run while the next is filled, and some clips that are being written; no more
+ * than most_bytes hold. */
+static int pool_slots(const vx_embedder *e) {
+    const int64_t most_bytes = INT64_C(1) << 30;
+    int64_t fit = most_bytes / (int64_t)(e->clip_floats * sizeof(float));
+    int wanted = 2 * e->info.max_batch + 4;
+    return fit < 1 ? 1 : fit < wanted ? (int)fit : wanted;
 }
 
 int vx_embedder_run_texts(vx_embedder *e, const vx_text *texts, int n, float *ret_vectors,
@@ -259,15 +296,22 @@ static int start_video(vx_embedder *e, const vx_package *package, const vx_embed
     atomic_store(&e->batch, e->info.max_batch);
     vx_batcher_params params = {
         .model = e->info.name,
-        .item_bytes = e->clip_floats * sizeof(float),
         .dim = e->info.dim,
         .max_batch = e->info.max_batch,
-        .separate_requests = p->reproducible && !strcmp(e->info.device, "cpu"),
+        .separate_jobs = p->reproducible && !strcmp(e->info.device, "cpu"),
         .threads = threads,
         .run = run_video,
         .ctx = e,
+        .done = release_slot,
     };
+    e->info.together = params.separate_jobs ? e->info.max_batch : 1;
+    const vx_slot_pool_params slots = {.model = e->info.name,
+                                       .device = e->info.device,
+                                       .slot_bytes = e->clip_floats * sizeof(float),
+                                       .n_slots = pool_slots(e)};
     int rc = load_module(e, package, how, err);
+    if (!rc)
+        rc = vx_slot_pool_new(&slots, &e->slots, err);
     if (!rc)
         rc = vx_batcher_start(&params, &e->batcher, err);
     return rc ? rc : probe_video(e, how->variant->file, err);
@@ -333,7 +377,10 @@ int vx_embedder_open(const vx_embedder_params *params, vx_embedder **ret_embedde
 vx_embedder *vx_embedder_free(vx_embedder *e) {
     if (!e)
         return NULL;
+    if (e->slots)
+        vx_slot_pool_close(e->slots);
     vx_batcher_free(e->batcher); /* no worker runs a module any more */
+    vx_slot_pool_free(e->slots);
     vx_torch_free(e->module);
     vx_text_tower_free(e->text);
     free(e);

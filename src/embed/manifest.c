@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 
 #include "package.h"
+#include "torch/torch_shim.h"
 
 #define MAX_MANIFEST_BYTES (256 * 1024)
 
@@ -305,6 +306,19 @@ static int read_text_tower(const reader *top, vx_package *package) {
     return 0;
 }
 
+/* Optional: operators of vidx's own that the archives use. */
+static int read_operators(const reader *in) {
+    char set[32], problem[96];
+    if (!json_object_get(in->object, "operators"))
+        return 0;
+    int rc = read_text(in, "operators", set, sizeof set);
+    if (rc || !strcmp(set, vx_torch_operators()))
+        return rc;
+    snprintf(problem, sizeof problem, "is '%s', but this vidx has %s: export the model again", set,
+             vx_torch_operators());
+    return bad(in, "operators", problem);
+}
+
 static int read_top(const reader *in, vx_package *package) {
     static const char *const metrics[] = {"cosine"};
     vx_model_info *info = &package->info;
@@ -314,7 +328,7 @@ static int read_top(const reader *in, vx_package *package) {
         return bad(in, "kind", "is of a package that gives no vectors; name another model");
     if ((rc = REFUSE_UNKNOWN(in, "format", "name", "source", "revision", "license", "files", "dim",
                              "metric", "frames", "picture", "video", "text", "threshold",
-                             "self_check")) ||
+                             "operators", "self_check")) ||
         (rc = read_int(in, "format", 1, 1, &format)) ||
         (rc = read_text(in, "name", info->name, sizeof info->name)) ||
         (rc = read_text(in, "source", info->source, sizeof info->source)) ||
@@ -323,7 +337,8 @@ static int read_top(const reader *in, vx_package *package) {
         (rc = read_files(in, package)) || (rc = read_int(in, "dim", 1, 8192, &info->dim)) ||
         (rc = read_word(in, "metric", metrics, 1, &metric)) || (rc = read_frames(in, info)) ||
         (rc = read_picture(in, &info->preprocess)) || (rc = read_variants(in, package)) ||
-        (rc = read_text_tower(in, package)) || (rc = read_threshold(in, info)))
+        (rc = read_text_tower(in, package)) || (rc = read_threshold(in, info)) ||
+        (rc = read_operators(in)))
         return rc;
     size_t length = strlen(info->name);
     if (info->name[0] == '.' || strspn(info->name, name_charset) != length)

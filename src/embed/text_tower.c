@@ -30,11 +30,11 @@ struct vx_text_tower {
     bool cuts_padding;   /* it answers the same when the padding is left out */
 };
 
-/* Of items int64 [n, 2, length]: up to where any text has tokens, in steps. */
-static size_t longest(const int64_t *items, int n, size_t length) {
+/* Of n items int64 [2, length]: up to where any text has tokens, in steps. */
+static size_t longest(const void *const *items, int n, size_t length) {
     size_t most = 1;
     for (int i = 0; i < n; i++) {
-        const int64_t *mask = items + ((size_t)i * 2 + 1) * length;
+        const int64_t *mask = (const int64_t *)items[i] + length;
         while (most < length && mask[most])
             most++;
     }
@@ -42,14 +42,14 @@ static size_t longest(const int64_t *items, int n, size_t length) {
     return most < length ? most : length;
 }
 
-/* items: int64 [n, 2, length], the ids of a text and then their mask. */
-static int run_text(void *ctx, const void *items, int n, float *ret_vectors, vx_err *err) {
+/* Of n items int64 [2, length]: the ids of a text and then their mask. */
+static int run_text(void *ctx, const void *const *items, int n, float *ret_vectors, vx_err *err) {
     vx_text_tower *tower = ctx;
     const vx_model_info *m = &tower->info;
     size_t length = (size_t)m->text_length;
     size_t used = tower->cuts_padding ? longest(items, n, length) : length;
     for (int i = 0; i < n; i++) {
-        const int64_t *item = (const int64_t *)items + (size_t)i * 2 * length;
+        const int64_t *item = items[i];
         memcpy(tower->ids + (size_t)i * used, item, used * sizeof *item);
         memcpy(tower->mask + (size_t)i * used, item + length, used * sizeof *item);
     }
@@ -100,7 +100,7 @@ int vx_text_tower_run(vx_text_tower *tower, const vx_text *texts, int n, float *
         if (rc)
             return ret_report->bad = i, rc;
     }
-    return vx_batcher_run(tower->batcher, items, n, ret_vectors, err);
+    return vx_batcher_run(tower->batcher, items, item * sizeof *items, n, ret_vectors, err);
 }
 
 static int load(vx_text_tower *tower, const vx_package *package, vx_err *err) {
@@ -128,7 +128,6 @@ static int allocate(vx_text_tower *tower, vx_err *err) {
 static int start(vx_text_tower *tower, int threads, vx_err *err) {
     vx_batcher_params params = {
         .model = tower->info.name,
-        .item_bytes = 2 * (size_t)tower->info.text_length * sizeof(int64_t),
         .dim = tower->info.dim,
         .max_batch = strcmp(tower->device, "cpu") ? MAX_BATCH : CPU_BATCH,
         .threads = threads,
@@ -150,10 +149,10 @@ static int try_without_padding(vx_text_tower *tower, vx_err *err) {
         return VX_FAIL(err, -ENOMEM, "no memory for a text");
     vx_err unread;
     if (encode(tower, (vx_text){words, strlen(words)}, item, &tokens, &unread) ||
-        run_text(tower, item, 1, vectors, &unread))
+        run_text(tower, (const void *[]){item}, 1, vectors, &unread))
         return 0;
     tower->cuts_padding = true;
-    bool same = !run_text(tower, item, 1, vectors + dim, &unread);
+    bool same = !run_text(tower, (const void *[]){item}, 1, vectors + dim, &unread);
     for (size_t i = 0; i < dim && same; i++)
         same = fabsf(vectors[i] - vectors[dim + i]) < SAME;
     tower->cuts_padding = same;

@@ -49,6 +49,15 @@ static bool is_stopping(void *ctx) {
     return atomic_load(&e->work->service->stopping);
 }
 
+static bool is_abandoned(const vx_embeddings_request *e) {
+    return e->abandoned && e->abandoned(e->ctx);
+}
+
+/* Nobody gets the result. */
+static bool is_over(void *ctx) {
+    return is_stopping(ctx) || is_abandoned(ctx);
+}
+
 /* ---- outcomes ---- */
 
 static vx_outcome outcome_of(int rc) {
@@ -109,7 +118,7 @@ static int put_fetched(void *ctx, const void *bytes, size_t n, vx_err *err) {
 
 static bool fetch_is_void(void *ctx) {
     const fetching *f = ctx;
-    return is_stopping(f->e) || has_failed(f->e);
+    return is_over(f->e) || has_failed(f->e);
 }
 
 static int fetch_part(vx_embeddings_request *e, vx_input_part part, sink put, void *ctx,
@@ -148,7 +157,7 @@ static vx_outcome embed_video(vx_embeddings_request *e, const vx_input *input, f
     int slot = vx_models_index_of(models, e->model);
     vx_clip_spec whole = {.mode = VX_CLIP_WHOLE};
     vx_extract extract = {0};
-    vx_extract_watch watch = {.cancelled = is_stopping, .ctx = e};
+    vx_extract_watch watch = {.cancelled = is_over, .ctx = e};
     vx_extract_params params = {
         .path = vx_upload_path(file), .clip = &whole, .models = 1U << slot, .watch = &watch};
     vx_outcome outcome = vx_extract_run(service->extractor, &params, &extract, err);
@@ -238,11 +247,14 @@ static void run_media(vx_embeddings_request *e, size_t index) {
     if (is_stopping(e)) {
         VX_FAIL(&err, -ESHUTDOWN, "the server is shutting down");
         outcome = VX_OUTCOME_STOPPING;
+    } else if (is_abandoned(e)) {
+        VX_FAIL(&err, VX_OUTCOME_CANCELLED, "the client has left");
+        outcome = VX_OUTCOME_CANCELLED;
     } else if (!has_failed(e)) { /* the others' work would be for nothing */
         outcome = input->kind == VX_INPUT_VIDEO ? embed_video(e, input, vector, &err)
                                                 : embed_pictures(e, input, vector, &err);
-        if (outcome && is_stopping(e))
-            outcome = VX_OUTCOME_STOPPING;
+        if (outcome && is_over(e))
+            outcome = is_stopping(e) ? VX_OUTCOME_STOPPING : VX_OUTCOME_CANCELLED;
     }
     finish_one(e, index, outcome, &err);
 }

@@ -38,6 +38,9 @@ typedef struct vx_embeddings_request {
     vx_input inputs[VX_EMBEDDINGS_MAX];
     size_t n; /* 1..VX_EMBEDDINGS_MAX; all texts, or none */
     void (*done)(void *ctx);
+    /* NULL, or whether nobody waits for the result any more: then it ends as CANCELLED, early. Any thread,
+     * until `done`; must be short. */
+    bool (*abandoned)(void *ctx);
     void *ctx;
 
     /* Set once done is called. */

@@ -75,7 +75,7 @@ static bool keeps_going(void *ctx) {
     return !is_cancelled(r);
 }
 
-static vx_outcome outcome_of_media(int rc, const vx_err *err) {
+vx_outcome vx_extract_outcome_of_media(int rc, const vx_err *err) {
     switch (rc) {
     case VX_MEDIA_STOPPED:
         return VX_OUTCOME_CANCELLED;
@@ -112,6 +112,7 @@ static int plan_models(run *r, vx_err *err) {
             continue;
         vx_extract_model *part = &r->parts[r->n_parts++];
         part->model = &r->extractor->models->items[i];
+        part->turn = &r->turn;
         rc = vx_extract_model_plan(part, r->media, r->out->spans, r->out->n_clips, err);
     }
     return rc;
@@ -221,16 +222,15 @@ static int drop_failed(run *r, int i, int rc, vx_err *err) {
     return 0;
 }
 
-/* Others decode while the models run. */
-static int embed(run *r, bool all, vx_err *err) {
+/* finish: waits for the last vectors; others decode meanwhile. */
+static int embed(run *r, bool finish, vx_err *err) {
     int rc = 0;
-    for (int i = 0; i < r->n_parts && !rc; i++) {
-        if (!vx_extract_model_is_due(&r->parts[i], all))
-            continue;
+    if (finish)
         vx_turn_end(&r->turn);
-        rc = drop_failed(r, i, vx_extract_model_embed(&r->parts[i], err), err);
-    }
-    vx_turn_begin(&r->turn);
+    for (int i = 0; i < r->n_parts && !rc; i++)
+        rc = drop_failed(r, i, vx_extract_model_embed(&r->parts[i], finish, err), err);
+    if (finish)
+        vx_turn_begin(&r->turn);
     return rc;
 }
 
@@ -241,6 +241,8 @@ static int prepare(run *r, int64_t frame, vx_picture *picture, vx_err *err) {
         rc = vx_extract_model_prepare(&r->parts[i], &shared, err);
     if (rc == VX_PREPROCESS_BAD_SHAPE)
         r->outcome = VX_OUTCOME_MEDIA_UNSUPPORTED;
+    if (rc == VX_EMBED_CLOSED)
+        r->outcome = VX_OUTCOME_STOPPING;
     return rc;
 }
 
@@ -275,7 +277,7 @@ static bool on_shots_progress(void *ctx, int64_t done, int64_t total) {
 static vx_outcome outcome_of_shots(int rc, const vx_err *err) {
     if (rc == VX_SHOTS_STOPPED || rc == VX_SHOTS_CLOSED)
         return rc == VX_SHOTS_STOPPED ? VX_OUTCOME_CANCELLED : VX_OUTCOME_STOPPING;
-    return outcome_of_media(rc, err);
+    return vx_extract_outcome_of_media(rc, err);
 }
 
 /* A pass of its own over every frame: the clips must be known before frames are chosen. */
@@ -332,7 +334,7 @@ static vx_outcome probe_and_cut(run *r, vx_err *err) {
                                        .ctx = r};
     int rc = vx_media_open(r->params->path, &open, &r->media, err);
     if (rc)
-        return outcome_of_media(rc, err);
+        return vx_extract_outcome_of_media(rc, err);
     r->out->info = *vx_media_get_info(r->media);
     tell_time(r, VX_PHASE_PROBE, vx_clock_monotonic_us() - start_us);
     if (!is_cancelled(r) && !may_go_on(r)) {
@@ -378,17 +380,19 @@ static vx_outcome decode_and_embed(run *r, vx_err *err) {
     const vx_media_decode_params want = {.frames = r->frames,
                                          .n = (int64_t)r->n_frames,
                                          .threads = decode_threads(r),
+                                         .decoder = r->extractor->decoder,
                                          .keep_going = keeps_going,
                                          .on_picture = on_picture,
                                          .on_extra = r->fp_frames ? on_extra : NULL,
                                          .ctx = r};
     int rc = vx_media_decode(r->media, &want, &r->out->stats, err);
     r->out->info.hdr = vx_media_get_info(r->media)->hdr;
+    r->out->decode_path = vx_media_path_name(r->out->stats.path);
     sum_times(r);
     tell_time(r, VX_PHASE_FRAMES, vx_clock_monotonic_us() - start_us - r->prepare_us - r->embed_us);
     tell_time(r, VX_PHASE_PREPARE, r->prepare_us);
     if (rc)
-        return r->outcome ? r->outcome : outcome_of_media(rc, err);
+        return r->outcome ? r->outcome : vx_extract_outcome_of_media(rc, err);
     if (r->track && (rc = vx_fp_track_finish(r->track, &r->out->fingerprint, err)))
         return vx_outcome_of_error(rc, err);
     tell_phase(r, VX_PHASE_EMBED, 0, (int64_t)r->out->n_clips);

@@ -35,15 +35,17 @@ typedef struct vx_extractor {
     vx_models *models; /* borrows */
     vx_shots *shots;   /* borrows; NULL: no package of it, or one that cannot be used */
     vx_media_limits limits;
-    vx_clip_spec clip; /* the default rule */
-    vx_slots *slots;   /* borrows; NULL: runs do not wait for each other */
-    bool fingerprints; /* false: no copy verdicts, half the CPU work of a frame */
+    vx_clip_spec clip;   /* the default rule */
+    vx_decoder *decoder; /* borrows; NULL: the CPU decodes */
+    vx_slots *slots;     /* borrows; NULL: runs do not wait for each other */
+    bool fingerprints;   /* false: no copy verdicts, half the CPU work of a frame */
 } vx_extractor;
 
 typedef struct vx_extract {
     vx_media_info info;
     vx_media_stats stats;
-    vx_span *spans; /* [n_clips]; owned */
+    const char *decode_path; /* static: cpu, nvdec, or mixed where the GPU gave up */
+    vx_span *spans;          /* [n_clips]; owned */
     size_t n_clips;
     /* Of models->items[i]: float32 [n_clips, dim], unit length; owned. NULL: not asked for, or the
      * model failed and was not the first of those asked for. */
@@ -82,3 +84,5 @@ typedef struct vx_extract_params {
  * later. All members of params are borrowed. */
 vx_outcome vx_extract_run(const vx_extractor *extractor, const vx_extract_params *params,
                           vx_extract *ret_extract, vx_err *err);
+/* The outcome of a vx_media_* call that returned rc. */
+vx_outcome vx_extract_outcome_of_media(int rc, const vx_err *err);

@@ -6,16 +6,17 @@
 
 #include "base/clock.h"
 
-#define BATCH_CLIPS 8 /* the embedder joins the batches of several videos */
 #define CURATOR_MAX_FPS 20
 
 void vx_extract_model_clear(vx_extract_model *part) {
-    for (size_t i = 0; part->tensors && i < part->n_clips; i++)
-        free(part->tensors[i]);
-    free(part->tensors);
+    for (size_t i = 0; part->jobs && i < part->n_jobs; i++)
+        vx_embed_job_free(part->jobs[i]);
+    for (size_t i = 0; part->slots && i < part->n_clips; i++)
+        vx_slot_free(part->slots[i]);
+    free(part->jobs);
+    free(part->slots);
     free(part->missing);
     free(part->ready);
-    free(part->batch_tensor);
     free(part->wants);
     free(part->vectors);
     *part = (vx_extract_model){.model = part->model};
@@ -32,20 +33,17 @@ static int compare_wants(const void *a, const void *b) {
 
 static int allocate(vx_extract_model *part, vx_err *err) {
     const vx_model_info *m = part->model->info;
-    size_t n = part->n_clips, T = (size_t)m->n_frames, plane, all;
-    if (!vx_mul((size_t)m->preprocess.width_px, (size_t)m->preprocess.height_px, &plane) ||
-        !vx_mul(plane * 3, T, &part->tensor_floats))
-        return VX_FAIL(err, -EINVAL, "model %s has an impossible input size", m->name);
-    part->batch = n < BATCH_CLIPS ? n : BATCH_CLIPS;
+    size_t n = part->n_clips, T = (size_t)m->n_frames, all;
+    part->picture_floats = 3 * (size_t)m->preprocess.width_px * (size_t)m->preprocess.height_px;
+    part->together = m->together < VX_EMBED_MAX_SUBMIT ? (size_t)m->together : VX_EMBED_MAX_SUBMIT;
     part->wants = vx_new_array(n, T * sizeof *part->wants);
-    part->tensors = vx_new_array(n, sizeof *part->tensors);
+    part->slots = vx_new_array(n, sizeof *part->slots);
+    part->jobs = vx_new_array(n, sizeof *part->jobs);
     part->missing = vx_new_array(n, sizeof *part->missing);
     part->ready = vx_new_array(n, sizeof *part->ready);
     part->vectors = vx_mul(n, (size_t)m->dim, &all) ? vx_new_array(all, sizeof(float)) : NULL;
-    if (part->batch > 1) /* a single clip is run where it lies */
-        part->batch_tensor = vx_new_array(part->batch * part->tensor_floats, sizeof(float));
-    if (!part->wants || !part->tensors || !part->missing || !part->ready || !part->vectors ||
-        (part->batch > 1 && !part->batch_tensor))
+    if (!part->wants || !part->slots || !part->jobs || !part->missing || !part->ready ||
+        !part->vectors)
         return VX_FAIL(err, -ENOMEM, "no memory for %zu clips of model %s", n, m->name);
     for (size_t c = 0; c < n; c++)
         part->missing[c] = m->n_frames;
@@ -88,32 +86,39 @@ int vx_extract_model_plan(vx_extract_model *part, const vx_media *media, const v
 
 /* ---- pictures ---- */
 
-static int resize(const vx_model_info *m, vx_extract_picture *p, float *slot, vx_err *err) {
+static int resize(const vx_model_info *m, vx_extract_picture *p, float *to, vx_err *err) {
     int rc = 0;
     if (!p->rgb)
         rc = vx_picture_rgb(p->picture, &p->rgb, err);
-    return rc ? rc : vx_preprocess_frame(&m->preprocess, p->rgb, slot, err);
+    return rc ? rc : vx_preprocess_frame(&m->preprocess, p->rgb, to, err);
+}
+
+static int claim(vx_extract_model *part, size_t clip, vx_err *err) {
+    int64_t start_us = vx_clock_monotonic_us();
+    vx_turn_end(part->turn); /* others decode while this one waits for the model */
+    int rc = vx_embedder_claim(part->model->embedder, &part->slots[clip], err);
+    vx_turn_begin(part->turn);
+    int64_t waited_us = vx_clock_monotonic_us() - start_us;
+    part->embed_us += waited_us;
+    part->prepare_us -= waited_us; /* which counts all of vx_extract_model_prepare */
+    return rc;
 }
 
 static int fill_slots(vx_extract_model *part, vx_extract_picture *picture, vx_err *err) {
     const vx_model_info *m = part->model->info;
-    size_t picture_floats = part->tensor_floats / (size_t)m->n_frames;
     const float *prepared = NULL;
     for (; part->next_want < part->n_wants && part->wants[part->next_want].frame == picture->frame;
          part->next_want++) {
         const vx_want *w = &part->wants[part->next_want];
-        float **tensor = &part->tensors[w->clip];
-        if (!*tensor && !(*tensor = vx_new_array(part->tensor_floats, sizeof(float))))
-            return VX_FAIL(err, -ENOMEM, "no memory for a clip's tensor");
-        float *slot = *tensor + (size_t)w->slot * picture_floats;
-        if (prepared) {
-            memcpy(slot, prepared, picture_floats * sizeof(float));
-        } else {
-            int rc = resize(m, picture, slot, err);
-            if (rc)
-                return rc;
-        }
-        prepared = slot;
+        int rc = part->slots[w->clip] ? 0 : claim(part, w->clip, err);
+        if (rc)
+            return rc;
+        float *to = vx_slot_clip(part->slots[w->clip]) + (size_t)w->place * part->picture_floats;
+        if (prepared)
+            memcpy(to, prepared, part->picture_floats * sizeof(float));
+        else if ((rc = resize(m, picture, to, err)))
+            return rc;
+        prepared = to;
         if (--part->missing[w->clip] == 0)
             part->ready[part->n_ready++] = w->clip;
     }
@@ -129,42 +134,53 @@ int vx_extract_model_prepare(vx_extract_model *part, vx_extract_picture *picture
 
 /* ---- vectors ---- */
 
-/* Embeds n complete clips (at most a batch) and frees their tensors. */
-static int embed_clips(vx_extract_model *part, const size_t *clips, size_t n, vx_err *err) {
-    size_t dim = (size_t)part->model->info->dim;
-    const float *input = part->tensors[clips[0]];
-    if (n > 1) {
-        for (size_t i = 0; i < n; i++)
-            memcpy(part->batch_tensor + i * part->tensor_floats, part->tensors[clips[i]],
-                   part->tensor_floats * sizeof(float));
-        input = part->batch_tensor;
-    }
-    VX_AUTO_FREE float *vectors = vx_new_array(n * dim, sizeof(float));
-    if (!vectors)
-        return VX_FAIL(err, -ENOMEM, "no memory for %zu vectors", n);
-    int rc = vx_embedder_run(part->model->embedder, input, (int)n, vectors, err);
+static size_t clips_of_job(const vx_extract_model *part, size_t job) {
+    size_t left = part->n_submitted - job * part->together;
+    return left < part->together ? left : part->together;
+}
+
+static int submit(vx_extract_model *part, size_t n, vx_err *err) {
+    vx_slot *slots[VX_EMBED_MAX_SUBMIT];
+    for (size_t i = 0; i < n; i++)
+        slots[i] = vx_take(part->slots[part->ready[part->n_submitted + i]]);
+    int rc =
+        vx_embedder_submit(part->model->embedder, slots, (int)n, &part->jobs[part->n_jobs], err);
     if (rc)
         return rc;
-    for (size_t i = 0; i < n; i++) {
-        memcpy(part->vectors + clips[i] * dim, vectors + i * dim, dim * sizeof(float));
-        free(vx_take(part->tensors[clips[i]]));
-    }
+    part->n_jobs++;
+    part->n_submitted += n;
     return 0;
 }
 
-bool vx_extract_model_is_due(const vx_extract_model *part, bool all) {
-    return part->n_ready && (all || part->n_ready >= part->batch);
+/* Takes the vectors of the next job. */
+static int take_vectors(vx_extract_model *part, vx_err *err) {
+    size_t dim = (size_t)part->model->info->dim, job = part->n_done_jobs;
+    size_t n = clips_of_job(part, job);
+    VX_AUTO_FREE float *vectors = vx_new_array(n * dim, sizeof(float));
+    if (!vectors)
+        return VX_FAIL(err, -ENOMEM, "no memory for %zu vectors", n);
+    int rc = vx_embed_job_await(part->jobs[job], vectors, err);
+    if (rc)
+        return rc;
+    for (size_t i = 0; i < n; i++)
+        memcpy(part->vectors + part->ready[job * part->together + i] * dim, vectors + i * dim,
+               dim * sizeof(float));
+    part->jobs[job] = vx_embed_job_free(part->jobs[job]);
+    part->n_done_jobs++;
+    return 0;
 }
 
-/* Clips that end on the same picture can make more than one batch ready at once. */
-int vx_extract_model_embed(vx_extract_model *part, vx_err *err) {
+/* Looks at jobs that are done during the decode too: a model that fails should fail early. */
+int vx_extract_model_embed(vx_extract_model *part, bool finish, vx_err *err) {
     int64_t start_us = vx_clock_monotonic_us();
     int rc = 0;
-    for (size_t first = 0; first < part->n_ready && !rc; first += part->batch) {
-        size_t left = part->n_ready - first;
-        rc = embed_clips(part, part->ready + first, left < part->batch ? left : part->batch, err);
-    }
-    part->n_ready = 0;
+    while (!rc && part->n_ready - part->n_submitted >= part->together)
+        rc = submit(part, part->together, err);
+    if (!rc && finish && part->n_ready > part->n_submitted)
+        rc = submit(part, part->n_ready - part->n_submitted, err);
+    while (!rc && part->n_done_jobs < part->n_jobs &&
+           (finish || vx_embed_job_is_done(part->jobs[part->n_done_jobs])))
+        rc = take_vectors(part, err);
     part->embed_us += vx_clock_monotonic_us() - start_us;
     return rc;
 }

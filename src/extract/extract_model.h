@@ -1,12 +1,13 @@
 /* extract_model.h — one model's share of a run over a video; private to extract.c.
  *
  * The model wants T frames of every clip. Pictures come in ascending order, each is resized once and
- * copied into every slot that wants it; complete clips are embedded in batches while the decode goes
- * on, so that only open clips and one batch hold tensors.
+ * written into every clip that wants it. A clip's memory is a slot of the embedder (embed.h); when it
+ * is complete it is submitted, and the decode goes on while the model runs.
  * Threads: the run's.
  */
 #pragma once
 
+#include "base/slots.h"
 #include "clip/clip.h"
 #include "media/media.h"
 #include "models/models.h"
@@ -15,22 +16,25 @@
 typedef struct vx_want {
     int64_t frame;
     size_t clip;
-    int slot; /* 0..T-1 within the clip */
+    int place; /* 0..T-1 within the clip */
 } vx_want;
 
 typedef struct vx_extract_model {
     vx_model *model; /* borrows */
+    vx_turn *turn;   /* of the run, which decodes; borrows */
     vx_want *wants;
     size_t n_wants, next_want;
 
-    size_t n_clips, tensor_floats; /* T·3·H·W */
-    float **tensors;               /* [n_clips], NULL until a picture arrives and after embedding */
-    int *missing;                  /* [n_clips] pictures still to come */
-    size_t *ready;                 /* clips complete and not embedded yet */
-    size_t n_ready, batch;
-    float *batch_tensor; /* [batch, T,3,H,W] */
-    float *vectors;      /* float32 [n_clips, dim]; owned until taken */
-    int64_t prepare_us, embed_us;
+    size_t n_clips, picture_floats; /* 3·H·W */
+    vx_slot **slots;                /* [n_clips], NULL until a picture arrives and once submitted */
+    int *missing;                   /* [n_clips] pictures still to come */
+    size_t *ready;                  /* [n_clips] clips in the order in which they became complete */
+    size_t n_ready, n_submitted;    /* of `ready` */
+    vx_embed_job **jobs;            /* [n_clips]; NULL once its vectors are taken */
+    size_t n_jobs, n_done_jobs; /* each has the next `together` of `ready`, the last one the rest */
+    size_t together;
+    float *vectors;               /* float32 [n_clips, dim]; owned until taken */
+    int64_t prepare_us, embed_us; /* embed_us: waited for the model */
 } vx_extract_model;
 
 /* Plans the T frames of each clip. *part is zero before; _clear follows on failure too. */
@@ -46,9 +50,9 @@ typedef struct vx_extract_picture {
     const vx_frame *rgb; /* NULL until a model wanted it; borrows from picture */
 } vx_extract_picture;
 
-/* Puts the picture into the tensors, if it is wanted. VX_PREPROCESS_BAD_SHAPE or -errno. */
+/* Puts the picture into the clips that want it. May wait until the model's worker is done with a slot.
+ * VX_PREPROCESS_BAD_SHAPE, VX_EMBED_CLOSED or -errno. */
 int vx_extract_model_prepare(vx_extract_model *part, vx_extract_picture *picture, vx_err *err);
-/* Whether the complete clips are a batch; all: whatever their number. */
-bool vx_extract_model_is_due(const vx_extract_model *part, bool all);
-/* Embeds the complete clips. VX_EMBED_CLOSED or -errno. */
-int vx_extract_model_embed(vx_extract_model *part, vx_err *err);
+/* Submits the complete clips, `together` at a time, and takes the vectors that are there.
+ * finish: submits all and waits for every vector. VX_EMBED_CLOSED or -errno. */
+int vx_extract_model_embed(vx_extract_model *part, bool finish, vx_err *err);

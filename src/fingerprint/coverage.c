@@ -8,6 +8,10 @@
  * within DRIFT_S are at 92 and more. Frames that speak against it for longer than BRIDGE_S end a segment; so
  * do frames that only one side has.
  *
+ * Two things say nothing. A picture that only one side counts as flat is close to the other's, or of like
+ * quality, in a darker or smaller copy. And hashes inside bars begin with the first picture that fills them
+ * (track.c): what was before is bridged as a gap is, up to BRIDGE_S.
+ *
  * What no segment covers is compared again, at its own best offset: a film with an advertisement in the
  * middle, shots in another order, and a copy at another speed have several segments. No part of either
  * video is used twice; so a loop contains its one turn, and is not the same as it.
@@ -20,7 +24,7 @@
 #include "fingerprint.h"
 #include "hash256.h"
 
-enum { AGAINST_DISTANCE = 80, PASSES = 12, SEGMENTS_MAX = 64, FLAT_DIFFERENCE = 20 };
+enum { NONE = 257, AGAINST_DISTANCE = 80, PASSES = 12, SEGMENTS_MAX = 64, FLAT_DIFFERENCE = 20 };
 static const double BRIDGE_S = 1.5; /* three stored frames */
 static const double EDGE_S = 1.0;   /* two: how much of an end may be hidden by a cut or a fade */
 static const double DRIFT_S = 0.6;  /* how far a copy at another speed may stray from the offset */
@@ -35,6 +39,7 @@ typedef struct side {
     vx_fp_frame *frames; /* [n] owned */
     size_t n;
     double length_s, step_s;
+    double blind_s; /* until then there are pictures, but no hashes inside the bars */
 } side;
 
 typedef struct coverage {
@@ -54,6 +59,8 @@ static int side_init(side *s, const vx_fp_frame *frames, size_t n, bool inside, 
     double last_s = s->n ? (double)s->frames[s->n - 1].time_s : 0;
     s->step_s = s->n > 1 && last_s > 0 ? last_s / (double)(s->n - 1) : 0.5;
     s->length_s = length_s >= last_s ? length_s : last_s + s->step_s; /* NaN too */
+    double first_s = s->n ? (double)s->frames[0].time_s : 0;
+    s->blind_s = inside && first_s <= BRIDGE_S + s->step_s ? first_s : 0;
     return 0;
 }
 
@@ -64,7 +71,7 @@ static vote vote_of(const vx_fp_frame *frame, const side *other, double time_s, 
     const double tolerance_s = fmax(1.1 * other->step_s, DRIFT_S);
     const vx_hash256 needle = vx_hash256_load(frame->hash);
     bool flat = frame->quality < VX_FP_MIN_QUALITY, found = false, like_quality = false;
-    int nearest = 257;
+    int nearest = NONE, nearest_flat = NONE;
     while (*from < other->n && (double)other->frames[*from].time_s < time_s - tolerance_s)
         ++*from;
     for (size_t k = *from; k < other->n; k++) {
@@ -73,24 +80,29 @@ static vote vote_of(const vx_fp_frame *frame, const side *other, double time_s, 
             break;
         found = true;
         like_quality |= abs(there->quality - frame->quality) < FLAT_DIFFERENCE;
-        if (flat || there->quality < VX_FP_MIN_QUALITY)
-            continue;
         const vx_hash256 hash = vx_hash256_load(there->hash);
         int distance = vx_hash256_distance(&needle, &hash);
-        nearest = distance < nearest ? distance : nearest;
+        if (flat || there->quality < VX_FP_MIN_QUALITY)
+            nearest_flat = distance < nearest_flat ? distance : nearest_flat;
+        else
+            nearest = distance < nearest ? distance : nearest;
     }
+    if (nearest <= VX_FP_MATCH_DISTANCE)
+        return FOR;
+    bool blind = time_s >= 0 && time_s < other->blind_s;
+    if (nearest <= AGAINST_DISTANCE || nearest_flat <= AGAINST_DISTANCE || blind)
+        return NEUTRAL;
     if (!found)
         return NOTHING_THERE;
-    if (nearest == 257) /* a flat picture on one side at least */
-        return like_quality ? NEUTRAL : AGAINST;
-    return nearest <= VX_FP_MATCH_DISTANCE ? FOR : nearest <= AGAINST_DISTANCE ? NEUTRAL : AGAINST;
+    bool flat_on_a_side = nearest == NONE;
+    return flat_on_a_side && like_quality ? NEUTRAL : AGAINST;
 }
 
 /* Times of the counted side; its ends move to those of the overlap if they are near. */
 static void add_segment(coverage *c, int counted, double offset_s, double from_s, double to_s) {
     const side *own = &c->sides[counted], *other = &c->sides[!counted];
     double first_s = fmax(0, -offset_s), last_s = fmin(own->length_s, other->length_s - offset_s);
-    from_s = from_s - EDGE_S <= first_s ? first_s : from_s - own->step_s / 2;
+    from_s = from_s - EDGE_S <= fmax(first_s, own->blind_s) ? first_s : from_s - own->step_s / 2;
     to_s = to_s + own->step_s + EDGE_S >= last_s ? last_s : to_s + own->step_s / 2;
     if (c->n == SEGMENTS_MAX || to_s <= from_s)
         return;
@@ -208,8 +220,10 @@ int vx_fp_cover(const vx_fp_frame *a, size_t n_a, double a_length_s, const vx_fp
         summarise(c, ret_coverage);
         if (c->n == before || ret_coverage->whole_a || ret_coverage->whole_b)
             break;
-        drop_covered(c, 0, before);
-        drop_covered(c, 1, before);
+        for (int which = 0; which < 2; which++) {
+            drop_covered(c, which, before);
+            c->sides[which].blind_s = 0;
+        }
         rc = vx_fp_compare(c->sides[0].frames, c->sides[0].n, c->sides[1].frames, c->sides[1].n,
                            &next, err);
         if (next.n_distinct < 2)

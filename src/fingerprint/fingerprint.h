@@ -34,10 +34,6 @@ typedef struct vx_fp_frame {
 int vx_fp_hash(const vx_frame *luma, vx_fp_frame *ret_frame, vx_fp_frame *ret_mirrored,
                vx_err *err);
 
-/* The hashes of n pictures flipped left to right, from those of the pictures: within a few bits of what
- * vx_fp_hash gives, as only the sign of every other column of the DCT changes. Gives *ret_mirrored. */
-int vx_fp_mirror(const vx_fp_frame *frames, size_t n, vx_fp_frame **ret_mirrored, vx_err *err);
-
 /* A video's fingerprint: its frames in ascending time and, if it has black bars, after them the same
  * frames hashed inside the bars (`inside`), also in ascending time. */
 typedef struct vx_fp_video {

@@ -207,17 +207,3 @@ int vx_fp_hash(const vx_frame *luma, vx_fp_frame *ret_frame, vx_fp_frame *ret_mi
     }
     return 0;
 }
-
-/* threshold_bits sets a bit where a coefficient is above the median of all, which is near zero. */
-int vx_fp_mirror(const vx_fp_frame *frames, size_t n, vx_fp_frame **ret_mirrored, vx_err *err) {
-    vx_fp_frame *mirrored = vx_new_array(n ? n : 1, sizeof *mirrored);
-    if (!mirrored)
-        return VX_FAIL(err, -ENOMEM, "out of memory for %zu mirrored hashes", n);
-    for (size_t i = 0; i < n; i++) {
-        mirrored[i] = frames[i];
-        for (int k = 0; k < 32; k++)
-            mirrored[i].hash[k] ^= 0x55; /* columns 0, 2, 4 ... of 16 */
-    }
-    *ret_mirrored = mirrored;
-    return 0;
-}

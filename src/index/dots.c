@@ -21,11 +21,8 @@ static void tile_plain(const uint8_t *tile, size_t groups, const int8_t *queries
 static uint64_t reach_plain(const int32_t *dots, const float *scales, const float *errors,
                             const vx_dots_bar *bar) {
     uint64_t reach = 0;
-    for (size_t i = 0; i < VX_TILE_ROWS; i++) {
-        float score = (float)(dots[i] - bar->offset) * scales[i] * bar->scale;
-        float error = errors[i] * bar->norm;
-        reach |= (uint64_t) !(score + error < bar->at_least) << i;
-    }
+    for (size_t i = 0; i < VX_TILE_ROWS; i++)
+        reach |= (uint64_t)vx_dots_reaches(dots[i], scales[i], errors[i], bar) << i;
     return reach;
 }
 

@@ -13,6 +13,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -25,6 +26,13 @@ typedef struct vx_dots_bar {
     float norm;     /* that a row's error is multiplied by */
     float at_least;
 } vx_dots_bar;
+
+/* One row of reach(), below, rounded as there. */
+static inline bool vx_dots_reaches(int32_t dot, float scale, float error, const vx_dots_bar *bar) {
+    float score = (float)(dot - bar->offset) * scale * bar->scale;
+    float lost = error * bar->norm;
+    return !(score + lost < bar->at_least);
+}
 
 typedef struct vx_dots_kernel {
     const char *name;

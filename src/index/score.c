@@ -85,6 +85,11 @@ static size_t place_of_group(const vx_topk *top, int64_t group) {
     return at;
 }
 
+const vx_neighbour *vx_topk_of_group(const vx_topk *top, int64_t group) {
+    size_t at = place_of_group(top, group);
+    return at < top->n ? &top->items[at] : NULL;
+}
+
 /* A group that was pushed out is worse than k others, and these only become better: it comes back
  * only with a row that is better still. So the result does not depend on the order of rows. */
 void vx_topk_push(vx_topk *top, vx_neighbour candidate) {

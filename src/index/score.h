@@ -30,5 +30,7 @@ typedef struct vx_topk {
 } vx_topk;
 
 void vx_topk_push(vx_topk *top, vx_neighbour candidate);
+/* by_group: the best of that group so far; NULL: it is not among the k best. */
+const vx_neighbour *vx_topk_of_group(const vx_topk *top, int64_t group);
 /* Orders items best first; afterwards only reading is allowed. */
 void vx_topk_sort(vx_topk *top);

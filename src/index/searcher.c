@@ -99,6 +99,7 @@ static vx_probe probe_of(const vx_index_query *asked, const float *query, int di
         .query = query,
         .slack = slack_of(query, dim),
         .bound = asked->min_score,
+        .max_score = asked->has_max_score ? asked->max_score : INFINITY,
         .not_ids = asked->not_ids,
         .before_id = asked->before_id,
     };

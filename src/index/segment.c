@@ -154,7 +154,7 @@ static void offer(const vx_segment *segment, vx_probe *probe, const float *rows,
     size_t dim = (size_t)segment->dim;
     float score = vx_score_dot(probe->query, rows + row * dim, dim);
     probe->work.rows_rescored++;
-    if (score >= probe->bound) /* false for NaN */
+    if (score >= probe->bound && score <= probe->max_score) /* false for NaN */
         vx_topk_push(&probe->top, (vx_neighbour){id, segment->groups[row], score});
 }
 
@@ -164,12 +164,12 @@ static void offer(const vx_segment *segment, vx_probe *probe, const float *rows,
 #define QUERIES_AT_ONCE 32
 /* Where a tile has only so few selected rows for one query, they are scored exactly at once: a row is four
  * times as long as its codes, but the tile has 64. With several queries the codes are read only once. */
-#define FEW_ROWS 8
+#define FEW_ROWS 4
 
-/* Bit i: row i of the tile is there and selected. */
-static uint64_t selected_locked(const vx_segment *segment, size_t tile,
+/* Bit i: row i of the tile that begins at row `first` is there and selected. */
+static uint64_t selected_locked(const vx_segment *segment, size_t first,
                                 const vx_idset_bits *selected) VX_REQUIRES_SHARED(&segment->lock) {
-    size_t first = tile * VX_TILE_ROWS, n = segment->n - first;
+    size_t n = segment->n - first;
     if (!selected)
         return n >= VX_TILE_ROWS ? ~(uint64_t)0 : ((uint64_t)1 << n) - 1;
     const int64_t *groups = segment->groups + first;
@@ -183,30 +183,45 @@ static uint64_t selected_locked(const vx_segment *segment, size_t tile,
     return rows;
 }
 
-/* Scores the rows whose bits are set. */
-static void offer_rows(const vx_segment *segment, vx_probe *probe, const float *rows, size_t first,
-                       uint64_t bits) {
-    for (; bits; bits &= bits - 1)
-        offer(segment, probe, rows, first + (size_t)__builtin_ctzll(bits));
+/* Whether the row can be better than the best one of its group, by the codes. Without this each of a
+ * film's 10,000 clips would be scored exactly where the film is a result. */
+static bool can_lead_its_group(const vx_segment *segment, const vx_probe *probe, size_t row,
+                               int32_t dot) {
+    const vx_row_codes *codes = &segment->codes;
+    const vx_neighbour *best = vx_topk_of_group(&probe->top, segment->groups[row]);
+    if (!best)
+        return true;
+    vx_dots_bar bar = vx_codes_bar(codes, &probe->coded, best->score);
+    return vx_dots_reaches(dot, codes->scales[row], codes->errors[row], &bar);
 }
 
-static void scan_tile_locked(const vx_segment *segment, vx_probe *probes, size_t n, size_t tile,
-                             uint64_t wanted) VX_REQUIRES_SHARED(&segment->lock) {
+/* The rows of a tile that can matter to one query, by its integer products with them. */
+static void offer_tile_locked(const vx_segment *segment, vx_probe *probe, const float *rows,
+                              size_t first, const int32_t *dots, uint64_t wanted)
+    VX_REQUIRES_SHARED(&segment->lock) {
     const vx_row_codes *codes = &segment->codes;
-    const float *rows = vx_faiss_rows(segment->flat);
-    size_t first = tile * VX_TILE_ROWS;
+    vx_dots_bar least = vx_codes_bar(codes, &probe->coded, bar(probe));
+    uint64_t reach =
+        wanted & codes->kernel->reach(dots, codes->scales + first, codes->errors + first, &least);
+    for (; reach; reach &= reach - 1) {
+        size_t i = (size_t)__builtin_ctzll(reach);
+        if (!probe->top.by_group || can_lead_its_group(segment, probe, first + i, dots[i]))
+            offer(segment, probe, rows, first + i);
+    }
+}
+
+static void scan_tile_locked(const vx_segment *segment, vx_probe *probes, size_t n,
+                             const float *rows, size_t first, uint64_t wanted)
+    VX_REQUIRES_SHARED(&segment->lock) {
+    const vx_row_codes *codes = &segment->codes;
+    const uint8_t *tile = vx_codes_tile(codes, first / VX_TILE_ROWS);
     _Alignas(64) int32_t dots[QUERIES_AT_ONCE * VX_TILE_ROWS];
     for (size_t q = 0, now; q < n; q += now) {
         now = n - q < QUERIES_AT_ONCE ? n - q : QUERIES_AT_ONCE;
-        codes->kernel->tile(vx_codes_tile(codes, tile), codes->groups, probes[q].coded.codes, now,
-                            dots);
-        for (size_t i = 0; i < now; i++) {
-            vx_probe *probe = &probes[q + i];
-            vx_dots_bar least = vx_codes_bar(codes, &probe->coded, bar(probe));
-            uint64_t reach = codes->kernel->reach(dots + i * VX_TILE_ROWS, codes->scales + first,
-                                                  codes->errors + first, &least);
-            offer_rows(segment, probe, rows, first, reach & wanted);
-        }
+        codes->kernel->tile(tile, codes->groups, probes[q].coded.codes, now, dots);
+        for (size_t i = 0; i < now; i++)
+            offer_tile_locked(segment, &probes[q + i], rows, first, dots + i * VX_TILE_ROWS,
+                              wanted);
     }
 }
 
@@ -215,16 +230,16 @@ static void scan_codes_locked(const vx_segment *segment, vx_probe *probes, size_
     const float *rows = vx_faiss_rows(segment->flat);
     int64_t n_scanned = 0;
     for (size_t first = 0; first < segment->n; first += VX_TILE_ROWS) {
-        size_t tile = first / VX_TILE_ROWS;
-        uint64_t wanted = selected_locked(segment, tile, selected);
+        uint64_t wanted = selected_locked(segment, first, selected);
         size_t n_wanted = (size_t)__builtin_popcountll(wanted);
         n_scanned += (int64_t)n_wanted;
         if (n_wanted * n > FEW_ROWS) {
-            scan_tile_locked(segment, probes, n, tile, wanted);
-        } else {
-            for (size_t i = 0; i < n; i++)
-                offer_rows(segment, &probes[i], rows, first, wanted);
+            scan_tile_locked(segment, probes, n, rows, first, wanted);
+            continue;
         }
+        for (; wanted; wanted &= wanted - 1)
+            for (size_t i = 0; i < n; i++)
+                offer(segment, &probes[i], rows, first + (size_t)__builtin_ctzll(wanted));
     }
     for (size_t i = 0; i < n; i++)
         probes[i].work.rows_scanned += n_scanned;

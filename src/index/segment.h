@@ -30,6 +30,7 @@ typedef struct vx_probe {
     vx_codes_query coded;    /* where the segments have codes */
     float slack;             /* FAISS's score lies this close to vx_score_dot()'s */
     float bound;             /* results below it are of no use */
+    float max_score;         /* nor are results above it */
     const vx_idset *not_ids; /* this and the next as vx_index_query has them */
     int64_t before_id;
     vx_topk top;        /* best results seen here */

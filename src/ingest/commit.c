@@ -47,9 +47,14 @@ static int new_video(const vx_ingest_item *item, const vx_verdict_row *verdict,
     video->duration_s = extract->info.duration_s;
     video->created_us = vx_clock_unix_us();
     video->duplicate = *verdict;
-    strcpy(video->decode_path, "cpu");
+    snprintf(video->decode_path, sizeof video->decode_path, "%s", extract->decode_path);
     video->frames_decoded = extract->stats.frames_decoded;
     video->frames_total = extract->stats.frames_total;
+    video->sample_aspect_ratio = extract->info.sample_aspect_ratio;
+    video->rotation_deg = extract->info.rotation_deg;
+    snprintf(video->hdr, sizeof video->hdr, "%s", vx_media_hdr_name(extract->info.hdr));
+    vx_clip_describe(&item->clip, video->clip_rule);
+    video->rules = VX_MEDIA_RULES;
     video->n_clips = extract->n_clips;
     for (size_t i = 0; i < video->n_clips; i++)
         video->clips[i] = (vx_clip){.index = (int)i,

@@ -45,6 +45,8 @@ static int restore_file(vx_ingest_item *item, const vx_video *stored, vx_err *er
     if (!rc)
         rc = vx_upload_restore(item->upload, err);
     if (!rc)
+        vx_collection_file_is_back(item->ingest->params.collection, stored->row);
+    if (!rc)
         vx_log(VX_LOG_WARN, "restored",
                "request_id=%s video=%s hint=\"its file was missing or cut off; the same bytes were "
                "sent again\"",

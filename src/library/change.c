@@ -5,6 +5,10 @@
 #include "base/log.h"
 #include "library_internal.h"
 
+/* 100,000 copies of one video would hold the writer for a second and more: so a deletion first orphans them
+ * in steps, between which others write. Each takes some 20 ms. */
+enum { ORPHANS_AT_ONCE = 1000 };
+
 typedef struct video_write {
     vx_write write;
     vx_library *library;
@@ -12,8 +16,9 @@ typedef struct video_write {
     char *filename;  /* to set; NULL = keep */
     char *metadata;  /* to set or merge; NULL = keep */
     vx_video *video; /* delete: what was removed */
-    int64_t orphans; /* delete: videos whose verdict named it */
-    vx_job *rejudge; /* delete: the job that judges them anew, if this made it */
+    bool more;       /* delete: this was a step, the video is still there */
+    vx_job *rejudge; /* delete: the job that judges orphans anew, if this made it */
+    bool rejudge_committed;
     vx_library_done done;
     void *ctx;
 } video_write;
@@ -48,11 +53,20 @@ static void finish_metadata(vx_write *write, int rc, const vx_err *err) {
 static int apply_delete(vx_write *write, vx_err *err) {
     video_write *w = VX_CONTAINER_OF(write, video_write, write);
     vx_catalog *catalog = w->library->params.collection->catalog;
-    w->video = vx_video_free(w->video); /* of an attempt before, see vx_write.makes_room */
+    size_t n_orphans = 0;
+    /* of an attempt before, see vx_write.makes_room */
+    w->video = vx_video_free(w->video);
+    if (!w->rejudge_committed) {
+        vx_library_finish_rejudge(w->library, w->rejudge, -EAGAIN);
+        w->rejudge = NULL;
+    }
     int rc = vx_catalog_get_video(catalog, w->id, &w->video, err);
     if (!rc)
-        rc = vx_catalog_delete_video(catalog, w->id, &w->orphans, err);
-    if (!rc && w->orphans)
+        rc = vx_catalog_orphan_copies(catalog, w->id, ORPHANS_AT_ONCE, &n_orphans, err);
+    w->more = n_orphans == ORPHANS_AT_ONCE;
+    if (!rc && !w->more)
+        rc = vx_catalog_delete_video(catalog, w->id, err);
+    if (!rc && n_orphans && !w->rejudge)
         rc = vx_library_begin_rejudge(w->library, &w->rejudge, err);
     return rc;
 }
@@ -73,15 +87,28 @@ static void remove_file(const vx_library_params *p, const vx_video *video) {
 static void finish_delete(vx_write *write, int rc, const vx_err *err) {
     video_write *w = VX_CONTAINER_OF(write, video_write, write);
     const vx_library_params *p = &w->library->params;
+    w->rejudge_committed |= w->rejudge && !rc;
+    if (!rc && w->more) {
+        w->write.retried = false;
+        if (!vx_writer_submit(p->writer, write, VX_WRITER_WAIT))
+            return;
+    }
+    vx_err refused;
+    if (!rc && w->more) {
+        rc = VX_FAIL(&refused, -EBUSY, "too many changes are waiting to be written");
+        err = &refused;
+    }
     if (!rc) {
         vx_collection_unindex(p->collection, w->video);
+        vx_collection_file_is_back(p->collection, w->video->row); /* it is missed no more */
         remove_file(p, w->video);
         if (!vx_store_has_ballast(p->store)) /* there may be room for it now */
             vx_library_wake_upkeep(w->library);
         if (p->cutter)
             vx_cutter_forget(p->cutter, w->video->id);
     }
-    vx_library_finish_rejudge(w->library, w->rejudge, rc);
+    /* after a step the job has copies to judge, also if the video stays */
+    vx_library_finish_rejudge(w->library, w->rejudge, w->rejudge_committed ? 0 : rc);
     w->done(w->ctx, rc, err);
     free_write(w);
 }

@@ -14,6 +14,7 @@
 #include "base/outcome.h"
 #include "collection/collection.h"
 #include "cutter/cutter.h"
+#include "extract/extract.h"
 #include "jobs/jobs.h"
 #include "store/store.h"
 #include "writer/writer.h"
@@ -25,6 +26,7 @@ typedef struct vx_library_params { /* borrows all, until free */
     vx_store *store;
     vx_writer *writer;
     vx_jobs *jobs;
+    const vx_extractor *extractor;
     vx_cutter *cutter; /* NULL: nobody cuts clips */
 } vx_library_params;
 
@@ -40,10 +42,15 @@ vx_library *vx_library_free(vx_library *library);
 /* rc VX_CATALOG_NOT_FOUND when there is no such video. */
 typedef void (*vx_library_done)(void *ctx, int rc, const vx_err *err);
 /* Deletes the video with its vectors, fingerprints, clips and file. Videos whose verdict names it become
- * `new` in the same transaction, and a job of the kind "rejudge" judges them anew (rejudge.c). Not OK (BUSY, STOPPING): done is
- * not called. */
+ * `new`, at the latest in the same transaction, and a job of the kind "rejudge" judges them anew (rejudge.c).
+ * Thousands of them become so before, step by step, so that others can write. Not OK (BUSY, STOPPING): done
+ * is not called. */
 vx_outcome vx_library_delete_video(vx_library *library, const char *video_id,
                                    vx_when_full when_full, vx_library_done done, void *ctx);
+/* Inside a transaction that marks videos to be judged anew, as its last step: makes the job that judges them,
+ * unless there is one (NULL). _finish: after that transaction, rc 0 = committed. */
+int vx_library_begin_rejudge(vx_library *library, vx_job **ret_job, vx_err *err);
+void vx_library_finish_rejudge(vx_library *library, vx_job *job, int rc);
 /* Waits until the videos whose original was deleted are judged anew, or a round of that has failed. For one
  * thread. */
 void vx_library_wait_rejudged(vx_library *library);
@@ -67,3 +74,11 @@ vx_outcome vx_library_retire_spaces(vx_library *library, const char *model, cons
                                     vx_library_retired done, void *ctx);
 /* Retires those of a loaded model's other digests. Waits. */
 int vx_library_retire_old_digests(vx_library *library, const vx_model *model, vx_err *err);
+
+/* ---- declared fields (indexes.c) ---- */
+
+/* These n fields of the metadata (up to VX_FILTER_MAX_DECLARED, that vx_filter_check_metadata_field
+ * accepts) have columns, in place of those before. After `done` the upkeep thread fills them. Not OK
+ * (BUSY, STOPPING, INTERNAL: no memory): done is not called. */
+vx_outcome vx_library_set_indexes(vx_library *library, const char *const *fields, size_t n,
+                                  vx_library_done done, void *ctx);

@@ -15,6 +15,8 @@ struct vx_library {
     vx_job *rejudge VX_GUARDED; /* that waits or runs; owned */
     vx_cond rejudge_ended;
     bool rejudge_durable VX_GUARDED; /* its row is committed */
+    bool
+        rejudge_again; /* videos were marked while a cancelled job had not ended; the writer's thread's */
 };
 
 /* The upkeep thread runs a round soon. */
@@ -25,13 +27,12 @@ static inline void vx_library_wake_upkeep(vx_library *library) {
     vx_mutex_unlock(&library->mu);
 }
 
-/* rejudge.c: inside the transaction that marks videos, as its last step: makes the job unless there is one
- * (NULL). _finish: after that transaction, rc 0 = committed. */
-int vx_library_begin_rejudge(vx_library *library, vx_job **ret_job, vx_err *err);
-void vx_library_finish_rejudge(vx_library *library, vx_job *job, int rc);
-/* Judges all that wait; ends early when the library stops. Waits. */
+/* rejudge.c: judges all that wait; ends early when the library stops. Waits. */
 int vx_library_rejudge(vx_library *library, vx_err *err);
 void vx_library_add_rejudge_kind(vx_library *library);
 
+/* missing_files.c: notes in the collection, and logs, whose file is gone or cut off; ends early when the
+ * library stops. Waits. */
+int vx_library_find_missing_files(vx_library *library, vx_err *err);
 /* vector_spaces.c: deletes the vectors of retired spaces; ends early when the library stops. Waits. */
 int vx_library_delete_retired(vx_library *library, vx_err *err);

@@ -50,15 +50,24 @@ static int add_checksums(vx_library *library, vx_err *err) {
     return rc;
 }
 
+static int fill_columns(vx_library *library, vx_err *err) {
+    return vx_collection_fill_columns(library->params.collection, &library->stopping, err);
+}
+
 /* Each may take long, and ends early once the library stops. */
 static const struct {
     const char *name;
     int (*run)(vx_library *library, vx_err *err);
     int64_t every_us;
 } tasks[] = {
-    {"make_ballast", make_ballast, HOUR_US}, {"drop_vectors", vx_library_delete_retired, HOUR_US},
-    {"prune_jobs", prune_jobs, HOUR_US},     {"add_checksums", add_checksums, HOUR_US},
-    {"checkpoint", checkpoint, IDLE_US},     {"rejudge", vx_library_rejudge, HOUR_US},
+    {"fill_columns", fill_columns, HOUR_US},
+    {"make_ballast", make_ballast, HOUR_US},
+    {"drop_vectors", vx_library_delete_retired, HOUR_US},
+    {"prune_jobs", prune_jobs, HOUR_US},
+    {"add_checksums", add_checksums, HOUR_US},
+    {"checkpoint", checkpoint, IDLE_US},
+    {"rejudge", vx_library_rejudge, HOUR_US},
+    {"find_missing_files", vx_library_find_missing_files, HOUR_US},
 };
 
 static void *run_upkeep(void *ctx) {

@@ -2,8 +2,9 @@
  *
  * Frames and times come from the packet table, so the clip starts with the first frame of the span.
  * Pictures are encoded without B-frames: a packet is then one frame, in order, and its duration is
- * the time to the next. If the caller allows it and the span consists of whole closed groups of
- * pictures, the packets are copied instead. Sound that MP4 can hold is copied in either case and
+ * the time to the next. YUV stays as it is; HDR and RGB go through the RGB that models and thumbnails
+ * see. If the caller allows it and the span consists of whole closed groups of pictures that need no
+ * conversion, the packets are copied instead. Sound that MP4 can hold is copied in either case and
  * interleaved with the pictures.
  */
 #include <errno.h>
@@ -18,6 +19,7 @@
 #include "av_frame.h"
 #include "demux.h"
 #include "packet_table.h"
+#include "tone.h"
 
 static const AVRational ticks = {1, 60000}; /* mpeg4 takes no more than 65535 a second */
 
@@ -35,6 +37,8 @@ typedef struct cutter {
     size_t sound_segment; /* of the media's, in which the sound now is; 0 = before the first */
     double sound_s;       /* time of the last sound packet in the clip */
     AVCodecContext *encoder;
+    int width_px, height_px; /* of the clip's pictures, not turned */
+    bool by_rgb;             /* HDR or RGB: through RGB */
     struct SwsContext *sws;
     AVFrame *frame;
     AVPacket *packet, *held; /* held: waits for the next one's time */
@@ -255,21 +259,39 @@ static void set_options(AVCodecContext *e, const char *name) {
     }
 }
 
+/* Width to height of a pixel as it lies in the file. */
+static double stored_aspect(const vx_media *media) {
+    double shown = media->info.sample_aspect_ratio;
+    return media->orientation.transpose ? 1 / shown : shown;
+}
+
+/* How the pictures are converted, from the first one. */
+static void choose_pictures(cutter *c, const AVFrame *like) {
+    uint64_t flags = av_pix_fmt_desc_get(like->format)->flags;
+    double aspect = stored_aspect(c->media);
+    double w = like->width * fmax(aspect, 1), h = like->height * fmax(1 / aspect, 1);
+    double scale = fmin(1, c->media->limits.max_side_px / fmax(w, h));
+    c->by_rgb = vx_tone_hdr_of(like->color_trc) != VX_MEDIA_SDR ||
+                (flags & (AV_PIX_FMT_FLAG_RGB | AV_PIX_FMT_FLAG_PAL));
+    c->width_px = (int)fmax(2, (double)(lrint(w * scale) & ~1));
+    c->height_px = (int)fmax(2, (double)(lrint(h * scale) & ~1));
+}
+
 static bool try_encoder(cutter *c, const char *name, const AVFrame *like) {
     const AVCodec *codec = avcodec_find_encoder_by_name(name);
     AVCodecContext *e = codec ? avcodec_alloc_context3(codec) : NULL;
     if (!e)
         return false;
-    e->width = like->width & ~1;
-    e->height = like->height & ~1;
+    e->width = c->width_px;
+    e->height = c->height_px;
     e->pix_fmt = AV_PIX_FMT_YUV420P;
     e->time_base = ticks;
     e->framerate = av_d2q(c->media->info.fps, 60000);
-    e->sample_aspect_ratio = like->sample_aspect_ratio;
-    e->colorspace = like->colorspace;
-    e->color_primaries = like->color_primaries;
-    e->color_trc = like->color_trc;
-    e->color_range = like->color_range;
+    e->sample_aspect_ratio = (AVRational){1, 1};
+    e->colorspace = c->by_rgb ? AVCOL_SPC_BT709 : like->colorspace;
+    e->color_primaries = c->by_rgb ? AVCOL_PRI_BT709 : like->color_primaries;
+    e->color_trc = c->by_rgb ? AVCOL_TRC_BT709 : like->color_trc;
+    e->color_range = c->by_rgb ? AVCOL_RANGE_MPEG : like->color_range;
     e->max_b_frames = 0;
     e->thread_count = c->params->threads;
     e->flags |= AV_CODEC_FLAG_GLOBAL_HEADER;
@@ -299,35 +321,64 @@ static int open_encoder(cutter *c, const AVFrame *like, vx_err *err) {
     return write_header(c, err);
 }
 
-/* Makes c->frame the decoded frame as 4:2:0 with even sides, without a copy where it is that. */
-static int convert_frame(cutter *c, const AVFrame *decoded, vx_err *err) {
-    AVCodecContext *e = c->encoder;
-    av_frame_unref(c->frame);
-    bool plain = decoded->format == AV_PIX_FMT_YUV420P || decoded->format == AV_PIX_FMT_YUVJ420P;
-    if (plain && (decoded->width & ~1) == e->width && (decoded->height & ~1) == e->height) {
-        if (av_frame_ref(c->frame, decoded) < 0)
-            return VX_FAIL(err, -ENOMEM, "no memory for a picture");
-        c->frame->format = AV_PIX_FMT_YUV420P;
-        c->frame->width = e->width;
-        c->frame->height = e->height;
-        return 0;
-    }
-    c->frame->format = AV_PIX_FMT_YUV420P;
-    c->frame->width = e->width;
-    c->frame->height = e->height;
-    int w = decoded->width & ~1, h = decoded->height & ~1;
+/* Whether a picture is as large as the clip's, but for a last odd row or column, which is left out. */
+static bool has_size(const cutter *c, const AVFrame *decoded) {
+    return (decoded->width & ~1) == c->width_px && (decoded->height & ~1) == c->height_px;
+}
+
+/* Converts into c->frame, whose buffer is there. */
+static int scale(cutter *c, const uint8_t *const *planes, const int *strides, int w, int h,
+                 int format, int matrix, bool full, bool to_full, vx_err *err) {
+    const int *weights = sws_getCoefficients(matrix);
     c->sws =
-        sws_getCachedContext(c->sws, w, h, decoded->format, e->width, e->height, AV_PIX_FMT_YUV420P,
+        sws_getCachedContext(c->sws, w, h, format, c->width_px, c->height_px, AV_PIX_FMT_YUV420P,
                              SWS_BICUBIC | SWS_ACCURATE_RND, NULL, NULL, NULL);
     if (!c->sws)
         return VX_FAIL(err, VX_MEDIA_UNSUPPORTED, "pictures of the format %s cannot be converted",
-                       av_get_pix_fmt_name(decoded->format));
-    if (av_frame_get_buffer(c->frame, 0) < 0)
-        return VX_FAIL(err, -ENOMEM, "no memory for a picture");
-    c->frame->color_range = decoded->color_range;
-    int rc = sws_scale(c->sws, (const uint8_t *const *)decoded->data, decoded->linesize, 0, h,
-                       c->frame->data, c->frame->linesize);
+                       av_get_pix_fmt_name(format));
+    sws_setColorspaceDetails(c->sws, weights, full, weights, to_full, 0, 1 << 16, 1 << 16);
+    int rc = sws_scale(c->sws, planes, strides, 0, h, c->frame->data, c->frame->linesize);
     return rc < 0 ? vx_media_fail_av(err, -EIO, rc, "a picture cannot be converted") : 0;
+}
+
+static int convert_by_rgb(cutter *c, vx_picture *picture, vx_err *err) {
+    const AVFrame *decoded = vx_av_frame_of(vx_picture_frame(picture));
+    bool same = has_size(c, decoded);
+    int w = same ? decoded->width : c->width_px, h = same ? decoded->height : c->height_px;
+    const uint8_t *rgb[4] = {0};
+    int stride[4] = {0};
+    int rc = vx_picture_rgb_as_stored(picture, w, h, rgb, stride, err);
+    return rc ? rc
+              : scale(c, rgb, stride, c->width_px, c->height_px, AV_PIX_FMT_RGB24, SWS_CS_ITU709,
+                      true, false, err);
+}
+
+/* Makes c->frame the picture as the encoder takes it, without a copy where it is that already. */
+static int convert_picture(cutter *c, vx_picture *picture, vx_err *err) {
+    const AVFrame *decoded = vx_av_frame_of(vx_picture_frame(picture));
+    AVFrame *frame = c->frame;
+    bool plain = decoded->format == AV_PIX_FMT_YUV420P || decoded->format == AV_PIX_FMT_YUVJ420P;
+    av_frame_unref(frame);
+    if (plain && !c->by_rgb && has_size(c, decoded) && av_frame_ref(frame, decoded) < 0)
+        return VX_FAIL(err, -ENOMEM, "no memory for a picture");
+    frame->format = AV_PIX_FMT_YUV420P;
+    frame->width = c->width_px;
+    frame->height = c->height_px;
+    frame->sample_aspect_ratio = c->encoder->sample_aspect_ratio;
+    if (frame->buf[0])
+        return 0;
+    if (av_frame_get_buffer(frame, 0) < 0)
+        return VX_FAIL(err, -ENOMEM, "no memory for a picture");
+    frame->colorspace = c->encoder->colorspace;
+    frame->color_primaries = c->encoder->color_primaries;
+    frame->color_trc = c->encoder->color_trc;
+    frame->color_range = c->encoder->color_range;
+    if (c->by_rgb)
+        return convert_by_rgb(c, picture, err);
+    return scale(c, (const uint8_t *const *)decoded->data, decoded->linesize, decoded->width & ~1,
+                 decoded->height & ~1, decoded->format, decoded->colorspace,
+                 vx_picture_frame(picture)->full_range, frame->color_range == AVCOL_RANGE_JPEG,
+                 err);
 }
 
 /* Writes the held packet, which lasts until end_pts. */
@@ -366,9 +417,11 @@ static int on_picture(void *ctx, int64_t frame, double time_s, vx_picture *pictu
     const AVFrame *decoded = vx_av_frame_of(vx_picture_frame(picture));
     if (c->params->keep_going && !c->params->keep_going(c->params->ctx))
         return VX_FAIL(err, VX_MEDIA_STOPPED, "cutting the clip was stopped");
+    if (!c->encoder)
+        choose_pictures(c, decoded);
     int rc = c->encoder ? 0 : open_encoder(c, decoded, err);
     if (rc == 0)
-        rc = convert_frame(c, decoded, err);
+        rc = convert_picture(c, picture, err);
     if (rc != 0)
         return rc;
     int64_t pts = llrint((time_s - c->start_s) / av_q2d(ticks));
@@ -430,6 +483,16 @@ static bool is_whole_groups(const cutter *c) {
         if (m->packets[m->shown[i]].pts <= m->packets[m->shown[i - 1]].pts)
             return false;
     return end_packet(c) - m->shown[c->first] == c->end - c->first;
+}
+
+/* Whether the packets can be copied: as they are they show SDR in square pixels. */
+static int check_copy(cutter *c, bool *ret_copy, vx_err *err) {
+    vx_media *m = c->media;
+    *ret_copy = c->params->may_copy && m->info.sample_aspect_ratio == 1 && is_whole_groups(c);
+    int rc =
+        *ret_copy ? vx_media_learn_hdr(m, c->first, c->params->keep_going, c->params->ctx, err) : 0;
+    *ret_copy &= m->info.hdr == VX_MEDIA_SDR;
+    return rc;
 }
 
 /* By how many ticks pictures are shown after they are decoded, so that none is decoded too late when
@@ -508,10 +571,13 @@ int vx_media_cut_clip(const char *path, const vx_media_limits *limits,
     int rc = vx_media_open(path, &open, &c.media, err);
     if (rc != 0)
         return rc;
+    bool may_copy = false;
     choose_frames(&c);
-    rc = create(&c, err);
+    rc = check_copy(&c, &may_copy, err);
     if (rc == 0)
-        rc = params->may_copy && is_whole_groups(&c) ? copy(&c, err) : transcode(&c, err);
+        rc = create(&c, err);
+    if (rc == 0)
+        rc = may_copy ? copy(&c, err) : transcode(&c, err);
     if (rc == 0)
         rc = write_sound(&c, c.length_s, err);
     if (rc == 0) {

@@ -14,6 +14,7 @@
 #include "av_error.h"
 #include "av_frame.h"
 #include "budget.h"
+#include "decode_cpu.h"
 #include "demux.h"
 #include "picture.h"
 #include "plan.h"
@@ -363,8 +364,13 @@ static int decode_requested(decode_run *run, vx_err *err) {
     return rc;
 }
 
-int vx_media_decode(vx_media *media, const vx_media_decode_params *params,
-                    vx_media_stats *ret_stats, vx_err *err) {
+const char *vx_media_path_name(vx_media_path path) {
+    static const char *const names[VX_MEDIA_N_PATHS] = {"cpu", "nvdec", "mixed"};
+    return names[path];
+}
+
+int vx_decode_on_cpu(vx_media *media, const vx_media_decode_params *params,
+                     vx_media_stats *ret_stats, vx_err *err) {
     AUTO_RUN run = {
         .media = media, .params = params, .frames = params->frames, .n = params->n, .last_out = -1};
     run.stats.frames_total = media->n_packets;
@@ -376,4 +382,22 @@ int vx_media_decode(vx_media *media, const vx_media_decode_params *params,
     if (ret_stats)
         *ret_stats = run.stats;
     return rc;
+}
+
+static int ignore_picture(void *ctx, int64_t frame, double time_s, vx_picture *picture,
+                          vx_err *err) {
+    (void)ctx, (void)frame, (void)time_s, (void)picture, (void)err;
+    return 0;
+}
+
+int vx_media_learn_hdr(vx_media *media, int64_t frame, bool (*keep_going)(void *ctx), void *ctx,
+                       vx_err *err) {
+    const vx_media_decode_params one = {.frames = &frame,
+                                        .n = 1,
+                                        .threads = 1,
+                                        .keep_going = keep_going,
+                                        .on_picture = ignore_picture,
+                                        .ctx = ctx};
+    int rc = media->info.hdr == VX_MEDIA_SDR ? vx_decode_on_cpu(media, &one, NULL, err) : 0;
+    return rc > 0 && rc != VX_MEDIA_STOPPED ? 0 : rc;
 }

@@ -35,7 +35,15 @@ typedef struct vx_media_limits {
     int64_t max_frames;    /* 0 = 6 million (24 h at 60 a second); 48 bytes of memory a frame */
 } vx_media_limits;
 
+/* By which rules this folder reads a file; stored with each video. Counts up when some files come out
+ * differently than before: other times, another stream or turn, other pictures. What changed at each:
+ *   0  nobody noted it
+ *   1  one timeline for all; jumps of the clock are joined and outliers left out; the last frame's own
+ *      duration counts; the default stream that moves; PQ and HLG pictures come out as SDR */
+#define VX_MEDIA_RULES 1
+
 typedef enum vx_media_hdr { VX_MEDIA_SDR, VX_MEDIA_PQ, VX_MEDIA_HLG } vx_media_hdr;
+const char *vx_media_hdr_name(vx_media_hdr hdr); /* "sdr", "pq", "hlg" */
 
 typedef struct vx_media_info {
     char container[32]; /* FFmpeg's demuxer name, first of its list: mov, matroska, avi, mpegts … */
@@ -121,16 +129,61 @@ int vx_picture_rgb_small(vx_picture *picture, int width_px, int height_px, const
 typedef int (*vx_media_on_picture)(void *ctx, int64_t frame, double time_s, vx_picture *picture,
                                    vx_err *err);
 
+/* Where pictures are decoded: a card (NVDEC) and the CPU beside it. A clip that the card does not
+ * decode exactly, or at all, or that is damaged, goes to the CPU; with `hybrid` also what the card has
+ * no room for. The pictures are the same to the bit. Threads: any. */
+typedef struct vx_decoder vx_decoder;
+
+struct vx_nvdec_driver;
+typedef struct vx_decoder_params {
+    int device;                           /* N of cuda:N */
+    bool hybrid;                          /* cores decode clips beside a card that is busy */
+    int cpu_clips;                        /* clips at a time on the CPU; 0 = one per core */
+    const struct vx_nvdec_driver *driver; /* borrows; NULL = NVIDIA's. For tests */
+} vx_decoder_params;
+
+/* Returns 0, -ENODEV (no driver, no such card, or a build without it), -ENOMEM or -EIO. */
+int vx_decoder_open(const vx_decoder_params *params, vx_decoder **ret_decoder, vx_err *err);
+vx_decoder *vx_decoder_free(vx_decoder *decoder); /* nothing may be decoding */
+VX_DEFINE_AUTO(vx_decoder, vx_decoder_free)
+
+typedef enum vx_media_path {
+    VX_MEDIA_ON_CPU,
+    VX_MEDIA_ON_CARD,
+    VX_MEDIA_ON_BOTH, /* the card gave up in the middle */
+    VX_MEDIA_N_PATHS,
+} vx_media_path;
+
+/* In logs and metrics: cpu, nvdec, mixed; static. */
+const char *vx_media_path_name(vx_media_path path);
+
+typedef struct vx_decoder_stats {
+    char card[64]; /* its name */
+    int n_decoders, max_decoders;
+    int64_t card_bytes; /* that the decoders take, about */
+    int64_t n_clips[VX_MEDIA_N_PATHS];
+    /* [n_reasons] clips that the card left to the CPU, and why: codec, chroma, bit_depth, size, stream,
+     * damaged … (static). */
+    int64_t n_refused[16];
+    const char *reasons[16];
+    int n_reasons;
+} vx_decoder_stats;
+void vx_decoder_get_stats(vx_decoder *decoder, vx_decoder_stats *ret_stats);
+
 typedef struct vx_media_stats {
     int64_t frames_decoded; /* pictures the decoder produced */
     int64_t frames_total;   /* pictures in the stream */
     int n_passes;           /* 2: not all came out, so everything was decoded once more */
+    vx_media_path path;
+    const char *refused; /* static: why the card did not decode all of it; NULL = it did, or was not
+                            asked */
 } vx_media_stats;
 
 typedef struct vx_media_decode_params {
     const int64_t *frames; /* [n] requested frames, ascending, unique; borrowed for the call */
     int64_t n;
-    int threads; /* of the decoder; 0 = one per core; fewer where pictures are very large */
+    int threads;         /* of the decoder; 0 = one per core; fewer where pictures are very large */
+    vx_decoder *decoder; /* borrows; NULL = the CPU alone */
     bool (*keep_going)(void *ctx); /* may be NULL; called per packet, false stops */
     vx_media_on_picture on_picture;
     /* May be NULL. Called for pictures before the last requested one that were decoded only because
@@ -147,6 +200,11 @@ typedef struct vx_media_decode_params {
  * a file of this size justifies; VX_MEDIA_STOPPED. ret_stats may be NULL. */
 int vx_media_decode(vx_media *media, const vx_media_decode_params *params,
                     vx_media_stats *ret_stats, vx_err *err);
+
+/* Decodes that frame if the container does not say that the video is HDR; the info tells then. Returns 0
+ * also for a frame that cannot be decoded; VX_MEDIA_STOPPED or -errno. */
+int vx_media_learn_hdr(vx_media *media, int64_t frame, bool (*keep_going)(void *ctx), void *ctx,
+                       vx_err *err);
 
 /* What the container states, in the numbers of ffprobe; packets are not counted or measured. Where
  * this and vx_media_info differ, vx_media_info is right. */
@@ -189,7 +247,8 @@ typedef struct vx_media_cut_params {
     const char *encoder;   /* name of an FFmpeg encoder; NULL or "auto": the first that starts of
                               h264_nvenc, libx264, libopenh264, mpeg4. Borrows */
     bool may_copy; /* copy packets if the span is whole groups of pictures of H.264 or HEVC in
-                              MP4 or Matroska: no loss, but not every player has HEVC */
+                              MP4 or Matroska, SDR and of square pixels: no loss, but not every player
+                              has HEVC */
     int threads;   /* 0 = one per core */
     const char *table_path;        /* as in vx_media_open_params */
     bool (*keep_going)(void *ctx); /* may be NULL; called once per frame, false stops */
@@ -203,8 +262,9 @@ typedef struct vx_media_cut_info {
 } vx_media_cut_info;
 
 /* Writes the span as an MP4 that can be played while it loads, from its first frame on. Sound is copied
- * if MP4 can hold it. Pictures keep their size (odd sides lose a pixel), times and orientation and
- * become 8-bit 4:2:0. The file `to` does not exist after a failure. ret_info may be NULL. */
+ * if MP4 can hold it. Pictures keep their times and orientation and become 8-bit 4:2:0, SDR as
+ * vx_picture_rgb gives them, with square pixels: they keep their size (odd sides lose a pixel), but where
+ * pixels are not square the narrower direction is enlarged. The file `to` does not exist after a failure. ret_info may be NULL. */
 int vx_media_cut_clip(const char *path, const vx_media_limits *limits,
                       const vx_media_cut_params *params, const char *to,
                       vx_media_cut_info *ret_info, vx_err *err);

@@ -68,7 +68,7 @@ struct vx_nvdec {
     part *first VX_GUARDED, *last VX_GUARDED;
     int n_queued VX_GUARDED, n_busy VX_GUARDED;
     bool closing VX_GUARDED;
-    vx_nvdec_stats stats VX_GUARDED; /* the counts of clips */
+    char name[64]; /* of the card */
     pthread_t *threads;
     int n_threads;
 };
@@ -163,7 +163,7 @@ static int open_card(vx_nvdec *nvdec, vx_err *err) {
         VX_WRAP(err, "cuda:%d cannot be used", nvdec->device);
         return -ENODEV;
     }
-    cuda->cuDeviceGetName(nvdec->stats.card, sizeof nvdec->stats.card, nvdec->card);
+    cuda->cuDeviceGetName(nvdec->name, sizeof nvdec->name, nvdec->card);
     /* Without effect where another part of the process has started the context already. */
     cuda->cuDevicePrimaryCtxSetFlags(nvdec->card, CU_CTX_SCHED_BLOCKING_SYNC);
     result = cuda->cuDevicePrimaryCtxRetain(&nvdec->context, nvdec->card);
@@ -244,11 +244,16 @@ void vx_nvdec_trim(vx_nvdec *nvdec) {
 }
 
 void vx_nvdec_get_stats(vx_nvdec *nvdec, vx_nvdec_stats *ret_stats) {
+    *ret_stats = (vx_nvdec_stats){0};
+    snprintf(ret_stats->card, sizeof ret_stats->card, "%s", nvdec->name);
     vx_mutex_lock(&nvdec->lock);
-    *ret_stats = nvdec->stats;
     ret_stats->n_queued = nvdec->n_queued;
     vx_mutex_unlock(&nvdec->lock);
     ret_stats->pool = vx_nvdec_pool_get_stats(&nvdec->pool);
+}
+
+const vx_nvdec_driver *vx_nvdec_get_driver(const vx_nvdec *nvdec) {
+    return &nvdec->driver;
 }
 
 vx_nvdec_reason vx_nvdec_check(vx_nvdec *nvdec, const vx_media *media) {
@@ -419,8 +424,8 @@ static void wait_for_parts(run *r, const vx_nvdec_decode_params *params, bool *r
             size_t n = unqueue_parts(r);
             vx_mutex_lock(&r->lock);
             r->n_running -= n;
-            while (r->n_running > 0)
-                vx_cond_wait(&r->changed, &r->lock);
+            while (r->n_running > 0) /* keep_going is still asked: a receiver may depend on it */
+                wait_locked(r, params);
         } else {
             *ret_cancelled = !wait_locked(r, params);
         }
@@ -499,8 +504,9 @@ static int decode_planned(vx_nvdec *nvdec, const vx_media *media,
     if (rc == 0)
         rc = mark_pictures(media, params, action, &take, &number, err);
     if (rc == 0)
-        rc = vx_nvdec_divide(media, action, n_packets, count_parts(nvdec, n_fed), &ranges,
-                             &n_ranges, err);
+        rc = vx_nvdec_divide(media, action, n_packets,
+                             params->max_parts > 0 ? params->max_parts : count_parts(nvdec, n_fed),
+                             &ranges, &n_ranges, err);
     vx_nvdec_reader reader;
     if (rc == 0)
         rc = vx_nvdec_reader_open(&reader, media, action, n_packets, params->keep_going,
@@ -520,14 +526,6 @@ static int decode_planned(vx_nvdec *nvdec, const vx_media *media,
     return rc;
 }
 
-static void count(vx_nvdec *nvdec, int rc, vx_nvdec_reason reason) {
-    vx_mutex_lock(&nvdec->lock);
-    nvdec->stats.n_decoded += rc == 0;
-    if (rc == VX_NVDEC_REFUSED)
-        nvdec->stats.n_refused[reason]++;
-    vx_mutex_unlock(&nvdec->lock);
-}
-
 int vx_nvdec_decode(vx_nvdec *nvdec, const vx_media *media, const vx_nvdec_decode_params *params,
                     vx_nvdec_decode_stats *ret_stats, vx_err *err) {
     vx_nvdec_decode_stats stats = {.reason = vx_nvdec_check(nvdec, media)};
@@ -541,7 +539,6 @@ int vx_nvdec_decode(vx_nvdec *nvdec, const vx_media *media, const vx_nvdec_decod
         rc = vx_media_plan(media, params->frames, params->n, &action, &n_packets, err);
     if (rc == 0 && params->n > 0)
         rc = decode_planned(nvdec, media, params, action, n_packets, &stats, err);
-    count(nvdec, rc, stats.reason);
     if (ret_stats)
         *ret_stats = stats;
     return rc;

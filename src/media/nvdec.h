@@ -39,6 +39,7 @@ typedef struct vx_nvdec_decode_params {
     int64_t n;
     /* Besides the requested pictures, those that are decoded because others depend on them. */
     bool extras;
+    int max_parts;                 /* into which the clip is divided; 0 = as many as help */
     bool (*keep_going)(void *ctx); /* may be NULL; on the caller's thread; false stops */
     /* On threads of vx_nvdec, several at a time, in no order. The pictures of a clip that is refused
      * afterwards are void. */
@@ -61,11 +62,10 @@ int vx_nvdec_decode(vx_nvdec *nvdec, const vx_media *media, const vx_nvdec_decod
 
 typedef struct vx_nvdec_stats {
     vx_nvdec_pool_stats pool;
-    int64_t n_decoded;                     /* clips */
-    int64_t n_refused[VX_NVDEC_N_REASONS]; /* clips, by reason */
-    int n_queued;                          /* parts that no thread has taken */
+    int n_queued; /* parts that no thread has taken */
     char card[64];
 } vx_nvdec_stats;
 void vx_nvdec_get_stats(vx_nvdec *nvdec, vx_nvdec_stats *ret_stats);
+const vx_nvdec_driver *vx_nvdec_get_driver(const vx_nvdec *nvdec); /* borrows from nvdec */
 /* Gives the memory of idle decoders back to the card. */
 void vx_nvdec_trim(vx_nvdec *nvdec);

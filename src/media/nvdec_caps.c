@@ -11,8 +11,8 @@ const char *vx_nvdec_reason_name(vx_nvdec_reason reason) {
         [VX_NVDEC_CHROMA] = "chroma",     [VX_NVDEC_DEPTH] = "bit_depth",
         [VX_NVDEC_SIZE] = "size",         [VX_NVDEC_STREAM] = "stream",
         [VX_NVDEC_CHANGED] = "changed",   [VX_NVDEC_CROPPED] = "cropped",
-        [VX_NVDEC_DAMAGED] = "damaged",   [VX_NVDEC_MEMORY] = "memory",
-        [VX_NVDEC_FAILED] = "driver",
+        [VX_NVDEC_HDR] = "hdr",           [VX_NVDEC_DAMAGED] = "damaged",
+        [VX_NVDEC_MEMORY] = "memory",     [VX_NVDEC_FAILED] = "driver",
     };
     return names[reason];
 }

@@ -211,6 +211,10 @@ static int CUDAAPI on_sequence(void *ctx, CUVIDEOFORMAT *f) {
         return 0;
     }
     describe_frames(s, f);
+    if (s->frame.transfer == VX_TRANSFER_PQ) {
+        REFUSE(s, VX_NVDEC_HDR, "the pictures are PQ");
+        return 0;
+    }
     return f->min_num_decode_surfaces;
 }
 

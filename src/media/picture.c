@@ -246,7 +246,8 @@ static int convert_hdr(vx_picture *picture, int w, int h, vx_err *err) {
     return rc;
 }
 
-static int scaled_rgb(vx_picture *picture, int w, int h, const vx_frame **ret_rgb, vx_err *err) {
+int vx_picture_rgb_as_stored(vx_picture *picture, int w, int h, const uint8_t **ret_pixels,
+                             int *ret_stride, vx_err *err) {
     const vx_frame *f = picture->frame;
     double kr, kb;
     int rc = check_host(f, err);
@@ -263,9 +264,15 @@ static int scaled_rgb(vx_picture *picture, int w, int h, const vx_frame **ret_rg
     } else {
         rc = convert(picture, &picture->to_rgb, AV_PIX_FMT_RGB24, w, h, &picture->converted, err);
     }
-    if (rc != 0)
-        return rc;
-    return show_converted(picture, w, h, 3, ret_rgb, err);
+    *ret_pixels = picture->converted.pixels;
+    *ret_stride = picture->converted.stride;
+    return rc;
+}
+
+static int scaled_rgb(vx_picture *picture, int w, int h, const vx_frame **ret_rgb, vx_err *err) {
+    const uint8_t *pixels;
+    int stride, rc = vx_picture_rgb_as_stored(picture, w, h, &pixels, &stride, err);
+    return rc ? rc : show_converted(picture, w, h, 3, ret_rgb, err);
 }
 
 int vx_picture_rgb(vx_picture *picture, const vx_frame **ret_rgb, vx_err *err) {

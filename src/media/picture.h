@@ -15,6 +15,9 @@ vx_picture *vx_picture_free(vx_picture *picture);
 VX_DEFINE_AUTO(vx_picture, vx_picture_free)
 /* Points the picture at a decoded frame (borrows until the next call). */
 void vx_picture_set(vx_picture *picture, const vx_frame *frame);
+/* vx_picture_rgb as it lies in the file: not turned, and scaled to w x h. */
+int vx_picture_rgb_as_stored(vx_picture *picture, int w, int h, const uint8_t **ret_pixels,
+                             int *ret_stride, vx_err *err);
 /* vx_picture_rgb with square pixels, scaled down (area mean) so that its longer side is at most
  * max_side_px; never scaled up.
  *   aspect  of a shown pixel, width to height */

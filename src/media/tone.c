@@ -28,6 +28,10 @@ vx_media_hdr vx_tone_hdr_of(int transfer) {
                                          : VX_MEDIA_SDR;
 }
 
+const char *vx_media_hdr_name(vx_media_hdr hdr) {
+    return hdr == VX_MEDIA_PQ ? "pq" : hdr == VX_MEDIA_HLG ? "hlg" : "sdr";
+}
+
 vx_tone *vx_tone_free(vx_tone *tone) {
     free(tone);
     return NULL;

@@ -47,26 +47,38 @@ static void fit_spans(const vx_preprocess_spec *spec, int w_px, int h_px, vx_axi
     *ret_y = (vx_axis_span){h_px, full_h, half_of(full_h - spec->height_px), spec->height_px};
 }
 
+static int new_axis(const vx_preprocess_spec *spec, const vx_axis_span *span, vx_axis **ret_axis,
+                    vx_err *err) {
+    if (spec->filter == VX_RESIZE_BILINEAR)
+        return vx_axis_new_two_taps(span, ret_axis, err);
+    return vx_axis_new_antialias(span, spec->filter == VX_RESIZE_BICUBIC_ANTIALIAS, ret_axis, err);
+}
+
+int vx_preprocess_axes(const vx_preprocess_spec *spec, int w_px, int h_px, vx_axis **ret_x,
+                       vx_axis **ret_y, vx_err *err) {
+    vx_axis_span x_span, y_span;
+    fit_spans(spec, w_px, h_px, &x_span, &y_span);
+    int rc = new_axis(spec, &x_span, ret_x, err);
+    return rc ? rc : new_axis(spec, &y_span, ret_y, err);
+}
+
+void vx_preprocess_values(const vx_preprocess_spec *spec, float ret_values[3][256]) {
+    for (int c = 0; c < 3; c++)
+        for (int v = 0; v < 256; v++)
+            ret_values[c][v] = ((float)v / 255.f - spec->mean[c]) / spec->std[c];
+}
+
 int vx_preprocess_resize(const vx_preprocess_spec *spec, const vx_frame *rgb, uint8_t *ret_rgb,
                          vx_err *err) {
     int rc = check_shapes(spec, rgb, err);
     if (rc)
         return rc;
-    vx_axis_span x_span, y_span;
-    fit_spans(spec, rgb->width_px, rgb->height_px, &x_span, &y_span);
     VX_AUTO(vx_axis) x = NULL;
     VX_AUTO(vx_axis) y = NULL;
-    if (spec->filter == VX_RESIZE_BILINEAR) {
-        if ((rc = vx_axis_new_two_taps(&x_span, &x, err)) ||
-            (rc = vx_axis_new_two_taps(&y_span, &y, err)))
-            return rc;
-        return vx_resample_two_taps(rgb, x, y, ret_rgb, err);
-    }
-    bool cubic = spec->filter == VX_RESIZE_BICUBIC_ANTIALIAS;
-    if ((rc = vx_axis_new_antialias(&x_span, cubic, &x, err)) ||
-        (rc = vx_axis_new_antialias(&y_span, cubic, &y, err)))
+    if ((rc = vx_preprocess_axes(spec, rgb->width_px, rgb->height_px, &x, &y, err)))
         return rc;
-    return vx_resample_antialias(rgb, x, y, ret_rgb, err);
+    return spec->filter == VX_RESIZE_BILINEAR ? vx_resample_two_taps(rgb, x, y, ret_rgb, err)
+                                              : vx_resample_antialias(rgb, x, y, ret_rgb, err);
 }
 
 int vx_preprocess_frame(const vx_preprocess_spec *spec, const vx_frame *rgb, float *ret_tensor,
@@ -81,13 +93,12 @@ int vx_preprocess_frame(const vx_preprocess_spec *spec, const vx_frame *rgb, flo
                        spec->height_px);
     if ((rc = vx_preprocess_resize(spec, rgb, small, err)))
         return rc;
+    float values[3][256]; /* a pixel has 256 values: the division is done once for each */
+    vx_preprocess_values(spec, values);
     for (int c = 0; c < 3; c++) {
-        float value[256]; /* a pixel has 256 values: the division is done once for each */
-        for (int v = 0; v < 256; v++)
-            value[v] = ((float)v / 255.f - spec->mean[c]) / spec->std[c];
         float *plane = ret_tensor + (size_t)c * n;
         for (size_t i = 0; i < n; i++)
-            plane[i] = value[small[3 * i + (size_t)c]];
+            plane[i] = values[c][small[3 * i + (size_t)c]];
     }
     return 0;
 }

@@ -41,3 +41,10 @@ int vx_preprocess_frame(const vx_preprocess_spec *spec, const vx_frame *rgb, flo
 /* Only the resize, into ret_rgb, uint8 [height, width, 3] of the caller. Returns the same. */
 int vx_preprocess_resize(const vx_preprocess_spec *spec, const vx_frame *rgb, uint8_t *ret_rgb,
                          vx_err *err);
+
+/* For src/preprocess itself (resample.h): the axes that resize a picture of this size by the spec (gives
+ * both; -ENOMEM), and each byte normalised, by channel. */
+struct vx_axis;
+int vx_preprocess_axes(const vx_preprocess_spec *spec, int w_px, int h_px, struct vx_axis **ret_x,
+                       struct vx_axis **ret_y, vx_err *err);
+void vx_preprocess_values(const vx_preprocess_spec *spec, float ret_values[3][256]);

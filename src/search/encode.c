@@ -40,24 +40,32 @@ static vx_outcome encode_vector(const vx_models *models, const vx_model *model, 
     return VX_OUTCOME_OK;
 }
 
-static bool is_stopping(void *ctx) {
-    return atomic_load(&((const vx_search *)ctx)->stopping);
+typedef struct asked {
+    vx_search *search;
+    const vx_search_request *request;
+} asked;
+
+static bool is_over(void *ctx) {
+    const asked *a = ctx;
+    return atomic_load(&a->search->stopping) || vx_search_is_abandoned(a->request);
 }
 
-/* A film takes minutes: a server that stops does not wait for it. */
-static vx_outcome encode_file(vx_search *search, const vx_model *model, vx_query *query,
+/* A film takes minutes: a server that stops does not wait for it, nor for a client that has left. */
+static vx_outcome encode_file(vx_search *search, const vx_model *model,
+                              const vx_search_request *request, vx_query *query,
                               vx_encoded_query *encoded, vx_err *err) {
     if (vx_upload_end(query->upload, err)) /* not sealed: it need not outlive the answer */
         return VX_OUTCOME_INTERNAL;
     vx_extract extract = {0};
     int slot = vx_models_index_of(search->collection->models, model);
-    vx_extract_watch watch = {.cancelled = is_stopping, .ctx = search};
+    asked by = {search, request};
+    vx_extract_watch watch = {.cancelled = is_over, .ctx = &by};
     vx_extract_params params = {.path = vx_upload_path(query->upload),
                                 .clip = &search->extractor->clip,
                                 .models = 1U << slot,
                                 .watch = &watch};
     vx_outcome outcome = vx_extract_run(search->extractor, &params, &extract, err);
-    if (outcome == VX_OUTCOME_CANCELLED) {
+    if (outcome == VX_OUTCOME_CANCELLED && atomic_load(&search->stopping)) {
         VX_FAIL(err, -ESHUTDOWN, "the server is shutting down");
         outcome = VX_OUTCOME_STOPPING;
     }
@@ -105,7 +113,8 @@ static vx_outcome encode_texts(const vx_models *models, const vx_model *model,
 
 /* ---- all ---- */
 
-static vx_outcome encode_one(vx_search *search, const vx_model *model, vx_query *query,
+static vx_outcome encode_one(vx_search *search, const vx_model *model,
+                             const vx_search_request *request, vx_query *query,
                              vx_encoded_query *encoded, vx_err *err) {
     switch (query->by) {
     case VX_QUERY_TEXT: /* all together, above */
@@ -114,7 +123,7 @@ static vx_outcome encode_one(vx_search *search, const vx_model *model, vx_query 
     case VX_QUERY_VECTOR:
         return encode_vector(search->collection->models, model, query, encoded, err);
     case VX_QUERY_FILE:
-        return encode_file(search, model, query, encoded, err);
+        return encode_file(search, model, request, query, encoded, err);
     default:
         return vx_search_load(search->collection->catalog, model, query->id,
                               query->by == VX_QUERY_CLIP, encoded, err);
@@ -128,7 +137,7 @@ vx_outcome vx_search_encode(vx_search *search, const vx_model *model, vx_search_
         encode_texts(search->collection->models, model, request, ret_encoded, &failed, err);
     for (size_t i = 0; i < request->n && !outcome; i++) {
         vx_query *query = &request->queries[i];
-        outcome = encode_one(search, model, query, &ret_encoded[i], err);
+        outcome = encode_one(search, model, request, query, &ret_encoded[i], err);
         if (!outcome && query->like.n + query->unlike.n)
             outcome = vx_search_add_examples(search->collection->catalog, model, query,
                                              &ret_encoded[i], err);

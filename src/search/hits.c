@@ -7,6 +7,7 @@
 #include "search_internal.h"
 
 #include <errno.h>
+#include <math.h>
 #include <string.h>
 
 #include "base/clock.h"
@@ -19,6 +20,7 @@ void vx_hits_clear(vx_hits *hits) {
         free(hits->items[i].metadata);
     }
     free(hits->items);
+    free(hits->histogram);
     *hits = (vx_hits){0};
 }
 
@@ -32,12 +34,25 @@ typedef struct search {
     vx_hits *hits;
 } search;
 
+/* Hits before the page, as far as is known. */
+static size_t skipped(const search *s) {
+    return s->query->after.position ? s->query->after.position : s->query->offset;
+}
+
+/* One more than the page holds, so that it is known whether there is another. */
+static size_t first_depth(const search *s) {
+    return skipped(s) + s->query->k + 1;
+}
+
 static vx_index_query question(const search *s, const float *vectors, size_t n, size_t depth) {
     return (vx_index_query){.vectors = vectors,
                             .n = n,
                             .k = depth,
                             .min_score = s->query->min_score,
+                            .has_max_score = s->query->max_score < 1,
+                            .max_score = s->query->max_score,
                             .by_group = s->query->group_by_video,
+                            .groups = s->encoded->videos,
                             .not_ids = s->own};
 }
 
@@ -89,19 +104,33 @@ static int add_hit(const search *s, const vx_neighbour *neighbour, vx_err *err) 
     return 0;
 }
 
-/* The hits among n neighbours, best first, in place of those found before. */
+static bool is_behind(const vx_neighbour *neighbour, const vx_search_cursor *cursor) {
+    return neighbour->score < cursor->score ||
+           (neighbour->score == cursor->score && neighbour->id > cursor->row);
+}
+
+/* The page among n neighbours, best first, in place of what was found before. */
 static int set_hits(const search *s, const vx_neighbour *found, size_t n, vx_err *err) {
     int64_t start_us = vx_clock_monotonic_us();
-    vx_search_work work = s->hits->work;
-    vx_hits_clear(s->hits);
-    s->hits->items = vx_new_array(s->query->k, sizeof *s->hits->items);
-    if (!s->hits->items)
-        return VX_FAIL(err, -ENOMEM, "no memory for %zu hits", s->query->k);
+    const vx_query *query = s->query;
+    vx_hits *hits = s->hits;
+    vx_search_work work = hits->work;
+    vx_hits_clear(hits);
+    hits->items = vx_new_array(query->k, sizeof *hits->items);
+    if (!hits->items)
+        return VX_FAIL(err, -ENOMEM, "no memory for %zu hits", query->k);
+    hits->first_rank = skipped(s) + 1;
+    size_t i = query->after.position ? 0 : query->offset;
+    while (query->after.position && i < n && !is_behind(&found[i], &query->after))
+        i++;
     int rc = 0;
-    for (size_t i = 0; i < n && s->hits->n < s->query->k && !rc; i++)
+    for (; i < n && hits->n < query->k && !rc; i++) {
         rc = add_hit(s, &found[i], err);
-    s->hits->work = work;
-    s->hits->work.catalog_us += vx_clock_monotonic_us() - start_us;
+        hits->end = (vx_search_cursor){found[i].score, found[i].id, skipped(s) + hits->n};
+    }
+    hits->more = i < n && hits->end.position < VX_SEARCH_MAX_DEPTH;
+    hits->work = work;
+    hits->work.catalog_us += vx_clock_monotonic_us() - start_us;
     return rc;
 }
 
@@ -161,26 +190,27 @@ static int search_until_enough(const search *s, size_t depth, vx_err *err) {
 /* Two queries that one call of the index can answer. */
 static bool join(const search *a, const search *b) {
     return a->encoded->n == 1 && b->encoded->n == 1 && !a->own && !b->own &&
-           a->query->k == b->query->k && a->query->group_by_video == b->query->group_by_video;
+           a->encoded->videos == b->encoded->videos && first_depth(a) == first_depth(b) &&
+           a->query->group_by_video == b->query->group_by_video &&
+           a->query->max_score == b->query->max_score;
 }
 
 /* Takes up one query's row of a common search; goes on alone where that was not enough. */
 static int settle(const search *s, const vx_neighbour *found, size_t n, vx_err *err) {
-    bool exhausted = n < s->query->k;
     while (n && found[n - 1].score < s->query->min_score)
         n--;
-    exhausted |= n < s->query->k;
+    bool exhausted = n < first_depth(s);
     int rc = set_hits(s, found, n, err);
     if (rc || exhausted || s->hits->n == s->query->k)
         return rc;
-    return search_until_enough(s, s->query->k * 4, err);
+    return search_until_enough(s, first_depth(s) * 4, err);
 }
 
 /* The first round of all queries that join the first one, as one search of the index. */
 static int search_together(const search *all, size_t n, size_t first, bool *ret_done, vx_err *err) {
     int64_t start_us = vx_clock_monotonic_us();
     const vx_model *model = all[first].model;
-    size_t dim = (size_t)model->info->dim, k = all[first].query->k, m = 0;
+    size_t dim = (size_t)model->info->dim, k = first_depth(&all[first]), m = 0;
     VX_AUTO_FREE float *vectors = vx_new_array(n, dim * sizeof *vectors);
     VX_AUTO_FREE vx_neighbour *found = vx_new_array(n, k * sizeof *found);
     VX_AUTO_FREE size_t *counts = vx_new_array(n, sizeof *counts);
@@ -220,8 +250,40 @@ static int search_all(const search *all, size_t n, vx_err *err) {
     int rc = n > 1 && first < n ? search_together(all, n, first, done, err) : 0;
     for (size_t i = 0; i < n && !rc; i++)
         if (!done[i])
-            rc = search_until_enough(&all[i], all[i].query->k, err);
+            rc = search_until_enough(&all[i], first_depth(&all[i]), err);
     return rc;
+}
+
+/* ---- the histogram ---- */
+
+/* How many clips, or videos by their best clip, score what: exact scores of all that may be hits, whatever
+ * min_score says. Costs as much as the longest possible answer. */
+static int count_scores(const search *s, vx_err *err) {
+    int64_t start_us = vx_clock_monotonic_us();
+    size_t dim = (size_t)s->model->info->dim, n = 0;
+    size_t n_rows = (size_t)vx_index_count(s->model->index);
+    s->hits->histogram = vx_new_array(VX_SEARCH_BINS, sizeof *s->hits->histogram);
+    VX_AUTO_FREE vx_neighbour *found = vx_new_array(2 * n_rows + 1, sizeof *found);
+    if (!s->hits->histogram || !found)
+        return VX_FAIL(err, -ENOMEM, "no memory for the scores of %zu clips", n_rows);
+    for (size_t i = 0; i < s->encoded->n && n_rows; i++) {
+        size_t more = 0;
+        vx_index_query query = question(s, s->encoded->vectors + i * dim, 1, n_rows);
+        query.min_score = -2;
+        query.has_max_score = false;
+        int rc = vx_index_search(s->model->index, &query, found + n, &more, NULL, err);
+        if (rc)
+            return rc;
+        n = i ? merge(s, found, n + more) : more;
+        n = n < n_rows ? n : n_rows;
+    }
+    for (size_t i = 0; i < n; i++) {
+        double bin = floor(((double)found[i].score + 1) * VX_SEARCH_BINS / 2);
+        bin = fmin(fmax(bin, 0), VX_SEARCH_BINS - 1);
+        s->hits->histogram[(size_t)bin]++;
+    }
+    s->hits->work.histogram_us = vx_clock_monotonic_us() - start_us;
+    return 0;
 }
 
 int vx_search_find_hits(vx_catalog *catalog, const vx_model *model,
@@ -236,6 +298,9 @@ int vx_search_find_hits(vx_catalog *catalog, const vx_model *model,
     }
     if (!rc)
         rc = search_all(all, request->n, err);
+    for (size_t i = 0; i < request->n && !rc; i++)
+        if (request->queries[i].histogram)
+            rc = count_scores(&all[i], err);
     for (size_t i = 0; i < request->n; i++)
         vx_idset_free(all[i].own);
     return rc;

@@ -42,7 +42,9 @@ vx_search_request *vx_search_request_free(vx_search_request *request) {
         free(request->queries[i].vector);
         free_examples(&request->queries[i].like);
         free_examples(&request->queries[i].unlike);
+        vx_filter_free(request->queries[i].filter);
     }
+    vx_filter_free(request->filter);
     free(request->queries);
     free(request->model);
     free(request);
@@ -65,6 +67,10 @@ static vx_outcome answer(vx_search *search, vx_search_request *request, vx_searc
         VX_FAIL(&result->err, -ESHUTDOWN, "the server is shutting down");
         return VX_OUTCOME_STOPPING;
     }
+    if (vx_search_is_abandoned(request)) {
+        VX_FAIL(&result->err, VX_OUTCOME_CANCELLED, "the client has left");
+        return VX_OUTCOME_CANCELLED;
+    }
     vx_model *model = vx_models_find(search->collection->models, request->model, &result->err);
     if (!model)
         return VX_OUTCOME_WRONG_SPACE;
@@ -77,15 +83,19 @@ static vx_outcome answer(vx_search *search, vx_search_request *request, vx_searc
         return VX_OUTCOME_INTERNAL;
     }
     result->n = request->n;
+    vx_idset *common = NULL;
     int64_t start_us = vx_clock_monotonic_us();
     vx_outcome outcome = vx_search_encode(search, model, request, encoded, &result->err);
     result->encode_us = vx_clock_monotonic_us() - start_us;
+    if (!outcome && vx_search_select(search->collection, request, encoded, &common, &result->err))
+        outcome = VX_OUTCOME_INTERNAL;
     if (!outcome && vx_search_find_hits(search->collection->catalog, model, request, encoded,
                                         result->answers, &result->err))
         outcome = VX_OUTCOME_INTERNAL;
     for (size_t i = 0; i < request->n; i++)
         vx_encoded_query_clear(&encoded[i]);
     free(encoded);
+    vx_idset_free(common);
     return outcome;
 }
 

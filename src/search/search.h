@@ -7,12 +7,15 @@
 #include "base/outcome.h"
 #include "collection/collection.h"
 #include "extract/extract.h"
+#include "filter/filter.h"
 #include "store/store.h"
 
 #define VX_SEARCH_MAX_K 1000
 #define VX_SEARCH_MAX_QUERIES 64
 #define VX_SEARCH_MAX_HITS 10000   /* the sum of k over the queries of one request */
 #define VX_SEARCH_MAX_EXAMPLES 100 /* ids in like, and in unlike */
+#define VX_SEARCH_MAX_DEPTH 10000  /* hits that pages of one query reach */
+#define VX_SEARCH_BINS 200         /* of a histogram: scores from -1 to 1, 0.01 each */
 
 typedef enum vx_query_by {
     VX_QUERY_TEXT,
@@ -52,12 +55,29 @@ typedef struct vx_search_work {
     int64_t
         rows_scanned; /* clips compared, mostly by their codes, once for each vector of the query */
     int64_t rows_rescored; /* of which the exact score was computed */
-    int64_t index_us, catalog_us;
+    int64_t index_us, catalog_us, histogram_us;
 } vx_search_work;
+
+/* The end of a page: the hit with this score and clip row, the position-th of all. Hits are in order of
+ * falling score, then of rising row, so what is inserted later moves no hit to another page. */
+typedef struct vx_search_cursor {
+    float score;
+    int64_t row;
+    size_t position; /* 0: the beginning */
+} vx_search_cursor;
+/* A cursor as text, of letters, digits and '-'. Reading gives false for anything else. */
+#define VX_SEARCH_CURSOR_CHARS 48
+void vx_search_cursor_write(const vx_search_cursor *cursor,
+                            char ret_text[VX_SEARCH_CURSOR_CHARS + 1]);
+bool vx_search_cursor_read(const char *text, vx_search_cursor *ret_cursor);
 
 typedef struct vx_hits {
     vx_hit *items; /* best first, ties by clip row; owned */
     size_t n;
+    size_t first_rank;    /* of items[0]; the best of all has rank 1 */
+    bool more;            /* there are hits behind these, within VX_SEARCH_MAX_DEPTH */
+    vx_search_cursor end; /* where the next page begins */
+    int64_t *histogram;   /* [VX_SEARCH_BINS]; owned; NULL unless asked for */
     vx_search_work work;
 } vx_hits;
 void vx_hits_clear(vx_hits *hits);
@@ -84,9 +104,13 @@ typedef struct vx_query {
     vx_upload *upload;        /* FILE; takes; need not be sealed */
     vx_examples like, unlike; /* EXAMPLES: at least one like; with any other subject optional */
     vx_combine combine;       /* only looked at with examples */
-    size_t k;                 /* 1..VX_SEARCH_MAX_K */
-    float min_score;          /* -1..1 */
-    bool group_by_video;      /* one hit per video, its best */
+    size_t k;      /* 1..VX_SEARCH_MAX_K; with what comes before it <= VX_SEARCH_MAX_DEPTH */
+    size_t offset; /* hits to leave out at the beginning */
+    vx_search_cursor after;     /* hits behind this one only; in place of offset */
+    float min_score, max_score; /* -1..1; clips that score less or more are no hits */
+    bool group_by_video;        /* one hit per video, its best */
+    bool histogram;             /* count how many clips, or videos, have which score */
+    vx_filter *filter;          /* only videos that pass; NULL: that of the request; owned */
 } vx_query;
 
 /* Several queries to one model, answered together: their texts are one batch of the model, and
@@ -95,7 +119,11 @@ typedef struct vx_search_request {
     vx_query *queries; /* [n]; owned */
     size_t n;          /* 1..VX_SEARCH_MAX_QUERIES */
     char *model;       /* NULL = the default one; one not loaded is VX_OUTCOME_WRONG_SPACE; owned */
+    vx_filter *filter; /* of queries that have none; NULL = all videos; owned */
     vx_search_done done;
+    /* NULL, or whether nobody waits for the result any more: then it ends as CANCELLED at the next picture
+     * of its file. Any thread, until `done`; must be short. */
+    bool (*abandoned)(void *ctx);
     void *ctx;
 } vx_search_request;
 vx_search_request *vx_search_request_new(size_t n); /* n empty queries; NULL: no memory */

@@ -15,8 +15,14 @@ typedef struct vx_encoded_query {
     int64_t
         *own; /* [n_own] rows of the clips that are no hits, those of what is searched by; owned */
     size_t n_own;
+    const vx_idset *videos; /* rows of those that may be hits; NULL = all; borrows */
+    vx_idset *own_videos;   /* the same, if it is of this query alone; owned */
 } vx_encoded_query;
 void vx_encoded_query_clear(vx_encoded_query *encoded); /* stored.c */
+
+static inline bool vx_search_is_abandoned(const vx_search_request *request) {
+    return request->abandoned && request->abandoned(request->ctx);
+}
 
 struct vx_search {
     vx_collection *collection;
@@ -41,6 +47,11 @@ vx_outcome vx_search_load(vx_catalog *catalog, const vx_model *model, const char
  * from `unlike`, whose clips join the query's own. BAD_REQUEST: nothing is left of it. */
 vx_outcome vx_search_add_examples(vx_catalog *catalog, const vx_model *model, const vx_query *query,
                                   vx_encoded_query *encoded, vx_err *err);
+
+/* select.c: which videos pass the filters: `videos` of each query. *ret_common is the set of the request's
+ * own filter, for the caller to free behind the queries, on failure too. 0 or -errno. */
+int vx_search_select(vx_collection *collection, const vx_search_request *request,
+                     vx_encoded_query *encoded, vx_idset **ret_common, vx_err *err);
 
 /* hits.c: the hits of every query into ret_answers [request->n], zeroed before. 0 or -errno. */
 int vx_search_find_hits(vx_catalog *catalog, const vx_model *model,

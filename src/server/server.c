@@ -64,6 +64,26 @@ static int open_slots(vx_server *server, vx_err *err) {
                : vx_slots_new(count_decodes(server), QUANTUM_US, &server->slots, err);
 }
 
+/* The card that runs the first model decodes, too. Where it cannot, the CPU does. */
+static void open_decoder(vx_server *server) {
+    const char *device = server->models->items[0].info->device;
+    vx_err err = {0};
+    if (strncmp(device, "cuda:", 5) != 0)
+        return;
+    const vx_decoder_params params = {.device = atoi(device + 5),
+                                      .hybrid = !server->params.no_hybrid};
+    if (vx_decoder_open(&params, &server->decoder, &err) != 0) {
+        vx_log_failed(VX_LOG_WARN, "decoder", &err, "device=%s used=no", device);
+        return;
+    }
+    vx_decoder_stats stats;
+    char card[2 * sizeof stats.card];
+    vx_decoder_get_stats(server->decoder, &stats);
+    vx_log(VX_LOG_INFO, "decoder", "device=%s card=%s decoders=%d hybrid=%s", device,
+           vx_log_quote(stats.card, card, sizeof card), stats.max_decoders,
+           params.hybrid ? "auto" : "off");
+}
+
 static int open_models(vx_server *server, vx_err *err) {
     const vx_server_params *p = &server->params;
     vx_models_params models = {.catalog = server->catalog,
@@ -79,6 +99,9 @@ static int open_models(vx_server *server, vx_err *err) {
         rc = open_shots(server, err);
     if (!rc)
         rc = open_slots(server, err);
+    if (!rc)
+        open_decoder(server);
+    extractor->decoder = server->decoder;
     extractor->slots = server->slots;
     extractor->models = server->models;
     extractor->shots = server->shots;
@@ -117,6 +140,7 @@ static int open_writing_parts(vx_server *server, vx_err *err) {
                                  .store = server->store,
                                  .writer = server->writer,
                                  .jobs = server->jobs,
+                                 .extractor = &server->extractor,
                                  .cutter = server->cutter};
     return rc ? rc : vx_library_start(&library, &server->library, err);
 }
@@ -170,6 +194,15 @@ static int recover(vx_server *server, vx_err *err) {
         rc = vx_backfill_start(server->backfill, err);
     if (!rc)
         rc = vx_jobs_start(server->jobs, err);
+    int64_t outdated = 0;
+    if (!rc)
+        rc = vx_catalog_count_outdated(server->catalog, VX_MEDIA_RULES, &outdated, err);
+    if (!rc && outdated && server->backfill)
+        vx_log(
+            VX_LOG_WARN, "outdated",
+            "videos=%lld hint=\"an older version read them by other rules; POST /v1/reread reads "
+            "them again\"",
+            (long long)outdated);
     char damage[256], quoted[2 * sizeof damage];
     if (!rc && !vx_catalog_health(server->catalog, damage, sizeof damage))
         vx_log(VX_LOG_ERROR, "damaged",
@@ -223,6 +256,11 @@ void vx_server_begin_stop(vx_server *server) {
         vx_backfill_begin_stop(server->backfill);
 }
 
+void vx_server_release_abandoned(vx_server *server) {
+    if (atomic_load(&server->ready))
+        vx_ingest_release_void(server->ingest);
+}
+
 vx_server *vx_server_close(vx_server *server) {
     if (!server)
         return NULL;
@@ -241,6 +279,7 @@ vx_server *vx_server_close(vx_server *server) {
     vx_ingest_free(server->ingest);
     vx_collection_close(server->collection);
     vx_slots_free(server->slots);
+    vx_decoder_free(server->decoder);
     vx_shots_free(server->shots);
     vx_models_free(server->models);
     vx_catalog_close(server->catalog);

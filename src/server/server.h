@@ -34,6 +34,7 @@ typedef struct vx_server_params {
     const char *data_dir, *models_dir; /* borrows, for the server's life */
     const char *model;   /* package names, comma separated, the first is the default; or auto */
     const char *device;  /* auto, cpu, cuda:N */
+    bool no_hybrid;      /* with a GPU, leave all that it decodes to it */
     const char *clip;    /* default clip rule; NULL = auto */
     const char *encoder; /* for clips as files: FFmpeg's name of one; NULL = auto */
     int ingest_threads;  /* videos decoded at once; 0 = cores + 1 */
@@ -56,6 +57,8 @@ typedef struct vx_server {
     vx_catalog *catalog;
     vx_models *models;
     vx_shots *shots; /* NULL: no package of it, or one that cannot be used */
+    vx_decoder
+        *decoder; /* of the card that runs the first model; NULL: it has none, or none that can */
     vx_slots *slots; /* in which all decodes take turns; NULL without clients */
     vx_extractor extractor;
     vx_collection *collection;
@@ -82,6 +85,9 @@ void vx_server_break_off_start(vx_server *server);
 /* From here on what waits is answered with VX_OUTCOME_STOPPING, and what runs ends early. Any thread,
  * but not during start. */
 void vx_server_begin_stop(vx_server *server);
+/* Some clients have left (vx_ingest_item.abandoned): what waits for them need not wait any longer. Any
+ * thread, until vx_server_close. */
+void vx_server_release_abandoned(vx_server *server);
 /* Finishes what runs and closes all. NULL-safe. */
 vx_server *vx_server_close(vx_server *server);
 VX_DEFINE_AUTO(vx_server, vx_server_close)

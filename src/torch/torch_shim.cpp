@@ -1,8 +1,10 @@
-// torch_shim.cpp — the only file that includes libtorch. torch_shim.h has the contract.
+// torch_shim.cpp — runs TorchScript. torch_shim.h has the contract.
 //
 // TorchScript runs without its profiling executor, which spends the first runs of each input shape on
-// recording and specialising (seconds for a large network); packages are frozen, so it would gain
-// nothing. cuDNN and cuBLAS are told not to round float32 inputs to TF32, because a vector must not
+// recording and specialising (seconds for a large network), and without the passes of the one before it,
+// which break networks that compute in bfloat16: packages are frozen or traced, so neither would gain
+// anything. On a GPU each module has its own stream, and small batches are replayed as CUDA graphs
+// (cuda_graphs.h). cuDNN and cuBLAS are told not to round float32 inputs to TF32, because a vector must not
 // depend on the device that made it.
 
 #include <ATen/Context.h>
@@ -19,14 +21,23 @@
 #include <cerrno>
 #include <cstring>
 #include <exception>
+#include <memory>
 #include <new>
 #include <string>
 
+#include "cuda_graphs.h"
 #include "torch_shim.h"
 
 struct vx_torch_module {
     torch::jit::Module script;
     at::Device device;
+#ifdef VX_TORCH_CUDA
+    std::unique_ptr<vx_cuda_runner> cuda; // none on the CPU
+#endif
+};
+
+struct vx_torch_host_memory {
+    at::Tensor tensor;
 };
 
 namespace {
@@ -75,7 +86,7 @@ void set_up_once() {
         torch::jit::getExecutorMode() = false;
         at::globalContext().setAllowTF32CuDNN(false);
         at::globalContext().setAllowTF32CuBLAS(false);
-        return true;
+        return vx_torch_operators() != nullptr; // so that operators.cpp is linked: archives use it
     }();
     (void)done;
 }
@@ -147,7 +158,12 @@ int vx_torch_load(const char *path, const char *device, vx_torch_module **ret_mo
         c10::InferenceMode inference;
         torch::jit::Module script = torch::jit::load(path, place);
         script.eval();
-        *ret_module = new vx_torch_module{std::move(script), place};
+        auto module = std::make_unique<vx_torch_module>(std::move(script), place);
+#ifdef VX_TORCH_CUDA
+        if (place.is_cuda())
+            module->cuda = std::make_unique<vx_cuda_runner>(place);
+#endif
+        *ret_module = module.release();
         return 0;
     });
 }
@@ -162,11 +178,66 @@ int vx_torch_run(vx_torch_module *module, const vx_torch_view *inputs, int n_inp
     return guarded(err, VX_TORCH_BAD_RESULT, "running the module", [&] {
         TORCH_CHECK(n_inputs >= 1 && n_inputs <= VX_TORCH_MAX_INPUTS, n_inputs, " inputs");
         c10::InferenceMode inference;
-        std::vector<at::IValue> arguments;
+        torch::jit::GraphOptimizerEnabledGuard bare(false);
+        std::vector<at::Tensor> given;
         for (int i = 0; i < n_inputs; i++)
-            arguments.emplace_back(tensor_of(inputs[i]).to(module->device));
-        return store(module->script.forward(std::move(arguments)), *output, err);
+            given.push_back(tensor_of(inputs[i]));
+#ifdef VX_TORCH_CUDA
+        if (module->cuda) {
+            auto current = module->cuda->on_stream();
+            return store(module->cuda->run(module->script, given), *output, err);
+        }
+#endif
+        for (at::Tensor &tensor : given)
+            tensor = tensor.to(module->device);
+        return store(module->script.forward({given.begin(), given.end()}), *output, err);
     });
+}
+
+int vx_torch_run_parts(vx_torch_module *module, const void *const *data, int n,
+                       const vx_torch_view *part, const vx_torch_view *output,
+                       vx_err *err) noexcept {
+    return guarded(err, VX_TORCH_BAD_RESULT, "running the module", [&] {
+        TORCH_CHECK(n >= 1, n, " parts");
+        c10::InferenceMode inference;
+        auto part_of = [&](int i) {
+            vx_torch_view view = *part;
+            view.data = const_cast<void *>(data[i]);
+            return tensor_of(view);
+        };
+        at::Tensor input;
+        if (n == 1) {
+            input = part_of(0).unsqueeze(0).to(module->device, /*non_blocking=*/true);
+        } else {
+            std::vector<int64_t> shape{n};
+            shape.insert(shape.end(), part->shape, part->shape + part->n_dims);
+            input = at::empty(
+                shape, at::TensorOptions().dtype(scalar_type(part->dtype)).device(module->device));
+            for (int i = 0; i < n; i++)
+                input[i].copy_(part_of(i), /*non_blocking=*/true);
+        }
+        /* The parts may change when this returns; store() waits for the values, which need them. */
+        return store(module->script.forward({input}), *output, err);
+    });
+}
+
+int vx_torch_host_alloc(size_t n_bytes, vx_torch_host_memory **ret_memory, void **ret_data,
+                        vx_err *err) noexcept {
+    if (vx_torch_cuda_count() == 0)
+        return VX_FAIL(err, VX_TORCH_NO_DEVICE, "no CUDA device to lock memory for");
+    return guarded(err, -ENOMEM, "allocating page-locked memory", [&] {
+        auto *memory = new vx_torch_host_memory{
+            at::empty({static_cast<int64_t>(n_bytes)},
+                      at::TensorOptions().dtype(at::kByte).pinned_memory(true))};
+        *ret_memory = memory;
+        *ret_data = memory->tensor.data_ptr();
+        return 0;
+    });
+}
+
+vx_torch_host_memory *vx_torch_host_free(vx_torch_host_memory *memory) noexcept {
+    delete memory;
+    return nullptr;
 }
 
 const char *vx_torch_version(void) noexcept {

@@ -9,7 +9,8 @@
  * Threads  loading and queries: any. A module: one thread at a time. vx_torch_set_threads() acts on
  *          the calling thread, so a worker calls it itself.
  * Cost  the first call into libtorch in a process takes some 20 ms; a run copies its inputs only to
- *       another device.
+ *       another device. On a GPU, small batches of a shape seen before are replayed as a CUDA graph,
+ *       which keeps its own activations on the device (cuda_graphs.h)
  */
 #pragma once
 
@@ -23,6 +24,7 @@ extern "C" {
 #include "base/err.h"
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 typedef enum vx_torch_outcome {
@@ -59,7 +61,24 @@ vx_torch_module *vx_torch_free(vx_torch_module *module) VX_TORCH_NOEXCEPT;
 int vx_torch_run(vx_torch_module *module, const vx_torch_view *inputs, int n_inputs,
                  const vx_torch_view *output, vx_err *err) VX_TORCH_NOEXCEPT;
 
+/* The same for one input that lies in n parts, data [i] of `part` each (its own data is not looked
+ * at): the input is [n, part's shape]. On the CPU one part is run where it lies and several are
+ * joined; to another device each is copied, without a detour from vx_torch_host_alloc's memory. */
+int vx_torch_run_parts(vx_torch_module *module, const void *const *data, int n,
+                       const vx_torch_view *part, const vx_torch_view *output,
+                       vx_err *err) VX_TORCH_NOEXCEPT;
+
+/* Page-locked memory, which a GPU can copy from by itself. ret_data borrows from *ret_memory, which
+ * is given; both are untouched on failure: VX_TORCH_NO_DEVICE without CUDA, -ENOMEM. */
+typedef struct vx_torch_host_memory vx_torch_host_memory;
+int vx_torch_host_alloc(size_t n_bytes, vx_torch_host_memory **ret_memory, void **ret_data,
+                        vx_err *err) VX_TORCH_NOEXCEPT;
+vx_torch_host_memory *vx_torch_host_free(vx_torch_host_memory *memory) VX_TORCH_NOEXCEPT;
+
 const char *vx_torch_version(void) VX_TORCH_NOEXCEPT; /* static, such as "2.13.0" */
+
+/* The set of operators of vidx's own that archives may use (models/common/operators.py): "vidx-1". Static. */
+const char *vx_torch_operators(void) VX_TORCH_NOEXCEPT;
 
 /* CUDA devices; 0 also where the build has no CUDA or the driver fails. */
 int vx_torch_cuda_count(void) VX_TORCH_NOEXCEPT;

@@ -177,7 +177,9 @@ static int weigh(vx_collection *collection, const vx_verdict_subject *subject,
         rc = weigh_copies(collection, candidates, ret_evidence, err);
     for (size_t i = 0; i < subject->n_more && !rc; i++)
         ret_evidence->copies[ret_evidence->n_copies++] = subject->more[i];
-    return rc ? rc : weigh_recent(collection, subject, candidates, ret_evidence, err);
+    if (rc || subject->before_row) /* what is recent is not older */
+        return rc;
+    return weigh_recent(collection, subject, candidates, ret_evidence, err);
 }
 
 /* As of now, on the thread that alone changes the indexes. What is still outdated then was deleted

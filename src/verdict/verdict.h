@@ -7,7 +7,10 @@
  * candidates first, beside other workers. The writer then looks only at the few videos that were
  * inserted since, and decides as if it had scanned everything at that moment.
  *
- * Threads  find_candidates: any. decide: the writer's thread.
+ * A stored video that is judged anew (before_row) is compared with older ones only, of which none is added
+ * any more; so it needs neither the writer nor what was inserted since.
+ *
+ * Threads  find_candidates: any. decide: the writer's thread; with before_row any.
  */
 #pragma once
 
@@ -45,7 +48,7 @@ void vx_verdict_candidates_clear(vx_verdict_candidates *candidates);
 int vx_verdict_find_candidates(vx_collection *collection, const vx_verdict_subject *subject,
                                vx_verdict_candidates *ret_candidates, vx_err *err);
 
-/* Inside the writer's transaction.
+/* Inside the writer's transaction; with before_row anywhere.
  *   candidates  NULL: they are found here and now, so that the verdict depends on what is stored and
  *               not on when somebody looked
  *   ret_of  gives the stored video that the verdict names; NULL for a new one

@@ -24,7 +24,7 @@ struct vx_writer {
     vx_queue *queue;
     pthread_t thread;
     atomic_bool stopping;
-    /* What callbacks of a group submit: the next group. In the queue there may be no room, and the
+    /* What callbacks of a group submit: in the next group. In the queue there may be no room, and the
      * writer cannot wait for itself. */
     vx_write *own[GROUP_MAX];
     size_t n_own;
@@ -88,17 +88,21 @@ static void run_group(vx_writer *writer, vx_write **writes, size_t n) {
     }
 }
 
+/* What callbacks submitted, and what waits: a long change that goes on step by step holds nobody up. */
+static size_t next_group(vx_writer *writer, void **writes) {
+    size_t n = writer->n_own;
+    memcpy(writes, writer->own, n * sizeof *writes);
+    writer->n_own = 0;
+    if (n == GROUP_MAX || (n && !vx_queue_count(writer->queue)))
+        return n;
+    return n + vx_queue_pop_many(writer->queue, writes + n, GROUP_MAX - n);
+}
+
 static void *run(void *ctx) {
     vx_writer *writer = ctx;
     void *writes[GROUP_MAX];
-    for (size_t n; (n = vx_queue_pop_many(writer->queue, writes, GROUP_MAX));) {
-        do {
-            run_group(writer, (vx_write **)writes, n);
-            n = writer->n_own;
-            memcpy(writes, writer->own, n * sizeof *writes);
-            writer->n_own = 0;
-        } while (n);
-    }
+    for (size_t n; (n = next_group(writer, writes));)
+        run_group(writer, (vx_write **)writes, n);
     return NULL;
 }
 

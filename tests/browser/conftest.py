@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import subprocess
 from pathlib import Path
 
 import make as samples
@@ -64,6 +65,25 @@ def shot(page, request):
         page.screenshot(path=SHOTS / f"{name}.png", full_page=full_page)
 
     return take
+
+
+@pytest.fixture(scope="session")
+def cut(tmp_path_factory):
+    """cut(name, (source, start, seconds), ...): a file of parts of two films, "zoom" and "cells", in this order."""
+    folder = tmp_path_factory.mktemp("cuts")
+    films = {"zoom": "mandelbrot=s=160x90:r=25:start_scale=3", "cells": "cellauto=s=160x90:r=25:rule=110"}
+
+    def make(name, *parts, crf=20):
+        inputs = [a for source, _, _ in parts for a in ("-f", "lavfi", "-i", films[source])]
+        cuts = "".join(f"[{i}]trim={start}:{start + seconds},setpts=PTS-STARTPTS[p{i}];"
+                       for i, (_, start, seconds) in enumerate(parts))
+        pads = "".join(f"[p{i}]" for i in range(len(parts)))
+        subprocess.run(["ffmpeg", "-nostdin", "-v", "error", "-y", *inputs, "-filter_complex",
+                        f"{cuts}{pads}concat=n={len(parts)}", "-pix_fmt", "yuv420p", "-c:v", "libvpx", "-deadline",
+                        "realtime", "-b:v", "2M", "-crf", str(crf), folder / name], check=True)
+        return folder / name
+
+    return make
 
 
 @pytest.fixture(scope="session")

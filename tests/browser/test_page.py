@@ -1,5 +1,6 @@
 """What a person does with the page: drop, read the verdict, look at neighbours, search, delete."""
 
+import re
 import time
 
 import pytest
@@ -37,6 +38,16 @@ def wait_until(page, expression, seconds=15):
 
 def upload_row(page, name):
     return page.locator("#uploads > li", has=page.locator(".line .name", has_text=name))
+
+
+def nearly(text):
+    """The same text, in which each time may differ by 0.3 s and each share by 3 %."""
+    def near(number):
+        value = float(number[0])
+        step = 1 if "." not in number[0] else 0.1
+        values = [value + i * step for i in range(-3, 4)]
+        return "(?:" + "|".join(re.escape(f"{v:.1f}" if step == 0.1 else f"{v:.0f}") for v in values) + ")"
+    return re.compile("^" + re.sub(r"\d+(?:\\?\.\d)?", lambda m: near([m[0].replace("\\", "")]), re.escape(text)) + "$")
 
 
 def test_empty_library_says_what_to_do(page, shot):
@@ -216,6 +227,39 @@ def test_filters_narrow_the_library(page, film, server):
     page.locator("#filter-name").fill("")
     page.locator("#filter-verdict").select_option("copy")
     expect(page.locator("#videos .card .name")).to_have_text(["again.webm"])
+
+
+def test_filter_in_json_narrows_library_and_searches(page, film, server, shot):
+    for seed, camera in ((1, "front"), (2, "rear"), (3, "front")):
+        server.upload(film(seed), metadata=f'{{"camera": "{camera}"}}')
+    page.reload()
+    expect(page.locator("#videos .card")).to_have_count(3)
+    page.locator("#filters summary").click()
+    page.locator("#filters-examples button").first.click()
+    expect(page.locator("#filters-json")).to_have_value('{"metadata.camera":"front"}')
+    expect(page.locator("#videos .card .name")).to_have_text(["film 3.webm", "film 1.webm"])
+    shot("filters")
+    page.locator("#videos .card", has_text="film 1.webm").get_by_role("button", name="Find similar").click()
+    expect(page.locator("#hits .name")).to_have_text(["film 3.webm"])
+    page.locator("#filters-clear").click()
+    expect(page.locator("#videos .card")).to_have_count(3)
+
+
+def test_filter_that_cannot_be_read_says_why(page, film, server):
+    server.upload(film(1))
+    page.reload()
+    page.locator("#filters summary").click()
+    page.locator("#filters-json").fill("camera = front")
+    page.get_by_role("button", name="Apply").click()
+    expect(page.locator("#filters-note")).to_contain_text("This is not JSON.")
+    page.locator("#filters-json").fill('{"camera": "front"}')
+    page.get_by_role("button", name="Apply").click()
+    expect(page.locator("#filters-note")).to_contain_text("metadata.NAME")
+    page.locator("#filters-json").fill('{"metadata.camera": "front"}')
+    page.get_by_role("button", name="Apply").click()
+    expect(page.locator("#filters-note")).to_be_empty()
+    expect(page.locator("#library-note")).to_have_text("No videos match the filter.")
+    page.faults.clear()  # Chromium logs the 422
 
 
 def test_keyboard_alone_reaches_and_closes_a_video(page, film, server):
@@ -509,6 +553,63 @@ def test_original_of_a_copy_opens_from_it(page, film, server):
     expect(page.locator("#viewer-title")).to_have_text("film 1.webm")
     expect(page.locator("#viewer-verdict")).to_contain_text("nothing like it was stored.")
     expect(page.locator("#viewer-original")).to_be_hidden()
+
+
+@pytest.mark.parametrize("name, stored, new, text", [
+    ("part_of", [("zoom", 0, 10)], [("zoom", 3, 5)], "All of this video is in stored.webm, at 3.0 s – 8.0 s."),
+    ("contains", [("zoom", 4, 4)], [("zoom", 0, 12)],
+     "This video contains all of stored.webm, at 4.0 s – 8.0 s. The other 66 % of it is not in that video."),
+    ("shared_segment", [("zoom", 0, 6), ("cells", 0, 6)], [("zoom", 0, 6), ("cells", 20, 12)],
+     "6.0 s of this video (33 %) are also in stored.webm (50 % of that one). The rest of both is different."),
+])
+def test_relation_is_told_with_its_place_and_opens_the_other_video(page, cut, server, shot, name, stored, new, text):
+    server.upload(cut("stored.webm", *stored))
+    choose(page, cut(f"{name}.webm", *new))
+    row = upload_row(page, f"{name}.webm")
+    expect(row.locator(".verdict")).to_have_text(nearly(text))
+    expect(row.locator(".pair figcaption")).to_have_text([f"{name}.webm", "stored.webm"])
+    shot(name)
+    page.locator("#videos").get_by_role("button", name=f"Open {name}.webm").click()
+    expect(page.locator("#viewer-verdict")).to_have_text(nearly(text))
+    shot(f"{name}-viewer", full_page=False)
+    page.get_by_role("button", name="Open the other video").click()
+    expect(page.locator("#viewer-title")).to_have_text("stored.webm")
+
+
+def test_copies_added_later_are_listed_with_their_place(page, cut, server, shot):
+    server.upload(cut("original.webm", ("zoom", 0, 10)))
+    page.reload()
+    page.get_by_role("button", name="Open original.webm").click()
+    expect(page.locator("#facts")).to_contain_text("160 × 90")
+    expect(page.locator("#viewer-later")).to_be_hidden()
+    page.keyboard.press("Escape")
+    server.upload(cut("again.webm", ("zoom", 0, 10), crf=40))
+    page.get_by_role("button", name="Open original.webm").click()
+    expect(page.locator("#later-title")).to_have_text("A copy was added later")
+    page.keyboard.press("Escape")
+    server.upload(cut("part.webm", ("zoom", 2, 6)))
+    page.get_by_role("button", name="Open original.webm").click()
+    expect(page.locator("#later-title")).to_have_text("2 copies or parts of it were added later")
+    expect(page.locator("#later bdi")).to_have_text(["part.webm", "again.webm"])
+    expect(page.locator("#later .quiet")).to_have_text([nearly("Part of this video, at 2.0 s – 8.0 s"), "The same video"])
+    page.locator("#later").scroll_into_view_if_needed()
+    shot("later", full_page=False)
+    page.get_by_role("button", name="Open part.webm").last.click()
+    expect(page.locator("#viewer-title")).to_have_text("part.webm")
+    expect(page.locator("#viewer-later")).to_be_hidden()
+
+
+def test_many_copies_added_later_come_in_pages(page, film, server):
+    server.upload(film(1))
+    for bitrate in range(40, 52):
+        server.upload(film(1, name=f"again {bitrate}.webm", bitrate=f"{bitrate}k"))
+    page.reload()
+    page.get_by_role("button", name="Open film 1.webm").click()
+    expect(page.locator("#later-title")).to_have_text("12 copies or parts of it were added later")
+    expect(page.locator("#later li")).to_have_count(10)
+    page.locator("#later-more").click()
+    expect(page.locator("#later li")).to_have_count(12)
+    expect(page.locator("#later-more")).to_be_hidden()
 
 
 def test_clip_plays_from_its_start_to_its_end(page, film, server):

@@ -10,6 +10,7 @@ import make
 import numpy as np
 import pytest
 import tools
+from PIL import Image
 from conftest import FILMS, MODELS, write_film
 from server import Server
 
@@ -183,6 +184,102 @@ def test_missing_encoder_is_named_and_leaves_no_file(film, tmp_path):
     assert code == 5 and "libnothing" in error and not to.exists()
 
 
+def grey_film(path, curve, grey, told_by="container", size=(256, 128)):
+    """A film of that grey of SDR in PQ or HLG with SDR white at 203 nits (ITU-R BT.2408), in closed groups of 10
+    pictures."""
+    nits = 203 * (grey / 255) ** 2.4
+    if curve == "smpte2084":
+        y = (nits / 10000) ** (2610 / 16384)
+        signal = ((3424 / 4096 + 2413 / 128 * y) / (1 + 2392 / 128 * y)) ** (2523 / 32)
+    else:
+        scene = (nits / 1000) ** (1 / 1.2)
+        signal = np.sqrt(3 * scene) if scene <= 1 / 12 else 0.17883277 * np.log(12 * scene - 0.28466892) + 0.55991073
+    options = f"log-level=none:keyint=10:min-keyint=10:scenecut=0:open-gop=0:transfer={curve}"
+    with av.open(str(path), "w") as out:
+        stream = out.add_stream("libx265", rate=10, options={
+            "preset": "ultrafast", "x265-params": options + ":colorprim=bt2020:colormatrix=bt2020nc:range=limited"})
+        stream.width, stream.height, stream.pix_fmt = *size, "yuv420p10le"
+        if told_by == "container":
+            context = stream.codec_context
+            context.color_primaries, context.colorspace, context.color_range = 9, 9, 1
+            context.color_trc = {"smpte2084": 16, "arib-std-b67": 18}[curve]
+        planes = np.full((size[1] * 3 // 2, size[0]), 512, np.uint16)
+        planes[:size[1]] = round(64 + 876 * signal)
+        for i in range(30):
+            frame = av.VideoFrame.from_ndarray(planes, format="yuv420p10le")
+            frame.pts = i
+            out.mux(stream.encode(frame))
+        out.mux(stream.encode(None))
+    return path
+
+
+@pytest.mark.parametrize("told_by", ["container", "stream"])
+@pytest.mark.parametrize("how", ["auto", "copy"])
+@pytest.mark.parametrize("curve", ["smpte2084", "arib-std-b67"])
+def test_clip_of_an_hdr_film_is_sdr(curve, how, told_by, tmp_path):
+    to = tmp_path / "clip.mp4"
+    code, said, text = cut(grey_film(tmp_path / "film.mp4", curve, 160, told_by), 1, 2, to, how)
+    assert code == 0 and said[0] != "copied" and said[1] == "10", text
+    with av.open(str(to)) as file:
+        context = file.streams.video[0].codec_context
+        assert (context.pix_fmt, int(context.color_trc), int(context.colorspace)) == ("yuv420p", 1, 1)
+        pictures = [f.to_ndarray(format="rgb24") for f in file.decode(video=0)]
+    assert np.mean(pictures) == pytest.approx(160, abs=3) and np.ptp(pictures[5]) <= 3
+
+
+@pytest.mark.parametrize("aspect, size, shown", [((64, 45), (720, 576), (1024, 576)),  # PAL, wide screen
+                                                 ((8, 9), (720, 480), (720, 540)),     # NTSC
+                                                 ((1, 1), (192, 108), (192, 108))])
+@pytest.mark.parametrize("how", ["libx264", "copy"])
+def test_clip_has_square_pixels(aspect, size, shown, how, tmp_path):
+    def set_aspect(stream):
+        stream.codec_context.sample_aspect_ratio = Fraction(*aspect)
+
+    path, to = tmp_path / "film.mp4", tmp_path / "clip.mp4"
+    make.encode(path, "libx264", n=20, size=size, rate=10, setup=set_aspect,
+                options={"preset": "ultrafast", "g": "10", "x264-params": "open-gop=0:scenecut=0:threads=1"})
+    code, said, text = cut(path, 1, 2, to, how)
+    assert code == 0 and (said[0] == "copied") == (how == "copy" and aspect == (1, 1)), text
+    _, pictures = frames(to)
+    assert pictures.shape == (10, shown[1], shown[0], 3)
+    with av.open(str(to)) as file:
+        assert file.streams.video[0].sample_aspect_ratio in (None, 1)
+    _, film = frames(path)  # what is drawn stays where it is
+    wanted = [Image.fromarray(p).resize(shown, Image.BICUBIC) for p in film[10:]]
+    assert np.mean([np.abs(np.asarray(a, float) - b).mean() for a, b in zip(wanted, pictures)]) < 6
+
+
+def test_clip_of_a_turned_film_with_wide_pixels_is_as_tall_as_it_is_shown(tmp_path):
+    def set_aspect(stream):
+        stream.codec_context.sample_aspect_ratio = Fraction(2, 1)
+
+    plain, path, to = tmp_path / "plain.mp4", tmp_path / "film.mp4", tmp_path / "clip.mp4"
+    make.encode(plain, "libx264", n=10, size=(96, 128), rate=10, setup=set_aspect)
+    make.turned(plain, path, 0, 1, -1, 0)
+    assert cut(path, 0, 1, to)[0] == 0
+    with av.open(str(to)) as file:
+        stream = file.streams.video[0]
+        frame = next(file.decode(stream))
+        assert (stream.width, stream.height, frame.rotation % 360) == (192, 128, 270)
+
+
+@pytest.mark.parametrize("name", ["mjpeg.mov", "ffv1.mkv", "film.gif"])
+def test_clip_is_as_bright_and_coloured_as_the_film(name, tmp_path):
+    """Full range, and RGB: what is drawn is not what its numbers say."""
+    path, to = tmp_path / name, tmp_path / "clip.mp4"
+    if name == "film.gif":
+        pictures = [Image.fromarray(make.picture(i, 160, 96)) for i in range(8)]
+        pictures[0].save(path, save_all=True, append_images=pictures[1:], duration=100)
+    else:
+        path = make.sample(name)
+    code, _, text = cut(path, 0, 0.5, to)
+    assert code == 0, text
+    _, film = frames(path)
+    _, clip = frames(to)
+    assert np.abs(clip[0].astype(float) - film[0][:clip.shape[1], :clip.shape[2]]).mean() < 6
+    np.testing.assert_allclose(clip[0].mean((0, 1)), film[0].mean((0, 1)), atol=3)
+
+
 # ---- over HTTP ------------------------------------------------------------------------------------
 
 @pytest.fixture(scope="module")
@@ -210,7 +307,9 @@ def test_clip_is_served_whole_and_in_ranges(served):
     assert known.status_code == 304
     copied = server.get(url, params={"copy": "true"})
     assert_is_the_span(io.BytesIO(copied.content), path, cuts[1], cuts[2])
-    assert [p.name for p in (server.data / "clips").glob("*.1.mp4")] == [f"{video['id']}.1.mp4"]
+    span = "{:.6f}-{:.6f}".format(video["clips"][1]["start_s"], video["clips"][1]["end_s"])
+    kept = {p.name for p in (server.data / "clips").iterdir()}
+    assert kept == {f"{video['id']}.1.{span}.mp4", f"{video['id']}.1.{span}.copy.mp4"}
 
 
 @pytest.mark.parametrize("n, status", [("3", 404), ("-1", 404), ("x", 404), ("0?copy=maybe", 400)])

@@ -2,7 +2,6 @@
 
 import errno
 import os
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -13,14 +12,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "tests" / "harness"), str(ROOT / "tests" / "samples"),
                 str(ROOT / "tests" / "testmodel")]
 import make as samples  # noqa: E402
-from server import Server  # noqa: E402
-
-
-@pytest.fixture(scope="module")
-def fault_library(tmp_path_factory):
-    library = tmp_path_factory.mktemp("fault") / "job_fault.so"
-    subprocess.run(["cc", "-shared", "-fPIC", "-o", library, ROOT / "tests" / "tools" / "job_fault.c"], check=True)
-    return library
+from trouble import Troubled  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -31,11 +23,8 @@ def clip(tmp_path_factory):
 
 
 @pytest.fixture
-def server(tmp_path, tiny_model, fault_library):
-    server = Server(tmp_path / "data", tiny_model,
-                    env={"LD_PRELOAD": str(fault_library), "VX_TEST_FAULT": str(tmp_path / "fault")})
-    server.fault = tmp_path / "fault"
-    server.start()
+def server(tmp_path, tiny_model):
+    server = Troubled(tmp_path, tiny_model).start()
     yield server
     if server.process.poll() is None:
         server.kill()
@@ -58,17 +47,18 @@ def incoming(server):
     return list((server.data / "incoming").iterdir())
 
 
-@pytest.mark.parametrize("fault", [f"open {errno.EMFILE}", f"open {errno.EIO}", f"rename {errno.ENOSPC}"])
-def test_job_that_meets_a_fault_of_the_machine_is_done_after_it_has_gone(server, clip, fault):
-    server.fault.write_text(fault)
+@pytest.mark.parametrize("call, code, part", [("open", errno.EMFILE, "incoming/"), ("open", errno.EIO, "incoming/"),
+                                              ("rename", errno.ENOSPC, "media")])
+def test_job_that_meets_a_fault_of_the_machine_is_done_after_it_has_gone(server, clip, call, code, part):
+    server.fail(call, code, part)
     job_id = server.upload(clip, wait="false").json()["id"]
     wait_until(lambda: job(server, job_id)["attempts"] >= 2)
     waiting = job(server, job_id)
     assert waiting["state"] in ("queued", "running") and waiting["problem"] is None
-    assert os.strerror(int(fault.split()[1])) in waiting["last_error"]
+    assert os.strerror(code) in waiting["last_error"]
     assert len(incoming(server)) == 1
     wait_until(lambda: server.get("/v1/stats").json()["jobs"] == {"waiting": 1, "parked": 0})
-    server.fault.unlink()
+    server.recover()
     done = server.wait_for_job(job_id)
     assert done["state"] == "done" and done["attempts"] >= 3 and done["next_try_at"] is None
     assert incoming(server) == []
@@ -76,7 +66,7 @@ def test_job_that_meets_a_fault_of_the_machine_is_done_after_it_has_gone(server,
 
 
 def test_job_that_waits_is_tried_at_the_next_start_and_can_be_cancelled(server, clip):
-    server.fault.write_text(f"open {errno.EIO}")
+    server.fail("open", errno.EIO, "incoming/")
     job_id = server.upload(clip, wait="false").json()["id"]
     wait_until(lambda: job(server, job_id)["next_try_at"])
     server.kill()
@@ -84,24 +74,24 @@ def test_job_that_waits_is_tried_at_the_next_start_and_can_be_cancelled(server, 
     wait_until(lambda: job(server, job_id)["attempts"] >= 2 and job(server, job_id)["state"] == "queued")
     assert server.delete(f"/v1/jobs/{job_id}").json()["state"] == "cancelled"
     wait_until(lambda: incoming(server) == [])
-    server.fault.unlink()
+    server.recover()
     time.sleep(1.5)
     assert job(server, job_id)["state"] == "cancelled"
 
 
 def test_upload_that_finds_no_free_file_is_told_to_come_back(server, clip):
-    server.fault.write_text(f"open {errno.EMFILE}")
+    server.fail("open", errno.EMFILE, "incoming/")
     answer = server.upload(clip)
     assert (answer.status_code, answer.json()["type"]) == (503, "/problems/busy")
     assert int(answer.headers["Retry-After"]) > 0 and "incoming" not in answer.text
-    server.fault.unlink()
+    server.recover()
     assert server.upload(clip).status_code == 201
 
 
 @pytest.fixture
 def parked(server, clip):
     """The id of a job during which the process ended three times."""
-    server.fault.write_text("crash")
+    server.fail("open", 0, "incoming/")
     job_id = server.upload(clip, wait="false").json()["id"]
     server.process.wait(30)
     for _ in range(2):
@@ -128,7 +118,7 @@ def test_job_that_ended_the_process_three_times_is_parked(server, parked):
 
 
 def test_parked_job_is_started_again_by_a_client(server, parked):
-    server.fault.unlink()
+    server.recover()
     assert server.post(f"/v1/jobs/{parked}/retry").status_code == 202
     assert server.wait_for_job(parked)["state"] == "done"
     assert incoming(server) == []
@@ -140,3 +130,21 @@ def test_parked_job_is_started_again_by_a_client(server, parked):
 def test_parked_job_that_is_cancelled_leaves_no_file(server, parked):
     assert server.delete(f"/v1/jobs/{parked}").json()["state"] == "cancelled"
     assert incoming(server) == []
+
+
+@pytest.mark.parametrize("call, code", [("read", errno.EIO), ("open", errno.EMFILE), ("open", errno.ENOSPC)])
+def test_backfill_that_meets_a_fault_of_the_machine_is_done_after_it_has_gone(server, clip, call, code):
+    server.upload(clip)
+    assert server.stop() == 0
+    server.model = "tiny,small"
+    server.start()
+    server.fail(call, code, "media/")
+    job_id = server.post("/v1/models/small/backfill").json()["id"]
+    wait_until(lambda: job(server, job_id)["attempts"] >= 2)
+    waiting = job(server, job_id)
+    assert waiting["state"] in ("queued", "running") and waiting["problem"] is None
+    assert os.strerror(code) in waiting["last_error"]
+    server.recover()
+    done = server.wait_for_job(job_id)
+    assert (done["state"], done["report"]["embedded"], done["report"]["failed"]) == ("done", 1, 0)
+    assert [model["missing"] for model in server.get("/v1/models").json()["items"]] == [0, 0]

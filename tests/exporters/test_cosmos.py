@@ -210,6 +210,8 @@ def test_native_export_records_and_vidx_gives_its_vectors(base, inside, referenc
     assert Choices.parse(check["choices"]) == Choices(**COMBINATIONS[i])
     assert len(check["video_choices"]) == 48 and len(check["text_choices"]) == 2
     assert min(check["native_cosine"].values()) >= search.SAME
+    assert check["fast_cosine"] >= exporter.SAME_BF16 and manifest["operators"] == "vidx-1"
+    assert "vidx::add_layer_norm" in str(torch.jit.load(tmp_path / "models" / NAME / "video.pt").inlined_graph)
     assert manifest["revision"] == "not the published files: their SHA-256 differ"
     assert (manifest["dim"], manifest["text"]) == (
         DIM, {"file": "text.pt", "vocab": "vocab.txt", "length": 128})

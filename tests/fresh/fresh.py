@@ -95,7 +95,7 @@ def two_commands(suite, with_tests):
     subprocess.run(["git", "clone", "-q", "--no-hardlinks", REPO, root.path / "vidx"], check=True)
     log = WORK / "run.log"
     server = root.start("./dev run", log, cwd="/vidx")
-    first_s = wait_until(ready, server, log, 3000)
+    first_s = wait_until(ready, server, log, 7200)
     claim(f"./dev run serves on a bare machine (after {first_s:.0f} s)", True)
     video_id = upload_and_search("./dev run")
     stop(server)

@@ -28,17 +28,27 @@ out=build/test-gpu
 mkdir -p "$out"
 torch_include=(-isystem "$torch/include" -isystem "$torch/include/torch/csrc/api/include")
 warn=(-Wall -Wextra -Werror -O2 -g -D_GNU_SOURCE -Isrc)
-g++ -std=c++20 "${warn[@]}" -Wno-unused-parameter "${torch_include[@]}" \
-    -c src/torch/torch_shim.cpp -o "$out/torch_shim.o" &
-compiling=$!
+# CUDA's headers: beside its compiler.
+nvcc=${NVCC:-$(command -v nvcc || echo /usr/local/cuda/bin/nvcc)}
+cuda=$(dirname "$(dirname "$(readlink -f "$nvcc")")")
+compiling=()
+for source in torch_shim operators cuda_graphs; do
+    g++ -std=c++20 "${warn[@]}" -DVX_TORCH_CUDA -DVX_CUDA_KERNELS -Wno-unused-parameter "${torch_include[@]}" \
+        -isystem "$cuda/include" -c "src/torch/$source.cpp" -o "$out/$source.o" &
+    compiling+=($!)
+done
+"$nvcc" -O3 -std=c++17 -arch=native -Isrc -c src/torch/operators.cu -o "$out/operators_cu.o" &
+compiling+=($!)
 for source in src/base/err.c src/base/mem.c src/base/clock.c tests/gpu/compare.c; do
     gcc -std=gnu17 "${warn[@]}" -c "$source" -o "$out/$(basename "$source" .c).o"
 done
-wait $compiling
+for one in "${compiling[@]}"; do wait "$one"; done
+cudart=$(find "$torch/../nvidia" "$cuda" -name 'libcudart.so.[0-9]*' 2>/dev/null | head -n 1)
 # libtorch_cuda registers itself when loaded; the libraries it needs lie beside it or are found by
 # the run paths of the Python packages.
-g++ -o "$out/compare" "$out"/{torch_shim,err,mem,clock,compare}.o -L"$torch/lib" \
+g++ -o "$out/compare" "$out"/{torch_shim,operators,operators_cu,cuda_graphs,err,mem,clock,compare}.o -L"$torch/lib" \
     -Wl,-rpath,"$torch/lib" -Wl,--no-as-needed -ltorch -ltorch_cpu -ltorch_cuda -lc10_cuda -lc10 \
+    "$cudart" -Wl,-rpath,"$(dirname "$cudart")" \
     -Wl,--as-needed -Wl,--allow-shlib-undefined -lm
 "$PYTHON" tests/gpu/packages.py build/models-gpu "$@"
 "$PYTHON" tests/gpu/archives.py "$MODEL" "${@/#/build/models-gpu/}" >"$out/list"

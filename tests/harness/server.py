@@ -31,9 +31,10 @@ def wait_until(happened, what="it did not happen", seconds=60):
 
 
 class Server:
-    def __init__(self, data, models, model="tiny", flags=(), env=None):
+    def __init__(self, data, models, model="tiny", flags=(), env=None, open_files=None):
         self.data, self.models, self.model = Path(data), Path(models), model
         self.flags, self.env = list(flags), env or {}
+        self.prefix = ["prlimit", f"--nofile={open_files}:{open_files}"] if open_files else []
         self.log = self.data.parent / f"{self.data.name}.log"
         self.process, self.url = None, None
         self.http = requests.Session()
@@ -43,7 +44,7 @@ class Server:
         offset = self.log.stat().st_size if self.log.exists() else 0
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [BINARY, "serve", "--listen", "127.0.0.1:0", "--data", self.data, "--models",
+                [*self.prefix, BINARY, "serve", "--listen", "127.0.0.1:0", "--data", self.data, "--models",
                  self.models, "--model", self.model, "--reserve", "1m", *self.flags],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, env={**os.environ, **self.env})
         self.url = f"http://127.0.0.1:{self._wait_for_port(offset)}"
@@ -95,6 +96,12 @@ class Server:
 
     def post(self, path, **kw):
         return self.http.post(self.url + path, timeout=120, **kw)
+
+    def put(self, path, **kw):
+        return self.http.put(self.url + path, timeout=60, **kw)
+
+    def patch(self, path, **kw):
+        return self.http.patch(self.url + path, timeout=60, **kw)
 
     def delete(self, path, **kw):
         return self.http.delete(self.url + path, timeout=60, **kw)

@@ -1,4 +1,4 @@
-"""A vidx on a machine in trouble: system calls that fail, a decoder that crashes (tests/tools/faults.c)."""
+"""A vidx on a machine in trouble: system calls that fail, or end the process (tests/tools/faults.c)."""
 
 import tools
 from server import Server
@@ -7,10 +7,10 @@ from server import Server
 class Troubled(Server):
     """A server whose calls fail between fail() and recover()."""
 
-    def __init__(self, folder, models, **env):
+    def __init__(self, folder, models):
         self.rule = folder / "fault"
         super().__init__(folder / "data", models, env={
-            "LD_PRELOAD": str(tools.path("tools/libvxfaults.so")), "VIDX_FAULT": str(self.rule), **env})
+            "LD_PRELOAD": str(tools.path("tools/libvxfaults.so")), "VIDX_FAULT": str(self.rule)})
 
     def fail(self, call, code, part, from_byte=0):
         self.rule.with_suffix(".new").write_text(f"{call} {code} {from_byte} {part}\n")

@@ -137,6 +137,39 @@ def test_damaged_vector_is_dropped_and_made_again_by_a_backfill(data, videos, ti
     assert report["missing_vectors"] == 0
 
 
+def damage_first_vector(data):
+    change(data, "UPDATE vectors SET data = (SELECT data FROM vectors ORDER BY key DESC LIMIT 1) WHERE key ="
+                 " (SELECT min(key) FROM vectors)")
+
+
+def backfill(server):
+    job = server.http.post(f"{server.url}/v1/models/tiny/backfill").json()
+    return server.wait_for_job(job["id"])["report"]
+
+
+def test_damaged_vector_is_made_again_by_a_backfill_without_a_repair(data, videos, tiny_model):
+    damage_first_vector(data)
+    with Server(data, tiny_model) as server:
+        assert backfill(server) == {"embedded": 1, "deleted": 0, "failed": 0, "failures": []}
+        found = server.http.post(f"{server.url}/v1/search", json={"video_id": videos[0]["id"]})
+        assert found.status_code == 200 and len(found.json()["items"]) == N - 1
+    assert check(data, code=0)["missing_vectors"] == 0
+
+
+def test_damaged_vector_of_a_damaged_file_is_not_made_again(data, videos, tiny_model):
+    damage_first_vector(data)
+    file = stored_file(data, videos[0])
+    content = bytearray(file.read_bytes())
+    content[content.index(b"mdat") + 200] ^= 1  # it may well decode
+    file.chmod(0o600)
+    file.write_bytes(content)
+    with Server(data, tiny_model) as server:
+        report = backfill(server)
+        assert (report["embedded"], report["failed"]) == (0, 1)
+        assert report["failures"][0]["video_id"] == videos[0]["id"] and "damaged" in report["failures"][0]["detail"]
+    check(data, code=1, kinds=["file-damaged", "vector-damaged"])
+
+
 def test_vector_without_checksum_that_is_no_unit_vector_is_damaged(data):
     change(data, "UPDATE vectors SET checksum = NULL",
            "UPDATE vectors SET data = zeroblob(length(data)) WHERE key = (SELECT min(key) FROM vectors)")

@@ -45,6 +45,10 @@ def test_catalog_of_before_checksums_gets_them_and_is_ready(tmp_path, tiny_model
             ALTER TABLE jobs DROP COLUMN failing_us; ALTER TABLE jobs DROP COLUMN next_try_us;
             ALTER TABLE jobs DROP COLUMN last_error; ALTER TABLE videos DROP COLUMN share_of_new;
             ALTER TABLE videos DROP COLUMN share_of_stored; ALTER TABLE videos DROP COLUMN rejudge;
+            DROP INDEX videos_by_rules; ALTER TABLE videos DROP COLUMN rules;
+            ALTER TABLE videos DROP COLUMN sample_aspect_ratio; ALTER TABLE videos DROP COLUMN rotation_deg;
+            ALTER TABLE videos DROP COLUMN hdr; ALTER TABLE videos DROP COLUMN clip_rule;
+            DROP TABLE metadata_indexes;
             PRAGMA user_version = 2""")
     with server:
         assert server.get("/v1/health/ready").json() == {"status": "ready"}

@@ -5,7 +5,7 @@ import os
 import signal
 
 import pytest
-from conftest import assert_problem
+from conftest import assert_problem, wait_until
 from trouble import Troubled
 
 
@@ -32,6 +32,32 @@ def test_same_bytes_sent_again_replace_a_file_that_is_missing(server, clip, stor
     assert server.get(f"/v1/videos/{video['id']}/content").content == clip(1).read_bytes()
     assert " restored " in server.tail() and video["id"] in server.tail()
     assert list((server.data / "incoming").iterdir()) == []
+
+
+def test_missing_files_are_told_at_the_start_until_they_are_back_or_deleted(start, clip):
+    server = start()
+    videos = [server.upload(clip(20 + i)).json() for i in range(3)]
+    gone, cut, whole = ({path.name: path for path in media(server)}[video["sha256"]] for video in videos)
+    assert server.stop() == 0
+    gone.unlink()
+    os.truncate(cut, 100)
+    server.start()
+
+    def ready():
+        answer = server.get("/v1/health/ready")
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    wait_until(lambda: ready() == {"status": "ready", "missing_files": 2})
+    assert server.get("/v1/stats").json()["missing_files"] == 2
+    assert "\nvidx_missing_files 2\n" in server.get("/v1/metrics").text
+    for video in videos[:2]:
+        assert f"missing_file video={video['id']}" in server.tail()
+    assert f"missing_file video={videos[2]['id']}" not in server.tail() and "vidx check" in server.tail()
+    assert server.upload(clip(20)).status_code == 200
+    assert ready()["missing_files"] == 1
+    assert server.delete(f"/v1/videos/{videos[1]['id']}").status_code == 204
+    assert ready() == {"status": "ready"}
 
 
 @pytest.fixture

@@ -53,25 +53,50 @@ def signal_of(curve, grey):
     return pq(nits) if curve == "smpte2084" else hlg((nits / 1000) ** (1 / 1.2))
 
 
-@pytest.mark.parametrize("curve, code", [("smpte2084", 16), ("arib-std-b67", 18)], ids=["pq", "hlg"])
-@pytest.mark.parametrize("grey", [90, 180, 235])
-def test_grey_of_an_hdr_film_is_as_bright_as_in_sdr(server, tmp_path, curve, code, grey):
+def hdr_film(path, curve, code, grey, size=(320, 180), n=5):
+    """A film of that grey of SDR, graded to PQ or HLG."""
     luma = round(64 + 876 * signal_of(curve, grey))
-    path = tmp_path / f"{curve}-{grey}.mp4"
     with av.open(str(path), "w") as out:
         stream = out.add_stream("libx265", rate=10, options={
             "preset": "ultrafast", "x265-params": "log-level=none:colorprim=bt2020:"
             f"transfer={curve}:colormatrix=bt2020nc:range=limited"})
-        stream.width, stream.height, stream.pix_fmt = 320, 180, "yuv420p10le"
+        stream.width, stream.height, stream.pix_fmt = *size, "yuv420p10le"
         context = stream.codec_context
         context.color_primaries, context.color_trc, context.colorspace, context.color_range = 9, code, 9, 1
-        for i in range(5):
-            planes = np.full((270, 320), 512, np.uint16)
-            planes[:180] = luma
+        for i in range(n):
+            planes = np.full((size[1] * 3 // 2, size[0]), 512, np.uint16)
+            planes[:size[1]] = luma
             frame = av.VideoFrame.from_ndarray(planes, format="yuv420p10le")
             frame.pts = i
             out.mux(stream.encode(frame))
         out.mux(stream.encode(None))
+    return path
+
+
+def looks(server, path):
+    answer = server.upload(path)
+    assert answer.status_code in (200, 201), answer.text
+    media = answer.json()["media"]
+    return media["sample_aspect_ratio"], media["rotation"], media["hdr"]
+
+
+def test_the_video_says_how_its_pictures_are_meant_to_be_shown(server, tmp_path):
+    def wide(stream):
+        stream.codec_context.sample_aspect_ratio = fractions.Fraction(64, 45)
+
+    samples.encode(tmp_path / "wide.mp4", "libx264", n=4, size=(720, 576), rate=8, seed=91, setup=wide,
+                   options={"preset": "ultrafast"})
+    assert looks(server, tmp_path / "wide.mp4") == (pytest.approx(64 / 45, abs=1e-6), 0, "sdr")
+    for degrees in (90, 180, 270):
+        assert looks(server, samples.sample(f"rotate_{degrees}.mp4")) == (1, degrees, "sdr")
+    for name, curve, code in (("pq", "smpte2084", 16), ("hlg", "arib-std-b67", 18)):
+        assert looks(server, hdr_film(tmp_path / f"{name}.mp4", curve, code, 120)) == (1, 0, name)
+
+
+@pytest.mark.parametrize("curve, code", [("smpte2084", 16), ("arib-std-b67", 18)], ids=["pq", "hlg"])
+@pytest.mark.parametrize("grey", [90, 180, 235])
+def test_grey_of_an_hdr_film_is_as_bright_as_in_sdr(server, tmp_path, curve, code, grey):
+    path = hdr_film(tmp_path / f"{curve}-{grey}.mp4", curve, code, grey)
     shown = np.asarray(thumbnail(server, path).convert("L"), float).mean()
     assert shown == pytest.approx(grey, abs=25)
 

@@ -138,6 +138,21 @@ def test_copies_of_a_deleted_original_are_judged_anew(empty, film):
     assert {v["id"] for v in empty.get(f"/v1/videos/{oldest}/copies").json()["items"]} == set(others)
 
 
+def test_trim_and_mirrored_copies_of_a_deleted_original_are_judged_as_when_they_are_uploaded(start, film):
+    """With the cut between two half seconds, a trim is found only by frames that are not stored."""
+    copy = film("copy.mp4", ("zoom", 0, 10), crf=30)
+    others = [film("mirrored.mp4", ("zoom", 0, 10), filters="hflip"), film("trim.mp4", ("zoom", 2.25, 6)),
+              film("mirrored-trim.mp4", ("zoom", 3.25, 5), filters="hflip"), film("unrelated.mp4", ("cells", 0, 5))]
+    (_, *uploaded), _ = judged(start(), copy, *others)
+    assert [(v["verdict"], v["mirrored"]) for v in uploaded] == [
+        ("copy", True), ("part_of", False), ("part_of", True), ("new", False)]
+    server = start()
+    _, (original, _, *ids) = judged(server, film("original.mp4", ("zoom", 0, 10), crf=18), copy, *others)
+    assert server.delete(f"/v1/videos/{original}").ok
+    wait_until(lambda: server.get("/v1/jobs").json()["items"][0]["state"] == "done")
+    assert [server.get(f"/v1/videos/{video}").json()["duplicate"] for video in ids] == uploaded
+
+
 def test_last_copy_of_a_deleted_original_is_new(empty, film):
     _, (original, copy) = judged(empty, *(film(f"{crf}.mp4", ("zoom", 0, 6), crf=crf) for crf in (20, 30)))
     assert empty.delete(f"/v1/videos/{original}").ok

@@ -264,3 +264,123 @@ def test_examples_that_cancel_each_other_are_refused(server, videos):
     one, *_ = videos
     answer = server.post("/v1/search", json={"like": [one], "unlike": [one]})
     assert_problem(answer, 400, "bad-request", "cancel each other")
+
+
+def pages(server, **query):
+    """All pages of a search: lists of hits."""
+    cursor, found = None, []
+    while True:
+        answer = server.post("/v1/search", json=query | ({"cursor": cursor} if cursor else {}))
+        assert answer.status_code == 200, answer.text
+        body = answer.json()
+        found.append(body["items"])
+        cursor = body["next"]
+        if cursor is None:
+            return found
+        assert len(found) < 100
+
+
+@pytest.mark.parametrize("group_by", ["clip", "video"])
+@pytest.mark.parametrize("k", [1, 2, 3, 6, 12])
+def test_pages_together_are_the_whole_answer(server, videos, vectors, group_by, k):
+    vector = next(iter(vectors.values())).tolist()
+    whole = search(server, vector=vector, k=100, group_by=group_by)
+    found = pages(server, vector=vector, k=k, group_by=group_by)
+    assert [hit for page in found for hit in page] == whole
+    assert all(len(page) == k for page in found[:-1]) and 0 < len(found[-1]) <= k
+
+
+def test_offset_leaves_out_the_first_hits(server, videos, vectors):
+    vector = next(iter(vectors.values())).tolist()
+    whole = search(server, vector=vector, k=100, group_by="clip")
+    assert search(server, vector=vector, k=4, offset=3, group_by="clip") == whole[3:7]
+    assert search(server, vector=vector, k=4, offset=50, group_by="clip") == []
+    answer = server.get("/v1/search", params={"q": "a", "offset": -1})
+    assert_problem(answer, 400, "bad-parameter", "offset")
+
+
+@pytest.mark.parametrize("group_by", ["clip", "video"])
+def test_page_after_an_insert_goes_on_where_the_first_ended(server, videos, vectors, clip, group_by):
+    """A nearer video that comes between two pages moves no hit to another page."""
+    vector = vectors[f"{next(iter(videos))}.0"].tolist()
+    whole = search(server, vector=vector, k=100, group_by=group_by)
+    first = server.post("/v1/search", json={"vector": vector, "k": 2, "group_by": group_by}).json()
+    new = server.upload(clip(20, seconds=6), clip="fixed:2").json()
+    rest = search(server, vector=vector, k=100, group_by=group_by, cursor=first["next"])
+    now = search(server, vector=vector, k=100, group_by=group_by)
+    server.delete(f"/v1/videos/{new['id']}")
+    assert new["id"] in {hit["video_id"] for hit in now[:3]}
+    old = [hit["clip_id"] for hit in first["items"] + rest if hit["video_id"] != new["id"]]
+    assert old == [hit["clip_id"] for hit in whole]
+
+
+def test_max_score_leaves_out_what_is_nearer(server, videos, vectors):
+    vector = next(iter(vectors.values())).tolist()
+    whole = search(server, vector=vector, k=100, group_by="clip")
+    low, high = whole[8]["score"], whole[3]["score"]
+    hits = search(server, vector=vector, k=100, group_by="clip", min_score=low, max_score=high)
+    assert [hit["clip_id"] for hit in hits] == [hit["clip_id"] for hit in whole[3:9]]
+    by_video = search(server, vector=vector, k=100, max_score=high)
+    best = {}
+    for hit in whole[3:]:
+        best.setdefault(hit["video_id"], hit["clip_id"])
+    assert {hit["video_id"]: hit["clip_id"] for hit in by_video} == best
+
+
+@pytest.mark.parametrize("group_by", ["clip", "video"])
+@pytest.mark.parametrize("subject", ["vector", "video_id"])
+def test_histogram_counts_every_score(server, videos, vectors, group_by, subject):
+    one = next(iter(videos))
+    value = vectors[f"{one}.0"].tolist() if subject == "vector" else one
+    body = server.post("/v1/search", json={subject: value, "k": 1, "group_by": group_by, "min_score": 0.9,
+                                           "histogram": True}).json()
+    asked = [vectors[f"{one}.0"]] if subject == "vector" else [vectors[f"{one}.{i}"] for i in (0, 1)]
+    scores = {}
+    for clip, v in vectors.items():
+        video = clip.partition(".")[0]
+        if subject == "video_id" and video == one:
+            continue
+        unit_of = clip if group_by == "clip" else video
+        scores[unit_of] = max(scores.get(unit_of, -2), *(float(a @ v) for a in asked))
+    counts = body["histogram"]
+    assert len(counts) == 200 and sum(counts) == len(scores)
+    for lowest in (-1, 0, 0.5, 0.8, 0.9):  # between bins, where no float32 rounding decides
+        bin = round((lowest + 1) * 100)
+        assert sum(counts[bin:]) == sum(score >= lowest for score in scores.values())
+
+
+def test_explain_tells_what_the_search_did(server, videos, vectors):
+    vector = next(iter(vectors.values())).tolist()
+    body = server.post("/v1/search", json={"vector": vector, "k": 1, "explain": True}).json()
+    told = body["explain"]
+    assert told["model"] == body["model"]
+    assert told["rows_scanned"] >= told["rows_rescored"] >= 1
+    assert all(told[name] >= 0 for name in ("encode_ms", "index_ms", "catalog_ms", "histogram_ms"))
+    assert "explain" not in server.post("/v1/search", json={"vector": vector}).json()
+    answer = server.post("/v1/search", json={"explain": True, "queries": [{"vector": vector}] * 2}).json()
+    assert all(result["explain"]["rows_scanned"] >= 1 for result in answer["results"])
+
+
+@pytest.mark.parametrize("query, word", [
+    ({"cursor": "x"}, "cursor"), ({"cursor": ""}, "cursor"), ({"cursor": "s3f800000-1-0"}, "cursor"),
+    ({"cursor": "s7fc00000-1-1"}, "cursor"), ({"cursor": "s3f800000-1-2711"}, "cursor"),
+    ({"cursor": "s3f800000-1-1 "}, "cursor"), ({"cursor": 5}, "string"),
+    ({"cursor": "s3f800000-1-1", "offset": 1}, "not both"), ({"offset": 9995}, "10000"),
+    ({"cursor": "s3f800000-1-2710"}, "10000"), ({"offset": 1.5}, "whole number"),
+    ({"min_score": 0.5, "max_score": 0.4}, "max_score"), ({"max_score": 2}, "max_score"),
+    ({"histogram": 1}, "true or false"), ({"explain": "yes"}, "true or false"),
+])
+def test_wrong_page_or_option_is_refused_with_its_reason(server, vectors, query, word):
+    vector = next(iter(vectors.values())).tolist()
+    answer = server.post("/v1/search", json={"vector": vector, "k": 6} | query)
+    assert_problem(answer, 400, "bad-parameter", word)
+
+
+def test_options_of_a_form_work_as_those_of_json(server, videos, clip):
+    whole = server.upload(clip(27)).json()
+    with clip(27).open("rb") as file:
+        answer = server.post("/v1/search", files={"file": file},
+                             data={"k": "1", "max_score": "0.99", "explain": "true", "histogram": "true"}).json()
+    server.delete(f"/v1/videos/{whole['id']}")
+    assert answer["items"][0]["video_id"] != whole["id"] and answer["items"][0]["score"] <= 0.99
+    assert sum(answer["histogram"]) == len(videos) + 1 and answer["explain"] and answer["next"]

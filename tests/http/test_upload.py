@@ -22,7 +22,8 @@ def test_form_upload_answers_the_video_object(server, clip):
     assert video["filename"] == "häus 1.mp4"
     assert video["bytes"] == path.stat().st_size
     assert video["media"] == {"container": "mov", "codec": "h264", "width": 96, "height": 64,
-                              "fps": 8, "duration_s": 3}
+                              "fps": 8, "duration_s": 3, "sample_aspect_ratio": 1, "rotation": 0,
+                              "hdr": "sdr"}
     assert video["metadata"] == {"camera": 3, "note": "ü"}
     assert [(c["start_s"], c["end_s"]) for c in video["clips"]] == [(0, 1), (1, 2), (2, 3)]
     assert video["duplicate"] == {"verdict": "new", "of": None, "score": None, "share": None, "share_of_new": None, "share_of_stored": None,

@@ -22,7 +22,8 @@ def functions(path):
         cwd=REPO, check=True, stdout=subprocess.PIPE, text=True).stdout
     for line in listing.splitlines():
         name, first, last = line.rsplit(" ", 2)
-        yield name, int(first), int(last)
+        if last:  # of a .cu file ctags lists the constants of an enum too, without an end
+            yield name, int(first), int(last)
 
 
 def comment_above(lines, first):

@@ -1,13 +1,13 @@
 /* Preloaded into vidx (LD_PRELOAD), makes calls fail as a machine in trouble does.
  *
  *   VIDX_FAULT   a file; while it exists, its one line says what fails: CALL ERRNO FROM_BYTE PART
- *                CALL       open, read, rename or sync
+ *                CALL       open (of a whole path: uploads are created below a folder, and not meant),
+ *                           read, rename or sync
+ *                ERRNO      0: the process ends, as if a decoder had crashed
  *                FROM_BYTE  reads fail from this place of the file on
  *                PART       of the path, which decides whose calls fail
- *   VIDX_CRASH   FFmpeg's name of a decoder that ends the process when it is opened
  */
 #undef _FILE_OFFSET_BITS /* would make open and open64 one symbol */
-#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdarg.h>
@@ -17,8 +17,6 @@
 #include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
-
-#include <libavcodec/avcodec.h>
 
 #define EXPORT __attribute__((visibility("default")))
 
@@ -43,20 +41,10 @@ static bool fails(const char *call, const char *path, int fd, off_t at) {
     }
     if (!strstr(path, part))
         return false;
+    if (!code)
+        abort();
     errno = code;
     return true;
-}
-
-/* A path that is relative to a folder counts with the folder's. */
-static bool open_fails(int folder, const char *path) {
-    char link[64], whole[1024] = "";
-    if (folder < 0 || *path == '/')
-        return fails("open", path, -1, 0);
-    snprintf(link, sizeof link, "/proc/self/fd/%d", folder);
-    ssize_t n = readlink(link, whole, 512);
-    if (n > 0)
-        snprintf(whole + n, sizeof whole - (size_t)n, "/%s", path);
-    return fails("open", whole, -1, 0);
 }
 
 #define MODE_OF(flags)                                                                             \
@@ -71,23 +59,15 @@ static bool open_fails(int folder, const char *path) {
     })
 
 EXPORT int open(const char *path, int flags, ...) {
-    return open_fails(-1, path) ? -1
-                                : (int)syscall(SYS_openat, AT_FDCWD, path, flags, MODE_OF(flags));
+    return fails("open", path, -1, 0)
+               ? -1
+               : (int)syscall(SYS_openat, AT_FDCWD, path, flags, MODE_OF(flags));
 }
 
 EXPORT int open64(const char *path, int flags, ...) {
-    return open_fails(-1, path) ? -1
-                                : (int)syscall(SYS_openat, AT_FDCWD, path, flags, MODE_OF(flags));
-}
-
-EXPORT int openat(int folder, const char *path, int flags, ...) {
-    return open_fails(folder, path) ? -1
-                                    : (int)syscall(SYS_openat, folder, path, flags, MODE_OF(flags));
-}
-
-EXPORT int openat64(int folder, const char *path, int flags, ...) {
-    return open_fails(folder, path) ? -1
-                                    : (int)syscall(SYS_openat, folder, path, flags, MODE_OF(flags));
+    return fails("open", path, -1, 0)
+               ? -1
+               : (int)syscall(SYS_openat, AT_FDCWD, path, flags, MODE_OF(flags));
 }
 
 EXPORT ssize_t read(int fd, void *to, size_t n) {
@@ -112,12 +92,4 @@ EXPORT int fdatasync(int fd) {
 
 EXPORT int renameat(int from, const char *old, int to, const char *new) {
     return fails("rename", NULL, to, 0) ? -1 : (int)syscall(SYS_renameat, from, old, to, new);
-}
-
-EXPORT int avcodec_open2(AVCodecContext *context, const AVCodec *codec, AVDictionary **options) {
-    const char *crash = getenv("VIDX_CRASH");
-    if (crash && codec && !strcmp(codec->name, crash))
-        abort();
-    int (*real)(AVCodecContext *, const AVCodec *, AVDictionary **) = dlsym(RTLD_NEXT, __func__);
-    return real(context, codec, options);
 }

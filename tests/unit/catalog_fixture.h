@@ -93,6 +93,11 @@ static inline vx_video *make_video(int seed, int n_clips) {
     strcpy(v->decode_path, "cpu");
     v->frames_decoded = seed;
     v->frames_total = 10 * seed;
+    v->sample_aspect_ratio = seed % 2 ? (double)NAN : 1.5; /* odd: as a video from before these */
+    v->rotation_deg = seed % 2 ? -1 : 90;
+    strcpy(v->hdr, seed % 2 ? "" : "pq");
+    strcpy(v->clip_rule, seed % 2 ? "" : "fixed:1,1,1");
+    v->rules = seed % 2 ? 0 : 7;
     v->clips = vx_new_array((size_t)n_clips, sizeof *v->clips);
     v->n_clips = (size_t)n_clips;
     for (int i = 0; i < n_clips; i++)

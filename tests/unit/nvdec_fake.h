@@ -7,6 +7,7 @@
  *   F         a picture of two fields  L   a single field
  *   H         a hidden picture, V a shown one, X shows the last picture again (VP9)
  *   other bytes do nothing: a picture that the parser loses
+ * With `whole`, packets are real ones, each of them a picture of 320 x 240.
  * The surfaces go round. What is mapped has the number of its decoded picture as address / 4096.
  */
 #pragma once
@@ -43,6 +44,8 @@ typedef struct fake_state {
     atomic_int decoders, parsers, streams, events, mapped, contexts; /* alive */
     atomic_int most_decoders, most_mapped;
     atomic_int first_bytes; /* of the last parser's first packet */
+    atomic_int whole;       /* bool */
+    atomic_int lose_at;     /* whole: this call of the parser, as in `calls`, gives no picture */
 } fake_state;
 static fake_state fake;
 
@@ -132,6 +135,18 @@ static CUresult CUDAAPI fake_event_record(CUevent event, CUstream stream) {
     (void)event, (void)stream;
     return fake_result(FAKE_RECORD);
 }
+/* All bytes of a picture are its number modulo 50: darker than the clips of tests. */
+static CUresult CUDAAPI fake_copy(const CUDA_MEMCPY2D *copy, CUstream stream) {
+    (void)stream;
+    for (size_t y = 0; y < copy->Height; y++)
+        memset((char *)copy->dstHost + y * copy->dstPitch, (int)(copy->srcDevice / 4096 - 1) % 50,
+               copy->WidthInBytes);
+    return CUDA_SUCCESS;
+}
+static CUresult CUDAAPI fake_stream_wait(CUstream stream) {
+    (void)stream;
+    return CUDA_SUCCESS;
+}
 static CUresult CUDAAPI fake_event_wait(CUevent event) {
     (void)event;
     return fake_result(FAKE_WAIT_EVENT);
@@ -217,7 +232,7 @@ static CUresult CUDAAPI fake_map(CUvideodecoder handle, int surface, CUdeviceptr
     fake_most(&fake.most_mapped, ++d->n_mapped);
     fake.mapped++;
     *ret_address = 4096ULL * (unsigned)(d->picture[surface] + 1);
-    *ret_pitch = 2048;
+    *ret_pitch = fake.whole ? 0 : 2048; /* so that both planes have the number */
     return CUDA_SUCCESS;
 }
 static CUresult CUDAAPI fake_unmap(CUvideodecoder handle, CUdeviceptr address) {
@@ -302,6 +317,11 @@ static CUresult CUDAAPI fake_parse(CUvideoparser parser, CUVIDSOURCEDATAPACKET *
     const uint8_t *at = packet->payload, *end = at + packet->payload_size;
     if (!p->begun)
         fake.first_bytes = (int)packet->payload_size;
+    static const uint8_t picture[] = "PS\x14\x0f\x08P", nothing[] = "?";
+    if (fake.whole) {
+        at = fake.calls[FAKE_PARSE] == fake.lose_at ? nothing : p->begun ? picture : picture + 1;
+        end = at + (at == picture + 1 ? 5 : 1);
+    }
     p->begun = true;
     while (at < end && result == CUDA_SUCCESS)
         if (!fake_operation(p, &at))
@@ -324,6 +344,8 @@ static CudaFunctions fake_cuda = {
     .cuEventDestroy = fake_event_destroy,
     .cuEventRecord = fake_event_record,
     .cuEventSynchronize = fake_event_wait,
+    .cuMemcpy2DAsync = fake_copy,
+    .cuStreamSynchronize = fake_stream_wait,
     .cuGetErrorName = fake_error_name,
 };
 static CuvidFunctions fake_cuvid = {

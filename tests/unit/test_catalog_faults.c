@@ -248,7 +248,7 @@ static int check_page(fixture *f) {
     vx_video **videos = NULL;
     size_t n = 0;
     int wrong = 0;
-    vx_video_query query = {.limit = 50, .verdict = -1};
+    vx_video_query query = {.limit = 50};
     if (vx_catalog_list_videos(f->catalog, &query, &videos, &n, NULL))
         return 1;
     for (size_t i = 0; i < n; i++) {
@@ -286,7 +286,7 @@ static void readers_beside_a_writer_see_whole_transactions(void **state) {
         VX_AUTO(vx_video) v = add_video(f, seed, 2);
         OK(vx_catalog_begin(f->catalog, &oops));
         if (seed % 3 == 0)
-            OK(vx_catalog_delete_video(f->catalog, v->id, NULL, &oops));
+            OK(vx_catalog_delete_video(f->catalog, v->id, &oops));
         OK(vx_catalog_commit(f->catalog, &oops));
     }
     atomic_store(&r.stop, true);

@@ -92,7 +92,7 @@ static void read_out_of_memory_fails_and_the_next_read_works(void **state) {
         reopen_without_syncs(f);
         vx_video **videos = NULL;
         size_t n_videos = 0;
-        vx_video_query query = {.limit = 10, .verdict = -1, .filename_contains = "CLIP"};
+        vx_video_query query = {.limit = 10};
         vx_err err;
         allocations_left = n;
         int rc = vx_catalog_list_videos(f->catalog, &query, &videos, &n_videos, &err);

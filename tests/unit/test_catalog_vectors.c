@@ -75,7 +75,7 @@ static void space_counts_the_vectors_that_videos_bring_and_take(void **state) {
     VX_AUTO_FREE vx_vector_space *full = find_spaces(f, 1);
     assert_int_equal(full[0].vectors, 5);
     OK(vx_catalog_begin(f->catalog, &oops));
-    OK(vx_catalog_delete_video(f->catalog, v->id, NULL, &oops));
+    OK(vx_catalog_delete_video(f->catalog, v->id, &oops));
     OK(vx_catalog_commit(f->catalog, &oops));
     VX_AUTO_FREE vx_vector_space *less = find_spaces(f, 1);
     assert_int_equal(less[0].vectors, 2);
@@ -173,7 +173,7 @@ static void scan_gives_every_vector_of_the_space_once(void **state) {
             expected[v->clips[i].row] = seed % 10 != 0;
         }
         if (seed % 10 == 0)
-            OK(vx_catalog_delete_video(f->catalog, v->id, NULL, &oops));
+            OK(vx_catalog_delete_video(f->catalog, v->id, &oops));
     }
     OK(vx_catalog_commit(f->catalog, &oops));
     static const size_t chunks[] = {1, 16, 1000};
@@ -217,6 +217,24 @@ static void scan_meeting_a_vector_of_wrong_size_says_so(void **state) {
     assert_int_equal(
         vx_catalog_scan_vectors(f->catalog, f->space, DIM, 0, 1, log_vectors, &log, &err), -EINVAL);
     vx_mutex_done(&log.lock);
+}
+
+static void clips_lead_to_the_rows_of_their_videos(void **state) {
+    fixture *f = *state;
+    VX_AUTO(vx_video) a = add_video(f, 1, 2);
+    VX_AUTO(vx_video) b = add_video(f, 2, 3);
+    VX_AUTO(vx_video) c = add_video(f, 3, 1);
+    OK(vx_catalog_begin(f->catalog, &oops));
+    OK(vx_catalog_delete_video(f->catalog, b->id, &oops));
+    OK(vx_catalog_commit(f->catalog, &oops));
+    /* Without a's first clip; b's are gone; the last was never there. */
+    int64_t clips[] = {a->clips[1].row, b->clips[0].row, b->clips[2].row, c->clips[0].row,
+                       c->clips[0].row + 9};
+    int64_t want[] = {a->row, 0, 0, c->row, 0}, got[5];
+    memset(got, 77, sizeof got);
+    OK(vx_catalog_find_videos_of_clips(f->catalog, clips, 5, got, &oops));
+    assert_memory_equal(got, want, sizeof got);
+    OK(vx_catalog_find_videos_of_clips(f->catalog, clips, 0, got, &oops));
 }
 
 /* ---- Scans and the page cache ---- */
@@ -321,6 +339,7 @@ int main(void) {
         TEST(scan_gives_every_vector_of_the_space_once),
         TEST(scan_stopped_by_its_callback_returns_that_code),
         TEST(scan_meeting_a_vector_of_wrong_size_says_so),
+        TEST(clips_lead_to_the_rows_of_their_videos),
         TEST(scan_leaves_the_page_cache_as_it_was),
         TEST(scan_of_fingerprints_gives_each_in_order_until_stopped),
     };

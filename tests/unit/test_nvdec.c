@@ -289,7 +289,7 @@ static void a_frame_tells_what_the_stream_says_of_it(void **state) {
     make_table(&t, "I");
     t.par.codec_id = AV_CODEC_ID_HEVC;
     t.par.color_space = AVCOL_SPC_BT2020_NCL;
-    t.par.color_trc = AVCOL_TRC_SMPTE2084;
+    t.par.color_trc = AVCOL_TRC_ARIB_STD_B67;
     t.media.orientation.transpose = true;
     assert_int_equal(run_script(&t, packets, "x", &r).reason, VX_NVDEC_ACCEPTED);
     const vx_frame *f = &r.last;
@@ -302,7 +302,7 @@ static void a_frame_tells_what_the_stream_says_of_it(void **state) {
     assert_int_equal(f->low_bits, 6);
     assert_int_equal(f->planes[1] - f->planes[0], 2048 * 1088);
     assert_int_equal(f->matrix, VX_MATRIX_BT2020_NCL);
-    assert_int_equal(f->transfer, VX_TRANSFER_PQ);
+    assert_int_equal(f->transfer, VX_TRANSFER_HLG);
     assert_true(f->orientation.transpose);
     assert_non_null(f->stream);
 }
@@ -370,6 +370,18 @@ static void expect_refusal(const char *stream, const char *const *packets, const
     assert_string_equal(vx_nvdec_reason_name(o.reason), vx_nvdec_reason_name(reason));
     assert_true(o.err.msg[0] != 0);
     assert_string_equal(r.got, handed_on);
+}
+
+static void pq_goes_to_the_cpu_for_its_metadata(void **state) {
+    (void)state;
+    table t;
+    receiver r = {0};
+    static const char *const packets[] = {HD "P", NULL};
+    fake_reset();
+    make_table(&t, "I");
+    t.par.color_trc = AVCOL_TRC_SMPTE2084;
+    assert_int_equal(run_script(&t, packets, "x", &r).reason, VX_NVDEC_HDR);
+    assert_int_equal(r.n, 0);
 }
 
 static void streams_that_do_not_behave_are_refused(void **state) {
@@ -446,6 +458,7 @@ int main(void) {
         cmocka_unit_test(two_fields_in_a_packet_are_one_picture),
         cmocka_unit_test(vp9_packets_may_hide_a_picture_or_show_an_old_one),
         cmocka_unit_test(parameter_sets_go_before_the_first_packet_unless_it_has_its_own),
+        cmocka_unit_test(pq_goes_to_the_cpu_for_its_metadata),
         cmocka_unit_test(streams_that_do_not_behave_are_refused),
         cmocka_unit_test(a_picture_whose_reference_is_damaged_is_not_handed_on),
         cmocka_unit_test(what_the_receiver_returns_ends_the_part),

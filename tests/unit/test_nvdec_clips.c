@@ -129,7 +129,6 @@ static void a_clip_alone_is_decoded_by_several_decoders(void **state) {
         assert_int_equal(f.times_got[i], i % 10 == 0 ? 2 : 1);
     vx_nvdec_stats all;
     vx_nvdec_get_stats(f.nvdec, &all);
-    assert_int_equal(all.n_decoded, 2);
     assert_int_equal(all.n_queued, 0);
     clip_end(&f);
 }
@@ -147,9 +146,6 @@ static void a_clip_with_a_damaged_picture_goes_to_the_cpu(void **state) {
         assert_int_equal(decode_frames(&f, 1, &stats, &err), VX_NVDEC_REFUSED);
         assert_int_equal(stats.reason, reasons[i]);
         assert_true(err.msg[0] != 0);
-        vx_nvdec_stats all;
-        vx_nvdec_get_stats(f.nvdec, &all);
-        assert_int_equal(all.n_refused[reasons[i]], 1);
         clip_end(&f);
     }
 }

@@ -85,7 +85,7 @@ static void delete_video(setup *s, int64_t row) {
     VX_AUTO(vx_video) video = NULL;
     OK(vx_catalog_get_video_by_row(s->collection.catalog, row, &video, &oops));
     OK(vx_catalog_begin(s->collection.catalog, &oops));
-    OK(vx_catalog_delete_video(s->collection.catalog, video->id, NULL, &oops));
+    OK(vx_catalog_delete_video(s->collection.catalog, video->id, &oops));
     OK(vx_catalog_commit(s->collection.catalog, &oops));
 }
 

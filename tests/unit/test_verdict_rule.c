@@ -238,6 +238,39 @@ static void verdict_of_mirrored_trim_is_part_of(void **state) {
     assert_float_equal(v.offset_s, 2, 1e-3);
 }
 
+/* Hashes of pictures with little contrast are there, but too weak to speak for a match. */
+static void verdict_of_copy_whose_end_is_flat_for_being_darker_is_copy(void **state) {
+    (void)state;
+    vx_fp_frame darker[N];
+    memcpy(darker, stored[2], sizeof darker);
+    for (int i = 12; i < N; i++)
+        darker[i].quality = 38;
+    assert_int_equal(decide_between(darker, N).kind, VX_VERDICT_COPY);
+    for (int i = 12; i < N; i++) /* flat, and another picture */
+        memset(darker[i].hash, 0x5a, 32);
+    assert_int_equal(decide_between(darker, N).kind, VX_VERDICT_SHARED_SEGMENT);
+}
+
+/* Other hashes for all frames, then those of stored[2] inside bars, from frame `from` on. */
+static vx_verdict_kind decide_with_bars_seen_from(int from) {
+    vx_fp_frame barred[2 * N];
+    fill(barred, 77);
+    size_t n = N;
+    for (int i = from; i < N; i++) {
+        barred[n] = stored[2][i];
+        barred[n++].inside = true;
+    }
+    vx_rule_input in = input(barred);
+    in.n_frames = n;
+    return decide(&in).kind;
+}
+
+static void verdict_of_copy_with_bars_that_are_seen_late_is_copy(void **state) {
+    (void)state;
+    assert_int_equal(decide_with_bars_seen_from(4), VX_VERDICT_COPY);
+    assert_int_equal(decide_with_bars_seen_from(6), VX_VERDICT_SHARED_SEGMENT);
+}
+
 static void verdict_of_half_a_second_less_is_still_copy(void **state) {
     (void)state;
     assert_int_equal(decide_between(stored[2], N - 1).kind, VX_VERDICT_COPY);
@@ -328,6 +361,8 @@ int main(void) {
         cmocka_unit_test_setup(verdict_of_film_with_an_advertisement_in_it_is_contains, setup),
         cmocka_unit_test_setup(verdict_names_the_whole_before_the_excerpt, setup),
         cmocka_unit_test_setup(verdict_of_mirrored_trim_is_part_of, setup),
+        cmocka_unit_test_setup(verdict_of_copy_whose_end_is_flat_for_being_darker_is_copy, setup),
+        cmocka_unit_test_setup(verdict_of_copy_with_bars_that_are_seen_late_is_copy, setup),
         cmocka_unit_test_setup(verdict_of_half_a_second_less_is_still_copy, setup),
         cmocka_unit_test_setup(verdict_of_flipped_copy_says_mirrored, setup),
         cmocka_unit_test_setup(verdict_of_equal_copies_names_the_oldest, setup),

@@ -1,0 +1,226 @@
+/* column.c — see the header. Open addressing with linear steps; a value that is given up closes its gap. */
+#include "column.h"
+
+#include <string.h>
+
+#define MAX_CELL_BYTES 1024 /* longer ones are few, and read from the metadata */
+
+#define MIN_UNUSED_BYTES ((size_t)64 * 1024)
+
+static bool is_inside(const vx_column_value *value) {
+    return value->n_bytes <= sizeof value->inside;
+}
+
+const unsigned char *vx_column_cell(const vx_column *column, const vx_column_value *value) {
+    return is_inside(value) ? value->inside : column->bytes + value->at;
+}
+
+void vx_column_done(vx_column *column) {
+    free(column->values);
+    free(column->bytes);
+    free(column->table);
+    free(column->codes);
+    vx_field_done(&column->field);
+    *column = (vx_column){.field = {.row = -1}};
+}
+
+bool vx_column_reserve(vx_column *column, size_t slots) {
+    if (slots <= column->capacity)
+        return true;
+    size_t capacity = column->capacity ? column->capacity : 64;
+    while (capacity < slots)
+        capacity *= 2;
+    uint32_t *grown = vx_regrow(column->codes, capacity, sizeof *grown);
+    if (!grown)
+        return false;
+    memset(grown + column->capacity, 0, (capacity - column->capacity) * sizeof *grown);
+    column->codes = grown;
+    column->capacity = capacity;
+    return true;
+}
+
+size_t vx_column_memory_bytes(const vx_column *column) {
+    return column->capacity * sizeof *column->codes +
+           column->values_capacity * sizeof *column->values +
+           column->table_size * sizeof *column->table + column->bytes_capacity;
+}
+
+/* ---- the table ---- */
+
+/* Multiply, and fold the high half into the low one (as wyhash does); a step for each 8 bytes. */
+static uint64_t hash_of(const unsigned char *bytes, size_t n, uint64_t key) {
+    uint64_t hash = key ^ n;
+    for (size_t at = 0; at < n; at += 8) {
+        uint64_t word = 0;
+        memcpy(&word, bytes + at, n - at < 8 ? n - at : 8);
+        unsigned __int128 product =
+            (unsigned __int128)(word ^ hash) * (key | 1) + UINT64_C(0x9e3779b97f4a7c15);
+        hash = (uint64_t)product ^ (uint64_t)(product >> 64);
+    }
+    return hash ^ (hash >> 32);
+}
+
+/* Where the cell is in the table, or the empty place where it belongs. */
+static size_t place_of(const vx_column *column, uint64_t hash, const unsigned char *bytes,
+                       size_t n) {
+    size_t mask = column->table_size - 1;
+    for (size_t at = hash & mask;; at = (at + 1) & mask) {
+        const vx_column_value *value = &column->values[column->table[at]];
+        if (!column->table[at] || (value->hash == hash && value->n_bytes == n &&
+                                   !memcmp(vx_column_cell(column, value), bytes, n)))
+            return at;
+    }
+}
+
+static bool grow_table(vx_column *column) {
+    if (column->n_used + 1 <= column->table_size / 4 * 3)
+        return true;
+    size_t size = column->table_size ? 2 * column->table_size : 16;
+    uint32_t *table = vx_new_array(size, sizeof *table);
+    if (!table)
+        return false;
+    for (size_t i = 0; i < column->table_size; i++)
+        if (column->table[i]) {
+            size_t at = column->values[column->table[i]].hash & (size - 1);
+            while (table[at])
+                at = (at + 1) & (size - 1);
+            table[at] = column->table[i];
+        }
+    free(column->table);
+    column->table = table;
+    column->table_size = size;
+    return true;
+}
+
+/* Empties a place and moves up what stands behind it only because it was taken. */
+static void empty_place(vx_column *column, size_t gap) {
+    size_t mask = column->table_size - 1;
+    column->table[gap] = 0;
+    for (size_t at = (gap + 1) & mask; column->table[at]; at = (at + 1) & mask) {
+        size_t home = column->values[column->table[at]].hash & mask;
+        if (((at - home) & mask) < ((at - gap) & mask))
+            continue; /* its home lies behind the gap */
+        column->table[gap] = column->table[at];
+        column->table[at] = 0;
+        gap = at;
+    }
+}
+
+/* ---- values ---- */
+
+static bool grow_values(vx_column *column) {
+    size_t capacity = column->values_capacity ? 2 * column->values_capacity : 16;
+    vx_column_value *grown = vx_regrow(column->values, capacity, sizeof *grown);
+    if (!grown)
+        return false;
+    grown[VX_CODE_UNKNOWN] = grown[VX_CODE_LONG] = (vx_column_value){0};
+    column->values = grown;
+    column->values_capacity = capacity;
+    return true;
+}
+
+/* A code that no video has; 0: no memory. */
+static uint32_t free_code(vx_column *column) {
+    uint32_t code = column->first_free;
+    if (code) {
+        column->first_free = column->values[code].next_free;
+        return code;
+    }
+    size_t n = column->n_values ? column->n_values : VX_CODE_FIRST;
+    if (n >= UINT32_MAX || (n >= column->values_capacity && !grow_values(column)))
+        return 0;
+    column->n_values = n + 1;
+    return (uint32_t)n;
+}
+
+/* Room for n more long bytes. */
+static bool reserve_bytes(vx_column *column, size_t n) {
+    size_t wanted = column->n_bytes + n;
+    if (wanted <= column->bytes_capacity)
+        return true;
+    unsigned char *grown = vx_regrow(column->bytes, 2 * wanted, 1);
+    if (grown) {
+        column->bytes = grown;
+        column->bytes_capacity = 2 * wanted;
+    }
+    return grown != NULL;
+}
+
+/* Without memory the gaps stay for now. */
+static void close_gaps(vx_column *column) {
+    size_t n_live = column->n_bytes - column->n_unused_bytes, n = 0;
+    if (column->n_unused_bytes < MIN_UNUSED_BYTES || column->n_unused_bytes < n_live)
+        return;
+    unsigned char *bytes = malloc(2 * n_live + 1);
+    if (!bytes)
+        return;
+    for (size_t code = VX_CODE_FIRST; code < column->n_values; code++) {
+        vx_column_value *value = &column->values[code];
+        if (!value->n_videos || is_inside(value))
+            continue;
+        memcpy(bytes + n, column->bytes + value->at, value->n_bytes);
+        value->at = n;
+        n += value->n_bytes;
+    }
+    free(column->bytes);
+    column->bytes = bytes;
+    column->bytes_capacity = 2 * n_live + 1;
+    column->n_bytes = n;
+    column->n_unused_bytes = 0;
+}
+
+/* The code of a cell, whose value counts one video more. 0: no memory. */
+static uint32_t take_code(vx_column *column, const unsigned char *bytes, size_t n, uint64_t key) {
+    uint64_t hash = hash_of(bytes, n, key);
+    if (!grow_table(column))
+        return 0;
+    size_t place =
+        column->n_used ? place_of(column, hash, bytes, n) : hash & (column->table_size - 1);
+    if (column->table[place]) {
+        column->values[column->table[place]].n_videos++;
+        return column->table[place];
+    }
+    vx_column_value fresh = {.hash = hash, .n_videos = 1, .n_bytes = (uint32_t)n};
+    uint32_t code = is_inside(&fresh) || reserve_bytes(column, n) ? free_code(column) : 0;
+    if (!code)
+        return 0;
+    if (is_inside(&fresh)) {
+        memcpy(fresh.inside, bytes, n);
+    } else {
+        fresh.at = column->n_bytes;
+        memcpy(column->bytes + column->n_bytes, bytes, n);
+        column->n_bytes += n;
+    }
+    column->values[code] = fresh;
+    column->table[place] = code;
+    column->n_used++;
+    return code;
+}
+
+void vx_column_clear(vx_column *column, size_t slot) {
+    uint32_t code = column->codes[slot];
+    column->codes[slot] = VX_CODE_UNKNOWN;
+    if (code < VX_CODE_FIRST || --column->values[code].n_videos)
+        return;
+    vx_column_value *value = &column->values[code];
+    empty_place(column,
+                place_of(column, value->hash, vx_column_cell(column, value), value->n_bytes));
+    column->n_unused_bytes += is_inside(value) ? 0 : value->n_bytes;
+    *value = (vx_column_value){.next_free = column->first_free};
+    column->first_free = code;
+    column->n_used--;
+    close_gaps(column);
+}
+
+bool vx_column_set(vx_column *column, size_t slot, const vx_cell *cell, uint64_t key) {
+    uint32_t code = VX_CODE_LONG;
+    /* A field of every video has no other source. */
+    if (cell->n <= MAX_CELL_BYTES || column->field.row >= 0) {
+        code = take_code(column, cell->bytes, cell->n, key);
+        if (!code)
+            return false;
+    }
+    vx_column_clear(column, slot);
+    column->codes[slot] = code;
+    return true;
+}

@@ -1,0 +1,51 @@
+/* column.h — the values of one field for many videos (private to src/filter).
+ *
+ * A value is kept once, however many videos have it: `values` are the distinct cells, `codes` says for
+ * each slot (a video's place, which columns.c gives out) which one it has. Values are found by a hash
+ * with a random key, so that no client can choose values that fall on one place.
+ * Threads: external lock.
+ */
+#pragma once
+
+#include "filter_internal.h"
+
+/* Codes without a value: the metadata must be read. */
+#define VX_CODE_UNKNOWN 0U /* not told yet */
+#define VX_CODE_LONG 1U    /* too long to be kept */
+#define VX_CODE_FIRST 2U   /* of those with a value */
+
+typedef struct vx_column_value {
+    uint64_t hash;
+    uint32_t n_videos; /* 0: free, and `next_free` is the next such value */
+    uint32_t n_bytes;
+    union {
+        unsigned char inside[16]; /* up to 16 bytes */
+        size_t at;                /* of a longer one, in vx_column.bytes */
+        uint32_t next_free;
+    };
+} vx_column_value;
+
+typedef struct vx_column {
+    vx_field field;  /* owned */
+    uint32_t *codes; /* [capacity] per slot */
+    size_t capacity;
+    vx_column_value *values; /* [n_values] from VX_CODE_FIRST on */
+    size_t n_values, values_capacity, n_used;
+    uint32_t first_free; /* 0 = none */
+    uint32_t *table;     /* [table_size] codes by hash, 0 = empty; a power of two */
+    size_t table_size;
+    /* Longer values behind each other, in the order in which they came: a test of all of them goes through
+     * memory once. What values were given up leave is closed once it is half. */
+    unsigned char *bytes; /* [bytes_capacity], owned */
+    size_t n_bytes, n_unused_bytes, bytes_capacity;
+} vx_column;
+
+void vx_column_done(vx_column *column);
+/* Room for that many slots; false: no memory. New slots are unknown. */
+bool vx_column_reserve(vx_column *column, size_t slots);
+/* The slot gets this cell in place of the one it has. False: no memory, and nothing has changed. */
+bool vx_column_set(vx_column *column, size_t slot, const vx_cell *cell, uint64_t key);
+/* The slot is unknown again. */
+void vx_column_clear(vx_column *column, size_t slot);
+const unsigned char *vx_column_cell(const vx_column *column, const vx_column_value *value);
+size_t vx_column_memory_bytes(const vx_column *column);

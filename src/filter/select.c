@@ -1,0 +1,289 @@
+/* select.c — the videos that pass a filter.
+ *
+ * First, under the lock, each condition is tested once for every value of its column, and the columns
+ * are read 64 videos at a time: for each video a condition, and so the filter, is true, false or not
+ * known. (Three values combine as Kleene's do: false and unknown is false.) Then, without the lock,
+ * the metadata of those that are not known is read and the filter decided with it.
+ */
+#include <errno.h>
+#include <jansson.h>
+#include <string.h>
+
+#include "columns.h"
+
+#define ALL UINT64_MAX
+
+/* 64 videos: for which it is surely true, and for which it may be. */
+typedef struct three_valued {
+    uint64_t yes, maybe;
+} three_valued;
+
+typedef struct undecided {
+    int64_t row;
+    size_t words; /* where the three_valued of the conditions are */
+    int bit;      /* in each of them */
+} undecided;
+
+typedef struct selecting {
+    const vx_filter_selection *selection;
+    const vx_filter *filter;
+    const vx_column **column; /* [n_conditions] NULL: none */
+    uint8_t **passes;         /* [n_conditions][n_values of the column] 0, 1 */
+    int64_t *rows;            /* that pass, newest first */
+    size_t n_rows, rows_capacity;
+    undecided *open; /* newest first */
+    size_t n_open, open_capacity;
+    three_valued *words; /* of the conditions, for each 64 videos among which one is undecided */
+    size_t n_words, words_capacity;
+} selecting;
+
+static void selecting_done(selecting *s) {
+    for (size_t i = 0; s->passes && i < s->filter->n_conditions; i++)
+        free(s->passes[i]);
+    free(s->passes);
+    free(s->column);
+    free(s->rows);
+    free(s->open);
+    free(s->words);
+}
+
+/* ---- each condition, once a value ---- */
+
+static const vx_column *column_of(const vx_filter_columns *columns, const vx_field *field) {
+    if (field->row >= 0)
+        return &columns->fixed[field->row];
+    for (size_t i = 0; i < columns->n_declared; i++)
+        if (!strcmp(columns->declared[i].field.name, field->name))
+            return &columns->declared[i];
+    return NULL;
+}
+
+/* All conditions on the column of condition `first`, for one value: it is folded once. */
+static void test_value(selecting *s, size_t first, size_t code) {
+    const vx_column_value *value = &s->column[first]->values[code];
+    VX_AUTO_FREE char *folded = NULL;
+    for (size_t i = first; i < s->filter->n_conditions; i++)
+        if (s->column[i] == s->column[first])
+            s->passes[i][code] = vx_condition_passes(&s->filter->conditions[i],
+                                                     vx_column_cell(s->column[first], value),
+                                                     value->n_bytes, &folded);
+}
+
+static bool is_first_on_column(const selecting *s, size_t condition) {
+    for (size_t i = 0; i < condition; i++)
+        if (s->column[i] == s->column[condition])
+            return false;
+    return s->column[condition] != NULL;
+}
+
+static bool test_values(selecting *s, const vx_filter_columns *columns) {
+    size_t n = s->filter->n_conditions;
+    s->column = vx_new_array(n + 1, sizeof *s->column);
+    s->passes = vx_new_array(n + 1, sizeof *s->passes);
+    if (!s->column || !s->passes)
+        return false;
+    for (size_t i = 0; i < n; i++) {
+        s->column[i] = column_of(columns, &s->filter->conditions[i].field);
+        if (s->column[i] && !(s->passes[i] = calloc(s->column[i]->n_values + VX_CODE_FIRST, 1)))
+            return false;
+    }
+    for (size_t i = 0; i < n; i++)
+        for (size_t code = VX_CODE_FIRST; is_first_on_column(s, i) && code < s->column[i]->n_values;
+             code++)
+            if (s->column[i]->values[code].n_videos)
+                test_value(s, i, code);
+    return true;
+}
+
+/* ---- 64 videos ---- */
+
+static three_valued read_column(const vx_column *column, const uint8_t *passes, size_t slot,
+                                size_t n) {
+    three_valued word = {0, 0};
+    if (!column)
+        return (three_valued){0, ALL};
+    for (size_t i = 0; i < n; i++) {
+        uint32_t code = column->codes[slot + i];
+        uint64_t yes = passes[code], unknown = code < VX_CODE_FIRST;
+        word.yes |= yes << i;
+        word.maybe |= (yes | unknown) << i;
+    }
+    return word;
+}
+
+static three_valued combine(const vx_filter *filter, const vx_node *node,
+                            const three_valued *conditions) {
+    const vx_node *children = filter->nodes + node->first;
+    three_valued word = {ALL, ALL}, other;
+    switch (node->kind) {
+    case VX_NODE_CONDITION:
+        return conditions[node->first];
+    case VX_NODE_NOT:
+        other = combine(filter, children, conditions);
+        return (three_valued){~other.maybe, ~other.yes};
+    case VX_NODE_AND:
+        for (size_t i = 0; i < node->n; i++) {
+            other = combine(filter, &children[i], conditions);
+            word = (three_valued){word.yes & other.yes, word.maybe & other.maybe};
+        }
+        return word;
+    case VX_NODE_OR:
+        word = (three_valued){0, 0};
+        for (size_t i = 0; i < node->n; i++) {
+            other = combine(filter, &children[i], conditions);
+            word = (three_valued){word.yes | other.yes, word.maybe | other.maybe};
+        }
+        return word;
+    }
+    return word;
+}
+
+static bool keep_words(selecting *s, const three_valued *conditions) {
+    size_t n = s->filter->n_conditions, wanted = s->n_words + n;
+    if (wanted > s->words_capacity) {
+        three_valued *grown = vx_regrow(s->words, 2 * wanted, sizeof *grown);
+        if (!grown)
+            return false;
+        s->words = grown;
+        s->words_capacity = 2 * wanted;
+    }
+    memcpy(s->words + s->n_words, conditions, n * sizeof *conditions);
+    s->n_words = wanted;
+    return true;
+}
+
+static bool add_64(selecting *s, const vx_filter_columns *columns, size_t slot, size_t n) {
+    three_valued conditions[VX_FILTER_MAX_CONDITIONS];
+    uint64_t there = columns->alive[slot / 64] & (n < 64 ? (UINT64_C(1) << n) - 1 : ALL);
+    for (size_t i = 0; i < s->filter->n_conditions; i++)
+        conditions[i] = read_column(s->column[i], s->passes[i], slot, n);
+    three_valued word = combine(s->filter, &s->filter->root, conditions);
+    uint64_t open = word.maybe & ~word.yes & there, left = word.maybe & there;
+    size_t words = s->n_words;
+    if (open && !keep_words(s, conditions))
+        return false;
+    while (left) {
+        int bit = 63 - __builtin_clzll(left);
+        int64_t row = columns->rows[slot + (size_t)bit];
+        left &= ~(UINT64_C(1) << bit);
+        if (open >> bit & 1) {
+            if (!vx_make_room(s->open, s->n_open, s->open_capacity))
+                return false;
+            s->open[s->n_open++] = (undecided){row, words, bit};
+        } else {
+            if (!vx_make_room(s->rows, s->n_rows, s->rows_capacity))
+                return false;
+            s->rows[s->n_rows++] = row;
+        }
+    }
+    return true;
+}
+
+static bool read_columns(selecting *s, const vx_filter_columns *columns) {
+    const vx_filter_selection *selection = s->selection;
+    if (!test_values(s, columns))
+        return false;
+    size_t end = selection->below_row > 0 ? vx_columns_slot(columns, selection->below_row)
+                                          : columns->n_slots;
+    while (end > 0 && (!selection->max || s->n_rows < selection->max)) {
+        size_t slot = (end - 1) / 64 * 64;
+        if (!add_64(s, columns, slot, end - slot))
+            return false;
+        end = slot;
+    }
+    return true;
+}
+
+/* ---- what the columns left open ---- */
+
+typedef struct decision {
+    const selecting *s;
+    const undecided *video;
+    json_t *metadata;
+    vx_cell cell;
+    bool no_memory;
+} decision;
+
+static bool passes_condition(decision *d, size_t i) {
+    const three_valued *word = &d->s->words[d->video->words + i];
+    if (word->yes >> d->video->bit & 1)
+        return true;
+    if (!(word->maybe >> d->video->bit & 1))
+        return false;
+    const vx_condition *condition = &d->s->filter->conditions[i];
+    if (!vx_field_read(&condition->field, NULL, d->metadata, &d->cell)) {
+        d->no_memory = true;
+        return false;
+    }
+    VX_AUTO_FREE char *folded = NULL;
+    return vx_condition_passes(condition, d->cell.bytes, d->cell.n, &folded);
+}
+
+static bool passes(decision *d, const vx_node *node) {
+    const vx_node *children = d->s->filter->nodes + node->first;
+    bool found = node->kind == VX_NODE_AND;
+    switch (node->kind) {
+    case VX_NODE_CONDITION:
+        return passes_condition(d, node->first);
+    case VX_NODE_NOT:
+        return !passes(d, children);
+    case VX_NODE_AND:
+    case VX_NODE_OR:
+        for (size_t i = 0; i < node->n && found == (node->kind == VX_NODE_AND); i++)
+            found = passes(d, &children[i]);
+        return found;
+    }
+    return found;
+}
+
+static int decide(const selecting *s, const undecided *video, bool *ret_passes, vx_err *err) {
+    VX_AUTO_FREE char *text = NULL;
+    int rc = s->selection->read_metadata(s->selection->ctx, video->row, &text, err);
+    *ret_passes = false;
+    if (rc || !text)
+        return rc;
+    decision d = {.s = s, .video = video, .metadata = json_loads(text, 0, NULL)};
+    *ret_passes = passes(&d, &s->filter->root);
+    json_decref(d.metadata);
+    vx_cell_done(&d.cell);
+    return d.no_memory ? VX_FAIL(err, -ENOMEM, "no memory to test a video") : 0;
+}
+
+/* The rows that pass and those of the undecided that do, newest first. */
+static int decide_open(const selecting *s, int64_t **ret_rows, size_t *ret_n, size_t *ret_read,
+                       vx_err *err) {
+    size_t max = s->n_rows + s->n_open, n = 0, decided = 0, open = 0;
+    if (s->selection->max && max > s->selection->max)
+        max = s->selection->max;
+    VX_AUTO_FREE int64_t *rows = vx_new_array(max ? max : 1, sizeof *rows);
+    if (!rows)
+        return VX_FAIL(err, -ENOMEM, "no memory for %zu videos", max);
+    while (n < max && (decided < s->n_rows || open < s->n_open)) {
+        if (open == s->n_open || (decided < s->n_rows && s->rows[decided] > s->open[open].row)) {
+            rows[n++] = s->rows[decided++];
+            continue;
+        }
+        bool found;
+        int rc = decide(s, &s->open[open], &found, err);
+        if (rc)
+            return rc;
+        rows[n] = s->open[open++].row;
+        n += found;
+    }
+    *ret_rows = vx_take(rows);
+    *ret_n = n;
+    *ret_read = open;
+    return 0;
+}
+
+int vx_filter_columns_select(vx_filter_columns *columns, const vx_filter_selection *selection,
+                             int64_t **ret_rows, size_t *ret_n, size_t *ret_read, vx_err *err) {
+    __attribute__((cleanup(selecting_done)))
+    selecting s = {.selection = selection, .filter = selection->filter};
+    vx_rwlock_read(&columns->lock);
+    bool fine = read_columns(&s, columns);
+    vx_rwlock_end_read(&columns->lock);
+    if (!fine)
+        return VX_FAIL(err, -ENOMEM, "no memory to select videos");
+    return decide_open(&s, ret_rows, ret_n, ret_read, err);
+}

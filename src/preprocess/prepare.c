@@ -1,0 +1,188 @@
+/* prepare.c — plans pictures for prepare.h, and the twin that runs a plan on the CPU. */
+#include "prepare.h"
+
+#include <errno.h>
+#include <math.h>
+#include <string.h>
+
+#include "resample.h"
+
+enum { MAX_SIDE_PX = 8192 };
+
+static int fixed(double x) {
+    return (int)lrint(x * (1 << VX_PIXEL_FRACTION_BITS));
+}
+
+/* As src/media/yuv.c has it, for any bit depth. */
+static bool set_colour(vx_prepare_picture *p, const vx_frame *f) {
+    double kr, kb;
+    if (!vx_matrix_luma_weights(vx_frame_matrix(f), &kr, &kb))
+        return false;
+    int unit = 1 << (f->bit_depth - 8), top = (1 << f->bit_depth) - 1;
+    double kg = 1 - kr - kb;
+    double y = f->full_range ? 255.0 / top : 255.0 / (219 * unit);
+    double c = (f->full_range ? 255.0 / top : 255.0 / (224 * unit));
+    p->deep = f->bit_depth > 8;
+    c /= p->deep ? 16 : 8; /* the scale of vx_pixel_chroma */
+    p->black = f->full_range ? 0 : 16 * unit;
+    p->zero = 128 * unit;
+    p->y = fixed(y);
+    p->r_cr = fixed(2 * (1 - kr) * c);
+    p->g_cb = fixed(-2 * (1 - kb) * kb / kg * c);
+    p->g_cr = fixed(-2 * (1 - kr) * kr / kg * c);
+    p->b_cb = fixed(2 * (1 - kb) * c);
+    return true;
+}
+
+static int set_picture(vx_prepare_picture *p, const vx_prepare_job *job, vx_err *err) {
+    const vx_frame *f = job->frame;
+    if (f->layout != VX_FRAME_YUV_SEMIPLANAR || f->chroma_log2_w != 1 || f->chroma_log2_h != 1 ||
+        f->bit_depth < 8 || f->bit_depth > 12 || vx_frame_is_hdr(f) || f->width_px < 1 ||
+        f->width_px > MAX_SIDE_PX || f->height_px < 1 || f->height_px > MAX_SIDE_PX)
+        return VX_FAIL(err, VX_PREPROCESS_BAD_SHAPE,
+                       "a picture of %dx%d pixels is not NV12 or P010 of SDR", f->width_px,
+                       f->height_px);
+    *p = (vx_prepare_picture){.luma = f->planes[0],
+                              .chroma = f->planes[1],
+                              .luma_pitch = f->pitch_bytes[0],
+                              .chroma_pitch = f->pitch_bytes[1],
+                              .w = f->width_px,
+                              .h = f->height_px,
+                              .sample_bytes = f->sample_bytes,
+                              .low_bits = f->low_bits,
+                              .transpose = f->orientation.transpose,
+                              .flip_x = f->orientation.flip_x,
+                              .flip_y = f->orientation.flip_y,
+                              .place = job->place};
+    if (!set_colour(p, f))
+        return VX_FAIL(err, VX_PREPROCESS_BAD_SHAPE, "the colour matrix %d is a rare one",
+                       f->matrix);
+    return 0;
+}
+
+static int put_axis(vx_prepare_plan *plan, const vx_axis *axis, vx_prepare_axis *ret, vx_err *err) {
+    size_t n = (size_t)axis->n_out, n_taps = n * (size_t)axis->n_taps, more = 2 * n + n_taps;
+    if (plan->n_ints + more > INT32_MAX)
+        return VX_FAIL(err, VX_PREPROCESS_BAD_SHAPE, "too many pictures at once");
+    if (plan->n_ints + more > plan->capacity) {
+        size_t capacity = 2 * (plan->n_ints + more);
+        int32_t *ints = vx_regrow(plan->ints, capacity, sizeof *ints);
+        if (!ints)
+            return VX_FAIL(err, -ENOMEM, "no memory for resize weights");
+        plan->ints = ints;
+        plan->capacity = capacity;
+    }
+    int at = (int)plan->n_ints;
+    *ret = (vx_prepare_axis){.n_out = axis->n_out,
+                             .n_taps = axis->n_taps,
+                             .first = at,
+                             .n_used = at + axis->n_out,
+                             .taps = at + 2 * axis->n_out};
+    memcpy(plan->ints + ret->first, axis->first, n * sizeof(int32_t));
+    memcpy(plan->ints + ret->n_used, axis->n_used, n * sizeof(int32_t));
+    memcpy(plan->ints + ret->taps, axis->taps, n_taps * sizeof(int32_t));
+    plan->n_ints += more;
+    return 0;
+}
+
+/* The axes of picture i: those of an earlier one of its upright size, or new ones. */
+static int set_axes(vx_prepare_plan *plan, const vx_preprocess_spec *spec, int i, vx_err *err) {
+    vx_prepare_picture *p = &plan->pictures[i];
+    for (int k = i - 1; k >= 0; k--) {
+        const vx_prepare_picture *q = &plan->pictures[k];
+        if (q->w == p->w && q->h == p->h && q->transpose == p->transpose) {
+            p->x_axis = q->x_axis;
+            p->y_axis = q->y_axis;
+            return 0;
+        }
+    }
+    VX_AUTO(vx_axis) x = NULL;
+    VX_AUTO(vx_axis) y = NULL;
+    int rc = vx_preprocess_axes(spec, p->transpose ? p->h : p->w, p->transpose ? p->w : p->h, &x,
+                                &y, err);
+    if (!rc)
+        rc = put_axis(plan, x, &p->x_axis, err);
+    return rc ? rc : put_axis(plan, y, &p->y_axis, err);
+}
+
+static void set_scratch(vx_prepare_plan *plan, vx_prepare_picture *p) {
+    const vx_prepare_axis *y = &p->y_axis;
+    const int32_t *first = plan->ints + y->first, *n_used = plan->ints + y->n_used;
+    p->from = first[0]; /* windows move one way, so the ends bound them all */
+    p->to = first[y->n_out - 1] + n_used[y->n_out - 1];
+    p->narrow = plan->narrow_bytes;
+    plan->narrow_bytes += (size_t)(p->to - p->from) * 3 * (size_t)p->x_axis.n_out;
+    plan->most_rows = p->to - p->from > plan->most_rows ? p->to - p->from : plan->most_rows;
+}
+
+int vx_prepare_plan_new(const vx_preprocess_spec *spec, const vx_prepare_job *jobs, int n,
+                        bool bf16, vx_prepare_plan **ret_plan, vx_err *err) {
+    VX_AUTO(vx_prepare_plan) plan = vx_new(vx_prepare_plan);
+    if (spec->filter == VX_RESIZE_BILINEAR)
+        return VX_FAIL(err, VX_PREPROCESS_BAD_SHAPE, "a resize of two taps is for the CPU");
+    if (n < 1 || !plan || !(plan->pictures = vx_new_array((size_t)n, sizeof *plan->pictures)))
+        return VX_FAIL(err, n < 1 ? -EINVAL : -ENOMEM, "no plan for %d pictures", n);
+    plan->n = n;
+    plan->bf16 = bf16;
+    plan->w_out = spec->width_px;
+    plan->h_out = spec->height_px;
+    for (int i = 0; i < n; i++) {
+        int rc = set_picture(&plan->pictures[i], &jobs[i], err);
+        if (!rc)
+            rc = set_axes(plan, spec, i, err);
+        if (rc)
+            return rc;
+        set_scratch(plan, &plan->pictures[i]);
+    }
+    vx_preprocess_values(spec, plan->values);
+    *ret_plan = vx_take(plan);
+    return 0;
+}
+
+vx_prepare_plan *vx_prepare_plan_free(vx_prepare_plan *plan) {
+    if (plan) {
+        free(plan->pictures);
+        free(plan->ints);
+        free(plan);
+    }
+    return NULL;
+}
+
+/* ---- the twin ---- */
+
+/* The nearest bfloat16, ties to even; values are finite. */
+static uint16_t bf16_of(float value) {
+    uint32_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    return (uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
+}
+
+static void write_planes(const vx_prepare_plan *plan, const vx_prepare_picture *p,
+                         const uint8_t *narrow) {
+    size_t at = 0;
+    for (int c = 0; c < 3; c++)
+        for (int o = 0; o < plan->h_out; o++)
+            for (int x = 0; x < plan->w_out; x++, at++) {
+                float value = plan->values[c][vx_pixel_down(p, plan->ints, narrow, x, o, c)];
+                if (plan->bf16)
+                    ((uint16_t *)p->place)[at] = bf16_of(value);
+                else
+                    ((float *)p->place)[at] = value;
+            }
+}
+
+int vx_prepare_twin(const vx_prepare_plan *plan, vx_err *err) {
+    VX_AUTO_FREE uint8_t *scratch = malloc(plan->narrow_bytes);
+    if (!scratch)
+        return VX_FAIL(err, -ENOMEM, "no memory to prepare %d pictures", plan->n);
+    for (int i = 0; i < plan->n; i++) {
+        const vx_prepare_picture *p = &plan->pictures[i];
+        uint8_t *narrow = scratch + p->narrow;
+        for (int row = 0; row < p->to - p->from; row++)
+            for (int o = 0; o < plan->w_out; o++)
+                vx_pixel_across(p, plan->ints, p->from + row, o,
+                                narrow + 3 * ((size_t)row * (size_t)plan->w_out + (size_t)o));
+        write_planes(plan, p, narrow);
+    }
+    return 0;
+}

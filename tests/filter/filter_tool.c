@@ -1,0 +1,171 @@
+/* Answers filters over videos for test_filter.py: a JSON command a line, a JSON answer a line.
+ *
+ *   {"put": {"row": 1, "filename": "a", …, "metadata": {…}}}   enters or changes a video
+ *   {"remove": 1}
+ *   {"declare": ["metadata.a"], "fill": 10}    and tells the columns about the first 10 videos
+ *   {"select": {…}, "below": 7, "max": 3}      {"rows": […], "match": […], "read": n}: by the columns and
+ *                                              by each video, or {"bad": message, "at": pointer}
+ *   {"bench": {…}, "rounds": 10}               {"ms": best}
+ */
+#include <jansson.h>
+#include <math.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "filter/filter.h"
+
+#define MAX_VIDEOS 2000000
+
+static vx_filter_columns *columns;
+static vx_video **videos; /* by row; NULL: none */
+static int64_t end_row;
+
+static void check(int rc, const vx_err *err) {
+    if (!rc)
+        return;
+    fprintf(stderr, "%s\n", err->msg);
+    exit(1);
+}
+
+static double number_or_nan(const json_t *object, const char *name) {
+    const json_t *value = json_object_get(object, name);
+    return json_is_number(value) ? json_number_value(value) : (double)NAN;
+}
+
+static vx_video *read_video(const json_t *json) {
+    vx_video *video = vx_new(vx_video);
+    const char *filename = json_string_value(json_object_get(json, "filename"));
+    const char *of = json_string_value(json_object_get(json, "of"));
+    video->row = json_integer_value(json_object_get(json, "row"));
+    video->filename = strdup(filename ? filename : "");
+    video->metadata = json_dumps(json_object_get(json, "metadata"), JSON_COMPACT);
+    video->bytes = json_integer_value(json_object_get(json, "bytes"));
+    video->created_us = json_integer_value(json_object_get(json, "created_us"));
+    video->duration_s = number_or_nan(json, "duration_s");
+    video->fps = (double)NAN;
+    video->duplicate = vx_verdict_row_new();
+    video->duplicate.kind = (vx_verdict_kind)json_integer_value(json_object_get(json, "verdict"));
+    video->duplicate.mirrored = json_is_true(json_object_get(json, "mirrored"));
+    snprintf(video->duplicate.of, sizeof video->duplicate.of, "%s", of ? of : "");
+    return video;
+}
+
+static void put(const json_t *json) {
+    vx_err err;
+    vx_video *video = read_video(json);
+    if (video->row < 1 || video->row >= MAX_VIDEOS)
+        exit(2);
+    vx_video_free(videos[video->row]);
+    videos[video->row] = video;
+    end_row = video->row >= end_row ? video->row + 1 : end_row;
+    check(vx_filter_columns_put(columns, video, &err), &err);
+}
+
+static void take_out(int64_t row) {
+    vx_filter_columns_remove(columns, row);
+    videos[row] = vx_video_free(videos[row]);
+}
+
+static void declare(const json_t *command) {
+    const json_t *list = json_object_get(command, "declare");
+    const char *fields[VX_FILTER_MAX_DECLARED];
+    int64_t row, n_fill = json_integer_value(json_object_get(command, "fill"));
+    size_t n = json_array_size(list);
+    vx_err err;
+    for (size_t i = 0; i < n; i++)
+        fields[i] = json_string_value(json_array_get(list, i));
+    check(vx_filter_columns_declare(columns, fields, n, &err), &err);
+    for (row = 0; n_fill-- > 0 && vx_filter_columns_find_unfilled(columns, row, 1, &row) == 1;)
+        check(vx_filter_columns_fill(columns, row, videos[row]->metadata, &err), &err);
+}
+
+static int read_metadata(void *ctx, int64_t row, char **ret_metadata, vx_err *err) {
+    (void)ctx, (void)err;
+    *ret_metadata = videos[row] ? strdup(videos[row]->metadata) : NULL;
+    return 0;
+}
+
+static json_t *rows_of(const int64_t *rows, size_t n) {
+    json_t *list = json_array();
+    for (size_t i = 0; i < n; i++)
+        json_array_append_new(list, json_integer(rows[i]));
+    return list;
+}
+
+static json_t *match_all(const vx_filter *filter) {
+    json_t *list = json_array();
+    vx_err err;
+    for (int64_t row = end_row - 1; row > 0; row--) {
+        bool passes = false;
+        if (videos[row])
+            check(vx_filter_match(filter, videos[row], &passes, &err), &err);
+        if (passes)
+            json_array_append_new(list, json_integer(row));
+    }
+    return list;
+}
+
+static json_t *answer(const json_t *command, const json_t *json, bool bench) {
+    VX_AUTO(vx_filter) filter = NULL;
+    char pointer[VX_FILTER_POINTER_BYTES];
+    vx_err err;
+    int rc = vx_filter_parse(json, NULL, &filter, pointer, &err);
+    if (rc == VX_FILTER_BAD)
+        return json_pack("{s:s, s:s}", "bad", err.msg, "at", pointer);
+    check(rc, &err);
+    vx_filter_selection selection = {
+        .filter = filter,
+        .below_row = json_integer_value(json_object_get(command, "below")),
+        .max = (size_t)json_integer_value(json_object_get(command, "max")),
+        .read_metadata = read_metadata};
+    double best_ms = 1e9;
+    json_t *found = NULL;
+    int64_t rounds = bench ? json_integer_value(json_object_get(command, "rounds")) : 1;
+    for (int64_t i = 0; i < rounds; i++) {
+        VX_AUTO_FREE int64_t *rows = NULL;
+        size_t n, n_read;
+        int64_t start_us = vx_clock_monotonic_us();
+        check(vx_filter_columns_select(columns, &selection, &rows, &n, &n_read, &err), &err);
+        double ms = (double)(vx_clock_monotonic_us() - start_us) / 1e3;
+        best_ms = ms < best_ms ? ms : best_ms;
+        json_decref(found);
+        found = bench ? json_pack("{s:f, s:I}", "ms", best_ms, "n", (json_int_t)n)
+                      : json_pack("{s:o, s:o, s:I}", "rows", rows_of(rows, n), "match",
+                                  match_all(filter), "read", (json_int_t)n_read);
+    }
+    return found;
+}
+
+int main(void) {
+    char *line = NULL;
+    size_t capacity = 0;
+    vx_err err;
+    videos = vx_new_array(MAX_VIDEOS, sizeof(vx_video *));
+    check(vx_filter_columns_new(&columns, &err), &err);
+    while (getline(&line, &capacity, stdin) > 0) {
+        json_t *command = json_loads(line, 0, NULL), *given, *reply = NULL;
+        if ((given = json_object_get(command, "put")))
+            put(given);
+        else if ((given = json_object_get(command, "remove")))
+            take_out(json_integer_value(given));
+        else if (json_object_get(command, "declare"))
+            declare(command);
+        else if ((given = json_object_get(command, "select")))
+            reply = answer(command, given, false);
+        else if ((given = json_object_get(command, "bench")))
+            reply = answer(command, given, true);
+        if (reply) {
+            json_dumpf(reply, stdout, JSON_COMPACT | JSON_ENCODE_ANY);
+            puts("");
+            fflush(stdout);
+        }
+        json_decref(reply);
+        json_decref(command);
+    }
+    for (int64_t row = 0; row < end_row; row++)
+        vx_video_free(videos[row]);
+    free(videos);
+    free(line);
+    vx_filter_columns_free(columns);
+    return 0;
+}

@@ -1,0 +1,292 @@
+/* Decoding on a card and, where it gives up, on the CPU: what a caller of
+ * vx_media_decode sees. The card is that of nvdec_fake.h, whose pictures are
+ * grey; the clips are real ones. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include <libavcodec/avcodec.h>
+#include <libavformat/avformat.h>
+#include <unistd.h>
+
+#include "media/media.h"
+#include "nvdec_fake.h"
+
+enum { W = 320, H = 240, N_FRAMES = 60, MAX_GOT = 2 * N_FRAMES };
+
+static char clip_path[] = "/tmp/vidx-decoder-XXXXXX.mp4";
+
+static void encode_frame(AVFormatContext *out, AVCodecContext *codec, AVFrame *frame) {
+    AVPacket *packet = av_packet_alloc();
+    assert_true(avcodec_send_frame(codec, frame) >= 0);
+    while (avcodec_receive_packet(codec, packet) >= 0) {
+        av_packet_rescale_ts(packet, codec->time_base, out->streams[0]->time_base);
+        packet->stream_index = 0;
+        assert_true(av_interleaved_write_frame(out, packet) >= 0);
+    }
+    av_packet_free(&packet);
+}
+
+/* H.264 without B pictures, a key picture every ten; skips the tests where
+ * FFmpeg has no encoder. */
+static int make_clip(void **state) {
+    (void)state;
+    av_log_set_level(AV_LOG_QUIET);
+    const AVCodec *encoder = avcodec_find_encoder_by_name("libx264");
+    if (!encoder)
+        return 0;
+    close(mkstemps(clip_path, 4));
+    AVFormatContext *out = NULL;
+    avformat_alloc_output_context2(&out, NULL, "mp4", clip_path);
+    AVCodecContext *codec = avcodec_alloc_context3(encoder);
+    codec->width = W;
+    codec->height = H;
+    codec->pix_fmt = AV_PIX_FMT_YUV420P;
+    codec->time_base = (AVRational){1, 30};
+    codec->gop_size = 10;
+    codec->max_b_frames = 0;
+    codec->flags |= AV_CODEC_FLAG_GLOBAL_HEADER;
+    assert_true(avcodec_open2(codec, encoder, NULL) >= 0);
+    AVStream *stream = avformat_new_stream(out, NULL);
+    avcodec_parameters_from_context(stream->codecpar, codec);
+    stream->time_base = codec->time_base;
+    assert_true(avio_open(&out->pb, clip_path, AVIO_FLAG_WRITE) >= 0);
+    assert_true(avformat_write_header(out, NULL) >= 0);
+    AVFrame *frame = av_frame_alloc();
+    frame->format = codec->pix_fmt;
+    frame->width = W;
+    frame->height = H;
+    assert_true(av_frame_get_buffer(frame, 0) >= 0);
+    for (int i = 0; i < N_FRAMES; i++) {
+        av_frame_make_writable(frame);
+        for (int plane = 0; plane < 3; plane++)
+            memset(frame->data[plane], plane ? 128 : 60 + 3 * i,
+                   (size_t)(frame->linesize[plane] * (plane ? H / 2 : H)));
+        frame->pts = i;
+        encode_frame(out, codec, frame);
+    }
+    encode_frame(out, codec, NULL);
+    av_write_trailer(out);
+    avio_closep(&out->pb);
+    avformat_free_context(out);
+    avcodec_free_context(&codec);
+    av_frame_free(&frame);
+    return 0;
+}
+
+static int remove_clip(void **state) {
+    (void)state;
+    unlink(clip_path);
+    return 0;
+}
+
+typedef struct receiver {
+    int64_t numbers[MAX_GOT];
+    int luma[MAX_GOT]; /* of the top left sample */
+    bool extra[MAX_GOT];
+    int n, fail_at;
+    int asked, stop_at;
+} receiver;
+
+static int receive(receiver *r, int64_t number, vx_picture *picture, bool extra, vx_err *err) {
+    const vx_frame *f = vx_picture_frame(picture);
+    assert_int_equal(f->device, VX_FRAME_HOST);
+    assert_int_equal(f->layout, VX_FRAME_YUV_PLANAR);
+    assert_int_equal(f->width_px, W);
+    assert_int_equal(f->height_px, H);
+    assert_true(r->n < MAX_GOT);
+    r->numbers[r->n] = number;
+    r->luma[r->n] = f->planes[0][0];
+    r->extra[r->n] = extra;
+    return ++r->n == r->fail_at ? VX_FAIL(err, 7, "enough") : 0;
+}
+
+static int on_picture(void *ctx, int64_t number, double time_s, vx_picture *picture, vx_err *err) {
+    (void)time_s;
+    return receive(ctx, number, picture, false, err);
+}
+
+static int on_extra(void *ctx, int64_t number, double time_s, vx_picture *picture, vx_err *err) {
+    (void)time_s;
+    return receive(ctx, number, picture, true, err);
+}
+
+static bool goes_on(void *ctx) {
+    receiver *r = ctx;
+    return ++r->asked != r->stop_at;
+}
+
+/* Decodes every step-th frame. decoder: NULL = the CPU alone. */
+static int decode(vx_decoder *decoder, int step, bool extras, receiver *r, vx_media_stats *stats,
+                  vx_err *err) {
+    VX_AUTO(vx_media) media = NULL;
+    int64_t frames[N_FRAMES], n = 0;
+    assert_int_equal(vx_media_open(clip_path, NULL, &media, err), 0);
+    assert_int_equal(vx_media_get_info(media)->n_frames, N_FRAMES);
+    for (int64_t i = 0; i < N_FRAMES; i += step)
+        frames[n++] = i;
+    const vx_media_decode_params params = {.frames = frames,
+                                           .n = n,
+                                           .threads = 1,
+                                           .decoder = decoder,
+                                           .keep_going = goes_on,
+                                           .on_picture = on_picture,
+                                           .on_extra = extras ? on_extra : NULL,
+                                           .ctx = r};
+    return vx_media_decode(media, &params, stats, err);
+}
+
+static vx_decoder *open_decoder(void) {
+    if (access(clip_path, R_OK) != 0)
+        skip();
+    fake_reset();
+    fake.whole = 1;
+    vx_decoder *decoder = NULL;
+    const vx_decoder_params params = {.hybrid = true, .driver = &fake_driver};
+    assert_int_equal(vx_decoder_open(&params, &decoder, NULL), 0);
+    return decoder;
+}
+
+static void close_decoder(vx_decoder *decoder) {
+    vx_decoder_free(decoder);
+    assert_true(fake_is_empty());
+}
+
+static void expect_all_once_in_order(const receiver *r, int step) {
+    assert_int_equal(r->n, N_FRAMES / step);
+    for (int i = 0; i < r->n; i++)
+        assert_int_equal(r->numbers[i], i * step);
+}
+
+static void pictures_of_the_card_come_in_order_and_in_host_memory(void **state) {
+    (void)state;
+    vx_decoder *decoder = open_decoder();
+    receiver r = {0};
+    vx_media_stats stats;
+    assert_int_equal(decode(decoder, 1, false, &r, &stats, NULL), 0);
+    expect_all_once_in_order(&r, 1);
+    assert_int_equal(stats.path, VX_MEDIA_ON_CARD);
+    assert_null(stats.refused);
+    assert_int_equal(stats.frames_decoded, N_FRAMES);
+    assert_int_equal(r.luma[5] - r.luma[0], 5); /* fake pictures, numbered by their decoder */
+    close_decoder(decoder);
+}
+
+static void extras_are_those_that_are_decoded_anyway(void **state) {
+    (void)state;
+    vx_decoder *decoder = open_decoder();
+    receiver r = {0};
+    assert_int_equal(decode(decoder, 4, true, &r, NULL, NULL), 0);
+    for (int i = 0; i < r.n; i++) {
+        assert_int_equal(r.extra[i], r.numbers[i] % 4 != 0);
+        assert_true(i == 0 || r.numbers[i] > r.numbers[i - 1]);
+    }
+    /* Without B pictures all up to the last wanted one of each ten. */
+    assert_int_equal(r.n, 9 + 7 + 9 + 7 + 9 + 7);
+    close_decoder(decoder);
+}
+
+static void what_the_card_gives_up_on_the_cpu_goes_on_with(void **state) {
+    (void)state;
+    receiver plain = {0};
+    vx_decoder *decoder = open_decoder();
+    assert_int_equal(decode(NULL, 1, false, &plain, NULL, NULL), 0);
+    for (int at = 1; at <= N_FRAMES; at += 9) {
+        receiver r = {0};
+        vx_media_stats stats;
+        fake.calls[FAKE_PARSE] = 0;
+        fake.lose_at = at;
+        assert_int_equal(decode(decoder, 1, false, &r, &stats, NULL), 0);
+        expect_all_once_in_order(&r, 1);
+        assert_int_not_equal(stats.path, VX_MEDIA_ON_CARD);
+        assert_string_equal(stats.refused, "damaged");
+        bool on_cpu = false; /* from one picture on */
+        for (int i = 0; i < r.n; i++) {
+            on_cpu |= r.luma[i] == plain.luma[i];
+            assert_true(!on_cpu || r.luma[i] == plain.luma[i]);
+        }
+        assert_true(on_cpu);
+    }
+    vx_decoder_stats all;
+    vx_decoder_get_stats(decoder, &all);
+    assert_int_equal(all.n_clips[VX_MEDIA_ON_CARD], 0);
+    assert_int_equal(all.n_clips[VX_MEDIA_ON_CPU] + all.n_clips[VX_MEDIA_ON_BOTH], 7);
+    for (int i = 0; i < all.n_reasons; i++)
+        assert_int_equal(all.n_refused[i], strcmp(all.reasons[i], "damaged") ? 0 : 7);
+    close_decoder(decoder);
+}
+
+static void no_picture_comes_twice_when_the_cpu_goes_on(void **state) {
+    (void)state;
+    vx_decoder *decoder = open_decoder();
+    for (int at = 1; at <= 48; at += 5) {
+        receiver r = {0};
+        fake.calls[FAKE_PARSE] = 0;
+        fake.lose_at = at;
+        assert_int_equal(decode(decoder, 4, true, &r, NULL, NULL), 0);
+        int n_requested = 0;
+        for (int i = 0; i < r.n; i++) {
+            n_requested += !r.extra[i];
+            assert_int_equal(r.extra[i], r.numbers[i] % 4 != 0);
+            assert_true(i == 0 || r.numbers[i] > r.numbers[i - 1]);
+        }
+        assert_int_equal(n_requested, N_FRAMES / 4);
+    }
+    close_decoder(decoder);
+}
+
+static void a_card_that_fails_leaves_all_to_the_cpu(void **state) {
+    (void)state;
+    vx_decoder *decoder = open_decoder();
+    receiver r = {0};
+    vx_media_stats stats;
+    fake.fail_at[FAKE_CREATE_DECODER] = 1;
+    fake.fail_with = VX_CUDA_OUT_OF_MEMORY;
+    fake.memory_for = -1;
+    assert_int_equal(decode(decoder, 1, true, &r, &stats, NULL), 0);
+    expect_all_once_in_order(&r, 1);
+    assert_int_equal(stats.path, VX_MEDIA_ON_CPU);
+    assert_string_equal(stats.refused, "memory");
+    close_decoder(decoder);
+}
+
+static void what_the_receiver_returns_ends_the_decode(void **state) {
+    (void)state;
+    vx_decoder *decoder = open_decoder();
+    for (int at = 1; at <= N_FRAMES; at += 13) {
+        receiver r = {.fail_at = at};
+        vx_err err = {0};
+        assert_int_equal(decode(decoder, 1, false, &r, NULL, &err), 7);
+        assert_string_equal(err.msg, "enough");
+        assert_int_equal(r.n, at);
+    }
+    close_decoder(decoder);
+}
+
+static void stopping_ends_the_decode(void **state) {
+    (void)state;
+    vx_decoder *decoder = open_decoder();
+    for (int at = 1; at < N_FRAMES; at += 7) {
+        receiver r = {.stop_at = at};
+        assert_int_equal(decode(decoder, 1, false, &r, NULL, NULL), VX_MEDIA_STOPPED);
+    }
+    close_decoder(decoder);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(pictures_of_the_card_come_in_order_and_in_host_memory),
+        cmocka_unit_test(extras_are_those_that_are_decoded_anyway),
+        cmocka_unit_test(what_the_card_gives_up_on_the_cpu_goes_on_with),
+        cmocka_unit_test(no_picture_comes_twice_when_the_cpu_goes_on),
+        cmocka_unit_test(a_card_that_fails_leaves_all_to_the_cpu),
+        cmocka_unit_test(what_the_receiver_returns_ends_the_decode),
+        cmocka_unit_test(stopping_ends_the_decode),
+    };
+    return cmocka_run_group_tests(tests, make_clip, remove_clip);
+}
