@@ -1,5 +1,6 @@
 """What several suites share: the paths of their helpers, and the small model package."""
 
+import os
 import sys
 from pathlib import Path
 
@@ -17,6 +18,10 @@ def tiny_model():
     spec = importlib.util.spec_from_file_location("testmodel", ROOT / "tests/testmodel/make.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
+    if os.environ.get("VIDX_DEVICE", "cpu").startswith("cuda"):  # ./dev test gpu
+        folder = ROOT / "build" / "models-test-cuda"
+        module.make(folder, ("cpu", "cuda"))
+        return folder
     folder = ROOT / "build" / "models-test"
     module.make(folder)
     return folder

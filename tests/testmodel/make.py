@@ -161,7 +161,7 @@ def vocabulary(name):
     return "".join(word + "\n" for word in special + WORDS).encode()
 
 
-def manifest(name, made_from):
+def manifest(name, made_from, devices):
     t, size, dim = SHAPES.get(name, (T, SIZE, DIM))
     text = {"text": {"file": "text.pt", "vocab": "vocab.txt", "length": TEXT_LENGTH,
                      "quality": "7 words"}}
@@ -176,17 +176,18 @@ def manifest(name, made_from):
         "frames": {"count": t, "fps": 2.0, "sampling": "spread"},
         "picture": {"width": size, "height": size, "filter": "bilinear_antialias",
                     "fit": "squash", "mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5]},
-        "video": [{"file": "video.pt", "device": "cpu", "dtype": "fp32", "max_batch": 8}],
+        "video": [{"file": "video.pt", "device": device, "dtype": "fp32", "max_batch": 8}
+                  for device in devices],
         "threshold": {"similar": 0.97,
                       "measured": "tests/model/test_tiny.py: re-encoded clips are above, others below"},
         "self_check": {"made_from": made_from},
     }
 
 
-def make(output):
+def make(output, devices=("cpu",)):
     """Writes all packages into the folder `output`, those that are there and current excepted."""
     output = Path(output).resolve()
-    made_from = package.fingerprint([__file__], ["torch"])
+    made_from = package.fingerprint([__file__], ["torch"]) + "".join(devices[1:])
     missing = [name for name in PACKAGES if not package.is_current(output / name, made_from)]
     if output.is_dir():
         os.utime(output)  # for build systems that look at times
@@ -202,10 +203,12 @@ def make(output):
         files = {"video.pt": ready.get(video, b"this is no TorchScript archive\n")}
         if name in TEXTS:
             files |= {"text.pt": ready[TEXTS[name]], "vocab.txt": vocabulary(name)}
-        package.write(output / name, manifest(name, made_from), files)
+        package.write(output / name, manifest(name, made_from, devices), files)
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--output", type=Path, required=True, help="folder for the packages")
-    make(parser.parse_args().output)
+    parser.add_argument("--cuda", action="store_true", help="packages that a GPU runs too")
+    args = parser.parse_args()
+    make(args.output, ("cpu", "cuda") if args.cuda else ("cpu",))
