@@ -13,10 +13,10 @@
  * vx_fp_compare).
  *
  * Runs share the slots of the extractor: a run holds one while it reads, decodes and prepares, offers it
- * at every packet and picture, and has none while a model runs. So one long video does not hold up
- * others, whoever asked for them: uploads, searches by file, backfills and embeddings take turns. A run
- * that waits for its turn keeps its open file, its decoder and its tensors; how many runs there are at
- * once is for the callers to limit.
+ * at every packet and picture, and has none while it waits for its last vectors. So one long video does
+ * not hold up others, whoever asked for them: uploads, searches by file, backfills and embeddings take
+ * turns. A run that waits for its turn keeps its open file, its decoder and its tensors; how many runs
+ * there are at once is for the callers to limit.
  * Threads: any; a run belongs to its caller's thread.
  */
 #pragma once
