@@ -26,7 +26,8 @@ typedef struct report {
     model_report models[VX_MODELS_MAX]; /* [n_models], the default first */
     int n_models;
     int64_t jobs_parked, jobs_waiting;
-    int64_t videos, videos_outdated, missing_files, memory_bytes, disk_free_bytes, active, waiting, uptime_us;
+    int64_t videos, videos_outdated, missing_files, memory_bytes, disk_free_bytes, active, waiting,
+        uptime_us;
     int64_t one; /* 1, for metrics whose labels are the information */
 } report;
 

@@ -293,6 +293,8 @@ int vx_search_find_hits(vx_catalog *catalog, const vx_model *model,
     int rc = 0;
     for (size_t i = 0; i < request->n; i++) {
         all[i] = (search){catalog, model, &request->queries[i], &encoded[i], NULL, &ret_answers[i]};
+        const vx_idset *videos = encoded[i].videos;
+        ret_answers[i].work.filter_videos = videos ? (int64_t)videos->n : -1;
         if (encoded[i].n_own && !(all[i].own = vx_idset_new(encoded[i].own, encoded[i].n_own)))
             rc = VX_FAIL(err, -ENOMEM, "no memory for the rows of %zu clips", encoded[i].n_own);
     }

@@ -87,8 +87,10 @@ static vx_outcome answer(vx_search *search, vx_search_request *request, vx_searc
     int64_t start_us = vx_clock_monotonic_us();
     vx_outcome outcome = vx_search_encode(search, model, request, encoded, &result->err);
     result->encode_us = vx_clock_monotonic_us() - start_us;
+    start_us = vx_clock_monotonic_us();
     if (!outcome && vx_search_select(search->collection, request, encoded, &common, &result->err))
         outcome = VX_OUTCOME_INTERNAL;
+    result->filter_us = vx_clock_monotonic_us() - start_us;
     if (!outcome && vx_search_find_hits(search->collection->catalog, model, request, encoded,
                                         result->answers, &result->err))
         outcome = VX_OUTCOME_INTERNAL;

@@ -55,6 +55,7 @@ typedef struct vx_search_work {
     int64_t
         rows_scanned; /* clips compared, mostly by their codes, once for each vector of the query */
     int64_t rows_rescored; /* of which the exact score was computed */
+    int64_t filter_videos; /* that pass its filter; -1: it has none */
     int64_t index_us, catalog_us, histogram_us;
 } vx_search_work;
 
@@ -89,6 +90,7 @@ typedef struct vx_search_result {
     vx_hits *answers;  /* [n], in the order of the queries; owned */
     size_t n;
     int64_t encode_us; /* turning all queries into vectors */
+    int64_t filter_us; /* finding the videos that pass all filters */
 } vx_search_result;
 typedef void (*vx_search_done)(void *ctx, vx_search_result *result); /* may take result->answers */
 void vx_search_result_clear(vx_search_result *result);

@@ -355,7 +355,11 @@ def test_explain_tells_what_the_search_did(server, videos, vectors):
     told = body["explain"]
     assert told["model"] == body["model"]
     assert told["rows_scanned"] >= told["rows_rescored"] >= 1
-    assert all(told[name] >= 0 for name in ("encode_ms", "index_ms", "catalog_ms", "histogram_ms"))
+    assert all(told[name] >= 0 for name in ("encode_ms", "filter_ms", "index_ms", "catalog_ms", "histogram_ms"))
+    assert "filter_videos" not in told
+    told = server.post("/v1/search", json={"vector": vector, "explain": True,
+                                           "filter": {"metadata.n": {"$lt": 23}}}).json()["explain"]
+    assert told["filter_videos"] == 3 and told["filter_ms"] > 0
     assert "explain" not in server.post("/v1/search", json={"vector": vector}).json()
     answer = server.post("/v1/search", json={"explain": True, "queries": [{"vector": vector}] * 2}).json()
     assert all(result["explain"]["rows_scanned"] >= 1 for result in answer["results"])
