@@ -158,7 +158,7 @@ int vx_torch_load(const char *path, const char *device, vx_torch_module **ret_mo
         c10::InferenceMode inference;
         torch::jit::Module script = torch::jit::load(path, place);
         script.eval();
-        auto module = std::make_unique<vx_torch_module>(std::move(script), place);
+        std::unique_ptr<vx_torch_module> module(new vx_torch_module{std::move(script), place});
 #ifdef VX_TORCH_CUDA
         if (place.is_cuda())
             module->cuda = std::make_unique<vx_cuda_runner>(place);

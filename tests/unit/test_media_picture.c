@@ -62,6 +62,7 @@ static void expect_luma_ramp(enum AVPixelFormat format, int depth, bool full) {
     AVFrame *f = ramp_frame(format, W, H);
     f->color_range = full ? AVCOL_RANGE_JPEG : AVCOL_RANGE_UNSPECIFIED;
     VX_AUTO(vx_frame) frame = show(picture, f, (vx_orientation){0});
+    assert_non_null(frame);
     const vx_frame *luma;
     assert_int_equal(vx_picture_luma(picture, &luma, NULL), 0);
     assert_int_equal(luma->width_px, W);
@@ -97,6 +98,7 @@ static void luma_of_other_layouts_goes_through_conversion(void **state) {
         for (int plane = 0; plane < 4 && f->data[plane]; plane++)
             memset(f->data[plane], 200, (size_t)(f->linesize[plane] * 32));
         VX_AUTO(vx_frame) frame = show(picture, f, (vx_orientation){0});
+        assert_non_null(frame);
         const vx_frame *luma;
         assert_int_equal(vx_picture_luma(picture, &luma, NULL), 0);
         for (int k = 0; k < 32 * 32; k++)
@@ -144,6 +146,7 @@ static void expect_rgb_by_the_book(enum AVPixelFormat format, int matrix, double
     f->color_range = full ? AVCOL_RANGE_JPEG : AVCOL_RANGE_MPEG;
     VX_AUTO(vx_picture) picture = vx_picture_new();
     VX_AUTO(vx_frame) frame = show(picture, f, (vx_orientation){0});
+    assert_non_null(frame);
     const vx_frame *rgb;
     assert_int_equal(vx_picture_rgb(picture, &rgb, NULL), 0);
     for (int i = 0; i < W * H; i++) {
@@ -201,6 +204,7 @@ static void expect_turned(int a, int b, int c, int d, int rotation_deg) {
     AVFrame *f = ramp_frame(AV_PIX_FMT_GRAY8, W, H);
     f->color_range = AVCOL_RANGE_JPEG;
     VX_AUTO(vx_frame) frame = show(picture, f, orientation);
+    assert_non_null(frame);
     const vx_frame *luma;
     assert_int_equal(vx_picture_luma(picture, &luma, NULL), 0);
     int w = luma->width_px, h = luma->height_px;
@@ -242,6 +246,7 @@ static void one_picture_serves_frames_of_changing_size_and_format(void **state) 
         for (int plane = 0; plane < 4 && f->buf[plane]; plane++)
             memset(f->buf[plane]->data, 0x02, (size_t)f->buf[plane]->size);
         VX_AUTO(vx_frame) frame = show(picture, f, (vx_orientation){.transpose = true});
+        assert_non_null(frame);
         const vx_frame *view;
         assert_int_equal(vx_picture_rgb(picture, &view, NULL), 0);
         assert_int_equal(view->width_px, sizes[i][1]);
@@ -263,6 +268,7 @@ static void expect_layout(enum AVPixelFormat format, vx_frame_layout layout, int
     VX_AUTO(vx_picture) picture = vx_picture_new();
     AVFrame *f = new_frame(format, 64, 32); /* goes before the frame, which has a reference */
     VX_AUTO(vx_frame) frame = show(picture, f, (vx_orientation){.flip_x = true});
+    assert_non_null(frame);
     assert_int_equal(frame->device, VX_FRAME_HOST);
     assert_int_equal(frame->layout, layout);
     assert_int_equal(frame->width_px, 64);
