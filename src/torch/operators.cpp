@@ -15,6 +15,7 @@
 #include <optional>
 #include <tuple>
 
+#include "operators.h"
 #include "torch_shim.h"
 
 #ifdef VX_CUDA_KERNELS
@@ -98,20 +99,23 @@ extern "C" const char *vx_torch_operators(void) noexcept {
     return "vidx-1";
 }
 
-TORCH_LIBRARY(vidx, library) {
-    library.def("add_layer_norm(Tensor x, Tensor? y, Tensor weight, Tensor bias, float eps)"
-                " -> (Tensor, Tensor)");
-    library.def("patches(Tensor pictures, int side, int width) -> Tensor");
-}
-
-TORCH_LIBRARY_IMPL(vidx, CompositeExplicitAutograd, library) {
-    library.impl("add_layer_norm", add_layer_norm);
-    library.impl("patches", patches);
-}
-
+// Not with TORCH_LIBRARY: its registrations end with the process, when torch's own are ending too. This one
+// is never destroyed.
+void vx_register_operators() {
+    static auto *const library = [] {
+        auto *made =
+            new torch::Library(torch::Library::DEF, "vidx", std::nullopt, __FILE__, __LINE__);
+        auto any = c10::DispatchKey::CompositeExplicitAutograd;
+        made->def("add_layer_norm(Tensor x, Tensor? y, Tensor weight, Tensor bias, float eps)"
+                  " -> (Tensor, Tensor)");
+        made->def("patches(Tensor pictures, int side, int width) -> Tensor");
+        made->impl("add_layer_norm", torch::dispatch(any, add_layer_norm));
+        made->impl("patches", torch::dispatch(any, patches));
 #ifdef VX_CUDA_KERNELS
-TORCH_LIBRARY_IMPL(vidx, CUDA, library) {
-    library.impl("add_layer_norm", add_layer_norm_cuda);
-    library.impl("patches", patches_cuda);
-}
+        made->impl("add_layer_norm", torch::dispatch(c10::DispatchKey::CUDA, add_layer_norm_cuda));
+        made->impl("patches", torch::dispatch(c10::DispatchKey::CUDA, patches_cuda));
 #endif
+        return made;
+    }();
+    (void)library;
+}

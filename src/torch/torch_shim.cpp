@@ -26,6 +26,7 @@
 #include <string>
 
 #include "cuda_graphs.h"
+#include "operators.h"
 #include "torch_shim.h"
 
 struct vx_torch_module {
@@ -86,7 +87,8 @@ void set_up_once() {
         torch::jit::getExecutorMode() = false;
         at::globalContext().setAllowTF32CuDNN(false);
         at::globalContext().setAllowTF32CuBLAS(false);
-        return vx_torch_operators() != nullptr; // so that operators.cpp is linked: archives use it
+        vx_register_operators();
+        return true;
     }();
     (void)done;
 }
