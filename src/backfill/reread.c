@@ -171,6 +171,8 @@ static int note_media(reread *r, const vx_media_info *info, vx_err *err) {
     strcpy(now->clip_rule, r->stored->clip_rule);
     if (!r->same_times)
         vx_clip_describe(&r->rule, now->clip_rule);
+    snprintf(now->decode_path, sizeof now->decode_path, "%s",
+             r->has_changed ? r->found.decode_path : r->stored->decode_path);
     now->frames_decoded =
         r->has_changed ? r->found.stats.frames_decoded : r->stored->frames_decoded;
     now->frames_total = r->has_changed ? r->found.stats.frames_total : r->stored->frames_total;

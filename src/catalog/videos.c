@@ -234,14 +234,16 @@ int vx_catalog_set_media(vx_catalog *catalog, const vx_video *video, vx_err *err
         return rc;
     VX_SQL(q, &catalog->writer,
            "UPDATE videos SET container = ?, codec = ?, width_px = ?, height_px = ?, fps = ?,"
-           " duration_s = ?, frames_decoded = ?, frames_total = ?, sample_aspect_ratio = ?,"
-           " rotation_deg = ?, hdr = ?, clip_rule = ?, rules = ? WHERE row = ?");
+           " duration_s = ?, decode_path = ?, frames_decoded = ?, frames_total = ?,"
+           " sample_aspect_ratio = ?, rotation_deg = ?, hdr = ?, clip_rule = ?, rules = ? WHERE "
+           "row = ?");
     vx_sql_bind_text(&q, video->container);
     vx_sql_bind_text(&q, video->codec);
     vx_sql_bind_int(&q, video->width_px);
     vx_sql_bind_int(&q, video->height_px);
     vx_sql_bind_real(&q, video->fps);
     vx_sql_bind_real(&q, video->duration_s);
+    vx_sql_bind_text(&q, video->decode_path);
     vx_sql_bind_int(&q, video->frames_decoded);
     vx_sql_bind_int(&q, video->frames_total);
     bind_looks(&q, video);
