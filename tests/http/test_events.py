@@ -89,14 +89,14 @@ def test_client_that_leaves_is_let_go(slow, clip):
 
 
 def test_silence_is_broken_by_a_comment(slow, clip):
-    first, second = (slow.upload(clip(seed, seconds=240), **FILM).json()["id"] for seed in (604, 605))
+    *others, last = (slow.upload(clip(seed, seconds=240), **FILM).json()["id"] for seed in range(640, 644))
     with raw_connection(slow, timeout=60) as connection:
-        connection.sendall(f"GET /v1/jobs/{second}/events HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+        connection.sendall(f"GET /v1/jobs/{last}/events HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
         received = b""
         while b"\n:\n\n" not in received:
             received += connection.recv(4096)
             assert b"event: end" not in received
-    for job_id in (first, second):
+    for job_id in (last, *others):
         slow.delete(f"/v1/jobs/{job_id}")
 
 

@@ -94,18 +94,18 @@ def test_job_that_is_cancelled_before_its_video_is_written_stores_nothing(start,
 @pytest.mark.parametrize("state", ["queued", "running"])
 def test_cancelled_job_stays_so_after_a_crash(start, clip, state):
     slow = start("--ingest-threads", "1", model="slow")
-    paths = [clip(seed, seconds=90) for seed in (216, 217)]  # made first, so that one runs while one waits
+    paths = [clip(seed, seconds=90) for seed in (216, 217, 218)]  # made first: two run at once, the third waits
     jobs = [slow.upload(path, wait="false", clip="fixed:0.2").json()["id"] for path in paths]
     wait_until(lambda: slow.get(f"/v1/jobs/{jobs[0]}").json()["state"] == "running")
-    cancelled, other = jobs if state == "running" else reversed(jobs)
+    cancelled = jobs.pop(0 if state == "running" else 2)
     assert slow.get(f"/v1/jobs/{cancelled}").json()["state"] == state
     answer = slow.delete(f"/v1/jobs/{cancelled}").json()
     slow.kill()
     assert answer["state"] == "cancelled"
     slow.start()
     assert slow.get(f"/v1/jobs/{cancelled}").json() == answer
-    assert slow.wait_for_job(other)["state"] == "done"
-    assert slow.get("/v1/stats").json()["videos"] == 1
+    assert [slow.wait_for_job(other)["state"] for other in jobs] == ["done"] * 2
+    assert slow.get("/v1/stats").json()["videos"] == 2
     assert list((slow.data / "incoming").iterdir()) == []
 
 
