@@ -55,9 +55,11 @@ static void check(const vx_filter *filter) {
 
 static void read_date(const uint8_t *data, size_t n_bytes) {
     const uint8_t *line = memchr(data, '\n', n_bytes);
-    VX_AUTO_FREE char *text =
-        line ? strndup((const char *)line + 1, n_bytes - (size_t)(line + 1 - data)) : NULL;
+    size_t n = line ? n_bytes - (size_t)(line + 1 - data) : 0;
+    VX_AUTO_FREE char *text = line ? vx_new_array(n + 1, 1) : NULL;
     int64_t first_us, last_us;
+    if (text)
+        memcpy(text, line + 1, n);
     if (text && vx_filter_read_date(text, &first_us, &last_us) && first_us > last_us)
         abort();
 }

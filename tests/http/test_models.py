@@ -270,7 +270,8 @@ def test_model_that_runs_out_of_memory_goes_on_with_smaller_batches(start, clip)
     assert before["weights_bytes"] > 0 and before["run_bytes"] is None
     video = server.upload(clip(350, seconds=4), clip="fixed:0.5").json()
     after = models(server)["hungry"]
-    assert (after["batch"], after["out_of_memory"]) == (2, 2)  # 8, 4, 2
+    # A run that fails halves the batch. As many clips as had gathered were in the first: 3 or 4, or up to 8.
+    assert after["batch"] == 2 and after["out_of_memory"] in (1, 2)
     assert (after["vectors"], after["missing"]) == (8, 0)
     assert models(server)["tiny"]["batch"] == 8
     alone = start(model="small")
