@@ -16,7 +16,6 @@
 #include <tuple>
 
 #include "operators.h"
-#include "torch_shim.h"
 
 #ifdef VX_CUDA_KERNELS
 #include <c10/cuda/CUDAException.h>
@@ -95,13 +94,9 @@ at::Tensor patches_cuda(const at::Tensor &pictures, int64_t side, int64_t width)
 
 } // namespace
 
-extern "C" const char *vx_torch_operators(void) noexcept {
-    return "vidx-1";
-}
-
 // Not with TORCH_LIBRARY: its registrations end with the process, when torch's own are ending too. This one
 // is never destroyed.
-void vx_register_operators() {
+void vx_register_operators(void) {
     static auto *const library = [] {
         auto *made =
             new torch::Library(torch::Library::DEF, "vidx", std::nullopt, __FILE__, __LINE__);

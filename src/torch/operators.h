@@ -1,5 +1,14 @@
-// operators.h — the operators "vidx::…" that archives may use.
+/* operators.h — the operators "vidx::…" that archives may use (private to src/torch). */
 #pragma once
 
-// Makes them known to TorchScript; before an archive is loaded. Threads: any, any number of times.
-void vx_register_operators();
+/* The set, as manifests name it. Another meaning of an operator is another set. */
+#define VX_OPERATORS "vidx-1"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+/* Makes them known to TorchScript; before an archive is loaded. Threads: any, any number of times. */
+void vx_register_operators(void);
+#ifdef __cplusplus
+}
+#endif

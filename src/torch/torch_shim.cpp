@@ -246,6 +246,10 @@ const char *vx_torch_version(void) noexcept {
     return TORCH_VERSION;
 }
 
+const char *vx_torch_operators(void) noexcept {
+    return VX_OPERATORS;
+}
+
 int vx_torch_cuda_count(void) noexcept {
     try {
         return cuda_count();
