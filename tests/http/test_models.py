@@ -264,12 +264,12 @@ def test_clips_of_several_uploads_share_batches_of_each_model(start, clip):
 
 
 def test_model_that_runs_out_of_memory_goes_on_with_smaller_batches(start, clip):
-    server = start(model="tiny,hungry")
-    before = models(server)["hungry"]
+    server = start(model="tiny,hungry-slow")
+    before = models(server)["hungry-slow"]
     assert (before["batch"], before["max_batch"], before["out_of_memory"]) == (8, 8, 0)
     assert before["weights_bytes"] > 0 and before["run_bytes"] is None
     video = server.upload(clip(350, seconds=4), clip="fixed:0.5").json()
-    after = models(server)["hungry"]
+    after = models(server)["hungry-slow"]
     # A run that fails halves the batch. As many clips as had gathered were in the first: 3 or 4, or up to 8.
     assert after["batch"] == 2 and after["out_of_memory"] in (1, 2)
     assert (after["vectors"], after["missing"]) == (8, 0)
@@ -277,7 +277,7 @@ def test_model_that_runs_out_of_memory_goes_on_with_smaller_batches(start, clip)
     alone = start(model="small")
     assert alone.upload(clip(350, seconds=4), clip="fixed:0.5").json()["id"] == video["id"]
     theirs = alone.get(f"/v1/videos/{video['id']}/vectors").json()["items"]
-    mine = server.get(f"/v1/videos/{video['id']}/vectors", params={"model": "hungry"}).json()["items"]
+    mine = server.get(f"/v1/videos/{video['id']}/vectors", params={"model": "hungry-slow"}).json()["items"]
     assert np.allclose([i["vector"] for i in mine], [i["vector"] for i in theirs], atol=1e-5)
 
 

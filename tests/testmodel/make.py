@@ -7,7 +7,8 @@ the tests of the loader, packages whose module answers nonsense. tiny is arithme
 and without chance: what looks alike has a cosine near 1, what does not is far off. tiny-text is the
 same and knows a few words. small is another model of another shape (8 frames of 32 px to 48
 numbers); moody is small, but fails on dark clips; hungry
-runs out of memory on batches of more than 2 unless they are white, starving on any.
+runs out of memory on batches of more than 2 unless they are white, starving on any; hungry-slow also takes
+its time, so that clips gather.
 """
 import argparse
 import os
@@ -19,7 +20,7 @@ sys.path.append(str(ROOT / "models"))
 from common import package  # noqa: E402
 
 T, SIZE, GRID, DIM = 4, 64, 8, 64
-SHAPES = {name: (8, 32, 48) for name in ("small", "moody", "hungry", "starving")}  # where T, SIZE, DIM are others
+SHAPES = {name: (8, 32, 48) for name in ("small", "moody", "hungry", "hungry-slow", "starving")}  # where T, SIZE, DIM are others
 TEXT_LENGTH = 16
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 WORDS = ["left", "right", "top", "bottom", "red", "green", "blue"]  # where it is lighter; its colour
@@ -114,9 +115,9 @@ def modules():
     class Small(nn.Module):
         """Where each frame is lighter or darker than its mean, projected by waves."""
 
-        def __init__(self, fails: bool = False, room: int = 1000):
+        def __init__(self, fails: bool = False, room: int = 1000, slow: bool = False):
             super().__init__()
-            self.fails, self.room = fails, room
+            self.fails, self.room, self.slow = fails, room, slow
             i = torch.arange(64).view(-1, 1) * torch.arange(1, 49).view(1, -1)
             self.register_buffer("waves", torch.sin(i.float() * 0.7))
 
@@ -125,7 +126,7 @@ def modules():
                 raise RuntimeError("it is too dark in here")
             if clips.size(0) > self.room and bool(clips.mean() < 0.9):
                 return clips.new_empty([1 << 50])  # no machine has that
-            if 0 < self.room < 1000:  # some 200 ms of work, in which clips gather for the next batch
+            if self.slow:  # some 200 ms of work, in which clips gather for the next batch
                 x = clips.flatten()[:1].clamp(0.0, 0.001).expand(256, 256)
                 for _ in range(600):
                     x = (x @ x).clamp(0.0, 0.001)
@@ -156,6 +157,7 @@ def modules():
             "answers-dim-text": AnswersText(DIM + 1, 0.1), "slow": Slow(),
             "tells-length": TellsLength(False), "needs-length": TellsLength(True),
             "small": Small(), "moody": Small(fails=True), "hungry": Small(room=2),
+            "hungry-slow": Small(room=2, slow=True),
             "starving": Small(room=0), "answers-nan": Answers(DIM, float("nan")),
             "answers-long": Answers(DIM, 2.0), "answers-dim": Answers(DIM + 1, 0.1),
             "answers-tuple": AnswersTuple(), "throws": Throws()}
