@@ -146,7 +146,7 @@ static bool reserve_bytes(vx_column *column, size_t n) {
     return grown != NULL;
 }
 
-/* Without memory the gaps stay for now. */
+/* If memory runs out, the gaps stay until the next call. */
 static void close_gaps(vx_column *column) {
     size_t n_live = column->n_bytes - column->n_unused_bytes, n = 0;
     if (column->n_unused_bytes < MIN_UNUSED_BYTES || column->n_unused_bytes < n_live)
