@@ -41,8 +41,9 @@ int vx_catalog_open(const char *path, int readers, vx_catalog **ret_catalog, vx_
 vx_catalog *vx_catalog_close(vx_catalog *catalog);
 VX_DEFINE_AUTO(vx_catalog, vx_catalog_close)
 
-/* False once any read has met damage: a page that SQLite cannot read or make sense of, or a vector or
- * fingerprint whose checksum is wrong. ret_reason: the first, in words. Stays so until the next open. */
+/* False once any read has met damage: a page that SQLite cannot read or make sense of, which stays so until
+ * the next open, or a vector or fingerprint whose checksum is wrong, until it is replaced or deleted.
+ * ret_reason: the first, in words. Cost: a read of that row. */
 bool vx_catalog_health(vx_catalog *catalog, char *ret_reason, size_t capacity);
 
 /* ---- Transactions ---- */
