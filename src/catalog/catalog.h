@@ -199,6 +199,9 @@ int vx_catalog_get_duration(vx_catalog *catalog, int64_t row, double *ret_s, vx_
 int vx_catalog_find_outdated(vx_catalog *catalog, int rules, int64_t above_row, size_t max,
                              int64_t *ret_rows, size_t *ret_n, vx_err *err);
 int vx_catalog_count_outdated(vx_catalog *catalog, int rules, int64_t *ret_n, vx_err *err);
+/* The oldest videos above a row: rows, rising, up to max into ret_rows. */
+int vx_catalog_find_videos(vx_catalog *catalog, int64_t above_row, size_t max, int64_t *ret_rows,
+                           size_t *ret_n, vx_err *err);
 /* Whether there is a video of that row. */
 int vx_catalog_has_video(vx_catalog *catalog, int64_t row, bool *ret_has, vx_err *err);
 /* The video that a clip belongs to, with that clip alone (n_clips is 1): a search hit in a film of a
