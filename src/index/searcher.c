@@ -92,13 +92,13 @@ static pass *pass_free(pass *p) {
     return NULL;
 }
 
-/* One query of a request, with room for its results. */
-static vx_probe probe_of(const vx_index_query *asked, const float *query, int dim,
+/* The i-th query of a request, with room for its results. */
+static vx_probe probe_of(const vx_index_query *asked, size_t i, const float *query, int dim,
                          vx_neighbour *results) {
     vx_probe probe = {
         .query = query,
         .slack = slack_of(query, dim),
-        .bound = asked->min_score,
+        .bound = asked->min_scores ? asked->min_scores[i] : asked->min_score,
         .max_score = asked->has_max_score ? asked->max_score : INFINITY,
         .not_ids = asked->not_ids,
         .before_id = asked->before_id,
@@ -135,7 +135,7 @@ static pass *pass_new(request *requests, int dim, bool has_codes) {
         size_t k = r->query.k;
         memcpy(query, r->query.vectors, r->query.n * (size_t)dim * sizeof(float));
         for (size_t i = 0; i < r->query.n; i++, probe++, query += dim, results += k) {
-            *probe = probe_of(&r->query, query, dim, results);
+            *probe = probe_of(&r->query, i, query, dim, results);
             if (has_codes)
                 vx_codes_query_init(&probe->coded, query, (size_t)dim, codes);
             codes += code_bytes;
@@ -337,6 +337,14 @@ int vx_searcher_add_segment(vx_searcher *s, vx_segment *segment, vx_err *err) {
     return grown ? 0 : VX_FAIL(err, -ENOMEM, "no memory for another index segment");
 }
 
+/* NULL behind the last one. */
+static vx_segment *segment_at(vx_searcher *s, size_t i) {
+    vx_mutex_lock(&s->mu);
+    vx_segment *segment = i < s->n_segments ? s->segments[i] : NULL;
+    vx_mutex_unlock(&s->mu);
+    return segment;
+}
+
 static int submit(vx_searcher *s, request *r, vx_err *err) {
     vx_cond_init(&r->wake);
     vx_mutex_lock(&s->mu);
@@ -347,6 +355,22 @@ static int submit(vx_searcher *s, request *r, vx_err *err) {
         vx_cond_wait(&r->wake, &s->mu);
     vx_mutex_unlock(&s->mu);
     vx_cond_done(&r->wake);
+    if (r->rc && err)
+        *err = r->err;
+    return r->rc;
+}
+
+/* The segments of now, in order, on this thread. */
+static int run_here(vx_searcher *s, request *r, vx_err *err) {
+    vx_faiss_set_up_thread();
+    pass *p = pass_new(r, s->dim, s->has_codes);
+    if (!p)
+        return VX_FAIL(err, -ENOMEM, "no memory to search for %zu queries", r->query.n);
+    vx_segment *segment = NULL;
+    for (size_t i = 0; (segment = segment_at(s, i)); i++)
+        search_segment(p, segment);
+    answer(p);
+    pass_free(p);
     if (r->rc && err)
         *err = r->err;
     return r->rc;
@@ -364,7 +388,9 @@ static int run_selected(vx_searcher *s, const vx_index_query *query, const vx_id
                      .ret_work = ret_work ? ret_work + i : NULL};
         r.query.vectors += i * (size_t)s->dim;
         r.query.n = query->n - i < at_once ? query->n - i : at_once;
-        int rc = submit(s, &r, err);
+        if (query->min_scores)
+            r.query.min_scores += i;
+        int rc = query->on_caller ? run_here(s, &r, err) : submit(s, &r, err);
         if (rc)
             return rc;
     }
