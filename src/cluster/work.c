@@ -150,7 +150,9 @@ VX_SIMD_CLONES static float sum_of_products(const float *a, const float *b, size
     return sums[0] + rest;
 }
 
-float vx_cluster_dot(const float *a, const float *b, size_t n) { return sum_of_products(a, b, n); }
+float vx_cluster_dot(const float *a, const float *b, size_t n) {
+    return sum_of_products(a, b, n);
+}
 
 bool vx_cluster_normalize(const double *sum, int dim, float *ret) {
     double norm = 0;
