@@ -121,6 +121,8 @@ enum { VX_EMBED_MAX_SUBMIT = 64 };
  * slot is free. 0, -ENOMEM or VX_EMBED_CLOSED. */
 int vx_embedder_claim(vx_embedder *embedder, vx_slot **ret_slot, vx_err *err);
 float *vx_slot_clip(vx_slot *slot); /* borrows from slot */
+/* Whether a card can write it, as page-locked memory. */
+bool vx_slot_is_pinned(const vx_slot *slot);
 /* Gives a slot back unused. Takes NULL. */
 vx_slot *vx_slot_free(vx_slot *slot);
 

@@ -1,6 +1,7 @@
 #include "extract.h"
 
 #include <errno.h>
+#include <math.h>
 #include <string.h>
 
 #include "base/clock.h"
@@ -30,8 +31,10 @@ typedef struct run {
     vx_fp_track *track; /* NULL: no fingerprints are wanted */
     int64_t *frames;    /* what anybody wants, ascending, unique */
     size_t n_frames, n_seen;
-    vx_outcome outcome; /* why a callback stopped the decode */
-    int64_t prepare_us, embed_us;
+    vx_extract_card card; /* pictures that stay on it, and are not hashed and prepared yet */
+    double last_fp_s;     /* time of the last picture that was fingerprinted; -inf before */
+    vx_outcome outcome;   /* why a callback stopped the decode */
+    int64_t prepare_us, embed_us, card_us; /* card_us: of prepare_us, flushes */
 } run;
 
 void vx_extract_clear(vx_extract *extract) {
@@ -45,6 +48,7 @@ void vx_extract_clear(vx_extract *extract) {
 static void run_clear(run *r) {
     for (int i = 0; i < r->n_parts; i++)
         vx_extract_model_clear(&r->parts[i]);
+    vx_extract_card_clear(&r->card);
     free(r->fp_frames);
     vx_fp_track_free(r->track);
     free(r->frames);
@@ -159,9 +163,21 @@ static int plan_union(run *r, vx_err *err) {
     return rc ? rc : plan_dense(r, err);
 }
 
+static int flush(run *r, vx_err *err) {
+    int64_t start_us = vx_clock_monotonic_us();
+    int rc = vx_extract_card_flush(&r->card, err);
+    r->card_us += vx_clock_monotonic_us() - start_us;
+    return rc;
+}
+
 static int fingerprint_picture(run *r, vx_picture *picture, bool stored, vx_err *err) {
-    const vx_frame *luma;
-    int rc = vx_picture_luma(picture, &luma, err);
+    const vx_frame *frame = vx_picture_frame(picture), *luma;
+    r->last_fp_s = (double)(float)frame->time_s; /* as it is stored */
+    if (vx_extract_card_takes(&r->card, frame))
+        return vx_extract_card_hash(&r->card, frame, stored, err);
+    int rc = flush(r, err); /* hashes are in order */
+    if (!rc)
+        rc = vx_picture_luma(picture, &luma, err);
     return rc ? rc : vx_fp_track_add(r->track, luma, stored, err);
 }
 
@@ -171,7 +187,7 @@ static int on_extra(void *ctx, int64_t frame, double time_s, vx_picture *picture
     run *r = ctx;
     (void)frame;
     const double step_s = 1 / EXTRA_FPS, early_s = step_s / 8;
-    if (time_s < vx_fp_track_last_s(r->track) + step_s - early_s)
+    if (time_s < r->last_fp_s + step_s - early_s)
         return 0;
     if (r->next_fp < r->n_fp_frames &&
         time_s > vx_media_frame_time(r->media, r->fp_frames[r->next_fp]) - step_s / 2)
@@ -187,6 +203,7 @@ static int drop_failed(run *r, int i, int rc, vx_err *err) {
     if (!rc || i == 0 || rc == VX_EMBED_CLOSED)
         return rc;
     vx_model *model = part->model;
+    vx_extract_card_forget(&r->card, &model->info->preprocess);
     vx_log_failed(VX_LOG_ERROR, "model", err, "model=%s", model->info->name);
     atomic_fetch_add(&model->failures, 1);
     vx_extract_model_clear(part);
@@ -206,7 +223,9 @@ static int embed(run *r, bool finish, vx_err *err) {
 }
 
 static int prepare(run *r, int64_t frame, vx_picture *picture, vx_err *err) {
-    vx_extract_picture shared = {.frame = frame, .picture = picture};
+    bool stays = vx_extract_card_takes(&r->card, vx_picture_frame(picture));
+    vx_extract_picture shared = {
+        .frame = frame, .picture = picture, .card = stays ? &r->card : NULL};
     int rc = 0;
     for (int i = 0; i < r->n_parts && !rc; i++)
         rc = vx_extract_model_prepare(&r->parts[i], &shared, err);
@@ -215,6 +234,15 @@ static int prepare(run *r, int64_t frame, vx_picture *picture, vx_err *err) {
     if (rc == VX_EMBED_CLOSED)
         r->outcome = VX_OUTCOME_STOPPING;
     return rc;
+}
+
+/* Whether a clip is complete but for what has to be flushed. */
+static bool is_clip_held(const run *r) {
+    for (int i = 0; i < r->n_parts; i++)
+        if (r->parts[i].n_ready - r->parts[i].n_submitted >= r->parts[i].together &&
+            r->parts[i].together > 0)
+            return r->card.n_jobs > 0;
+    return false;
 }
 
 static int on_picture(void *ctx, int64_t frame, double time_s, vx_picture *picture, vx_err *err) {
@@ -234,6 +262,8 @@ static int on_picture(void *ctx, int64_t frame, double time_s, vx_picture *pictu
             return rc;
     }
     int rc = prepare(r, frame, picture, err);
+    if (!rc && is_clip_held(r))
+        rc = flush(r, err);
     if (!rc)
         rc = embed(r, false, err);
     tell_phase(r, VX_PHASE_FRAMES, (int64_t)++r->n_seen, (int64_t)r->n_frames);
@@ -329,7 +359,8 @@ static vx_outcome probe_and_cut(run *r, vx_err *err) {
 }
 
 static void sum_times(run *r) {
-    r->prepare_us = r->embed_us = 0;
+    r->prepare_us = r->card_us;
+    r->embed_us = 0;
     for (int i = 0; i < r->n_parts; i++) {
         r->prepare_us += r->parts[i].prepare_us;
         r->embed_us += r->parts[i].embed_us;
@@ -345,18 +376,29 @@ static int decode_threads(const run *r) {
     return few ? 1 : r->params->decode_threads;
 }
 
+/* Pictures stay on the card if it has the kernels for them. */
+static void use_card(run *r) {
+    vx_card *card = r->extractor->decoder ? vx_decoder_get_card(r->extractor->decoder) : NULL;
+    if (card && !vx_preprocess_check_card(card, NULL) && !vx_fp_check_card(card, NULL))
+        r->card = (vx_extract_card){.card = card, .track = r->track};
+}
+
 static vx_outcome decode_and_embed(run *r, vx_err *err) {
     int64_t start_us = vx_clock_monotonic_us();
+    use_card(r);
     tell_phase(r, VX_PHASE_FRAMES, 0, (int64_t)r->n_frames);
     const vx_media_decode_params want = {.frames = r->frames,
                                          .n = (int64_t)r->n_frames,
                                          .threads = decode_threads(r),
                                          .decoder = r->extractor->decoder,
+                                         .on_card = r->card.card != NULL,
                                          .keep_going = keeps_going,
                                          .on_picture = on_picture,
                                          .on_extra = r->fp_frames ? on_extra : NULL,
                                          .ctx = r};
     int rc = vx_media_decode(r->media, &want, &r->out->stats, err);
+    if (!rc)
+        rc = flush(r, err);
     r->out->info.hdr = vx_media_get_info(r->media)->hdr;
     r->out->decode_path = vx_media_path_name(r->out->stats.path);
     sum_times(r);
@@ -384,6 +426,7 @@ vx_outcome vx_extract_run(const vx_extractor *extractor, const vx_extract_params
     run r = {.extractor = extractor,
              .params = params,
              .out = &extract,
+             .last_fp_s = -INFINITY,
              .turn = {.slots = extractor->slots}};
     vx_turn_begin(&r.turn);
     vx_outcome outcome = probe_and_cut(&r, err);

@@ -59,6 +59,10 @@ void vx_decoder_get_stats(vx_decoder *decoder, vx_decoder_stats *ret_stats) {
     vx_mutex_unlock(&decoder->lock);
 }
 
+vx_card *vx_decoder_get_card(const vx_decoder *decoder) {
+    return vx_nvdec_get_card(decoder->nvdec);
+}
+
 /* What is left of a decode of which everything up to `last` was given. */
 typedef struct rest {
     const vx_media_decode_params *params;

@@ -23,6 +23,7 @@
 
 #include "base/err.h"
 #include "base/mem.h"
+#include "card/card.h"
 #include "frame/frame.h"
 
 typedef enum vx_media_outcome {
@@ -120,11 +121,19 @@ int vx_media_cost(const vx_media *media, const int64_t *frames, int64_t n, int64
 /* One decoded picture, valid during the callback, with its conversions, which happen on demand. */
 typedef struct vx_picture vx_picture;
 
+/* One's own, to convert frames that were kept. Holds the converters and buffers that all its pictures
+ * share; belongs to one thread at a time. NULL: no memory. */
+vx_picture *vx_picture_new(void);
+vx_picture *vx_picture_free(vx_picture *picture);
+VX_DEFINE_AUTO(vx_picture, vx_picture_free)
+/* Points the picture at a frame (borrows until the next call). */
+void vx_picture_set(vx_picture *picture, const vx_frame *frame);
+
 /* The picture as it left the decoder (borrows from the picture; vx_frame_ref keeps it longer). */
 const vx_frame *vx_picture_frame(const vx_picture *picture);
 
-/* Conversions of a picture in host memory; -EINVAL for one on a device. Each gives a view that holds
- * until the next conversion: upright, 8 bits, full range, in host memory.
+/* Conversions of a picture; one on a card is copied to host memory for the first of them. Each gives a
+ * view that holds until the next conversion: upright, 8 bits, full range, in host memory.
  * Pictures of PQ and HLG streams come out as SDR: SDR white is 203 nits (BT.2408), what is brighter is
  * compressed (BT.2390). vx_picture_rgb_small alone leaves them as they are. */
 
@@ -147,12 +156,12 @@ typedef int (*vx_media_on_picture)(void *ctx, int64_t frame, double time_s, vx_p
  * no room for. The pictures are the same to the bit. Threads: any. */
 typedef struct vx_decoder vx_decoder;
 
-struct vx_nvdec_driver;
+struct vx_card_driver;
 typedef struct vx_decoder_params {
-    int device;                           /* N of cuda:N */
-    bool hybrid;                          /* cores decode clips beside a card that is busy */
-    int cpu_clips;                        /* clips at a time on the CPU; 0 = one per core */
-    const struct vx_nvdec_driver *driver; /* borrows; NULL = NVIDIA's. For tests */
+    int device;                          /* N of cuda:N */
+    bool hybrid;                         /* cores decode clips beside a card that is busy */
+    int cpu_clips;                       /* clips at a time on the CPU; 0 = one per core */
+    const struct vx_card_driver *driver; /* borrows; NULL = NVIDIA's. For tests */
 } vx_decoder_params;
 
 /* Returns 0, -ENODEV (no driver, no such card, or a build without it), -ENOMEM or -EIO. */
@@ -182,6 +191,8 @@ typedef struct vx_decoder_stats {
     int n_reasons;
 } vx_decoder_stats;
 void vx_decoder_get_stats(vx_decoder *decoder, vx_decoder_stats *ret_stats);
+/* The card that decodes (borrows from decoder). NULL: a build without it. */
+vx_card *vx_decoder_get_card(const vx_decoder *decoder);
 
 typedef struct vx_media_stats {
     int64_t frames_decoded; /* pictures the decoder produced */
@@ -197,6 +208,7 @@ typedef struct vx_media_decode_params {
     int64_t n;
     int threads;         /* of the decoder; 0 = one per core; fewer where pictures are very large */
     vx_decoder *decoder; /* borrows; NULL = the CPU alone */
+    bool on_card; /* pictures that a card decodes may come in its memory, not all of them need to */
     bool (*keep_going)(void *ctx); /* may be NULL; called per packet, false stops */
     vx_media_on_picture on_picture;
     /* May be NULL. Called for pictures before the last requested one that were decoded only because
