@@ -7,8 +7,8 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "extract_model.h"
+#include "frame_lists.h"
 
-#define FINGERPRINT_FPS 2.0
 /* Of the pictures to ask with. Where too few are decoded anyway, as when all are key frames, more
  * are wanted, at the first of these rates for which less than that share is decoded: no more than
  * long GOPs cost without it. Of 186 trims of fast film in key frames only, 0.52 are found without
@@ -96,19 +96,6 @@ vx_outcome vx_extract_outcome_of_media(int rc, const vx_err *err) {
     }
 }
 
-static int compare_frames(const void *a, const void *b) {
-    const int64_t *x = a, *y = b;
-    return *x < *y ? -1 : *x > *y;
-}
-
-static size_t unique_sorted(int64_t *frames, size_t n) {
-    size_t kept = 0;
-    for (size_t i = 0; i < n; i++)
-        if (!kept || frames[i] != frames[kept - 1])
-            frames[kept++] = frames[i];
-    return kept;
-}
-
 static int plan_models(run *r, vx_err *err) {
     int rc = 0;
     for (int i = 0; i < r->extractor->models->n && !rc; i++) {
@@ -125,31 +112,17 @@ static int plan_models(run *r, vx_err *err) {
 static int plan_fingerprints(run *r, vx_err *err) {
     if (!r->params->fingerprints || !r->extractor->fingerprints)
         return 0;
-    int64_t n;
-    int rc = vx_media_choose(r->media, 0, r->out->info.duration_s, FINGERPRINT_FPS, &r->fp_frames,
-                             &n, err);
-    if (rc)
-        return rc;
-    r->n_fp_frames = unique_sorted(r->fp_frames, (size_t)n);
-    return vx_fp_track_new(&r->track, err);
-}
-
-static int merge_frames(const int64_t *a, size_t n_a, const int64_t *b, size_t n_b,
-                        int64_t **ret_frames, size_t *ret_n, vx_err *err) {
-    int64_t *frames = vx_new_array(n_a + n_b, sizeof *frames);
-    if (!frames)
-        return VX_FAIL(err, -ENOMEM, "no memory for the frame list");
-    memcpy(frames, a, n_a * sizeof *frames);
-    memcpy(frames + n_a, b, n_b * sizeof *frames);
-    qsort(frames, n_a + n_b, sizeof *frames, compare_frames);
-    *ret_n = unique_sorted(frames, n_a + n_b);
-    *ret_frames = frames;
-    return 0;
+    r->out->fingerprints = r->extractor->fingerprints;
+    int rc = vx_extract_fingerprint_frames(r->out->fingerprints, r->extractor->models, r->media,
+                                           r->out->spans, r->out->n_clips, &r->fp_frames,
+                                           &r->n_fp_frames, err);
+    return rc ? rc : vx_fp_track_new(&r->track, err);
 }
 
 /* Adds frames to ask with, if that is cheap. */
 static int plan_dense(run *r, vx_err *err) {
-    for (size_t i = 0; r->fp_frames && i < VX_LEN(DENSE_FPS); i++) {
+    bool wanted = r->out->fingerprints == VX_FINGERPRINTS_FULL;
+    for (size_t i = 0; wanted && i < VX_LEN(DENSE_FPS); i++) {
         VX_AUTO_FREE int64_t *dense = NULL;
         VX_AUTO_FREE int64_t *merged = NULL;
         int64_t n_dense = 0, cost = 0;
@@ -157,8 +130,8 @@ static int plan_dense(run *r, vx_err *err) {
         int rc = vx_media_choose(r->media, 0, r->out->info.duration_s, DENSE_FPS[i], &dense,
                                  &n_dense, err);
         if (!rc)
-            rc = merge_frames(r->frames, r->n_frames, dense, (size_t)n_dense, &merged, &n_merged,
-                              err);
+            rc = vx_extract_merge_frames(r->frames, r->n_frames, dense, (size_t)n_dense, &merged,
+                                         &n_merged, err);
         if (!rc)
             rc = vx_media_cost(r->media, merged, (int64_t)n_merged, &cost, err);
         if (rc)
@@ -175,21 +148,19 @@ static int plan_dense(run *r, vx_err *err) {
 
 /* The frames that anybody wants: those are decoded. */
 static int plan_union(run *r, vx_err *err) {
-    size_t n = r->n_fp_frames;
+    size_t n = 0;
     for (int i = 0; i < r->n_parts; i++)
         n += r->parts[i].n_wants;
-    r->frames = vx_new_array(n, sizeof *r->frames);
-    if (!r->frames)
+    VX_AUTO_FREE int64_t *seen = vx_new_array(n, sizeof *seen);
+    if (!seen)
         return VX_FAIL(err, -ENOMEM, "no memory for the frame list");
     n = 0;
-    for (; n < r->n_fp_frames; n++)
-        r->frames[n] = r->fp_frames[n];
     for (int i = 0; i < r->n_parts; i++)
         for (size_t w = 0; w < r->parts[i].n_wants; w++)
-            r->frames[n++] = r->parts[i].wants[w].frame;
-    qsort(r->frames, n, sizeof *r->frames, compare_frames);
-    r->n_frames = unique_sorted(r->frames, n);
-    return plan_dense(r, err);
+            seen[n++] = r->parts[i].wants[w].frame;
+    int rc = vx_extract_merge_frames(seen, n, r->fp_frames, r->n_fp_frames, &r->frames,
+                                     &r->n_frames, err);
+    return rc ? rc : plan_dense(r, err);
 }
 
 static int flush(run *r, vx_err *err) {
@@ -210,8 +181,8 @@ static int fingerprint_picture(run *r, vx_picture *picture, bool stored, vx_err 
     return rc ? rc : vx_fp_track_add(r->track, luma, stored, err);
 }
 
-/* A picture that no half second needs: hashed when the last hash is old enough and the next one of
- * a half second is not near. */
+/* A picture that is not to be stored: hashed when the last hash is old enough and the next one that is
+ * stored is not near. */
 static int on_extra(void *ctx, int64_t frame, double time_s, vx_picture *picture, vx_err *err) {
     run *r = ctx;
     (void)frame;

@@ -106,6 +106,13 @@ double vx_media_frame_time(const vx_media *media, int64_t frame);
 int vx_media_choose(const vx_media *media, double start_s, double end_s, double target_fps,
                     int64_t **ret_frames, int64_t *ret_n, vx_err *err);
 
+/* The frames at which decoding can start, each at least least_step_s after the one before: every one of them
+ * is decoded by itself.
+ *   ret_frames  gives an ascending array (free()), which may have no entry
+ *   ret_n       its length */
+int vx_media_key_frames(const vx_media *media, double least_step_s, int64_t **ret_frames,
+                        int64_t *ret_n, vx_err *err);
+
 /* How many pictures must be decoded to get these frames (ascending, unique; borrowed). Decodes
  * nothing; walks the packet table once. */
 int vx_media_cost(const vx_media *media, const int64_t *frames, int64_t n, int64_t *ret_n_pictures,

@@ -196,13 +196,14 @@ static int recover(vx_server *server, vx_err *err) {
         rc = vx_jobs_start(server->jobs, err);
     int64_t outdated = 0;
     if (!rc)
-        rc = vx_catalog_count_outdated(server->catalog, VX_MEDIA_RULES, &outdated, err);
+        rc = vx_catalog_count_outdated(server->catalog, VX_MEDIA_RULES,
+                                       (int)server->extractor.fingerprints, &outdated, err);
     if (!rc && outdated && server->backfill)
-        vx_log(
-            VX_LOG_WARN, "outdated",
-            "videos=%lld hint=\"an older version read them by other rules; POST /v1/reread reads "
-            "them again\"",
-            (long long)outdated);
+        vx_log(VX_LOG_WARN, "outdated",
+               "videos=%lld hint=\"an older version read them by other rules, or fewer of their "
+               "frames were "
+               "hashed than --fingerprints says; POST /v1/reread reads them again\"",
+               (long long)outdated);
     char damage[256], quoted[2 * sizeof damage];
     if (!rc && !vx_catalog_health(server->catalog, damage, sizeof damage))
         vx_log(VX_LOG_ERROR, "damaged",

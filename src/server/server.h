@@ -44,9 +44,9 @@ typedef struct vx_server_params {
     int64_t reserve_bytes;    /* free space kept on the data disk; 0 = none */
     vx_media_limits media;
     vx_fetch_params fetch; /* of what clients name by URL; borrows, for the server's life */
-    bool fingerprints;     /* false: no copy verdicts, half the CPU work of a frame */
-    bool reproducible;     /* as vx_embedder_params has it */
-    bool no_clients;       /* nobody asks anything: no search, embeddings, cutter and backfill */
+    vx_fingerprints fingerprints;
+    bool reproducible; /* as vx_embedder_params has it */
+    bool no_clients;   /* nobody asks anything: no search, embeddings, cutter and backfill */
 } vx_server_params;
 
 /* Plain data: vx_server_start sets every field, and from ready on they are constant until

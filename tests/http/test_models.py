@@ -194,7 +194,7 @@ def test_similar_is_the_verdict_of_the_default_model(start, tmp_path, models, ve
     """A film and the same with red and blue exchanged: small sees grey alone, tiny colour too."""
     film(tmp_path / "a.mp4", lambda image: image)
     film(tmp_path / "b.mp4", lambda image: image[:, :, ::-1])
-    server = start("--no-fingerprints", model=models)
+    server = start("--fingerprints", "off", model=models)
     first, second = (server.upload(tmp_path / name).json() for name in ("a.mp4", "b.mp4"))
     assert first["duplicate"]["verdict"] == "new"
     assert second["duplicate"]["verdict"] == verdict
