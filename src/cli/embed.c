@@ -49,7 +49,7 @@ static const vx_option table[] = {
     {"fingerprints", VX_OPTION_TEXT, AT(fingerprints), "full", "full|frames|off",
      VX_FINGERPRINTS_HELP},
     {"threads", VX_OPTION_COUNT, AT(threads), NULL, "N",
-     "videos processed at once (0 means cores + 1)"},
+     "videos processed at once (0 means cores + 1, and 18 more with a GPU that decodes)"},
     {"max-side", VX_OPTION_COUNT, AT(max_side), "8192", "PX",
      "skip videos whose picture is wider or higher"},
     {"max-duration", VX_OPTION_REAL, AT(max_duration), "86400", "S", "skip longer videos"},
@@ -140,8 +140,7 @@ static int check_settings(const settings *s, const char **ret_model, vx_err *err
 }
 
 static int embed(const settings *s, const char *model, vx_batch_end *ret_end, vx_err *err) {
-    int64_t threads = s->threads ? s->threads : vx_thread_cores() + 1;
-    int workers = threads < VX_BATCH_WORKERS_MAX ? (int)threads : VX_BATCH_WORKERS_MAX;
+    int workers = s->threads < VX_BATCH_WORKERS_MAX ? (int)s->threads : VX_BATCH_WORKERS_MAX;
     char models[PATH_MAX];
     vx_batch_params params = {
         .input = s->input,
@@ -187,7 +186,8 @@ static int embed(const settings *s, const char *model, vx_batch_end *ret_end, vx
         .writer = server->writer,
         .ingest = server->ingest,
         .library = server->library,
-        .workers = workers,
+        .workers =
+            server->n_decodes < VX_BATCH_WORKERS_MAX ? server->n_decodes : VX_BATCH_WORKERS_MAX,
     };
     catch_signals(); /* not earlier: while the model is loaded, a signal may simply end the process */
     return vx_batch_run(batch, &parts, ret_end, err);

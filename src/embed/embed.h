@@ -55,6 +55,8 @@ typedef struct vx_model_info {
     int max_batch;         /* clips per run that it was opened with */
     int together; /* clips of a video to submit at once, so that they share a run: more than 1 only in
                      a reproducible embedder, which has no other way to fill one */
+    /* On a GPU: why vidx's own operators run without their kernels; NULL = they have them. Static. */
+    const char *kernels_note;
     /* Why it runs on a device that its package calls slow; "" = it does not. */
     char device_note[320];
 } vx_model_info;

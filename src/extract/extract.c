@@ -376,11 +376,17 @@ static int decode_threads(const run *r) {
     return few ? 1 : r->params->decode_threads;
 }
 
-/* Pictures stay on the card if it has the kernels for them. */
+int vx_extract_check_card(const vx_decoder *decoder, vx_err *err) {
+    vx_card *card = vx_decoder_get_card(decoder);
+    int rc = vx_preprocess_check_card(card, err);
+    return rc ? rc : vx_fp_check_card(card, err);
+}
+
 static void use_card(run *r) {
-    vx_card *card = r->extractor->decoder ? vx_decoder_get_card(r->extractor->decoder) : NULL;
-    if (card && !vx_preprocess_check_card(card, NULL) && !vx_fp_check_card(card, NULL))
-        r->card = (vx_extract_card){.card = card, .track = r->track};
+    const vx_decoder *decoder = r->extractor->decoder;
+    r->card.track = r->track;
+    if (decoder && vx_extract_check_card(decoder, NULL) == 0)
+        r->card.card = vx_decoder_get_card(decoder);
 }
 
 static vx_outcome decode_and_embed(run *r, vx_err *err) {

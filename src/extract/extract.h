@@ -80,6 +80,10 @@ typedef struct vx_extract_params {
 } vx_extract_params;
 #define VX_EXTRACT_ALL_MODELS (~0U)
 
+/* Whether pictures that the decoder's card decodes are hashed and prepared there: 0, or -ENODEV with the
+ * reason why the CPU does it. */
+int vx_extract_check_card(const vx_decoder *decoder, vx_err *err);
+
 /* OK, MEDIA_*, BAD_REQUEST (too many clips), CANCELLED or a fault of ours; err has the sentence.
  * The first model asked for must succeed. Another that fails is logged, counted
  * (vx_model.failures) and leaves no vectors: the video is not lost for it, a backfill can make them

@@ -181,8 +181,10 @@ const char *vx_media_path_name(vx_media_path path);
 
 typedef struct vx_decoder_stats {
     char card[64]; /* its name */
+    int max_clips; /* at a time on the card */
     int n_decoders, max_decoders;
-    int64_t card_bytes; /* that the decoders take, about */
+    int64_t card_bytes, max_card_bytes; /* that the decoders take, about */
+    vx_card_memory pictures;            /* that stay on the card */
     int64_t n_clips[VX_MEDIA_N_PATHS];
     /* [n_reasons] clips that the card left to the CPU, and why: codec, chroma, bit_depth, size, stream,
      * damaged … (static). */

@@ -308,7 +308,8 @@ def test_auto_without_a_gpu_takes_the_model_made_for_that(tmp_path, packages):
     with Server(tmp_path / "data", packages, "auto") as server:
         item = loaded(server)
         assert item["name"] == "efficientnet-lite0" and "without a GPU" in item["chosen"]
-        assert item["device_note"] is None
+        assert item["device_note"] is None and item["kernels_note"] is None
+        assert server.get("/v1/models").json()["gpu"] is None
         assert 'model=efficientnet-lite0 device=cpu' in server.tail() and "chosen=" in server.tail()
 
 
