@@ -59,7 +59,9 @@ static int gather(vx_request *request, report *r, vx_err *err) {
     r->n_models = server->models->n;
     int rc = vx_catalog_count_videos(server->catalog, &r->videos, err);
     if (!rc)
-        rc = vx_catalog_count_outdated(server->catalog, VX_MEDIA_RULES, &r->videos_outdated, err);
+        rc = vx_catalog_count_outdated(server->catalog, VX_MEDIA_RULES,
+                                       (int)server->extractor.fingerprints, &r->videos_outdated,
+                                       err);
     if (!rc)
         rc = vx_catalog_count_jobs(server->catalog, &r->jobs_parked, &r->jobs_waiting, err);
     if (!rc)

@@ -128,6 +128,7 @@ typedef struct vx_video {
     char hdr[8];        /* "sdr", "pq", "hlg"; "" */
     char clip_rule[96]; /* that cut it into clips; "" */
     int rules;          /* by which its file was read: VX_MEDIA_RULES of that time; 0 */
+    int fingerprints;   /* which pictures were hashed: a vx_fingerprints of extract.h */
     vx_clip *clips;
     size_t n_clips;
 } vx_video;
@@ -153,7 +154,7 @@ int vx_catalog_find_rejudged(vx_catalog *catalog, int64_t above_row, size_t max,
 /* The video and those whose verdict names it wait to be judged anew; until then verdicts stay. */
 int vx_catalog_mark_rejudged(vx_catalog *catalog, int64_t row, const char *video_id, vx_err *err);
 /* Replaces what was read from the file of video->row: container to duration_s, frames_decoded and the fields
- * from there to rules. VX_CATALOG_NOT_FOUND. */
+ * from there to fingerprints. VX_CATALOG_NOT_FOUND. */
 int vx_catalog_set_media(vx_catalog *catalog, const vx_video *video, vx_err *err);
 /* Makes the clips of video->row those of the struct, whose rows it fills in: one keeps the row of the clip that
  * had its index. All vectors of the old clips are deleted, whatever their vector space. */
@@ -194,11 +195,12 @@ int vx_catalog_find_videos_of_clips(vx_catalog *catalog, const int64_t *clips, s
                                     int64_t *ret_videos, vx_err *err);
 /* Seconds; NaN if it is not known. VX_CATALOG_NOT_FOUND. */
 int vx_catalog_get_duration(vx_catalog *catalog, int64_t row, double *ret_s, vx_err *err);
-/* Videos whose file was read by older rules than these: rows above a row, rising, up to max into ret_rows;
- * and how many there are. */
-int vx_catalog_find_outdated(vx_catalog *catalog, int rules, int64_t above_row, size_t max,
-                             int64_t *ret_rows, size_t *ret_n, vx_err *err);
-int vx_catalog_count_outdated(vx_catalog *catalog, int rules, int64_t *ret_n, vx_err *err);
+/* Videos whose file was read by older rules than these, or of which fewer pictures were hashed: rows above a
+ * row, rising, up to max into ret_rows; and how many there are. */
+int vx_catalog_find_outdated(vx_catalog *catalog, int rules, int fingerprints, int64_t above_row,
+                             size_t max, int64_t *ret_rows, size_t *ret_n, vx_err *err);
+int vx_catalog_count_outdated(vx_catalog *catalog, int rules, int fingerprints, int64_t *ret_n,
+                              vx_err *err);
 /* The oldest videos above a row: rows, rising, up to max into ret_rows. */
 int vx_catalog_find_videos(vx_catalog *catalog, int64_t above_row, size_t max, int64_t *ret_rows,
                            size_t *ret_n, vx_err *err);

@@ -17,14 +17,13 @@
 #include "server/server.h"
 
 typedef struct settings {
-    const char *listen, *data, *models, *model, *device, *hybrid, *clip, *encoder, *log_level,
-        *host, *allow_origin;
+    const char *listen, *data, *models, *model, *device, *hybrid, *clip, *encoder, *fingerprints,
+        *log_level, *host, *allow_origin;
     int64_t ingest_threads, search_threads, http_threads, queue, max_connections, idle_timeout;
     int64_t max_upload, reserve, max_side, max_json, max_embeddings_json, fetch_max;
     double max_duration, fetch_timeout;
     const char *fetch_hosts, *fetch_private;
     bool fetch_http;
-    bool no_fingerprints;
 } settings;
 
 #define AT(field) offsetof(settings, field)
@@ -43,9 +42,11 @@ static const vx_option table[] = {
     {"hybrid", VX_OPTION_TEXT, AT(hybrid), "auto", "auto|off",
      "auto: cores decode videos beside a GPU that has more to decode than it can"},
     {"clip", VX_OPTION_TEXT, AT(clip), "auto", "RULE", VX_CLIP_HELP},
-    {"no-fingerprints", VX_OPTION_FLAG, AT(no_fingerprints), NULL, NULL, VX_NO_FINGERPRINTS_HELP},
+    {"fingerprints", VX_OPTION_TEXT, AT(fingerprints), "full", "full|frames|off",
+     VX_FINGERPRINTS_HELP},
     {"ingest-threads", VX_OPTION_COUNT, AT(ingest_threads), NULL, "N",
-     "videos decoded at once; they take turns (0 means cores + 1)"},
+     "videos decoded at once; they take turns (0 means cores + 1, and 18 more with a GPU that "
+     "decodes)"},
     {"search-threads", VX_OPTION_COUNT, AT(search_threads), NULL, "N",
      "searches answered at once (0 means cores + 1)"},
     {"http-threads", VX_OPTION_COUNT, AT(http_threads), NULL, "N", "threads for HTTP (0 means 8)"},
@@ -203,8 +204,8 @@ static int serve(const settings *s, const sigset_t *signals, vx_err *err) {
                   .allow_http = s->fetch_http,
                   .max_bytes = s->fetch_max,
                   .timeout_s = s->fetch_timeout},
-        .fingerprints = !s->no_fingerprints,
     };
+    vx_fingerprints_of_name(s->fingerprints, &params.fingerprints);
     vx_http_params http_params = {
         .listen = s->listen,
         .threads = (int)s->http_threads,
@@ -245,6 +246,11 @@ int vx_command_serve(int argc, char **argv) {
     }
     if (strcmp(s.hybrid, "auto") != 0 && strcmp(s.hybrid, "off") != 0) {
         VX_FAIL(&err, 1, "--hybrid must be auto or off, not '%s'", s.hybrid);
+        return fail(&err, 2);
+    }
+    vx_fingerprints fingerprints;
+    if (!vx_fingerprints_of_name(s.fingerprints, &fingerprints)) {
+        VX_FAIL(&err, 1, "--fingerprints must be full, frames or off, not '%s'", s.fingerprints);
         return fail(&err, 2);
     }
     vx_clip_spec clip;

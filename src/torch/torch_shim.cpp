@@ -251,6 +251,16 @@ const char *vx_torch_operators(void) noexcept {
     return VX_OPERATORS;
 }
 
+const char *vx_torch_kernels_note(void) noexcept {
+#ifdef VX_CUDA_KERNELS
+    return nullptr;
+#else
+    return "vidx was built without operators.cu, because CUDA's compiler nvcc or a torch with CUDA "
+           "was "
+           "not there";
+#endif
+}
+
 int vx_torch_cuda_count(void) noexcept {
     try {
         return cuda_count();

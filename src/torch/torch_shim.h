@@ -80,6 +80,9 @@ const char *vx_torch_version(void) VX_TORCH_NOEXCEPT; /* static, such as "2.13.0
 /* The set of operators of vidx's own that archives may use (models/common/operators.py): "vidx-1". Static. */
 const char *vx_torch_operators(void) VX_TORCH_NOEXCEPT;
 
+/* Why these operators run on a GPU as torch's own and not as kernels of vidx; NULL: they are kernels. Static. */
+const char *vx_torch_kernels_note(void) VX_TORCH_NOEXCEPT;
+
 /* CUDA devices; 0 also where the build has no CUDA or the driver fails. */
 int vx_torch_cuda_count(void) VX_TORCH_NOEXCEPT;
 

@@ -172,7 +172,7 @@ def one_kind(table, kind, name, options):
     disk = disk_mb_s(paths)
     measure.line(f"{kind.name}, disk", f"{disk:.0f} MB/s", "write and fsync, 32 at once")
     table.append({"kind": kind.name, "way": "disk", "mb_per_s": disk})
-    decoding = embed(paths, TINY, "tiny", options.seconds, ["--no-fingerprints"])
+    decoding = embed(paths, TINY, "tiny", options.seconds, ["--fingerprints", "off"])
     row(table, kind.name, "decoding, no fingerprints", decoding)
     row(table, kind.name, "decoding", embed(paths, TINY, "tiny", options.seconds))
     files = embed(paths, MODELS, name, options.seconds)

@@ -16,12 +16,13 @@ MODULES = {
     "torch": "base",
     "store": "base",
     "fetch": "base",
+    "card": "base",
     "frame": "base",
-    "media": "base frame",
+    "media": "base card frame",
     "clip": "base frame media torch",
-    "preprocess": "base frame",
+    "preprocess": "base card frame",
     "embed": "base torch preprocess",
-    "fingerprint": "base frame",
+    "fingerprint": "base card frame",
     "index": "base",
     "catalog": "base",
     "filter": "base catalog",
@@ -31,7 +32,7 @@ MODULES = {
     "parquet": "base",
     "models": "base embed index catalog",
     "collection": "base fingerprint index catalog filter models",
-    "extract": "base frame media clip preprocess embed fingerprint models",
+    "extract": "base card frame media clip preprocess embed fingerprint models",
     "writer": "base store catalog",
     "verdict": "base fingerprint index catalog collection",
     "jobs": "base catalog writer",
@@ -47,15 +48,15 @@ MODULES = {
     "batch": "base store media clip index catalog dedup parquet models collection extract writer ingest "
              "library backfill batch/curator",
     "api/http": "base store server",
-    "api/resources": "base store media clip embed index catalog filter models collection search embeddings "
+    "api/resources": "base store media clip embed index catalog filter models collection extract search embeddings "
                      "ingest cutter jobs library backfill server api/http",
-    "cli": "base media clip check server batch api/http api/resources",
+    "cli": "base media clip extract check server batch api/http api/resources",
     "main": "cli",
 }
 MODULES = {name: set(may_use.split()) for name, may_use in MODULES.items()}
 
 # Where the public header has another name, or others may see every header.
-PUBLIC = {"torch": ("torch_shim.h",)}
+PUBLIC = {"torch": ("torch_shim.h",), "card": ("card.h", "driver.h"), "frame": ("frame.h", "samples.h")}
 OPEN = {"base", "api/http"}
 
 
