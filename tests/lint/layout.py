@@ -22,13 +22,13 @@ MODULES = {
     "preprocess": "base frame",
     "embed": "base torch preprocess",
     "fingerprint": "base frame",
-    "index": "base",
+    "index": "base torch",
     "catalog": "base",
     "filter": "base catalog",
     "check": "base store catalog",
     "dedup": "base index",
     "parquet": "base",
-    "models": "base embed index catalog",
+    "models": "base torch embed index catalog",
     "collection": "base fingerprint index catalog filter models",
     "extract": "base frame media clip preprocess embed fingerprint models",
     "writer": "base store catalog",
@@ -54,7 +54,7 @@ MODULES = {
 MODULES = {name: set(may_use.split()) for name, may_use in MODULES.items()}
 
 # Where the public header has another name, or others may see every header.
-PUBLIC = {"torch": ("torch_shim.h",)}
+PUBLIC = {"torch": ("torch_shim.h", "code_scan.h")}
 OPEN = {"base", "api/http"}
 
 
