@@ -33,13 +33,13 @@ vx_pass *vx_pass_free(vx_pass *p) {
     return NULL;
 }
 
-/* One query of a request, with room for its results. */
-static vx_probe probe_of(const vx_index_query *asked, const float *query, int dim,
+/* The i-th query of a request, with room for its results. */
+static vx_probe probe_of(const vx_index_query *asked, size_t i, const float *query, int dim,
                          vx_neighbour *results, _Atomic float *bar) {
     vx_probe probe = {
         .query = query,
         .length = sqrtf(vx_score_dot(query, query, (size_t)dim)) * (1 + 0x1p-20f),
-        .bound = asked->min_score,
+        .bound = asked->min_scores ? asked->min_scores[i] : asked->min_score,
         .max_score = asked->has_max_score ? asked->max_score : INFINITY,
         .not_ids = asked->not_ids,
         .before_id = asked->before_id,
@@ -63,7 +63,7 @@ static void fill(vx_pass *p, int dim, bool has_codes) {
                r->query.n * (size_t)dim * sizeof(float));
         for (size_t j = 0; j < r->query.n; j++, i++, results += r->query.k) {
             const float *query = p->queries + i * (size_t)dim;
-            p->probes[i] = probe_of(&r->query, query, dim, results, &p->bars[i]);
+            p->probes[i] = probe_of(&r->query, j, query, dim, results, &p->bars[i]);
             if (has_codes)
                 vx_codes_query_init(&p->probes[i].coded, query, (size_t)dim,
                                     p->codes + i * code_bytes);

@@ -235,6 +235,25 @@ static int submit(vx_searcher *s, vx_index_request *r, vx_err *err) {
     return r->rc;
 }
 
+/* All of it on this thread. */
+static int run_here(vx_searcher *s, vx_index_request *r, vx_err *err) {
+    vx_faiss_set_up_thread();
+    vx_mutex_lock(&s->mu);
+    vx_pass *p = vx_pass_new(r, s->dim, s->has_codes, s->segments, s->n_segments);
+    vx_mutex_unlock(&s->mu);
+    if (!p)
+        return VX_FAIL(err, -ENOMEM, "no memory to search for %zu queries", r->query.n);
+    for (size_t i = 0; i < p->n_segments; i++)
+        vx_pass_scan(p, i);
+    for (size_t i = 0; i < p->n; i++)
+        vx_pass_settle(p, i);
+    vx_pass_answer(p);
+    vx_pass_free(p);
+    if (r->rc && err)
+        *err = r->err;
+    return r->rc;
+}
+
 static int run_selected(vx_searcher *s, const vx_index_query *query, const vx_idset_bits *selected,
                         vx_neighbour *ret, size_t *ret_n, vx_index_work *ret_work, vx_err *err) {
     size_t fits = PASS_RESULTS / query->k;
@@ -247,7 +266,9 @@ static int run_selected(vx_searcher *s, const vx_index_query *query, const vx_id
                               .ret_work = ret_work ? ret_work + i : NULL};
         r.query.vectors += i * (size_t)s->dim;
         r.query.n = query->n - i < at_once ? query->n - i : at_once;
-        int rc = submit(s, &r, err);
+        if (query->min_scores)
+            r.query.min_scores += i;
+        int rc = query->on_caller ? run_here(s, &r, err) : submit(s, &r, err);
         if (rc)
             return rc;
     }

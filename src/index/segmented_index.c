@@ -338,6 +338,10 @@ int vx_index_score(vx_index *index, int64_t id, const float *queries, size_t n, 
     return place ? 0 : not_found(id, err);
 }
 
+float vx_index_dot(const float *a, const float *b, size_t dim) {
+    return vx_score_dot(a, b, dim);
+}
+
 bool vx_index_has(vx_index *index, int64_t id) {
     vx_mutex_lock(&index->writer);
     bool has = vx_idmap_find(&index->map, id) != NULL;
