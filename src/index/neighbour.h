@@ -32,5 +32,6 @@ typedef struct vx_index_query {
 /* What a search did for one query. */
 typedef struct vx_index_work {
     int64_t rows_scanned;  /* scored, mostly by their codes */
+    int64_t rows_on_gpu;   /* by a GPU, of these */
     int64_t rows_rescored; /* of which the exact score was computed */
 } vx_index_work;

@@ -30,22 +30,8 @@ static void set_bar(const vx_rows *rows, scan *s) {
     }
 }
 
-/* Whether the row can be better than the best one of its group, by the codes. Without this each of a
- * film's 10,000 clips would be scored exactly where the film is a result. */
-static bool can_lead_its_group(const vx_rows *rows, const vx_probe *probe, size_t row,
-                               int32_t dot) {
-    const vx_row_codes *codes = rows->codes;
-    const vx_neighbour *best = vx_topk_of_group(&probe->top, rows->groups[row]);
-    if (!best)
-        return true;
-    vx_dots_bar bar = vx_codes_bar(codes, &probe->coded, best->score);
-    return vx_dots_reaches(dot, codes->scales[row], codes->errors[row], &bar);
-}
-
 static void consider(const vx_rows *rows, scan *s, size_t row, int32_t dot) {
     const vx_row_codes *codes = rows->codes;
-    if (s->probe->top.by_group && !can_lead_its_group(rows, s->probe, row, dot))
-        return;
     vx_probe_consider(s->probe, rows, row, vx_dots_score(dot, codes->scales[row], &s->bar),
                       codes->errors[row] * s->bar.norm + s->width);
 }
@@ -120,7 +106,7 @@ static int scan_codes(const vx_rows *rows, size_t first, vx_probe *probes, size_
         scans[i] = (scan){.probe = &probes[i],
                           .score = score,
                           .bar = vx_codes_bar(rows->codes, &probes[i].coded, score),
-                          .width = vx_codes_width(rows->codes, &probes[i].coded)};
+                          .width = vx_codes_width(rows->codes->max_length, &probes[i].coded)};
     }
     scan_tiles(rows, first, scans, n, selected);
     return 0;

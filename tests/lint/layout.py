@@ -23,14 +23,14 @@ MODULES = {
     "preprocess": "base card frame",
     "embed": "base torch preprocess",
     "fingerprint": "base card frame",
-    "index": "base",
+    "index": "base torch",
     "catalog": "base",
     "filter": "base catalog",
     "check": "base store catalog",
     "dedup": "base index",
     "cluster": "base index",
     "parquet": "base",
-    "models": "base embed index catalog",
+    "models": "base torch embed index catalog",
     "collection": "base fingerprint index catalog filter models",
     "extract": "base card frame media clip preprocess embed fingerprint models",
     "writer": "base store catalog",
@@ -56,7 +56,8 @@ MODULES = {
 MODULES = {name: set(may_use.split()) for name, may_use in MODULES.items()}
 
 # Where the public header has another name, or others may see every header.
-PUBLIC = {"torch": ("torch_shim.h",), "card": ("card.h", "driver.h"), "frame": ("frame.h", "samples.h")}
+PUBLIC = {"torch": ("torch_shim.h", "code_scan.h"), "card": ("card.h", "driver.h"),
+          "frame": ("frame.h", "samples.h")}
 OPEN = {"base", "api/http"}
 
 
