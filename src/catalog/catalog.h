@@ -228,7 +228,7 @@ int vx_catalog_count_clips(vx_catalog *catalog, int64_t *ret_n, vx_err *err);
 
 /* Calls back for every committed clip, in order of videos and of clips in each, on the calling
  * thread. A non-zero return of the callback stops the scan and is returned. */
-typedef int (*vx_catalog_on_clip)(void *ctx, int64_t video_row, int64_t clip_row, vx_err *err);
+typedef int (*vx_catalog_on_clip)(void *ctx, int64_t video_row, const vx_clip *clip, vx_err *err);
 int vx_catalog_scan_clips(vx_catalog *catalog, vx_catalog_on_clip on_clip, void *ctx, vx_err *err);
 
 /* ---- Declared fields of the metadata (filter/) ---- */

@@ -91,13 +91,14 @@ bool vx_condition_passes(const vx_condition *c, const unsigned char *cell, size_
 typedef struct matcher {
     const vx_filter *filter;
     const vx_video *video;
+    const vx_clip *clip; /* NULL: of no clip */
     json_t *metadata;
     vx_cell cell;
     bool no_memory;
 } matcher;
 
 static bool passes_condition(matcher *m, const vx_condition *c) {
-    if (!vx_field_read(&c->field, m->video, m->metadata, &m->cell)) {
+    if (!vx_field_read(&c->field, m->video, m->clip, m->metadata, &m->cell)) {
         m->no_memory = true;
         return false;
     }
@@ -126,10 +127,22 @@ static bool passes(matcher *m, const vx_node *node) {
     return false;
 }
 
-int vx_filter_match(const vx_filter *filter, const vx_video *video, bool *ret_passes, vx_err *err) {
+bool vx_filter_is_of_clips(const vx_filter *filter) {
+    return filter->of_clips;
+}
+
+int vx_filter_match(const vx_filter *filter, const vx_video *video, bool *ret_passes,
+                    bool *ret_clips, vx_err *err) {
     matcher m = {.filter = filter, .video = video};
     m.metadata = json_loads(video->metadata ? video->metadata : "{}", 0, NULL);
-    bool found = passes(&m, &filter->root);
+    bool found = !filter->of_clips && passes(&m, &filter->root);
+    for (size_t i = 0; filter->of_clips && i < video->n_clips; i++) {
+        m.clip = &video->clips[i];
+        bool one = passes(&m, &filter->root);
+        found |= one;
+        if (ret_clips)
+            ret_clips[i] = one;
+    }
     json_decref(m.metadata);
     vx_cell_done(&m.cell);
     if (m.no_memory)

@@ -4,6 +4,9 @@
  * are read 64 videos at a time: for each video a condition, and so the filter, is true, false or not
  * known. (Three values combine as Kleene's do: false and unknown is false.) Then, without the lock,
  * the metadata of those that are not known is read and the filter decided with it.
+ *
+ * A filter of clips does the same with 64 clips at a time; what it asks of videos is looked up by way of
+ * the video that each clip belongs to.
  */
 #include <errno.h>
 #include <jansson.h>
@@ -19,9 +22,10 @@ typedef struct three_valued {
 } three_valued;
 
 typedef struct undecided {
-    int64_t row;
-    size_t words; /* where the three_valued of the conditions are */
-    int bit;      /* in each of them */
+    int64_t row;   /* that of the video, or the clip if clips are asked for */
+    int64_t video; /* whose metadata decides */
+    size_t words;  /* where the three_valued of the conditions are */
+    int bit;       /* in each of them */
 } undecided;
 
 typedef struct selecting {
@@ -29,7 +33,7 @@ typedef struct selecting {
     const vx_filter *filter;
     const vx_column **column; /* [n_conditions] NULL: none */
     uint8_t **passes;         /* [n_conditions][n_values of the column] 0, 1 */
-    int64_t *rows;            /* that pass, newest first */
+    int64_t *rows;            /* that pass; of videos newest first */
     size_t n_rows, rows_capacity;
     undecided *open; /* newest first */
     size_t n_open, open_capacity;
@@ -50,6 +54,8 @@ static void selecting_done(selecting *s) {
 /* ---- each condition, once a value ---- */
 
 static const vx_column *column_of(const vx_filter_columns *columns, const vx_field *field) {
+    if (vx_field_is_of_clips(field))
+        return &columns->clips.columns[(size_t)field->row - vx_n_video_fields()];
     if (field->row >= 0)
         return &columns->fixed[field->row];
     for (size_t i = 0; i < columns->n_declared; i++)
@@ -95,7 +101,7 @@ static bool test_values(selecting *s, const vx_filter_columns *columns) {
     return true;
 }
 
-/* ---- 64 videos ---- */
+/* ---- 64 videos, or clips ---- */
 
 static three_valued read_column(const vx_column *column, const uint8_t *passes, size_t slot,
                                 size_t n) {
@@ -104,6 +110,23 @@ static three_valued read_column(const vx_column *column, const uint8_t *passes, 
         return (three_valued){0, ALL};
     for (size_t i = 0; i < n; i++) {
         uint32_t code = column->codes[slot + i];
+        uint64_t yes = passes[code], unknown = code < VX_CODE_FIRST;
+        word.yes |= yes << i;
+        word.maybe |= (yes | unknown) << i;
+    }
+    return word;
+}
+
+/* The same for a field of videos and n clips, by the slots of their videos. */
+static three_valued read_column_by_clip(const vx_column *column, const uint8_t *passes,
+                                        const uint32_t *videos, size_t n) {
+    three_valued word = {0, 0};
+    if (!column)
+        return (three_valued){0, ALL};
+    for (size_t i = 0; i < n; i++) {
+        if (videos[i] == VX_NO_SLOT)
+            continue;
+        uint32_t code = column->codes[videos[i]];
         uint64_t yes = passes[code], unknown = code < VX_CODE_FIRST;
         word.yes |= yes << i;
         word.maybe |= (yes | unknown) << i;
@@ -152,11 +175,25 @@ static bool keep_words(selecting *s, const three_valued *conditions) {
     return true;
 }
 
-static bool add_64(selecting *s, const vx_filter_columns *columns, size_t slot, size_t n) {
-    three_valued conditions[VX_FILTER_MAX_CONDITIONS];
-    uint64_t there = columns->alive[slot / 64] & (n < 64 ? (UINT64_C(1) << n) - 1 : ALL);
-    for (size_t i = 0; i < s->filter->n_conditions; i++)
-        conditions[i] = read_column(s->column[i], s->passes[i], slot, n);
+static bool add_row(selecting *s, int64_t row) {
+    if (s->n_rows && s->rows[s->n_rows - 1] == row) /* a video of which a clip passed before */
+        return true;
+    if (!vx_make_room(s->rows, s->n_rows, s->rows_capacity))
+        return false;
+    s->rows[s->n_rows++] = row;
+    return true;
+}
+
+static bool add_undecided(selecting *s, undecided one) {
+    if (!vx_make_room(s->open, s->n_open, s->open_capacity))
+        return false;
+    s->open[s->n_open++] = one;
+    return true;
+}
+
+/* there: of which slots there is something; rows, videos: of each slot what undecided has. */
+static bool add_64(selecting *s, const three_valued *conditions, uint64_t there,
+                   const int64_t *rows, const int64_t *videos) {
     three_valued word = combine(s->filter, &s->filter->root, conditions);
     uint64_t open = word.maybe & ~word.yes & there, left = word.maybe & there;
     size_t words = s->n_words;
@@ -164,32 +201,61 @@ static bool add_64(selecting *s, const vx_filter_columns *columns, size_t slot, 
         return false;
     while (left) {
         int bit = 63 - __builtin_clzll(left);
-        int64_t row = columns->rows[slot + (size_t)bit];
         left &= ~(UINT64_C(1) << bit);
-        if (open >> bit & 1) {
-            if (!vx_make_room(s->open, s->n_open, s->open_capacity))
-                return false;
-            s->open[s->n_open++] = (undecided){row, words, bit};
-        } else {
-            if (!vx_make_room(s->rows, s->n_rows, s->rows_capacity))
-                return false;
-            s->rows[s->n_rows++] = row;
-        }
+        bool fine = open >> bit & 1
+                        ? add_undecided(s, (undecided){rows[bit], videos[bit], words, bit})
+                        : add_row(s, rows[bit]);
+        if (!fine)
+            return false;
     }
     return true;
 }
 
-static bool read_columns(selecting *s, const vx_filter_columns *columns) {
+static bool read_videos(selecting *s, const vx_filter_columns *columns) {
     const vx_filter_selection *selection = s->selection;
-    if (!test_values(s, columns))
-        return false;
+    three_valued conditions[VX_FILTER_MAX_CONDITIONS];
     size_t end = selection->below_row > 0 ? vx_columns_slot(columns, selection->below_row)
                                           : columns->n_slots;
     while (end > 0 && (!selection->max || s->n_rows < selection->max)) {
-        size_t slot = (end - 1) / 64 * 64;
-        if (!add_64(s, columns, slot, end - slot))
+        size_t slot = (end - 1) / 64 * 64, n = end - slot;
+        uint64_t there = columns->alive[slot / 64] & (n < 64 ? (UINT64_C(1) << n) - 1 : ALL);
+        for (size_t i = 0; i < s->filter->n_conditions; i++)
+            conditions[i] = read_column(s->column[i], s->passes[i], slot, n);
+        if (!add_64(s, conditions, there, columns->rows + slot, columns->rows + slot))
             return false;
         end = slot;
+    }
+    return true;
+}
+
+static bool read_64_clips(selecting *s, const vx_filter_columns *columns, size_t slot, size_t n) {
+    const vx_clip_slots *clips = &columns->clips;
+    int64_t below_row = s->selection->below_row > 0 ? s->selection->below_row : INT64_MAX;
+    three_valued conditions[VX_FILTER_MAX_CONDITIONS];
+    int64_t videos[64];
+    uint64_t there = 0;
+    for (size_t i = 0; i < n; i++) {
+        uint32_t video = clips->videos[slot + i];
+        videos[i] = video == VX_NO_SLOT ? 0 : columns->rows[video];
+        there |= (uint64_t)(video != VX_NO_SLOT && videos[i] < below_row) << i;
+    }
+    for (size_t i = 0; i < s->filter->n_conditions; i++)
+        conditions[i] =
+            vx_field_is_of_clips(&s->filter->conditions[i].field)
+                ? read_column(s->column[i], s->passes[i], slot, n)
+                : read_column_by_clip(s->column[i], s->passes[i], clips->videos + slot, n);
+    return add_64(s, conditions, there, s->selection->clips ? clips->rows + slot : videos, videos);
+}
+
+static bool read_columns(selecting *s, const vx_filter_columns *columns) {
+    if (!test_values(s, columns))
+        return false;
+    if (!s->filter->of_clips)
+        return read_videos(s, columns);
+    for (size_t end = columns->clips.n, slot; end > 0; end = slot) {
+        slot = (end - 1) / 64 * 64;
+        if (!read_64_clips(s, columns, slot, end - slot))
+            return false;
     }
     return true;
 }
@@ -198,20 +264,27 @@ static bool read_columns(selecting *s, const vx_filter_columns *columns) {
 
 typedef struct decision {
     const selecting *s;
-    const undecided *video;
+    const undecided *item;
+    int64_t video; /* that `metadata` is of; 0 = none yet */
     json_t *metadata;
+    size_t n_read;
     vx_cell cell;
     bool no_memory;
 } decision;
 
+static void decision_done(decision *d) {
+    json_decref(d->metadata);
+    vx_cell_done(&d->cell);
+}
+
 static bool passes_condition(decision *d, size_t i) {
-    const three_valued *word = &d->s->words[d->video->words + i];
-    if (word->yes >> d->video->bit & 1)
+    const three_valued *word = &d->s->words[d->item->words + i];
+    if (word->yes >> d->item->bit & 1)
         return true;
-    if (!(word->maybe >> d->video->bit & 1))
+    if (!(word->maybe >> d->item->bit & 1))
         return false;
     const vx_condition *condition = &d->s->filter->conditions[i];
-    if (!vx_field_read(&condition->field, NULL, d->metadata, &d->cell)) {
+    if (!vx_field_read(&condition->field, NULL, NULL, d->metadata, &d->cell)) {
         d->no_memory = true;
         return false;
     }
@@ -236,22 +309,31 @@ static bool passes(decision *d, const vx_node *node) {
     return found;
 }
 
-static int decide(const selecting *s, const undecided *video, bool *ret_passes, vx_err *err) {
+/* Clips of one video come one after the other: its metadata is read once. */
+static int read_metadata(decision *d, int64_t video, vx_err *err) {
+    if (d->video == video)
+        return 0;
     VX_AUTO_FREE char *text = NULL;
-    int rc = s->selection->read_metadata(s->selection->ctx, video->row, &text, err);
-    *ret_passes = false;
-    if (rc || !text)
+    int rc = d->s->selection->read_metadata(d->s->selection->ctx, video, &text, err);
+    if (rc)
         return rc;
-    decision d = {.s = s, .video = video, .metadata = json_loads(text, 0, NULL)};
-    *ret_passes = passes(&d, &s->filter->root);
-    json_decref(d.metadata);
-    vx_cell_done(&d.cell);
-    return d.no_memory ? VX_FAIL(err, -ENOMEM, "no memory to test a video") : 0;
+    json_decref(d->metadata);
+    d->metadata = text ? json_loads(text, 0, NULL) : NULL;
+    d->video = video;
+    d->n_read++;
+    return 0;
+}
+
+static int decide(decision *d, const undecided *item, bool *ret_passes, vx_err *err) {
+    int rc = read_metadata(d, item->video, err);
+    d->item = item;
+    *ret_passes = !rc && d->metadata && passes(d, &d->s->filter->root);
+    return d->no_memory ? VX_FAIL(err, -ENOMEM, "no memory to test a video") : rc;
 }
 
 /* The rows that pass and those of the undecided that do, newest first. */
-static int decide_open(const selecting *s, int64_t **ret_rows, size_t *ret_n, size_t *ret_read,
-                       vx_err *err) {
+static int merge_videos(const selecting *s, decision *d, int64_t **ret_rows, size_t *ret_n,
+                        vx_err *err) {
     size_t max = s->n_rows + s->n_open, n = 0, decided = 0, open = 0;
     if (s->selection->max && max > s->selection->max)
         max = s->selection->max;
@@ -264,7 +346,7 @@ static int decide_open(const selecting *s, int64_t **ret_rows, size_t *ret_n, si
             continue;
         }
         bool found;
-        int rc = decide(s, &s->open[open], &found, err);
+        int rc = decide(d, &s->open[open], &found, err);
         if (rc)
             return rc;
         rows[n] = s->open[open++].row;
@@ -272,7 +354,37 @@ static int decide_open(const selecting *s, int64_t **ret_rows, size_t *ret_n, si
     }
     *ret_rows = vx_take(rows);
     *ret_n = n;
-    *ret_read = open;
+    return 0;
+}
+
+static int falling(const void *a, const void *b) {
+    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+    return (x < y) - (x > y);
+}
+
+/* The same where the rows came by clips: in some order, and videos more than once. */
+static int merge_clips(selecting *s, decision *d, int64_t **ret_rows, size_t *ret_n, vx_err *err) {
+    for (size_t i = 0; i < s->n_open; i++) {
+        bool found;
+        int rc = decide(d, &s->open[i], &found, err);
+        if (!rc && found && !add_row(s, s->open[i].row))
+            rc = VX_FAIL(err, -ENOMEM, "no memory to select clips");
+        if (rc)
+            return rc;
+    }
+    bool sorted = true;
+    for (size_t i = 1; i < s->n_rows && sorted; i++)
+        sorted = s->rows[i - 1] > s->rows[i];
+    if (!sorted)
+        qsort(s->rows, s->n_rows, sizeof *s->rows, falling);
+    size_t n = 0;
+    for (size_t i = 0; i < s->n_rows; i++)
+        if (!n || s->rows[n - 1] != s->rows[i])
+            s->rows[n++] = s->rows[i];
+    if (!s->rows && !(s->rows = vx_new_array(1, sizeof *s->rows)))
+        return VX_FAIL(err, -ENOMEM, "no memory to select clips");
+    *ret_rows = vx_take(s->rows);
+    *ret_n = s->selection->max && n > s->selection->max ? s->selection->max : n;
     return 0;
 }
 
@@ -285,5 +397,9 @@ int vx_filter_columns_select(vx_filter_columns *columns, const vx_filter_selecti
     vx_rwlock_end_read(&columns->lock);
     if (!fine)
         return VX_FAIL(err, -ENOMEM, "no memory to select videos");
-    return decide_open(&s, ret_rows, ret_n, ret_read, err);
+    __attribute__((cleanup(decision_done))) decision d = {.s = &s};
+    int rc = s.filter->of_clips ? merge_clips(&s, &d, ret_rows, ret_n, err)
+                                : merge_videos(&s, &d, ret_rows, ret_n, err);
+    *ret_read = d.n_read;
+    return rc;
 }

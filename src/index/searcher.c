@@ -33,7 +33,7 @@
 typedef struct request {
     struct request *next;
     vx_index_query query;
-    const vx_idset_bits *selected; /* of query.groups */
+    const vx_selected *selected; /* of query.groups or query.ids */
     vx_neighbour *ret;
     size_t *ret_n;
     vx_index_work *ret_work; /* NULL: not asked for */
@@ -46,7 +46,7 @@ typedef struct request {
 typedef struct pass {
     request *requests;
     size_t n; /* queries of all requests */
-    const vx_idset_bits *selected;
+    const vx_selected *selected;
     float *queries;        /* [n, dim] */
     int8_t *codes;         /* [n, 4 · groups], where the segments have codes */
     vx_probe *probes;      /* [n]; .bound is the request's min_score, .top the results so far */
@@ -352,7 +352,7 @@ static int submit(vx_searcher *s, request *r, vx_err *err) {
     return r->rc;
 }
 
-static int run_selected(vx_searcher *s, const vx_index_query *query, const vx_idset_bits *selected,
+static int run_selected(vx_searcher *s, const vx_index_query *query, const vx_selected *selected,
                         vx_neighbour *ret, size_t *ret_n, vx_index_work *ret_work, vx_err *err) {
     size_t fits = PASS_RESULTS / query->k;
     size_t at_once = fits < 1 ? 1 : fits < PASS_QUERIES ? fits : PASS_QUERIES;
@@ -373,12 +373,13 @@ static int run_selected(vx_searcher *s, const vx_index_query *query, const vx_id
 
 int vx_searcher_run(vx_searcher *s, const vx_index_query *query, vx_neighbour *ret, size_t *ret_n,
                     vx_index_work *ret_work, vx_err *err) {
-    if (!query->groups)
+    const vx_idset *set = query->ids ? query->ids : query->groups;
+    if (!set)
         return run_selected(s, query, NULL, ret, ret_n, ret_work, err);
-    vx_idset_bits selected;
-    if (vx_idset_bits_init(&selected, query->groups))
-        return VX_FAIL(err, -ENOMEM, "no memory to select %zu groups", query->groups->n);
+    vx_selected selected = {.by_id = query->ids != NULL};
+    if (vx_idset_bits_init(&selected.bits, set))
+        return VX_FAIL(err, -ENOMEM, "no memory to select %zu rows", set->n);
     int rc = run_selected(s, query, &selected, ret, ret_n, ret_work, err);
-    vx_idset_bits_done(&selected);
+    vx_idset_bits_done(&selected.bits);
     return rc;
 }

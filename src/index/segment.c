@@ -168,16 +168,16 @@ static void offer(const vx_segment *segment, vx_probe *probe, const float *rows,
 
 /* Bit i: row i of the tile that begins at row `first` is there and selected. */
 static uint64_t selected_locked(const vx_segment *segment, size_t first,
-                                const vx_idset_bits *selected) VX_REQUIRES_SHARED(&segment->lock) {
+                                const vx_selected *selected) VX_REQUIRES_SHARED(&segment->lock) {
     size_t n = segment->n - first;
     if (!selected)
         return n >= VX_TILE_ROWS ? ~(uint64_t)0 : ((uint64_t)1 << n) - 1;
-    const int64_t *groups = segment->groups + first;
+    const int64_t *keys = (selected->by_id ? segment->ids : segment->groups) + first;
     uint64_t rows = 0;
     bool has = false;
     for (size_t i = 0; i < n && i < VX_TILE_ROWS; i++) {
-        if (i == 0 || groups[i] != groups[i - 1]) /* rows of one group mostly lie together */
-            has = vx_idset_bits_have(selected, groups[i]);
+        if (i == 0 || keys[i] != keys[i - 1]) /* rows of one group mostly lie together */
+            has = vx_idset_bits_have(&selected->bits, keys[i]);
         rows |= (uint64_t)has << i;
     }
     return rows;
@@ -226,7 +226,7 @@ static void scan_tile_locked(const vx_segment *segment, vx_probe *probes, size_t
 }
 
 static void scan_codes_locked(const vx_segment *segment, vx_probe *probes, size_t n,
-                              const vx_idset_bits *selected) VX_REQUIRES_SHARED(&segment->lock) {
+                              const vx_selected *selected) VX_REQUIRES_SHARED(&segment->lock) {
     const float *rows = vx_faiss_rows(segment->flat);
     int64_t n_scanned = 0;
     for (size_t first = 0; first < segment->n; first += VX_TILE_ROWS) {
@@ -248,10 +248,12 @@ static void scan_codes_locked(const vx_segment *segment, vx_probe *probes, size_
 /* ---- by FAISS ---- */
 
 static void scan_rows_locked(const vx_segment *segment, vx_probe *probes, size_t n,
-                             const vx_idset_bits *selected) VX_REQUIRES_SHARED(&segment->lock) {
+                             const vx_selected *selected) VX_REQUIRES_SHARED(&segment->lock) {
     const float *rows = vx_faiss_rows(segment->flat);
     for (size_t row = 0; row < segment->n; row++) {
-        if (selected && !vx_idset_bits_have(selected, segment->groups[row]))
+        if (selected &&
+            !vx_idset_bits_have(&selected->bits,
+                                selected->by_id ? segment->ids[row] : segment->groups[row]))
             continue;
         for (size_t i = 0; i < n; i++) {
             probes[i].work.rows_scanned++;
@@ -294,7 +296,7 @@ static int candidates_locked(const vx_segment *segment, vx_probe *probes, size_t
 }
 
 static int search_floats_locked(const vx_segment *segment, vx_probe *probes, size_t n,
-                                const vx_idset_bits *selected, vx_err *err)
+                                const vx_selected *selected, vx_err *err)
     VX_REQUIRES_SHARED(&segment->lock) {
     size_t k = 0;
     for (size_t i = 0; i < n; i++)
@@ -306,8 +308,8 @@ static int search_floats_locked(const vx_segment *segment, vx_probe *probes, siz
     return 0;
 }
 
-int vx_segment_search(vx_segment *segment, vx_probe *probes, size_t n,
-                      const vx_idset_bits *selected, vx_err *err) {
+int vx_segment_search(vx_segment *segment, vx_probe *probes, size_t n, const vx_selected *selected,
+                      vx_err *err) {
     int rc = 0;
     vx_rwlock_read(&segment->lock);
     if (segment->codes.kernel)

@@ -24,6 +24,12 @@ typedef struct vx_segment {
     int dim;
 } vx_segment;
 
+/* The rows that may be offered: those whose group, or whose own id, is in the set. */
+typedef struct vx_selected {
+    vx_idset_bits bits;
+    bool by_id;
+} vx_selected;
+
 /* One query while it visits a segment. */
 typedef struct vx_probe {
     const float *query;      /* borrows float32 [dim], finite */
@@ -57,6 +63,6 @@ void vx_segment_copy_row(vx_segment *segment, size_t row, float *ret_vector);
 
 /* Adds to every probe's top what this segment has to offer at or above its bound. The probes' queries
  * lie in one block, float32 [n, dim], and so do their codes.
- *   selected  the groups whose rows may be offered; NULL = all */
-int vx_segment_search(vx_segment *segment, vx_probe *probes, size_t n,
-                      const vx_idset_bits *selected, vx_err *err);
+ *   selected  NULL = all rows */
+int vx_segment_search(vx_segment *segment, vx_probe *probes, size_t n, const vx_selected *selected,
+                      vx_err *err);
