@@ -98,6 +98,13 @@ typedef enum vx_test {
     VX_TEST_CONTAINS,
 } vx_test;
 
+/* An order or WITHIN of one number, for a cell of one number: most of what is compared at all. */
+typedef struct vx_interval {
+    bool is_known;
+    int64_t first, last; /* whole numbers that pass; first > last: none */
+    double low, high;    /* other numbers that pass lie above low and below high */
+} vx_interval;
+
 typedef struct vx_condition {
     vx_field field;
     vx_test test;
@@ -106,11 +113,12 @@ typedef struct vx_condition {
     size_t n;
     bool or_missing; /* IN: null is an operand */
     char *folded;    /* CONTAINS: the text, folded; NULL if it is none; owned */
+    vx_interval interval;
 } vx_condition;
-/* Whether a cell passes. folded: where the caller keeps the folded text of this cell over several
- * conditions; *folded is NULL at first, and the caller's to free. */
-bool vx_condition_passes(const vx_condition *condition, const unsigned char *cell, size_t n,
-                         char **folded);
+/* Once the operands are there. */
+void vx_condition_prepare(vx_condition *condition);
+/* Whether a cell passes. */
+bool vx_condition_passes(const vx_condition *condition, const unsigned char *cell, size_t n);
 
 typedef enum vx_node_kind { VX_NODE_AND, VX_NODE_OR, VX_NODE_NOT, VX_NODE_CONDITION } vx_node_kind;
 typedef struct vx_node {

@@ -32,6 +32,8 @@ static const char *const filters[] = {
     "{\"metadata.camera\": \"front\", \"media.duration_s\": {\"$gte\": 5},"
     " \"$or\": [{\"created_at\": {\"$gte\": \"2026-01-01\"}}, {\"filename\": {\"$prefix\": "
     "\"tour/\"}}]}",
+    "{\"metadata.camera\": {\"$ne\": \"front\"}, \"media.duration_s\": {\"$gte\": 5},"
+    " \"bytes\": {\"$gt\": 10}, \"filename\": {\"$prefix\": \"tour/\"}}",
     "{\"filename\": {\"$contains\": \"CLIP77\"}}",
 };
 
