@@ -91,7 +91,7 @@ static void lost_columns_are_read_again_and_follow_changes(void **state) {
 static void healing_that_is_stopped_leaves_filters_to_the_catalog(void **state) {
     fixture *f = *state;
     VX_AUTO(vx_collection) collection = NULL;
-    VX_AUTO(vx_video) first = lose_a_change(f, &collection);
+    vx_video_free(lose_a_change(f, &collection));
     const atomic_bool stop = true;
     vx_collection_heal_columns(collection, &stop);
     assert_true(vx_collection_has_lost_columns(collection));
