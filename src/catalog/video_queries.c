@@ -314,6 +314,17 @@ int vx_catalog_get_video_alone(vx_catalog *catalog, int64_t row, vx_video **ret_
     return read_video(&q, ret_video, err);
 }
 
+int vx_catalog_read_next_video(vx_db *db, int64_t above_row, vx_video **ret_video, vx_err *err) {
+    VX_SQL(q, db, "SELECT " VIDEO_COLUMNS " FROM videos WHERE row > ? ORDER BY row LIMIT 1");
+    vx_sql_bind_int(&q, above_row);
+    int rc = vx_sql_next(&q, err);
+    if (rc < 0)
+        return rc;
+    if (rc == 0)
+        return VX_FAIL(err, VX_CATALOG_NOT_FOUND, "no video above %" PRId64, above_row);
+    return read_video(&q, ret_video, err);
+}
+
 int vx_catalog_get_metadata(vx_catalog *catalog, int64_t row, char **ret_metadata, vx_err *err) {
     VX_READER(reader, catalog);
     VX_SQL(q, reader.db, "SELECT metadata FROM videos WHERE row = ?");

@@ -133,7 +133,8 @@ void vx_collection_remove_vectors(vx_collection *collection, const vx_video *vid
  * 5 µs for each video that the other conditions leave. */
 int vx_collection_select(vx_collection *collection, const vx_filter *filter, int64_t below_row,
                          size_t max, int64_t **ret_rows, size_t *ret_n, vx_err *err);
-/* All of them as a set; gives it. */
+/* All of them as a set; gives it. Of a filter of clips (vx_filter_is_of_clips): the rows of the clips that
+ * pass. */
 int vx_collection_select_set(vx_collection *collection, const vx_filter *filter, vx_idset **ret_set,
                              vx_err *err);
 

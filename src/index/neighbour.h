@@ -23,6 +23,7 @@ typedef struct vx_index_query {
     float max_score;         /* and this or less */
     bool by_group;           /* k groups, each with its best row alone */
     const vx_idset *groups;  /* only rows of these groups; NULL = all; borrows */
+    const vx_idset *ids;     /* in place of groups: only these rows; NULL = all; borrows */
     const vx_idset *not_ids; /* none of these rows; NULL = all may be; borrows */
     int64_t before_id;       /* only smaller ids; 0 = any */
     bool on_caller; /* search on the calling thread: for who has many queries and threads of

@@ -20,7 +20,7 @@
 typedef struct vx_index_request {
     struct vx_index_request *next;
     vx_index_query query;
-    const vx_idset_bits *selected; /* of query.groups */
+    const vx_selected *selected; /* of query.groups or query.ids */
     vx_neighbour *ret;
     size_t *ret_n;
     vx_index_work *ret_work; /* NULL: not asked for */
@@ -33,7 +33,7 @@ typedef struct vx_index_request {
 typedef struct vx_pass {
     vx_index_request *requests; /* borrows */
     size_t n;                   /* queries of all requests */
-    const vx_idset_bits *selected;
+    const vx_selected *selected;
     vx_segment **segments; /* [n_segments] */
     size_t n_segments;
     float *queries;        /* [n, dim] */

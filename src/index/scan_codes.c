@@ -37,16 +37,16 @@ static void consider(const vx_rows *rows, scan *s, size_t row, int32_t dot) {
 }
 
 /* Bit i: row i of the tile that begins at row `first` is there and selected. */
-static uint64_t selected_rows(const vx_rows *rows, size_t first, const vx_idset_bits *selected) {
+static uint64_t selected_rows(const vx_rows *rows, size_t first, const vx_selected *selected) {
     size_t n = rows->n - first;
     if (!selected)
         return n >= VX_TILE_ROWS ? ~(uint64_t)0 : ((uint64_t)1 << n) - 1;
-    const int64_t *groups = rows->groups + first;
+    const int64_t *keys = (selected->by_id ? rows->ids : rows->groups) + first;
     uint64_t wanted = 0;
     bool has = false;
     for (size_t i = 0; i < n && i < VX_TILE_ROWS; i++) {
-        if (i == 0 || groups[i] != groups[i - 1]) /* rows of one group mostly lie together */
-            has = vx_idset_bits_have(selected, groups[i]);
+        if (i == 0 || keys[i] != keys[i - 1]) /* rows of one group mostly lie together */
+            has = vx_idset_bits_have(&selected->bits, keys[i]);
         wanted |= (uint64_t)has << i;
     }
     return wanted;
@@ -78,7 +78,7 @@ static void scan_tile(const vx_rows *rows, scan *scans, size_t n, size_t first, 
 }
 
 static void scan_tiles(const vx_rows *rows, size_t first, scan *scans, size_t n,
-                       const vx_idset_bits *selected) {
+                       const vx_selected *selected) {
     int64_t n_scanned = 0;
     for (; first < rows->n; first += VX_TILE_ROWS) {
         uint64_t wanted = selected_rows(rows, first, selected);
@@ -97,7 +97,7 @@ static void scan_tiles(const vx_rows *rows, size_t first, scan *scans, size_t n,
 }
 
 static int scan_codes(const vx_rows *rows, size_t first, vx_probe *probes, size_t n,
-                      const vx_idset_bits *selected, vx_err *err) {
+                      const vx_selected *selected, vx_err *err) {
     VX_AUTO_FREE scan *scans = vx_new_array(n, sizeof *scans);
     if (!scans)
         return VX_FAIL(err, -ENOMEM, "no memory to search for %zu queries", n);

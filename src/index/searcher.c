@@ -254,7 +254,7 @@ static int run_here(vx_searcher *s, vx_index_request *r, vx_err *err) {
     return r->rc;
 }
 
-static int run_selected(vx_searcher *s, const vx_index_query *query, const vx_idset_bits *selected,
+static int run_selected(vx_searcher *s, const vx_index_query *query, const vx_selected *selected,
                         vx_neighbour *ret, size_t *ret_n, vx_index_work *ret_work, vx_err *err) {
     size_t fits = PASS_RESULTS / query->k;
     size_t at_once = fits < 1 ? 1 : fits < PASS_QUERIES ? fits : PASS_QUERIES;
@@ -277,12 +277,13 @@ static int run_selected(vx_searcher *s, const vx_index_query *query, const vx_id
 
 int vx_searcher_run(vx_searcher *s, const vx_index_query *query, vx_neighbour *ret, size_t *ret_n,
                     vx_index_work *ret_work, vx_err *err) {
-    if (!query->groups)
+    const vx_idset *set = query->ids ? query->ids : query->groups;
+    if (!set)
         return run_selected(s, query, NULL, ret, ret_n, ret_work, err);
-    vx_idset_bits selected;
-    if (vx_idset_bits_init(&selected, query->groups))
-        return VX_FAIL(err, -ENOMEM, "no memory to select %zu groups", query->groups->n);
+    vx_selected selected = {.by_id = query->ids != NULL};
+    if (vx_idset_bits_init(&selected.bits, set))
+        return VX_FAIL(err, -ENOMEM, "no memory to select %zu rows", set->n);
     int rc = run_selected(s, query, &selected, ret, ret_n, ret_work, err);
-    vx_idset_bits_done(&selected);
+    vx_idset_bits_done(&selected.bits);
     return rc;
 }

@@ -166,7 +166,7 @@ static vx_rows rows_locked(const vx_segment *segment) VX_REQUIRES_SHARED(&segmen
                      .max_length = segment->max_length};
 }
 
-int vx_segment_scan(vx_segment *segment, vx_probe *probes, size_t n, const vx_idset_bits *selected,
+int vx_segment_scan(vx_segment *segment, vx_probe *probes, size_t n, const vx_selected *selected,
                     const vx_card_found *found, bool settle, vx_err *err) {
     size_t first = 0;
     vx_rwlock_read(&segment->lock);

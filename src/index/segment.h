@@ -49,7 +49,7 @@ void vx_segment_copy_row(vx_segment *segment, size_t row, float *ret_vector);
  * has the best results in its top, or holds what can be one.
  *   found   by a GPU, in this segment too; NULL: nothing
  *   settle  true: nothing is held in the end */
-int vx_segment_scan(vx_segment *segment, vx_probe *probes, size_t n, const vx_idset_bits *selected,
+int vx_segment_scan(vx_segment *segment, vx_probe *probes, size_t n, const vx_selected *selected,
                     const vx_card_found *found, bool settle, vx_err *err);
 
 /* Scores a row that a probe held exactly; false: it is not there any more. */

@@ -36,6 +36,7 @@ MODULES = {
     "writer": "base store catalog",
     "verdict": "base fingerprint index catalog collection",
     "jobs": "base catalog writer",
+    "export": "base catalog filter parquet",
     "ingest": "base store media clip catalog collection extract writer verdict jobs",
     "cutter": "base media catalog",
     "library": "base store fingerprint index catalog filter models collection extract writer verdict jobs cutter",
@@ -48,9 +49,9 @@ MODULES = {
     "batch": "base store media clip index catalog dedup parquet models collection extract writer ingest "
              "library backfill batch/curator",
     "api/http": "base store server",
-    "api/resources": "base store media clip embed index catalog filter models collection extract search embeddings "
+    "api/resources": "base store media clip embed index catalog filter models collection extract export search embeddings "
                      "ingest cutter jobs library backfill server api/http",
-    "cli": "base media clip extract check server batch api/http api/resources",
+    "cli": "base media clip catalog filter extract check export server batch api/http api/resources",
     "main": "cli",
 }
 MODULES = {name: set(may_use.split()) for name, may_use in MODULES.items()}

@@ -79,6 +79,7 @@ static void odd_rows(rng *r, float *rows, size_t n, int dim) {
 
 static bool selects(const vx_index_query *asked, int64_t id, int64_t group) {
     return (!asked->groups || vx_idset_contains(asked->groups, group)) &&
+           (!asked->ids || vx_idset_contains(asked->ids, id)) &&
            !(asked->not_ids && vx_idset_contains(asked->not_ids, id)) &&
            !(asked->before_id && id >= asked->before_id);
 }
@@ -112,6 +113,18 @@ static vx_idset *some_groups(rng *r, double share) {
     for (int64_t group = 1; group <= GROUPS; group++)
         if ((double)(rng_next(r) % 1000) < 1000 * share)
             vx_idset_append(some, group);
+    return some;
+}
+
+/* About `share` of the rows. */
+static vx_idset *some_rows(rng *r, const list *l, double share) {
+    int64_t *ids = vx_new_array(l->n, sizeof *ids);
+    size_t n = 0;
+    for (size_t i = 0; i < l->n; i++)
+        if ((double)(rng_next(r) % 1000) < 1000 * share)
+            ids[n++] = l->ids[i];
+    vx_idset *some = vx_idset_new(ids, n);
+    free(ids);
     return some;
 }
 
@@ -161,6 +174,11 @@ static void check_questions(vx_index *index, const float *queries, const list *l
                 VX_AUTO(vx_idset) some = some_groups(r, shares[s]);
                 asked.groups = some;
                 check_query(index, asked, l, groups);
+                VX_AUTO(vx_idset) rows = some_rows(r, l, shares[s]);
+                asked.groups = NULL;
+                asked.ids = rows;
+                check_query(index, asked, l, groups);
+                asked.ids = NULL;
             }
         }
     }
