@@ -31,6 +31,7 @@ MODULES = {
     "models": "base embed index catalog",
     "collection": "base fingerprint index catalog filter models",
     "extract": "base frame media clip preprocess embed fingerprint models",
+    "evidence": "base frame media",
     "writer": "base store catalog",
     "verdict": "base fingerprint index catalog collection",
     "jobs": "base catalog writer",
