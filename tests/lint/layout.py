@@ -33,6 +33,7 @@ MODULES = {
     "models": "base torch embed index catalog",
     "collection": "base fingerprint index catalog filter models",
     "extract": "base card frame media clip preprocess embed fingerprint models",
+    "evidence": "base frame media",
     "writer": "base store catalog",
     "verdict": "base fingerprint index catalog collection",
     "jobs": "base catalog writer",
