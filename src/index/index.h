@@ -77,12 +77,12 @@ bool vx_index_has(vx_index *index, int64_t id);
 int vx_index_ids(vx_index *index, int64_t **ret_ids, size_t *ret_n, vx_err *err);
 /* ---- a GPU ---- */
 
-struct vx_card_device;
+struct vx_gpu_device;
 typedef struct vx_index_gpu {
     const char *device;      /* "cuda:N"; borrows for the call */
     int64_t keep_free_bytes; /* of its memory, for others; 0 = a quarter of all */
     int64_t min_rows;        /* that the segments have room for, before it is used; 0 = 200,000 */
-    const struct vx_card_device
+    const struct vx_gpu_device
         *device_functions; /* for tests, in place of CUDA; borrows for the call */
 } vx_index_gpu;
 

@@ -28,7 +28,7 @@ vx_pass *vx_pass_free(vx_pass *p) {
     free(p->probes);
     free(p->results);
     free(p->bars);
-    vx_card_found_free(p->found);
+    vx_gpu_found_free(p->found);
     free(p);
     return NULL;
 }
@@ -231,9 +231,9 @@ static int merge(vx_pass *p, size_t i, vx_probe *probe) {
     return 0;
 }
 
-void vx_pass_ask(vx_pass *p, vx_card *card) {
+void vx_pass_ask(vx_pass *p, vx_gpu *gpu) {
     if (!p->selected)
-        p->found = vx_card_ask(card, p->probes, p->n);
+        p->found = vx_gpu_ask(gpu, p->probes, p->n);
 }
 
 void vx_pass_scan(vx_pass *p, size_t segment) {

@@ -13,7 +13,7 @@
 #pragma once
 
 #include "base/thread.h"
-#include "card.h"
+#include "gpu.h"
 #include "segment.h"
 
 /* One caller's queries; lives on its stack. */
@@ -42,7 +42,7 @@ typedef struct vx_pass {
     vx_neighbour *results; /* [n_results], backs the tops */
     _Atomic float *bars;   /* [n], that the probes share */
     struct vx_held_list *lists; /* [n]: what the probes hold of all segments */
-    vx_card_found *found;       /* by a GPU; NULL: nothing; owned */
+    vx_gpu_found *found;       /* by a GPU; NULL: nothing; owned */
     size_t n_results, n_held;   /* rooms of all probes in one segment */
     vx_mutex mu; /* guards the tops, the lists, rc and err while segments are scanned */
     int rc;
@@ -59,7 +59,7 @@ vx_pass *vx_pass_new(vx_index_request *requests, int dim, bool has_codes,
 vx_pass *vx_pass_free(vx_pass *pass);
 
 /* Before the first scan: lets a GPU name rows. */
-void vx_pass_ask(vx_pass *pass, vx_card *card);
+void vx_pass_ask(vx_pass *pass, vx_gpu *gpu);
 void vx_pass_scan(vx_pass *pass, size_t segment);
 void vx_pass_settle(vx_pass *pass, size_t query);
 /* Writes results, or the failure, into the requests. */

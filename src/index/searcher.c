@@ -37,8 +37,8 @@ struct vx_searcher {
     bool stop VX_GUARDED;
     vx_index_request *queue_head VX_GUARDED, **queue_tail VX_GUARDED;
     vx_pass *open VX_GUARDED;    /* a list of those with segments to hand out */
-    vx_card *card VX_GUARDED;    /* NULL: none */
-    bool asking VX_GUARDED;      /* a pass is with the card: the next one waits, and grows */
+    vx_gpu *gpu VX_GUARDED;      /* NULL: none */
+    bool asking VX_GUARDED;      /* a pass is with the GPU: the next one waits, and grows */
     vx_pass *scanned VX_GUARDED; /* a list of those with queries to hand out */
     vx_segment **segments VX_GUARDED;
     size_t n_segments VX_GUARDED;
@@ -84,11 +84,11 @@ static void begin_settling_locked(vx_searcher *s, vx_pass *p) VX_REQUIRES(&s->mu
 }
 
 static void begin_scanning_locked(vx_searcher *s, vx_pass *p) VX_REQUIRES(&s->mu) {
-    vx_card *card = s->card;
-    if (card) {
+    vx_gpu *gpu = s->gpu;
+    if (gpu) {
         s->asking = true;
         vx_mutex_unlock(&s->mu);
-        vx_pass_ask(p, card);
+        vx_pass_ask(p, gpu);
         vx_mutex_lock(&s->mu);
         s->asking = false;
     }
@@ -214,9 +214,9 @@ int vx_searcher_add_segment(vx_searcher *s, vx_segment *segment, vx_err *err) {
     return grown ? 0 : VX_FAIL(err, -ENOMEM, "no memory for another index segment");
 }
 
-void vx_searcher_use_card(vx_searcher *s, vx_card *card) {
+void vx_searcher_use_gpu(vx_searcher *s, vx_gpu *gpu) {
     vx_mutex_lock(&s->mu);
-    s->card = card;
+    s->gpu = gpu;
     vx_mutex_unlock(&s->mu);
 }
 

@@ -167,14 +167,14 @@ static vx_rows rows_locked(const vx_segment *segment) VX_REQUIRES_SHARED(&segmen
 }
 
 int vx_segment_scan(vx_segment *segment, vx_probe *probes, size_t n, const vx_selected *selected,
-                    const vx_card_found *found, bool settle, vx_err *err) {
+                    const vx_gpu_found *found, bool settle, vx_err *err) {
     size_t first = 0;
     vx_rwlock_read(&segment->lock);
     vx_rows rows = rows_locked(segment);
     if (found && probes->segment < found->n_segments &&
         found->parts[probes->segment].removals == segment->removals) {
         first = found->parts[probes->segment].n_rows;
-        vx_scan_card(&rows, found, probes, n);
+        vx_scan_gpu(&rows, found, probes, n);
     }
     int rc = first < rows.n ? segment->first_pass->scan(&rows, first, probes, n, selected, err) : 0;
     for (size_t i = 0; i < n && !rc && settle; i++)

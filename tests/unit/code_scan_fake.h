@@ -1,7 +1,7 @@
 /* code_scan_fake.h: code_scan.h in plain C, as a device of the tests; and what it can be told to do wrong. */
 #pragma once
 
-#include "index/card.h"
+#include "index/gpu.h"
 #include "torch/torch_shim.h"
 
 struct vx_code_scan {
@@ -160,7 +160,7 @@ static int fake_run(vx_code_scan *scan, const vx_code_query *queries, size_t n,
     return 0;
 }
 
-static const vx_card_device fake_device = {
+static const vx_gpu_device fake_device = {
     .memory = fake_memory, .new = fake_new, .free = fake_free, .put = fake_put, .run = fake_run};
 
 static inline void use_fake(vx_index *index) {

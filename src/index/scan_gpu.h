@@ -1,4 +1,4 @@
-/* scan_card.h — what a GPU found in the segments that it has (card.h), as a first pass over them
+/* scan_gpu.h — what a GPU found in the segments that it has (gpu.h), as a first pass over them
  * (private to index/).
  */
 #pragma once
@@ -6,10 +6,10 @@
 #include "first_pass.h"
 #include "torch/code_scan.h"
 
-/* What a card found for the queries of one pass. */
-typedef struct vx_card_found {
+/* What a GPU found for the queries of one pass. */
+typedef struct vx_gpu_found {
     size_t n_segments, n;
-    struct vx_card_part {
+    struct vx_gpu_part {
         uint64_t removals; /* of the segment when it was copied */
         size_t n_rows;     /* that lie there, the first ones */
     } * parts;             /* [n_segments] */
@@ -17,9 +17,9 @@ typedef struct vx_card_found {
     vx_code_row *rows; /* by query, then by segment */
     size_t *first;     /* [n · n_segments + 1]: where those begin */
     size_t n_rows, room;
-} vx_card_found;
+} vx_gpu_found;
 
-vx_card_found *vx_card_found_free(vx_card_found *found);
+vx_gpu_found *vx_gpu_found_free(vx_gpu_found *found);
 
 /* Considers what was found in the probes' segment, from which no rows were removed since it was copied. */
-void vx_scan_card(const vx_rows *rows, const vx_card_found *found, vx_probe *probes, size_t n);
+void vx_scan_gpu(const vx_rows *rows, const vx_gpu_found *found, vx_probe *probes, size_t n);

@@ -1,8 +1,8 @@
-#include "scan_card.h"
+#include "scan_gpu.h"
 
 #include "base/mem.h"
 
-vx_card_found *vx_card_found_free(vx_card_found *found) {
+vx_gpu_found *vx_gpu_found_free(vx_gpu_found *found) {
     if (!found)
         return NULL;
     free(found->parts);
@@ -13,7 +13,7 @@ vx_card_found *vx_card_found_free(vx_card_found *found) {
     return NULL;
 }
 
-void vx_scan_card(const vx_rows *rows, const vx_card_found *found, vx_probe *probes, size_t n) {
+void vx_scan_gpu(const vx_rows *rows, const vx_gpu_found *found, vx_probe *probes, size_t n) {
     for (size_t q = 0; q < n; q++) {
         vx_probe *probe = &probes[q];
         const size_t *first = found->first + q * found->n_segments + probe->segment;
