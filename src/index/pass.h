@@ -42,7 +42,7 @@ typedef struct vx_pass {
     vx_neighbour *results; /* [n_results], backs the tops */
     _Atomic float *bars;   /* [n], that the probes share */
     struct vx_held_list *lists; /* [n]: what the probes hold of all segments */
-    vx_gpu_found *found;       /* by a GPU; NULL: nothing; owned */
+    vx_gpu_found *found;        /* by a GPU; NULL: nothing; owned */
     size_t n_results, n_held;   /* rooms of all probes in one segment */
     vx_mutex mu; /* guards the tops, the lists, rc and err while segments are scanned */
     int rc;
