@@ -113,12 +113,12 @@ int vx_embedder_submit(vx_embedder *e, vx_slot *const *slots, int n, vx_embed_jo
     return vx_batcher_submit(e->batcher, items, n, ret_job, err);
 }
 
-/* Two batches, one being run while the next is filled, and some clips that are being written; no more
- * than most_bytes hold. */
+/* Two batches, one being run while the next is filled, and the clips that are being written: some, or with
+ * a GPU, which decodes many videos at a time, one of each. No more than most_bytes hold. */
 static int pool_slots(const vx_embedder *e) {
     const int64_t most_bytes = INT64_C(1) << 30;
     int64_t fit = most_bytes / (int64_t)(e->clip_floats * sizeof(float));
-    int wanted = 2 * e->info.max_batch + 4;
+    int wanted = 2 * e->info.max_batch + (strcmp(e->info.device, "cpu") ? 36 : 4);
     return fit < 1 ? 1 : fit < wanted ? (int)fit : wanted;
 }
 

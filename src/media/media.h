@@ -160,7 +160,8 @@ struct vx_card_driver;
 typedef struct vx_decoder_params {
     int device;                          /* N of cuda:N */
     bool hybrid;                         /* cores decode clips beside a card that is busy */
-    int cpu_clips;                       /* clips at a time on the CPU; 0 = one per core */
+    int card_clips;                      /* clips at a time on the card; 0 = 18 */
+    int cpu_clips;                       /* and on the CPU; 0 = one per core */
     const struct vx_card_driver *driver; /* borrows; NULL = NVIDIA's. For tests */
 } vx_decoder_params;
 
