@@ -64,6 +64,11 @@ void vx_decoder_get_stats(vx_decoder *decoder, vx_decoder_stats *ret_stats) {
     vx_mutex_unlock(&decoder->lock);
 }
 
+void vx_decoder_relieve(void *ctx) {
+    enum { QUIET_US = 10000000 };
+    vx_nvdec_trim(((vx_decoder *)ctx)->nvdec, QUIET_US);
+}
+
 vx_card *vx_decoder_get_card(const vx_decoder *decoder) {
     return vx_nvdec_get_card(decoder->nvdec);
 }

@@ -194,6 +194,9 @@ typedef struct vx_decoder_stats {
     int n_reasons;
 } vx_decoder_stats;
 void vx_decoder_get_stats(vx_decoder *decoder, vx_decoder_stats *ret_stats);
+/* The models lack memory on the card: frees what no decode is using, and takes hardly any for ten seconds.
+ * ctx: the vx_decoder. */
+void vx_decoder_relieve(void *ctx);
 /* The card that decodes (borrows from decoder). NULL: a build without it. */
 vx_card *vx_decoder_get_card(const vx_decoder *decoder);
 
