@@ -66,7 +66,7 @@ def per_clip(results, names):
 
 def compare(keyint, rounds):
     sources = clips.full_hd(keyint)
-    files = clips.distinct(sources, measure.scratch("files"), CLIPS_A_ROUND)
+    files = measure.distinct(sources, measure.scratch("files"), CLIPS_A_ROUND)
     python = PythonSide(files[:2])
     plain, hashed, same, full = measure.alternate(
         rounds, lambda: python.run(files, False), lambda: python.run(files),
