@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/thread.h"
 #include "driver.h"
 
@@ -47,6 +48,7 @@ struct vx_card {
     int n_images VX_GUARDED;
     vx_card_buffer *idle VX_GUARDED; /* the last one given back first */
     vx_card_memory memory VX_GUARDED;
+    int64_t quiet_until_us VX_GUARDED; /* nothing is allocated before */
     vx_card_work *idle_work VX_GUARDED;
 };
 
@@ -220,7 +222,8 @@ vx_card_buffer *vx_card_take(vx_card *card, size_t n_bytes) {
         free_buffer(card, oldest);
         vx_mutex_lock(&card->lock);
     }
-    if (!buffer && m->bytes + bytes <= m->max_bytes) {
+    bool quiet = vx_clock_monotonic_us() < card->quiet_until_us;
+    if (!buffer && !quiet && m->bytes + bytes <= m->max_bytes) {
         m->bytes += bytes;
         vx_mutex_unlock(&card->lock);
         buffer = new_buffer(card, n_bytes);
@@ -241,6 +244,19 @@ void vx_card_give(vx_card *card, vx_card_buffer *buffer) {
     card->idle = buffer;
     card->memory.used_bytes -= (int64_t)buffer->n_bytes;
     vx_mutex_unlock(&card->lock);
+}
+
+void vx_card_trim(vx_card *card, int64_t quiet_us) {
+    vx_card_enter(card);
+    vx_mutex_lock(&card->lock);
+    card->quiet_until_us = vx_clock_monotonic_us() + quiet_us;
+    for (vx_card_buffer *oldest; (oldest = take_oldest_locked(card));) {
+        vx_mutex_unlock(&card->lock);
+        free_buffer(card, oldest);
+        vx_mutex_lock(&card->lock);
+    }
+    vx_mutex_unlock(&card->lock);
+    vx_card_leave(card);
 }
 
 vx_card_memory vx_card_get_memory(vx_card *card) {

@@ -50,6 +50,9 @@ typedef struct vx_card_buffer {
 vx_card_buffer *vx_card_take(vx_card *card, size_t n_bytes);
 void vx_card_give(vx_card *card, vx_card_buffer *buffer); /* takes NULL; any context */
 
+/* Frees what is not in use, and allocates no more for so long: others need the memory. */
+void vx_card_trim(vx_card *card, int64_t quiet_us);
+
 typedef struct vx_card_memory {
     int64_t bytes, max_bytes; /* held, in use or not */
     int64_t used_bytes;

@@ -96,6 +96,10 @@ VX_DEFINE_AUTO(vx_embedder, vx_embedder_free)
 
 const vx_model_info *vx_embedder_info(const vx_embedder *embedder); /* borrows */
 
+/* relieve(ctx) is called on the worker when the device has no memory for a run, to free what others keep
+ * there. A single clip is then tried again for two seconds. Set before clips come. */
+void vx_embedder_on_no_memory(vx_embedder *embedder, void (*relieve)(void *ctx), void *ctx);
+
 /* Which frames of the N chosen ones the model sees: fills ret_index[T] with values in [0, n). */
 void vx_model_sample(const vx_model_info *model, int64_t n, int64_t *ret_index);
 

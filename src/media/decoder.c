@@ -9,22 +9,23 @@
 
 struct vx_decoder {
     vx_nvdec *nvdec;
+    int max_clips; /* on the card */
     vx_hybrid hybrid;
     vx_mutex lock;
     int64_t n_clips[VX_MEDIA_N_PATHS] VX_GUARDED;
     int64_t n_refused[VX_NVDEC_N_REASONS] VX_GUARDED;
 };
 
-/* H.264 keeps all engines of an H100 busy from 14 clips on; some more are being read. */
-enum { CLIPS_ON_CARD = 18 };
-
 int vx_decoder_open(const vx_decoder_params *params, vx_decoder **ret_decoder, vx_err *err) {
+    /* H.264 keeps all engines of an H100 busy from 14 clips on; some more are being read. */
+    enum { CLIPS_ON_CARD = 18 };
     VX_AUTO(vx_decoder) decoder = vx_new(vx_decoder);
     if (!decoder)
         return VX_FAIL(err, -ENOMEM, "no memory for a decoder");
+    decoder->max_clips = params->card_clips > 0 ? params->card_clips : CLIPS_ON_CARD;
     int cores = params->cpu_clips > 0 ? params->cpu_clips : vx_thread_cores();
     vx_mutex_init(&decoder->lock);
-    vx_hybrid_init(&decoder->hybrid, CLIPS_ON_CARD, cores, params->hybrid);
+    vx_hybrid_init(&decoder->hybrid, decoder->max_clips, cores, params->hybrid);
     const vx_nvdec_params card = {.device = params->device, .driver = params->driver};
     int rc = vx_nvdec_open(&card, &decoder->nvdec, err);
     if (rc != 0)
@@ -47,7 +48,7 @@ void vx_decoder_get_stats(vx_decoder *decoder, vx_decoder_stats *ret_stats) {
     vx_nvdec_stats card;
     vx_nvdec_get_stats(decoder->nvdec, &card);
     *ret_stats =
-        (vx_decoder_stats){.max_clips = CLIPS_ON_CARD,
+        (vx_decoder_stats){.max_clips = decoder->max_clips,
                            .n_decoders = card.pool.n_decoders,
                            .max_decoders = card.pool.max_decoders,
                            .card_bytes = card.pool.bytes,
@@ -61,6 +62,11 @@ void vx_decoder_get_stats(vx_decoder *decoder, vx_decoder_stats *ret_stats) {
         ret_stats->reasons[ret_stats->n_reasons++] = vx_nvdec_reason_name((vx_nvdec_reason)i);
     }
     vx_mutex_unlock(&decoder->lock);
+}
+
+void vx_decoder_relieve(void *ctx) {
+    enum { QUIET_US = 10000000 };
+    vx_nvdec_trim(((vx_decoder *)ctx)->nvdec, QUIET_US);
 }
 
 vx_card *vx_decoder_get_card(const vx_decoder *decoder) {

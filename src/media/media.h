@@ -160,7 +160,8 @@ struct vx_card_driver;
 typedef struct vx_decoder_params {
     int device;                          /* N of cuda:N */
     bool hybrid;                         /* cores decode clips beside a card that is busy */
-    int cpu_clips;                       /* clips at a time on the CPU; 0 = one per core */
+    int card_clips;                      /* clips at a time on the card; 0 = 18 */
+    int cpu_clips;                       /* and on the CPU; 0 = one per core */
     const struct vx_card_driver *driver; /* borrows; NULL = NVIDIA's. For tests */
 } vx_decoder_params;
 
@@ -193,6 +194,9 @@ typedef struct vx_decoder_stats {
     int n_reasons;
 } vx_decoder_stats;
 void vx_decoder_get_stats(vx_decoder *decoder, vx_decoder_stats *ret_stats);
+/* The models lack memory on the card: frees what no decode is using, and takes hardly any for ten seconds.
+ * ctx: the vx_decoder. */
+void vx_decoder_relieve(void *ctx);
 /* The card that decodes (borrows from decoder). NULL: a build without it. */
 vx_card *vx_decoder_get_card(const vx_decoder *decoder);
 

@@ -188,7 +188,7 @@ vx_nvdec *vx_nvdec_free(vx_nvdec *nvdec) {
         pthread_join(nvdec->threads[i], NULL);
     free(nvdec->threads);
     if (nvdec->card)
-        vx_nvdec_trim(nvdec);
+        vx_nvdec_trim(nvdec, 0);
     vx_nvdec_pool_done(&nvdec->pool);
     vx_nvdec_caps_done(&nvdec->caps);
     vx_card_free(nvdec->card);
@@ -198,10 +198,11 @@ vx_nvdec *vx_nvdec_free(vx_nvdec *nvdec) {
     return NULL;
 }
 
-void vx_nvdec_trim(vx_nvdec *nvdec) {
+void vx_nvdec_trim(vx_nvdec *nvdec, int64_t quiet_us) {
     vx_card_enter(nvdec->card);
-    vx_nvdec_pool_trim(&nvdec->pool, 0);
+    vx_nvdec_pool_trim(&nvdec->pool, 0, quiet_us);
     vx_card_leave(nvdec->card);
+    vx_card_trim(nvdec->card, quiet_us);
 }
 
 void vx_nvdec_get_stats(vx_nvdec *nvdec, vx_nvdec_stats *ret_stats) {

@@ -68,5 +68,5 @@ typedef struct vx_nvdec_stats {
 } vx_nvdec_stats;
 void vx_nvdec_get_stats(vx_nvdec *nvdec, vx_nvdec_stats *ret_stats);
 vx_card *vx_nvdec_get_card(const vx_nvdec *nvdec); /* borrows from nvdec */
-/* Gives the memory of idle decoders back to the card. */
-void vx_nvdec_trim(vx_nvdec *nvdec);
+/* Gives the memory of idle decoders and pictures back to the card, and takes hardly any for quiet_us. */
+void vx_nvdec_trim(vx_nvdec *nvdec, int64_t quiet_us);

@@ -27,7 +27,7 @@ void vx_nvdec_pool_init(vx_nvdec_pool *pool, vx_nvdec_caps *caps, int max_decode
 }
 
 void vx_nvdec_pool_done(vx_nvdec_pool *pool) {
-    vx_nvdec_pool_trim(pool, 0);
+    vx_nvdec_pool_trim(pool, 0, 0);
     vx_cond_done(&pool->returned);
     vx_mutex_done(&pool->lock);
 }
@@ -234,7 +234,9 @@ static int try_take_locked(vx_nvdec_pool *pool, const vx_nvdec_class *c,
         *ret_decoder = find_idle_locked(pool, c, geometry);
         if (*ret_decoder)
             return 0;
-        if (!refused && s->n_decoders < s->max_decoders && s->bytes + bytes <= s->max_bytes) {
+        bool may_grow = s->n_decoders == 0 || vx_clock_monotonic_us() >= pool->quiet_until_us;
+        if (!refused && may_grow && s->n_decoders < s->max_decoders &&
+            s->bytes + bytes <= s->max_bytes) {
             int rc = create_locked(pool, c, geometry, ret_decoder, err);
             if (rc != -ENOMEM)
                 return rc;
@@ -304,8 +306,9 @@ void vx_nvdec_pool_give(vx_nvdec_pool *pool, vx_nvdec_decoder *decoder, bool bro
     vx_mutex_unlock(&pool->lock);
 }
 
-void vx_nvdec_pool_trim(vx_nvdec_pool *pool, int64_t keep_bytes) {
+void vx_nvdec_pool_trim(vx_nvdec_pool *pool, int64_t keep_bytes, int64_t quiet_us) {
     vx_mutex_lock(&pool->lock);
+    pool->quiet_until_us = vx_clock_monotonic_us() + quiet_us;
     while (pool->stats.bytes > keep_bytes && destroy_oldest_locked(pool, 0))
         ;
     vx_mutex_unlock(&pool->lock);

@@ -186,6 +186,11 @@ static int load_vectors(vx_model *model, vx_catalog *catalog, int index_threads,
     return 0;
 }
 
+void vx_models_on_no_memory(vx_models *models, void (*relieve)(void *ctx), void *ctx) {
+    for (int i = 0; i < models->n; i++)
+        vx_embedder_on_no_memory(models->items[i].embedder, relieve, ctx);
+}
+
 static bool give_back(void *ctx) {
     vx_models *models = ctx;
     bool some = false;

@@ -58,6 +58,9 @@ VX_DEFINE_AUTO(vx_models, vx_models_free)
 int vx_models_load_vectors(vx_models *models, vx_catalog *catalog, int index_threads,
                            bool index_on_gpu, vx_err *err);
 
+/* vx_embedder_on_no_memory of each. */
+void vx_models_on_no_memory(vx_models *models, void (*relieve)(void *ctx), void *ctx);
+
 /* NULL = the default one. NULL when none of that name is loaded: err names those that are. */
 vx_model *vx_models_find(vx_models *models, const char *name, vx_err *err);
 /* Its place among the items. */

@@ -86,6 +86,7 @@ static void open_decoder(vx_server *server) {
         snprintf(server->kernels_note, sizeof server->kernels_note, "%s", err.msg);
         vx_log_failed(VX_LOG_WARN, "kernels", &err, "device=%s used=no", device);
     }
+    vx_models_on_no_memory(server->models, vx_decoder_relieve, server->decoder);
     vx_decoder_stats stats;
     char card[2 * sizeof stats.card];
     vx_decoder_get_stats(server->decoder, &stats);

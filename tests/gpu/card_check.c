@@ -1,10 +1,11 @@
 /* Pictures that stay on the card, on a machine with one. Exit 0 passed, 77 no card here, else failed.
  *
- *     card_check compare FILE…       hashes and model input of real clips against the CPU's own path
- *     card_check bench CALLERS SECONDS full|frames|decode FILE…
- *                                    clips a second, 8 pictures spread over each: only decoded, prepared
- *                                    (frames), or with two hashes a second as well (full)
- *     card_check alone full|frames|decode FILE   one clip at a time: milliseconds
+ *     card_check compare FPS FILE…   hashes and model input of real clips against the CPU's own path
+ *     card_check bench CALLERS SECONDS WHAT FILE…   clips a second
+ *     card_check alone WHAT FILE     one clip at a time: milliseconds
+ * WHAT     decode  8 pictures spread over the clip, only decoded     frames  and prepared
+ *          grid    these and two a second, only decoded              full    and hashed, 8 prepared
+ *          with +cpu behind it, cores decode beside the card
  */
 #include <inttypes.h>
 #include <math.h>
@@ -27,8 +28,16 @@ typedef struct clip_run {
     float *places; /* [n, 3, SIDE, SIDE] */
     int n, n_on_card;
     bool hash, prepare;
-    int64_t card_us; /* in flushes */
+    int64_t spread_of; /* only 8 of so many frames are prepared; 0 = all that come */
+    int64_t card_us;   /* in flushes */
 } clip_run;
+
+static bool is_spread(int64_t frame, int64_t total) {
+    for (int64_t k = 0; k < N_SPREAD; k++)
+        if (k * (total - 1) / (N_SPREAD - 1) == frame)
+            return true;
+    return false;
+}
 
 static int flush(clip_run *r, vx_err *err) {
     int64_t start_us = vx_clock_monotonic_us();
@@ -41,7 +50,8 @@ static int on_picture(void *ctx, int64_t number, double time_s, vx_picture *pict
     clip_run *r = ctx;
     const vx_frame *frame = vx_picture_frame(picture), *view;
     float *place = r->places ? r->places + (size_t)r->n * 3 * SIDE * SIDE : NULL;
-    (void)number, (void)time_s;
+    bool prepares = r->prepare && (!r->spread_of || is_spread(number, r->spread_of));
+    (void)time_s;
     int rc = 0;
     r->n++;
     r->n_on_card += frame->device != VX_FRAME_HOST;
@@ -50,7 +60,7 @@ static int on_picture(void *ctx, int64_t number, double time_s, vx_picture *pict
             rc = flush(r, err);
         if (!rc && r->hash)
             rc = vx_extract_card_hash(&r->card, frame, true, err);
-        if (!rc && r->prepare)
+        if (!rc && prepares)
             rc = vx_extract_card_prepare(&r->card, r->spec, frame, place, err);
         return rc;
     }
@@ -59,9 +69,9 @@ static int on_picture(void *ctx, int64_t number, double time_s, vx_picture *pict
         rc = vx_picture_luma(picture, &view, err);
     if (!rc && r->hash)
         rc = vx_fp_track_add(r->card.track, view, true, err);
-    if (!rc && r->prepare)
+    if (!rc && prepares)
         rc = vx_picture_rgb(picture, &view, err);
-    return !rc && r->prepare ? vx_preprocess_frame(r->spec, view, place, err) : rc;
+    return !rc && prepares ? vx_preprocess_frame(r->spec, view, place, err) : rc;
 }
 
 /* Decodes the frames; decoder NULL: all on the CPU. */
@@ -94,18 +104,16 @@ static int64_t *frames_at(const vx_media *media, double fps, int64_t *ret_n) {
     return frames;
 }
 
-/* 8 spread evenly over all frames; with hashes, two a second besides. */
-static int64_t *frames_spread(const vx_media *media, bool hash, int64_t *ret_n) {
+/* 8 spread evenly over all frames, and two a second besides. */
+static int64_t *frames_spread(const vx_media *media, bool two_a_second, int64_t *ret_n) {
     int64_t n_grid = 0, total = vx_media_get_info(media)->n_frames, n = 0;
-    int64_t *grid = hash ? frames_at(media, 2, &n_grid) : NULL;
+    int64_t *grid = two_a_second ? frames_at(media, 2, &n_grid) : NULL;
     int64_t *frames = calloc((size_t)n_grid + N_SPREAD, sizeof *frames);
     for (int64_t i = 0; i < total; i++) {
         bool wanted = false;
         for (int64_t k = 0; k < n_grid; k++)
             wanted |= grid[k] == i;
-        for (int64_t k = 0; k < N_SPREAD; k++)
-            wanted |= k * (total - 1) / (N_SPREAD - 1) == i;
-        if (wanted)
+        if (wanted || is_spread(i, total))
             frames[n++] = i;
     }
     free(grid);
@@ -140,12 +148,12 @@ static bool judge(const char *file, const vx_fp_video v[2], const float *const i
     return good;
 }
 
-static long compare_file(vx_decoder *decoder, const char *file) {
+static long compare_file(vx_decoder *decoder, double fps, const char *file) {
     vx_err err;
     VX_AUTO(vx_media) media = NULL;
     must(vx_media_open(file, NULL, &media, &err), &err, file);
     int64_t n = 0;
-    VX_AUTO_FREE int64_t *frames = frames_at(media, 4, &n);
+    VX_AUTO_FREE int64_t *frames = frames_at(media, fps, &n);
     const vx_preprocess_spec spec = spec_of(SIDE, VX_RESIZE_BICUBIC_ANTIALIAS, VX_FIT_CROP);
     const size_t n_bytes = (size_t)n * 3 * SIDE * SIDE * sizeof(float);
     vx_card_work *work;
@@ -178,7 +186,7 @@ typedef struct bench {
     vx_decoder *decoder;
     char **files;
     int n_files;
-    bool hash, prepare;
+    bool grid, hash, prepare;
     atomic_int turn;
     atomic_bool stop;
     atomic_llong n_clips, n_pictures, n_on_card, card_us, clip_us;
@@ -212,9 +220,10 @@ static void one_clip(caller *c, int file) {
     vx_err err;
     if (!c->media[file]) {
         must(vx_media_open(b->files[file], NULL, &c->media[file], &err), &err, b->files[file]);
-        c->frames[file] = frames_spread(c->media[file], b->hash, &c->n[file]);
+        c->frames[file] = frames_spread(c->media[file], b->grid, &c->n[file]);
     }
     clip_run *r = &c->run;
+    r->spread_of = vx_media_get_info(c->media[file])->n_frames;
     int64_t start_us = vx_clock_monotonic_us();
     r->n_on_card = 0;
     r->card_us = 0;
@@ -272,7 +281,7 @@ static void run_bench(bench *b, int callers, double seconds, const char *what) {
     clips = b->n_clips - clips;
     double n = (double)(clips > 0 ? clips : 1);
     printf(
-        "%-8s callers %2d: %7.2f clips/s, %5.1f pictures a clip, %3.0f %% on the card, cpu %5.1f "
+        "%-10s callers %2d: %7.2f clips/s, %5.1f pictures a clip, %3.0f %% on the card, cpu %5.1f "
         "ms a clip; a clip takes %6.1f ms, of these %5.2f in %s\n",
         what, callers, (double)clips / took, (double)(b->n_pictures - came) / n,
         100.0 * (double)(b->n_on_card - on_card) /
@@ -324,27 +333,29 @@ static vx_decoder *open_decoder(bool hybrid) {
     return decoder;
 }
 
-static int compare_files(char **files, int n) {
+static int compare_files(double fps, char **files, int n) {
     vx_decoder *decoder = open_decoder(false);
     long bad = 0;
     for (int i = 0; i < n; i++)
-        bad += compare_file(decoder, files[i]);
+        bad += compare_file(decoder, fps, files[i]);
     vx_decoder_free(decoder);
     return bad != 0;
 }
 
 static bench bench_of(const char *what, char **files, int n) {
-    return (bench){.decoder = open_decoder(false),
+    bool full = !strncmp(what, "full", 4);
+    return (bench){.decoder = open_decoder(strstr(what, "+cpu") != NULL),
                    .files = files,
                    .n_files = n,
-                   .hash = !strcmp(what, "full"),
-                   .prepare = strcmp(what, "decode") != 0};
+                   .grid = full || !strncmp(what, "grid", 4),
+                   .hash = full,
+                   .prepare = full || !strncmp(what, "frames", 6)};
 }
 
 int main(int argc, char **argv) {
     const char *mode = argc > 1 ? argv[1] : "";
-    if (!strcmp(mode, "compare") && argc > 2)
-        return compare_files(argv + 2, argc - 2);
+    if (!strcmp(mode, "compare") && argc > 3)
+        return compare_files(atof(argv[2]), argv + 3, argc - 3);
     if (!strcmp(mode, "bench") && argc > 5) {
         bench b = bench_of(argv[4], argv + 5, argc - 5);
         run_bench(&b, atoi(argv[2]), atof(argv[3]), argv[4]);

@@ -13,7 +13,7 @@ folder=${VIDX_BUILD:-build/release}/tests/gpu
 status=0
 "$folder/kernels_check" || status=$?
 [ $status = 0 ] || exit $status
-[ $# = 0 ] || "$folder/card_check" compare "$@"
+[ $# = 0 ] || "$folder/card_check" compare 4 "$@"
 if command -v compute-sanitizer >/dev/null; then
     compute-sanitizer --error-exitcode 1 --print-limit 5 "$folder/kernels_check"
 fi

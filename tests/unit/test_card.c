@@ -60,6 +60,25 @@ static void full_card_refuses_and_does_not_count(void **state) {
     close_card(card);
 }
 
+static void trimmed_card_gives_back_and_takes_no_more_for_a_while(void **state) {
+    (void)state;
+    vx_card *card = fake_card(0);
+    vx_card_buffer *used = vx_card_take(card, 1000), *idle = vx_card_take(card, 2000);
+    vx_card_give(card, idle);
+    vx_card_trim(card, INT64_C(3600) * 1000000);
+    assert_int_equal(vx_card_get_memory(card).bytes, 1024);
+    assert_null(vx_card_take(card, 2000));
+    vx_card_give(card, used);
+    used = vx_card_take(card, 1000); /* what is there is lent again */
+    assert_non_null(used);
+    vx_card_give(card, used);
+    vx_card_trim(card, 0);
+    vx_card_buffer *again = vx_card_take(card, 2000);
+    assert_non_null(again);
+    vx_card_give(card, again);
+    close_card(card);
+}
+
 static void absent_kernels_have_a_reason(void **state) {
     (void)state;
     vx_card_driver driver = fake_driver;
@@ -379,6 +398,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(buffers_are_kept_and_bounded),
         cmocka_unit_test(full_card_refuses_and_does_not_count),
+        cmocka_unit_test(trimmed_card_gives_back_and_takes_no_more_for_a_while),
         cmocka_unit_test(absent_kernels_have_a_reason),
         cmocka_unit_test(hashes_are_those_of_the_cpu),
         cmocka_unit_test(hashes_of_turned_pictures_are_those_of_the_cpu),
