@@ -316,8 +316,10 @@ vx_card_found *vx_card_ask(vx_card *card, const vx_probe *probes, size_t n) {
 
 /* ---- making ---- */
 
-int vx_card_new(const vx_index_gpu *params, size_t dim, size_t segment_rows,
-                vx_segment *const *segments, size_t n_segments, vx_card **ret_card, vx_err *err) {
+/* Without its locks: the thread that wants them is started last. */
+VX_NO_LOCK_ANALYSIS int vx_card_new(const vx_index_gpu *params, size_t dim, size_t segment_rows,
+                                    vx_segment *const *segments, size_t n_segments,
+                                    vx_card **ret_card, vx_err *err) {
     vx_card *card = vx_new(vx_card);
     if (!card)
         return VX_FAIL(err, -ENOMEM, "no memory for an index on a GPU");
@@ -348,6 +350,7 @@ int vx_card_new(const vx_index_gpu *params, size_t dim, size_t segment_rows,
     return rc;
 }
 
+/* Behind the thread without them. */
 VX_NO_LOCK_ANALYSIS vx_card *vx_card_free(vx_card *card) {
     if (!card)
         return NULL;
