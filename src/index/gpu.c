@@ -316,8 +316,10 @@ vx_gpu_found *vx_gpu_ask(vx_gpu *gpu, const vx_probe *probes, size_t n) {
 
 /* ---- making ---- */
 
-int vx_gpu_new(const vx_index_gpu *params, size_t dim, size_t segment_rows,
-               vx_segment *const *segments, size_t n_segments, vx_gpu **ret_gpu, vx_err *err) {
+/* Without its locks: the thread that wants them is started last. */
+VX_NO_LOCK_ANALYSIS int vx_gpu_new(const vx_index_gpu *params, size_t dim, size_t segment_rows,
+                                   vx_segment *const *segments, size_t n_segments, vx_gpu **ret_gpu,
+                                   vx_err *err) {
     vx_gpu *gpu = vx_new(vx_gpu);
     if (!gpu)
         return VX_FAIL(err, -ENOMEM, "no memory for an index on a GPU");
@@ -348,6 +350,7 @@ int vx_gpu_new(const vx_index_gpu *params, size_t dim, size_t segment_rows,
     return rc;
 }
 
+/* Behind the thread without them. */
 VX_NO_LOCK_ANALYSIS vx_gpu *vx_gpu_free(vx_gpu *gpu) {
     if (!gpu)
         return NULL;

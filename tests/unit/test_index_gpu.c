@@ -197,6 +197,66 @@ static void search_by_group_in_a_long_film_matches_brute_force(void **state) {
     free(query);
 }
 
+/* ---- races ---- */
+
+typedef struct race {
+    library *l;
+    atomic_bool stop;
+    atomic_int failures, n_searches;
+} race;
+
+/* Rows below N stay; each is the best result of itself. */
+static void *race_searcher(void *arg) {
+    race *t = arg;
+    rng r = {(uint64_t)(uintptr_t)&r};
+    vx_neighbour got[10];
+    size_t n_got;
+    do {
+        size_t at = rng_next(&r) % N;
+        vx_index_query asked = {.vectors = t->l->vectors + at * WIDTH,
+                                .n = 1,
+                                .k = 10,
+                                .min_score = ALL_SCORES,
+                                .by_group = rng_next(&r) % 2};
+        int code = vx_index_search(t->l->index, &asked, got, &n_got, NULL, NULL);
+        bool ordered = true;
+        for (size_t i = 1; i < n_got; i++)
+            ordered &= oracle_order(&got[i - 1], &got[i]) <= 0;
+        if (code || n_got != 10 || got[0].id != (int64_t)at || !ordered)
+            atomic_fetch_add(&t->failures, 1);
+        atomic_fetch_add(&t->n_searches, 1);
+    } while (!atomic_load(&t->stop));
+    return NULL;
+}
+
+/* Adds and removes rows, which move others, while the device's thread copies what changed. */
+static void search_by_gpu_beside_changes_finds_what_stays(void **state) {
+    (void)state;
+    library l;
+    library_init(&l);
+    use_fake(l.index);
+    race t = {.l = &l};
+    pthread_t threads[3];
+    for (size_t i = 0; i < VX_LEN(threads); i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, race_searcher, &t), 0);
+    int64_t ids[200];
+    for (int64_t i = 0; i < 200; i++)
+        ids[i] = N + i;
+    for (int round = 0; round < 30 || atomic_load(&t.n_searches) < 100; round++) {
+        assert_int_equal(vx_index_add(l.index, ids, NULL, l.vectors + N * WIDTH, 200, NULL), 0);
+        for (int i = 0; i < 200; i += 20)
+            assert_int_equal(vx_index_remove(l.index, ids + i, 20, NULL), 0);
+        if (round == 25)
+            vx_index_release_gpu(l.index);
+    }
+    atomic_store(&t.stop, true);
+    for (size_t i = 0; i < VX_LEN(threads); i++)
+        pthread_join(threads[i], NULL);
+    assert_int_equal(atomic_load(&t.failures), 0);
+    library_check(&l);
+    library_done(&l);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(search_by_gpu_matches_brute_force),
@@ -208,6 +268,7 @@ int main(void) {
         cmocka_unit_test(gpu_that_is_released_gives_its_memory_back_and_searches_go_on),
         cmocka_unit_test(gpu_for_an_index_without_codes_is_refused),
         cmocka_unit_test(search_by_group_in_a_long_film_matches_brute_force),
+        cmocka_unit_test(search_by_gpu_beside_changes_finds_what_stays),
     };
     return cmocka_run_group_tests_name("index_gpu", tests, NULL, NULL);
 }
