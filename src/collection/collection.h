@@ -49,7 +49,8 @@ typedef struct vx_collection {
     vx_fp_index *fingerprints;
     vx_filter_columns *columns;
     atomic_bool
-        columns_lost; /* there was no memory, or the catalog could not be read, for a change */
+        columns_lost;      /* there was no memory, or the catalog could not be read, for a change */
+    atomic_ullong changes; /* commits that changed videos */
     vx_recent_inserts recent;
     vx_missing_files missing_files;
 } vx_collection;

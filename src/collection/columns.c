@@ -39,6 +39,7 @@ static void on_changed(void *ctx, const int64_t *rows, size_t n) {
         if (read_again(collection, rows[i], &err))
             lose_columns(collection, &err);
     }
+    atomic_fetch_add(&collection->changes, 1);
 }
 
 /* ---- declared fields ---- */
