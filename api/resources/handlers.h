@@ -35,6 +35,14 @@ void vx_jobs_one_delete(vx_request *request);
 void vx_jobs_retry_post(vx_request *request);
 void vx_jobs_events_get(vx_request *request);
 void vx_reread_post(vx_request *request);
+/* duplicates.c, decisions.c */
+void vx_duplicates_scan_post(vx_request *request);
+void vx_duplicates_list_get(vx_request *request);
+void vx_duplicates_group_get(vx_request *request);
+void vx_duplicates_resolve_post(vx_request *request);
+void vx_decisions_list_get(vx_request *request);
+void vx_decisions_one_get(vx_request *request);
+void vx_decisions_one_delete(vx_request *request);
 /* indexes.c */
 void vx_export_get(vx_request *request);
 void vx_indexes_get(vx_request *request);

@@ -22,6 +22,7 @@ typedef struct model_report {
 typedef struct report {
     vx_ingest_stats ingest;
     vx_search_stats query;
+    vx_duplicates_stats duplicates;
     vx_decoder_stats decoder;           /* zeros without a card */
     model_report models[VX_MODELS_MAX]; /* [n_models], the default first */
     int n_models;
@@ -46,6 +47,7 @@ static int gather(vx_request *request, report *r, vx_err *err) {
     vx_server *server = request->server;
     vx_ingest_get_stats(server->ingest, &r->ingest);
     vx_search_get_stats(server->search, &r->query);
+    vx_duplicates_get_stats(server->duplicates, &r->duplicates);
     r->missing_files = vx_collection_count_missing_files(server->collection);
     r->filter_bytes = (int64_t)vx_filter_columns_memory_bytes(server->collection->columns);
     r->filter_rebuilding = vx_collection_has_lost_columns(server->collection);
@@ -200,6 +202,25 @@ static const metric metrics[] = {
      AT(jobs_waiting)},
     {"jobs_parked", GAUGE, "Jobs that were tried too often and wait for POST /v1/jobs/{id}/retry.",
      "jobs.parked", AT(jobs_parked)},
+
+    {"duplicate_scans_finished_total", COUNTER, "Scans for duplicates that ended, by outcome.",
+     "duplicates.scans.*", AT(duplicates.scans), OUTCOME},
+    {"duplicate_videos_scanned_total", COUNTER, "Videos that scans compared with all others.",
+     "duplicates.videos_scanned", AT(duplicates.videos_scanned)},
+    {"duplicate_pairs_compared_total", COUNTER, "Pairs of videos whose pictures scans compared.",
+     "duplicates.pairs_compared", AT(duplicates.pairs_compared)},
+    {"duplicate_pairs_found_total", COUNTER, "Related pairs that scans stored.",
+     "duplicates.pairs_found", AT(duplicates.pairs_found)},
+    {"duplicate_decisions_total", COUNTER, "Decisions about duplicates.", "duplicates.decisions",
+     AT(duplicates.decisions)},
+    {"duplicate_decisions_undone_total", COUNTER, "Decisions that were undone.",
+     "duplicates.decisions_undone", AT(duplicates.undone)},
+    {"duplicate_videos_deleted_total", COUNTER, "Videos deleted by decisions.",
+     "duplicates.videos_deleted", AT(duplicates.videos_deleted)},
+    {"duplicate_bytes_deleted_total", COUNTER, "Bytes of their files.", "duplicates.bytes_deleted",
+     AT(duplicates.bytes_deleted)},
+    {"duplicate_deletions_failed_total", COUNTER, "Times that deleting failed; it is tried again.",
+     "duplicates.deletions_failed", AT(duplicates.deletions_failed)},
 
     {"search_queue", GAUGE, "Searches that wait.", "search.queued", AT(query.queued)},
     {NULL, NULL, NULL, "search.finished", AT(query.finished[VX_OUTCOME_OK])},

@@ -5,6 +5,7 @@
 
 #define UPLOAD_FIELDS "metadata clip on_duplicate wait"
 #define SEARCH_FIELDS "k min_score max_score group_by offset cursor histogram explain filter model"
+#define GROUP_FIELDS "kind min_score filter keep"
 
 static const vx_route rows[] = {
     {"POST", "/v1/videos", VX_ACCEPT_FORM | VX_ACCEPT_RAW, "filename " UPLOAD_FIELDS,
@@ -24,6 +25,14 @@ static const vx_route rows[] = {
     {"POST", "/v1/search", VX_ACCEPT_JSON | VX_ACCEPT_FORM, "", SEARCH_FIELDS, vx_search_post,
      vx_search_check},
     {"GET", "/v1/search", 0, "q " SEARCH_FIELDS, "", vx_search_get},
+    {"POST", "/v1/duplicates/scan", 0, "filter", "", vx_duplicates_scan_post},
+    {"GET", "/v1/duplicates", 0, "limit cursor state format " GROUP_FIELDS, "",
+     vx_duplicates_list_get},
+    {"GET", "/v1/duplicates/decisions", 0, "limit cursor", "", vx_decisions_list_get},
+    {"GET", "/v1/duplicates/decisions/{id}", 0, "", "", vx_decisions_one_get},
+    {"DELETE", "/v1/duplicates/decisions/{id}", 0, "", "", vx_decisions_one_delete},
+    {"GET", "/v1/duplicates/{group}", 0, GROUP_FIELDS, "", vx_duplicates_group_get},
+    {"POST", "/v1/duplicates/{group}/resolve", VX_ACCEPT_JSON, "", "", vx_duplicates_resolve_post},
     {"GET", "/v1/metadata-indexes", 0, "", "", vx_indexes_get},
     {"PUT", "/v1/metadata-indexes", VX_ACCEPT_JSON, "", "", vx_indexes_put},
     {"GET", "/v1/export", 0, "format model filter", "", vx_export_get},

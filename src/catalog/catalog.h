@@ -331,6 +331,104 @@ typedef int (*vx_catalog_on_fingerprint)(void *ctx, int64_t video_row, const voi
 int vx_catalog_scan_fingerprints(vx_catalog *catalog, vx_catalog_on_fingerprint on_fingerprint,
                                  void *ctx, vx_err *err);
 
+/* ---- Duplicates (duplicates/): pairs that a scan found ---- */
+
+/* What b is to a: as a verdict at insert would have it with b the new video and a the stored one. */
+typedef struct vx_duplicate_pair {
+    int64_t a, b; /* video rows, a < b */
+    vx_verdict_kind kind;
+    float score, share, share_of_a, share_of_b; /* NaN: not known */
+    float offset_s;                             /* time in a minus time in b; NaN: not known */
+    bool mirrored;
+    float *segments; /* float32 [n_segments, 4]: from and to in a, from and to in b, in seconds */
+    size_t n_segments;
+} vx_duplicate_pair;
+
+/* Inserts or replaces pairs; one of a video that is gone is left out. Borrows the segments. */
+int vx_catalog_insert_pairs(vx_catalog *catalog, const vx_duplicate_pair *pairs, size_t n,
+                            vx_err *err);
+/* The video was compared with all others, with so many vectors; capped: not all its pairs were kept. One that
+ * is gone is left out. */
+int vx_catalog_set_scanned(vx_catalog *catalog, int64_t video, int64_t vectors, bool capped,
+                           vx_err *err);
+/* From here on what is stored rests on this basis; what rested on another is deleted. */
+int vx_catalog_set_basis(vx_catalog *catalog, const char *basis, vx_err *err);
+/* Calls back for each pair, in order of a and b, without segments; borrowed until return. Non-zero stops it
+ * and is returned. */
+typedef int (*vx_catalog_on_pair)(void *ctx, const vx_duplicate_pair *pair, vx_err *err);
+int vx_catalog_scan_pairs(vx_catalog *catalog, vx_catalog_on_pair on_pair, void *ctx, vx_err *err);
+/* The same for the pairs of one video. */
+int vx_catalog_scan_pairs_of(vx_catalog *catalog, int64_t video, vx_catalog_on_pair on_pair,
+                             void *ctx, vx_err *err);
+/* The segments of a pair: gives float32 [n, 4] (free()), NULL with n 0 where it has none or is gone. */
+int vx_catalog_get_segments(vx_catalog *catalog, int64_t a, int64_t b, float **ret_segments,
+                            size_t *ret_n, vx_err *err);
+/* Calls back for each video that was compared, in order of rows, with the number of its vectors then. */
+typedef int (*vx_catalog_on_scanned)(void *ctx, int64_t video, int64_t vectors, vx_err *err);
+int vx_catalog_scan_scanned(vx_catalog *catalog, vx_catalog_on_scanned on_scanned, void *ctx,
+                            vx_err *err);
+
+/* ---- and what people decided ---- */
+
+typedef enum vx_decision_kind {
+    VX_DECISION_KEEP,      /* they are duplicates, and all stay */
+    VX_DECISION_DELETE,    /* some go */
+    VX_DECISION_UNRELATED, /* they are no duplicates */
+} vx_decision_kind;        /* stored: append, never renumber */
+
+typedef enum vx_decision_role {
+    VX_ROLE_KEPT,
+    VX_ROLE_DELETED,
+    VX_ROLE_UNRELATED, /* is no duplicate of any other video of the decision */
+    VX_ROLE_OTHER,     /* to which an unrelated one is none */
+} vx_decision_role;    /* stored, likewise */
+
+typedef struct vx_decision_video {
+    char id[VX_VIDEO_ID_CHARS + 1];
+    vx_decision_role role;
+    int64_t row;   /* DELETED: of the video that is meant; rows are never given out twice */
+    int64_t bytes; /* of its file */
+    bool pending;  /* is to be deleted, and was not yet */
+} vx_decision_video;
+
+typedef struct vx_decision {
+    int64_t row;
+    vx_decision_kind kind;
+    char policy[320];           /* that chose what to keep; "" */
+    int64_t created_us, due_us; /* due_us: when deletion begins; 0 */
+    vx_decision_video *videos;  /* [n]; owned */
+    size_t n;
+} vx_decision;
+void vx_decision_clear(vx_decision *decision);
+
+/* Fills in decision->row. */
+int vx_catalog_insert_decision(vx_catalog *catalog, vx_decision *decision, vx_err *err);
+/* Undoes it: what was deleted by then stays deleted. VX_CATALOG_NOT_FOUND. */
+int vx_catalog_delete_decision(vx_catalog *catalog, int64_t row, vx_err *err);
+/* Gives the decision with its videos. VX_CATALOG_NOT_FOUND. */
+int vx_catalog_get_decision(vx_catalog *catalog, int64_t row, vx_decision *ret_decision,
+                            vx_err *err);
+/* Newest first, rows below before_row (0 = from the newest); gives rows into ret_rows [limit]. */
+int vx_catalog_list_decisions(vx_catalog *catalog, int64_t before_row, size_t limit,
+                              int64_t *ret_rows, size_t *ret_n, vx_err *err);
+/* Calls back for each video of each decision, with the row that the video has now (0 = it is not stored);
+ * in order of decisions. */
+typedef int (*vx_catalog_on_decided)(void *ctx, int64_t decision, vx_decision_kind kind,
+                                     vx_decision_role role, int64_t video, vx_err *err);
+int vx_catalog_scan_decided(vx_catalog *catalog, vx_catalog_on_decided on_decided, void *ctx,
+                            vx_err *err);
+/* The stored videos to which this one is said to be unrelated: gives rows (free()). */
+int vx_catalog_find_unrelated(vx_catalog *catalog, const char *video_id, int64_t **ret_rows,
+                              size_t *ret_n, vx_err *err);
+/* The first videos that are to be deleted by now: up to max into ret_videos, with their decisions. ret_next_us:
+ * when the next ones are due, 0 = never. */
+int vx_catalog_find_due(vx_catalog *catalog, int64_t now_us, size_t max,
+                        vx_decision_video *ret_videos, int64_t *ret_decisions, size_t *ret_n,
+                        int64_t *ret_next_us, vx_err *err);
+/* It is gone, as decided. */
+int vx_catalog_set_deleted(vx_catalog *catalog, int64_t decision, const char *video_id,
+                           vx_err *err);
+
 /* ---- Upkeep ---- */
 
 /* Inside a transaction: gives checksums to vectors and fingerprints that were stored before there were

@@ -60,6 +60,7 @@ typedef struct vx_collection {
     vx_fp_index *fingerprints;
     vx_filter_columns *columns;
     vx_lost_columns lost_columns;
+    atomic_ullong changes; /* commits that changed videos */
     vx_recent_inserts recent;
     vx_missing_files missing_files;
 } vx_collection;

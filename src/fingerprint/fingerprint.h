@@ -35,6 +35,11 @@ typedef struct vx_fp_frame {
 int vx_fp_hash(const vx_frame *luma, vx_fp_frame *ret_frame, vx_fp_frame *ret_mirrored,
                vx_err *err);
 
+/* Turns stored frames into those of the video flipped left to right. Flipping a picture negates every second
+ * coefficient behind a hash, and the median that they are compared with is close to 0: so a few of the 256
+ * bits may differ from what vx_fp_hash gives for the flipped picture. */
+void vx_fp_mirror(vx_fp_frame *frames, size_t n);
+
 /* A video's fingerprint: its frames in ascending time and, if it has black bars, after them the same
  * frames hashed inside the bars (`inside`), also in ascending time. */
 typedef struct vx_fp_video {
@@ -96,10 +101,18 @@ int vx_fp_compare(const vx_fp_frame *a, size_t n_a, const vx_fp_frame *b, size_t
 /* Whether a match means "copy": thresholds measured in models/README.md. */
 bool vx_fp_is_copy(const vx_fp_match *match);
 
+/* A part of each video that is the same, in seconds. */
+typedef struct vx_fp_segment {
+    float a_from_s, a_to_s, b_from_s, b_to_s;
+} vx_fp_segment;
+
+#define VX_FP_SEGMENTS_MAX 64
 typedef struct vx_fp_coverage {
     float share_of_a, share_of_b; /* time that the other one holds too, of the whole length, 0..1 */
     bool whole_a, whole_b; /* all of it is in the other one; but for half a second at an end */
     bool in_order;         /* what matches comes in the same order in both */
+    int n_segments;
+    vx_fp_segment segments[VX_FP_SEGMENTS_MAX]; /* [n_segments] rising in a */
 } vx_fp_coverage;
 
 /* How much of each video the other one holds, around a match that vx_fp_is_copy accepts: over one segment or

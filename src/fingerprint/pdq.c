@@ -204,3 +204,9 @@ int vx_fp_hash(const vx_frame *luma, vx_fp_frame *ret_frame, vx_fp_frame *ret_mi
         vx_pdq_hash(grid, ret_frame, ret_mirrored);
     return rc;
 }
+
+void vx_fp_mirror(vx_fp_frame *frames, size_t n) {
+    for (size_t i = 0; i < n; i++)
+        for (int k = 0; k < 32; k++) /* bits k of columns 0, 2, ..: those that vx_fp_hash negates */
+            frames[i].hash[k] ^= 0x55;
+}

@@ -2,10 +2,11 @@
  *
  * Threads of a running server: HTTP (api/), the ingest pool and its sealers, a worker per tower of a
  * model (embed/) and one for shots (clip/), one writer, the search pool and that of searches by file, each
- * index's own threads, the embeddings pool, one cutter, one backfill coordinator with its helpers, one
+ * index's own threads, the embeddings pool, one cutter, one backfill coordinator with its helpers, one scanner for
+ * duplicates with the threads of a comparison, one that deletes what was decided, one
  * upkeep thread, main (signals).
  *
- * Lock order, outermost first: in-flight table (ingest/) → backfill table → job table (jobs/) → index /
+ * Lock order, outermost first: in-flight table (ingest/) → backfill table, duplicates table and groups → job table (jobs/) → index /
  * fingerprint index (inside their modules) → catalog reader pool. Innermost, with nothing taken under
  * them: the queues of base/, and the locks under which somebody waits for an answer (writer.c,
  * batcher.c, shots.c, embeddings.c). No lock is held across a model run, a decode, an fsync or a
@@ -20,6 +21,7 @@
 #include "base/atomic.h"
 #include "collection/collection.h"
 #include "cutter/cutter.h"
+#include "duplicates/duplicates.h"
 #include "embeddings/embeddings.h"
 #include "extract/extract.h"
 #include "ingest/ingest.h"
@@ -74,6 +76,7 @@ typedef struct vx_server {
     vx_embeddings *embeddings;
     vx_cutter *cutter;
     vx_backfill *backfill;
+    vx_duplicates *duplicates;
     int64_t started_us; /* monotonic */
     atomic_bool ready, stopping;
 } vx_server;
