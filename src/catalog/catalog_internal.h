@@ -57,6 +57,12 @@ bool vx_catalog_is_writing(const vx_catalog *catalog);
 /* 0, or why this thread may not write: no transaction, or SQLite gave it up. */
 int vx_catalog_check_writing(vx_catalog *catalog, vx_err *err);
 
+/* The listener hears of this video after the commit, as if its row were changed. */
+void vx_catalog_note_changed(vx_catalog *catalog, int64_t video_row);
+
+/* clusterings.c: the clusterings of a space's vectors are retired. */
+int vx_catalog_retire_clusterings_of(vx_catalog *catalog, int64_t space, vx_err *err);
+
 /* checksums.c: of a row's key and data. */
 uint32_t vx_catalog_checksum(int64_t key, const void *data, size_t bytes);
 /* The next column is the checksum of that row. False: it is wrong, which the catalog's health then says

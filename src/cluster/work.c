@@ -134,7 +134,7 @@ void vx_random_sample(vx_random *random, size_t n, size_t m, uint32_t *ret) {
 enum { LANES = 16 };
 
 /* Sixteen sums side by side, whatever width the processor's registers have. */
-VX_SIMD_CLONES float vx_cluster_dot(const float *a, const float *b, size_t n) {
+VX_SIMD_CLONES static float dot(const float *a, const float *b, size_t n) {
     float sums[LANES] = {0}, rest = 0;
     size_t i = 0;
     for (; i + LANES <= n; i += LANES) {
@@ -148,6 +148,10 @@ VX_SIMD_CLONES float vx_cluster_dot(const float *a, const float *b, size_t n) {
         for (size_t lane = 0; lane < half; lane++)
             sums[lane] += sums[lane + half];
     return sums[0] + rest;
+}
+
+float vx_cluster_dot(const float *a, const float *b, size_t n) {
+    return dot(a, b, n);
 }
 
 bool vx_cluster_normalize(const double *sum, int dim, float *ret) {

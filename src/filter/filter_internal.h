@@ -56,6 +56,7 @@ typedef struct vx_field_row {
     const char *name;
     vx_field_type type;
     bool (*append)(const vx_video *video, vx_cell *cell);
+    bool is_array;
 } vx_field_row;
 extern const vx_field_row vx_fields[]; /* of every video, beside its metadata */
 extern const size_t vx_n_fields;

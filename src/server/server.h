@@ -3,7 +3,7 @@
  * Threads of a running server: HTTP (api/), the ingest pool and its sealers, a worker per tower of a
  * model (embed/) and one for shots (clip/), one writer, the search pool and that of searches by file, each
  * index's own threads, the embeddings pool, one cutter, one backfill coordinator with its helpers, one
- * upkeep thread, main (signals).
+ * coordinator of clusterings with its helpers, one upkeep thread, main (signals).
  *
  * Lock order, outermost first: in-flight table (ingest/) → backfill table → job table (jobs/) → index /
  * fingerprint index (inside their modules) → catalog reader pool. Innermost, with nothing taken under
@@ -18,6 +18,7 @@
 
 #include "backfill/backfill.h"
 #include "base/atomic.h"
+#include "clusterings/clusterings.h"
 #include "collection/collection.h"
 #include "cutter/cutter.h"
 #include "embeddings/embeddings.h"
@@ -40,8 +41,9 @@ typedef struct vx_server_params {
     int ingest_threads;  /* videos decoded at once; 0 = cores + 1 */
     int search_threads;  /* 0 = cores + 1, and in each index one per core */
     int queue_capacity;  /* videos between submit and their end; 0 = 1024 */
-    int64_t max_upload_bytes; /* 0 = no limit */
-    int64_t reserve_bytes;    /* free space kept on the data disk; 0 = none */
+    int64_t max_upload_bytes;     /* 0 = no limit */
+    int64_t cluster_memory_bytes; /* for one job that clusters; 0 = 4 GiB */
+    int64_t reserve_bytes;        /* free space kept on the data disk; 0 = none */
     vx_media_limits media;
     vx_fetch_params fetch; /* of what clients name by URL; borrows, for the server's life */
     bool fingerprints;     /* false: no copy verdicts, half the CPU work of a frame */
@@ -70,6 +72,7 @@ typedef struct vx_server {
     vx_embeddings *embeddings;
     vx_cutter *cutter;
     vx_backfill *backfill;
+    vx_clusterings *clusterings;
     int64_t started_us; /* monotonic */
     atomic_bool ready, stopping;
 } vx_server;

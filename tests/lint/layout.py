@@ -40,14 +40,15 @@ MODULES = {
     "library": "base store fingerprint index catalog filter models collection extract writer verdict jobs cutter",
     "backfill": "base store media clip index catalog models collection extract writer jobs library",
     "search": "base store embed index catalog filter models collection extract",
+    "clusterings": "base embed cluster index catalog filter models collection writer jobs search",
     "embeddings": "base store fetch frame media preprocess embed models extract search",
     "server": "base store fetch media clip catalog models collection extract writer jobs ingest cutter "
-              "library backfill search embeddings",
+              "library backfill search clusterings embeddings",
     "batch/curator": "base media clip parquet",
     "batch": "base store media clip index catalog dedup parquet models collection extract writer ingest "
              "library backfill batch/curator",
     "api/http": "base store server",
-    "api/resources": "base store media clip embed index catalog filter models collection search embeddings "
+    "api/resources": "base store media clip embed index cluster catalog filter models collection search clusterings embeddings "
                      "ingest cutter jobs library backfill server api/http",
     "cli": "base media clip check server batch api/http api/resources",
     "main": "cli",
