@@ -134,7 +134,7 @@ void vx_random_sample(vx_random *random, size_t n, size_t m, uint32_t *ret) {
 enum { LANES = 16 };
 
 /* Sixteen sums side by side, whatever width the processor's registers have. */
-VX_SIMD_CLONES static float dot(const float *a, const float *b, size_t n) {
+VX_SIMD_CLONES static float sum_of_products(const float *a, const float *b, size_t n) {
     float sums[LANES] = {0}, rest = 0;
     size_t i = 0;
     for (; i + LANES <= n; i += LANES) {
@@ -151,7 +151,7 @@ VX_SIMD_CLONES static float dot(const float *a, const float *b, size_t n) {
 }
 
 float vx_cluster_dot(const float *a, const float *b, size_t n) {
-    return dot(a, b, n);
+    return sum_of_products(a, b, n);
 }
 
 bool vx_cluster_normalize(const double *sum, int dim, float *ret) {
