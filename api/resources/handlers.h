@@ -35,6 +35,13 @@ void vx_jobs_one_delete(vx_request *request);
 void vx_jobs_retry_post(vx_request *request);
 void vx_jobs_events_get(vx_request *request);
 void vx_reread_post(vx_request *request);
+/* clusters.c */
+void vx_clusters_post(vx_request *request);
+void vx_clusters_list_get(vx_request *request);
+void vx_clusters_one_get(vx_request *request);
+void vx_clusters_members_get(vx_request *request);
+void vx_clusters_one_delete(vx_request *request);
+void vx_videos_clusters_get(vx_request *request);
 /* duplicates.c, decisions.c */
 void vx_duplicates_scan_post(vx_request *request);
 void vx_duplicates_list_get(vx_request *request);

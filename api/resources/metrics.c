@@ -26,7 +26,7 @@ typedef struct report {
     vx_decoder_stats decoder;           /* zeros without a card */
     model_report models[VX_MODELS_MAX]; /* [n_models], the default first */
     int n_models;
-    int64_t jobs_parked, jobs_waiting;
+    int64_t jobs_parked, jobs_waiting, clusterings;
     int64_t filter_bytes, filter_rebuilding;
     int64_t videos, videos_outdated, missing_files, memory_bytes, disk_free_bytes, active, waiting,
         uptime_us;
@@ -66,6 +66,8 @@ static int gather(vx_request *request, report *r, vx_err *err) {
                                        err);
     if (!rc)
         rc = vx_catalog_count_jobs(server->catalog, &r->jobs_parked, &r->jobs_waiting, err);
+    if (!rc)
+        rc = vx_catalog_count_clusterings(server->catalog, &r->clusterings, err);
     if (!rc)
         rc = vx_store_get_free(server->store, &r->disk_free_bytes, err);
     for (int i = 0; i < server->models->n && !rc; i++) {
@@ -221,6 +223,8 @@ static const metric metrics[] = {
      AT(duplicates.bytes_deleted)},
     {"duplicate_deletions_failed_total", COUNTER, "Times that deleting failed; it is tried again.",
      "duplicates.deletions_failed", AT(duplicates.deletions_failed)},
+
+    {"clusterings", GAUGE, "Clusterings that are stored.", "clusterings", AT(clusterings)},
 
     {"search_queue", GAUGE, "Searches that wait.", "search.queued", AT(query.queued)},
     {NULL, NULL, NULL, "search.finished", AT(query.finished[VX_OUTCOME_OK])},

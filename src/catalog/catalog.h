@@ -128,6 +128,9 @@ typedef struct vx_video {
     char hdr[8];        /* "sdr", "pq", "hlg"; "" */
     char clip_rule[96]; /* that cut it into clips; "" */
     int rules;          /* by which its file was read: VX_MEDIA_RULES of that time; 0 */
+    char
+        *clusters; /* "c….3,c….none": where its clips are, each once; NULL: in no clustering, or not
+                           asked for. Set by vx_catalog_get_video_alone and _scan_videos alone */
     int fingerprints;   /* which pictures were hashed: a vx_fingerprints of extract.h */
     vx_clip *clips;
     size_t n_clips;
@@ -241,6 +244,93 @@ int vx_catalog_set_indexes(vx_catalog *catalog, const char *const *fields, size_
 typedef int (*vx_catalog_on_index)(void *ctx, const char *field, vx_err *err);
 int vx_catalog_list_indexes(vx_catalog *catalog, vx_catalog_on_index on_index, void *ctx,
                             vx_err *err);
+
+/* ---- Clusterings: groups of similar clips (clusterings/) ---- */
+
+#define VX_CLUSTERING_ID_CHARS 25         /* "c" and 24 hex digits */
+#define VX_CLUSTER_ID_CHARS (25 + 1 + 20) /* "<clustering>.<number>", or "….none" */
+
+typedef enum vx_clustering_state {
+    VX_CLUSTERING_BUILDING, /* its job has not ended */
+    VX_CLUSTERING_READY,
+    VX_CLUSTERING_DELETED, /* its members are being deleted */
+} vx_clustering_state;     /* stored: append, never renumber */
+
+typedef struct vx_clustering_row {
+    int64_t row;
+    char id[VX_CLUSTERING_ID_CHARS + 1];
+    int64_t space; /* of its vectors */
+    vx_clustering_state state;
+    int64_t created_us;
+    char *request, *summary; /* JSON; owned */
+    float *centroids;        /* float32 [k, dim]; owned; NULL from vx_catalog_list_clusterings */
+    size_t centroid_bytes;
+} vx_clustering_row;
+void vx_clustering_row_clear(vx_clustering_row *clustering);
+
+/* One clip in a clustering. */
+typedef struct vx_cluster_member {
+    int32_t cluster;     /* 0.., or -1: in none */
+    int64_t place;       /* 0.. within the cluster, by falling score */
+    int64_t clip, video; /* rows */
+    float score;         /* NaN: there is no cluster */
+    bool outlier;
+    float x, y;
+    /* Only read: */
+    char video_id[VX_VIDEO_ID_CHARS + 1];
+    int clip_index;
+    double start_s, end_s;
+    char *filename; /* owned */
+} vx_cluster_member;
+void vx_cluster_members_free(vx_cluster_member *members, size_t n); /* the array, too */
+
+/* state and row are not looked at: BUILDING; fills in row. */
+int vx_catalog_insert_clustering(vx_catalog *catalog, vx_clustering_row *clustering, vx_err *err);
+/* Clips that have lost their vector meanwhile are left out. The listener hears of the videos. */
+int vx_catalog_insert_members(vx_catalog *catalog, const vx_clustering_row *clustering,
+                              const vx_cluster_member *members, size_t n, vx_err *err);
+/* READY, with this summary. VX_CATALOG_NOT_FOUND. */
+int vx_catalog_finish_clustering(vx_catalog *catalog, int64_t row, const char *summary,
+                                 vx_err *err);
+/* From here on nobody finds it, whatever its state was. VX_CATALOG_NOT_FOUND. */
+int vx_catalog_retire_clustering(vx_catalog *catalog, const char *id, vx_err *err);
+/* Retires those that are being built by a job that has ended. */
+int vx_catalog_retire_unfinished_clusterings(vx_catalog *catalog, vx_err *err);
+/* Deletes up to `max` members of a retired clustering, and the clustering once it has none left. ret_more
+ * false: there was no retired clustering. The listener hears of the videos. */
+int vx_catalog_delete_members(vx_catalog *catalog, int max, bool *ret_more, vx_err *err);
+
+/* A ready one, or (any) also one that is being built. VX_CATALOG_NOT_FOUND. */
+int vx_catalog_get_clustering(vx_catalog *catalog, const char *id, bool any,
+                              vx_clustering_row *ret_clustering, vx_err *err);
+/* The ready ones, newest first: rows below before_row (0 = all), of a space (0 = any), up to limit. Gives an
+ * array (each vx_clustering_row_clear, then free()). */
+int vx_catalog_list_clusterings(vx_catalog *catalog, int64_t before_row, int64_t space,
+                                size_t limit, vx_clustering_row **ret_clusterings, size_t *ret_n,
+                                vx_err *err);
+
+typedef struct vx_member_query {
+    int64_t clustering;    /* row */
+    int32_t first_cluster; /* clusters from this one */
+    int32_t last_cluster;  /* to this one */
+    int32_t after_cluster; /* behind this member */
+    int64_t after_place;   /* -1: from the beginning of after_cluster */
+    bool only_outliers;
+    size_t limit;
+} vx_member_query;
+/* In order of clusters and places. Gives an array (vx_cluster_members_free). */
+int vx_catalog_list_members(vx_catalog *catalog, const vx_member_query *query,
+                            vx_cluster_member **ret_members, size_t *ret_n, vx_err *err);
+/* Calls back for each cluster that has members, in order of numbers, -1 first; non-zero stops it. */
+typedef int (*vx_catalog_on_cluster)(void *ctx, int32_t cluster, int64_t n, int64_t n_outliers,
+                                     vx_err *err);
+int vx_catalog_count_members(vx_catalog *catalog, int64_t clustering,
+                             vx_catalog_on_cluster on_cluster, void *ctx, vx_err *err);
+/* Calls back for each member, in no order; non-zero stops it. */
+typedef int (*vx_catalog_on_label)(void *ctx, int64_t clip, int32_t cluster, vx_err *err);
+int vx_catalog_scan_labels(vx_catalog *catalog, int64_t clustering, vx_catalog_on_label on_label,
+                           void *ctx, vx_err *err);
+int vx_catalog_count_clusterings(vx_catalog *catalog, int64_t *ret_n, vx_err *err);
 
 /* ---- Vector spaces: the vectors of one model and digest ---- */
 

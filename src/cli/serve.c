@@ -20,7 +20,7 @@ typedef struct settings {
     const char *listen, *data, *models, *model, *device, *hybrid, *index_gpu, *clip, *encoder,
         *fingerprints, *log_level, *host, *allow_origin;
     int64_t ingest_threads, search_threads, http_threads, queue, max_connections, idle_timeout;
-    int64_t max_upload, reserve, max_side, max_json, max_embeddings_json, fetch_max;
+    int64_t max_upload, reserve, cluster_memory, max_side, max_json, max_embeddings_json, fetch_max;
     double max_duration, fetch_timeout;
     const char *fetch_hosts, *fetch_private;
     bool fetch_http;
@@ -73,6 +73,8 @@ static const vx_option table[] = {
     {"fetch-max", VX_OPTION_BYTES, AT(fetch_max), "1g", "BYTES",
      "largest file that is downloaded from a URL"},
     {"fetch-timeout", VX_OPTION_REAL, AT(fetch_timeout), "60", "S", "longest download from a URL"},
+    {"cluster-memory", VX_OPTION_BYTES, AT(cluster_memory), "4g", "BYTES",
+     "most memory for one job that clusters, beside the index"},
     {"reserve", VX_OPTION_BYTES, AT(reserve), "256m", "BYTES",
      "disk space that uploads must leave free; an upload that would not gets 507"},
     {"max-side", VX_OPTION_COUNT, AT(max_side), "8192", "PX",
@@ -200,6 +202,7 @@ static int serve(const settings *s, const sigset_t *signals, vx_err *err) {
         .search_threads = (int)s->search_threads,
         .queue_capacity = (int)s->queue,
         .max_upload_bytes = s->max_upload,
+        .cluster_memory_bytes = s->cluster_memory,
         .reserve_bytes = s->reserve,
         .media = {.max_side_px = (int)s->max_side, .max_duration_s = s->max_duration},
         .fetch = {.hosts = s->fetch_hosts,

@@ -10,7 +10,7 @@
  * k-means uses the exact search of index/ for its assignments, and not FAISS's own Clustering: that one
  * cannot be stopped or watched, takes its threads from OpenMP and BLAS, whose sums change with their
  * number, and multiplies all in float32. index/ compares 8-bit codes first and then scores exactly, which
- * takes less than half the time here (tests/bench/README.md) and gives the same clusters on every machine.
+ * takes a quarter of the time (tests/bench/README.md) and gives the same clusters on every machine.
  */
 #pragma once
 

@@ -111,10 +111,9 @@ static void fix_sign(float *direction, size_t dim) {
     size_t largest = 0;
     for (size_t d = 1; d < dim; d++)
         largest = fabsf(direction[d]) > fabsf(direction[largest]) ? d : largest;
-    for (size_t d = 0; direction[largest] < 0 && d < dim; d++)
+    bool negative = direction[largest] < 0;
+    for (size_t d = 0; negative && d < dim; d++)
         direction[d] = -direction[d];
-    if (direction[largest] < 0)
-        direction[largest] = -direction[largest];
 }
 
 int vx_cluster_project(const vx_cluster_input *input, float *ret_points, double ret_share[2],

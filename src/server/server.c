@@ -170,7 +170,13 @@ static int open_answering_parts(vx_server *server, vx_err *err) {
                                        .writer = server->writer,
                                        .jobs = server->jobs,
                                        .library = server->library};
+    const vx_clusterings_params clusterings = {.collection = server->collection,
+                                               .writer = server->writer,
+                                               .jobs = server->jobs,
+                                               .memory_bytes = p->cluster_memory_bytes};
     int rc = vx_backfill_new(&backfill, &server->backfill, err);
+    if (!rc)
+        rc = vx_clusterings_new(&clusterings, &server->clusterings, err);
     if (!rc)
         rc = vx_duplicates_new(&duplicates, &server->duplicates, err);
     if (!rc)
@@ -207,6 +213,8 @@ static int recover(vx_server *server, vx_err *err) {
                n_jobs);
     if (!rc)
         rc = vx_ingest_start(server->ingest, err);
+    if (!rc && server->clusterings)
+        rc = vx_clusterings_start(server->clusterings, err);
     if (!rc && server->backfill)
         rc = vx_backfill_start(server->backfill, err);
     if (!rc && server->duplicates)
@@ -269,6 +277,8 @@ void vx_server_begin_stop(vx_server *server) {
     if (server->search)
         vx_search_begin_stop(server->search);
     if (server->embeddings)
+    if (server->clusterings)
+        vx_clusterings_begin_stop(server->clusterings);
         vx_embeddings_begin_stop(server->embeddings);
     if (server->cutter)
         vx_cutter_begin_stop(server->cutter);
@@ -293,12 +303,14 @@ vx_server *vx_server_close(vx_server *server) {
     vx_search_stop(server->search);
     vx_backfill_stop(server->backfill);
     vx_duplicates_stop(server->duplicates);
+    vx_clusterings_stop(server->clusterings);
     vx_ingest_stop(server->ingest);
     vx_writer_stop(server->writer);
     vx_library_free(server->library);
     vx_cutter_stop(server->cutter); /* deletions, on the writer's thread, call it */
     vx_jobs_free(server->jobs);
     vx_backfill_free(server->backfill);
+    vx_clusterings_free(server->clusterings);
     vx_duplicates_free(server->duplicates);
     vx_ingest_free(server->ingest);
     vx_collection_close(server->collection);

@@ -4,7 +4,7 @@
  * model (embed/) and one for shots (clip/), one writer, the search pool and that of searches by file, each
  * index's own threads, the embeddings pool, one cutter, one backfill coordinator with its helpers, one scanner for
  * duplicates with the threads of a comparison, one that deletes what was decided, one
- * upkeep thread, main (signals).
+ * coordinator of clusterings with its helpers, one upkeep thread, main (signals).
  *
  * Lock order, outermost first: in-flight table (ingest/) → backfill table, duplicates table and groups → job table (jobs/) → index /
  * fingerprint index (inside their modules) → catalog reader pool. Innermost, with nothing taken under
@@ -19,6 +19,7 @@
 
 #include "backfill/backfill.h"
 #include "base/atomic.h"
+#include "clusterings/clusterings.h"
 #include "collection/collection.h"
 #include "cutter/cutter.h"
 #include "duplicates/duplicates.h"
@@ -43,8 +44,9 @@ typedef struct vx_server_params {
     int ingest_threads; /* videos decoded at once; 0 = cores + 1, and what a GPU decodes beside them */
     int search_threads;       /* 0 = cores + 1, and in each index one per core */
     int queue_capacity;       /* videos between submit and their end; 0 = 1024 */
-    int64_t max_upload_bytes; /* 0 = no limit */
-    int64_t reserve_bytes;    /* free space kept on the data disk; 0 = none */
+    int64_t max_upload_bytes;     /* 0 = no limit */
+    int64_t cluster_memory_bytes; /* for one job that clusters; 0 = 4 GiB */
+    int64_t reserve_bytes;        /* free space kept on the data disk; 0 = none */
     vx_media_limits media;
     vx_fetch_params fetch; /* of what clients name by URL; borrows, for the server's life */
     vx_fingerprints fingerprints;
@@ -73,6 +75,7 @@ typedef struct vx_server {
     vx_ingest *ingest;
     vx_library *library;
     vx_search *search; /* from here on NULL without clients */
+    vx_clusterings *clusterings;
     vx_embeddings *embeddings;
     vx_cutter *cutter;
     vx_backfill *backfill;

@@ -44,14 +44,15 @@ MODULES = {
     "backfill": "base store media clip index catalog models collection extract writer jobs library",
     "duplicates": "base fingerprint index catalog filter dedup models collection writer verdict jobs library",
     "search": "base store embed index catalog filter models collection extract",
+    "clusterings": "base embed cluster index catalog filter models collection writer jobs search",
     "embeddings": "base store fetch frame media preprocess embed models extract search",
     "server": "base store fetch media clip catalog models collection extract writer jobs ingest cutter "
-              "library backfill duplicates search embeddings",
+              "library backfill duplicates search clusterings embeddings",
     "batch/curator": "base media clip parquet",
     "batch": "base store media clip index catalog dedup parquet models collection extract writer ingest "
              "library backfill batch/curator",
     "api/http": "base store server",
-    "api/resources": "base store media clip embed index catalog filter models collection extract export search embeddings "
+    "api/resources": "base store media clip embed index cluster catalog filter models collection extract export search clusterings embeddings "
                      "ingest cutter jobs library backfill duplicates server api/http",
     "cli": "base media clip catalog filter extract check export server batch api/http api/resources",
     "main": "cli",
