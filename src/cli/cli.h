@@ -12,7 +12,11 @@
     "camera shot); details: README, Clips"
 #define VX_NO_FINGERPRINTS_HELP                                                                    \
     "turn off copy detection by frames (faster; re-encoded copies are no longer recognised)"
+#define VX_STORE_KEYS_HELP                                                                         \
+    "file with the credentials of stores, lines of HOST[:PORT] KEY; else the variable "            \
+    "VIDX_STORE_KEY_<HOST> is taken, with _ for dots and dashes"
 
 int vx_command_serve(int argc, char **argv);
 int vx_command_check(int argc, char **argv);
+int vx_command_sync(int argc, char **argv);
 int vx_command_embed(int argc, char **argv);

@@ -192,6 +192,13 @@ static int recover(vx_server *server, vx_err *err) {
         rc = vx_ingest_start(server->ingest, err);
     if (!rc && server->backfill)
         rc = vx_backfill_start(server->backfill, err);
+    const vx_stores_params stores = {.catalog = server->catalog,
+                                     .writer = server->writer,
+                                     .models = server->models,
+                                     .hosts = server->params.store_hosts,
+                                     .keys_path = server->params.store_keys};
+    if (!rc && !server->params.no_clients)
+        rc = vx_stores_start(&stores, &server->stores, err);
     if (!rc)
         rc = vx_jobs_start(server->jobs, err);
     int64_t outdated = 0;
@@ -254,6 +261,8 @@ void vx_server_begin_stop(vx_server *server) {
         vx_cutter_begin_stop(server->cutter);
     if (server->backfill)
         vx_backfill_begin_stop(server->backfill);
+    if (server->stores)
+        vx_stores_begin_stop(server->stores);
 }
 
 void vx_server_release_abandoned(vx_server *server) {
@@ -271,9 +280,11 @@ vx_server *vx_server_close(vx_server *server) {
     vx_search_stop(server->search);
     vx_backfill_stop(server->backfill);
     vx_ingest_stop(server->ingest);
+    vx_stores_end(server->stores);
     vx_writer_stop(server->writer);
     vx_library_free(server->library);
     vx_cutter_stop(server->cutter); /* deletions, on the writer's thread, call it */
+    vx_stores_free(server->stores);
     vx_jobs_free(server->jobs);
     vx_backfill_free(server->backfill);
     vx_ingest_free(server->ingest);

@@ -3,10 +3,10 @@
  * Threads of a running server: HTTP (api/), the ingest pool and its sealers, a worker per tower of a
  * model (embed/) and one for shots (clip/), one writer, the search pool and that of searches by file, each
  * index's own threads, the embeddings pool, one cutter, one backfill coordinator with its helpers, one
- * upkeep thread, main (signals).
+ * for each outside store, one upkeep thread, main (signals).
  *
  * Lock order, outermost first: in-flight table (ingest/) → backfill table → job table (jobs/) → index /
- * fingerprint index (inside their modules) → catalog reader pool. Innermost, with nothing taken under
+ * fingerprint index (inside their modules) → stores and then each store (stores/) → catalog reader pool. Innermost, with nothing taken under
  * them: the queues of base/, and the locks under which somebody waits for an answer (writer.c,
  * batcher.c, shots.c, embeddings.c). No lock is held across a model run, a decode, an fsync or a
  * callback.
@@ -28,6 +28,7 @@
 #include "models/models.h"
 #include "search/search.h"
 #include "store/store.h"
+#include "stores/stores.h"
 #include "writer/writer.h"
 
 typedef struct vx_server_params {
@@ -44,9 +45,10 @@ typedef struct vx_server_params {
     int64_t reserve_bytes;    /* free space kept on the data disk; 0 = none */
     vx_media_limits media;
     vx_fetch_params fetch; /* of what clients name by URL; borrows, for the server's life */
-    bool fingerprints;     /* false: no copy verdicts, half the CPU work of a frame */
-    bool reproducible;     /* as vx_embedder_params has it */
-    bool no_clients;       /* nobody asks anything: no search, embeddings, cutter and backfill */
+    const char *store_hosts, *store_keys; /* of outside stores, as vx_stores_params has them */
+    bool fingerprints; /* false: no copy verdicts, half the CPU work of a frame */
+    bool reproducible; /* as vx_embedder_params has it */
+    bool no_clients;   /* nobody asks anything: no search, embeddings, cutter and backfill */
 } vx_server_params;
 
 /* Plain data: vx_server_start sets every field, and from ready on they are constant until
@@ -70,6 +72,7 @@ typedef struct vx_server {
     vx_embeddings *embeddings;
     vx_cutter *cutter;
     vx_backfill *backfill;
+    vx_stores *stores;
     int64_t started_us; /* monotonic */
     atomic_bool ready, stopping;
 } vx_server;

@@ -40,15 +40,16 @@ MODULES = {
     "backfill": "base store media clip index catalog models collection extract writer jobs library",
     "search": "base store embed index catalog filter models collection extract",
     "embeddings": "base store fetch frame media preprocess embed models extract search",
-    "server": "base store fetch media clip catalog models collection extract writer jobs ingest cutter "
+    "stores": "base fetch index catalog models writer",
+    "server": "base store stores fetch media clip catalog models collection extract writer jobs ingest cutter "
               "library backfill search embeddings",
     "batch/curator": "base media clip parquet",
     "batch": "base store media clip index catalog dedup parquet models collection extract writer ingest "
              "library backfill batch/curator",
     "api/http": "base store server",
     "api/resources": "base store media clip embed index catalog filter models collection search embeddings "
-                     "ingest cutter jobs library backfill server api/http",
-    "cli": "base media clip check server batch api/http api/resources",
+                     "ingest cutter jobs library backfill stores server api/http",
+    "cli": "base store catalog stores writer media clip check server batch api/http api/resources",
     "main": "cli",
 }
 MODULES = {name: set(may_use.split()) for name, may_use in MODULES.items()}
