@@ -59,6 +59,12 @@ void vx_models_list_get(vx_request *request);
 void vx_models_one_get(vx_request *request);
 void vx_models_backfill_post(vx_request *request);
 void vx_models_vectors_delete(vx_request *request);
+/* stores.c */
+void vx_stores_get(vx_request *request);
+void vx_stores_post(vx_request *request);
+void vx_stores_one_get(vx_request *request);
+void vx_stores_one_delete(vx_request *request);
+void vx_stores_check_post(vx_request *request);
 /* health.c, metrics.c */
 void vx_health_live_get(vx_request *request);
 void vx_health_ready_get(vx_request *request);

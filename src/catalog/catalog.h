@@ -519,6 +519,50 @@ int vx_catalog_find_due(vx_catalog *catalog, int64_t now_us, size_t max,
 int vx_catalog_set_deleted(vx_catalog *catalog, int64_t decision, const char *video_id,
                            vx_err *err);
 
+/* ---- Outside stores, and what they have yet to hear (stores/) ---- */
+
+#define VX_STORE_NAME_CHARS 64
+
+typedef struct vx_outside_row {
+    char name[VX_STORE_NAME_CHARS + 1];
+    char *url; /* owned; without a secret */
+    char model[64];
+    int64_t space;      /* of the vectors that it gets */
+    int64_t sent;       /* it has every change up to this one */
+    int64_t check_due;  /* 1: it must be compared with the collection */
+    int64_t checked_us; /* UNIX time; 0 = never */
+    int64_t refused;    /* clips that it would not take */
+    int64_t created_us;
+} vx_outside_row;
+void vx_outside_row_clear(vx_outside_row *store);
+
+/* From the first store on every video has a row among the changes. Cost of the first: some 3 s for a
+ * million videos. VX_CATALOG_EXISTS: of that name. */
+int vx_catalog_insert_outside(vx_catalog *catalog, const vx_outside_row *store, vx_err *err);
+/* VX_CATALOG_NOT_FOUND. */
+int vx_catalog_delete_outside(vx_catalog *catalog, const char *name, vx_err *err);
+/* Writes space, sent, check_due, checked_us and refused of the store of that name. VX_CATALOG_NOT_FOUND. */
+int vx_catalog_update_outside(vx_catalog *catalog, const vx_outside_row *store, vx_err *err);
+/* It must be compared with the collection. VX_CATALOG_NOT_FOUND. */
+int vx_catalog_ask_check(vx_catalog *catalog, const char *name, vx_err *err);
+/* As if the video had changed: every store gets it again. It need not be there. */
+int vx_catalog_mark_changed(vx_catalog *catalog, int64_t video, vx_err *err);
+/* Oldest first. Gives an array (each vx_outside_row_clear, then free()). */
+int vx_catalog_list_outside(vx_catalog *catalog, vx_outside_row **ret_stores, size_t *ret_n,
+                            vx_err *err);
+
+/* The last change of a video. */
+typedef struct vx_change {
+    int64_t seq; /* rises with each change of the collection, in the order of their commits */
+    int64_t video;
+    int clips; /* it may have had this many before; more than it has now: those are gone */
+    char deleted[VX_VIDEO_ID_CHARS + 1]; /* its id, if it is gone; "" while it is stored */
+} vx_change;
+/* Up to max changes above a number, rising. */
+int vx_catalog_list_changes(vx_catalog *catalog, int64_t above, size_t max, vx_change *ret_changes,
+                            size_t *ret_n, vx_err *err);
+int vx_catalog_count_changes(vx_catalog *catalog, int64_t above, int64_t *ret_n, vx_err *err);
+
 /* ---- Upkeep ---- */
 
 /* Inside a transaction: gives checksums to vectors and fingerprints that were stored before there were

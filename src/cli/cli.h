@@ -14,8 +14,12 @@
     "frames to recognise copies by: full (two a second), frames (those decoded for the model, "    \
     "and "                                                                                         \
     "key frames: faster, finds fewer), off (no copies are recognised)"
+#define VX_STORE_KEYS_HELP                                                                         \
+    "file with the credentials of stores, lines of HOST[:PORT] KEY; else the variable "            \
+    "VIDX_STORE_KEY_<HOST> is taken, with _ for dots and dashes"
 
 int vx_command_serve(int argc, char **argv);
 int vx_command_check(int argc, char **argv);
+int vx_command_sync(int argc, char **argv);
 int vx_command_embed(int argc, char **argv);
 int vx_command_export(int argc, char **argv);

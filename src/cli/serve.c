@@ -25,6 +25,7 @@ typedef struct settings {
     const char *fetch_hosts, *fetch_private;
     bool fetch_http;
 } settings;
+    const char *store_hosts, *store_keys;
 
 #define AT(field) offsetof(settings, field)
 static const vx_option table[] = {
@@ -77,6 +78,10 @@ static const vx_option table[] = {
      "most memory for one job that clusters, beside the index"},
     {"reserve", VX_OPTION_BYTES, AT(reserve), "256m", "BYTES",
      "disk space that uploads must leave free; an upload that would not gets 507"},
+    {"store-hosts", VX_OPTION_TEXT, AT(store_hosts), NULL, "LIST",
+     "hosts of vector databases that clients may name in /v1/stores, private ones too, "
+     "*.example.org for all below it (default: none)"},
+    {"store-keys", VX_OPTION_TEXT, AT(store_keys), NULL, "FILE", VX_STORE_KEYS_HELP},
     {"max-side", VX_OPTION_COUNT, AT(max_side), "8192", "PX",
      "refuse videos whose picture is wider or higher"},
     {"max-duration", VX_OPTION_REAL, AT(max_duration), "86400", "S", "refuse longer videos"},
@@ -208,6 +213,8 @@ static int serve(const settings *s, const sigset_t *signals, vx_err *err) {
         .fetch = {.hosts = s->fetch_hosts,
                   .private_hosts = s->fetch_private,
                   .allow_http = s->fetch_http,
+        .store_hosts = s->store_hosts,
+        .store_keys = s->store_keys,
                   .max_bytes = s->fetch_max,
                   .timeout_s = s->fetch_timeout},
     };

@@ -192,6 +192,13 @@ static int open_answering_parts(vx_server *server, vx_err *err) {
 static bool is_known(void *ctx, const uint8_t sha256[32]) {
     bool stored = true;
     vx_err err;
+    const vx_stores_params stores = {.catalog = server->catalog,
+                                     .writer = server->writer,
+                                     .models = server->models,
+                                     .hosts = server->params.store_hosts,
+                                     .keys_path = server->params.store_keys};
+    if (!rc && !server->params.no_clients)
+        rc = vx_stores_start(&stores, &server->stores, err);
     int rc = vx_catalog_has_sha256(((vx_server *)ctx)->catalog, sha256, &stored, &err);
     bool needed = vx_ingest_needs_bytes(((vx_server *)ctx)->ingest, sha256);
     return rc || stored || needed; /* in doubt a file stays */
@@ -254,6 +261,8 @@ int vx_server_new(const vx_server_params *params, vx_server **ret_server, vx_err
 int vx_server_start(vx_server *server, vx_err *err) {
     static int (*const steps[])(vx_server * server, vx_err * err) = {
         open_store_and_catalog, open_models,          open_collection,
+    if (server->stores)
+        vx_stores_begin_stop(server->stores);
         open_writing_parts,     open_answering_parts, recover,
     };
     int rc = 0;
@@ -305,9 +314,11 @@ vx_server *vx_server_close(vx_server *server) {
     vx_duplicates_stop(server->duplicates);
     vx_clusterings_stop(server->clusterings);
     vx_ingest_stop(server->ingest);
+    vx_stores_end(server->stores);
     vx_writer_stop(server->writer);
     vx_library_free(server->library);
     vx_cutter_stop(server->cutter); /* deletions, on the writer's thread, call it */
+    vx_stores_free(server->stores);
     vx_jobs_free(server->jobs);
     vx_backfill_free(server->backfill);
     vx_clusterings_free(server->clusterings);

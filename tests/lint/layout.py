@@ -46,15 +46,16 @@ MODULES = {
     "search": "base store embed index catalog filter models collection extract",
     "clusterings": "base embed cluster index catalog filter models collection writer jobs search",
     "embeddings": "base store fetch frame media preprocess embed models extract search",
-    "server": "base store fetch media clip catalog models collection extract writer jobs ingest cutter "
+    "stores": "base fetch index catalog models writer",
+    "server": "base store stores fetch media clip catalog models collection extract writer jobs ingest cutter "
               "library backfill duplicates search clusterings embeddings",
     "batch/curator": "base media clip parquet",
     "batch": "base store media clip index catalog dedup parquet models collection extract writer ingest "
              "library backfill batch/curator",
     "api/http": "base store server",
     "api/resources": "base store media clip embed index cluster catalog filter models collection extract export search clusterings embeddings "
-                     "ingest cutter jobs library backfill duplicates server api/http",
-    "cli": "base media clip catalog filter extract check export server batch api/http api/resources",
+                     "ingest cutter jobs library backfill duplicates stores server api/http",
+    "cli": "base store stores writer media clip catalog filter extract check export server batch api/http api/resources",
     "main": "cli",
 }
 MODULES = {name: set(may_use.split()) for name, may_use in MODULES.items()}
