@@ -24,8 +24,8 @@ typedef struct settings {
     double max_duration, fetch_timeout;
     const char *fetch_hosts, *fetch_private;
     bool fetch_http;
-} settings;
     const char *store_hosts, *store_keys;
+} settings;
 
 #define AT(field) offsetof(settings, field)
 static const vx_option table[] = {
@@ -213,10 +213,10 @@ static int serve(const settings *s, const sigset_t *signals, vx_err *err) {
         .fetch = {.hosts = s->fetch_hosts,
                   .private_hosts = s->fetch_private,
                   .allow_http = s->fetch_http,
-        .store_hosts = s->store_hosts,
-        .store_keys = s->store_keys,
                   .max_bytes = s->fetch_max,
                   .timeout_s = s->fetch_timeout},
+        .store_hosts = s->store_hosts,
+        .store_keys = s->store_keys,
     };
     vx_fingerprints_of_name(s->fingerprints, &params.fingerprints);
     vx_http_params http_params = {

@@ -192,13 +192,6 @@ static int open_answering_parts(vx_server *server, vx_err *err) {
 static bool is_known(void *ctx, const uint8_t sha256[32]) {
     bool stored = true;
     vx_err err;
-    const vx_stores_params stores = {.catalog = server->catalog,
-                                     .writer = server->writer,
-                                     .models = server->models,
-                                     .hosts = server->params.store_hosts,
-                                     .keys_path = server->params.store_keys};
-    if (!rc && !server->params.no_clients)
-        rc = vx_stores_start(&stores, &server->stores, err);
     int rc = vx_catalog_has_sha256(((vx_server *)ctx)->catalog, sha256, &stored, &err);
     bool needed = vx_ingest_needs_bytes(((vx_server *)ctx)->ingest, sha256);
     return rc || stored || needed; /* in doubt a file stays */
@@ -226,6 +219,13 @@ static int recover(vx_server *server, vx_err *err) {
         rc = vx_backfill_start(server->backfill, err);
     if (!rc && server->duplicates)
         rc = vx_duplicates_start(server->duplicates, err);
+    const vx_stores_params stores = {.catalog = server->catalog,
+                                     .writer = server->writer,
+                                     .models = server->models,
+                                     .hosts = server->params.store_hosts,
+                                     .keys_path = server->params.store_keys};
+    if (!rc && !server->params.no_clients)
+        rc = vx_stores_start(&stores, &server->stores, err);
     if (!rc)
         rc = vx_jobs_start(server->jobs, err);
     int64_t outdated = 0;
@@ -261,8 +261,6 @@ int vx_server_new(const vx_server_params *params, vx_server **ret_server, vx_err
 int vx_server_start(vx_server *server, vx_err *err) {
     static int (*const steps[])(vx_server * server, vx_err * err) = {
         open_store_and_catalog, open_models,          open_collection,
-    if (server->stores)
-        vx_stores_begin_stop(server->stores);
         open_writing_parts,     open_answering_parts, recover,
     };
     int rc = 0;
@@ -286,15 +284,17 @@ void vx_server_begin_stop(vx_server *server) {
     if (server->search)
         vx_search_begin_stop(server->search);
     if (server->embeddings)
+        vx_embeddings_begin_stop(server->embeddings);
     if (server->clusterings)
         vx_clusterings_begin_stop(server->clusterings);
-        vx_embeddings_begin_stop(server->embeddings);
     if (server->cutter)
         vx_cutter_begin_stop(server->cutter);
     if (server->backfill)
         vx_backfill_begin_stop(server->backfill);
     if (server->duplicates)
         vx_duplicates_begin_stop(server->duplicates);
+    if (server->stores)
+        vx_stores_begin_stop(server->stores);
 }
 
 void vx_server_release_abandoned(vx_server *server) {
