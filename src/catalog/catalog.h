@@ -15,6 +15,8 @@
  *          for one thing returns VX_CATALOG_NOT_FOUND when it is not there.
  * Cost     a commit is one fsync of the log; about every 500 commits it also folds the log into the
  *          file (two more). Reading a video takes some ten µs, a clip's video five.
+ *
+ * long because every table of the database is here, and one header tells all rules of its use.
  */
 #pragma once
 
@@ -131,7 +133,7 @@ typedef struct vx_video {
     char
         *clusters; /* "c….3,c….none": where its clips are, each once; NULL: in no clustering, or not
                            asked for. Set by vx_catalog_get_video_alone and _scan_videos alone */
-    int fingerprints;   /* which pictures were hashed: a vx_fingerprints of extract.h */
+    int fingerprints; /* which pictures were hashed: a vx_fingerprints of extract.h */
     vx_clip *clips;
     size_t n_clips;
 } vx_video;
