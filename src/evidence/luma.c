@@ -84,7 +84,7 @@ static int reflect(int i, int n) {
 }
 
 VX_SIMD_CLONES
-static void smooth_down(const vx_luma *in, int y, uint16_t *restrict out) {
+static void blur_down(const vx_luma *in, int y, uint16_t *restrict out) {
     const uint8_t *row[7];
     for (int k = 0; k < 7; k++)
         row[k] = in->pixels + (size_t)reflect(y + k - 3, in->h_px) * (size_t)in->w_px;
@@ -97,7 +97,7 @@ static void smooth_down(const vx_luma *in, int y, uint16_t *restrict out) {
 
 /* padded: uint16 [3 + n + 3] */
 VX_SIMD_CLONES
-static void smooth_across(const uint16_t *restrict padded, int n, uint8_t *restrict out) {
+static void blur_across(const uint16_t *restrict padded, int n, uint8_t *restrict out) {
     const uint16_t *p = padded + 3;
 #pragma omp simd
     for (int x = 0; x < n; x++) {
@@ -113,12 +113,12 @@ int vx_luma_smooth(const vx_luma *luma, vx_luma *ret_luma, vx_err *err) {
     int rc = padded ? vx_luma_new(w, luma->h_px, ret_luma, err)
                     : VX_FAIL(err, -ENOMEM, "no memory to smooth a picture");
     for (int y = 0; y < luma->h_px && !rc; y++) {
-        smooth_down(luma, y, padded + 3);
+        blur_down(luma, y, padded + 3);
         for (int i = 0; i < 3; i++) {
             padded[2 - i] = padded[3 + reflect(-1 - i, w)];
             padded[3 + w + i] = padded[3 + reflect(w + i, w)];
         }
-        smooth_across(padded, w, ret_luma->pixels + (size_t)y * (size_t)w);
+        blur_across(padded, w, ret_luma->pixels + (size_t)y * (size_t)w);
     }
     return rc;
 }

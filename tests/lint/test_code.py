@@ -51,6 +51,16 @@ def test_every_exported_symbol_begins_with_vx():
     assert [n for n in names if not n.startswith("vx_")] == []
 
 
+def test_functions_with_clones_are_static_and_named_once():
+    """clang 14 exports their resolvers by these names, and gives other files none to call."""
+    names = []
+    for path in c_files():
+        for head in re.findall(r"^VX_SIMD_CLONES\s+([^({]*)\(", (REPO / path).read_text(), re.M):
+            assert head.startswith("static "), f"{path}: {head}"
+            names.append(head.split()[-1].lstrip("*"))
+    assert names and sorted(set(names)) == sorted(names)
+
+
 SCRIPTS = files("dev", ".ci/run", "*.sh")
 
 
