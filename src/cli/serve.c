@@ -17,8 +17,8 @@
 #include "server/server.h"
 
 typedef struct settings {
-    const char *listen, *data, *models, *model, *device, *hybrid, *clip, *encoder, *log_level,
-        *host, *allow_origin;
+    const char *listen, *data, *models, *model, *device, *hybrid, *evidence, *clip, *encoder,
+        *log_level, *host, *allow_origin;
     int64_t ingest_threads, search_threads, http_threads, queue, max_connections, idle_timeout;
     int64_t max_upload, reserve, max_side, max_json, max_embeddings_json, fetch_max;
     double max_duration, fetch_timeout;
@@ -44,6 +44,10 @@ static const vx_option table[] = {
      "auto: cores decode videos beside a GPU that has more to decode than it can"},
     {"clip", VX_OPTION_TEXT, AT(clip), "auto", "RULE", VX_CLIP_HELP},
     {"no-fingerprints", VX_OPTION_FLAG, AT(no_fingerprints), NULL, NULL, VX_NO_FINGERPRINTS_HELP},
+    {"evidence", VX_OPTION_TEXT, AT(evidence), "fast", "fast|off",
+     "fast: before a video is called a copy by its frames' hashes, look at the pictures of both "
+     "again, to "
+     "tell it from another recording of the same camera"},
     {"ingest-threads", VX_OPTION_COUNT, AT(ingest_threads), NULL, "N",
      "videos decoded at once; they take turns (0 means cores + 1)"},
     {"search-threads", VX_OPTION_COUNT, AT(search_threads), NULL, "N",
@@ -204,6 +208,7 @@ static int serve(const settings *s, const sigset_t *signals, vx_err *err) {
                   .max_bytes = s->fetch_max,
                   .timeout_s = s->fetch_timeout},
         .fingerprints = !s->no_fingerprints,
+        .evidence = !strcmp(s->evidence, "fast"),
     };
     vx_http_params http_params = {
         .listen = s->listen,
@@ -241,6 +246,10 @@ int vx_command_serve(int argc, char **argv) {
     int level = vx_log_level_of(s.log_level);
     if (level < 0) {
         VX_FAIL(&err, 1, "--log-level must be debug, info, warn or error, not '%s'", s.log_level);
+        return fail(&err, 2);
+    }
+    if (strcmp(s.evidence, "fast") != 0 && strcmp(s.evidence, "off") != 0) {
+        VX_FAIL(&err, 1, "--evidence must be fast or off, not '%s'", s.evidence);
         return fail(&err, 2);
     }
     if (strcmp(s.hybrid, "auto") != 0 && strcmp(s.hybrid, "off") != 0) {

@@ -64,6 +64,7 @@ typedef enum vx_evidence_kind {
     VX_EVIDENCE_COPY,       /* the same things move in both */
     VX_EVIDENCE_OTHER_TAKE, /* they lie on each other, and other things move */
     VX_EVIDENCE_STILL,      /* they lie on each other, and nothing moves in either */
+    VX_EVIDENCE_KINDS,
 } vx_evidence_kind;
 const char *vx_evidence_kind_name(vx_evidence_kind kind); /* static */
 

@@ -45,6 +45,7 @@ typedef struct vx_server_params {
     vx_media_limits media;
     vx_fetch_params fetch; /* of what clients name by URL; borrows, for the server's life */
     bool fingerprints;     /* false: no copy verdicts, half the CPU work of a frame */
+    bool evidence;         /* as vx_extractor has it */
     bool reproducible;     /* as vx_embedder_params has it */
     bool no_clients;       /* nobody asks anything: no search, embeddings, cutter and backfill */
 } vx_server_params;

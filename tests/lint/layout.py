@@ -33,9 +33,9 @@ MODULES = {
     "extract": "base frame media clip preprocess embed fingerprint models",
     "evidence": "base frame media",
     "writer": "base store catalog",
-    "verdict": "base fingerprint index catalog collection",
+    "verdict": "base store fingerprint index catalog collection extract evidence media",
     "jobs": "base catalog writer",
-    "ingest": "base store media clip catalog collection extract writer verdict jobs",
+    "ingest": "base store media clip catalog collection extract evidence writer verdict jobs",
     "cutter": "base media catalog",
     "library": "base store fingerprint index catalog filter models collection extract writer verdict jobs cutter",
     "backfill": "base store media clip index catalog models collection extract writer jobs library",
@@ -47,7 +47,7 @@ MODULES = {
     "batch": "base store media clip index catalog dedup parquet models collection extract writer ingest "
              "library backfill batch/curator",
     "api/http": "base store server",
-    "api/resources": "base store media clip embed index catalog filter models collection search embeddings "
+    "api/resources": "base store media clip embed index catalog filter models collection evidence search embeddings "
                      "ingest cutter jobs library backfill server api/http",
     "cli": "base media clip check server batch api/http api/resources",
     "main": "cli",
