@@ -16,7 +16,7 @@ static const vx_route rows[] = {
     {"GET", "/v1/videos/{id}", 0, "", "", vx_videos_get},
     {"PATCH", "/v1/videos/{id}", VX_ACCEPT_JSON, "", "", vx_videos_patch},
     {"DELETE", "/v1/videos/{id}", 0, "", "", vx_videos_delete},
-    {"GET", "/v1/videos/{id}/copies", 0, "limit cursor count", "", vx_videos_copies_get},
+    {"GET", "/v1/videos/{id}/copies", 0, "limit cursor filter count", "", vx_videos_copies_get},
     {"GET", "/v1/videos/{id}/content", 0, "", "", vx_content_get},
     {"GET", "/v1/videos/{id}/clips/{n}/content", 0, "copy", "", vx_clip_content_get},
     {"GET", "/v1/videos/{id}/thumbnail", 0, "t size", "", vx_thumbnail_get},

@@ -41,8 +41,9 @@ int vx_catalog_open(const char *path, int readers, vx_catalog **ret_catalog, vx_
 vx_catalog *vx_catalog_close(vx_catalog *catalog);
 VX_DEFINE_AUTO(vx_catalog, vx_catalog_close)
 
-/* False once any read has met damage: a page that SQLite cannot read or make sense of, or a vector or
- * fingerprint whose checksum is wrong. ret_reason: the first, in words. Stays so until the next open. */
+/* False once any read has met damage: a page that SQLite cannot read or make sense of, which stays so until
+ * the next open, or a vector or fingerprint whose checksum is wrong, until it is replaced or deleted.
+ * ret_reason: the first, in words. Cost: a read of that row. */
 bool vx_catalog_health(vx_catalog *catalog, char *ret_reason, size_t capacity);
 
 /* ---- Transactions ---- */
@@ -198,6 +199,9 @@ int vx_catalog_get_duration(vx_catalog *catalog, int64_t row, double *ret_s, vx_
 int vx_catalog_find_outdated(vx_catalog *catalog, int rules, int64_t above_row, size_t max,
                              int64_t *ret_rows, size_t *ret_n, vx_err *err);
 int vx_catalog_count_outdated(vx_catalog *catalog, int rules, int64_t *ret_n, vx_err *err);
+/* The oldest videos above a row: rows, rising, up to max into ret_rows. */
+int vx_catalog_find_videos(vx_catalog *catalog, int64_t above_row, size_t max, int64_t *ret_rows,
+                           size_t *ret_n, vx_err *err);
 /* Whether there is a video of that row. */
 int vx_catalog_has_video(vx_catalog *catalog, int64_t row, bool *ret_has, vx_err *err);
 /* The video that a clip belongs to, with that clip alone (n_clips is 1): a search hit in a film of a

@@ -13,9 +13,15 @@
 #include "columns.h"
 
 static void lose_columns(vx_collection *collection, const vx_err *err) {
-    if (!atomic_exchange(&collection->columns_lost, true))
-        vx_log_failed(VX_LOG_ERROR, "filter", err,
-                      "hint=\"filters are refused until a restart, since a video is not known\"");
+    if (!atomic_exchange(&collection->lost_columns.are_lost, true))
+        vx_log_failed(
+            VX_LOG_ERROR, "filter", err,
+            "hint=\"the columns of filters miss a change: filters are slow until they are "
+            "read again\"");
+}
+
+bool vx_collection_has_lost_columns(const vx_collection *collection) {
+    return atomic_load(&collection->lost_columns.are_lost);
 }
 
 static int load(void *ctx, const vx_video *video, vx_err *err) {
@@ -34,11 +40,76 @@ static int read_again(vx_collection *collection, int64_t row, vx_err *err) {
 
 static void on_changed(void *ctx, const int64_t *rows, size_t n) {
     vx_collection *collection = ctx;
+    vx_lost_columns *lost = &collection->lost_columns;
+    vx_mutex_lock(&lost->mu);
     for (size_t i = 0; i < n; i++) {
         vx_err err;
-        if (read_again(collection, rows[i], &err))
+        if (atomic_load(&lost->are_lost) && rows[i] > lost->known_to)
+            continue;
+        if (read_again(collection, rows[i], &err)) {
             lose_columns(collection, &err);
+            lost->known_to = 0;
+            lost->again = true;
+        }
     }
+    vx_mutex_unlock(&lost->mu);
+}
+
+/* ---- healing ---- */
+
+/* The next videos; *ret_done: the columns have all there are. */
+static int heal_some(vx_collection *collection, bool *ret_done, vx_err *err) {
+    vx_lost_columns *lost = &collection->lost_columns;
+    int64_t rows[64];
+    size_t n = 0;
+    vx_mutex_lock(&lost->mu);
+    int rc = lost->again ? VX_FAIL(err, -EIO, "another change was missed meanwhile") : 0;
+    if (!rc)
+        rc = vx_catalog_find_videos(collection->catalog, lost->known_to, VX_LEN(rows), rows, &n,
+                                    err);
+    for (size_t i = 0; i < n && !rc; i++)
+        if (!(rc = read_again(collection, rows[i], err)))
+            lost->known_to = rows[i];
+    *ret_done = !rc && n < VX_LEN(rows);
+    if (*ret_done) {
+        atomic_store(&lost->are_lost, false);
+        lost->told = false;
+    }
+    vx_mutex_unlock(&lost->mu);
+    return rc;
+}
+
+/* Of several failures behind each other the first is told. */
+static void tell_failure(vx_lost_columns *lost, const vx_err *err) {
+    vx_mutex_lock(&lost->mu);
+    if (!lost->told)
+        vx_log_failed(VX_LOG_WARN, "filter", err,
+                      "hint=\"the columns of filters could not be read again; to be tried again\"");
+    lost->told = true;
+    vx_mutex_unlock(&lost->mu);
+}
+
+void vx_collection_heal_columns(vx_collection *collection, const atomic_bool *stop) {
+    vx_lost_columns *lost = &collection->lost_columns;
+    if (!atomic_load(&lost->are_lost))
+        return;
+    int64_t start_us = vx_clock_monotonic_us();
+    vx_mutex_lock(&lost->mu);
+    vx_filter_columns_clear(collection->columns);
+    lost->known_to = 0;
+    lost->again = false;
+    vx_mutex_unlock(&lost->mu);
+    vx_err err;
+    bool done = false;
+    while (!done && !atomic_load(stop))
+        if (heal_some(collection, &done, &err)) {
+            tell_failure(lost, &err);
+            return;
+        }
+    if (done)
+        vx_log(VX_LOG_INFO, "filter", "columns=rebuilt ms=%.1f bytes=%zu",
+               (double)(vx_clock_monotonic_us() - start_us) / 1e3,
+               vx_filter_columns_memory_bytes(collection->columns));
 }
 
 /* ---- declared fields ---- */
@@ -125,17 +196,72 @@ void vx_collection_close_columns(vx_collection *collection) {
 
 /* ---- filters ---- */
 
+/* Videos that pass, oldest first. */
+typedef struct catalog_selection {
+    const vx_filter *filter;
+    int64_t below_row;
+    int64_t *rows; /* [n]; owned */
+    size_t n, capacity;
+} catalog_selection;
+
+static int match_video(void *ctx, const vx_video *video, vx_err *err) {
+    catalog_selection *s = ctx;
+    bool passes = false;
+    if (s->below_row > 0 && video->row >= s->below_row)
+        return 0;
+    int rc = vx_filter_match(s->filter, video, &passes, err);
+    if (rc || !passes)
+        return rc;
+    if (!vx_make_room(s->rows, s->n, s->capacity))
+        return VX_FAIL(err, -ENOMEM, "no memory for %zu videos", s->n);
+    s->rows[s->n++] = video->row;
+    return 0;
+}
+
+static void reverse(int64_t *rows, size_t n) {
+    for (size_t i = 0; i < n / 2; i++) {
+        int64_t swapped = rows[i];
+        rows[i] = rows[n - 1 - i];
+        rows[n - 1 - i] = swapped;
+    }
+}
+
+/* Every video is read, while the columns cannot be trusted. */
+static int select_in_catalog(vx_collection *collection, const vx_filter *filter, int64_t below_row,
+                             size_t max, int64_t **ret_rows, size_t *ret_n, vx_err *err) {
+    catalog_selection s = {.filter = filter, .below_row = below_row};
+    int rc = vx_catalog_scan_videos(collection->catalog, match_video, &s, err);
+    if (!rc && !s.rows && !(s.rows = vx_new_array(1, sizeof *s.rows)))
+        rc = VX_FAIL(err, -ENOMEM, "no memory to select videos");
+    if (rc) {
+        free(s.rows);
+        return rc;
+    }
+    reverse(s.rows, s.n);
+    *ret_rows = s.rows;
+    *ret_n = max && s.n > max ? max : s.n;
+    return 0;
+}
+
 int vx_collection_select(vx_collection *collection, const vx_filter *filter, int64_t below_row,
                          size_t max, int64_t **ret_rows, size_t *ret_n, vx_err *err) {
-    if (atomic_load(&collection->columns_lost))
-        return VX_FAIL(err, -EIO, "a change of a video is missing from the columns of filters");
     const vx_filter_selection selection = {.filter = filter,
                                            .below_row = below_row,
                                            .max = max,
                                            .read_metadata = read_metadata,
                                            .ctx = collection->catalog};
-    size_t n_read;
-    return vx_filter_columns_select(collection->columns, &selection, ret_rows, ret_n, &n_read, err);
+    VX_AUTO_FREE int64_t *rows = NULL;
+    size_t n = 0, n_read;
+    int rc = 0;
+    if (!vx_collection_has_lost_columns(collection))
+        rc = vx_filter_columns_select(collection->columns, &selection, &rows, &n, &n_read, err);
+    if (vx_collection_has_lost_columns(collection)) /* perhaps only now */
+        return select_in_catalog(collection, filter, below_row, max, ret_rows, ret_n, err);
+    if (rc)
+        return rc;
+    *ret_rows = vx_take(rows);
+    *ret_n = n;
+    return 0;
 }
 
 int vx_collection_select_set(vx_collection *collection, const vx_filter *filter, vx_idset **ret_set,
@@ -145,11 +271,7 @@ int vx_collection_select_set(vx_collection *collection, const vx_filter *filter,
     int rc = vx_collection_select(collection, filter, 0, 0, &rows, &n, err);
     if (rc)
         return rc;
-    for (size_t i = 0; i < n / 2; i++) { /* rising */
-        int64_t swapped = rows[i];
-        rows[i] = rows[n - 1 - i];
-        rows[n - 1 - i] = swapped;
-    }
+    reverse(rows, n); /* rising */
     VX_AUTO(vx_idset) set = vx_new(vx_idset);
     if (!set)
         return VX_FAIL(err, -ENOMEM, "no memory for %zu videos", n);

@@ -24,6 +24,7 @@ int vx_collection_open(vx_catalog *catalog, vx_models *models, int index_threads
     collection->catalog = catalog;
     collection->models = models;
     vx_mutex_init(&collection->missing_files.mu);
+    vx_mutex_init(&collection->lost_columns.mu);
     int rc = vx_models_load_vectors(models, catalog, index_threads, err);
     if (rc)
         return rc;
@@ -49,6 +50,7 @@ vx_collection *vx_collection_close(vx_collection *collection) {
     vx_fp_index_free(collection->fingerprints);
     vx_collection_set_missing_files(collection, NULL, 0);
     vx_mutex_done(&collection->missing_files.mu);
+    vx_mutex_done(&collection->lost_columns.mu);
     free(collection);
     return NULL;
 }

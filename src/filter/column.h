@@ -41,6 +41,8 @@ typedef struct vx_column {
 } vx_column;
 
 void vx_column_done(vx_column *column);
+/* Without slots and values; keeps the field. */
+void vx_column_empty(vx_column *column);
 /* Room for that many slots; false: no memory. New slots are unknown. */
 bool vx_column_reserve(vx_column *column, size_t slots);
 /* The slot gets this cell in place of the one it has. False: no memory, and nothing has changed. */

@@ -177,6 +177,20 @@ void vx_filter_columns_remove(vx_filter_columns *columns, int64_t video_row) {
     vx_rwlock_end_write(&columns->lock);
 }
 
+void vx_filter_columns_clear(vx_filter_columns *columns) {
+    vx_rwlock_write(&columns->lock);
+    for (size_t i = 0; i < vx_n_fields; i++)
+        vx_column_empty(&columns->fixed[i]);
+    for (size_t i = 0; i < columns->n_declared; i++)
+        vx_column_empty(&columns->declared[i]);
+    free(columns->rows);
+    free(columns->alive);
+    columns->rows = NULL;
+    columns->alive = NULL;
+    columns->n_slots = columns->capacity = columns->n_dead = 0;
+    vx_rwlock_end_write(&columns->lock);
+}
+
 /* ---- declared fields ---- */
 
 static int by_name(const void *a, const void *b) {

@@ -93,6 +93,9 @@ size_t vx_filter_columns_memory_bytes(vx_filter_columns *columns);
 int vx_filter_columns_put(vx_filter_columns *columns, const vx_video *video, vx_err *err);
 void vx_filter_columns_remove(vx_filter_columns *columns, int64_t video_row);
 
+/* No video is in them any more; what is declared stays. */
+void vx_filter_columns_clear(vx_filter_columns *columns);
+
 /* Rows above a row, rising, of videos that some declared column does not know: up to max into ret_rows.
  * Returns how many. */
 size_t vx_filter_columns_find_unfilled(vx_filter_columns *columns, int64_t above_row, size_t max,

@@ -81,7 +81,7 @@ typedef enum vx_test {
     VX_TEST_GTE,
     VX_TEST_LT,
     VX_TEST_LTE,
-    VX_TEST_WITHIN, /* a date: from the first operand to the second */
+    VX_TEST_WITHIN, /* a date: from an operand at an even place to the next one */
     VX_TEST_EXISTS,
     VX_TEST_PREFIX,
     VX_TEST_CONTAINS,

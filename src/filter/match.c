@@ -24,6 +24,15 @@ static bool is_in(const vx_condition *c, const unsigned char *scalar) {
     return false;
 }
 
+static bool is_within(const vx_condition *c, const unsigned char *scalar) {
+    int order;
+    for (size_t i = 0; i + 1 < c->n; i += 2)
+        if (vx_scalar_compare(scalar, operand(c, i), &order) && order >= 0 &&
+            vx_scalar_compare(scalar, operand(c, i + 1), &order) && order <= 0)
+            return true;
+    return false;
+}
+
 static bool has_prefix(const unsigned char *scalar, const unsigned char *prefix) {
     size_t n = vx_scalar_bytes(prefix);
     return *scalar == 's' && n <= vx_scalar_bytes(scalar) && !memcmp(scalar + 5, prefix + 5, n - 5);
@@ -56,8 +65,7 @@ static bool scalar_passes(const vx_condition *c, const unsigned char *scalar, bo
     case VX_TEST_LTE:
         return vx_scalar_compare(scalar, operand(c, 0), &order) && order <= 0;
     case VX_TEST_WITHIN:
-        return vx_scalar_compare(scalar, operand(c, 0), &order) && order >= 0 &&
-               vx_scalar_compare(scalar, operand(c, 1), &order) && order <= 0;
+        return is_within(c, scalar);
     case VX_TEST_PREFIX:
         return has_prefix(scalar, operand(c, 0));
     case VX_TEST_CONTAINS:

@@ -70,6 +70,8 @@ int vx_index_get(vx_index *index, int64_t id, float *ret_vector, vx_err *err);
  * it; VX_INDEX_NOT_FOUND. */
 int vx_index_score(vx_index *index, int64_t id, const float *queries, size_t n, float *ret_score,
                    vx_err *err);
+/* The score of two vectors, float32 [dim], as a search gives it. Threads: any; no state. */
+float vx_index_dot(const float *a, const float *b, size_t dim);
 bool vx_index_has(vx_index *index, int64_t id);
 /* Every id, rising (gives a malloc'ed array). */
 int vx_index_ids(vx_index *index, int64_t **ret_ids, size_t *ret_n, vx_err *err);

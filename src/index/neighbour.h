@@ -18,12 +18,15 @@ typedef struct vx_index_query {
     size_t n;
     size_t k;        /* results of each; 1..the caller's cap, larger than the index is fine */
     float min_score; /* results score this or more */
+    const float *min_scores; /* [n]: in place of min_score for each query; NULL = none; borrows */
     bool has_max_score;
     float max_score;         /* and this or less */
     bool by_group;           /* k groups, each with its best row alone */
     const vx_idset *groups;  /* only rows of these groups; NULL = all; borrows */
     const vx_idset *not_ids; /* none of these rows; NULL = all may be; borrows */
     int64_t before_id;       /* only smaller ids; 0 = any */
+    bool on_caller; /* search on the calling thread: for who has many queries and threads of
+                                its own, which then need not wait for those of the index */
 } vx_index_query;
 
 /* What a search did for one query. */

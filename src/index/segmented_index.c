@@ -32,7 +32,8 @@
 struct vx_index {
     int dim;
     size_t segment_rows;
-    const vx_dots_kernel *kernel; /* of the codes; NULL: none */
+    const vx_first_pass *first_pass;
+    const vx_dots_kernel *kernel; /* of the codes, where the first pass has them */
     vx_mutex writer;
     vx_idmap map VX_GUARDED;
     vx_segment **segments VX_GUARDED; /* the searcher has its own list */
@@ -41,11 +42,11 @@ struct vx_index {
 };
 
 /* The plain kernel is slower than FAISS. */
-static const vx_dots_kernel *kernel_for(vx_index_first_pass first_pass) {
+static const vx_first_pass *first_pass_of(vx_index_first_pass choice) {
     bool has_fast = vx_dots_kernel_at(1) != NULL;
-    return first_pass == VX_INDEX_CODES || (first_pass == VX_INDEX_AUTO && has_fast)
-               ? vx_dots_kernel_at(0)
-               : NULL;
+    return choice == VX_INDEX_CODES || (choice == VX_INDEX_AUTO && has_fast)
+               ? &vx_first_pass_codes
+               : &vx_first_pass_floats;
 }
 
 int vx_index_new(const vx_index_params *params, vx_index **ret_index, vx_err *err) {
@@ -60,13 +61,14 @@ int vx_index_new(const vx_index_params *params, vx_index **ret_index, vx_err *er
         return VX_FAIL(err, -ENOMEM, "no memory for an index");
     vx_mutex_init(&index->writer);
     index->dim = params->dim;
-    index->kernel = kernel_for(params->first_pass);
+    index->first_pass = first_pass_of(params->first_pass);
+    index->kernel = vx_dots_kernel_at(0);
     index->segment_rows = (size_t)params->segment_rows;
     if (index->segment_rows == 0) {
         size_t fits = DEFAULT_SEGMENT_BYTES / ((size_t)params->dim * sizeof(float));
         index->segment_rows = fits < DEFAULT_SEGMENT_MAX_ROWS ? fits : DEFAULT_SEGMENT_MAX_ROWS;
     }
-    int rc = vx_searcher_new(params->dim, index->kernel != NULL,
+    int rc = vx_searcher_new(params->dim, index->first_pass->has_codes,
                              params->threads ? params->threads : vx_thread_cores(),
                              &index->searcher, err);
     if (rc)
@@ -104,7 +106,8 @@ static int attach_locked(vx_index *index, vx_segment *segment, vx_err *err)
 
 static int new_segment_locked(vx_index *index, vx_err *err) VX_REQUIRES(&index->writer) {
     vx_segment *segment = NULL;
-    int rc = vx_segment_new(index->dim, index->segment_rows, index->kernel, &segment, err);
+    int rc = vx_segment_new(index->dim, index->segment_rows, index->first_pass, index->kernel,
+                            &segment, err);
     if (rc == 0)
         rc = attach_locked(index, segment, err);
     if (rc)
@@ -253,7 +256,8 @@ static int add_whole_segment(vx_index *index, const int64_t *ids, const int64_t 
                              const float *vectors, vx_err *err) {
     vx_segment *segment = NULL;
     size_t n;
-    int rc = vx_segment_new(index->dim, index->segment_rows, index->kernel, &segment, err);
+    int rc = vx_segment_new(index->dim, index->segment_rows, index->first_pass, index->kernel,
+                            &segment, err);
     if (rc == 0)
         rc = vx_segment_append(segment, ids, groups, vectors, index->segment_rows, &n, err);
     if (rc == 0) {
@@ -320,6 +324,10 @@ int vx_index_score(vx_index *index, int64_t id, const float *queries, size_t n, 
     return place ? 0 : not_found(id, err);
 }
 
+float vx_index_dot(const float *a, const float *b, size_t dim) {
+    return vx_score_dot(a, b, dim);
+}
+
 bool vx_index_has(vx_index *index, int64_t id) {
     vx_mutex_lock(&index->writer);
     bool has = vx_idmap_find(&index->map, id) != NULL;
@@ -363,7 +371,7 @@ int64_t vx_index_count(vx_index *index) {
 size_t vx_index_memory_bytes(vx_index *index) {
     vx_mutex_lock(&index->writer);
     size_t row_bytes = (size_t)index->dim * sizeof(float);
-    if (index->kernel)
+    if (index->first_pass->has_codes)
         row_bytes += vx_codes_groups((size_t)index->dim) * 4 + 2 * sizeof(float);
     size_t bytes = index->map.n_slots * sizeof(*index->map.slots);
     for (size_t i = 0; i < index->n_segments; i++)

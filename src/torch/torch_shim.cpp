@@ -10,6 +10,7 @@
 #include <ATen/Context.h>
 #include <ATen/Parallel.h>
 #include <ATen/cpu/Utils.h>
+#include <ATen/ops/empty.h>
 #include <ATen/ops/from_blob.h>
 #include <c10/core/CachingDeviceAllocator.h>
 #include <c10/core/InferenceMode.h>
@@ -33,7 +34,7 @@ struct vx_torch_module {
     torch::jit::Module script;
     at::Device device;
 #ifdef VX_TORCH_CUDA
-    std::unique_ptr<vx_cuda_runner> cuda; // none on the CPU
+    std::unique_ptr<vx_cuda_runner> cuda = nullptr; // none on the CPU
 #endif
 };
 

@@ -27,6 +27,7 @@ MODULES = {
     "filter": "base catalog",
     "check": "base store catalog",
     "dedup": "base index",
+    "cluster": "base index",
     "parquet": "base",
     "models": "base embed index catalog",
     "collection": "base fingerprint index catalog filter models",

@@ -196,19 +196,20 @@ static void check_fill(uint64_t seed, fill rows_like, vx_index_first_pass pass) 
     free(groups);
 }
 
+static const fill fills[] = {
+    random_rows, nearly_equal_rows,         repeated_rows, rows_of_length_nearly_1,
+    sparse_rows, rows_with_one_huge_number, odd_rows};
+
 static void search_by_codes_matches_brute_force(void **state) {
     (void)state;
-    const fill fills[] = {
-        random_rows, nearly_equal_rows,         repeated_rows, rows_of_length_nearly_1,
-        sparse_rows, rows_with_one_huge_number, odd_rows};
     for (size_t i = 0; i < VX_LEN(fills); i++)
         check_fill(20 + i, fills[i], VX_INDEX_CODES);
 }
 
 static void search_by_floats_matches_brute_force(void **state) {
     (void)state;
-    check_fill(30, random_rows, VX_INDEX_FLOATS);
-    check_fill(31, repeated_rows, VX_INDEX_FLOATS);
+    for (size_t i = 0; i < VX_LEN(fills); i++)
+        check_fill(30 + i, fills[i], VX_INDEX_FLOATS);
 }
 
 /* The best row lies behind a tile of second best rows. */
