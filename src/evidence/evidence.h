@@ -77,6 +77,8 @@ typedef struct vx_evidence {
     vx_evidence_kind kind;
     float motion; /* correlation of what moves, -1..1, along the best line; NaN: not measured */
     float still;  /* of the pictures that met on it */
+    int n_new,
+        n_pairs; /* pictures of the new video; those that met one of the stored on the line */
     double speed,
         offset_s; /* the line: time in the stored video = speed times time in the new one + offset */
     float change_new,

@@ -7,6 +7,10 @@
 #include "base/log.h"
 #include "verdict_internal.h"
 
+/* Of the pictures that should meet on the line, for its ends to be those of what the videos share. */
+static const double LEAST_MET = 0.8;
+enum { SIMILAR_LOOKS = 3 }; /* similar videos that are decoded for one without a match, at most */
+
 typedef struct check {
     const vx_verdict_files *files;
     vx_turn turn; /* decodes take turns like all others */
@@ -48,49 +52,126 @@ static int find_offset(vx_collection *collection, const vx_verdict_subject *subj
     return vx_rule_decide(&input, ret_match, err);
 }
 
-static int compare(check *c, const vx_verdict_subject *subject, const vx_video *of,
-                   const vx_verdict *match, vx_evidence *ret_evidence, vx_err *err) {
+/* How two videos are to be looked at. */
+typedef struct look {
+    int64_t of;     /* catalog row */
+    float offset_s; /* as the hashes found it */
+    bool mirrored, either_way;
+    bool whole; /* only if the windows hold all of both */
+} look;
+
+static bool is_whole(const vx_evidence_window *window, double length_s) {
+    return window->start_s <= 0 && window->end_s >= length_s;
+}
+
+/* Leaves *ret_evidence as it is where there is nothing to compare. */
+static int compare(check *c, const vx_verdict_subject *subject, const vx_video *of, const look *at,
+                   vx_evidence *ret_evidence, vx_err *err) {
     VX_AUTO(vx_evidence_video) fresh = NULL;
     VX_AUTO(vx_evidence_video) stored = NULL;
     vx_evidence_window of_new, of_stored;
     char path[PATH_MAX];
+    if (!isfinite(subject->length_s) || !isfinite(of->duration_s))
+        return 0;
     if (of->source_path)
         snprintf(path, sizeof path, "%s", of->source_path);
     else
         vx_store_path(c->files->store, of->sha256, path, sizeof path);
-    vx_evidence_windows(subject->length_s, of->duration_s, (double)match->offset_s, &of_new,
+    vx_evidence_windows(subject->length_s, of->duration_s, (double)at->offset_s, &of_new,
                         &of_stored);
+    if (at->whole &&
+        !(is_whole(&of_new, subject->length_s) && is_whole(&of_stored, of->duration_s)))
+        return 0;
     int rc = open_window(c, path, of->sha256, &of_stored, &stored, err);
     if (!rc)
         rc = open_window(c, c->files->path, c->files->sha256, &of_new, &fresh, err);
-    const vx_evidence_params params = {.mirrored = match->mirrored};
+    const vx_evidence_params params = {.mirrored = at->mirrored, .either_way = at->either_way};
     return rc ? rc : vx_evidence_compare(fresh, stored, &params, ret_evidence, err);
 }
 
-/* Looks at one match and notes what that says. */
-static int check_one(vx_collection *collection, const vx_verdict_subject *subject,
-                     const vx_verdict_files *files, const vx_verdict *match,
-                     vx_verdict_candidates *candidates, vx_err *err) {
-    VX_AUTO(vx_video) of = NULL;
-    vx_evidence evidence = {.motion = NAN};
-    int rc = vx_catalog_get_video_by_row(collection->catalog, match->of, &of, err);
-    if (rc && rc != VX_CATALOG_NOT_FOUND)
-        return rc;
+/* Looks at one stored video. ret_evidence->kind is NOTHING if it cannot be decoded, or is gone. */
+static int look_at(vx_collection *collection, const vx_verdict_subject *subject,
+                   const vx_verdict_files *files, const look *at, vx_video **ret_of,
+                   vx_evidence *ret_evidence, vx_err *err) {
+    *ret_evidence = (vx_evidence){.motion = NAN};
+    int rc = vx_catalog_get_video_by_row(collection->catalog, at->of, ret_of, err);
+    if (rc)
+        return rc == VX_CATALOG_NOT_FOUND ? 0 : rc;
     check c = {.files = files, .turn = {.slots = files->extractor->slots}};
-    if (!rc && isfinite(subject->length_s) && isfinite(of->duration_s)) {
-        vx_turn_begin(&c.turn);
-        rc = compare(&c, subject, of, match, &evidence, err);
-        vx_turn_end(&c.turn);
-    }
+    vx_turn_begin(&c.turn);
+    rc = compare(&c, subject, *ret_of, at, ret_evidence, err);
+    vx_turn_end(&c.turn);
     if (rc == VX_MEDIA_STOPPED || rc == -ENOMEM)
         return rc;
-    if (rc && of)
-        vx_log_failed(VX_LOG_DEBUG, "evidence", err, "of=%s", of->id);
-    else if (!rc && files->on_check)
-        files->on_check(files->ctx, of, &evidence);
-    candidates->seen[candidates->n_seen] = match->of;
-    candidates->said[candidates->n_seen++] = rc ? VX_EVIDENCE_NOTHING : evidence.kind;
+    if (rc) {
+        vx_log_failed(VX_LOG_DEBUG, "evidence", err, "of=%s", (*ret_of)->id);
+        *ret_evidence = (vx_evidence){.motion = NAN};
+    } else if (files->on_check) {
+        files->on_check(files->ctx, *ret_of, ret_evidence);
+    }
     return 0;
+}
+
+/* Looks at a match of hashes and notes what that says. */
+static int check_match(vx_collection *collection, const vx_verdict_subject *subject,
+                       const vx_verdict_files *files, const vx_verdict *match,
+                       vx_verdict_candidates *candidates, vx_err *err) {
+    VX_AUTO(vx_video) of = NULL;
+    vx_evidence evidence;
+    const look at = {.of = match->of, .offset_s = match->offset_s, .mirrored = match->mirrored};
+    int rc = look_at(collection, subject, files, &at, &of, &evidence, err);
+    if (rc)
+        return rc;
+    candidates->seen[candidates->n_seen] = match->of;
+    candidates->said[candidates->n_seen++] = evidence.kind;
+    return 0;
+}
+
+/* ---- what only pictures show ---- */
+
+/* The relation along the line on which two whole videos move alike. False: much of what should meet does not. */
+static bool relate(const vx_evidence *e, double new_s, double stored_s, vx_verdict_found *ret) {
+    const double slack_s =
+        0.75; /* half a second, as hashes allow, and half of a step between two lines */
+    double from_s = e->offset_s, to_s = e->offset_s + e->speed * new_s, speed = fabs(e->speed);
+    double first_s = fmax(fmin(from_s, to_s), 0), last_s = fmin(fmax(from_s, to_s), stored_s);
+    double shared_s = last_s - first_s;
+    if (!(shared_s > 0) || e->n_pairs < LEAST_MET * e->n_new * shared_s / speed / new_s)
+        return false;
+    bool all_of_new = shared_s / speed >= new_s - slack_s,
+         all_of_stored = shared_s >= stored_s - slack_s;
+    ret->kind = all_of_new && all_of_stored ? VX_VERDICT_COPY
+                : all_of_new                ? VX_VERDICT_PART_OF
+                : all_of_stored             ? VX_VERDICT_CONTAINS
+                                            : VX_VERDICT_SHARED_SEGMENT;
+    ret->share_of_new = all_of_new ? 1 : (float)(shared_s / speed / new_s);
+    ret->share_of_stored = all_of_stored ? 1 : (float)(shared_s / stored_s);
+    ret->offset_s = roundf((float)e->offset_s * 1e3f) / 1e3f + 0.0f;
+    ret->motion = e->motion;
+    ret->mirrored = e->mirrored;
+    return true;
+}
+
+static int check_similar(vx_collection *collection, const vx_verdict_subject *subject,
+                         const vx_verdict_files *files, vx_verdict_candidates *candidates,
+                         vx_err *err) {
+    int64_t rows[SIMILAR_LOOKS];
+    size_t n = 0;
+    int rc = vx_verdict_find_similar(collection, subject, candidates, SIMILAR_LOOKS, rows, &n, err);
+    for (size_t i = 0; i < n && !rc && !candidates->shown.of; i++) {
+        VX_AUTO(vx_video) of = NULL;
+        vx_evidence evidence;
+        const look at = {.of = rows[i], .either_way = true, .whole = true};
+        bool seen = false; /* another take already, by its hashes */
+        for (size_t k = 0; k < candidates->n_seen; k++)
+            seen |= candidates->seen[k] == rows[i];
+        rc = seen ? 0 : look_at(collection, subject, files, &at, &of, &evidence, err);
+        if (rc || seen || evidence.kind != VX_EVIDENCE_COPY)
+            continue;
+        if (relate(&evidence, subject->length_s, of->duration_s, &candidates->shown))
+            candidates->shown.of = rows[i];
+    }
+    return rc;
 }
 
 int vx_verdict_check(vx_collection *collection, const vx_verdict_subject *subject,
@@ -105,14 +186,18 @@ int vx_verdict_check(vx_collection *collection, const vx_verdict_subject *subjec
         match.of = candidates->unseen;
         match.offset_s = isnan(match.offset_s) ? 0 : match.offset_s;
         candidates->unseen = 0;
-        return rc ? rc : check_one(collection, subject, files, &match, candidates, err);
+        return rc ? rc : check_match(collection, subject, files, &match, candidates, err);
     }
     while (candidates->n_seen < VX_VERDICT_CHECKS) {
         int rc = vx_verdict_find_match(collection, subject, candidates, &match, err);
         if (!rc && match.of)
-            rc = check_one(collection, subject, files, &match, candidates, err);
-        if (rc || !match.of)
+            rc = check_match(collection, subject, files, &match, candidates, err);
+        if (rc)
             return rc;
+        if (!match.of)
+            break;
     }
-    return 0;
+    return match.kind == VX_VERDICT_NEW || match.kind == VX_VERDICT_SIMILAR
+               ? check_similar(collection, subject, files, candidates, err)
+               : 0;
 }

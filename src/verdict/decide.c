@@ -264,6 +264,23 @@ static int judge(vx_collection *collection, const vx_verdict_subject *subject, c
     return vx_rule_decide(&input, ret_verdict, err);
 }
 
+/* What the pictures show goes before what only the vectors say. */
+static int prefer_shown(vx_collection *collection, const vx_verdict_found *shown, vx_verdict *found,
+                        vx_err *err) {
+    bool has = false;
+    int rc = vx_catalog_has_video(collection->catalog, shown->of, &has, err);
+    if (!rc && has)
+        *found = (vx_verdict){.kind = shown->kind,
+                              .of = shown->of,
+                              .score = NAN,
+                              .share = shown->motion,
+                              .share_of_new = shown->share_of_new,
+                              .share_of_stored = shown->share_of_stored,
+                              .offset_s = shown->offset_s,
+                              .mirrored = shown->mirrored};
+    return rc;
+}
+
 int vx_verdict_decide(vx_collection *collection, const vx_verdict_subject *subject,
                       vx_verdict_candidates *candidates, vx_verdict_row *ret_verdict,
                       vx_video **ret_of, vx_err *err) {
@@ -278,8 +295,12 @@ int vx_verdict_decide(vx_collection *collection, const vx_verdict_subject *subje
         rc = judge(collection, subject, &e, candidates, &found, err);
     if (rc)
         return rc;
-    if (candidates && candidates->checked && candidates->n_seen < VX_VERDICT_CHECKS &&
-        is_by_pictures(found.kind) && !was_seen(candidates, found.of)) {
+    if (candidates && candidates->shown.of && !is_by_pictures(found.kind)) {
+        rc = prefer_shown(collection, &candidates->shown, &found, err);
+        if (rc)
+            return rc;
+    } else if (candidates && candidates->checked && candidates->n_seen < VX_VERDICT_CHECKS &&
+               is_by_pictures(found.kind) && !was_seen(candidates, found.of)) {
         candidates->unseen = found.of;
         return VX_FAIL(err, VX_VERDICT_UNSEEN, "a match is to be checked first");
     }
@@ -319,4 +340,28 @@ int vx_verdict_find_match(vx_collection *collection, const vx_verdict_subject *s
     if (!rc && (!is_by_pictures(ret_match->kind) || was_seen(candidates, ret_match->of)))
         ret_match->of = 0;
     return rc;
+}
+
+static int by_score(const void *a, const void *b) {
+    const vx_rule_similar *x = a, *y = b;
+    if (x->score != y->score)
+        return x->score > y->score ? -1 : 1;
+    return x->video < y->video ? -1 : x->video > y->video;
+}
+
+int vx_verdict_find_similar(vx_collection *collection, const vx_verdict_subject *subject,
+                            const vx_verdict_candidates *candidates, size_t most, int64_t *ret_rows,
+                            size_t *ret_n, vx_err *err) {
+    findings e = {0};
+    int rc = weigh_neighbours(collection, subject, candidates, &e, err);
+    *ret_n = 0;
+    if (rc)
+        return rc;
+    if (subject->before_row)
+        keep_older(&e, subject->before_row);
+    qsort(e.similar, e.n_similar, sizeof *e.similar, by_score);
+    for (size_t i = 0; i < e.n_similar && *ret_n < most; i++)
+        if (e.similar[i].score >= collection->models->items[0].info->similar_threshold)
+            ret_rows[(*ret_n)++] = e.similar[i].video;
+    return 0;
 }

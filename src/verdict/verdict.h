@@ -40,6 +40,14 @@ typedef struct vx_verdict_subject {
     size_t n_more;
 } vx_verdict_subject;
 
+/* A match that the pictures showed. */
+typedef struct vx_verdict_found {
+    vx_verdict_kind kind;
+    int64_t of; /* catalog row */
+    float share_of_new, share_of_stored, offset_s, motion;
+    bool mirrored;
+} vx_verdict_found;
+
 /* Stored videos that may be its copies or similar to it. All zero: nothing was scanned yet. */
 typedef struct vx_verdict_candidates {
     unsigned long long n_recent; /* recent inserts before the scan began */
@@ -54,6 +62,7 @@ typedef struct vx_verdict_candidates {
     vx_evidence_kind said[VX_VERDICT_CHECKS]; /* [n_seen] and what that said */
     size_t n_seen;
     int64_t unseen; /* set by vx_verdict_decide: the match that nobody looked at; 0 = none */
+    vx_verdict_found shown; /* what the pictures show and the hashes do not see; of = 0: nothing */
 } vx_verdict_candidates;
 void vx_verdict_candidates_clear(vx_verdict_candidates *candidates);
 
@@ -79,11 +88,13 @@ typedef struct vx_verdict_files {
 } vx_verdict_files;
 
 /* Looks at the pictures of those candidates that the hashes would call its copies, the best match first, until one
- * is none of another take; or, after VX_VERDICT_UNSEEN, at that one. At most VX_VERDICT_CHECKS in all; if all of these
+ * is none of another take; or, after VX_VERDICT_UNSEEN, at that one. Where no hashes match, looks at the few most
+ * similar videos: their pictures may show a crop or other edits that hashes do not see. Both must be short enough for
+ * their windows to hold all of them, so that the relation is known. At most VX_VERDICT_CHECKS in all; if all of these
  * are other takes, no match of pictures counts. A stored file that cannot be decoded, or is gone, says nothing: then
  * the hashes decide, as they do where nothing moves.
  * Returns 0, VX_MEDIA_STOPPED (cancelled) or -errno.
- * Cost: nothing where no hashes match; else decodes up to 32 s of the new video and 64 s of a stored one. */
+ * Cost: nothing where no hashes match and nothing is similar; else decodes up to 32 s of the new video and 64 s of a stored one. */
 int vx_verdict_check(vx_collection *collection, const vx_verdict_subject *subject,
                      const vx_verdict_files *files, vx_verdict_candidates *candidates, vx_err *err);
 
