@@ -9,11 +9,13 @@
 
 /* Of the pictures that should meet on the line, for its ends to be those of what the videos share. */
 static const double LEAST_MET = 0.8;
-enum { SIMILAR_LOOKS = 3 }; /* similar videos that are decoded for one without a match, at most */
+enum { SIMILAR_LOOKS = 2 }; /* similar videos that are decoded for one without a match, at most */
 
 typedef struct check {
     const vx_verdict_files *files;
-    vx_turn turn; /* decodes take turns like all others */
+    vx_turn turn;             /* decodes take turns like all others */
+    vx_evidence_video *fresh; /* the new video's part that was looked at last; owned */
+    vx_evidence_window window;
 } check;
 
 static bool keeps_going(void *ctx) {
@@ -35,6 +37,15 @@ static int open_window(check *c, const char *path, const uint8_t sha256[32],
                                        .keep_going = keeps_going,
                                        .ctx = c};
     return vx_evidence_open(&source, window, ret_video, err);
+}
+
+/* Sets c->fresh. Of two stored videos one often wants the same part as the other. */
+static int open_fresh(check *c, const vx_evidence_window *window, vx_err *err) {
+    if (c->fresh && window->start_s == c->window.start_s && window->end_s == c->window.end_s)
+        return 0;
+    c->fresh = vx_evidence_video_free(c->fresh);
+    c->window = *window;
+    return open_window(c, c->files->path, c->files->sha256, window, &c->fresh, err);
 }
 
 /* The match as the hashes found it; of rows that only the writer knew, where it is. */
@@ -67,7 +78,6 @@ static bool is_whole(const vx_evidence_window *window, double length_s) {
 /* Leaves *ret_evidence as it is where there is nothing to compare. */
 static int compare(check *c, const vx_verdict_subject *subject, const vx_video *of, const look *at,
                    vx_evidence *ret_evidence, vx_err *err) {
-    VX_AUTO(vx_evidence_video) fresh = NULL;
     VX_AUTO(vx_evidence_video) stored = NULL;
     vx_evidence_window of_new, of_stored;
     char path[PATH_MAX];
@@ -84,42 +94,39 @@ static int compare(check *c, const vx_verdict_subject *subject, const vx_video *
         return 0;
     int rc = open_window(c, path, of->sha256, &of_stored, &stored, err);
     if (!rc)
-        rc = open_window(c, c->files->path, c->files->sha256, &of_new, &fresh, err);
+        rc = open_fresh(c, &of_new, err);
     const vx_evidence_params params = {.mirrored = at->mirrored, .either_way = at->either_way};
-    return rc ? rc : vx_evidence_compare(fresh, stored, &params, ret_evidence, err);
+    return rc ? rc : vx_evidence_compare(c->fresh, stored, &params, ret_evidence, err);
 }
 
 /* Looks at one stored video. ret_evidence->kind is NOTHING if it cannot be decoded, or is gone. */
-static int look_at(vx_collection *collection, const vx_verdict_subject *subject,
-                   const vx_verdict_files *files, const look *at, vx_video **ret_of,
-                   vx_evidence *ret_evidence, vx_err *err) {
+static int look_at(check *c, vx_collection *collection, const vx_verdict_subject *subject,
+                   const look *at, vx_video **ret_of, vx_evidence *ret_evidence, vx_err *err) {
     *ret_evidence = (vx_evidence){.motion = NAN};
     int rc = vx_catalog_get_video_by_row(collection->catalog, at->of, ret_of, err);
     if (rc)
         return rc == VX_CATALOG_NOT_FOUND ? 0 : rc;
-    check c = {.files = files, .turn = {.slots = files->extractor->slots}};
-    vx_turn_begin(&c.turn);
-    rc = compare(&c, subject, *ret_of, at, ret_evidence, err);
-    vx_turn_end(&c.turn);
+    vx_turn_begin(&c->turn);
+    rc = compare(c, subject, *ret_of, at, ret_evidence, err);
+    vx_turn_end(&c->turn);
     if (rc == VX_MEDIA_STOPPED || rc == -ENOMEM)
         return rc;
     if (rc) {
         vx_log_failed(VX_LOG_DEBUG, "evidence", err, "of=%s", (*ret_of)->id);
         *ret_evidence = (vx_evidence){.motion = NAN};
-    } else if (files->on_check) {
-        files->on_check(files->ctx, *ret_of, ret_evidence);
+    } else if (c->files->on_check) {
+        c->files->on_check(c->files->ctx, *ret_of, ret_evidence);
     }
     return 0;
 }
 
 /* Looks at a match of hashes and notes what that says. */
-static int check_match(vx_collection *collection, const vx_verdict_subject *subject,
-                       const vx_verdict_files *files, const vx_verdict *match,
-                       vx_verdict_candidates *candidates, vx_err *err) {
+static int check_match(check *c, vx_collection *collection, const vx_verdict_subject *subject,
+                       const vx_verdict *match, vx_verdict_candidates *candidates, vx_err *err) {
     VX_AUTO(vx_video) of = NULL;
     vx_evidence evidence;
     const look at = {.of = match->of, .offset_s = match->offset_s, .mirrored = match->mirrored};
-    int rc = look_at(collection, subject, files, &at, &of, &evidence, err);
+    int rc = look_at(c, collection, subject, &at, &of, &evidence, err);
     if (rc)
         return rc;
     candidates->seen[candidates->n_seen] = match->of;
@@ -152,9 +159,8 @@ static bool relate(const vx_evidence *e, double new_s, double stored_s, vx_verdi
     return true;
 }
 
-static int check_similar(vx_collection *collection, const vx_verdict_subject *subject,
-                         const vx_verdict_files *files, vx_verdict_candidates *candidates,
-                         vx_err *err) {
+static int check_similar(check *c, vx_collection *collection, const vx_verdict_subject *subject,
+                         vx_verdict_candidates *candidates, vx_err *err) {
     int64_t rows[SIMILAR_LOOKS];
     size_t n = 0;
     int rc = vx_verdict_find_similar(collection, subject, candidates, SIMILAR_LOOKS, rows, &n, err);
@@ -165,7 +171,7 @@ static int check_similar(vx_collection *collection, const vx_verdict_subject *su
         bool seen = false; /* another take already, by its hashes */
         for (size_t k = 0; k < candidates->n_seen; k++)
             seen |= candidates->seen[k] == rows[i];
-        rc = seen ? 0 : look_at(collection, subject, files, &at, &of, &evidence, err);
+        rc = seen ? 0 : look_at(c, collection, subject, &at, &of, &evidence, err);
         if (rc || seen || evidence.kind != VX_EVIDENCE_COPY)
             continue;
         if (relate(&evidence, subject->length_s, of->duration_s, &candidates->shown))
@@ -174,30 +180,43 @@ static int check_similar(vx_collection *collection, const vx_verdict_subject *su
     return rc;
 }
 
-int vx_verdict_check(vx_collection *collection, const vx_verdict_subject *subject,
-                     const vx_verdict_files *files, vx_verdict_candidates *candidates,
-                     vx_err *err) {
+/* The match that the writer met. */
+static int check_unseen(check *c, vx_collection *collection, const vx_verdict_subject *subject,
+                        vx_verdict_candidates *candidates, vx_err *err) {
     vx_verdict match = {0};
-    candidates->checked = files->extractor->evidence && subject->fingerprint->n_frames;
-    if (!candidates->checked)
-        return 0;
-    if (candidates->unseen) {
-        int rc = find_offset(collection, subject, candidates->unseen, &match, err);
-        match.of = candidates->unseen;
-        match.offset_s = isnan(match.offset_s) ? 0 : match.offset_s;
-        candidates->unseen = 0;
-        return rc ? rc : check_match(collection, subject, files, &match, candidates, err);
-    }
+    int rc = find_offset(collection, subject, candidates->unseen, &match, err);
+    match.of = candidates->unseen;
+    match.offset_s = isnan(match.offset_s) ? 0 : match.offset_s;
+    candidates->unseen = 0;
+    return rc ? rc : check_match(c, collection, subject, &match, candidates, err);
+}
+
+static int check_all(check *c, vx_collection *collection, const vx_verdict_subject *subject,
+                     vx_verdict_candidates *candidates, vx_err *err) {
+    vx_verdict match = {0};
     while (candidates->n_seen < VX_VERDICT_CHECKS) {
         int rc = vx_verdict_find_match(collection, subject, candidates, &match, err);
         if (!rc && match.of)
-            rc = check_match(collection, subject, files, &match, candidates, err);
+            rc = check_match(c, collection, subject, &match, candidates, err);
         if (rc)
             return rc;
         if (!match.of)
             break;
     }
     return match.kind == VX_VERDICT_NEW || match.kind == VX_VERDICT_SIMILAR
-               ? check_similar(collection, subject, files, candidates, err)
+               ? check_similar(c, collection, subject, candidates, err)
                : 0;
+}
+
+int vx_verdict_check(vx_collection *collection, const vx_verdict_subject *subject,
+                     const vx_verdict_files *files, vx_verdict_candidates *candidates,
+                     vx_err *err) {
+    check c = {.files = files, .turn = {.slots = files->extractor->slots}};
+    candidates->checked = files->extractor->evidence && subject->fingerprint->n_frames;
+    if (!candidates->checked)
+        return 0;
+    int rc = candidates->unseen ? check_unseen(&c, collection, subject, candidates, err)
+                                : check_all(&c, collection, subject, candidates, err);
+    vx_evidence_video_free(c.fresh);
+    return rc;
 }
