@@ -128,23 +128,26 @@ typedef enum label {
     REASON,
     VERSION,
     STORE,
+    EVIDENCE,
     N_LABELS
 } label;
 
 static const char *const label_names[N_LABELS] = {
     [OUTCOME] = "outcome", [VERDICT] = "verdict", [PHASE] = "phase",     [MODEL] = "model",
     [PATH] = "path",       [REASON] = "reason",   [VERSION] = "version", [STORE] = "store",
+    [EVIDENCE] = "result",
 };
 
 static int label_count(label kind, const report *r) {
-    return kind == OUTCOME   ? VX_OUTCOME_INTERNAL + 1
-           : kind == VERDICT ? (int)VX_LEN(r->ingest.verdicts)
-           : kind == PHASE   ? VX_PHASE_DONE
-           : kind == MODEL   ? r->n_models
-           : kind == PATH    ? VX_MEDIA_N_PATHS
-           : kind == REASON  ? r->decoder.n_reasons
-           : kind == STORE   ? r->n_stores
-                             : 1;
+    return kind == OUTCOME    ? VX_OUTCOME_INTERNAL + 1
+           : kind == VERDICT  ? (int)VX_LEN(r->ingest.verdicts)
+           : kind == PHASE    ? VX_PHASE_DONE
+           : kind == MODEL    ? r->n_models
+           : kind == PATH     ? VX_MEDIA_N_PATHS
+           : kind == REASON   ? r->decoder.n_reasons
+           : kind == STORE    ? r->n_stores
+           : kind == EVIDENCE ? VX_EVIDENCE_KINDS
+                              : 1;
 }
 
 static const char *label_value(label kind, int i, const report *r) {
@@ -163,6 +166,8 @@ static const char *label_value(label kind, int i, const report *r) {
         return r->decoder.reasons[i];
     case STORE:
         return r->stores[i].name;
+    case EVIDENCE:
+        return vx_evidence_kind_name((vx_evidence_kind)i);
     case VERSION:
         return VX_VERSION;
     default:
@@ -231,6 +236,11 @@ static const metric metrics[] = {
      "ingest.finished.*", AT(ingest.finished), OUTCOME},
     {"ingest_verdicts_total", COUNTER, "Duplicate verdicts of stored uploads.", "ingest.verdicts.*",
      AT(ingest.verdicts), VERDICT},
+    {"ingest_evidence_checks_total", COUNTER,
+     "Matches of uploads whose pictures were looked at again, by what that said.",
+     "ingest.evidence.checks.*", AT(ingest.checks), EVIDENCE},
+    {"ingest_evidence_seconds_total", COUNTER, "Time that took.", "ingest.evidence.seconds",
+     AT(ingest.checks_us), NONE, SECONDS},
     {"ingest_phase_videos", GAUGE, "Videos in each phase now.", "ingest.phases.*.now",
      AT(ingest.phase_now), PHASE},
     {"ingest_phase_seconds_total", COUNTER, "Time spent, by phase.", "ingest.phases.*.total_s",

@@ -29,6 +29,7 @@ enum vx_codes {
     VX_CODES_FILTER = 1200,
     VX_CODES_DEDUP = 1300,
     VX_CODES_CLUSTER = 1400,
+    VX_CODES_VERDICT = 1500,
     VX_CODES_STORES = 1700,
 };
 

@@ -17,8 +17,8 @@
 #include "server/server.h"
 
 typedef struct settings {
-    const char *listen, *data, *models, *model, *device, *hybrid, *index_gpu, *clip, *encoder,
-        *fingerprints, *log_level, *host, *allow_origin;
+    const char *listen, *data, *models, *model, *device, *hybrid, *evidence, *index_gpu, *clip,
+        *encoder, *fingerprints, *log_level, *host, *allow_origin;
     int64_t ingest_threads, search_threads, http_threads, queue, max_connections, idle_timeout;
     int64_t max_upload, reserve, cluster_memory, max_side, max_json, max_embeddings_json, fetch_max;
     double max_duration, fetch_timeout;
@@ -47,6 +47,9 @@ static const vx_option table[] = {
     {"clip", VX_OPTION_TEXT, AT(clip), "auto", "RULE", VX_CLIP_HELP},
     {"fingerprints", VX_OPTION_TEXT, AT(fingerprints), "full", "full|frames|off",
      VX_FINGERPRINTS_HELP},
+    {"evidence", VX_OPTION_TEXT, AT(evidence), "fast", "fast|off",
+     "fast: before a video is called a copy by its frames' hashes, look at the pictures of both "
+     "again, to tell it from another recording of the same camera"},
     {"ingest-threads", VX_OPTION_COUNT, AT(ingest_threads), NULL, "N",
      "videos decoded at once; they take turns (0 means cores + 1, and 18 more with a GPU that "
      "decodes)"},
@@ -217,6 +220,7 @@ static int serve(const settings *s, const sigset_t *signals, vx_err *err) {
                   .timeout_s = s->fetch_timeout},
         .store_hosts = s->store_hosts,
         .store_keys = s->store_keys,
+        .evidence = !strcmp(s->evidence, "fast"),
     };
     vx_fingerprints_of_name(s->fingerprints, &params.fingerprints);
     vx_http_params http_params = {
@@ -255,6 +259,10 @@ int vx_command_serve(int argc, char **argv) {
     int level = vx_log_level_of(s.log_level);
     if (level < 0) {
         VX_FAIL(&err, 1, "--log-level must be debug, info, warn or error, not '%s'", s.log_level);
+        return fail(&err, 2);
+    }
+    if (strcmp(s.evidence, "fast") != 0 && strcmp(s.evidence, "off") != 0) {
+        VX_FAIL(&err, 1, "--evidence must be fast or off, not '%s'", s.evidence);
         return fail(&err, 2);
     }
     if (strcmp(s.hybrid, "auto") != 0 && strcmp(s.hybrid, "off") != 0) {

@@ -5,11 +5,11 @@
 #include <math.h>
 #include <string.h>
 
-int vx_evidence_load(vx_collection *collection, int64_t row, vx_evidence_video *ret_video,
-                     vx_err *err) {
+int vx_pair_evidence_load(vx_collection *collection, int64_t row, vx_pair_evidence_video *ret_video,
+                          vx_err *err) {
     VX_AUTO_FREE void *blob = NULL;
     size_t bytes = 0;
-    vx_evidence_video found = {0};
+    vx_pair_evidence_video found = {0};
     int rc = vx_catalog_get_video_alone(collection->catalog, row, &found.video, err);
     if (rc)
         return rc;
@@ -17,23 +17,23 @@ int vx_evidence_load(vx_collection *collection, int64_t row, vx_evidence_video *
     if (!rc && bytes)
         rc = vx_fp_unpack(blob, bytes, &found.frames, &found.n_frames, err);
     if (rc && rc != VX_CATALOG_NOT_FOUND && rc != -EIO) { /* damaged: judged without */
-        vx_evidence_done(&found);
+        vx_pair_evidence_done(&found);
         return rc;
     }
     *ret_video = found;
     return 0;
 }
 
-void vx_evidence_done(vx_evidence_video *video) {
+void vx_pair_evidence_done(vx_pair_evidence_video *video) {
     vx_video_free(video->video);
     free(video->frames);
     free(video->mirrored);
-    *video = (vx_evidence_video){0};
+    *video = (vx_pair_evidence_video){0};
 }
 
 /* ---- pictures ---- */
 
-static int flip(vx_evidence_video *v, vx_err *err) {
+static int flip(vx_pair_evidence_video *v, vx_err *err) {
     if (v->mirrored || !v->n_frames)
         return 0;
     v->mirrored = vx_new_array(v->n_frames, sizeof *v->mirrored);
@@ -44,7 +44,7 @@ static int flip(vx_evidence_video *v, vx_err *err) {
     return 0;
 }
 
-static int find_pictures(vx_collection *collection, vx_evidence_video *video, int64_t *rows,
+static int find_pictures(vx_collection *collection, vx_pair_evidence_video *video, int64_t *rows,
                          size_t max, size_t *ret_n, vx_err *err) {
     int rc = flip(video, err);
     const vx_fp_frame *sides[2] = {video->frames, video->mirrored};
@@ -87,10 +87,10 @@ static int write_pair(const vx_relation *r, bool b_is_x, vx_duplicate_pair *pair
 }
 
 /* Ids come from the bytes, so which of the two is flipped depends on the videos alone. */
-static int judge_pictures(vx_evidence_video *a, vx_evidence_video *b, vx_duplicate_pair *pair,
-                          vx_err *err) {
+static int judge_pictures(vx_pair_evidence_video *a, vx_pair_evidence_video *b,
+                          vx_duplicate_pair *pair, vx_err *err) {
     bool b_is_x = strcmp(b->video->id, a->video->id) < 0;
-    vx_evidence_video *x = b_is_x ? b : a, *y = b_is_x ? a : b;
+    vx_pair_evidence_video *x = b_is_x ? b : a, *y = b_is_x ? a : b;
     if (!x->n_frames || !y->n_frames)
         return 0;
     int rc = flip(x, err);
@@ -105,6 +105,6 @@ static int judge_pictures(vx_evidence_video *a, vx_evidence_video *b, vx_duplica
     return write_pair(&relation, b_is_x, pair, err);
 }
 
-static const vx_evidence pictures = {"pictures", find_pictures, judge_pictures};
+static const vx_pair_evidence pictures = {"pictures", find_pictures, judge_pictures};
 
-const vx_evidence *const vx_evidence_sources[] = {&pictures, NULL};
+const vx_pair_evidence *const vx_pair_evidence_sources[] = {&pictures, NULL};

@@ -254,14 +254,14 @@ static int compare_now(building *b, size_t first, size_t second, vx_verdict_kind
                               .share_of_a = NAN,
                               .share_of_b = NAN,
                               .offset_s = NAN};
-    vx_evidence_video older = {0}, newer = {0};
-    int rc = vx_evidence_load(collection, pair.a, &older, err);
+    vx_pair_evidence_video older = {0}, newer = {0};
+    int rc = vx_pair_evidence_load(collection, pair.a, &older, err);
     if (!rc)
-        rc = vx_evidence_load(collection, pair.b, &newer, err);
-    for (int i = 0; vx_evidence_sources[i] && pair.kind == VX_VERDICT_NEW && !rc; i++)
-        rc = vx_evidence_sources[i]->judge(&older, &newer, &pair, err);
-    vx_evidence_done(&older);
-    vx_evidence_done(&newer);
+        rc = vx_pair_evidence_load(collection, pair.b, &newer, err);
+    for (int i = 0; vx_pair_evidence_sources[i] && pair.kind == VX_VERDICT_NEW && !rc; i++)
+        rc = vx_pair_evidence_sources[i]->judge(&older, &newer, &pair, err);
+    vx_pair_evidence_done(&older);
+    vx_pair_evidence_done(&newer);
     if (rc == VX_CATALOG_NOT_FOUND)
         return 0;
     if (!rc && pair.kind != VX_VERDICT_NEW) {

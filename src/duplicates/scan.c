@@ -278,7 +278,7 @@ static int find_near(scan *s, vx_err *err) {
 typedef struct subject {
     scan *scan;
     size_t in_block;
-    vx_evidence_video own;
+    vx_pair_evidence_video own;
     int64_t row;
     int64_t *partners; /* [n] rows of its pairs that are stored, rising */
     size_t n, capacity;
@@ -287,7 +287,7 @@ typedef struct subject {
 } subject;
 
 static void subject_done(subject *v) {
-    vx_evidence_done(&v->own);
+    vx_pair_evidence_done(&v->own);
     free(v->partners);
 }
 
@@ -306,7 +306,7 @@ static int note_partner(void *ctx, const vx_duplicate_pair *pair, vx_err *err) {
 static int load_subject(subject *v, vx_err *err) {
     scan *s = v->scan;
     vx_catalog *catalog = s->p->collection->catalog;
-    int rc = vx_evidence_load(s->p->collection, v->row, &v->own, err);
+    int rc = vx_pair_evidence_load(s->p->collection, v->row, &v->own, err);
     if (!rc)
         rc = vx_catalog_scan_pairs_of(catalog, v->row, note_partner, v, err);
     for (size_t i = 0; i < s->n_pairs && !rc; i++)
@@ -362,15 +362,15 @@ static void use_inserted(const subject *v, int64_t other, vx_duplicate_pair *pai
 }
 
 static int judge_by_evidence(subject *v, int64_t other, vx_duplicate_pair *pair, vx_err *err) {
-    vx_evidence_video loaded = {0};
-    int rc = vx_evidence_load(v->scan->p->collection, other, &loaded, err);
+    vx_pair_evidence_video loaded = {0};
+    int rc = vx_pair_evidence_load(v->scan->p->collection, other, &loaded, err);
     if (rc)
         return rc;
-    vx_evidence_video *a = other < v->row ? &loaded : &v->own,
-                      *b = a == &loaded ? &v->own : &loaded;
-    for (int i = 0; vx_evidence_sources[i] && pair->kind == VX_VERDICT_NEW && !rc; i++)
-        rc = vx_evidence_sources[i]->judge(a, b, pair, err);
-    vx_evidence_done(&loaded);
+    vx_pair_evidence_video *a = other < v->row ? &loaded : &v->own,
+                           *b = a == &loaded ? &v->own : &loaded;
+    for (int i = 0; vx_pair_evidence_sources[i] && pair->kind == VX_VERDICT_NEW && !rc; i++)
+        rc = vx_pair_evidence_sources[i]->judge(a, b, pair, err);
+    vx_pair_evidence_done(&loaded);
     v->scan->report->compared++;
     return rc;
 }
@@ -460,8 +460,9 @@ static int judge_found(subject *v, vx_err *err) {
     if (v->inserted_of)
         rows[n++] = v->inserted_of;
     s->capped[v->in_block] |= crowded;
-    for (int i = 0; vx_evidence_sources[i] && !crowded && !rc; i++)
-        rc = vx_evidence_sources[i]->find(s->p->collection, &v->own, rows, VX_LEN(rows), &n, err);
+    for (int i = 0; vx_pair_evidence_sources[i] && !crowded && !rc; i++)
+        rc = vx_pair_evidence_sources[i]->find(s->p->collection, &v->own, rows, VX_LEN(rows), &n,
+                                               err);
     for (size_t i = 0; i < n && !rc; i++) {
         size_t other = find_video(s, rows[i]);
         if (other != SIZE_MAX)

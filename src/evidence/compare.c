@@ -59,6 +59,8 @@ static int try_layout(const vx_footage *fresh, const vx_footage *stored, const v
     *best = *geometry;
     best->motion = motion.correlation;
     best->still = motion.still;
+    best->n_new = fresh->n;
+    best->n_pairs = motion.n_pairs;
     best->speed = motion.speed;
     best->offset_s = motion.offset_s;
     best->change_new = motion.change_a;

@@ -64,6 +64,7 @@ typedef enum vx_evidence_kind {
     VX_EVIDENCE_COPY,       /* the same things move in both */
     VX_EVIDENCE_OTHER_TAKE, /* they lie on each other, and other things move */
     VX_EVIDENCE_STILL,      /* they lie on each other, and nothing moves in either */
+    VX_EVIDENCE_KINDS,
 } vx_evidence_kind;
 const char *vx_evidence_kind_name(vx_evidence_kind kind); /* static */
 
@@ -76,6 +77,8 @@ typedef struct vx_evidence {
     vx_evidence_kind kind;
     float motion; /* correlation of what moves, -1..1, along the best line; NaN: not measured */
     float still;  /* of the pictures that met on it */
+    int n_new,
+        n_pairs; /* pictures of the new video; those that met one of the stored on the line */
     double speed,
         offset_s; /* the line: time in the stored video = speed times time in the new one + offset */
     float change_new,

@@ -40,6 +40,7 @@ typedef struct vx_extractor {
     vx_decoder *decoder; /* borrows; NULL: the CPU decodes */
     vx_slots *slots;     /* borrows; NULL: runs do not wait for each other */
     vx_fingerprints fingerprints;
+    bool evidence; /* matches of fingerprints are checked by the pictures before they count */
 } vx_extractor;
 
 typedef struct vx_extract {

@@ -176,7 +176,8 @@ static int append_held(held_list *list, const vx_probe *probe) {
         list->items = grown;
         list->room = room;
     }
-    memcpy(list->items + list->n, probe->held, probe->n_held * sizeof(*probe->held));
+    if (probe->n_held)
+        memcpy(list->items + list->n, probe->held, probe->n_held * sizeof(*probe->held));
     list->n += probe->n_held;
     return 0;
 }

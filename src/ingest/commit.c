@@ -175,7 +175,9 @@ static void finish_video(vx_write *write, int rc, const vx_err *err) {
     video_write *w = VX_CONTAINER_OF(write, video_write, write);
     vx_ingest_item *item = w->item;
     vx_ingest_add_time(item->ingest, VX_PHASE_COMMIT, vx_clock_monotonic_us() - w->started_us);
-    if (rc) {
+    if (rc == VX_VERDICT_UNSEEN) { /* before anything was changed */
+        vx_ingest_check_again(item);
+    } else if (rc) {
         undo(w);
         w->result.err = *err;
         w->result.outcome =

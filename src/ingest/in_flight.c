@@ -120,6 +120,12 @@ static void release_locked(vx_ingest *in, const vx_ingest_item *ended) VX_REQUIR
     }
 }
 
+void vx_ingest_check_again(vx_ingest_item *item) {
+    item->work->comes_back = true;
+    atomic_store(&item->work->n_awaited, 1);
+    vx_pool_try_push(item->ingest->workers, item); /* has room for every item inside */
+}
+
 /* Takes the item out of the table; followers with its bytes take their turn. */
 static void release_followers(vx_ingest *in, vx_ingest_item *item) {
     vx_mutex_lock(&in->mu);

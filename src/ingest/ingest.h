@@ -8,6 +8,7 @@
 #include "base/outcome.h"
 #include "base/phase.h"
 #include "collection/collection.h"
+#include "evidence/evidence.h"
 #include "extract/extract.h"
 #include "jobs/jobs.h"
 #include "store/store.h"
@@ -98,5 +99,8 @@ typedef struct vx_ingest_stats {
     int64_t queued;
     int64_t bytes, frames_decoded, frames_total, clips;
     int64_t verdicts[VX_VERDICT_KINDS];
+    int64_t checks
+        [VX_EVIDENCE_KINDS]; /* matches whose pictures were looked at again, by what that said */
+    int64_t checks_us;       /* time that took */
 } vx_ingest_stats;
 void vx_ingest_get_stats(vx_ingest *ingest, vx_ingest_stats *ret_stats);

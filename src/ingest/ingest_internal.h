@@ -22,6 +22,7 @@ typedef struct vx_ingest_work {
     vx_err seal_err;
     vx_ingest_result result; /* of the worker; OK: extract holds what is to be committed */
     bool has_begun;          /* a worker had it: its bytes are known not to be stored */
+    bool comes_back;         /* from the writer, which found a match that is to be checked first */
     bool has_long_place;
     vx_ingest_item *next_long; /* that waits for such a place */
 } vx_ingest_work;
@@ -105,6 +106,9 @@ vx_outcome vx_ingest_admit(vx_ingest *ingest, vx_ingest_item *item);
 bool vx_ingest_lead_or_park(vx_ingest_item *item);
 /* Function of vx_job_kind: vx_ingest_release_void. */
 void vx_ingest_on_cancel(void *ingest);
+/* Sends an item from the writer back to the workers, which check a match (VX_VERDICT_UNSEEN) and bring it
+ * again. */
+void vx_ingest_check_again(vx_ingest_item *item);
 /* The end of every item: leaves the table, wakes followers, calls done, frees. Takes both;
  * result->video is freed unless done took it. */
 void vx_ingest_finish(vx_ingest_item *item, vx_ingest_result *result);

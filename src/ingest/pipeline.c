@@ -182,6 +182,41 @@ static bool extract_in_place(vx_ingest_item *item) {
     return true;
 }
 
+static void on_check(void *ctx, const vx_video *of, const vx_evidence *evidence) {
+    vx_ingest_item *item = ctx;
+    vx_ingest *in = item->ingest;
+    vx_mutex_lock(&in->mu);
+    in->stats.checks[evidence->kind]++;
+    vx_mutex_unlock(&in->mu);
+    vx_log(VX_LOG_DEBUG, "evidence", "request_id=%s of=%s kind=%s motion=%.3f inliers=%d",
+           item->request_id, of->id, vx_evidence_kind_name(evidence->kind),
+           (double)evidence->motion, evidence->n_inliers);
+}
+
+/* Looks at the pictures of what the hashes call a copy. */
+static void check_matches(vx_ingest_item *item, vx_ingest_result *result) {
+    vx_ingest *in = item->ingest;
+    vx_ingest_work *work = item->work;
+    const vx_verdict_files files = {.store = in->params.store,
+                                    .extractor = in->params.extractor,
+                                    .path = vx_upload_path(item->upload),
+                                    .sha256 = vx_upload_sha256(item->upload),
+                                    .decode_threads = 1,
+                                    .cancelled = is_cancelled,
+                                    .on_check = on_check,
+                                    .ctx = item};
+    int64_t start_us = vx_clock_monotonic_us();
+    int rc = vx_verdict_check(in->params.collection, &work->subject, &files, &work->candidates,
+                              &result->err);
+    vx_mutex_lock(&in->mu);
+    in->stats.checks_us += vx_clock_monotonic_us() - start_us;
+    vx_mutex_unlock(&in->mu);
+    if (rc == VX_MEDIA_STOPPED)
+        result->outcome = vx_ingest_is_void(item) ? VX_OUTCOME_CANCELLED : VX_OUTCOME_STOPPING;
+    else
+        result->outcome = vx_outcome_of_error(rc, &result->err);
+}
+
 /* The part of COMMIT that needs no transaction, and so not the one writer. */
 static void find_candidates(vx_ingest_item *item, vx_ingest_result *result) {
     vx_ingest_work *work = item->work;
@@ -196,6 +231,8 @@ static void find_candidates(vx_ingest_item *item, vx_ingest_result *result) {
     int rc = vx_verdict_find_candidates(item->ingest->params.collection, &work->subject,
                                         &work->candidates, &result->err);
     result->outcome = vx_outcome_of_error(rc, &result->err);
+    if (!rc)
+        check_matches(item, result);
     vx_ingest_add_time(item->ingest, VX_PHASE_COMMIT, vx_clock_monotonic_us() - start_us);
 }
 
@@ -231,6 +268,12 @@ static void work_on(void *ctx, void *taken) {
         result->outcome = VX_OUTCOME_CANCELLED;
     } else if (!work->has_begun) {
         begin(item);
+    }
+    if (!result->outcome && work->comes_back) {
+        work->comes_back = false;
+        check_matches(item, result);
+        end_stage(item);
+        return;
     }
     if (!result->outcome && !extract_in_place(item))
         return;

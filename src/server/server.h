@@ -52,6 +52,7 @@ typedef struct vx_server_params {
     vx_fetch_params fetch; /* of what clients name by URL; borrows, for the server's life */
     const char *store_hosts, *store_keys; /* of outside stores, as vx_stores_params has them */
     vx_fingerprints fingerprints;
+    bool evidence;     /* as vx_extractor has it */
     bool reproducible; /* as vx_embedder_params has it */
     bool no_clients;   /* nobody asks anything: no search, embeddings, cutter and backfill */
 } vx_server_params;

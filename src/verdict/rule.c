@@ -80,15 +80,22 @@ static int try_candidate(const vx_rule_input *in, int64_t video, best_copy *best
     return 0;
 }
 
+static bool is_other_take(const vx_rule_input *in, int64_t video) {
+    for (size_t i = 0; i < in->n_other_takes; i++)
+        if (in->other_takes[i] == video)
+            return true;
+    return false;
+}
+
 static int find_copy(const vx_rule_input *in, best_copy *best, vx_err *err) {
-    for (size_t i = 0; i < in->n_candidates + in->n_similar; i++) {
+    for (size_t i = 0; i < in->n_candidates + in->n_similar && !in->no_pictures; i++) {
         int64_t video =
             i < in->n_candidates ? in->candidates[i] : in->similar[i - in->n_candidates].video;
         bool seen = false; /* lists are a few dozen long: no set needed */
         for (size_t k = 0; k < i && !seen; k++)
             seen = video == (k < in->n_candidates ? in->candidates[k]
                                                   : in->similar[k - in->n_candidates].video);
-        int rc = seen ? 0 : try_candidate(in, video, best, err);
+        int rc = seen || is_other_take(in, video) ? 0 : try_candidate(in, video, best, err);
         if (rc)
             return rc;
     }

@@ -14,6 +14,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -58,6 +59,10 @@ typedef struct vx_rule_input {            /* borrows everything, for the call */
     double length_s;           /* of the new video; NaN: not known */
     const int64_t *candidates; /* [n_candidates] from vx_fp_index_candidates; repeats do no harm */
     size_t n_candidates;
+    const int64_t *
+        other_takes; /* [n_other_takes] whose pictures match and which are no copies all the same */
+    size_t n_other_takes;
+    bool no_pictures; /* no match of pictures counts */
     const vx_rule_similar
         *similar; /* [n_similar], any order; their fingerprints are compared too */
     size_t n_similar;

@@ -10,15 +10,23 @@
  * A stored video that is judged anew (before_row) is compared with older ones only, of which none is added
  * any more; so it needs neither the writer nor what was inserted since.
  *
- * Threads  find_candidates: any. decide: the writer's thread; with before_row any.
+ * Hashes take another take of one fixed camera for a copy. So before a match of pictures decides, somebody looks at
+ * the pictures of both again (evidence/): vx_verdict_check decodes them, and so is not for the writer. If the writer
+ * finds a match that nobody looked at, because it was inserted since, it says so, and the video comes back.
+ *
+ * Threads  find_candidates, check: any. decide: the writer's thread; with before_row any.
  */
 #pragma once
 
 #include "base/err.h"
 #include "collection/collection.h"
+#include "evidence/evidence.h"
+#include "extract/extract.h"
 #include "rule.h"
+#include "store/store.h"
 
 #define VX_VERDICT_MORE 16   /* candidates that the caller may add */
+#define VX_VERDICT_CHECKS 8  /* stored videos that are decoded again for one new one, at most */
 #define VX_VERDICT_COPIES 16 /* candidates of the video as it is, and as many of its mirror image */
 
 /* The new video. All borrowed. */
@@ -35,6 +43,14 @@ typedef struct vx_verdict_subject {
     size_t n_more;
 } vx_verdict_subject;
 
+/* A match that the pictures showed. */
+typedef struct vx_verdict_found {
+    vx_verdict_kind kind;
+    int64_t of; /* catalog row */
+    float share_of_new, share_of_stored, offset_s, motion;
+    bool mirrored;
+} vx_verdict_found;
+
 /* Stored videos that may be its copies or similar to it. All zero: nothing was scanned yet. */
 typedef struct vx_verdict_candidates {
     unsigned long long n_recent; /* recent inserts before the scan began */
@@ -43,6 +59,13 @@ typedef struct vx_verdict_candidates {
     int64_t copies[2 * VX_VERDICT_COPIES];
     size_t n_copies;
     bool more_copies; /* the list of copies was full: there may be more */
+    /* ---- set by vx_verdict_check ---- */
+    bool checked;                    /* no match of pictures counts that nobody looked at */
+    int64_t seen[VX_VERDICT_CHECKS]; /* [n_seen] whose pictures were looked at again */
+    vx_evidence_kind said[VX_VERDICT_CHECKS]; /* [n_seen] and what that said */
+    size_t n_seen;
+    int64_t unseen; /* set by vx_verdict_decide: the match that nobody looked at; 0 = none */
+    vx_verdict_found shown; /* what the pictures show and the hashes do not see; of = 0: nothing */
 } vx_verdict_candidates;
 void vx_verdict_candidates_clear(vx_verdict_candidates *candidates);
 
@@ -51,7 +74,35 @@ void vx_verdict_candidates_clear(vx_verdict_candidates *candidates);
 int vx_verdict_find_candidates(vx_collection *collection, const vx_verdict_subject *subject,
                                vx_verdict_candidates *ret_candidates, vx_err *err);
 
-/* Inside the writer's transaction; with before_row anywhere.
+#define VX_VERDICT_UNSEEN VX_CODES_VERDICT /* a match of pictures is to be checked first */
+
+/* The new video's file, and how to decode it and stored ones. All borrowed. */
+typedef struct vx_verdict_files {
+    const vx_store *store;
+    const vx_extractor
+        *extractor; /* its limits, decoder and slots; not evidence: nothing is checked */
+    const char *path;
+    const uint8_t *sha256; /* [32] of the new video, for its packet table */
+    int decode_threads;
+    bool (*cancelled)(void *ctx); /* may be NULL */
+    void *ctx;
+    /* May be NULL: told what was found, for statistics and logs. */
+    void (*on_check)(void *ctx, const vx_video *of, const vx_evidence *evidence);
+} vx_verdict_files;
+
+/* Looks at the pictures of those candidates that the hashes would call its copies, the best match first, until one
+ * is none of another take; or, after VX_VERDICT_UNSEEN, at that one. Where no hashes match, looks at the two most
+ * similar videos: their pictures may show a crop or other edits that hashes do not see. Both must be short enough for
+ * their windows to hold all of them, so that the relation is known. At most VX_VERDICT_CHECKS in all; if all of these
+ * are other takes, no match of pictures counts. A stored file that cannot be decoded, or is gone, says nothing: then
+ * the hashes decide, as they do where nothing moves.
+ * Returns 0, VX_MEDIA_STOPPED (cancelled) or -errno.
+ * Cost: nothing where no hashes match and nothing is similar; else decodes up to 32 s of the new video and 64 s of a stored one. */
+int vx_verdict_check(vx_collection *collection, const vx_verdict_subject *subject,
+                     const vx_verdict_files *files, vx_verdict_candidates *candidates, vx_err *err);
+
+/* Inside the writer's transaction; with before_row anywhere. VX_VERDICT_UNSEEN: to be called again after
+ * vx_verdict_check.
  *   candidates  NULL: they are found here and now, so that the verdict depends on what is stored and
  *               not on when somebody looked
  *   ret_of  gives the stored video that the verdict names; NULL for a new one
@@ -59,5 +110,5 @@ int vx_verdict_find_candidates(vx_collection *collection, const vx_verdict_subje
  * spaces mean different things, and a further model that a server was started with must not change
  * verdicts. */
 int vx_verdict_decide(vx_collection *collection, const vx_verdict_subject *subject,
-                      const vx_verdict_candidates *candidates, vx_verdict_row *ret_verdict,
+                      vx_verdict_candidates *candidates, vx_verdict_row *ret_verdict,
                       vx_video **ret_of, vx_err *err);

@@ -35,10 +35,10 @@ MODULES = {
     "extract": "base card frame media clip preprocess embed fingerprint models",
     "evidence": "base frame media",
     "writer": "base store catalog",
-    "verdict": "base fingerprint index catalog collection",
+    "verdict": "base store fingerprint index catalog collection extract evidence media",
     "jobs": "base catalog writer",
     "export": "base catalog filter parquet",
-    "ingest": "base store media clip catalog collection extract writer verdict jobs",
+    "ingest": "base store media clip catalog collection extract evidence writer verdict jobs",
     "cutter": "base media catalog",
     "library": "base store fingerprint index catalog filter models collection extract writer verdict jobs cutter",
     "backfill": "base store media clip index catalog models collection extract writer jobs library",
@@ -53,7 +53,7 @@ MODULES = {
     "batch": "base store media clip index catalog dedup parquet models collection extract writer ingest "
              "library backfill batch/curator",
     "api/http": "base store server",
-    "api/resources": "base store media clip embed index cluster catalog filter models collection extract export search clusterings embeddings "
+    "api/resources": "base store media clip embed index cluster catalog filter models collection extract evidence export search clusterings embeddings "
                      "ingest cutter jobs library backfill duplicates stores server api/http",
     "cli": "base store stores writer media clip catalog filter extract check export server batch api/http api/resources",
     "main": "cli",

@@ -16,7 +16,7 @@ import study  # noqa: E402
 CLIPS = 5
 TRANSFORMS = [("re-encode", "h264-crf28"), ("re-encode", "mpeg4"), ("resize", "half"),
               ("resize", "double"), ("light", "darker"), ("mirrored", "mirrored"),
-              ("timing", "15-fps"), ("bars", "letterbox"), ("bars", "pillarbox"),
+              ("crop", "crop-5%"), ("crop", "crop-10%"), ("timing", "15-fps"), ("bars", "letterbox"), ("bars", "pillarbox"),
               *[("trim", name) for name in corpus.FAMILIES["trim"]]]
 
 
@@ -29,7 +29,7 @@ def answers(tmp_path_factory):
 
 @pytest.mark.parametrize("family, floor", [
     ("re-encode", 0.95), ("resize", 0.95), ("light", 0.95), ("mirrored", 0.95), ("bars", 0.95),
-    ("trim", 0.8)])
+    ("crop", 0.9), ("trim", 0.8)])
 def test_copies_are_named_with_the_right_relation(answers, family, floor):
     """A trim is a part_of, all else a copy."""
     right, _ = study.by_program(answers, study.RELATIONS, related=True)

@@ -54,9 +54,9 @@ KINDS = ["nothing", "copy", "other_take", "still"]
 
 
 class Evidence(ct.Structure):
-    _fields_ = [("kind", ct.c_int), ("motion", ct.c_float), ("still", ct.c_float), ("speed", ct.c_double),
-                ("offset_s", ct.c_double), ("change_new", ct.c_float), ("change_stored", ct.c_float),
-                ("n_inliers", ct.c_int), ("mirrored", ct.c_bool), ("scale", ct.c_float),
+    _fields_ = [("kind", ct.c_int), ("motion", ct.c_float), ("still", ct.c_float), ("n_new", ct.c_int),
+                ("n_pairs", ct.c_int), ("speed", ct.c_double), ("offset_s", ct.c_double), ("change_new", ct.c_float),
+                ("change_stored", ct.c_float), ("n_inliers", ct.c_int), ("mirrored", ct.c_bool), ("scale", ct.c_float),
                 ("turn_deg", ct.c_float), ("in_new", Box), ("in_stored", Box)]
 
     @property

@@ -226,6 +226,78 @@ static void copy_behind_deleted_copies_is_named(void **state) {
     assert_int_equal(of, copies[VX_VERDICT_COPIES]);
 }
 
+/* ---- matches whose pictures are looked at again (vx_verdict_check, which notes what it sees) ---- */
+
+static int try_decide(setup *s, new_video *a, vx_verdict_kind *ret_kind) {
+    vx_verdict_row verdict = {0};
+    VX_AUTO(vx_video) of = NULL;
+    int rc = vx_verdict_decide(&s->collection, &a->subject, &a->candidates, &verdict, &of, &oops);
+    *ret_kind = verdict.kind;
+    return rc;
+}
+
+static void note_seen(new_video *a, int64_t video, vx_evidence_kind said) {
+    a->candidates.seen[a->candidates.n_seen] = video;
+    a->candidates.said[a->candidates.n_seen++] = said;
+}
+
+static void match_inserted_after_the_check_is_to_be_checked_first(void **state) {
+    setup *s = *state;
+    new_video a;
+    vx_verdict_kind kind;
+    scan_for(s, &a, 0, 3);
+    a.candidates.checked = true;
+    int64_t match = store(s, 1, 60, 3);
+    assert_int_equal(try_decide(s, &a, &kind), VX_VERDICT_UNSEEN);
+    assert_int_equal(a.candidates.unseen, match);
+    note_seen(&a, match, VX_EVIDENCE_NOTHING);
+    OK(try_decide(s, &a, &kind));
+    assert_int_equal(kind, VX_VERDICT_COPY);
+    vx_verdict_candidates_clear(&a.candidates);
+}
+
+static void other_take_is_passed_over_and_may_be_similar(void **state) {
+    setup *s = *state;
+    new_video a, b;
+    int64_t of, take = store(s, 1, 60, 3), near = store(s, 2, 5, 4);
+    scan_for(s, &a, 0, 3);
+    a.candidates.checked = true;
+    note_seen(&a, take, VX_EVIDENCE_OTHER_TAKE);
+    assert_int_equal(decide(s, &a, &of), VX_VERDICT_SIMILAR);
+    assert_int_equal(of, near);
+    scan_for(s, &b, 60, 3);
+    b.candidates.checked = true;
+    note_seen(&b, take, VX_EVIDENCE_OTHER_TAKE);
+    assert_int_equal(decide(s, &b, &of), VX_VERDICT_SIMILAR);
+    assert_int_equal(of, take);
+}
+
+static void copy_behind_other_takes_is_named(void **state) {
+    setup *s = *state;
+    new_video a;
+    int64_t of, take = store(s, 1, 60, 3), copy = store(s, 2, 60, 3);
+    scan_for(s, &a, 0, 3);
+    a.candidates.checked = true;
+    note_seen(&a, take, VX_EVIDENCE_OTHER_TAKE);
+    note_seen(&a, copy, VX_EVIDENCE_COPY);
+    assert_int_equal(decide(s, &a, &of), VX_VERDICT_COPY);
+    assert_int_equal(of, copy);
+}
+
+/* Each of a hundred takes of one camera matches by its hashes: not all of them are decoded. */
+static void match_behind_as_many_other_takes_as_are_checked_does_not_count(void **state) {
+    setup *s = *state;
+    new_video a;
+    int64_t of, takes[VX_VERDICT_CHECKS + 1];
+    for (int i = 0; i <= VX_VERDICT_CHECKS; i++)
+        takes[i] = store(s, 1 + i, 60, 3);
+    scan_for(s, &a, 0, 3);
+    a.candidates.checked = true;
+    for (int i = 0; i < VX_VERDICT_CHECKS; i++)
+        note_seen(&a, takes[i], VX_EVIDENCE_OTHER_TAKE);
+    assert_int_equal(decide(s, &a, &of), VX_VERDICT_NEW);
+}
+
 /* 0.999062f printed as a double is 0.999062002: an answer and a job's report must say the same. */
 static void verdict_as_json_has_the_digits_of_its_floats(void **state) {
     (void)state;
@@ -259,6 +331,10 @@ int main(void) {
         VERDICT_TEST(video_deleted_in_the_same_group_is_not_named),
         VERDICT_TEST(deleted_recent_insert_is_not_named),
         VERDICT_TEST(copy_behind_deleted_copies_is_named),
+        VERDICT_TEST(match_inserted_after_the_check_is_to_be_checked_first),
+        VERDICT_TEST(other_take_is_passed_over_and_may_be_similar),
+        VERDICT_TEST(copy_behind_other_takes_is_named),
+        VERDICT_TEST(match_behind_as_many_other_takes_as_are_checked_does_not_count),
         cmocka_unit_test(verdict_as_json_has_the_digits_of_its_floats),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,4 +1,4 @@
-/* verdict.c — see the header. Why the writer may rest on a scan that another thread made earlier:
+/* decide.c — see verdict.h. Why the writer may rest on a scan that another thread made earlier:
  *
  * What enters the indexes is noted afterwards, in a list that counts up (collection/). A scan remembers
  * the count from before it began: whatever was not in the indexes yet when they were read is noted
@@ -14,7 +14,7 @@
 #include <string.h>
 
 #include "fingerprint/fingerprint.h"
-#include "rule.h"
+#include "verdict_internal.h"
 
 #define NEIGHBOURS_PER_CLIP 8
 #define SIMILAR_MAX 64
@@ -22,13 +22,13 @@
 #define RECENT_PAIRS_MAX ((size_t)1 << 20)
 
 /* What the verdict is made of. */
-typedef struct evidence {
+typedef struct findings {
     vx_rule_similar similar[SIMILAR_MAX];
     size_t n_similar;
     int64_t copies[2 * VX_VERDICT_COPIES + VX_RECENT_MAX + VX_VERDICT_MORE];
     size_t n_copies;
     bool outdated; /* only another scan can find what it lacks */
-} evidence;
+} findings;
 
 void vx_verdict_candidates_clear(vx_verdict_candidates *candidates) {
     free(candidates->near);
@@ -76,10 +76,10 @@ int vx_verdict_find_candidates(vx_collection *collection, const vx_verdict_subje
     return rc;
 }
 
-/* ---- evidence ---- */
+/* ---- findings ---- */
 
 /* The best score of each video; of more than fit, the best videos. */
-static void add_similar(evidence *e, int64_t video, float score) {
+static void add_similar(findings *e, int64_t video, float score) {
     size_t at = 0, least = 0;
     for (; at < e->n_similar && e->similar[at].video != video; at++)
         if (e->similar[at].score < e->similar[least].score)
@@ -109,7 +109,7 @@ static float best_score(vx_collection *collection, const vx_verdict_subject *sub
 /* A clip goes with its video alone, and rows are never given out twice: so one look at each video says
  * whether all its clips are still there. The neighbours of a film mostly share few videos. */
 static int weigh_neighbours(vx_collection *collection, const vx_verdict_subject *subject,
-                            const vx_verdict_candidates *candidates, evidence *e, vx_err *err) {
+                            const vx_verdict_candidates *candidates, findings *e, vx_err *err) {
     enum { SEEN = 1024 };
     int64_t seen[SEEN] = {0}; /* videos that are there, each at its row % SEEN */
     for (size_t c = 0; c < subject->n_clips; c++) {
@@ -132,7 +132,7 @@ static int weigh_neighbours(vx_collection *collection, const vx_verdict_subject 
 }
 
 static int weigh_copies(vx_collection *collection, const vx_verdict_candidates *candidates,
-                        evidence *e, vx_err *err) {
+                        findings *e, vx_err *err) {
     memcpy(e->copies, candidates->copies, candidates->n_copies * sizeof *candidates->copies);
     e->n_copies = candidates->n_copies;
     for (size_t i = 0; i < candidates->n_copies && candidates->more_copies; i++) {
@@ -146,7 +146,7 @@ static int weigh_copies(vx_collection *collection, const vx_verdict_candidates *
 }
 
 static int weigh_recent(vx_collection *collection, const vx_verdict_subject *subject,
-                        const vx_verdict_candidates *candidates, evidence *e, vx_err *err) {
+                        const vx_verdict_candidates *candidates, findings *e, vx_err *err) {
     const vx_recent_inserts *recent = &collection->recent;
     unsigned long long n = atomic_load(&recent->n);
     e->outdated |= n - candidates->n_recent > VX_RECENT_MAX;
@@ -170,34 +170,34 @@ static int weigh_recent(vx_collection *collection, const vx_verdict_subject *sub
 }
 
 static int weigh(vx_collection *collection, const vx_verdict_subject *subject,
-                 const vx_verdict_candidates *candidates, evidence *ret_evidence, vx_err *err) {
-    *ret_evidence = (evidence){0};
-    int rc = weigh_neighbours(collection, subject, candidates, ret_evidence, err);
+                 const vx_verdict_candidates *candidates, findings *ret_findings, vx_err *err) {
+    *ret_findings = (findings){0};
+    int rc = weigh_neighbours(collection, subject, candidates, ret_findings, err);
     if (!rc)
-        rc = weigh_copies(collection, candidates, ret_evidence, err);
+        rc = weigh_copies(collection, candidates, ret_findings, err);
     for (size_t i = 0; i < subject->n_more && !rc; i++)
-        ret_evidence->copies[ret_evidence->n_copies++] = subject->more[i];
+        ret_findings->copies[ret_findings->n_copies++] = subject->more[i];
     if (rc || subject->before_row) /* what is recent is not older */
         return rc;
-    return weigh_recent(collection, subject, candidates, ret_evidence, err);
+    return weigh_recent(collection, subject, candidates, ret_findings, err);
 }
 
 /* As of now, on the thread that alone changes the indexes. What is still outdated then was deleted
  * earlier in this group. */
 static int scan_again(vx_collection *collection, const vx_verdict_subject *subject,
-                      evidence *ret_evidence, vx_err *err) {
+                      findings *ret_findings, vx_err *err) {
     vx_verdict_candidates candidates = {0};
     int rc = vx_verdict_find_candidates(collection, subject, &candidates, err);
     if (!rc)
-        rc = weigh(collection, subject, &candidates, ret_evidence, err);
+        rc = weigh(collection, subject, &candidates, ret_findings, err);
     vx_verdict_candidates_clear(&candidates);
     return rc;
 }
 
 /* ---- the verdict ---- */
 
-static int load_fingerprint(void *ctx, int64_t video, vx_fp_frame **ret_frames, size_t *ret_n,
-                            double *ret_length_s, vx_err *err) {
+int vx_verdict_load_fingerprint(void *ctx, int64_t video, vx_fp_frame **ret_frames, size_t *ret_n,
+                                double *ret_length_s, vx_err *err) {
     vx_collection *collection = ctx;
     VX_AUTO_FREE void *blob = NULL;
     size_t bytes = 0;
@@ -213,7 +213,7 @@ static int load_fingerprint(void *ctx, int64_t video, vx_fp_frame **ret_frames, 
 }
 
 /* Leaves only videos below a row. */
-static void keep_older(evidence *e, int64_t before_row) {
+static void keep_older(findings *e, int64_t before_row) {
     size_t n_copies = 0, n_similar = 0;
     for (size_t i = 0; i < e->n_copies; i++)
         if (e->copies[i] < before_row)
@@ -232,8 +232,21 @@ static bool is_among(const int64_t *rows, size_t n, int64_t row) {
     return false;
 }
 
-/* Drops the videos that people said are unrelated to this one. */
-static int drop_unrelated(vx_collection *collection, const char *id, evidence *e, vx_err *err) {
+static bool is_by_pictures(vx_verdict_kind kind) {
+    return kind == VX_VERDICT_COPY || kind == VX_VERDICT_PART_OF || kind == VX_VERDICT_CONTAINS ||
+           kind == VX_VERDICT_SHARED_SEGMENT;
+}
+
+static bool was_seen(const vx_verdict_candidates *candidates, int64_t video) {
+    for (size_t i = 0; i < candidates->n_seen; i++)
+        if (candidates->seen[i] == video)
+            return true;
+    return false;
+}
+
+/* Drops the videos that people said are unrelated to this one, also *shown (0: none). */
+static int drop_unrelated(vx_collection *collection, const char *id, findings *e, int64_t *shown,
+                          vx_err *err) {
     VX_AUTO_FREE int64_t *rows = NULL;
     size_t n = 0, n_copies = 0, n_similar = 0;
     int rc = vx_catalog_find_unrelated(collection->catalog, id, &rows, &n, err);
@@ -245,14 +258,25 @@ static int drop_unrelated(vx_collection *collection, const char *id, evidence *e
     for (size_t i = 0; i < e->n_similar; i++)
         if (!is_among(rows, n, e->similar[i].video))
             e->similar[n_similar++] = e->similar[i];
+    if (is_among(rows, n, *shown))
+        *shown = 0;
     e->n_copies = n_copies;
     e->n_similar = n_similar;
     return 0;
 }
 
-static int judge(vx_collection *collection, const vx_verdict_subject *subject, const evidence *e,
-                 vx_verdict *ret_verdict, vx_err *err) {
+/* candidates: NULL, or says what was looked at again. */
+static int judge(vx_collection *collection, const vx_verdict_subject *subject, const findings *e,
+                 const vx_verdict_candidates *candidates, vx_verdict *ret_verdict, vx_err *err) {
+    int64_t other_takes[VX_VERDICT_CHECKS];
+    size_t n_other_takes = 0;
+    for (size_t i = 0; candidates && i < candidates->n_seen; i++)
+        if (candidates->said[i] == VX_EVIDENCE_OTHER_TAKE)
+            other_takes[n_other_takes++] = candidates->seen[i];
     vx_rule_input input = {
+        .other_takes = other_takes,
+        .n_other_takes = n_other_takes,
+        .no_pictures = n_other_takes == VX_VERDICT_CHECKS,
         .frames = subject->fingerprint->frames,
         .mirrored = subject->fingerprint->mirrored,
         .n_frames = subject->fingerprint->n_frames,
@@ -262,28 +286,55 @@ static int judge(vx_collection *collection, const vx_verdict_subject *subject, c
         .similar = e->similar,
         .n_similar = e->n_similar,
         .similar_threshold = collection->models->items[0].info->similar_threshold,
-        .load = load_fingerprint,
+        .load = vx_verdict_load_fingerprint,
         .load_ctx = collection,
     };
     return vx_rule_decide(&input, ret_verdict, err);
 }
 
+/* What the pictures show goes before what only the vectors say. */
+static int prefer_shown(vx_collection *collection, const vx_verdict_found *shown, vx_verdict *found,
+                        vx_err *err) {
+    bool has = false;
+    int rc = vx_catalog_has_video(collection->catalog, shown->of, &has, err);
+    if (!rc && has)
+        *found = (vx_verdict){.kind = shown->kind,
+                              .of = shown->of,
+                              .score = NAN,
+                              .share = shown->motion,
+                              .share_of_new = shown->share_of_new,
+                              .share_of_stored = shown->share_of_stored,
+                              .offset_s = shown->offset_s,
+                              .mirrored = shown->mirrored};
+    return rc;
+}
+
 int vx_verdict_decide(vx_collection *collection, const vx_verdict_subject *subject,
-                      const vx_verdict_candidates *candidates, vx_verdict_row *ret_verdict,
+                      vx_verdict_candidates *candidates, vx_verdict_row *ret_verdict,
                       vx_video **ret_of, vx_err *err) {
-    evidence e;
+    findings e;
     vx_verdict found;
+    int64_t shown = candidates ? candidates->shown.of : 0;
     int rc = candidates ? weigh(collection, subject, candidates, &e, err) : 0;
     if (!candidates || (!rc && e.outdated))
         rc = scan_again(collection, subject, &e, err);
     if (!rc && subject->before_row)
         keep_older(&e, subject->before_row);
     if (!rc && subject->id[0])
-        rc = drop_unrelated(collection, subject->id, &e, err);
+        rc = drop_unrelated(collection, subject->id, &e, &shown, err);
     if (!rc)
-        rc = judge(collection, subject, &e, &found, err);
+        rc = judge(collection, subject, &e, candidates, &found, err);
     if (rc)
         return rc;
+    if (shown && !is_by_pictures(found.kind)) {
+        rc = prefer_shown(collection, &candidates->shown, &found, err);
+        if (rc)
+            return rc;
+    } else if (candidates && candidates->checked && candidates->n_seen < VX_VERDICT_CHECKS &&
+               is_by_pictures(found.kind) && !was_seen(candidates, found.of)) {
+        candidates->unseen = found.of;
+        return VX_FAIL(err, VX_VERDICT_UNSEEN, "a match is to be checked first");
+    }
     *ret_verdict = vx_verdict_row_new();
     if (found.kind == VX_VERDICT_NEW)
         return 0;
@@ -300,5 +351,48 @@ int vx_verdict_decide(vx_collection *collection, const vx_verdict_subject *subje
         .mirrored = found.mirrored,
     };
     strcpy(ret_verdict->of, (*ret_of)->id);
+    return 0;
+}
+
+int vx_verdict_find_match(vx_collection *collection, const vx_verdict_subject *subject,
+                          const vx_verdict_candidates *candidates, vx_verdict *ret_match,
+                          vx_err *err) {
+    findings e = {0};
+    *ret_match = (vx_verdict){.kind = VX_VERDICT_NEW};
+    int rc = weigh_neighbours(collection, subject, candidates, &e, err);
+    if (!rc)
+        rc = weigh_copies(collection, candidates, &e, err);
+    for (size_t i = 0; i < subject->n_more && !rc; i++)
+        e.copies[e.n_copies++] = subject->more[i];
+    if (!rc && subject->before_row)
+        keep_older(&e, subject->before_row);
+    if (!rc && (e.n_copies || e.n_similar))
+        rc = judge(collection, subject, &e, candidates, ret_match, err);
+    if (!rc && (!is_by_pictures(ret_match->kind) || was_seen(candidates, ret_match->of)))
+        ret_match->of = 0;
+    return rc;
+}
+
+static int by_score(const void *a, const void *b) {
+    const vx_rule_similar *x = a, *y = b;
+    if (x->score != y->score)
+        return x->score > y->score ? -1 : 1;
+    return x->video < y->video ? -1 : x->video > y->video;
+}
+
+int vx_verdict_find_similar(vx_collection *collection, const vx_verdict_subject *subject,
+                            const vx_verdict_candidates *candidates, size_t most, int64_t *ret_rows,
+                            size_t *ret_n, vx_err *err) {
+    findings e = {0};
+    int rc = weigh_neighbours(collection, subject, candidates, &e, err);
+    *ret_n = 0;
+    if (rc)
+        return rc;
+    if (subject->before_row)
+        keep_older(&e, subject->before_row);
+    qsort(e.similar, e.n_similar, sizeof *e.similar, by_score);
+    for (size_t i = 0; i < e.n_similar && *ret_n < most; i++)
+        if (e.similar[i].score >= collection->models->items[0].info->similar_threshold)
+            ret_rows[(*ret_n)++] = e.similar[i].video;
     return 0;
 }

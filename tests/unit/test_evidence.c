@@ -1,0 +1,135 @@
+/* src/evidence on pictures and videos of any shape and content: what no file of tests/evidence has. Under the sanitizers this
+ * is the test that nothing is read outside. */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "evidence/layout.h"
+#include "evidence/orb.h"
+
+static uint64_t rng = 1;
+
+static uint32_t next_random(void) {
+    uint64_t z = rng += 0x9e3779b97f4a7c15u;
+    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
+    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
+    return (uint32_t)(z ^ (z >> 31));
+}
+
+static int between(int low, int high) {
+    return low + (int)(next_random() % (uint32_t)(high - low + 1));
+}
+
+/* Blocks of random grey: corners at any place, those at the edges too. */
+static void paint(uint8_t *pixels, int w, int h) {
+    int block = between(1, 9);
+    uint8_t greys[64];
+    for (int i = 0; i < 64; i++)
+        greys[i] = (uint8_t)next_random();
+    for (int y = 0; y < h; y++)
+        for (int x = 0; x < w; x++)
+            pixels[y * w + x] = greys[(x / block * 7 + y / block * 13) % 64];
+}
+
+static vx_footage make_footage(int n, int w, int h) {
+    vx_footage f;
+    assert_int_equal(vx_footage_new(n, w, h, &f, NULL), 0);
+    for (f.n = 0; f.n < n; f.n++) {
+        paint(vx_footage_picture(&f, f.n), w, h);
+        f.time_s[f.n] = f.n / 2.0;
+    }
+    return f;
+}
+
+static void features_lie_in_pictures_of_any_size(void **state) {
+    (void)state;
+    for (int trial = 0; trial < 60; trial++) {
+        vx_luma luma;
+        vx_orb orb;
+        int w = between(1, 320), h = between(1, 200), most = between(1, VX_ORB_MAX);
+        assert_int_equal(vx_luma_new(w, h, &luma, NULL), 0);
+        paint(luma.pixels, w, h);
+        const vx_orb_params params = {.max_features = most};
+        assert_int_equal(vx_orb_find(&luma, &params, &orb, NULL), 0);
+        assert_true(orb.n <= (size_t)most);
+        for (size_t i = 0; i < orb.n; i++) {
+            assert_true(orb.features[i].x_px >= 0 && orb.features[i].x_px < (float)w);
+            assert_true(orb.features[i].y_px >= 0 && orb.features[i].y_px < (float)h);
+        }
+        vx_similarity same;
+        vx_geometry_find(&orb, &orb, false, &same);
+        assert_true(isfinite(same.c + same.s + same.dx + same.dy));
+        vx_orb_clear(&orb);
+        vx_luma_clear(&luma);
+    }
+}
+
+static void any_similarity_gives_a_grid_inside_both_pictures_or_none(void **state) {
+    (void)state;
+    int n_laid = 0;
+    for (int trial = 0; trial < 200; trial++) {
+        vx_footage a = make_footage(2, between(1, 320), between(1, 320));
+        vx_footage b = make_footage(2, between(1, 320), between(1, 320)), on_a = {0}, on_b = {0};
+        double scale = exp((between(0, 2000) - 1000) / 720.0), turn = between(0, 360) * M_PI / 180;
+        const vx_similarity similarity = {.c = scale * cos(turn),
+                                          .s = scale * sin(turn),
+                                          .dx = between(-600, 600),
+                                          .dy = between(-600, 600),
+                                          .mirrored = trial % 2};
+        vx_layout layout = vx_layout_whole(&a, &b, trial % 2);
+        uint8_t *mask = NULL;
+        vx_motion motion;
+        if (trial % 5 == 0 || vx_layout_of(&a, &b, &similarity, &layout)) {
+            n_laid++;
+            assert_in_range(layout.w, 1, VX_MOTION_WIDTH_PX);
+            assert_in_range(layout.h, 1, VX_MOTION_WIDTH_PX);
+            assert_int_equal(vx_layout_apply(&layout, &a, &b, &on_a, &on_b, &mask, NULL), 0);
+            const vx_motion_params params = {.mask = mask, .min_pairs = 1};
+            assert_int_equal(vx_motion_compare(&on_a, &on_b, &params, &motion, NULL), 0);
+        }
+        free(mask);
+        vx_footage_clear(&a);
+        vx_footage_clear(&b);
+        vx_footage_clear(&on_a);
+        vx_footage_clear(&on_b);
+    }
+    assert_true(n_laid > 50);
+}
+
+static void point_goes_to_the_other_picture_and_back(void **state) {
+    (void)state;
+    const vx_similarity m = {.c = 0.6, .s = -0.8, .dx = 12, .dy = -7, .mirrored = true};
+    double x, y;
+    vx_similarity_apply(&m, 320, 30, 40, &x, &y);
+    vx_similarity_invert(&m, 320, x, y, &x, &y);
+    assert_float_equal(x, 30, 1e-9);
+    assert_float_equal(y, 40, 1e-9);
+    assert_float_equal(vx_similarity_scale(&m), 1, 1e-9);
+}
+
+static void reduced_size_keeps_the_shape_and_one_pixel(void **state) {
+    (void)state;
+    const int cases[][4] = {
+        {1920, 1080, 320, 180}, {1080, 1920, 180, 320}, {160, 90, 160, 90}, {8192, 16, 320, 1}};
+    for (size_t i = 0; i < VX_LEN(cases); i++) {
+        int w = cases[i][0], h = cases[i][1];
+        vx_luma_fit(&w, &h, 320);
+        assert_int_equal(w, cases[i][2]);
+        assert_int_equal(h, cases[i][3]);
+    }
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(features_lie_in_pictures_of_any_size),
+        cmocka_unit_test(any_similarity_gives_a_grid_inside_both_pictures_or_none),
+        cmocka_unit_test(point_goes_to_the_other_picture_and_back),
+        cmocka_unit_test(reduced_size_keeps_the_shape_and_one_pixel),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
