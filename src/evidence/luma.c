@@ -26,7 +26,8 @@ void vx_luma_fit(int *w_px, int *h_px, int max_side_px) {
 }
 
 VX_SIMD_CLONES
-static void add_row(uint32_t *restrict sum, const uint8_t *restrict row, int n, uint32_t weight) {
+static void add_weighted(uint32_t *restrict sum, const uint8_t *restrict row, int n,
+                         uint32_t weight) {
 #pragma omp simd
     for (int x = 0; x < n; x++)
         sum[x] += weight * row[x];
@@ -63,8 +64,8 @@ int vx_luma_reduce(const vx_frame *gray, int w_px, int h_px, vx_luma *ret_luma, 
             int64_t top = (int64_t)i * h_px, bottom = top + h_px;
             top = top < from ? from : top;
             bottom = bottom > to ? to : bottom;
-            add_row(sum, gray->planes[0] + i * gray->pitch_bytes[0], w_in,
-                    (uint32_t)(bottom - top));
+            add_weighted(sum, gray->planes[0] + i * gray->pitch_bytes[0], w_in,
+                         (uint32_t)(bottom - top));
         }
         reduce_row(sum, w_in, ret_luma->pixels + (size_t)o * (size_t)w_px, w_px,
                    (uint64_t)w_in * (uint64_t)h_in);
