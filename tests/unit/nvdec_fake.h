@@ -216,6 +216,11 @@ static CUresult CUDAAPI fake_launch(CUfunction function, unsigned x, unsigned y,
         fake_kernel((const char *)(void *)function, (int)z, args);
     return result;
 }
+static CUresult CUDAAPI fake_total_memory(size_t *ret, CUdevice device) {
+    (void)device;
+    *ret = (size_t)80 << 30;
+    return CUDA_SUCCESS;
+}
 static CUresult CUDAAPI fake_host_free(void *memory) {
     fake.buffers--;
     free(memory);
@@ -450,6 +455,7 @@ static const vx_card_driver fake_driver = {.cuda = &fake_cuda,
                                            .cuvid = &fake_cuvid,
                                            .host_alloc = fake_host_alloc,
                                            .host_free = fake_host_free,
+                                           .total_memory = fake_total_memory,
                                            .has_kernels = true};
 
 static inline void fake_reset(void) {
