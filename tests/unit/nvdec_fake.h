@@ -34,6 +34,7 @@ typedef enum fake_call {
     FAKE_MEM_ALLOC,
     FAKE_LOAD_MODULE,
     FAKE_LAUNCH,
+    FAKE_COPY,
     FAKE_N_CALLS,
 } fake_call;
 
@@ -147,6 +148,8 @@ static CUresult CUDAAPI fake_event_record(CUevent event, CUstream stream) {
  * darker than the clips of tests. */
 static CUresult CUDAAPI fake_copy(const CUDA_MEMCPY2D *copy, CUstream stream) {
     (void)stream;
+    if (fake_result(FAKE_COPY) != CUDA_SUCCESS)
+        return (CUresult)FAKE_ERROR;
     bool mapped = copy->srcDevice < FAKE_MAPPED_END;
     for (size_t y = 0; y < copy->Height; y++) {
         char *to = copy->dstMemoryType == CU_MEMORYTYPE_HOST
