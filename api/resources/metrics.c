@@ -16,7 +16,7 @@
 typedef struct model_report {
     const char *name;
     vx_embedder_stats embedder;
-    int64_t vectors, missing, index_bytes, failures, batch;
+    int64_t vectors, missing, index_bytes, index_gpu_bytes, failures, batch;
 } model_report;
 
 typedef struct report {
@@ -26,6 +26,7 @@ typedef struct report {
     model_report models[VX_MODELS_MAX]; /* [n_models], the default first */
     int n_models;
     int64_t jobs_parked, jobs_waiting;
+    int64_t filter_bytes, filter_rebuilding;
     int64_t videos, videos_outdated, missing_files, memory_bytes, disk_free_bytes, active, waiting,
         uptime_us;
     int64_t one; /* 1, for metrics whose labels are the information */
@@ -46,6 +47,8 @@ static int gather(vx_request *request, report *r, vx_err *err) {
     vx_ingest_get_stats(server->ingest, &r->ingest);
     vx_search_get_stats(server->search, &r->query);
     r->missing_files = vx_collection_count_missing_files(server->collection);
+    r->filter_bytes = (int64_t)vx_filter_columns_memory_bytes(server->collection->columns);
+    r->filter_rebuilding = vx_collection_has_lost_columns(server->collection);
     if (server->decoder)
         vx_decoder_get_stats(server->decoder, &r->decoder);
     r->memory_bytes = resident_bytes();
@@ -69,6 +72,9 @@ static int gather(vx_request *request, report *r, vx_err *err) {
         m->name = model->info->name;
         m->vectors = vx_index_count(model->index);
         m->index_bytes = (int64_t)vx_index_memory_bytes(model->index);
+        vx_index_gpu_state on_gpu;
+        vx_index_get_gpu_state(model->index, &on_gpu);
+        m->index_gpu_bytes = on_gpu.bytes;
         m->failures = atomic_load(&model->failures);
         vx_embedder_get_stats(model->embedder, &m->embedder);
         m->batch = m->embedder.batch;
@@ -202,10 +208,18 @@ static const metric metrics[] = {
     {"search_seconds_total", COUNTER, "Time spent searching.", "search.total_s", AT(query.total_us),
      NONE, SECONDS},
 
+    {"filter_columns_bytes", GAUGE, "Memory of the columns that filters read.",
+     "filters.columns_bytes", AT(filter_bytes)},
+    {"filter_columns_rebuilding", GAUGE,
+     "1 while filters read the catalog, since their columns missed a change and are read again.",
+     "filters.rebuilding", AT(filter_rebuilding)},
+
     {"index_vectors", GAUGE, "Vectors in the index.", "models.*.vectors", BY_MODEL(vectors)},
     {"index_missing_vectors", GAUGE, "Stored clips without a vector.", "models.*.missing",
      BY_MODEL(missing)},
     {"index_bytes", GAUGE, "Memory of the index.", "models.*.index_bytes", BY_MODEL(index_bytes)},
+    {"index_gpu_bytes", GAUGE, "Memory of the index's copy on a GPU.", "models.*.index_gpu_bytes",
+     BY_MODEL(index_gpu_bytes)},
     {"model_clips_total", COUNTER, "Clips embedded by the model.", "models.*.clips",
      BY_MODEL(embedder.clips)},
     {"model_batches_total", COUNTER, "Batches embedded by the model.", "models.*.batches",

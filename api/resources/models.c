@@ -73,6 +73,20 @@ static void write_openai_members(vx_out *out, const vx_model_info *model) {
     vx_out_string(out, "owned_by", model->source[0] ? model->source : "vidx");
 }
 
+static void write_index_gpu(vx_out *out, const vx_model *loaded) {
+    vx_index_gpu_state there;
+    vx_index_get_gpu_state(loaded->index, &there);
+    if (!there.device) {
+        vx_out_json(out, "index_gpu", "null");
+        return;
+    }
+    vx_out_begin(out, "index_gpu", '{');
+    vx_out_string(out, "device", there.device);
+    vx_out_int(out, "vectors", there.rows);
+    vx_out_int(out, "bytes", there.bytes);
+    vx_out_end(out, '}');
+}
+
 static void write_model(vx_out *out, vx_model *loaded, bool is_default, const stored *s,
                         int64_t missing) {
     const vx_model_info *model = loaded->info;
@@ -108,6 +122,7 @@ static void write_model(vx_out *out, vx_model *loaded, bool is_default, const st
     vx_out_int(out, "missing", missing);
     vx_out_int(out, "failures", atomic_load(&loaded->failures));
     vx_out_int(out, "index_bytes", (int64_t)vx_index_memory_bytes(loaded->index));
+    write_index_gpu(out, loaded);
     write_old_digests(out, loaded, s);
     vx_out_end(out, '}');
 }

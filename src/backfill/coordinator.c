@@ -76,9 +76,9 @@ static void enqueue(vx_backfill *b, vx_backfill_job *job) {
 
 /* ---- what is to be done ---- */
 
-static int note_clip(void *ctx, int64_t video, int64_t clip, vx_err *err) {
+static int note_clip(void *ctx, int64_t video, const vx_clip *clip, vx_err *err) {
     vx_backfill_job *job = ctx;
-    if (vx_index_has(job->model->index, clip) || (job->n && job->videos[job->n - 1] == video))
+    if (vx_index_has(job->model->index, clip->row) || (job->n && job->videos[job->n - 1] == video))
         return vx_backfill_is_over(job) ? VX_FAIL(err, -ECANCELED, "the job is over") : 0;
     if (!vx_make_room(job->videos, job->n, job->capacity))
         return VX_FAIL(err, -ENOMEM, "no memory for a list of %zu videos", job->n + 1);

@@ -27,6 +27,8 @@ enum vx_codes {
     VX_CODES_CUTTER = 1000,
     VX_CODES_OPTIONS = 1100,
     VX_CODES_FILTER = 1200,
+    VX_CODES_DEDUP = 1300,
+    VX_CODES_CLUSTER = 1400,
 };
 
 typedef struct vx_err {

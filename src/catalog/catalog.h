@@ -41,8 +41,9 @@ int vx_catalog_open(const char *path, int readers, vx_catalog **ret_catalog, vx_
 vx_catalog *vx_catalog_close(vx_catalog *catalog);
 VX_DEFINE_AUTO(vx_catalog, vx_catalog_close)
 
-/* False once any read has met damage: a page that SQLite cannot read or make sense of, or a vector or
- * fingerprint whose checksum is wrong. ret_reason: the first, in words. Stays so until the next open. */
+/* False once any read has met damage: a page that SQLite cannot read or make sense of, which stays so until
+ * the next open, or a vector or fingerprint whose checksum is wrong, until it is replaced or deleted.
+ * ret_reason: the first, in words. Cost: a read of that row. */
 bool vx_catalog_health(vx_catalog *catalog, char *ret_reason, size_t capacity);
 
 /* ---- Transactions ---- */
@@ -200,6 +201,9 @@ int vx_catalog_find_outdated(vx_catalog *catalog, int rules, int fingerprints, i
                              size_t max, int64_t *ret_rows, size_t *ret_n, vx_err *err);
 int vx_catalog_count_outdated(vx_catalog *catalog, int rules, int fingerprints, int64_t *ret_n,
                               vx_err *err);
+/* The oldest videos above a row: rows, rising, up to max into ret_rows. */
+int vx_catalog_find_videos(vx_catalog *catalog, int64_t above_row, size_t max, int64_t *ret_rows,
+                           size_t *ret_n, vx_err *err);
 /* Whether there is a video of that row. */
 int vx_catalog_has_video(vx_catalog *catalog, int64_t row, bool *ret_has, vx_err *err);
 /* The video that a clip belongs to, with that clip alone (n_clips is 1): a search hit in a film of a
@@ -226,7 +230,7 @@ int vx_catalog_count_clips(vx_catalog *catalog, int64_t *ret_n, vx_err *err);
 
 /* Calls back for every committed clip, in order of videos and of clips in each, on the calling
  * thread. A non-zero return of the callback stops the scan and is returned. */
-typedef int (*vx_catalog_on_clip)(void *ctx, int64_t video_row, int64_t clip_row, vx_err *err);
+typedef int (*vx_catalog_on_clip)(void *ctx, int64_t video_row, const vx_clip *clip, vx_err *err);
 int vx_catalog_scan_clips(vx_catalog *catalog, vx_catalog_on_clip on_clip, void *ctx, vx_err *err);
 
 /* ---- Declared fields of the metadata (filter/) ---- */
@@ -289,6 +293,27 @@ typedef int (*vx_catalog_on_vectors)(void *ctx, const int64_t *clip_rows, const 
                                      size_t n, vx_err *err);
 int vx_catalog_scan_vectors(vx_catalog *catalog, int64_t space, int dim, size_t chunk_rows,
                             int threads, vx_catalog_on_vectors on_vectors, void *ctx, vx_err *err);
+
+/* ---- Snapshots: all of one moment, read in steps while others write ----
+ *
+ * One read transaction on a connection of its own. While it is open the log is not folded into the file and
+ * grows with what is written. Threads: external lock. */
+
+typedef struct vx_snapshot vx_snapshot;
+int vx_catalog_open_snapshot(vx_catalog *catalog, vx_snapshot **ret_snapshot, vx_err *err);
+vx_snapshot *vx_snapshot_close(vx_snapshot *snapshot);
+VX_DEFINE_AUTO(vx_snapshot, vx_snapshot_close)
+/* The first video above a row, without its clips. VX_CATALOG_NOT_FOUND: there is none. */
+int vx_snapshot_next_video(vx_snapshot *snapshot, int64_t above_row, vx_video **ret_video,
+                           vx_err *err);
+/* How many vectors a space has. */
+int vx_snapshot_count_vectors(vx_snapshot *snapshot, int64_t space, int64_t *ret_n, vx_err *err);
+/* Begins to read the clips of a video that have a vector of that space; then one after the other, in their
+ * order: 1, or 0: no more.
+ *   ret_vector  float32 [dim]; NULL: not read. -EIO: its checksum is wrong, or it is of another dim */
+void vx_snapshot_begin_clips(vx_snapshot *snapshot, int64_t video_row, int64_t space);
+int vx_snapshot_next_clip(vx_snapshot *snapshot, int dim, vx_clip *ret_clip, float *ret_vector,
+                          vx_err *err);
 
 /* ---- Fingerprints: bytes that the fingerprint module packed, one for each video ---- */
 

@@ -232,6 +232,18 @@ int vx_catalog_find_videos_of_clips(vx_catalog *catalog, const int64_t *clips, s
     return rc;
 }
 
+/* One number a row of the query. */
+static int read_rows(vx_sql *q, size_t max, int64_t *ret_rows, size_t *ret_n, vx_err *err) {
+    size_t n = 0;
+    int rc = 0;
+    while (n < max && (rc = vx_sql_next(q, err)) > 0)
+        ret_rows[n++] = vx_sql_int(q);
+    if (rc < 0)
+        return rc;
+    *ret_n = n;
+    return 0;
+}
+
 int vx_catalog_find_outdated(vx_catalog *catalog, int rules, int fingerprints, int64_t above_row,
                              size_t max, int64_t *ret_rows, size_t *ret_n, vx_err *err) {
     VX_READER(reader, catalog);
@@ -242,14 +254,16 @@ int vx_catalog_find_outdated(vx_catalog *catalog, int rules, int fingerprints, i
     vx_sql_bind_int(&q, fingerprints);
     vx_sql_bind_int(&q, above_row);
     vx_sql_bind_int(&q, (int64_t)max);
-    size_t n = 0;
-    int rc = 0;
-    while (n < max && (rc = vx_sql_next(&q, err)) > 0)
-        ret_rows[n++] = vx_sql_int(&q);
-    if (rc < 0)
-        return rc;
-    *ret_n = n;
-    return 0;
+    return read_rows(&q, max, ret_rows, ret_n, err);
+}
+
+int vx_catalog_find_videos(vx_catalog *catalog, int64_t above_row, size_t max, int64_t *ret_rows,
+                           size_t *ret_n, vx_err *err) {
+    VX_READER(reader, catalog);
+    VX_SQL(q, reader.db, "SELECT row FROM videos WHERE row > ? ORDER BY row LIMIT ?");
+    vx_sql_bind_int(&q, above_row);
+    vx_sql_bind_int(&q, (int64_t)max);
+    return read_rows(&q, max, ret_rows, ret_n, err);
 }
 
 int vx_catalog_has_video(vx_catalog *catalog, int64_t row, bool *ret_has, vx_err *err) {
@@ -297,6 +311,17 @@ int vx_catalog_get_video_alone(vx_catalog *catalog, int64_t row, vx_video **ret_
         return rc;
     if (rc == 0)
         return VX_FAIL(err, VX_CATALOG_NOT_FOUND, "no video %" PRId64, row);
+    return read_video(&q, ret_video, err);
+}
+
+int vx_catalog_read_next_video(vx_db *db, int64_t above_row, vx_video **ret_video, vx_err *err) {
+    VX_SQL(q, db, "SELECT " VIDEO_COLUMNS " FROM videos WHERE row > ? ORDER BY row LIMIT 1");
+    vx_sql_bind_int(&q, above_row);
+    int rc = vx_sql_next(&q, err);
+    if (rc < 0)
+        return rc;
+    if (rc == 0)
+        return VX_FAIL(err, VX_CATALOG_NOT_FOUND, "no video above %" PRId64, above_row);
     return read_video(&q, ret_video, err);
 }
 

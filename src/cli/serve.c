@@ -17,8 +17,8 @@
 #include "server/server.h"
 
 typedef struct settings {
-    const char *listen, *data, *models, *model, *device, *hybrid, *clip, *encoder, *fingerprints,
-        *log_level, *host, *allow_origin;
+    const char *listen, *data, *models, *model, *device, *hybrid, *index_gpu, *clip, *encoder,
+        *fingerprints, *log_level, *host, *allow_origin;
     int64_t ingest_threads, search_threads, http_threads, queue, max_connections, idle_timeout;
     int64_t max_upload, reserve, max_side, max_json, max_embeddings_json, fetch_max;
     double max_duration, fetch_timeout;
@@ -41,6 +41,8 @@ static const vx_option table[] = {
     {"device", VX_OPTION_TEXT, AT(device), "auto", "DEVICE", "auto, cpu or cuda:N"},
     {"hybrid", VX_OPTION_TEXT, AT(hybrid), "auto", "auto|off",
      "auto: cores decode videos beside a GPU that has more to decode than it can"},
+    {"index-gpu", VX_OPTION_TEXT, AT(index_gpu), "auto", "auto|off",
+     "auto: a GPU that runs a model also searches its vectors, as long as it has memory to spare"},
     {"clip", VX_OPTION_TEXT, AT(clip), "auto", "RULE", VX_CLIP_HELP},
     {"fingerprints", VX_OPTION_TEXT, AT(fingerprints), "full", "full|frames|off",
      VX_FINGERPRINTS_HELP},
@@ -191,6 +193,7 @@ static int serve(const settings *s, const sigset_t *signals, vx_err *err) {
         .model = s->model,
         .device = s->device,
         .no_hybrid = !strcmp(s->hybrid, "off"),
+        .no_index_gpu = !strcmp(s->index_gpu, "off"),
         .clip = s->clip,
         .encoder = s->encoder,
         .ingest_threads = (int)s->ingest_threads,
@@ -246,6 +249,10 @@ int vx_command_serve(int argc, char **argv) {
     }
     if (strcmp(s.hybrid, "auto") != 0 && strcmp(s.hybrid, "off") != 0) {
         VX_FAIL(&err, 1, "--hybrid must be auto or off, not '%s'", s.hybrid);
+        return fail(&err, 2);
+    }
+    if (strcmp(s.index_gpu, "auto") != 0 && strcmp(s.index_gpu, "off") != 0) {
+        VX_FAIL(&err, 1, "--index-gpu must be auto or off, not '%s'", s.index_gpu);
         return fail(&err, 2);
     }
     vx_fingerprints fingerprints;

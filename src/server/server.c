@@ -45,8 +45,9 @@ static int open_shots(vx_server *server, vx_err *err) {
 }
 
 static int open_collection(vx_server *server, vx_err *err) {
-    return vx_collection_open(server->catalog, server->models, server->params.search_threads,
-                              &server->collection, err);
+    const vx_server_params *p = &server->params;
+    return vx_collection_open(server->catalog, server->models, p->search_threads,
+                              !p->no_clients && !p->no_index_gpu, &server->collection, err);
 }
 
 /* A core decodes one video at a time, a card many. */

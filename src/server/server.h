@@ -35,6 +35,7 @@ typedef struct vx_server_params {
     const char *model;   /* package names, comma separated, the first is the default; or auto */
     const char *device;  /* auto, cpu, cuda:N */
     bool no_hybrid;      /* with a GPU, leave all that it decodes to it */
+    bool no_index_gpu;   /* with a GPU, keep no copy of the index there */
     const char *clip;    /* default clip rule; NULL = auto */
     const char *encoder; /* for clips as files: FFmpeg's name of one; NULL = auto */
     int ingest_threads; /* videos decoded at once; 0 = cores + 1, and what a GPU decodes beside them */

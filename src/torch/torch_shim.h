@@ -68,6 +68,12 @@ int vx_torch_run_parts(vx_torch_module *module, const void *const *data, int n,
                        const vx_torch_view *part, const vx_torch_view *output,
                        vx_err *err) VX_TORCH_NOEXCEPT;
 
+/* What is asked when a run finds no memory on a device: whether some was given back, so that the run is tried
+ * once more. The last one set is asked, on the thread of the run; NULL: nobody. Set it before the first run and
+ * when none is under way. */
+typedef bool (*vx_torch_reserve)(void *ctx);
+void vx_torch_set_reserve(vx_torch_reserve give_back, void *ctx) VX_TORCH_NOEXCEPT;
+
 /* Page-locked memory, which a GPU can copy from by itself. ret_data borrows from *ret_memory, which
  * is given; both are untouched on failure: VX_TORCH_NO_DEVICE without CUDA, -ENOMEM. */
 typedef struct vx_torch_host_memory vx_torch_host_memory;
