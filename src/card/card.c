@@ -43,6 +43,7 @@ struct vx_card {
     CUdevice handle;
     CUcontext context;
     char name[64];
+    int64_t total_bytes;
     vx_mutex lock;
     image images[MAX_IMAGES] VX_GUARDED;
     int n_images VX_GUARDED;
@@ -67,7 +68,10 @@ static int open_device(vx_card *card, vx_err *err) {
         VX_WRAP(err, "cuda:%d cannot be used", card->device);
         return -ENODEV;
     }
+    size_t total_bytes = 0;
     cuda->cuDeviceGetName(card->name, sizeof card->name, card->handle);
+    card->driver.total_memory(&total_bytes, card->handle);
+    card->total_bytes = (int64_t)total_bytes;
     /* Without effect where another part of the process has started the context already. */
     cuda->cuDevicePrimaryCtxSetFlags(card->handle, CU_CTX_SCHED_BLOCKING_SYNC);
     result = cuda->cuDevicePrimaryCtxRetain(&card->context, card->handle);
@@ -83,9 +87,6 @@ int vx_card_open(const vx_card_params *params, vx_card **ret_card, vx_err *err) 
         return VX_FAIL(err, -ENOMEM, "no memory for a card");
     card->device = params->device;
     vx_mutex_init(&card->lock);
-    vx_mutex_lock(&card->lock);
-    card->memory.max_bytes = params->max_bytes > 0 ? params->max_bytes : INT64_C(2) << 30;
-    vx_mutex_unlock(&card->lock);
     int rc = 0;
     if (params->driver)
         card->driver = *params->driver;
@@ -94,9 +95,13 @@ int vx_card_open(const vx_card_params *params, vx_card **ret_card, vx_err *err) 
     card->owns_driver = rc == 0 && !params->driver;
     if (rc == 0)
         rc = open_device(card, err);
-    if (rc == 0)
-        *ret_card = vx_take(card);
-    return rc;
+    if (rc != 0)
+        return rc;
+    vx_mutex_lock(&card->lock);
+    card->memory.max_bytes = params->max_bytes > 0 ? params->max_bytes : card->total_bytes / 24;
+    vx_mutex_unlock(&card->lock);
+    *ret_card = vx_take(card);
+    return 0;
 }
 
 static void free_buffer(vx_card *card, vx_card_buffer *buffer) {
@@ -153,6 +158,10 @@ vx_card *vx_card_free(vx_card *card) {
     vx_mutex_done(&card->lock);
     free(card);
     return NULL;
+}
+
+int64_t vx_card_total_bytes(const vx_card *card) {
+    return card->total_bytes;
 }
 
 const char *vx_card_name(const vx_card *card) {

@@ -22,14 +22,15 @@ typedef struct vx_card vx_card;
 struct vx_card_driver;
 typedef struct vx_card_params {
     int device;                          /* N of cuda:N */
-    int64_t max_bytes;                   /* of vx_card_take; 0 = 2 GiB */
+    int64_t max_bytes;                   /* of vx_card_take; 0 = a 24th of the card's memory */
     const struct vx_card_driver *driver; /* borrows; NULL = NVIDIA's, loaded now */
 } vx_card_params;
 
 int vx_card_open(const vx_card_params *params, vx_card **ret_card, vx_err *err);
 vx_card *vx_card_free(vx_card *card); /* nothing of it may be in use */
 VX_DEFINE_AUTO(vx_card, vx_card_free)
-const char *vx_card_name(const vx_card *card); /* borrows: "NVIDIA H100 80GB HBM3" */
+int64_t vx_card_total_bytes(const vx_card *card); /* memory that the card has in all */
+const char *vx_card_name(const vx_card *card);    /* borrows: "NVIDIA H100 80GB HBM3" */
 const struct vx_card_driver *vx_card_get_driver(const vx_card *card); /* borrows */
 
 /* Makes the card's context the thread's, until vx_card_leave. */

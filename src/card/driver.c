@@ -10,7 +10,8 @@ static bool load_more(vx_card_driver *driver) {
         return false;
     *(void **)&driver->host_alloc = dlsym(driver->library, "cuMemHostAlloc");
     *(void **)&driver->host_free = dlsym(driver->library, "cuMemFreeHost");
-    return driver->host_alloc && driver->host_free;
+    *(void **)&driver->total_memory = dlsym(driver->library, "cuDeviceTotalMem_v2");
+    return driver->host_alloc && driver->host_free && driver->total_memory;
 }
 
 int vx_card_driver_load(vx_card_driver *ret_driver, vx_err *err) {

@@ -23,10 +23,12 @@ enum { /* CUresult values that the headers do not name */
 typedef struct vx_card_driver {
     CudaFunctions *cuda;
     CuvidFunctions *cuvid;
-    /* What the loader does not know: page-locked memory, which the card can read and write. */
+    /* What the loader does not know: page-locked memory, which the card can read and write, and how much
+     * memory the card has. */
     CUresult(CUDAAPI *host_alloc)(void **ret_memory, size_t n_bytes, unsigned flags);
     CUresult(CUDAAPI *host_free)(void *memory);
-    void *library;    /* of these two */
+    CUresult(CUDAAPI *total_memory)(size_t *ret_bytes, CUdevice device);
+    void *library;    /* of these three */
     bool has_kernels; /* of its own: kernels need not be built. For tests */
 } vx_card_driver;
 

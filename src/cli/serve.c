@@ -51,7 +51,7 @@ static const vx_option table[] = {
      "fast: before a video is called a copy by its frames' hashes, look at the pictures of both "
      "again, to tell it from another recording of the same camera"},
     {"ingest-threads", VX_OPTION_COUNT, AT(ingest_threads), NULL, "N",
-     "videos decoded at once; they take turns (0 means cores + 1, and 18 more with a GPU that "
+     "videos decoded at once; they take turns (0 means cores + 1, and 28 more with a GPU that "
      "decodes)"},
     {"search-threads", VX_OPTION_COUNT, AT(search_threads), NULL, "N",
      "searches answered at once (0 means cores + 1)"},

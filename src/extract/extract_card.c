@@ -5,7 +5,7 @@
 
 #include "base/log.h"
 
-enum { MAX_HELD_BYTES = 64 << 20 };
+enum { MAX_HELD_BYTES = 32 << 20 };
 
 bool vx_extract_card_takes(const vx_extract_card *c, const vx_frame *frame) {
     return c->card && frame->device != VX_FRAME_HOST && vx_fp_takes(frame) &&

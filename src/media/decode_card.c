@@ -359,6 +359,10 @@ int vx_decode_on_card(vx_nvdec *nvdec, vx_media *media, const vx_media_decode_pa
                                                 .ctx = &r};
         vx_err card_err = {0};
         rc = vx_nvdec_decode(nvdec, media, &on_card, &stats, &card_err);
+        if (rc < 0 && r.rc == 0) { /* copying a picture failed: the CPU can still decode it */
+            stats.reason = rc == -ENOMEM ? VX_NVDEC_MEMORY : VX_NVDEC_FAILED;
+            rc = VX_NVDEC_REFUSED;
+        }
         if (rc == 0 || rc == VX_NVDEC_REFUSED)
             give_waiting(&r);
         if (r.rc != 0)

@@ -28,16 +28,15 @@ void vx_hybrid_done(vx_hybrid *hybrid) {
     vx_mutex_done(&hybrid->lock);
 }
 
-static bool has_room_locked(const vx_hybrid *h, vx_decode_path path) VX_REQUIRES(&h->lock) {
-    return h->busy[path] < h->room[path];
-}
-
-/* The path that the clip can take now; -1: none. */
+/* The path that the clip can take now; -1: none. What the card could decode takes half of the cores at
+ * most: two are often one with two threads, and the rest feeds the card. */
 static int choose_locked(const vx_hybrid *h, bool card_can) VX_REQUIRES(&h->lock) {
-    if (card_can && has_room_locked(h, VX_DECODE_CARD))
+    int cores = h->room[VX_DECODE_CPU];
+    card_can = card_can && h->room[VX_DECODE_CARD] > 0;
+    if (card_can && h->busy[VX_DECODE_CARD] < h->room[VX_DECODE_CARD])
         return VX_DECODE_CARD;
-    bool to_cpu = !card_can || h->shares || h->room[VX_DECODE_CARD] == 0;
-    return to_cpu && has_room_locked(h, VX_DECODE_CPU) ? VX_DECODE_CPU : -1;
+    int room = !card_can ? cores : h->shares ? (cores + 1) / 2 : 0;
+    return h->busy[VX_DECODE_CPU] < room ? VX_DECODE_CPU : -1;
 }
 
 /* Gives places to those who wait, in the order in which they came. */

@@ -1,8 +1,8 @@
 /* hybrid.h — which clips the card decodes and which the CPU (private to src/media).
  *
- * Clips wait in one queue. The card takes what it can decode, as long as it has room. If it has not
- * and cores are free, these decode the next clip beside it ("hybrid"); what the card refuses always
- * goes to the CPU. Of two clips that could take the same place, the one that came first does.
+ * Clips wait in one queue. The card takes what it can decode, as long as it has room. If it has not,
+ * up to half of the cores decode the next clips beside it ("hybrid"); what the card refuses always goes
+ * to the CPU. Of two clips that could take the same place, the one that came first does.
  *
  * Threads: any.
  */

@@ -159,7 +159,6 @@ static int start_threads(vx_nvdec *nvdec, int n, vx_err *err) {
 
 int vx_nvdec_open(const vx_nvdec_params *params, vx_nvdec **ret_nvdec, vx_err *err) {
     int max_decoders = params->max_decoders > 0 ? params->max_decoders : 28;
-    int64_t max_bytes = params->max_bytes > 0 ? params->max_bytes : INT64_C(6) << 30;
     VX_AUTO(vx_nvdec) nvdec = vx_new(vx_nvdec);
     if (!nvdec)
         return VX_FAIL(err, -ENOMEM, "no memory for a decoder");
@@ -168,6 +167,9 @@ int vx_nvdec_open(const vx_nvdec_params *params, vx_nvdec **ret_nvdec, vx_err *e
     vx_cond_init(&nvdec->queued);
     const vx_card_params card = {.device = params->device, .driver = params->driver};
     int rc = vx_card_open(&card, &nvdec->card, err);
+    const int64_t most = INT64_C(6) << 30;
+    int64_t share = rc == 0 ? vx_card_total_bytes(nvdec->card) / 12 : 0;
+    int64_t max_bytes = params->max_bytes > 0 ? params->max_bytes : share < most ? share : most;
     vx_nvdec_caps_init(&nvdec->caps, rc == 0 ? vx_card_get_driver(nvdec->card) : NULL);
     vx_nvdec_pool_init(&nvdec->pool, &nvdec->caps, max_decoders, max_bytes);
     if (rc == 0)

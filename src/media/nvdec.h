@@ -23,7 +23,7 @@ typedef struct vx_nvdec vx_nvdec;
 typedef struct vx_nvdec_params {
     int device;        /* N of cuda:N */
     int max_decoders;  /* 0 = 28: with 14 H.264 is as fast as it gets, HEVC with 28 (on an H100) */
-    int64_t max_bytes; /* of the decoders on the card; 0 = 6 GiB */
+    int64_t max_bytes; /* of the decoders; 0 = a 12th of the card's memory, 6 GiB at most */
     const vx_card_driver *driver; /* borrows; NULL = NVIDIA's, loaded now */
 } vx_nvdec_params;
 

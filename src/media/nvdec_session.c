@@ -280,20 +280,21 @@ static void parse(session *s, const uint8_t *data, size_t n_bytes) {
 }
 
 /* The first packet of a part, behind the parameter sets that it may lack. */
-static int parse_first(session *s, const AVPacket *packet) {
+static void parse_first(session *s, const AVPacket *packet) {
     const vx_nvdec_clip *clip = s->clip;
     size_t n_bytes = (size_t)packet->size;
     if (clip->headers_bytes == 0 || (clip->media->packets[s->packet].flags & VX_PACKET_SETS)) {
         parse(s, packet->data, n_bytes);
-        return 0;
+        return;
     }
     VX_AUTO_FREE uint8_t *joined = malloc(clip->headers_bytes + n_bytes);
-    if (!joined)
-        return VX_FAIL(s->err, -ENOMEM, "no memory for a packet of %zu bytes", n_bytes);
+    if (!joined) {
+        s->rc = VX_FAIL(s->err, -ENOMEM, "no memory for a packet of %zu bytes", n_bytes);
+        return;
+    }
     memcpy(joined, clip->headers, clip->headers_bytes);
     memcpy(joined + clip->headers_bytes, packet->data, n_bytes);
     parse(s, joined, clip->headers_bytes + n_bytes);
-    return 0;
 }
 
 /* Whether the packet that was just parsed gave what the table says. */
@@ -324,7 +325,7 @@ int vx_nvdec_session_run(const vx_nvdec_clip *clip, vx_nvdec_pool *pool,
         s.n_decoded = 0;
         s.handed_on = false;
         if (s.stats.n_fed++ == 0)
-            s.rc = parse_first(&s, packet);
+            parse_first(&s, packet);
         else
             parse(&s, packet->data, (size_t)packet->size);
         check_packet(&s);

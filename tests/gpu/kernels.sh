@@ -4,7 +4,7 @@
 #
 #     tests/gpu/kernels.sh [FILE...]    of build/release ($VIDX_BUILD for another)
 #
-# With compute-sanitizer in the PATH the kernels run under it as well.
+# With compute-sanitizer in the PATH the kernels and the first clip run under it as well.
 set -euo pipefail
 cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/../.."
 
@@ -16,4 +16,5 @@ status=0
 [ $# = 0 ] || "$folder/card_check" compare 4 "$@"
 if command -v compute-sanitizer >/dev/null; then
     compute-sanitizer --error-exitcode 1 --print-limit 5 "$folder/kernels_check"
+    [ $# = 0 ] || compute-sanitizer --error-exitcode 1 --print-limit 5 "$folder/card_check" compare 2 "$1"
 fi

@@ -34,6 +34,7 @@ typedef enum fake_call {
     FAKE_MEM_ALLOC,
     FAKE_LOAD_MODULE,
     FAKE_LAUNCH,
+    FAKE_COPY,
     FAKE_N_CALLS,
 } fake_call;
 
@@ -147,6 +148,8 @@ static CUresult CUDAAPI fake_event_record(CUevent event, CUstream stream) {
  * darker than the clips of tests. */
 static CUresult CUDAAPI fake_copy(const CUDA_MEMCPY2D *copy, CUstream stream) {
     (void)stream;
+    if (fake_result(FAKE_COPY) != CUDA_SUCCESS)
+        return (CUresult)FAKE_ERROR;
     bool mapped = copy->srcDevice < FAKE_MAPPED_END;
     for (size_t y = 0; y < copy->Height; y++) {
         char *to = copy->dstMemoryType == CU_MEMORYTYPE_HOST
@@ -215,6 +218,11 @@ static CUresult CUDAAPI fake_launch(CUfunction function, unsigned x, unsigned y,
     if (result == CUDA_SUCCESS)
         fake_kernel((const char *)(void *)function, (int)z, args);
     return result;
+}
+static CUresult CUDAAPI fake_total_memory(size_t *ret, CUdevice device) {
+    (void)device;
+    *ret = (size_t)80 << 30;
+    return CUDA_SUCCESS;
 }
 static CUresult CUDAAPI fake_host_free(void *memory) {
     fake.buffers--;
@@ -450,6 +458,7 @@ static const vx_card_driver fake_driver = {.cuda = &fake_cuda,
                                            .cuvid = &fake_cuvid,
                                            .host_alloc = fake_host_alloc,
                                            .host_free = fake_host_free,
+                                           .total_memory = fake_total_memory,
                                            .has_kernels = true};
 
 static inline void fake_reset(void) {

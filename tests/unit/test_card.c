@@ -50,6 +50,7 @@ static void buffers_are_kept_and_bounded(void **state) {
 static void full_card_refuses_and_does_not_count(void **state) {
     (void)state;
     vx_card *card = fake_card(0);
+    assert_int_equal(vx_card_get_memory(card).max_bytes, (INT64_C(80) << 30) / 24);
     fake.no_memory = 1;
     assert_null(vx_card_take(card, 1000));
     assert_int_equal(vx_card_get_memory(card).bytes, 0);

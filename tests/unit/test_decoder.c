@@ -324,6 +324,25 @@ static void after_the_card_gave_up_pictures_come_in_host_memory(void **state) {
     close_decoder(decoder);
 }
 
+static void what_cannot_be_copied_is_decoded_by_the_cpu(void **state) {
+    (void)state;
+    vx_decoder *decoder = open_decoder();
+    receiver plain = {0};
+    assert_int_equal(decode(NULL, 1, false, &plain, NULL, NULL), 0);
+    for (int at = 1; at <= 2 * N_FRAMES; at += 17) { /* two planes a picture */
+        receiver r = {.takes_card = at % 2};
+        vx_media_stats stats;
+        fake.calls[FAKE_COPY] = 0;
+        fake.fail_at[FAKE_COPY] = at;
+        assert_int_equal(decode(decoder, 1, false, &r, &stats, NULL), 0);
+        expect_all_once_in_order(&r, 1);
+        assert_string_equal(stats.refused, "driver");
+        assert_int_not_equal(stats.path, VX_MEDIA_ON_CARD);
+        assert_int_equal(r.luma[N_FRAMES - 1], plain.luma[N_FRAMES - 1]);
+    }
+    close_decoder(decoder);
+}
+
 /* A clip that stays on the card until it is let go. */
 typedef struct slow_clip {
     vx_decoder *decoder;
@@ -483,6 +502,7 @@ int main(void) {
         cmocka_unit_test(pictures_stay_on_the_card_for_who_takes_them),
         cmocka_unit_test(without_memory_for_them_pictures_come_in_that_of_the_host),
         cmocka_unit_test(after_the_card_gave_up_pictures_come_in_host_memory),
+        cmocka_unit_test(what_cannot_be_copied_is_decoded_by_the_cpu),
         cmocka_unit_test(cores_decode_beside_a_card_that_is_busy),
         cmocka_unit_test(without_hybrid_a_clip_waits_for_the_card),
         cmocka_unit_test(conversions_of_a_picture_on_the_card_fetch_it),

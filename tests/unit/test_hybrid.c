@@ -73,6 +73,26 @@ static void without_hybrid_a_clip_waits_for_the_card(void **state) {
     vx_hybrid_done(&h);
 }
 
+static void half_of_the_cores_help_a_card_and_all_take_what_it_refuses(void **state) {
+    (void)state;
+    vx_hybrid h;
+    clip c;
+    vx_hybrid_init(&h, 1, 4, true);
+    assert_int_equal(enter(&h, true), VX_DECODE_CARD);
+    assert_int_equal(enter(&h, true), VX_DECODE_CPU);
+    assert_int_equal(enter(&h, true), VX_DECODE_CPU);
+    begin_waiting(&c, &h, true, 1);
+    assert_int_equal(enter(&h, false), VX_DECODE_CPU);
+    assert_int_equal(enter(&h, false), VX_DECODE_CPU);
+    assert_int_equal(waiting(&h), 1);
+    for (int i = 0; i < 2; i++) /* four, three: still more than half */
+        vx_hybrid_leave(&h, VX_DECODE_CPU);
+    assert_int_equal(waiting(&h), 1);
+    vx_hybrid_leave(&h, VX_DECODE_CPU);
+    assert_int_equal(path_of(&c), VX_DECODE_CPU);
+    vx_hybrid_done(&h);
+}
+
 static void without_a_card_all_go_to_the_cpu(void **state) {
     (void)state;
     vx_hybrid h;
@@ -150,6 +170,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_card_comes_first_and_cores_take_what_it_has_no_room_for),
         cmocka_unit_test(without_hybrid_a_clip_waits_for_the_card),
+        cmocka_unit_test(half_of_the_cores_help_a_card_and_all_take_what_it_refuses),
         cmocka_unit_test(without_a_card_all_go_to_the_cpu),
         cmocka_unit_test(places_are_given_in_the_order_of_coming),
         cmocka_unit_test(a_clip_that_is_cancelled_leaves_the_queue),
