@@ -49,7 +49,7 @@ static const vx_option table[] = {
     {"fingerprints", VX_OPTION_TEXT, AT(fingerprints), "full", "full|frames|off",
      VX_FINGERPRINTS_HELP},
     {"threads", VX_OPTION_COUNT, AT(threads), NULL, "N",
-     "videos processed at once (0 means cores + 1, and 18 more with a GPU that decodes)"},
+     "videos processed at once (0 means cores + 1, and 28 more with a GPU that decodes)"},
     {"max-side", VX_OPTION_COUNT, AT(max_side), "8192", "PX",
      "skip videos whose picture is wider or higher"},
     {"max-duration", VX_OPTION_REAL, AT(max_duration), "86400", "S", "skip longer videos"},

@@ -45,7 +45,7 @@ static const vx_option table[] = {
     {"fingerprints", VX_OPTION_TEXT, AT(fingerprints), "full", "full|frames|off",
      VX_FINGERPRINTS_HELP},
     {"ingest-threads", VX_OPTION_COUNT, AT(ingest_threads), NULL, "N",
-     "videos decoded at once; they take turns (0 means cores + 1, and 18 more with a GPU that "
+     "videos decoded at once; they take turns (0 means cores + 1, and 28 more with a GPU that "
      "decodes)"},
     {"search-threads", VX_OPTION_COUNT, AT(search_threads), NULL, "N",
      "searches answered at once (0 means cores + 1)"},

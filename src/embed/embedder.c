@@ -138,7 +138,7 @@ int vx_embedder_submit(vx_embedder *e, vx_slot *const *slots, int n, vx_embed_jo
 static int pool_slots(const vx_embedder *e) {
     const int64_t most_bytes = INT64_C(1) << 30;
     int64_t fit = most_bytes / (int64_t)(e->clip_floats * sizeof(float));
-    int wanted = 2 * e->info.max_batch + (strcmp(e->info.device, "cpu") ? 36 : 4);
+    int wanted = 2 * e->info.max_batch + (strcmp(e->info.device, "cpu") ? 48 : 4);
     return fit < 1 ? 1 : fit < wanted ? (int)fit : wanted;
 }
 

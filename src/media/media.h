@@ -147,7 +147,8 @@ int vx_picture_rgb(vx_picture *picture, const vx_frame **ret_rgb, vx_err *err);
 int vx_picture_rgb_small(vx_picture *picture, int width_px, int height_px, const vx_frame **ret_rgb,
                          vx_err *err);
 
-/* Called once per requested frame in ascending order. Non-zero stops decoding and is returned. */
+/* Called once per requested frame in ascending order, on the caller's thread or, beside a card, on one that
+ * it waits for. Non-zero stops decoding and is returned. */
 typedef int (*vx_media_on_picture)(void *ctx, int64_t frame, double time_s, vx_picture *picture,
                                    vx_err *err);
 
@@ -160,7 +161,7 @@ struct vx_card_driver;
 typedef struct vx_decoder_params {
     int device;                          /* N of cuda:N */
     bool hybrid;                         /* cores decode clips beside a card that is busy */
-    int card_clips;                      /* clips at a time on the card; 0 = 18 */
+    int card_clips;                      /* clips at a time on the card; 0 = 28 */
     int cpu_clips;                       /* and on the CPU; 0 = one per core */
     const struct vx_card_driver *driver; /* borrows; NULL = NVIDIA's. For tests */
 } vx_decoder_params;

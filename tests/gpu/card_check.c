@@ -84,7 +84,7 @@ static void run_clip(vx_decoder *decoder, vx_media *media, const int64_t *frames
         r->card.card = vx_decoder_get_card(decoder);
     const vx_media_decode_params params = {.frames = frames,
                                            .n = n,
-                                           .threads = decoder ? 1 : 0,
+                                           .threads = 1, /* what is damaged depends on them */
                                            .decoder = decoder,
                                            .on_card = decoder != NULL,
                                            .on_picture = on_picture,
