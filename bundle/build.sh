@@ -237,6 +237,7 @@ $("$python" -c 'import yaml' 2>/dev/null || printf 'export PYTHONPATH=%q' "$pref
 MESON_OPTIONS=($(printf '%q ' "${options[@]}"))
 TEXT
     if ! "$dir/dev" build; then die "vidx failed"; fi
+    if [ $tests = true ] && ! ninja --quiet -C "$dir/build/release"; then die "the tests failed to build"; fi
     cp "$dir/build/release/vidx" "$prefix/bin/vidx"
     say "built $prefix/bin/vidx ($SECONDS s); ./dev works in $dir"
 }

@@ -118,6 +118,15 @@ static void write_model(vx_out *out, vx_model *loaded, bool is_default, const st
     vx_out_int(out, "batch", stats.batch);
     vx_out_int(out, "max_batch", model->max_batch);
     vx_out_int(out, "out_of_memory", stats.out_of_memory);
+    vx_out_begin(out, "slots", '{');
+    vx_out_int(out, "count", stats.n_slots);
+    vx_out_int(out, "max", stats.max_slots);
+    vx_out_int(out, "bytes_each", stats.slot_bytes);
+    vx_out_end(out, '}');
+    vx_out_begin(out, "graphs", '{');
+    vx_out_int(out, "count", stats.n_graphs);
+    vx_out_int(out, "max", stats.max_graphs);
+    vx_out_end(out, '}');
     vx_out_int(out, "vectors", vx_index_count(loaded->index));
     vx_out_int(out, "missing", missing);
     vx_out_int(out, "failures", atomic_load(&loaded->failures));
@@ -150,6 +159,17 @@ static void write_gpu(vx_out *out, const vx_server *server) {
     vx_out_begin(out, "gpu", '{');
     vx_out_string(out, "name", stats.card);
     vx_out_string(out, "kernels_note", server->kernels_note[0] ? server->kernels_note : NULL);
+    vx_out_begin(out, "decoders", '{');
+    vx_out_int(out, "count", stats.n_decoders);
+    vx_out_int(out, "max", stats.max_decoders);
+    vx_out_int(out, "bytes", stats.card_bytes);
+    vx_out_int(out, "max_bytes", stats.max_card_bytes);
+    vx_out_end(out, '}');
+    vx_out_begin(out, "pictures", '{');
+    vx_out_int(out, "bytes", stats.pictures.bytes);
+    vx_out_int(out, "max_bytes", stats.pictures.max_bytes);
+    vx_out_int(out, "refused", stats.pictures.n_refused);
+    vx_out_end(out, '}');
     vx_out_end(out, '}');
 }
 

@@ -170,6 +170,9 @@ typedef struct vx_embedder_stats { /* of the video tower */
     int64_t clips, batches;
     int64_t busy_us; /* time spent inside the model */
     int batch;       /* clips per run now: max_batch, or less where the device lacked memory */
-    int64_t out_of_memory; /* runs that the device had no room for */
+    int64_t out_of_memory;    /* runs that the device had no room for */
+    int n_slots, max_slots;   /* memory for clips that is kept */
+    int64_t slot_bytes;       /* of each; in host memory */
+    int n_graphs, max_graphs; /* CUDA graphs, each with memory of its own on the device */
 } vx_embedder_stats;
 void vx_embedder_get_stats(vx_embedder *embedder, vx_embedder_stats *ret_stats);

@@ -160,6 +160,10 @@ void vx_embedder_get_stats(vx_embedder *e, vx_embedder_stats *ret_stats) {
     vx_batcher_get_stats(e->batcher, ret_stats);
     ret_stats->batch = atomic_load(&e->batch);
     ret_stats->out_of_memory = atomic_load(&e->out_of_memory);
+    ret_stats->n_slots = vx_slot_pool_made(e->slots);
+    ret_stats->max_slots = pool_slots(e);
+    ret_stats->slot_bytes = (int64_t)(e->clip_floats * sizeof(float));
+    vx_torch_count_graphs(e->module, &ret_stats->n_graphs, &ret_stats->max_graphs);
 }
 
 const vx_model_info *vx_embedder_info(const vx_embedder *e) {

@@ -167,6 +167,13 @@ vx_slot_pool *vx_slot_pool_free(vx_slot_pool *pool) {
     return NULL;
 }
 
+int vx_slot_pool_made(vx_slot_pool *pool) {
+    vx_mutex_lock(&pool->lock);
+    int n = pool->n_made;
+    vx_mutex_unlock(&pool->lock);
+    return n;
+}
+
 int vx_slot_pool_most(vx_slot_pool *pool) {
     vx_mutex_lock(&pool->lock);
     int most = pool->most_out;

@@ -36,5 +36,7 @@ vx_slot_pool *vx_slot_pool_free(vx_slot_pool *pool);
 int vx_slot_pool_claim(vx_slot_pool *pool, vx_slot **ret_slot, vx_err *err);
 /* held → sent. vx_slot_free() ends both. */
 void vx_slot_pool_send(vx_slot *slot);
+/* How many slots are made and kept. */
+int vx_slot_pool_made(vx_slot_pool *pool);
 /* The most slots that were there at once, for tests of the bound. */
 int vx_slot_pool_most(vx_slot_pool *pool);

@@ -30,6 +30,7 @@ bool vx_cuda_runner::record(graph &one, torch::jit::Module &script) {
         one.output = script.forward({one.inputs.begin(), one.inputs.end()});
         one.cuda.capture_end();
         one.recorded = true;
+        n_recorded++;
     } catch (const std::exception &) {
         records = false;
         try {

@@ -13,6 +13,7 @@
 #include <c10/cuda/CUDAStream.h>
 #include <torch/csrc/jit/api/module.h>
 
+#include <atomic>
 #include <memory>
 #include <vector>
 
@@ -28,6 +29,7 @@ class vx_cuda_runner {
     }
     // Inputs are on the CPU. The result is on the device, and valid until the next run.
     at::IValue run(torch::jit::Module &script, const std::vector<at::Tensor> &inputs);
+    std::atomic<int> n_recorded{0}; // graphs; other threads may read it
 
   private:
     struct graph {

@@ -329,6 +329,18 @@ bool vx_torch_cpu_has_amx(void) noexcept {
     }
 }
 
+void vx_torch_count_graphs(const vx_torch_module *module, int *ret_n, int *ret_max) noexcept {
+    *ret_n = *ret_max = 0;
+#ifdef VX_TORCH_CUDA
+    if (module->cuda) {
+        *ret_n = module->cuda->n_recorded;
+        *ret_max = static_cast<int>(VX_GRAPHS_MAX);
+    }
+#else
+    (void)module;
+#endif
+}
+
 int vx_torch_set_threads(int n, vx_err *err) noexcept {
     return guarded(err, -EIO, "setting the number of threads", [&] {
         at::set_num_threads(n);

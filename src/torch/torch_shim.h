@@ -74,6 +74,10 @@ int vx_torch_run_parts(vx_torch_module *module, const void *const *data, int n,
 typedef bool (*vx_torch_reserve)(void *ctx);
 void vx_torch_set_reserve(vx_torch_reserve give_back, void *ctx) VX_TORCH_NOEXCEPT;
 
+/* CUDA graphs that the module has recorded, and how many it records at most; 0 on the CPU. Threads: any. */
+void vx_torch_count_graphs(const vx_torch_module *module, int *ret_n,
+                           int *ret_max) VX_TORCH_NOEXCEPT;
+
 /* Page-locked memory, which a GPU can copy from by itself. ret_data borrows from *ret_memory, which
  * is given; both are untouched on failure: VX_TORCH_NO_DEVICE without CUDA, -ENOMEM. */
 typedef struct vx_torch_host_memory vx_torch_host_memory;

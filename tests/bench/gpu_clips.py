@@ -34,11 +34,11 @@ class Kind(NamedTuple):
 
 
 KINDS = [
-    Kind("h264-30", "libx264", 30, 1920, 1080, 15, "6M", 64),
-    Kind("h264-30-aligned", "libx264", 30, 1920, 1080, 15, "6M", 32, True),
-    Kind("h264-250", "libx264", 250, 1920, 1080, 15, "6M", 48),
-    Kind("hevc-30", "libx265", 30, 1920, 1080, 15, "6M", 32),
-    Kind("320x240", "libx264", 30, 320, 240, 10, "400k", 64),
+    Kind("h264-30", "libx264", 30, 1920, 1080, 15, "6M", 24),
+    Kind("h264-30-aligned", "libx264", 30, 1920, 1080, 15, "6M", 24, True),
+    Kind("h264-250", "libx264", 250, 1920, 1080, 15, "6M", 12),
+    Kind("hevc-30", "libx265", 30, 1920, 1080, 15, "6M", 7),
+    Kind("320x240", "libx264", 30, 320, 240, 10, "400k", 24),
 ]
 
 
@@ -62,7 +62,7 @@ def encode(kind, number, preset, folder):
     zoom = 1.2 + number % 7 * 0.25
     x, y = number * 37 % 100 / 100, number * 61 % 100 / 100
     filters = [f"crop=iw/{zoom}:ih/{zoom}:(iw-ow)*{x}:(ih-oh)*{y}",
-               f"scale={kind.width}:{kind.height}:flags=bicubic", f"setpts=N/{FPS}/TB", "format=yuv420p"]
+               f"scale={kind.width}:{kind.height}:flags=bicubic", f"setsar=1,setpts=N/{FPS}/TB", "format=yuv420p"]
     codec = ["-x265-params", "log-level=error:scenecut=0:open-gop=0:pools=2:frame-threads=2"] \
         if kind.codec == "libx265" else ["-sc_threshold", "0", "-b_strategy", "0", "-flags", "+cgop"]
     keys = ",".join(map(str, first_keys(kind)))
@@ -75,12 +75,17 @@ def encode(kind, number, preset, folder):
                     "-reset_timestamps", "1", folder / f"{number}-%d.mp4"], check=True)
 
 
+def order_of(number, n_groups, films):
+    """The film of each group of a clip: another order for each of up to films ** 3 clips."""
+    first, second, third = number % films, number // films % films, number // films ** 2
+    return [(first + k * (second + 1) + k * k * third) % films for k in range(n_groups)]
+
+
 def join(kind, number, films, out):
-    """Clip NUMBER: group k is that of film number + k * step, another step each time round."""
-    step = 1 + number // films
+    """Clip NUMBER: its groups are those of order_of()."""
     keys = [0, *first_keys(kind), kind.seconds * FPS]
-    groups = [(out.parent / f"films/{(number + k * step) % films}-{k}.mp4", (keys[k + 1] - keys[k]) / FPS)
-              for k in range(len(keys) - 1)]
+    groups = [(out.parent / f"films/{film}-{k}.mp4", (keys[k + 1] - keys[k]) / FPS)
+              for k, film in enumerate(order_of(number, len(keys) - 1, films))]
     part, order = out.with_suffix(".part"), out.with_suffix(".txt")
     order.write_text("".join(f"file '{path}'\nduration {seconds:.6f}\n" for path, seconds in groups))
     subprocess.run(["ffmpeg", "-nostdin", "-loglevel", "error", "-y", "-f", "concat", "-safe", "0", "-i", order,

@@ -34,6 +34,7 @@ def main():
     gpu.add_argument("--seconds", type=float, default=60, help="how long a row is measured")
     gpu.add_argument("--preset", default="superfast", help="of x264 and x265, for the clips")
     gpu.add_argument("--mode", action="append", choices=["frames", "full"], help="one --fingerprints alone")
+    gpu.add_argument("--no-decoding", action="store_true", help="without the rows of the tiny model")
     gpu.add_argument("--no-http", action="store_true", help="only files in place")
     gpu.add_argument("--no-requests", action="store_true", help="no single queries and texts")
     gpu.add_argument("--kind", action="append", help="one kind of clip alone, h264-30 for example")

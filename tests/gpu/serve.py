@@ -152,12 +152,17 @@ def test_models_share_the_gpu_and_tell_what_they_take(server, models):
     for item in items.values():
         assert item["device"] == "cuda:0" and item["device_note"] is None
         assert item["kernels_note"] is None
+        for pool in (item["slots"], item["graphs"]):
+            assert 0 <= pool["count"] <= pool["max"] and pool["max"] > 0
         assert item["run_bytes"] > 0 and 1 <= item["batch"] <= item["max_batch"]
 
 
 def test_gpu_that_decodes_has_the_kernels(server):
     gpu = server.get("/v1/models").json()["gpu"]
     assert gpu["name"] and gpu["kernels_note"] is None, gpu
+    assert gpu["decoders"]["count"] <= gpu["decoders"]["max"]
+    for pool in (gpu["decoders"], gpu["pictures"]):
+        assert 0 <= pool["bytes"] <= pool["max_bytes"]
 
 
 def test_model_that_needs_more_memory_is_refused_with_both_figures(models, tmp_path):

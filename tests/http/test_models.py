@@ -309,6 +309,8 @@ def test_auto_without_a_gpu_takes_the_model_made_for_that(tmp_path, packages):
         item = loaded(server)
         assert item["name"] == "efficientnet-lite0" and "without a GPU" in item["chosen"]
         assert item["device_note"] is None and item["kernels_note"] is None
+        assert 0 <= item["slots"]["count"] <= item["slots"]["max"] and item["slots"]["bytes_each"] > 0
+        assert item["graphs"] == {"count": 0, "max": 0}  # on a CPU
         assert server.get("/v1/models").json()["gpu"] is None
         assert 'model=efficientnet-lite0 device=cpu' in server.tail() and "chosen=" in server.tail()
 

@@ -57,7 +57,7 @@ def modules():
             mean = cells.mean(dim=(1, 3))
             shape = (cells.mean(1) - mean.unsqueeze(2)).flatten(1)
             motion = (cells[:, t // 2:].mean(1) - cells[:, :t // 2].mean(1)).flatten(1)
-            parts = [shape, motion, mean, torch.full([b, 1], 0.2)]
+            parts = [shape, motion, mean, clips.new_full([b, 1], 0.2)]
             return F.normalize(torch.cat(parts, 1) @ self.signs, dim=-1)
 
     class Text(nn.Module):
