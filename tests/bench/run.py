@@ -1,7 +1,7 @@
 """All measurements of tests/bench/README.md, or those named.
 
     ./dev bench [--rounds N] [pipeline] [http] [server] [index] [shots] [tokenizer]
-    ./dev bench search                 installs other engines, see bench_search.py; only when named
+    ./dev bench search search-http     install other engines, see bench_search*.py; only when named
     ./dev bench clusters               takes 4 GB of memory and disk and some minutes; only when named
     ./dev bench [--clips N] [--seconds S] [--preset P] [--kind K] gpu     needs a GPU, see bench_gpu.py
 
@@ -27,7 +27,7 @@ def machine():
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("parts", nargs="*", choices=[[], *PARTS, "search", "clusters", "gpu"], metavar="part",
+    parser.add_argument("parts", nargs="*", choices=[[], *PARTS, "search", "search-http", "clusters", "gpu"], metavar="part",
                         help=", ".join(PARTS))
     gpu = parser.add_argument_group("gpu")
     gpu.add_argument("--clips", type=int, default=512, help="how many clips of each kind to make")
@@ -45,7 +45,7 @@ def main():
         if part == "gpu":
             __import__("bench_gpu").main(args)
         else:
-            __import__(f"bench_{part}").main(args.rounds)
+            __import__("bench_" + part.replace("-", "_")).main(args.rounds)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@
 #
 #     tests/gpu/index.sh [ROWS DIM]
 #
-# Needs nvcc, gcc, cmocka and a CUDA device; nothing else of the build. COMPILE_ONLY=1 ends before anything
+# Needs nvcc, gcc, cmocka, pkg-config and a CUDA device; nothing else of the build. COMPILE_ONLY=1 ends before anything
 # runs; $CUDA_ARCH (sm_90) is then for which device.
 set -euo pipefail
 cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/../.."
@@ -32,8 +32,11 @@ for source in src/base/{clock,err,idset,log,mem,thread}.c src/index/*.c tests/gp
     case $source in */gpu/index.c | */bench_scale.c) ;; *) objects+=("$object") ;; esac
 done
 for one in "${compiling[@]}"; do wait "$one"; done
+cmocka=() place=$(pkg-config --variable=libdir cmocka)
+[ -z "$place" ] || cmocka=(-L"$place" -Xlinker "-rpath=$place")
 for program in index bench_scale; do
-    "$nvcc" -arch="$arch" -o "$out/$program" "$out/$program.idx.o" "${objects[@]}" "$out"/{code_scan,device_memory}.o -lcmocka -lm
+    "$nvcc" -arch="$arch" -o "$out/$program" "$out/$program.idx.o" "${objects[@]}" "$out"/{code_scan,device_memory}.o \
+        "${cmocka[@]}" -lcmocka -lm
 done
 [ -z "${COMPILE_ONLY:-}" ] || exit 0
 "$out/index"
