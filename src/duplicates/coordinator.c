@@ -339,9 +339,10 @@ int vx_duplicates_new(const vx_duplicates_params *params, vx_duplicates **ret_du
     vx_mutex_init(&d->groups_mu);
     vx_cond_init(&d->work);
     vx_cond_init(&d->due);
-    vx_jobs_add_kind(
-        params->jobs,
-        &(vx_job_kind){.name = VX_DUPLICATES_KIND, .ctx = d, .parse = parse, .run = run});
+    if (params->jobs)
+        vx_jobs_add_kind(
+            params->jobs,
+            &(vx_job_kind){.name = VX_DUPLICATES_KIND, .ctx = d, .parse = parse, .run = run});
     *ret_duplicates = d;
     return 0;
 }

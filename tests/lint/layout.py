@@ -49,7 +49,7 @@ MODULES = {
     "api/http": "base store server",
     "api/resources": "base store media clip embed index catalog filter models collection search embeddings "
                      "ingest cutter jobs library backfill duplicates server api/http",
-    "cli": "base media clip check server batch api/http api/resources",
+    "cli": "base media clip check duplicates server batch api/http api/resources",
     "main": "cli",
 }
 MODULES = {name: set(may_use.split()) for name, may_use in MODULES.items()}
