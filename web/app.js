@@ -6,6 +6,7 @@ import {
   placeInOriginal, search, size, span, thumbnail, time, TRYING_AGAIN, verdictParts, videoPath,
 } from "./common.js";
 import { wireDuplicates } from "./duplicates.js";
+import { wireClusters } from "./clusters.js";
 import { wireUploads } from "./uploads.js";
 
 const PAGE = 48;
@@ -402,6 +403,14 @@ function wire() {
 onReturn(refresh);
 wireUploads({ refresh, hitCard, openViewer });
 wireDuplicates(openViewer);
+wireClusters({
+  openViewer,
+  filterBy: (chosen) => {
+    $("filters").open = true;
+    useFilter(JSON.stringify(chosen));
+    $("library-title").focus();
+  },
+});
 showExamples();
 wire();
 refresh();

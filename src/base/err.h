@@ -28,6 +28,8 @@ enum vx_codes {
     VX_CODES_OPTIONS = 1100,
     VX_CODES_FILTER = 1200,
     VX_CODES_DEDUP = 1300,
+    VX_CODES_CLUSTER = 1400,
+    VX_CODES_STORES = 1700,
 };
 
 typedef struct vx_err {

@@ -15,6 +15,8 @@
  *          for one thing returns VX_CATALOG_NOT_FOUND when it is not there.
  * Cost     a commit is one fsync of the log; about every 500 commits it also folds the log into the
  *          file (two more). Reading a video takes some ten µs, a clip's video five.
+ *
+ * long because every table of the database is here, and one header tells all rules of its use.
  */
 #pragma once
 
@@ -41,8 +43,9 @@ int vx_catalog_open(const char *path, int readers, vx_catalog **ret_catalog, vx_
 vx_catalog *vx_catalog_close(vx_catalog *catalog);
 VX_DEFINE_AUTO(vx_catalog, vx_catalog_close)
 
-/* False once any read has met damage: a page that SQLite cannot read or make sense of, or a vector or
- * fingerprint whose checksum is wrong. ret_reason: the first, in words. Stays so until the next open. */
+/* False once any read has met damage: a page that SQLite cannot read or make sense of, which stays so until
+ * the next open, or a vector or fingerprint whose checksum is wrong, until it is replaced or deleted.
+ * ret_reason: the first, in words. Cost: a read of that row. */
 bool vx_catalog_health(vx_catalog *catalog, char *ret_reason, size_t capacity);
 
 /* ---- Transactions ---- */
@@ -127,6 +130,10 @@ typedef struct vx_video {
     char hdr[8];        /* "sdr", "pq", "hlg"; "" */
     char clip_rule[96]; /* that cut it into clips; "" */
     int rules;          /* by which its file was read: VX_MEDIA_RULES of that time; 0 */
+    char
+        *clusters; /* "c….3,c….none": where its clips are, each once; NULL: in no clustering, or not
+                           asked for. Set by vx_catalog_get_video_alone and _scan_videos alone */
+    int fingerprints; /* which pictures were hashed: a vx_fingerprints of extract.h */
     vx_clip *clips;
     size_t n_clips;
 } vx_video;
@@ -152,7 +159,7 @@ int vx_catalog_find_rejudged(vx_catalog *catalog, int64_t above_row, size_t max,
 /* The video and those whose verdict names it wait to be judged anew; until then verdicts stay. */
 int vx_catalog_mark_rejudged(vx_catalog *catalog, int64_t row, const char *video_id, vx_err *err);
 /* Replaces what was read from the file of video->row: container to duration_s, frames_decoded and the fields
- * from there to rules. VX_CATALOG_NOT_FOUND. */
+ * from there to fingerprints. VX_CATALOG_NOT_FOUND. */
 int vx_catalog_set_media(vx_catalog *catalog, const vx_video *video, vx_err *err);
 /* Makes the clips of video->row those of the struct, whose rows it fills in: one keeps the row of the clip that
  * had its index. All vectors of the old clips are deleted, whatever their vector space. */
@@ -193,11 +200,15 @@ int vx_catalog_find_videos_of_clips(vx_catalog *catalog, const int64_t *clips, s
                                     int64_t *ret_videos, vx_err *err);
 /* Seconds; NaN if it is not known. VX_CATALOG_NOT_FOUND. */
 int vx_catalog_get_duration(vx_catalog *catalog, int64_t row, double *ret_s, vx_err *err);
-/* Videos whose file was read by older rules than these: rows above a row, rising, up to max into ret_rows;
- * and how many there are. */
-int vx_catalog_find_outdated(vx_catalog *catalog, int rules, int64_t above_row, size_t max,
-                             int64_t *ret_rows, size_t *ret_n, vx_err *err);
-int vx_catalog_count_outdated(vx_catalog *catalog, int rules, int64_t *ret_n, vx_err *err);
+/* Videos whose file was read by older rules than these, or of which fewer pictures were hashed: rows above a
+ * row, rising, up to max into ret_rows; and how many there are. */
+int vx_catalog_find_outdated(vx_catalog *catalog, int rules, int fingerprints, int64_t above_row,
+                             size_t max, int64_t *ret_rows, size_t *ret_n, vx_err *err);
+int vx_catalog_count_outdated(vx_catalog *catalog, int rules, int fingerprints, int64_t *ret_n,
+                              vx_err *err);
+/* The oldest videos above a row: rows, rising, up to max into ret_rows. */
+int vx_catalog_find_videos(vx_catalog *catalog, int64_t above_row, size_t max, int64_t *ret_rows,
+                           size_t *ret_n, vx_err *err);
 /* Whether there is a video of that row. */
 int vx_catalog_has_video(vx_catalog *catalog, int64_t row, bool *ret_has, vx_err *err);
 /* The video that a clip belongs to, with that clip alone (n_clips is 1): a search hit in a film of a
@@ -224,7 +235,7 @@ int vx_catalog_count_clips(vx_catalog *catalog, int64_t *ret_n, vx_err *err);
 
 /* Calls back for every committed clip, in order of videos and of clips in each, on the calling
  * thread. A non-zero return of the callback stops the scan and is returned. */
-typedef int (*vx_catalog_on_clip)(void *ctx, int64_t video_row, int64_t clip_row, vx_err *err);
+typedef int (*vx_catalog_on_clip)(void *ctx, int64_t video_row, const vx_clip *clip, vx_err *err);
 int vx_catalog_scan_clips(vx_catalog *catalog, vx_catalog_on_clip on_clip, void *ctx, vx_err *err);
 
 /* ---- Declared fields of the metadata (filter/) ---- */
@@ -235,6 +246,93 @@ int vx_catalog_set_indexes(vx_catalog *catalog, const char *const *fields, size_
 typedef int (*vx_catalog_on_index)(void *ctx, const char *field, vx_err *err);
 int vx_catalog_list_indexes(vx_catalog *catalog, vx_catalog_on_index on_index, void *ctx,
                             vx_err *err);
+
+/* ---- Clusterings: groups of similar clips (clusterings/) ---- */
+
+#define VX_CLUSTERING_ID_CHARS 25         /* "c" and 24 hex digits */
+#define VX_CLUSTER_ID_CHARS (25 + 1 + 20) /* "<clustering>.<number>", or "….none" */
+
+typedef enum vx_clustering_state {
+    VX_CLUSTERING_BUILDING, /* its job has not ended */
+    VX_CLUSTERING_READY,
+    VX_CLUSTERING_DELETED, /* its members are being deleted */
+} vx_clustering_state;     /* stored: append, never renumber */
+
+typedef struct vx_clustering_row {
+    int64_t row;
+    char id[VX_CLUSTERING_ID_CHARS + 1];
+    int64_t space; /* of its vectors */
+    vx_clustering_state state;
+    int64_t created_us;
+    char *request, *summary; /* JSON; owned */
+    float *centroids;        /* float32 [k, dim]; owned; NULL from vx_catalog_list_clusterings */
+    size_t centroid_bytes;
+} vx_clustering_row;
+void vx_clustering_row_clear(vx_clustering_row *clustering);
+
+/* One clip in a clustering. */
+typedef struct vx_cluster_member {
+    int32_t cluster;     /* 0.., or -1: in none */
+    int64_t place;       /* 0.. within the cluster, by falling score */
+    int64_t clip, video; /* rows */
+    float score;         /* NaN: there is no cluster */
+    bool outlier;
+    float x, y;
+    /* Only read: */
+    char video_id[VX_VIDEO_ID_CHARS + 1];
+    int clip_index;
+    double start_s, end_s;
+    char *filename; /* owned */
+} vx_cluster_member;
+void vx_cluster_members_free(vx_cluster_member *members, size_t n); /* the array, too */
+
+/* state and row are not looked at: BUILDING; fills in row. */
+int vx_catalog_insert_clustering(vx_catalog *catalog, vx_clustering_row *clustering, vx_err *err);
+/* Clips that have lost their vector meanwhile are left out. The listener hears of the videos. */
+int vx_catalog_insert_members(vx_catalog *catalog, const vx_clustering_row *clustering,
+                              const vx_cluster_member *members, size_t n, vx_err *err);
+/* READY, with this summary. VX_CATALOG_NOT_FOUND. */
+int vx_catalog_finish_clustering(vx_catalog *catalog, int64_t row, const char *summary,
+                                 vx_err *err);
+/* From here on nobody finds it, whatever its state was. VX_CATALOG_NOT_FOUND. */
+int vx_catalog_retire_clustering(vx_catalog *catalog, const char *id, vx_err *err);
+/* Retires those that are being built by a job that has ended. */
+int vx_catalog_retire_unfinished_clusterings(vx_catalog *catalog, vx_err *err);
+/* Deletes up to `max` members of a retired clustering, and the clustering once it has none left. ret_more
+ * false: there was no retired clustering. The listener hears of the videos. */
+int vx_catalog_delete_members(vx_catalog *catalog, int max, bool *ret_more, vx_err *err);
+
+/* A ready one, or (any) also one that is being built. VX_CATALOG_NOT_FOUND. */
+int vx_catalog_get_clustering(vx_catalog *catalog, const char *id, bool any,
+                              vx_clustering_row *ret_clustering, vx_err *err);
+/* The ready ones, newest first: rows below before_row (0 = all), of a space (0 = any), up to limit. Gives an
+ * array (each vx_clustering_row_clear, then free()). */
+int vx_catalog_list_clusterings(vx_catalog *catalog, int64_t before_row, int64_t space,
+                                size_t limit, vx_clustering_row **ret_clusterings, size_t *ret_n,
+                                vx_err *err);
+
+typedef struct vx_member_query {
+    int64_t clustering;    /* row */
+    int32_t first_cluster; /* clusters from this one */
+    int32_t last_cluster;  /* to this one */
+    int32_t after_cluster; /* behind this member */
+    int64_t after_place;   /* -1: from the beginning of after_cluster */
+    bool only_outliers;
+    size_t limit;
+} vx_member_query;
+/* In order of clusters and places. Gives an array (vx_cluster_members_free). */
+int vx_catalog_list_members(vx_catalog *catalog, const vx_member_query *query,
+                            vx_cluster_member **ret_members, size_t *ret_n, vx_err *err);
+/* Calls back for each cluster that has members, in order of numbers, -1 first; non-zero stops it. */
+typedef int (*vx_catalog_on_cluster)(void *ctx, int32_t cluster, int64_t n, int64_t n_outliers,
+                                     vx_err *err);
+int vx_catalog_count_members(vx_catalog *catalog, int64_t clustering,
+                             vx_catalog_on_cluster on_cluster, void *ctx, vx_err *err);
+/* Calls back for each member, in no order; non-zero stops it. */
+typedef int (*vx_catalog_on_label)(void *ctx, int64_t clip, int32_t cluster, vx_err *err);
+int vx_catalog_scan_labels(vx_catalog *catalog, int64_t clustering, vx_catalog_on_label on_label,
+                           void *ctx, vx_err *err);
+int vx_catalog_count_clusterings(vx_catalog *catalog, int64_t *ret_n, vx_err *err);
 
 /* ---- Vector spaces: the vectors of one model and digest ---- */
 
@@ -287,6 +385,27 @@ typedef int (*vx_catalog_on_vectors)(void *ctx, const int64_t *clip_rows, const 
                                      size_t n, vx_err *err);
 int vx_catalog_scan_vectors(vx_catalog *catalog, int64_t space, int dim, size_t chunk_rows,
                             int threads, vx_catalog_on_vectors on_vectors, void *ctx, vx_err *err);
+
+/* ---- Snapshots: all of one moment, read in steps while others write ----
+ *
+ * One read transaction on a connection of its own. While it is open the log is not folded into the file and
+ * grows with what is written. Threads: external lock. */
+
+typedef struct vx_snapshot vx_snapshot;
+int vx_catalog_open_snapshot(vx_catalog *catalog, vx_snapshot **ret_snapshot, vx_err *err);
+vx_snapshot *vx_snapshot_close(vx_snapshot *snapshot);
+VX_DEFINE_AUTO(vx_snapshot, vx_snapshot_close)
+/* The first video above a row, without its clips. VX_CATALOG_NOT_FOUND: there is none. */
+int vx_snapshot_next_video(vx_snapshot *snapshot, int64_t above_row, vx_video **ret_video,
+                           vx_err *err);
+/* How many vectors a space has. */
+int vx_snapshot_count_vectors(vx_snapshot *snapshot, int64_t space, int64_t *ret_n, vx_err *err);
+/* Begins to read the clips of a video that have a vector of that space; then one after the other, in their
+ * order: 1, or 0: no more.
+ *   ret_vector  float32 [dim]; NULL: not read. -EIO: its checksum is wrong, or it is of another dim */
+void vx_snapshot_begin_clips(vx_snapshot *snapshot, int64_t video_row, int64_t space);
+int vx_snapshot_next_clip(vx_snapshot *snapshot, int dim, vx_clip *ret_clip, float *ret_vector,
+                          vx_err *err);
 
 /* ---- Fingerprints: bytes that the fingerprint module packed, one for each video ---- */
 
@@ -401,6 +520,50 @@ int vx_catalog_find_due(vx_catalog *catalog, int64_t now_us, size_t max,
 /* It is gone, as decided. */
 int vx_catalog_set_deleted(vx_catalog *catalog, int64_t decision, const char *video_id,
                            vx_err *err);
+
+/* ---- Outside stores, and what they have yet to hear (stores/) ---- */
+
+#define VX_STORE_NAME_CHARS 64
+
+typedef struct vx_outside_row {
+    char name[VX_STORE_NAME_CHARS + 1];
+    char *url; /* owned; without a secret */
+    char model[64];
+    int64_t space;      /* of the vectors that it gets */
+    int64_t sent;       /* it has every change up to this one */
+    int64_t check_due;  /* 1: it must be compared with the collection */
+    int64_t checked_us; /* UNIX time; 0 = never */
+    int64_t refused;    /* clips that it would not take */
+    int64_t created_us;
+} vx_outside_row;
+void vx_outside_row_clear(vx_outside_row *store);
+
+/* From the first store on every video has a row among the changes. Cost of the first: some 3 s for a
+ * million videos. VX_CATALOG_EXISTS: of that name. */
+int vx_catalog_insert_outside(vx_catalog *catalog, const vx_outside_row *store, vx_err *err);
+/* VX_CATALOG_NOT_FOUND. */
+int vx_catalog_delete_outside(vx_catalog *catalog, const char *name, vx_err *err);
+/* Writes space, sent, check_due, checked_us and refused of the store of that name. VX_CATALOG_NOT_FOUND. */
+int vx_catalog_update_outside(vx_catalog *catalog, const vx_outside_row *store, vx_err *err);
+/* It must be compared with the collection. VX_CATALOG_NOT_FOUND. */
+int vx_catalog_ask_check(vx_catalog *catalog, const char *name, vx_err *err);
+/* As if the video had changed: every store gets it again. It need not be there. */
+int vx_catalog_mark_changed(vx_catalog *catalog, int64_t video, vx_err *err);
+/* Oldest first. Gives an array (each vx_outside_row_clear, then free()). */
+int vx_catalog_list_outside(vx_catalog *catalog, vx_outside_row **ret_stores, size_t *ret_n,
+                            vx_err *err);
+
+/* The last change of a video. */
+typedef struct vx_change {
+    int64_t seq; /* rises with each change of the collection, in the order of their commits */
+    int64_t video;
+    int clips; /* it may have had this many before; more than it has now: those are gone */
+    char deleted[VX_VIDEO_ID_CHARS + 1]; /* its id, if it is gone; "" while it is stored */
+} vx_change;
+/* Up to max changes above a number, rising. */
+int vx_catalog_list_changes(vx_catalog *catalog, int64_t above, size_t max, vx_change *ret_changes,
+                            size_t *ret_n, vx_err *err);
+int vx_catalog_count_changes(vx_catalog *catalog, int64_t above, int64_t *ret_n, vx_err *err);
 
 /* ---- Upkeep ---- */
 

@@ -57,14 +57,26 @@ bool vx_catalog_is_writing(const vx_catalog *catalog);
 /* 0, or why this thread may not write: no transaction, or SQLite gave it up. */
 int vx_catalog_check_writing(vx_catalog *catalog, vx_err *err);
 
+/* video_queries.c: the first video above a row, without its clips. VX_CATALOG_NOT_FOUND. */
+int vx_catalog_read_next_video(vx_db *db, int64_t above_row, vx_video **ret_video, vx_err *err);
+
+/* The listener hears of this video after the commit, as if its row were changed. */
+void vx_catalog_note_changed(vx_catalog *catalog, int64_t video_row);
+
+/* clusterings.c: the clusterings of a space's vectors are retired. */
+int vx_catalog_retire_clusterings_of(vx_catalog *catalog, int64_t space, vx_err *err);
+
 /* checksums.c: of a row's key and data. */
 uint32_t vx_catalog_checksum(int64_t key, const void *data, size_t bytes);
-/* The next column is the checksum of that row. False: it is wrong, which the catalog's health then says
- * (what: "the vector of clip", followed by `number`). A row without one is counted and taken as right. */
-bool vx_catalog_is_right(vx_catalog *catalog, vx_sql *q, int64_t key, const void *data,
-                         size_t bytes, const char *what, int64_t number);
+/* The next column is the checksum of that row. False: it is wrong, which the catalog's health then says.
+ * A row without one is counted and taken as right. */
+bool vx_catalog_is_right(vx_catalog *catalog, vx_sql *q, vx_health_row row, const void *data,
+                         size_t bytes);
 
 /* vectors.key of a space and a clip; clip rows stay below 2^40 by a CHECK. */
 static inline int64_t vx_catalog_vector_key(int64_t space, int64_t clip) {
     return space << 40 | clip;
+}
+static inline int64_t vx_catalog_clip_of_key(int64_t key) {
+    return key & ((INT64_C(1) << 40) - 1);
 }

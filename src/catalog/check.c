@@ -76,9 +76,8 @@ static int check_vectors(check *c, vx_db *db) {
         size_t bytes;
         int64_t key = vx_sql_int(&q), dim = 0, position = 0;
         const void *data = vx_sql_blob(&q, &bytes);
-        int64_t clip = key & ((INT64_C(1) << 40) - 1);
-        bool right =
-            vx_catalog_is_right(c->catalog, &q, key, data, bytes, "the vector of clip", clip);
+        bool right = vx_catalog_is_right(c->catalog, &q, (vx_health_row){VX_HEALTH_VECTOR, key},
+                                         data, bytes);
         bool unchecked = vx_sql_int(&q) != 0;
         bool has_space = vx_sql_int_or_null(&q, &dim);
         vx_sql_text_into(&q, model, sizeof model);
@@ -115,8 +114,8 @@ static int check_fingerprints(check *c, vx_db *db) {
         size_t bytes;
         int64_t row = vx_sql_int(&q);
         const void *data = vx_sql_blob(&q, &bytes);
-        bool right =
-            vx_catalog_is_right(c->catalog, &q, row, data, bytes, "the fingerprint of video", row);
+        bool right = vx_catalog_is_right(c->catalog, &q,
+                                         (vx_health_row){VX_HEALTH_FINGERPRINT, row}, data, bytes);
         vx_sql_text_into(&q, video, sizeof video);
         if (!right && (rc = tell(c, VX_FLAW_FINGERPRINT, row, "fingerprints",
                                  "the fingerprint of video %s does not match its checksum", video)))
@@ -177,8 +176,11 @@ static int delete_row(vx_catalog *catalog, const vx_flaw *flaw, vx_err *err) {
     }
     if (!strcmp(flaw->table, "fingerprints")) {
         VX_SQL(q, db, "DELETE FROM fingerprints WHERE video = ?");
+        VX_SQL(mark, db, "UPDATE videos SET fingerprints = 0 WHERE row = ?"); /* to be read again */
         vx_sql_bind_int(&q, flaw->row);
-        return vx_sql_run(&q, err);
+        vx_sql_bind_int(&mark, flaw->row);
+        int rc = vx_sql_run(&q, err);
+        return rc ? rc : vx_sql_run(&mark, err);
     }
     if (!strcmp(flaw->table, "clips")) {
         VX_SQL(q, db, "DELETE FROM clips WHERE row = ?");

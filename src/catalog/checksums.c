@@ -9,29 +9,53 @@ uint32_t vx_catalog_checksum(int64_t key, const void *data, size_t bytes) {
     return vx_crc32c(vx_crc32c(0, &key, sizeof key), data, bytes);
 }
 
-bool vx_catalog_is_right(vx_catalog *catalog, vx_sql *q, int64_t key, const void *data,
-                         size_t bytes, const char *what, int64_t number) {
+bool vx_catalog_is_right(vx_catalog *catalog, vx_sql *q, vx_health_row row, const void *data,
+                         size_t bytes) {
     int64_t stored = 0;
     if (!vx_sql_int_or_null(q, &stored)) {
         atomic_fetch_add(&catalog->n_unchecked, 1);
         return true;
     }
-    if (stored == (int64_t)vx_catalog_checksum(key, data, bytes))
+    if (stored == (int64_t)vx_catalog_checksum(row.key, data, bytes))
         return true;
-    char reason[128];
-    snprintf(reason, sizeof reason, "%s %" PRId64 " does not match its checksum", what, number);
-    vx_health_note(&catalog->health, reason);
+    vx_health_note_row(&catalog->health, row);
     return false;
 }
 
+/* What cannot be read counts as damaged: its page is noted, or memory was short. */
+static bool is_still_damaged(vx_catalog *catalog, vx_health_row row) {
+    VX_READER(reader, catalog);
+    VX_SQL(q, reader.db,
+           "SELECT data, checksum FROM vectors WHERE ?1 AND key = ?2 UNION ALL"
+           " SELECT data, checksum FROM fingerprints WHERE NOT ?1 AND video = ?2");
+    vx_sql_bind_int(&q, row.table == VX_HEALTH_VECTOR);
+    vx_sql_bind_int(&q, row.key);
+    int rc = vx_sql_next(&q, NULL);
+    if (rc <= 0)
+        return rc < 0;
+    size_t bytes;
+    const void *data = vx_sql_blob(&q, &bytes);
+    return !vx_catalog_is_right(catalog, &q, row, data, bytes);
+}
+
 bool vx_catalog_health(vx_catalog *catalog, char *ret_reason, size_t capacity) {
-    vx_health *health = &catalog->health;
-    if (!atomic_load(&health->damaged))
-        return true;
-    vx_mutex_lock(&health->lock);
-    snprintf(ret_reason, capacity, "%s", health->reason);
-    vx_mutex_unlock(&health->lock);
-    return false;
+    char reason[256];
+    vx_health_row row;
+    while (vx_health_get_first(&catalog->health, reason, &row)) {
+        bool is_vector = row.table == VX_HEALTH_VECTOR;
+        if (reason[0]) {
+            snprintf(ret_reason, capacity, "%s", reason);
+            return false;
+        }
+        if (is_still_damaged(catalog, row)) {
+            snprintf(ret_reason, capacity, "the %s %" PRId64 " does not match its checksum",
+                     is_vector ? "vector of clip" : "fingerprint of video",
+                     is_vector ? vx_catalog_clip_of_key(row.key) : row.key);
+            return false;
+        }
+        vx_health_forget_row(&catalog->health, row);
+    }
+    return true;
 }
 
 /* Looks at up to max rows behind *last; adds the checksums that lack. *ret_n: rows looked at. */

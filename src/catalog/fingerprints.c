@@ -40,8 +40,8 @@ int vx_catalog_get_fingerprint(vx_catalog *catalog, int64_t video_row, void **re
                        video_row);
     size_t bytes;
     const void *data = vx_sql_blob(&q, &bytes);
-    if (!vx_catalog_is_right(catalog, &q, video_row, data, bytes, "the fingerprint of video",
-                             video_row))
+    if (!vx_catalog_is_right(catalog, &q, (vx_health_row){VX_HEALTH_FINGERPRINT, video_row}, data,
+                             bytes))
         return VX_FAIL(err, -EIO,
                        "catalog: the fingerprint of video %" PRId64 " is damaged; see vidx check",
                        video_row);
@@ -63,8 +63,8 @@ static int stream_fingerprints(vx_catalog *catalog, vx_db *db,
         int64_t video = vx_sql_int(&q);
         size_t bytes;
         const void *blob = vx_sql_blob(&q, &bytes);
-        if (!vx_catalog_is_right(catalog, &q, video, blob, bytes, "the fingerprint of video",
-                                 video))
+        if (!vx_catalog_is_right(catalog, &q, (vx_health_row){VX_HEALTH_FINGERPRINT, video}, blob,
+                                 bytes))
             continue;
         if ((rc = on_fingerprint(ctx, video, blob, bytes, err)))
             return rc;

@@ -73,8 +73,10 @@ static int read_range(scan *s, vx_sql *q, chunk *c, vx_err *err) {
             return VX_FAIL(err, -EIO,
                            "catalog: the vector of clip %" PRId64 " has %zu bytes, not %zu", clip,
                            bytes, vector_bytes);
-        if (!vx_catalog_is_right(s->catalog, q, vx_catalog_vector_key(s->space, clip), data, bytes,
-                                 "the vector of clip", clip))
+        if (!vx_catalog_is_right(
+                s->catalog, q,
+                (vx_health_row){VX_HEALTH_VECTOR, vx_catalog_vector_key(s->space, clip)}, data,
+                bytes))
             continue;
         c->rows[c->n] = clip;
         memcpy(c->vectors + c->n * (size_t)s->dim, data, bytes);

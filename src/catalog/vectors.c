@@ -75,7 +75,7 @@ int vx_catalog_get_vector(vx_catalog *catalog, int64_t space, int64_t clip_row, 
         return VX_FAIL(err, -EINVAL,
                        "catalog: the vector of clip %" PRId64 " is not of dimension %d", clip_row,
                        dim);
-    if (!vx_catalog_is_right(catalog, &q, key, data, bytes, "the vector of clip", clip_row))
+    if (!vx_catalog_is_right(catalog, &q, (vx_health_row){VX_HEALTH_VECTOR, key}, data, bytes))
         return VX_FAIL(err, -EIO,
                        "catalog: the vector of clip %" PRId64 " is damaged; see vidx check",
                        clip_row);

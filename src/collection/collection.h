@@ -43,21 +43,32 @@ typedef struct vx_missing_files {
     size_t n VX_GUARDED;
 } vx_missing_files;
 
+/* Whether the columns of filters miss a change: there was no memory, or the catalog could not be read, for
+ * it. Then filters read the catalog until vx_collection_heal_columns has read all videos again. */
+typedef struct vx_lost_columns {
+    atomic_bool are_lost;
+    vx_mutex
+        mu; /* held while a video goes from the catalog into the columns: the later state stays */
+    int64_t known_to VX_GUARDED; /* while they are lost: changes up to this row are followed */
+    bool again VX_GUARDED;       /* a change has been missed since the healing began */
+    bool told VX_GUARDED;        /* in the log, that healing fails */
+} vx_lost_columns;
+
 typedef struct vx_collection {
     vx_catalog *catalog; /* borrows */
     vx_models *models;   /* borrows */
     vx_fp_index *fingerprints;
     vx_filter_columns *columns;
-    atomic_bool
-        columns_lost;      /* there was no memory, or the catalog could not be read, for a change */
+    vx_lost_columns lost_columns;
     atomic_ullong changes; /* commits that changed videos */
     vx_recent_inserts recent;
     vx_missing_files missing_files;
 } vx_collection;
 
-/* Reads every vector, fingerprint and field of the catalog into the indexes. index_threads: 0 = one per core.
+/* Reads every vector, fingerprint and field of the catalog into the indexes. index_threads and
+ * index_on_gpu as vx_models_load_vectors has them.
  * Borrows catalog and models until close. */
-int vx_collection_open(vx_catalog *catalog, vx_models *models, int index_threads,
+int vx_collection_open(vx_catalog *catalog, vx_models *models, int index_threads, bool index_on_gpu,
                        vx_collection **ret_collection, vx_err *err);
 vx_collection *vx_collection_close(vx_collection *collection);
 VX_DEFINE_AUTO(vx_collection, vx_collection_close)
@@ -123,9 +134,16 @@ void vx_collection_remove_vectors(vx_collection *collection, const vx_video *vid
  * 5 µs for each video that the other conditions leave. */
 int vx_collection_select(vx_collection *collection, const vx_filter *filter, int64_t below_row,
                          size_t max, int64_t **ret_rows, size_t *ret_n, vx_err *err);
-/* All of them as a set; gives it. */
+/* All of them as a set; gives it. Of a filter of clips (vx_filter_is_of_clips): the rows of the clips that
+ * pass. */
 int vx_collection_select_set(vx_collection *collection, const vx_filter *filter, vx_idset **ret_set,
                              vx_err *err);
+
+/* Where the columns miss a change, reads all videos into them again, some 50,000 a second, while filters read
+ * the catalog; ends early once *stop is true. Failures are logged once, and the next call tries again.
+ * Threads: any one. */
+void vx_collection_heal_columns(vx_collection *collection, const atomic_bool *stop);
+bool vx_collection_has_lost_columns(const vx_collection *collection);
 
 /* The declared fields are those that the catalog names now: called after a transaction that changed
  * them. _fill tells their columns about the videos that were there before, one by one, and ends early

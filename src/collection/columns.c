@@ -13,9 +13,15 @@
 #include "columns.h"
 
 static void lose_columns(vx_collection *collection, const vx_err *err) {
-    if (!atomic_exchange(&collection->columns_lost, true))
-        vx_log_failed(VX_LOG_ERROR, "filter", err,
-                      "hint=\"filters are refused until a restart, since a video is not known\"");
+    if (!atomic_exchange(&collection->lost_columns.are_lost, true))
+        vx_log_failed(
+            VX_LOG_ERROR, "filter", err,
+            "hint=\"the columns of filters miss a change: filters are slow until they are "
+            "read again\"");
+}
+
+bool vx_collection_has_lost_columns(const vx_collection *collection) {
+    return atomic_load(&collection->lost_columns.are_lost);
 }
 
 static int load(void *ctx, const vx_video *video, vx_err *err) {
@@ -24,22 +30,91 @@ static int load(void *ctx, const vx_video *video, vx_err *err) {
 
 static int read_again(vx_collection *collection, int64_t row, vx_err *err) {
     VX_AUTO(vx_video) video = NULL;
-    int rc = vx_catalog_get_video_alone(collection->catalog, row, &video, err);
+    int rc = vx_catalog_get_video_by_row(collection->catalog, row, &video, err);
     if (rc == VX_CATALOG_NOT_FOUND) {
         vx_filter_columns_remove(collection->columns, row);
         return 0;
     }
-    return rc ? rc : vx_filter_columns_put(collection->columns, video, err);
+    if (!rc)
+        rc = vx_filter_columns_put(collection->columns, video, err);
+    return rc ? rc
+              : vx_filter_columns_put_clips(collection->columns, row, video->clips, video->n_clips,
+                                            err);
 }
 
 static void on_changed(void *ctx, const int64_t *rows, size_t n) {
     vx_collection *collection = ctx;
+    vx_lost_columns *lost = &collection->lost_columns;
+    vx_mutex_lock(&lost->mu);
     for (size_t i = 0; i < n; i++) {
         vx_err err;
-        if (read_again(collection, rows[i], &err))
+        if (atomic_load(&lost->are_lost) && rows[i] > lost->known_to)
+            continue;
+        if (read_again(collection, rows[i], &err)) {
             lose_columns(collection, &err);
+            lost->known_to = 0;
+            lost->again = true;
+        }
     }
+    vx_mutex_unlock(&lost->mu);
     atomic_fetch_add(&collection->changes, 1);
+}
+
+/* ---- healing ---- */
+
+/* The next videos; *ret_done: the columns have all there are. */
+static int heal_some(vx_collection *collection, bool *ret_done, vx_err *err) {
+    vx_lost_columns *lost = &collection->lost_columns;
+    int64_t rows[64];
+    size_t n = 0;
+    vx_mutex_lock(&lost->mu);
+    int rc = lost->again ? VX_FAIL(err, -EIO, "another change was missed meanwhile") : 0;
+    if (!rc)
+        rc = vx_catalog_find_videos(collection->catalog, lost->known_to, VX_LEN(rows), rows, &n,
+                                    err);
+    for (size_t i = 0; i < n && !rc; i++)
+        if (!(rc = read_again(collection, rows[i], err)))
+            lost->known_to = rows[i];
+    *ret_done = !rc && n < VX_LEN(rows);
+    if (*ret_done) {
+        atomic_store(&lost->are_lost, false);
+        lost->told = false;
+    }
+    vx_mutex_unlock(&lost->mu);
+    return rc;
+}
+
+/* Of several failures behind each other the first is told. */
+static void tell_failure(vx_lost_columns *lost, const vx_err *err) {
+    vx_mutex_lock(&lost->mu);
+    if (!lost->told)
+        vx_log_failed(VX_LOG_WARN, "filter", err,
+                      "hint=\"the columns of filters could not be read again; to be tried again\"");
+    lost->told = true;
+    vx_mutex_unlock(&lost->mu);
+}
+
+void vx_collection_heal_columns(vx_collection *collection, const atomic_bool *stop) {
+    vx_lost_columns *lost = &collection->lost_columns;
+    if (!atomic_load(&lost->are_lost))
+        return;
+    int64_t start_us = vx_clock_monotonic_us();
+    vx_mutex_lock(&lost->mu);
+    vx_filter_columns_clear(collection->columns);
+    lost->known_to = 0;
+    lost->again = false;
+    vx_mutex_unlock(&lost->mu);
+    vx_err err;
+    bool done = false;
+    while (!done && !atomic_load(stop))
+        if (heal_some(collection, &done, &err)) {
+            tell_failure(lost, &err);
+            return;
+        }
+    if (done)
+        vx_log(VX_LOG_INFO, "filter", "columns=rebuilt ms=%.1f bytes=%zu",
+               (double)(vx_clock_monotonic_us() - start_us) / 1e3,
+               vx_filter_columns_memory_bytes(collection->columns));
 }
 
 /* ---- declared fields ---- */
@@ -98,6 +173,42 @@ int vx_collection_fill_columns(vx_collection *collection, const atomic_bool *sto
 
 /* ---- open and close ---- */
 
+/* The clips of one video after the other. */
+typedef struct clip_loader {
+    vx_collection *collection;
+    int64_t video;
+    vx_clip *clips; /* [n]; owned */
+    size_t n, capacity;
+} clip_loader;
+
+static int put_clips(clip_loader *loader, vx_err *err) {
+    int rc = vx_filter_columns_put_clips(loader->collection->columns, loader->video, loader->clips,
+                                         loader->n, err);
+    loader->n = 0;
+    return rc;
+}
+
+static int load_clip(void *ctx, int64_t video, const vx_clip *clip, vx_err *err) {
+    clip_loader *loader = ctx;
+    int rc = loader->n && loader->video != video ? put_clips(loader, err) : 0;
+    if (!rc && !vx_make_room(loader->clips, loader->n, loader->capacity))
+        rc = VX_FAIL(err, -ENOMEM, "no memory for the clips of a video");
+    if (rc)
+        return rc;
+    loader->video = video;
+    loader->clips[loader->n++] = *clip;
+    return 0;
+}
+
+static int load_clips(vx_collection *collection, vx_err *err) {
+    clip_loader loader = {.collection = collection};
+    int rc = vx_catalog_scan_clips(collection->catalog, load_clip, &loader, err);
+    if (!rc && loader.n)
+        rc = put_clips(&loader, err);
+    free(loader.clips);
+    return rc;
+}
+
 int vx_collection_open_columns(vx_collection *collection, vx_err *err) {
     int64_t start_us = vx_clock_monotonic_us();
     int rc = vx_filter_columns_new(&collection->columns, err);
@@ -105,6 +216,8 @@ int vx_collection_open_columns(vx_collection *collection, vx_err *err) {
         rc = vx_collection_read_indexes(collection, err);
     if (!rc)
         rc = vx_catalog_scan_videos(collection->catalog, load, collection, err);
+    if (!rc)
+        rc = load_clips(collection, err);
     if (rc == -EIO) { /* a damaged catalog is served as far as it can be read */
         lose_columns(collection, err);
         rc = 0;
@@ -126,34 +239,119 @@ void vx_collection_close_columns(vx_collection *collection) {
 
 /* ---- filters ---- */
 
-int vx_collection_select(vx_collection *collection, const vx_filter *filter, int64_t below_row,
-                         size_t max, int64_t **ret_rows, size_t *ret_n, vx_err *err) {
-    if (atomic_load(&collection->columns_lost))
-        return VX_FAIL(err, -EIO, "a change of a video is missing from the columns of filters");
-    const vx_filter_selection selection = {.filter = filter,
-                                           .below_row = below_row,
-                                           .max = max,
-                                           .read_metadata = read_metadata,
-                                           .ctx = collection->catalog};
-    size_t n_read;
-    return vx_filter_columns_select(collection->columns, &selection, ret_rows, ret_n, &n_read, err);
+/* What passes, oldest first: videos, or clips. */
+typedef struct catalog_selection {
+    vx_collection *collection;
+    const vx_filter_selection *asked;
+    int64_t *rows; /* [n]; owned */
+    size_t n, capacity;
+} catalog_selection;
+
+static int add_selected(catalog_selection *s, int64_t row, vx_err *err) {
+    if (!vx_make_room(s->rows, s->n, s->capacity))
+        return VX_FAIL(err, -ENOMEM, "no memory for %zu videos", s->n);
+    s->rows[s->n++] = row;
+    return 0;
 }
 
-int vx_collection_select_set(vx_collection *collection, const vx_filter *filter, vx_idset **ret_set,
-                             vx_err *err) {
-    VX_AUTO_FREE int64_t *rows = NULL;
-    size_t n;
-    int rc = vx_collection_select(collection, filter, 0, 0, &rows, &n, err);
+static int match_clips(catalog_selection *s, int64_t row, vx_err *err) {
+    VX_AUTO(vx_video) video = NULL;
+    bool any = false;
+    int rc = vx_catalog_get_video_by_row(s->collection->catalog, row, &video, err);
     if (rc)
-        return rc;
-    for (size_t i = 0; i < n / 2; i++) { /* rising */
+        return rc == VX_CATALOG_NOT_FOUND ? 0 : rc;
+    VX_AUTO_FREE bool *passes = vx_new_array(video->n_clips + 1, sizeof *passes);
+    if (!passes)
+        return VX_FAIL(err, -ENOMEM, "no memory for %zu clips", video->n_clips);
+    rc = vx_filter_match(s->asked->filter, video, &any, passes, err);
+    if (!rc && any && !s->asked->clips)
+        return add_selected(s, row, err);
+    for (size_t i = 0; s->asked->clips && i < video->n_clips && !rc; i++)
+        if (passes[i])
+            rc = add_selected(s, video->clips[i].row, err);
+    return rc;
+}
+
+static int match_video(void *ctx, const vx_video *video, vx_err *err) {
+    catalog_selection *s = ctx;
+    bool passes = false;
+    if (s->asked->below_row > 0 && video->row >= s->asked->below_row)
+        return 0;
+    if (vx_filter_is_of_clips(s->asked->filter))
+        return match_clips(s, video->row, err);
+    int rc = vx_filter_match(s->asked->filter, video, &passes, NULL, err);
+    return !rc && passes ? add_selected(s, video->row, err) : rc;
+}
+
+static int by_row(const void *a, const void *b) {
+    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+    return (x > y) - (x < y);
+}
+
+static void reverse(int64_t *rows, size_t n) {
+    for (size_t i = 0; i < n / 2; i++) {
         int64_t swapped = rows[i];
         rows[i] = rows[n - 1 - i];
         rows[n - 1 - i] = swapped;
     }
+}
+
+/* Every video is read, while the columns cannot be trusted. */
+static int select_in_catalog(vx_collection *collection, const vx_filter_selection *asked,
+                             int64_t **ret_rows, size_t *ret_n, vx_err *err) {
+    catalog_selection s = {.collection = collection, .asked = asked};
+    int rc = vx_catalog_scan_videos(collection->catalog, match_video, &s, err);
+    if (!rc && !s.rows && !(s.rows = vx_new_array(1, sizeof *s.rows)))
+        rc = VX_FAIL(err, -ENOMEM, "no memory to select videos");
+    if (rc) {
+        free(s.rows);
+        return rc;
+    }
+    if (asked
+            ->clips) /* a video that was read again has some that are newer than those of later videos */
+        qsort(s.rows, s.n, sizeof *s.rows, by_row);
+    reverse(s.rows, s.n);
+    *ret_rows = s.rows;
+    *ret_n = asked->max && s.n > asked->max ? asked->max : s.n;
+    return 0;
+}
+
+static int select_rows(vx_collection *collection, vx_filter_selection *asked, int64_t **ret_rows,
+                       size_t *ret_n, vx_err *err) {
+    VX_AUTO_FREE int64_t *rows = NULL;
+    size_t n = 0, n_read;
+    int rc = 0;
+    asked->read_metadata = read_metadata;
+    asked->ctx = collection->catalog;
+    if (!vx_collection_has_lost_columns(collection))
+        rc = vx_filter_columns_select(collection->columns, asked, &rows, &n, &n_read, err);
+    if (vx_collection_has_lost_columns(collection)) /* perhaps only now */
+        return select_in_catalog(collection, asked, ret_rows, ret_n, err);
+    if (rc)
+        return rc;
+    *ret_rows = vx_take(rows);
+    *ret_n = n;
+    return 0;
+}
+
+int vx_collection_select(vx_collection *collection, const vx_filter *filter, int64_t below_row,
+                         size_t max, int64_t **ret_rows, size_t *ret_n, vx_err *err) {
+    vx_filter_selection asked = {.filter = filter, .below_row = below_row, .max = max};
+    return select_rows(collection, &asked, ret_rows, ret_n, err);
+}
+
+int vx_collection_select_set(vx_collection *collection, const vx_filter *filter, vx_idset **ret_set,
+                             vx_err *err) {
+    vx_filter_selection asked = {.filter = filter, .clips = vx_filter_is_of_clips(filter)};
+    VX_AUTO_FREE int64_t *rows = NULL;
+    size_t n;
+    int rc = select_rows(collection, &asked, &rows, &n, err);
+    if (rc)
+        return rc;
+    reverse(rows, n); /* rising */
     VX_AUTO(vx_idset) set = vx_new(vx_idset);
     if (!set)
-        return VX_FAIL(err, -ENOMEM, "no memory for %zu videos", n);
+        return VX_FAIL(err, -ENOMEM, "no memory for %zu rows", n);
     *set = (vx_idset){.ids = vx_take(rows), .n = n, .capacity = n};
     *ret_set = vx_take(set);
     return 0;

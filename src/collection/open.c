@@ -16,7 +16,7 @@ static int load_fingerprint(void *ctx, int64_t video_row, const void *blob, size
               : vx_fp_index_add(((vx_collection *)ctx)->fingerprints, video_row, frames, n, err);
 }
 
-int vx_collection_open(vx_catalog *catalog, vx_models *models, int index_threads,
+int vx_collection_open(vx_catalog *catalog, vx_models *models, int index_threads, bool index_on_gpu,
                        vx_collection **ret_collection, vx_err *err) {
     VX_AUTO(vx_collection) collection = vx_new(vx_collection);
     if (!collection)
@@ -24,7 +24,8 @@ int vx_collection_open(vx_catalog *catalog, vx_models *models, int index_threads
     collection->catalog = catalog;
     collection->models = models;
     vx_mutex_init(&collection->missing_files.mu);
-    int rc = vx_models_load_vectors(models, catalog, index_threads, err);
+    vx_mutex_init(&collection->lost_columns.mu);
+    int rc = vx_models_load_vectors(models, catalog, index_threads, index_on_gpu, err);
     if (rc)
         return rc;
     int64_t start_us = vx_clock_monotonic_us();
@@ -49,6 +50,7 @@ vx_collection *vx_collection_close(vx_collection *collection) {
     vx_fp_index_free(collection->fingerprints);
     vx_collection_set_missing_files(collection, NULL, 0);
     vx_mutex_done(&collection->missing_files.mu);
+    vx_mutex_done(&collection->lost_columns.mu);
     free(collection);
     return NULL;
 }

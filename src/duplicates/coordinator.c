@@ -385,7 +385,7 @@ void vx_duplicates_stop(vx_duplicates *d) {
 VX_NO_LOCK_ANALYSIS vx_duplicates *vx_duplicates_free(vx_duplicates *d) {
     if (!d)
         return NULL;
-    vx_snapshot_free(d->snapshot);
+    vx_scan_snapshot_free(d->snapshot);
     vx_cond_done(&d->due);
     vx_cond_done(&d->work);
     vx_mutex_done(&d->groups_mu);

@@ -4,7 +4,7 @@
 #include "base/thread.h"
 #include "duplicates.h"
 
-struct vx_snapshot; /* groups.c */
+struct vx_scan_snapshot; /* groups.c */
 struct vx_duplicates_job;
 
 struct vx_duplicates {
@@ -21,7 +21,7 @@ struct vx_duplicates {
     bool decided VX_GUARDED;                    /* there may be something to delete */
     vx_duplicates_stats stats VX_GUARDED;
     vx_mutex groups_mu;
-    struct vx_snapshot *snapshot VX_GUARDED; /* by groups_mu; owned */
+    struct vx_scan_snapshot *snapshot VX_GUARDED; /* by groups_mu; owned */
 };
 
 /* Pairs or decisions have changed: the groups are read anew. */

@@ -39,7 +39,7 @@ void vx_group_page_clear(vx_group_page *page) {
 
 /* Who is with whom: videos and pairs of a group lie side by side. */
 typedef struct partition {
-    const vx_snapshot *snapshot;
+    const vx_scan_snapshot *snapshot;
     uint32_t *parent;  /* [n_videos] */
     uint32_t *members; /* [n_members] videos by group */
     uint32_t *pairs;   /* [n_pairs] numbers of pairs by group */
@@ -85,7 +85,7 @@ static uint32_t *sort_by_group(const uint32_t *group_of, size_t n, size_t n_grou
 }
 
 /* Groups are sorted by their least video number, videos that pass in no pair being groups of one. */
-static int partition_init(partition *p, const vx_snapshot *s, const vx_group_query *query,
+static int partition_init(partition *p, const vx_scan_snapshot *s, const vx_group_query *query,
                           const vx_idset *selected, vx_err *err) {
     VX_AUTO_FREE uint32_t *group_of = vx_new_array(s->n_pairs + s->n_videos + 1, sizeof *group_of);
     VX_AUTO_FREE uint32_t *passing = vx_new_array(s->n_pairs + 1, sizeof *passing);
@@ -115,7 +115,7 @@ static int partition_init(partition *p, const vx_snapshot *s, const vx_group_que
 
 /* Moves on to the next group of two and more; false: that was the last. */
 static bool next_group(const partition *p, span *g) {
-    const vx_snapshot *s = p->snapshot;
+    const vx_scan_snapshot *s = p->snapshot;
     do {
         g->first_member += g->n_members;
         g->first_pair += g->n_pairs;
@@ -167,7 +167,8 @@ static int by_first_and_second(const void *a, const void *b) {
     return (x->second > y->second) - (x->second < y->second);
 }
 
-static int read_facts(building *b, const vx_snapshot *s, const uint32_t *members, vx_err *err) {
+static int read_facts(building *b, const vx_scan_snapshot *s, const uint32_t *members,
+                      vx_err *err) {
     const vx_keep_policy *policy = b->query->policy;
     vx_catalog *catalog = b->duplicates->params.collection->catalog;
     for (size_t i = 0; i < b->group->n_videos; i++) {
@@ -195,7 +196,7 @@ static int by_place(const void *a, const void *b) {
     return (x->row > y->row) - (x->row < y->row);
 }
 
-static int copy_pairs(building *b, const vx_snapshot *s, const uint32_t *pairs, vx_err *err) {
+static int copy_pairs(building *b, const vx_scan_snapshot *s, const uint32_t *pairs, vx_err *err) {
     vx_group *g = b->group;
     VX_AUTO_FREE place *places = vx_new_array(g->n_videos + 1, sizeof *places);
     if (!places)
@@ -373,7 +374,7 @@ static int choose_what_stays(building *b, vx_err *err) {
 }
 
 /* The newest decision to keep or delete that has all of a group's videos; 0: there is none. */
-static int64_t find_decision(const vx_snapshot *s, const uint32_t *members, size_t n) {
+static int64_t find_decision(const vx_scan_snapshot *s, const uint32_t *members, size_t n) {
     size_t at = 0, high = s->n_settled;
     int64_t found = 0;
     while (at < high) { /* the first of members[0] */
@@ -386,15 +387,16 @@ static int64_t find_decision(const vx_snapshot *s, const uint32_t *members, size
     for (; at < s->n_settled && s->settled[at].video == members[0]; at++) {
         bool all = true;
         for (size_t k = 1; k < n && all; k++)
-            all = bsearch(&(vx_settled){members[k], s->settled[at].decision}, s->settled,
-                          s->n_settled, sizeof *s->settled, vx_snapshot_compare_settled) != NULL;
+            all =
+                bsearch(&(vx_settled){members[k], s->settled[at].decision}, s->settled,
+                        s->n_settled, sizeof *s->settled, vx_scan_snapshot_compare_settled) != NULL;
         if (all)
             found = s->settled[at].decision;
     }
     return found;
 }
 
-static void name_group(vx_group *g, const vx_snapshot *s, const uint32_t *members) {
+static void name_group(vx_group *g, const vx_scan_snapshot *s, const uint32_t *members) {
     uint32_t sum = 0; /* does not depend on their order */
     const char *least = s->videos[members[0]].id;
     for (size_t i = 0; i < g->n_videos; i++) {
@@ -407,7 +409,7 @@ static void name_group(vx_group *g, const vx_snapshot *s, const uint32_t *member
 }
 
 static int build_group(building *b, const partition *p, const span *at, vx_err *err) {
-    const vx_snapshot *s = p->snapshot;
+    const vx_scan_snapshot *s = p->snapshot;
     const uint32_t *members = p->members + at->first_member;
     vx_group *g = b->group = vx_new(vx_group);
     if (!g)
@@ -442,24 +444,24 @@ static int build_group(building *b, const partition *p, const span *at, vx_err *
 /* ---- for callers ---- */
 
 /* Of the moment of the call, or a little later. Gives a reference. */
-static int take_snapshot(vx_duplicates *d, vx_snapshot **ret_snapshot, vx_err *err) {
+static int take_snapshot(vx_duplicates *d, vx_scan_snapshot **ret_snapshot, vx_err *err) {
     int rc = 0;
     vx_mutex_lock(&d->groups_mu);
     unsigned long long videos = atomic_load(&d->params.collection->changes);
     unsigned long long pairs = atomic_load(&d->changes);
     if (!d->snapshot || d->snapshot->video_changes != videos ||
         d->snapshot->pair_changes != pairs) {
-        vx_snapshot *fresh = NULL;
-        rc = vx_snapshot_load(d->params.collection, &fresh, err);
+        vx_scan_snapshot *fresh = NULL;
+        rc = vx_scan_snapshot_load(d->params.collection, &fresh, err);
         if (!rc) {
             fresh->video_changes = videos;
             fresh->pair_changes = pairs;
-            vx_snapshot_free(d->snapshot);
+            vx_scan_snapshot_free(d->snapshot);
             d->snapshot = fresh;
         }
     }
     if (!rc)
-        *ret_snapshot = vx_snapshot_ref(d->snapshot);
+        *ret_snapshot = vx_scan_snapshot_ref(d->snapshot);
     vx_mutex_unlock(&d->groups_mu);
     return rc;
 }
@@ -517,7 +519,7 @@ int vx_duplicates_list(vx_duplicates *d, const vx_group_query *query, vx_group_p
                        vx_err *err) {
     __attribute__((cleanup(partition_done))) partition p = {0};
     VX_AUTO(vx_idset) selected = NULL;
-    VX_AUTO(vx_snapshot) snapshot = NULL;
+    VX_AUTO(vx_scan_snapshot) snapshot = NULL;
     *ret_page = (vx_group_page){0};
     int rc = query->filter
                  ? vx_collection_select_set(d->params.collection, query->filter, &selected, err)
@@ -550,7 +552,7 @@ static int apply_found(void *ctx, vx_err *err) {
 static int build_named(vx_duplicates *d, const vx_group_query *query, const vx_idset *selected,
                        const char *group_id, building *b, vx_err *err) {
     __attribute__((cleanup(partition_done))) partition p = {0};
-    VX_AUTO(vx_snapshot) snapshot = NULL;
+    VX_AUTO(vx_scan_snapshot) snapshot = NULL;
     int rc = take_snapshot(d, &snapshot, err);
     if (!rc)
         rc = partition_init(&p, snapshot, query, selected, err);

@@ -120,18 +120,18 @@ typedef struct gathering {
     size_t n_known, known_capacity, vectors_capacity;
 } gathering;
 
-static int note_clip(void *ctx, int64_t video, int64_t clip, vx_err *err) {
+static int note_clip(void *ctx, int64_t video, const vx_clip *clip, vx_err *err) {
     gathering *g = ctx;
     if (g->selected && !vx_idset_contains(g->selected, video))
         return 0;
     bool first = !g->n || g->rows[g->n - 1] != video;
-    bool indexed = vx_index_has(g->scan->model->index, clip);
+    bool indexed = vx_index_has(g->scan->model->index, clip->row);
     for (int i = 0; i < first + indexed; i++) {
         if (!vx_make_room(g->rows, g->n, g->rows_capacity) ||
             !vx_make_room(g->clips, g->n, g->clips_capacity))
             return VX_FAIL(err, -ENOMEM, "no memory for a list of %zu clips", g->n + 1);
         g->rows[g->n] = video;
-        g->clips[g->n++] = first && i == 0 ? -1 : clip;
+        g->clips[g->n++] = first && i == 0 ? -1 : clip->row;
     }
     return first ? check_over(g->scan, err) : 0;
 }

@@ -7,12 +7,12 @@
 
 #include "base/path.h"
 
-vx_snapshot *vx_snapshot_ref(vx_snapshot *s) {
+vx_scan_snapshot *vx_scan_snapshot_ref(vx_scan_snapshot *s) {
     atomic_fetch_add(&s->references, 1);
     return s;
 }
 
-vx_snapshot *vx_snapshot_free(vx_snapshot *s) {
+vx_scan_snapshot *vx_scan_snapshot_free(vx_scan_snapshot *s) {
     if (!s || atomic_fetch_sub(&s->references, 1) > 1)
         return NULL;
     for (size_t i = 0; i < s->n_videos; i++)
@@ -39,7 +39,7 @@ void vx_pair_turn(vx_duplicate_pair *pair) {
 }
 
 typedef struct loading {
-    vx_snapshot *snapshot;
+    vx_scan_snapshot *snapshot;
     vx_catalog *catalog;
     const vx_unrelated *unrelated;
     size_t pairs_capacity, settled_capacity;
@@ -49,7 +49,7 @@ typedef struct loading {
 
 static int note_pair(void *ctx, const vx_duplicate_pair *pair, vx_err *err) {
     loading *l = ctx;
-    vx_snapshot *s = l->snapshot;
+    vx_scan_snapshot *s = l->snapshot;
     if (vx_unrelated_has(l->unrelated, pair->a, pair->b))
         return 0;
     const int64_t rows[2] = {pair->a, pair->b};
@@ -60,7 +60,7 @@ static int note_pair(void *ctx, const vx_duplicate_pair *pair, vx_err *err) {
     }
     if (!vx_make_room(s->pairs, s->n_pairs, l->pairs_capacity))
         return VX_FAIL(err, -ENOMEM, "no memory for %zu pairs", s->n_pairs);
-    s->pairs[s->n_pairs++] = (vx_snapshot_pair){.pair = *pair};
+    s->pairs[s->n_pairs++] = (vx_scan_snapshot_pair){.pair = *pair};
     return 0;
 }
 
@@ -111,7 +111,7 @@ static int load_video(loading *l, int64_t row, vx_err *err) {
 }
 
 static int load_videos(loading *l, vx_err *err) {
-    vx_snapshot *s = l->snapshot;
+    vx_scan_snapshot *s = l->snapshot;
     size_t n = 0;
     if (l->n_rows)
         qsort(l->rows, l->n_rows, sizeof *l->rows, by_row);
@@ -125,7 +125,7 @@ static int load_videos(loading *l, vx_err *err) {
     return rc;
 }
 
-size_t vx_snapshot_find(const vx_snapshot *s, int64_t row) {
+size_t vx_scan_snapshot_find(const vx_scan_snapshot *s, int64_t row) {
     size_t low = 0, high = s->n_videos;
     while (low < high) {
         size_t middle = low + (high - low) / 2;
@@ -138,11 +138,11 @@ size_t vx_snapshot_find(const vx_snapshot *s, int64_t row) {
 }
 
 /* Pairs of videos that were deleted since they were read are dropped. */
-static void number_pairs(vx_snapshot *s) {
+static void number_pairs(vx_scan_snapshot *s) {
     size_t n = 0;
     for (size_t i = 0; i < s->n_pairs; i++) {
-        vx_snapshot_pair p = s->pairs[i];
-        size_t a = vx_snapshot_find(s, p.pair.a), b = vx_snapshot_find(s, p.pair.b);
+        vx_scan_snapshot_pair p = s->pairs[i];
+        size_t a = vx_scan_snapshot_find(s, p.pair.a), b = vx_scan_snapshot_find(s, p.pair.b);
         if (a == SIZE_MAX || b == SIZE_MAX)
             continue;
         bool turned = strcmp(s->videos[a].id, s->videos[b].id) > 0;
@@ -158,8 +158,8 @@ static void number_pairs(vx_snapshot *s) {
 static int note_settled(void *ctx, int64_t decision, vx_decision_kind kind, vx_decision_role role,
                         int64_t video, vx_err *err) {
     loading *l = ctx;
-    vx_snapshot *s = l->snapshot;
-    size_t number = kind == VX_DECISION_UNRELATED ? SIZE_MAX : vx_snapshot_find(s, video);
+    vx_scan_snapshot *s = l->snapshot;
+    size_t number = kind == VX_DECISION_UNRELATED ? SIZE_MAX : vx_scan_snapshot_find(s, video);
     (void)role;
     if (number == SIZE_MAX)
         return 0;
@@ -169,15 +169,15 @@ static int note_settled(void *ctx, int64_t decision, vx_decision_kind kind, vx_d
     return 0;
 }
 
-int vx_snapshot_compare_settled(const void *a, const void *b) {
+int vx_scan_snapshot_compare_settled(const void *a, const void *b) {
     const vx_settled *x = a, *y = b;
     if (x->video != y->video)
         return x->video < y->video ? -1 : 1;
     return (x->decision > y->decision) - (x->decision < y->decision);
 }
 
-int vx_snapshot_load(vx_collection *collection, vx_snapshot **ret_snapshot, vx_err *err) {
-    VX_AUTO(vx_snapshot) s = vx_new(vx_snapshot);
+int vx_scan_snapshot_load(vx_collection *collection, vx_scan_snapshot **ret_snapshot, vx_err *err) {
+    VX_AUTO(vx_scan_snapshot) s = vx_new(vx_scan_snapshot);
     vx_unrelated unrelated = {0};
     if (!s)
         return VX_FAIL(err, -ENOMEM, "no memory for groups");
@@ -197,7 +197,7 @@ int vx_snapshot_load(vx_collection *collection, vx_snapshot **ret_snapshot, vx_e
     if (rc)
         return rc;
     if (s->n_settled)
-        qsort(s->settled, s->n_settled, sizeof *s->settled, vx_snapshot_compare_settled);
+        qsort(s->settled, s->n_settled, sizeof *s->settled, vx_scan_snapshot_compare_settled);
     *ret_snapshot = vx_take(s);
     return 0;
 }

@@ -5,35 +5,35 @@
 #include "duplicates.h"
 #include "unrelated.h"
 
-typedef struct vx_snapshot_pair {
+typedef struct vx_scan_snapshot_pair {
     uint32_t a, b;          /* numbers of videos, the id of a being the smaller */
     vx_duplicate_pair pair; /* turned to that order; without segments */
-} vx_snapshot_pair;
+} vx_scan_snapshot_pair;
 
 typedef struct vx_settled { /* a video of a decision to keep or delete */
     uint32_t video;
     int64_t decision;
 } vx_settled;
 
-typedef struct vx_snapshot {
+typedef struct vx_scan_snapshot {
     atomic_int references;
     unsigned long long video_changes, pair_changes; /* as of which it was read */
     vx_group_video *videos;                         /* [n_videos] by row */
     size_t n_videos;
-    vx_snapshot_pair *pairs; /* [n_pairs] by rows; those of unrelated videos are left out */
+    vx_scan_snapshot_pair *pairs; /* [n_pairs] by rows; those of unrelated videos are left out */
     size_t n_pairs;
     vx_settled *settled; /* [n_settled] by video, then decision */
     size_t n_settled;
-} vx_snapshot;
+} vx_scan_snapshot;
 
-int vx_snapshot_load(vx_collection *collection, vx_snapshot **ret_snapshot, vx_err *err);
+int vx_scan_snapshot_load(vx_collection *collection, vx_scan_snapshot **ret_snapshot, vx_err *err);
 /* Another reference; any thread may read through each, and free gives one back. */
-vx_snapshot *vx_snapshot_ref(vx_snapshot *snapshot);
-vx_snapshot *vx_snapshot_free(vx_snapshot *snapshot);
-VX_DEFINE_AUTO(vx_snapshot, vx_snapshot_free)
+vx_scan_snapshot *vx_scan_snapshot_ref(vx_scan_snapshot *snapshot);
+vx_scan_snapshot *vx_scan_snapshot_free(vx_scan_snapshot *snapshot);
+VX_DEFINE_AUTO(vx_scan_snapshot, vx_scan_snapshot_free)
 /* SIZE_MAX: it is in no pair. */
-size_t vx_snapshot_find(const vx_snapshot *snapshot, int64_t row);
+size_t vx_scan_snapshot_find(const vx_scan_snapshot *snapshot, int64_t row);
 /* The order of settled, for qsort and bsearch. */
-int vx_snapshot_compare_settled(const void *a, const void *b);
+int vx_scan_snapshot_compare_settled(const void *a, const void *b);
 /* What the same pair says with a and b exchanged. Segments are left as they are. */
 void vx_pair_turn(vx_duplicate_pair *pair);

@@ -15,13 +15,17 @@ const unsigned char *vx_column_cell(const vx_column *column, const vx_column_val
     return is_inside(value) ? value->inside : column->bytes + value->at;
 }
 
-void vx_column_done(vx_column *column) {
+void vx_column_empty(vx_column *column) {
     free(column->values);
     free(column->bytes);
     free(column->table);
     free(column->codes);
+    *column = (vx_column){.field = column->field};
+}
+
+void vx_column_done(vx_column *column) {
+    vx_column_empty(column);
     vx_field_done(&column->field);
-    *column = (vx_column){.field = {.row = -1}};
 }
 
 bool vx_column_reserve(vx_column *column, size_t slots) {
@@ -210,6 +214,11 @@ void vx_column_clear(vx_column *column, size_t slot) {
     column->first_free = code;
     column->n_used--;
     close_gaps(column);
+}
+
+void vx_column_move(vx_column *column, size_t from, size_t to) {
+    column->codes[to] = column->codes[from];
+    column->codes[from] = VX_CODE_UNKNOWN;
 }
 
 bool vx_column_set(vx_column *column, size_t slot, const vx_cell *cell, uint64_t key) {

@@ -41,11 +41,15 @@ typedef struct vx_column {
 } vx_column;
 
 void vx_column_done(vx_column *column);
+/* Without slots and values; keeps the field. */
+void vx_column_empty(vx_column *column);
 /* Room for that many slots; false: no memory. New slots are unknown. */
 bool vx_column_reserve(vx_column *column, size_t slots);
 /* The slot gets this cell in place of the one it has. False: no memory, and nothing has changed. */
 bool vx_column_set(vx_column *column, size_t slot, const vx_cell *cell, uint64_t key);
 /* The slot is unknown again. */
 void vx_column_clear(vx_column *column, size_t slot);
+/* A slot gets the value of another one, which is unknown then. */
+void vx_column_move(vx_column *column, size_t from, size_t to);
 const unsigned char *vx_column_cell(const vx_column *column, const vx_column_value *value);
 size_t vx_column_memory_bytes(const vx_column *column);

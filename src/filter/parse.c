@@ -116,24 +116,13 @@ static int by_bytes(const void *a, const void *b, void *ctx) {
     return vx_scalar_order(x, y);
 }
 
-static int read_list(parser *p, vx_condition *c, const json_t *list) {
-    size_t n = json_array_size(list);
-    if (!json_is_array(list) || n > VX_FILTER_MAX_LIST)
-        return BAD(p, "this must be a list of at most %d values", VX_FILTER_MAX_LIST);
-    if (!(c->at = vx_new_array(n + 1, sizeof *c->at)))
-        return NO_MEMORY(p);
-    for (size_t i = 0; i < n; i++) {
-        size_t back = enter_item(p, i);
-        int rc = read_operand(p, c, json_array_get(list, i));
-        if (rc)
-            return rc;
-        leave(p, back);
-    }
-    if (n)
-        qsort_r(c->at, n, sizeof *c->at, by_bytes, c->operands.bytes);
-    return 0;
+static bool add_int(vx_condition *c, int64_t value) {
+    c->at[c->n] = c->operands.n ? c->operands.n : 1; /* behind the shape */
+    c->n++;
+    return vx_cell_int(&c->operands, value);
 }
 
+/* Its first and its last moment. */
 static int read_date(parser *p, vx_condition *c, const json_t *value) {
     int64_t first_us, last_us;
     if (!json_is_string(value) ||
@@ -142,11 +131,37 @@ static int read_date(parser *p, vx_condition *c, const json_t *value) {
                       "2026-01-31T12:00:00Z or 2026-01-31T13:00:00.5+01:00");
     /* Greater than a day is greater than its last moment; so is up to a day. */
     int64_t us = c->test == VX_TEST_GT || c->test == VX_TEST_LTE ? last_us : first_us;
-    c->at[0] = 1;
-    bool fine = vx_cell_int(&c->operands, us);
-    c->at[1] = c->operands.n;
-    c->n = 2;
-    return fine && vx_cell_int(&c->operands, last_us) ? 0 : NO_MEMORY(p);
+    return add_int(c, us) && add_int(c, last_us) ? 0 : NO_MEMORY(p);
+}
+
+static bool is_date(const vx_condition *c) {
+    return c->field.row >= 0 && vx_fields[c->field.row].type == VX_FIELD_DATE;
+}
+
+static int read_item(parser *p, vx_condition *c, const json_t *value) {
+    if (!is_date(c))
+        return read_operand(p, c, value);
+    return json_is_null(value) ? 0 : read_date(p, c, value); /* every video has a date */
+}
+
+static int read_list(parser *p, vx_condition *c, const json_t *list) {
+    size_t n = json_array_size(list);
+    if (!json_is_array(list) || n > VX_FILTER_MAX_LIST)
+        return BAD(p, "this must be a list of at most %d values", VX_FILTER_MAX_LIST);
+    if (!(c->at = vx_new_array(2 * n + 1, sizeof *c->at)))
+        return NO_MEMORY(p);
+    if (is_date(c))
+        c->test = VX_TEST_WITHIN;
+    for (size_t i = 0; i < n; i++) {
+        size_t back = enter_item(p, i);
+        int rc = read_item(p, c, json_array_get(list, i));
+        if (rc)
+            return rc;
+        leave(p, back);
+    }
+    if (n && c->test == VX_TEST_IN)
+        qsort_r(c->at, n, sizeof *c->at, by_bytes, c->operands.bytes);
+    return 0;
 }
 
 static int read_one(parser *p, vx_condition *c, const json_t *value) {
@@ -155,21 +170,11 @@ static int read_one(parser *p, vx_condition *c, const json_t *value) {
     return read_operand(p, c, value);
 }
 
-static bool is_date(const vx_condition *c) {
-    return c->field.row >= 0 && vx_fields[c->field.row].type == VX_FIELD_DATE;
-}
-
 static int read_equal(parser *p, vx_condition *c, const json_t *value) {
     if (!is_date(c) || json_is_null(value))
         return read_one(p, c, value);
     c->test = VX_TEST_WITHIN;
     return (c->at = vx_new_array(2, sizeof *c->at)) ? read_date(p, c, value) : NO_MEMORY(p);
-}
-
-static int read_in(parser *p, vx_condition *c, const json_t *list) {
-    if (is_date(c))
-        return BAD(p, "created_at takes $gte and $lt, or $eq, in place of a list");
-    return read_list(p, c, list);
 }
 
 static int read_ordered(parser *p, vx_condition *c, const json_t *value) {
@@ -222,8 +227,8 @@ static const struct operator{
 operators[] = {
     {"$eq", VX_TEST_IN, false, read_equal},
     {"$ne", VX_TEST_IN, true, read_equal},
-    {"$in", VX_TEST_IN, false, read_in},
-    {"$nin", VX_TEST_IN, true, read_in},
+    {"$in", VX_TEST_IN, false, read_list},
+    {"$nin", VX_TEST_IN, true, read_list},
     {"$gt", VX_TEST_GT, false, read_ordered},
     {"$gte", VX_TEST_GTE, false, read_ordered},
     {"$lt", VX_TEST_LT, false, read_ordered},
@@ -278,8 +283,11 @@ static int read_operator(parser *p, const char *field, const char *name, const j
     int rc = vx_field_parse(field, &c->field, p->err);
     if (rc)
         return rc;
+    filter->of_clips |= vx_field_is_of_clips(&c->field);
     vx_node node = {VX_NODE_CONDITION, filter->n_conditions++, 0};
     rc = op->read(p, c, value);
+    if (!rc)
+        vx_condition_prepare(c);
     bool negated = op->negated || (op->test == VX_TEST_EXISTS && json_is_false(value));
     if (!rc && negated)
         rc = negate(p, &node, node);

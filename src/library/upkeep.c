@@ -54,12 +54,19 @@ static int fill_columns(vx_library *library, vx_err *err) {
     return vx_collection_fill_columns(library->params.collection, &library->stopping, err);
 }
 
+static int heal_columns(vx_library *library, vx_err *err) {
+    (void)err;
+    vx_collection_heal_columns(library->params.collection, &library->stopping);
+    return 0;
+}
+
 /* Each may take long, and ends early once the library stops. */
 static const struct {
     const char *name;
     int (*run)(vx_library *library, vx_err *err);
     int64_t every_us;
 } tasks[] = {
+    {"heal_columns", heal_columns, IDLE_US},
     {"fill_columns", fill_columns, HOUR_US},
     {"make_ballast", make_ballast, HOUR_US},
     {"drop_vectors", vx_library_delete_retired, HOUR_US},

@@ -1,5 +1,6 @@
 """Filters against plain Python: the oracle below follows the text of openapi.yaml, not the C code."""
 
+import itertools
 import json
 import string
 import subprocess
@@ -109,6 +110,8 @@ def span(text):
 
 
 def date_passes(value, op, operand):
+    if op in ("$in", "$nin"):
+        return any(date_passes(value, "$eq", item) for item in operand) == (op == "$in")
     if operand is None:
         return op == "$ne"
     first, last = span(operand)
@@ -190,7 +193,9 @@ METADATA_FIELDS = st.lists(KEYS, min_size=1, max_size=3).map(
 VIDEOS = st.fixed_dictionaries(
     {"filename": TEXTS, "bytes": st.integers(0, 5), "created_us": MOMENTS, "verdict": st.integers(0, 6),
      "of": st.sampled_from(["", "v1", "v2"]), "mirrored": st.booleans(),
-     "metadata": st.dictionaries(KEYS, VALUES, max_size=4)},
+     "metadata": st.dictionaries(KEYS, VALUES, max_size=4),
+     "spans": st.lists(st.tuples(st.integers(0, 8), st.integers(1, 8)).map(lambda s: (s[0] / 4, (s[0] + s[1]) / 4)),
+                       max_size=4)},
     optional={"duration_s": st.integers(0, 20).map(lambda n: n / 4)})
 
 
@@ -209,9 +214,8 @@ DATES = st.builds(as_date, MOMENTS, st.sampled_from(["day", "second", "tenth", "
 def operators(values, ordered, text):
     """{operator: operand} for a field of that type."""
     choices = [st.tuples(st.sampled_from(["$eq", "$ne"]), st.one_of(st.none(), values)),
+               st.tuples(st.sampled_from(["$in", "$nin"]), st.lists(st.one_of(st.none(), values), max_size=4)),
                st.tuples(st.just("$exists"), st.booleans())]
-    if values is not DATES:
-        choices.append(st.tuples(st.sampled_from(["$in", "$nin"]), st.lists(values, max_size=4)))
     if ordered is not None:
         choices.append(st.tuples(st.sampled_from(sorted(ORDERS)), ordered))
     if text is not None:
@@ -224,6 +228,7 @@ def condition(field, conditions):
     return st.builds(lambda name, c: {name: c}, field, conditions)
 
 
+QUARTERS = st.one_of(st.integers(0, 16).map(lambda n: n / 4), NUMBERS)
 FILTERS = st.recursive(
     st.one_of(
         st.just({}),
@@ -237,6 +242,8 @@ FILTERS = st.recursive(
         condition(st.just("duplicate.mirrored"), operators(st.booleans(), None, None)),
         condition(st.just("created_at"), operators(DATES, DATES, None)),
         condition(st.just("created_at"), DATES),
+        condition(st.sampled_from(["clips.start_s", "clips.end_s"]), operators(QUARTERS, QUARTERS, None)),
+        condition(st.sampled_from(["clips.start_s", "clips.end_s"]), QUARTERS),
     ),
     lambda inner: st.one_of(
         st.builds(lambda name, list: {name: list}, st.sampled_from(["$and", "$or"]),
@@ -254,19 +261,31 @@ def test_filter_selects_what_plain_python_does(videos, filters, declared, n_fill
     """Whatever is declared, filled, changed and removed: the same videos, newest first."""
     tool = Tool()
     tool.tell(declare=declared[:1], fill=0)
-    stored = {}
-    for row, video in enumerate([*videos, *videos], 1):
-        tool.tell(put={"row": row, **video})
+    stored, clips, clip_rows = {}, {}, itertools.count(1)
+
+    def put(row, video):
+        made = [(next(clip_rows), *span) for span in video["spans"]]
+        tool.tell(put={"row": row, "clips": made, **video})
         stored[row] = as_shown(video)
+        clips[row] = made
+    for row, video in enumerate([*videos, *videos], 1):
+        put(row, video)
     tool.tell(declare=declared, fill=n_filled)
     for row, video in enumerate(reversed(videos), 1):
-        tool.tell(put={"row": row, **video})
-        stored[row] = as_shown(video)
+        put(row, video)
     tool.tell(remove=len(videos))
     del stored[len(videos)]
     for wanted in filters:
         answer = tool.ask(select=wanted)
-        expected = [row for row in sorted(stored, reverse=True) if passes(stored[row], wanted)]
+        if '"clips.' in json.dumps(wanted):
+            passing = {(row, clip) for row in stored for clip, start_s, end_s in clips[row]
+                       if passes({**stored[row], "clips": {"start_s": start_s, "end_s": end_s}}, wanted)}
+            expected = sorted({row for row, _ in passing}, reverse=True)
+            assert answer["clips"] == sorted((clip for _, clip in passing), reverse=True), wanted
+            assert sorted(answer["match_clips"]) == answer["clips"][::-1], wanted
+        else:
+            expected = [row for row in sorted(stored, reverse=True) if passes(stored[row], wanted)]
+            assert not answer["match_clips"]
         assert answer["match"] == expected, wanted
         assert answer["rows"] == expected, wanted
         page = tool.ask(select=wanted, below=len(videos) + 2, max=2)
@@ -315,6 +334,23 @@ def test_columns_after_many_came_and_went_select_what_is_left(tool):
         assert answer["rows"] == answer["match"] and answer["rows"] and answer["read"] == 0
 
 
+def test_clips_of_many_videos_that_came_and_went_are_selected_by_their_times(tool):
+    """Slots of clips that are gone are closed; a video that changes keeps its clips."""
+    clip_rows = itertools.count(1)
+    left = {}
+    for row in range(1, 3001):
+        left[row] = [(next(clip_rows), i, i + 1) for i in range(5)]
+        tool.tell(put={**video_of(row), "clips": left[row]})
+        tool.tell(put={**video_of(row, changed=True), "clips": left[row]})
+        if row > 200 and row % 3:
+            tool.tell(remove=row - 200)
+            del left[row - 200]
+    answer = tool.ask(select={"clips.start_s": {"$gte": 3}, "bytes": {"$gt": 1000}})
+    assert answer["rows"] == [row for row in sorted(left, reverse=True) if row > 1000]
+    assert answer["clips"] == sorted((clip for row, made in left.items() if row > 1000 for clip, start, _ in made
+                                      if start >= 3), reverse=True)
+
+
 # ---- what is refused ----
 
 DEEP = {"bytes": 1}
@@ -348,7 +384,8 @@ REFUSED = [
     ({"filename": 1}, "/filename", "string"), ({"duplicate.mirrored": 1}, "/duplicate.mirrored", "true"),
     ({"media.fps": {"$contains": "2"}}, "/media.fps/$contains", "text"),
     ({"created_at": 5}, "/created_at", "date"),
-    ({"created_at": {"$in": ["2026-01-01"]}}, "/created_at/$in", "$gte"),
+    ({"created_at": {"$in": ["2026-01-01", "soon"]}}, "/created_at/$in/1", "RFC 3339"),
+    ({"created_at": {"$nin": "2026-01-01"}}, "/created_at/$nin", "list"),
     *(({"created_at": {"$gt": text}}, "/created_at/$gt", "RFC 3339") for text in (
         "", "2026", "2026-13-01", "2026-02-29", "2026-01-01T", "2026-01-01T10:00", "2026-01-01T10:00:00",
         "2026-01-01T24:00:00Z", "2026-01-01T10:00:00.Z", "2026-01-01T10:00:00+1", "2026-01-01T10:00:00Zx")),
@@ -369,3 +406,38 @@ def test_offsets_of_dates_count(tool):
     for text in ("1970-01-01T01:00:00Z", "1970-01-01t02:30:00+01:30", "1969-12-31T20:00:00-05:00"):
         assert tool.ask(select={"created_at": text})["rows"] == [1], text
         assert tool.ask(select={"created_at": {"$lt": text}})["rows"] == []
+
+
+# The table "which operators a field takes" of openapi.yaml. Of each operator and type an operand that a video of
+# video_of(1) passes with, or what the refusal says.
+EQUAL = {"number": ("bytes", 7), "string": ("filename", "tour/a.mp4"), "bool": ("duplicate.mirrored", False),
+         "date": ("created_at", "1970-01-01"), "metadata": ("metadata.a", "Front")}
+MATRIX = {
+    "$eq": {kind: value for kind, (_, value) in EQUAL.items()},
+    "$ne": {"number": 8, "string": "b", "bool": True, "date": "1970-01-02", "metadata": 5},
+    "$in": {kind: [value, None] for kind, (_, value) in EQUAL.items()},
+    "$nin": {"number": [8], "string": ["b", None], "bool": [True], "date": ["1970-01-02", None], "metadata": [5]},
+    "$gt": {"number": 6.5, "string": "tour/", "bool": "order", "date": "1969-12-31", "metadata": "Fro"},
+    "$gte": {"number": 7, "string": "tour/a.mp4", "bool": "order", "date": "1970-01-01", "metadata": "Front"},
+    "$lt": {"number": 7.5, "string": "u", "bool": "order", "date": "1970-01-02", "metadata": "G"},
+    "$lte": {"number": 7, "string": "tour/a.mp4", "bool": "order", "date": "1970-01-01", "metadata": "Front"},
+    "$exists": dict.fromkeys(EQUAL, True),
+    "$prefix": {"number": "text", "string": "tour/", "bool": "text", "date": "text", "metadata": "Fr"},
+    "$contains": {"number": "text", "string": "R/A", "bool": "text", "date": "text", "metadata": "RON"},
+}
+TAKEN = {(op, kind) for op in MATRIX for kind in EQUAL} - {
+    *((op, "bool") for op in ORDERS), *((op, kind) for op in ("$prefix", "$contains") for kind in ("number", "bool", "date"))}
+
+
+@pytest.mark.parametrize("op", MATRIX)
+@pytest.mark.parametrize("kind", EQUAL)
+def test_operator_of_a_type_passes_or_is_refused(tool, op, kind):
+    tool.tell(put={**video_of(1), "bytes": 7, "filename": "tour/a.mp4", "created_us": 1, "metadata": {"a": "Front"}})
+    field, operand = EQUAL[kind][0], MATRIX[op][kind]
+    if (op, kind) in TAKEN:
+        assert tool.ask(select={field: {op: operand}})["rows"] == [1]
+        assert tool.ask(select={"$not": {field: {op: operand}}})["rows"] == []
+    else:
+        tried = True if operand == "order" else "x"
+        answer = tool.ask(select={field: {op: tried}})
+        assert answer["at"] == f"/{field}/{op}" and operand in answer["bad"]

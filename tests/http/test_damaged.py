@@ -3,11 +3,11 @@
 import sqlite3
 import time
 
-from conftest import assert_problem, samples
+from conftest import assert_problem, samples, wait_until
 from server import Server
 
 
-def test_vector_that_decayed_is_left_out_and_ready_says_503(tmp_path, tiny_model):
+def test_vector_that_decayed_is_left_out_and_ready_says_503_until_a_backfill_has_mended_it(tmp_path, tiny_model):
     server = Server(tmp_path / "data", tiny_model)
     ids = []
     with server:
@@ -26,6 +26,11 @@ def test_vector_that_decayed_is_left_out_and_ready_says_503(tmp_path, tiny_model
         found = server.http.post(f"{server.url}/v1/search", json={"video_id": ids[1], "k": 5})
         assert found.status_code == 200 and ids[0] not in found.text
         assert server.get(f"/v1/videos/{ids[0]}/content").status_code == 200
+        model = server.get("/v1/models").json()["items"][0]["name"]
+        assert server.http.post(f"{server.url}/v1/models/{model}/backfill").status_code == 202
+        wait_until(lambda: server.get("/v1/health/ready").status_code == 200)
+        again = server.http.post(f"{server.url}/v1/search", json={"video_id": ids[1], "k": 5})
+        assert ids[0] in again.text
 
 
 def test_catalog_of_before_checksums_gets_them_and_is_ready(tmp_path, tiny_model):

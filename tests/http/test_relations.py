@@ -124,6 +124,10 @@ def test_copies_of_a_deleted_original_are_judged_anew(empty, film):
     assert rest["next"] is None and "total" not in rest
     counted = empty.get(f"/v1/videos/{original}/copies", params={"limit": 1, "count": "true"}).json()
     assert counted["total"] == 3
+    two = {"filter": '{"filename": {"$in": ["24.mp4", "32.mp4"]}}', "count": "true"}
+    filtered = empty.get(f"/v1/videos/{original}/copies", params=two).json()
+    assert [v["filename"] for v in filtered["items"]] == ["32.mp4", "24.mp4"] and filtered["total"] == 2
+    assert_problem(empty.get(f"/v1/videos/{original}/copies", params={"filter": '{"a": 1}'}), 422, "bad-filter", "metadata.NAME")
     assert empty.delete(f"/v1/videos/{original}").ok
     assert empty.get(f"/v1/videos/{oldest}").json()["duplicate"]["of"] is None
 

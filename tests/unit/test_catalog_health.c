@@ -137,6 +137,35 @@ static void vector_with_a_flipped_bit_is_no_answer(void **state) {
     assert_damaged(f, "does not match its checksum");
 }
 
+static void health_is_good_again_once_each_damaged_row_is_replaced_or_gone(void **state) {
+    fixture *f = *state;
+    VX_AUTO(vx_video) v = add_video(f, 1, 3);
+    VX_AUTO(vx_video) other = add_video(f, 2, 1);
+    raw_exec(f->path, "UPDATE vectors SET data = zeroblob(length(data)) WHERE key & 3 < 3;"
+                      "UPDATE fingerprints SET data = x'00' WHERE video = 2");
+    assert_int_equal(scan(f), 1); /* of clips 1 to 4 the third stays */
+    size_t n = 0;
+    OK(vx_catalog_scan_fingerprints(f->catalog, count_one, &n, &oops));
+    assert_damaged(f, "vector of clip 1 does not match");
+    float vector[DIM];
+    OK(vx_catalog_begin(f->catalog, &oops));
+    for (int i = 0; i < 2; i++) {
+        int64_t clip = v->clips[i].row;
+        make_vector(clip, f->space, vector);
+        OK(vx_catalog_delete_vectors(f->catalog, f->space, &clip, 1, &oops));
+        OK(vx_catalog_insert_vectors(f->catalog, f->space, &clip, 1, vector, DIM, &oops));
+    }
+    OK(vx_catalog_commit(f->catalog, &oops));
+    assert_damaged(f, "vector of clip 4 does not match");
+    OK(vx_catalog_begin(f->catalog, &oops));
+    OK(vx_catalog_delete_video(f->catalog, other->id, &oops));
+    OK(vx_catalog_commit(f->catalog, &oops));
+    assert_healthy(f);
+    raw_exec(f->path, "UPDATE vectors SET data = zeroblob(length(data))");
+    assert_int_equal(scan(f), 0); /* and what is damaged later is told again */
+    assert_damaged(f, "vector of clip 1 does not match");
+}
+
 static void vector_under_the_key_of_another_is_told(void **state) {
     fixture *f = *state;
     vx_video_free(add_video(f, 1, 2));
@@ -297,6 +326,7 @@ int main(void) {
         TEST(videos_of_clips_are_found_and_those_of_lost_clips_are_none),
         TEST(vector_with_a_flipped_bit_is_left_out_of_a_scan_and_told),
         TEST(vector_with_a_flipped_bit_is_no_answer),
+        TEST(health_is_good_again_once_each_damaged_row_is_replaced_or_gone),
         TEST(vector_under_the_key_of_another_is_told),
         TEST(fingerprint_that_changed_is_no_answer),
         TEST(page_that_sqlite_cannot_read_is_told),
