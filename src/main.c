@@ -16,6 +16,7 @@ static const struct {
     {"check", vx_command_check, "verifies and repairs the data folder"},
     {"sync", vx_command_sync, "the collection to a vector database outside"},
     {"embed", vx_command_embed, "all videos of a folder to vectors, without a server"},
+    {"dedup", vx_command_dedup, "duplicates among these, or in a stopped server's data"},
     {"export", vx_command_export,
      "the stored vectors as a file of FAISS, NumPy, JSON lines or Parquet"},
 };

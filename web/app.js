@@ -5,6 +5,7 @@ import {
   $, announce, api, BADGES, button, CODECS, CONTAINERS, dateAndTime, el, named, onReturn, otherOf, picture,
   placeInOriginal, search, size, span, thumbnail, time, TRYING_AGAIN, verdictParts, videoPath,
 } from "./common.js";
+import { wireDuplicates } from "./duplicates.js";
 import { wireClusters } from "./clusters.js";
 import { wireUploads } from "./uploads.js";
 
@@ -401,6 +402,7 @@ function wire() {
 
 onReturn(refresh);
 wireUploads({ refresh, hitCard, openViewer });
+wireDuplicates(openViewer);
 wireClusters({
   openViewer,
   filterBy: (chosen) => {

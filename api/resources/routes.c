@@ -69,6 +69,7 @@ static const vx_route rows[] = {
     {"GET", "/", VX_WHILE_STARTING, "", "", vx_assets_get},
     {"GET", "/app.js", VX_WHILE_STARTING, "", "", vx_assets_get},
     {"GET", "/common.js", VX_WHILE_STARTING, "", "", vx_assets_get},
+    {"GET", "/duplicates.js", VX_WHILE_STARTING, "", "", vx_assets_get},
     {"GET", "/clusters.js", VX_WHILE_STARTING, "", "", vx_assets_get},
     {"GET", "/uploads.js", VX_WHILE_STARTING, "", "", vx_assets_get},
     {"GET", "/style.css", VX_WHILE_STARTING, "", "", vx_assets_get},

@@ -137,11 +137,35 @@ static int scan(vx_duplicates_job *job, vx_scan_report *report, vx_err *err) {
     return rc;
 }
 
+/* Of large groups not every pair was compared: those with the keeper of the default policy are, so that a list
+ * says of each video whether it may go. Best effort: a group that is looked at makes up for it. */
+static void compare_with_keepers(vx_duplicates_job *job) {
+    vx_keep_policy policy;
+    vx_group_page page;
+    vx_err err;
+    int rc = vx_keep_policy_parse("largest_picture", &policy, &err);
+    const vx_group_query query = {.policy = &policy, .state = -1};
+    if (rc || vx_duplicates_list(job->duplicates, &query, &page, &err))
+        return;
+    for (size_t i = 0; i < page.n && !is_over(job); i++) {
+        VX_AUTO(vx_group) group = NULL;
+        bool unchecked = false;
+        for (size_t k = 0; k < page.groups[i]->n_videos; k++)
+            unchecked |= page.groups[i]->videos[k].unchecked;
+        if (unchecked &&
+            vx_duplicates_plan(job->duplicates, &query, page.groups[i]->id, &group, &err))
+            vx_log_failed(VX_LOG_WARN, VX_DUPLICATES_KIND, &err, "job=%s", job->job.id);
+    }
+    vx_group_page_clear(&page);
+}
+
 static void run_job(vx_duplicates_job *job) {
     vx_duplicates *d = job->duplicates;
     vx_scan_report report = {0};
     vx_err err = {0};
     int rc = scan(job, &report, &err);
+    if (!rc)
+        compare_with_keepers(job);
     bool cancelled = atomic_load(&job->job.cancelled), bad = rc == VX_FILTER_BAD;
     vx_outcome outcome = cancelled ? VX_OUTCOME_CANCELLED
                          : bad     ? VX_OUTCOME_BAD_REQUEST
@@ -315,9 +339,10 @@ int vx_duplicates_new(const vx_duplicates_params *params, vx_duplicates **ret_du
     vx_mutex_init(&d->groups_mu);
     vx_cond_init(&d->work);
     vx_cond_init(&d->due);
-    vx_jobs_add_kind(
-        params->jobs,
-        &(vx_job_kind){.name = VX_DUPLICATES_KIND, .ctx = d, .parse = parse, .run = run});
+    if (params->jobs)
+        vx_jobs_add_kind(
+            params->jobs,
+            &(vx_job_kind){.name = VX_DUPLICATES_KIND, .ctx = d, .parse = parse, .run = run});
     *ret_duplicates = d;
     return 0;
 }

@@ -32,7 +32,7 @@ typedef struct vx_duplicates vx_duplicates;
 typedef struct vx_duplicates_params { /* borrows all, until stop */
     vx_collection *collection;
     vx_writer *writer;
-    vx_jobs *jobs; /* gets the kind "duplicates" */
+    vx_jobs *jobs; /* gets the kind "duplicates"; NULL: scans are no jobs (vidx dedup) */
     vx_library *library;
     int threads; /* of comparing vectors; 0 = one per core */
 } vx_duplicates_params;

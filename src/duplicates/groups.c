@@ -236,12 +236,6 @@ const vx_group_pair *vx_group_find_pair(const vx_group *g, size_t first, size_t 
                       : NULL;
 }
 
-/* The kind of the second to the first; NEW: no such pair is known. */
-static vx_verdict_kind kind_of(const vx_group *g, size_t first, size_t second) {
-    const vx_group_pair *found = vx_group_find_pair(g, first, second);
-    return found ? found->kind : VX_VERDICT_NEW;
-}
-
 static int compare_now(building *b, size_t first, size_t second, vx_verdict_kind *ret_kind,
                        vx_err *err) {
     vx_collection *collection = b->duplicates->params.collection;
@@ -286,35 +280,95 @@ static bool is_held(const building *b, vx_verdict_kind kind) {
            (kind == VX_VERDICT_SIMILAR && b->query->kinds >> VX_VERDICT_SIMILAR & 1);
 }
 
-/* A group is closed if every pair of it is known: no video has more than are kept for each. */
-static int choose_what_stays(building *b, vx_err *err) {
-    enum { KEPT_MAX = 256 }; /* kept ones that a video without pairs is compared with */
+/* Numbers of pairs by their second video: those of video i begin at ret_first[i], a counting sort. */
+static uint32_t *pairs_by_second(const vx_group *g, size_t **ret_first, vx_err *err) {
+    size_t *at = vx_new_array(g->n_videos + 2, sizeof *at);
+    uint32_t *sorted = vx_new_array(g->n_pairs + 1, sizeof *sorted);
+    *ret_first = at;
+    if (!at || !sorted) {
+        free(sorted);
+        VX_FAIL(err, -ENOMEM, "no memory for a group of %zu videos", g->n_videos);
+        return NULL;
+    }
+    for (size_t i = 0; i < g->n_pairs; i++)
+        at[g->pairs[i].second + 2]++;
+    for (size_t i = 0; i < g->n_videos; i++)
+        at[i + 2] += at[i + 1];
+    for (size_t i = 0; i < g->n_pairs; i++)
+        sorted[at[g->pairs[i].second + 1]++] = (uint32_t)i;
+    return sorted;
+}
+
+/* The kept videos, best first, and pairs by their second video. */
+typedef struct staying {
+    size_t *kept; /* [n_kept] */
+    size_t n_kept;
+    uint32_t *pairs;
+    size_t *first;
+} staying;
+
+static void staying_done(staying *s) {
+    free(s->kept);
+    free(s->pairs);
+    free(s->first);
+}
+
+/* By the pairs that are known: the best kept video that holds it. ret_known: of how many kept ones there is a
+ * pair. */
+static void find_holder(const building *b, const staying *s, size_t i, size_t *ret_known) {
     vx_group *g = b->group;
-    bool closed =
-        g->n_pairs == g->n_videos * (g->n_videos - 1) / 2 || g->n_videos <= VX_DUPLICATES_PAIRS + 1;
-    VX_AUTO_FREE size_t *kept = vx_new_array(g->n_videos, sizeof *kept);
-    size_t n_kept = 0;
-    if (!kept)
+    *ret_known = 0;
+    for (size_t k = s->first[i]; k < s->first[i + 1]; k++) {
+        const vx_group_pair *pair = &g->pairs[s->pairs[k]]; /* by first, rising */
+        bool kept = g->videos[pair->first].keep;
+        *ret_known += kept;
+        if (kept && is_held(b, pair->kind)) {
+            g->videos[i].keep = false;
+            g->videos[i].of = pair->first;
+            return;
+        }
+    }
+}
+
+/* By comparing it with the first KEPT_MAX kept ones that it has no pair with. */
+static int compare_with_kept(building *b, const staying *s, size_t i, vx_err *err) {
+    enum { KEPT_MAX = 256 };
+    vx_group_video *v = &b->group->videos[i];
+    int rc = 0;
+    for (size_t k = 0; k < s->n_kept && k < KEPT_MAX && v->keep && !rc; k++) {
+        vx_verdict_kind kind = VX_VERDICT_NEW;
+        if (vx_group_find_pair(b->group, s->kept[k], i))
+            continue;
+        rc = compare_now(b, s->kept[k], i, &kind, err);
+        v->keep = !is_held(b, kind);
+        v->of = v->keep ? i : s->kept[k];
+    }
+    return rc;
+}
+
+/* A group is closed if every pair of it is known: then no video has more than are kept for each. */
+static int choose_what_stays(building *b, vx_err *err) {
+    vx_group *g = b->group;
+    bool closed = g->n_videos <= VX_DUPLICATES_PAIRS + 1;
+    __attribute__((cleanup(staying_done)))
+    staying s = {.kept = vx_new_array(g->n_videos, sizeof *s.kept)};
+    s.pairs = pairs_by_second(g, &s.first, err);
+    if (!s.kept || !s.pairs)
         return VX_FAIL(err, -ENOMEM, "no memory for a group of %zu videos", g->n_videos);
     for (size_t i = 0; i < g->n_videos; i++) {
         vx_group_video *v = &g->videos[i];
+        size_t n_known;
         v->keep = true;
         v->of = i;
-        for (size_t k = 0; k < n_kept && v->keep; k++) {
-            vx_verdict_kind kind = kind_of(g, kept[k], i);
-            bool unknown = kind == VX_VERDICT_NEW && !closed && k < KEPT_MAX;
-            int rc = unknown && b->compare ? compare_now(b, kept[k], i, &kind, err) : 0;
-            if (rc)
-                return rc;
-            v->unchecked |= unknown && !b->compare;
-            v->keep = !is_held(b, kind);
-            v->of = v->keep ? i : kept[k];
-        }
-        v->unchecked &= v->keep;
+        find_holder(b, &s, i, &n_known);
+        v->unchecked = v->keep && !closed && n_known < s.n_kept && !b->compare;
+        int rc = v->keep && !closed && b->compare ? compare_with_kept(b, &s, i, err) : 0;
+        if (rc)
+            return rc;
         g->bytes += v->bytes;
         g->removable_bytes += v->keep ? 0 : v->bytes;
         if (v->keep)
-            kept[n_kept++] = i;
+            s.kept[s.n_kept++] = i;
     }
     return 0;
 }
@@ -389,21 +443,27 @@ static int build_group(building *b, const partition *p, const span *at, vx_err *
 
 /* ---- for callers ---- */
 
-/* Of the moment of the call, or a little later. */
-static int refresh(vx_duplicates *d, vx_err *err) VX_REQUIRES(&d->groups_mu) {
+/* Of the moment of the call, or a little later. Gives a reference. */
+static int take_snapshot(vx_duplicates *d, vx_scan_snapshot **ret_snapshot, vx_err *err) {
+    int rc = 0;
+    vx_mutex_lock(&d->groups_mu);
     unsigned long long videos = atomic_load(&d->params.collection->changes);
     unsigned long long pairs = atomic_load(&d->changes);
-    if (d->snapshot && d->snapshot->video_changes == videos && d->snapshot->pair_changes == pairs)
-        return 0;
-    vx_scan_snapshot *fresh = NULL;
-    int rc = vx_scan_snapshot_load(d->params.collection, &fresh, err);
-    if (rc)
-        return rc;
-    fresh->video_changes = videos;
-    fresh->pair_changes = pairs;
-    vx_scan_snapshot_free(d->snapshot);
-    d->snapshot = fresh;
-    return 0;
+    if (!d->snapshot || d->snapshot->video_changes != videos ||
+        d->snapshot->pair_changes != pairs) {
+        vx_scan_snapshot *fresh = NULL;
+        rc = vx_scan_snapshot_load(d->params.collection, &fresh, err);
+        if (!rc) {
+            fresh->video_changes = videos;
+            fresh->pair_changes = pairs;
+            vx_scan_snapshot_free(d->snapshot);
+            d->snapshot = fresh;
+        }
+    }
+    if (!rc)
+        *ret_snapshot = vx_scan_snapshot_ref(d->snapshot);
+    vx_mutex_unlock(&d->groups_mu);
+    return rc;
 }
 
 static int by_size(const void *a, const void *b) {
@@ -459,19 +519,18 @@ int vx_duplicates_list(vx_duplicates *d, const vx_group_query *query, vx_group_p
                        vx_err *err) {
     __attribute__((cleanup(partition_done))) partition p = {0};
     VX_AUTO(vx_idset) selected = NULL;
+    VX_AUTO(vx_scan_snapshot) snapshot = NULL;
     *ret_page = (vx_group_page){0};
     int rc = query->filter
                  ? vx_collection_select_set(d->params.collection, query->filter, &selected, err)
                  : 0;
     if (rc)
         return rc;
-    vx_mutex_lock(&d->groups_mu);
-    rc = refresh(d, err);
+    rc = take_snapshot(d, &snapshot, err);
     if (!rc)
-        rc = partition_init(&p, d->snapshot, query, selected, err);
+        rc = partition_init(&p, snapshot, query, selected, err);
     if (!rc)
         rc = list_all(d, query, &p, ret_page, err);
-    vx_mutex_unlock(&d->groups_mu);
     if (rc)
         vx_group_page_clear(ret_page);
     else
@@ -491,14 +550,15 @@ static int apply_found(void *ctx, vx_err *err) {
 
 /* The group whose least id this is; with what is missing compared. */
 static int build_named(vx_duplicates *d, const vx_group_query *query, const vx_idset *selected,
-                       const char *group_id, building *b, vx_err *err) VX_REQUIRES(&d->groups_mu) {
+                       const char *group_id, building *b, vx_err *err) {
     __attribute__((cleanup(partition_done))) partition p = {0};
-    int rc = refresh(d, err);
+    VX_AUTO(vx_scan_snapshot) snapshot = NULL;
+    int rc = take_snapshot(d, &snapshot, err);
     if (!rc)
-        rc = partition_init(&p, d->snapshot, query, selected, err);
+        rc = partition_init(&p, snapshot, query, selected, err);
     for (span at = {0}; !rc && next_group(&p, &at);) {
         vx_group name = {.n_videos = at.n_members};
-        name_group(&name, d->snapshot, p.members + at.first_member);
+        name_group(&name, snapshot, p.members + at.first_member);
         if (!strcmp(name.id, group_id))
             return build_group(b, &p, &at, err);
     }
@@ -517,9 +577,7 @@ int vx_duplicates_plan(vx_duplicates *d, const vx_group_query *query, const char
                  : 0;
     if (rc)
         return rc;
-    vx_mutex_lock(&d->groups_mu);
     rc = build_named(d, query, selected, group_id, &b, err);
-    vx_mutex_unlock(&d->groups_mu);
     storing s = {d->params.collection->catalog, &b};
     if (!rc && b.n_found) {
         rc = vx_writer_run(d->params.writer, apply_found, NULL, &s, err);

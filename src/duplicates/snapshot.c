@@ -7,8 +7,13 @@
 
 #include "base/path.h"
 
+vx_scan_snapshot *vx_scan_snapshot_ref(vx_scan_snapshot *s) {
+    atomic_fetch_add(&s->references, 1);
+    return s;
+}
+
 vx_scan_snapshot *vx_scan_snapshot_free(vx_scan_snapshot *s) {
-    if (!s)
+    if (!s || atomic_fetch_sub(&s->references, 1) > 1)
         return NULL;
     for (size_t i = 0; i < s->n_videos; i++)
         free(s->videos[i].filename);
@@ -176,6 +181,7 @@ int vx_scan_snapshot_load(vx_collection *collection, vx_scan_snapshot **ret_snap
     vx_unrelated unrelated = {0};
     if (!s)
         return VX_FAIL(err, -ENOMEM, "no memory for groups");
+    atomic_store(&s->references, 1);
     loading l = {.snapshot = s, .catalog = collection->catalog, .unrelated = &unrelated};
     int rc = vx_unrelated_load(collection->catalog, &unrelated, err);
     if (!rc)

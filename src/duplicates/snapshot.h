@@ -1,5 +1,5 @@
 /* snapshot.h — all pairs and decisions as they were at one moment, and the videos they are about (private to
- * duplicates/). Memory: 150 bytes a video that has a pair, and 48 a pair. Threads: external lock. */
+ * duplicates/). Memory: 150 bytes a video that has a pair, and 48 a pair. */
 #pragma once
 
 #include "duplicates.h"
@@ -16,6 +16,7 @@ typedef struct vx_settled { /* a video of a decision to keep or delete */
 } vx_settled;
 
 typedef struct vx_scan_snapshot {
+    atomic_int references;
     unsigned long long video_changes, pair_changes; /* as of which it was read */
     vx_group_video *videos;                         /* [n_videos] by row */
     size_t n_videos;
@@ -26,6 +27,8 @@ typedef struct vx_scan_snapshot {
 } vx_scan_snapshot;
 
 int vx_scan_snapshot_load(vx_collection *collection, vx_scan_snapshot **ret_snapshot, vx_err *err);
+/* Another reference; any thread may read through each, and free gives one back. */
+vx_scan_snapshot *vx_scan_snapshot_ref(vx_scan_snapshot *snapshot);
 vx_scan_snapshot *vx_scan_snapshot_free(vx_scan_snapshot *snapshot);
 VX_DEFINE_AUTO(vx_scan_snapshot, vx_scan_snapshot_free)
 /* SIZE_MAX: it is in no pair. */

@@ -134,12 +134,11 @@ int main(int argc, char **argv) {
     fill_units(vectors, b.n, b.dim);
     b.vectors = vectors;
     double before_mb = peak_mb();
-    printf("floor_s %.3f\n", floor_s(&b));
-    double floor_mb = peak_mb();
     printf("pairs_s %.3f\n", pairs_s(&b));
     printf("pairs %zu\n", b.n_pairs);
-    printf("keep_s %.3f\n", keep_s(&b));
+    printf("extra_mb %.0f\n", peak_mb() - before_mb);
     printf("vectors_mb %.0f\n", (double)(b.n * b.dim * sizeof(float)) / (1 << 20));
-    printf("extra_mb %.0f\n", peak_mb() - (floor_mb > before_mb ? before_mb : floor_mb));
+    printf("keep_s %.3f\n", keep_s(&b));
+    printf("floor_s %.3f\n", floor_s(&b));
     return 0;
 }

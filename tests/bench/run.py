@@ -1,6 +1,6 @@
 """All measurements of tests/bench/README.md, or those named.
 
-    ./dev bench [--rounds N] [pipeline] [http] [server] [index] [shots] [tokenizer]
+    ./dev bench [--rounds N] [pipeline] [http] [server] [index] [shots] [tokenizer] [duplicates]
     ./dev bench search search-http     install other engines, see bench_search*.py; only when named
     ./dev bench clusters               takes 4 GB of memory and disk and some minutes; only when named
     ./dev bench [--clips N] [--seconds S] [--preset P] [--kind K] gpu     needs a GPU, see bench_gpu.py
@@ -14,7 +14,7 @@ import time
 
 import measure  # noqa: F401  (the other parts find their helpers through it)
 
-PARTS = ("pipeline", "http", "server", "index", "shots", "tokenizer")
+PARTS = ("pipeline", "http", "server", "index", "shots", "tokenizer", "duplicates")
 
 
 def machine():

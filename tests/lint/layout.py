@@ -55,7 +55,7 @@ MODULES = {
     "api/http": "base store server",
     "api/resources": "base store media clip embed index cluster catalog filter models collection extract evidence export search clusterings embeddings "
                      "ingest cutter jobs library backfill duplicates stores server api/http",
-    "cli": "base store stores writer media clip catalog filter extract check export server batch api/http api/resources",
+    "cli": "base store stores writer media clip catalog filter extract check export duplicates server batch api/http api/resources",
     "main": "cli",
 }
 MODULES = {name: set(may_use.split()) for name, may_use in MODULES.items()}
