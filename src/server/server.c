@@ -156,9 +156,14 @@ static int open_answering_parts(vx_server *server, vx_err *err) {
                                    .jobs = server->jobs,
                                    .library = server->library};
     int rc = vx_backfill_new(&backfill, &server->backfill, err);
+    const vx_remote_params remote = {.url = p->search_url,
+                                     .keys_path = p->store_keys,
+                                     .dim = server->models->items[0].info->dim};
+    if (!rc && p->search_url)
+        rc = vx_remote_open(&remote, &server->remote, err);
     if (!rc)
-        rc = vx_search_start(server->collection, &server->extractor, p->search_threads,
-                             &server->search, err);
+        rc = vx_search_start(server->collection, &server->extractor, server->remote,
+                             p->search_threads, &server->search, err);
     return rc ? rc
               : vx_embeddings_start(&server->extractor, server->store, server->search, &p->fetch,
                                     &server->embeddings, err);
@@ -278,6 +283,7 @@ vx_server *vx_server_close(vx_server *server) {
     vx_library_stop(server->library);
     vx_embeddings_stop(server->embeddings);
     vx_search_stop(server->search);
+    vx_remote_close(server->remote);
     vx_backfill_stop(server->backfill);
     vx_ingest_stop(server->ingest);
     vx_stores_end(server->stores);

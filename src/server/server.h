@@ -46,9 +46,10 @@ typedef struct vx_server_params {
     vx_media_limits media;
     vx_fetch_params fetch; /* of what clients name by URL; borrows, for the server's life */
     const char *store_hosts, *store_keys; /* of outside stores, as vx_stores_params has them */
-    bool fingerprints; /* false: no copy verdicts, half the CPU work of a frame */
-    bool reproducible; /* as vx_embedder_params has it */
-    bool no_clients;   /* nobody asks anything: no search, embeddings, cutter and backfill */
+    const char *search_url; /* of the store that answers searches; NULL: the indexes do */
+    bool fingerprints;      /* false: no copy verdicts, half the CPU work of a frame */
+    bool reproducible;      /* as vx_embedder_params has it */
+    bool no_clients;        /* nobody asks anything: no search, embeddings, cutter and backfill */
 } vx_server_params;
 
 /* Plain data: vx_server_start sets every field, and from ready on they are constant until
@@ -68,6 +69,7 @@ typedef struct vx_server {
     vx_jobs *jobs;
     vx_ingest *ingest;
     vx_library *library;
+    vx_remote *remote; /* NULL: searches are answered here */
     vx_search *search; /* from here on NULL without clients */
     vx_embeddings *embeddings;
     vx_cutter *cutter;

@@ -39,9 +39,9 @@ MODULES = {
     "cutter": "base media catalog",
     "library": "base store fingerprint index catalog filter models collection extract writer verdict jobs cutter",
     "backfill": "base store media clip index catalog models collection extract writer jobs library",
-    "search": "base store embed index catalog filter models collection extract",
-    "embeddings": "base store fetch frame media preprocess embed models extract search",
     "stores": "base fetch index catalog models writer",
+    "search": "base store stores embed index catalog filter models collection extract",
+    "embeddings": "base store fetch frame media preprocess embed models extract search",
     "server": "base store stores fetch media clip catalog models collection extract writer jobs ingest cutter "
               "library backfill search embeddings",
     "batch/curator": "base media clip parquet",
