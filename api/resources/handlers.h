@@ -36,6 +36,7 @@ void vx_jobs_retry_post(vx_request *request);
 void vx_jobs_events_get(vx_request *request);
 void vx_reread_post(vx_request *request);
 /* indexes.c */
+void vx_export_get(vx_request *request);
 void vx_indexes_get(vx_request *request);
 void vx_indexes_put(vx_request *request);
 /* models.c */

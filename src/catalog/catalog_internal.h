@@ -57,6 +57,9 @@ bool vx_catalog_is_writing(const vx_catalog *catalog);
 /* 0, or why this thread may not write: no transaction, or SQLite gave it up. */
 int vx_catalog_check_writing(vx_catalog *catalog, vx_err *err);
 
+/* video_queries.c: the first video above a row, without its clips. VX_CATALOG_NOT_FOUND. */
+int vx_catalog_read_next_video(vx_db *db, int64_t above_row, vx_video **ret_video, vx_err *err);
+
 /* checksums.c: of a row's key and data. */
 uint32_t vx_catalog_checksum(int64_t key, const void *data, size_t bytes);
 /* The next column is the checksum of that row. False: it is wrong, which the catalog's health then says.

@@ -12,7 +12,7 @@
     " height_px, fps, duration_s, created_us, verdict, duplicate_of, score, share,"                \
     " share_of_new, share_of_stored, offset_s,"                                                    \
     " mirrored, decode_path, frames_decoded, frames_total, sample_aspect_ratio, rotation_deg,"     \
-    " hdr, clip_rule, rules"
+    " hdr, clip_rule, rules, fingerprints"
 
 typedef struct video_page {
     vx_video **videos; /* row descending */
@@ -68,6 +68,7 @@ static int read_video(vx_sql *q, vx_video **ret_video, vx_err *err) {
     vx_sql_text_into(q, video->hdr, sizeof video->hdr);
     vx_sql_text_into(q, video->clip_rule, sizeof video->clip_rule);
     video->rules = (int)vx_sql_int(q);
+    video->fingerprints = (int)vx_sql_int(q);
     if (oom)
         return VX_FAIL(err, -ENOMEM, "out of memory");
     *ret_video = vx_take(video);
@@ -243,11 +244,14 @@ static int read_rows(vx_sql *q, size_t max, int64_t *ret_rows, size_t *ret_n, vx
     return 0;
 }
 
-int vx_catalog_find_outdated(vx_catalog *catalog, int rules, int64_t above_row, size_t max,
-                             int64_t *ret_rows, size_t *ret_n, vx_err *err) {
+int vx_catalog_find_outdated(vx_catalog *catalog, int rules, int fingerprints, int64_t above_row,
+                             size_t max, int64_t *ret_rows, size_t *ret_n, vx_err *err) {
     VX_READER(reader, catalog);
-    VX_SQL(q, reader.db, "SELECT row FROM videos WHERE rules < ? AND row > ? ORDER BY row LIMIT ?");
+    VX_SQL(q, reader.db,
+           "SELECT row FROM videos WHERE (rules < ? OR fingerprints < ?) AND row > ?"
+           " ORDER BY row LIMIT ?");
     vx_sql_bind_int(&q, rules);
+    vx_sql_bind_int(&q, fingerprints);
     vx_sql_bind_int(&q, above_row);
     vx_sql_bind_int(&q, (int64_t)max);
     return read_rows(&q, max, ret_rows, ret_n, err);
@@ -307,6 +311,17 @@ int vx_catalog_get_video_alone(vx_catalog *catalog, int64_t row, vx_video **ret_
         return rc;
     if (rc == 0)
         return VX_FAIL(err, VX_CATALOG_NOT_FOUND, "no video %" PRId64, row);
+    return read_video(&q, ret_video, err);
+}
+
+int vx_catalog_read_next_video(vx_db *db, int64_t above_row, vx_video **ret_video, vx_err *err) {
+    VX_SQL(q, db, "SELECT " VIDEO_COLUMNS " FROM videos WHERE row > ? ORDER BY row LIMIT 1");
+    vx_sql_bind_int(&q, above_row);
+    int rc = vx_sql_next(&q, err);
+    if (rc < 0)
+        return rc;
+    if (rc == 0)
+        return VX_FAIL(err, VX_CATALOG_NOT_FOUND, "no video above %" PRId64, above_row);
     return read_video(&q, ret_video, err);
 }
 
@@ -408,10 +423,12 @@ int vx_catalog_count_videos(vx_catalog *catalog, int64_t *ret_n, vx_err *err) {
     return read_int(&q, ret_n, err);
 }
 
-int vx_catalog_count_outdated(vx_catalog *catalog, int rules, int64_t *ret_n, vx_err *err) {
+int vx_catalog_count_outdated(vx_catalog *catalog, int rules, int fingerprints, int64_t *ret_n,
+                              vx_err *err) {
     VX_READER(reader, catalog);
-    VX_SQL(q, reader.db, "SELECT count(*) FROM videos WHERE rules < ?");
+    VX_SQL(q, reader.db, "SELECT count(*) FROM videos WHERE rules < ? OR fingerprints < ?");
     vx_sql_bind_int(&q, rules);
+    vx_sql_bind_int(&q, fingerprints);
     return read_int(&q, ret_n, err);
 }
 

@@ -51,6 +51,13 @@ APPEND(append_offset, float_or_null(cell, video->duplicate.offset_s))
 APPEND(append_mirrored, vx_cell_bool(cell, video->duplicate.mirrored))
 APPEND(append_decode_path, vx_cell_text(cell, video->decode_path, strlen(video->decode_path)))
 
+#define APPEND_OF_CLIP(name, expression)                                                           \
+    static bool name(const vx_clip *clip, vx_cell *cell) {                                         \
+        return expression;                                                                         \
+    }
+APPEND_OF_CLIP(append_start, rounded(cell, clip->start_s))
+APPEND_OF_CLIP(append_end, rounded(cell, clip->end_s))
+
 const vx_field_row vx_fields[] = {
     {"id", VX_FIELD_STRING, append_id},
     {"filename", VX_FIELD_STRING, append_filename},
@@ -74,6 +81,8 @@ const vx_field_row vx_fields[] = {
     {"duplicate.offset_s", VX_FIELD_NUMBER, append_offset},
     {"duplicate.mirrored", VX_FIELD_BOOL, append_mirrored},
     {"decode.path", VX_FIELD_STRING, append_decode_path},
+    {"clips.start_s", VX_FIELD_NUMBER, .append_of_clip = append_start},
+    {"clips.end_s", VX_FIELD_NUMBER, .append_of_clip = append_end},
 };
 const size_t vx_n_fields = VX_LEN(vx_fields);
 
@@ -201,12 +210,19 @@ static bool walk(const json_t *value, char *const *steps, size_t n_steps, bool i
     return append_json(value, cell);
 }
 
-bool vx_field_read(const vx_field *field, const vx_video *video, const json_t *metadata,
-                   vx_cell *cell) {
+bool vx_field_read(const vx_field *field, const vx_video *video, const vx_clip *clip,
+                   const json_t *metadata, vx_cell *cell) {
     vx_cell_shape shape = field->row >= 0 ? VX_CELL_ONE : VX_CELL_MISSING;
+    bool fine = true;
     vx_cell_begin(cell);
-    bool fine = field->row >= 0 ? vx_fields[field->row].append(video, cell)
-                                : walk(metadata, field->steps, field->n_steps, false, cell, &shape);
+    if (field->row < 0)
+        fine = walk(metadata, field->steps, field->n_steps, false, cell, &shape);
+    else if (!vx_field_is_of_clips(field))
+        fine = vx_fields[field->row].append(video, cell);
+    else if (clip)
+        fine = vx_fields[field->row].append_of_clip(clip, cell);
+    else
+        shape = VX_CELL_MISSING;
     if (fine && !cell->n) { /* the first cell, and no scalar: room for the shape */
         fine = vx_cell_null(cell);
         cell->n = 1;

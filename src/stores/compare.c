@@ -97,12 +97,12 @@ static int on_point(void *ctx, const char *id, const char *digest, vx_err *err) 
     return note_seen(c, clip->row, err);
 }
 
-static int on_clip(void *ctx, int64_t video, int64_t clip, vx_err *err) {
+static int on_clip(void *ctx, int64_t video, const vx_clip *clip, vx_err *err) {
     comparison *c = ctx;
-    if (has_seen(c, clip))
+    if (has_seen(c, clip->row))
         return vx_follower_must_end(c->f) ? VX_FAIL(err, VX_OUTSIDE_AWAY, "stopping") : 0;
     vx_err unread;
-    int rc = vx_catalog_get_vector(c->f->params.catalog, c->f->row.space, clip, c->vector,
+    int rc = vx_catalog_get_vector(c->f->params.catalog, c->f->row.space, clip->row, c->vector,
                                    c->f->dim, &unread);
     if (rc == VX_CATALOG_NOT_FOUND || rc == -EIO)
         return 0;

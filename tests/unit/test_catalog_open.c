@@ -123,8 +123,8 @@ static void catalog_of_a_newer_vidx_is_refused(void **state) {
     fixture *f = *state;
     f->catalog = vx_catalog_close(f->catalog);
     raw_exec(f->path, "PRAGMA user_version = 99");
-    assert_refused(f->path, VX_CATALOG_TOO_NEW, "newer vidx (schema 99, this one knows 8)");
-    raw_exec(f->path, "PRAGMA user_version = 7");
+    assert_refused(f->path, VX_CATALOG_TOO_NEW, "newer vidx (schema 99, this one knows 9)");
+    raw_exec(f->path, "PRAGMA user_version = 9");
     fixture_open(f);
 }
 
