@@ -127,8 +127,10 @@ async function refreshStatus() {
     const [stats, models] = await Promise.all([api("/v1/stats"), api("/v1/models")]);
     const model = models.items[0];
     offerText(models.items.find((each) => each.text));
-    const count = stats.videos === 1 ? "1 video" : `${stats.videos} videos`;
-    $("status").textContent = `${count} · ${model.name} on ${model.device}`;
+    const videos = (n) => (n === 1 ? "1 video" : `${n} videos`);
+    const stores = Object.entries(stats.stores || {}).map(([name, store]) =>
+      store.equal ? `${name} is up to date` : `${name}: ${videos(store.waiting_videos)} to send`);
+    $("status").textContent = [videos(stats.videos), `${model.name} on ${model.device}`, ...stores].join(" · ");
   } catch (problem) {
     $("status").textContent = problem.status ? problem.message : `${problem.message} ${TRYING_AGAIN}`;
   }

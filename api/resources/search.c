@@ -114,6 +114,12 @@ static void finish(vx_request *request) {
     VX_AUTO_OUT out = {0};
     vx_out_begin(&out, NULL, '{');
     vx_out_string(&out, "model", result->model);
+    if (result->store) {
+        vx_out_begin(&out, "searched", '{');
+        vx_out_string(&out, "store", result->store);
+        vx_out_string(&out, "consistency", result->consistency);
+        vx_out_end(&out, '}');
+    }
     if (state->several)
         write_results(&out, state);
     else

@@ -24,7 +24,7 @@ typedef struct settings {
     double max_duration, fetch_timeout;
     const char *fetch_hosts, *fetch_private;
     bool fetch_http;
-    const char *store_hosts, *store_keys;
+    const char *store_hosts, *store_keys, *search;
 } settings;
 
 #define AT(field) offsetof(settings, field)
@@ -85,6 +85,9 @@ static const vx_option table[] = {
      "hosts of vector databases that clients may name in /v1/stores, private ones too, "
      "*.example.org for all below it (default: none)"},
     {"store-keys", VX_OPTION_TEXT, AT(store_keys), NULL, "FILE", VX_STORE_KEYS_HELP},
+    {"search", VX_OPTION_TEXT, AT(search), NULL, "URL",
+     "let this Milvus answer searches in place of memory: milvus://HOST:PORT/COLLECTION, which "
+     "another vidx keeps equal"},
     {"max-side", VX_OPTION_COUNT, AT(max_side), "8192", "PX",
      "refuse videos whose picture is wider or higher"},
     {"max-duration", VX_OPTION_REAL, AT(max_duration), "86400", "S", "refuse longer videos"},
@@ -221,6 +224,7 @@ static int serve(const settings *s, const sigset_t *signals, vx_err *err) {
         .store_hosts = s->store_hosts,
         .store_keys = s->store_keys,
         .evidence = !strcmp(s->evidence, "fast"),
+        .search_url = s->search,
     };
     vx_fingerprints_of_name(s->fingerprints, &params.fingerprints);
     vx_http_params http_params = {

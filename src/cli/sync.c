@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/mem.h"
 #include "cli.h"
 #include "options.h"
@@ -91,8 +92,9 @@ int vx_command_sync(int argc, char **argv) {
         fprintf(stderr, "vidx sync: %s\n", err.msg);
         return 2;
     }
+    int64_t start_us = vx_clock_unix_us();
     rc = sync_to(&s, &view, &err);
-    if (view.checked_us)
+    if (view.checked_us >= start_us)
         printf("compared %lld points: %lld differed, %lld were missing, %lld were stray, %lld are "
                "not of vidx\n",
                (long long)view.points, (long long)view.differing, (long long)view.missing,

@@ -75,6 +75,12 @@ static vx_outcome answer(vx_search *search, vx_search_request *request, vx_searc
     if (!model)
         return VX_OUTCOME_WRONG_SPACE;
     result->model = model->info->name;
+    if (search->remote && model != &search->collection->models->items[0]) {
+        VX_FAIL(&result->err, VX_OUTCOME_WRONG_SPACE,
+                "the store that answers searches here has vectors of %s alone",
+                search->collection->models->items[0].info->name);
+        return VX_OUTCOME_WRONG_SPACE;
+    }
     vx_encoded_query *encoded = vx_new_array(request->n, sizeof *encoded);
     result->answers = vx_new_array(request->n, sizeof *result->answers);
     if (!encoded || !result->answers) {
@@ -87,12 +93,21 @@ static vx_outcome answer(vx_search *search, vx_search_request *request, vx_searc
     int64_t start_us = vx_clock_monotonic_us();
     vx_outcome outcome = vx_search_encode(search, model, request, encoded, &result->err);
     result->encode_us = vx_clock_monotonic_us() - start_us;
+    if (search->remote) {
+        result->store = vx_remote_kind(search->remote);
+        result->consistency = vx_remote_consistency(search->remote);
+        if (!outcome)
+            outcome = vx_search_remotely(search->remote, model, request, encoded, result->answers,
+                                         &result->err);
+    }
     start_us = vx_clock_monotonic_us();
-    if (!outcome && vx_search_select(search->collection, request, encoded, &common, &result->err))
+    if (!outcome && !search->remote &&
+        vx_search_select(search->collection, request, encoded, &common, &result->err))
         outcome = VX_OUTCOME_INTERNAL;
     result->filter_us = vx_clock_monotonic_us() - start_us;
-    if (!outcome && vx_search_find_hits(search->collection->catalog, model, request, encoded,
-                                        result->answers, &result->err))
+    if (!outcome && !search->remote &&
+        vx_search_find_hits(search->collection->catalog, model, request, encoded, result->answers,
+                            &result->err))
         outcome = VX_OUTCOME_INTERNAL;
     for (size_t i = 0; i < request->n; i++)
         vx_encoded_query_clear(&encoded[i]);
@@ -154,13 +169,14 @@ void vx_search_get_stats(vx_search *search, vx_search_stats *ret_stats) {
         (int64_t)(vx_pool_count(search->threads) + vx_pool_count(search->file_threads));
 }
 
-int vx_search_start(vx_collection *collection, const vx_extractor *extractor, int threads,
-                    vx_search **ret_search, vx_err *err) {
+int vx_search_start(vx_collection *collection, const vx_extractor *extractor, vx_remote *remote,
+                    int threads, vx_search **ret_search, vx_err *err) {
     VX_AUTO(vx_search) search = vx_new(vx_search);
     if (!search)
         return VX_FAIL(err, -ENOMEM, "no memory for the search pool");
     search->collection = collection;
     search->extractor = extractor;
+    search->remote = remote;
     vx_mutex_init(&search->mu);
     vx_pool_params params = {
         .name = "vx-search",

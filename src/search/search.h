@@ -9,6 +9,7 @@
 #include "extract/extract.h"
 #include "filter/filter.h"
 #include "store/store.h"
+#include "stores/stores.h"
 
 #define VX_SEARCH_MAX_K 1000
 #define VX_SEARCH_MAX_QUERIES 64
@@ -88,8 +89,10 @@ void vx_hits_clear(vx_hits *hits);
 typedef struct vx_search_result {
     vx_outcome outcome;
     const char *model; /* that was searched; NULL when none of that name is loaded. Borrows */
-    vx_err err;        /* of several queries it names the one: "queries[2]: …" */
-    vx_hits *answers;  /* [n], in the order of the queries; owned */
+    const char *store,
+        *consistency; /* of the outside store that answered; NULL: the index. Static */
+    vx_err err;       /* of several queries it names the one: "queries[2]: …" */
+    vx_hits *answers; /* [n], in the order of the queries; owned */
     size_t n;
     int64_t encode_us; /* turning all queries into vectors */
     int64_t filter_us; /* finding the videos that pass all filters */
@@ -136,10 +139,10 @@ VX_DEFINE_AUTO(vx_search_request, vx_search_request_free)
 
 typedef struct vx_search vx_search;
 
-/* Borrows both until stop. threads: searches at once; 0 = cores + 1. Beside these, searches by file run
+/* Borrows all until stop. remote: answers searches by the default model, NULL: the indexes do. threads: searches at once; 0 = cores + 1. Beside these, searches by file run
  * half as many at once as there are cores, two at least; eight times as many may wait. */
-int vx_search_start(vx_collection *collection, const vx_extractor *extractor, int threads,
-                    vx_search **ret_search, vx_err *err);
+int vx_search_start(vx_collection *collection, const vx_extractor *extractor, vx_remote *remote,
+                    int threads, vx_search **ret_search, vx_err *err);
 /* From here on what waits is answered with STOPPING, and a decode ends at its next picture. */
 void vx_search_begin_stop(vx_search *search);
 /* NULL-safe. */

@@ -29,6 +29,7 @@ static inline bool vx_search_is_abandoned(const vx_search_request *request) {
 struct vx_search {
     vx_collection *collection;
     const vx_extractor *extractor;
+    vx_remote *remote; /* borrows; NULL: the indexes in memory answer */
     vx_pool *threads, *file_threads;
     atomic_bool stopping;
     vx_mutex mu;
@@ -59,3 +60,9 @@ int vx_search_select(vx_collection *collection, const vx_search_request *request
 int vx_search_find_hits(vx_catalog *catalog, const vx_model *model,
                         const vx_search_request *request, const vx_encoded_query *encoded,
                         vx_hits *ret_answers, vx_err *err);
+
+/* remote.c: the same out of an outside store. BAD_REQUEST: it does not know what is asked for; BUSY: it is
+ * away; INTERNAL. */
+vx_outcome vx_search_remotely(vx_remote *remote, const vx_model *model,
+                              const vx_search_request *request, const vx_encoded_query *encoded,
+                              vx_hits *ret_answers, vx_err *err);

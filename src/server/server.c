@@ -176,13 +176,18 @@ static int open_answering_parts(vx_server *server, vx_err *err) {
                                                .jobs = server->jobs,
                                                .memory_bytes = p->cluster_memory_bytes};
     int rc = vx_backfill_new(&backfill, &server->backfill, err);
+    const vx_remote_params remote = {.url = p->search_url,
+                                     .keys_path = p->store_keys,
+                                     .dim = server->models->items[0].info->dim};
+    if (!rc && p->search_url)
+        rc = vx_remote_open(&remote, &server->remote, err);
     if (!rc)
         rc = vx_clusterings_new(&clusterings, &server->clusterings, err);
     if (!rc)
         rc = vx_duplicates_new(&duplicates, &server->duplicates, err);
     if (!rc)
-        rc = vx_search_start(server->collection, &server->extractor, p->search_threads,
-                             &server->search, err);
+        rc = vx_search_start(server->collection, &server->extractor, server->remote,
+                             p->search_threads, &server->search, err);
     return rc ? rc
               : vx_embeddings_start(&server->extractor, server->store, server->search, &p->fetch,
                                     &server->embeddings, err);
@@ -311,6 +316,7 @@ vx_server *vx_server_close(vx_server *server) {
     vx_library_stop(server->library);
     vx_embeddings_stop(server->embeddings);
     vx_search_stop(server->search);
+    vx_remote_close(server->remote);
     vx_backfill_stop(server->backfill);
     vx_duplicates_stop(server->duplicates);
     vx_clusterings_stop(server->clusterings);

@@ -51,6 +51,7 @@ typedef struct vx_server_params {
     vx_media_limits media;
     vx_fetch_params fetch; /* of what clients name by URL; borrows, for the server's life */
     const char *store_hosts, *store_keys; /* of outside stores, as vx_stores_params has them */
+    const char *search_url; /* of the store that answers searches; NULL: the indexes do */
     vx_fingerprints fingerprints;
     bool evidence;     /* as vx_extractor has it */
     bool reproducible; /* as vx_embedder_params has it */
@@ -78,6 +79,7 @@ typedef struct vx_server {
     vx_ingest *ingest;
     vx_stores *stores;
     vx_library *library;
+    vx_remote *remote; /* NULL: searches are answered here */
     vx_search *search; /* from here on NULL without clients */
     vx_clusterings *clusterings;
     vx_embeddings *embeddings;

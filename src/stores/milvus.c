@@ -8,6 +8,7 @@
  * again, for the place in the changes has not moved. A delete by a filter sees all that was acknowledged. */
 #include <errno.h>
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -304,6 +305,66 @@ static int list_points(vx_outside *outside, vx_outside_on_point on_point, void *
     return rc;
 }
 
+/* ---- searching ---- */
+
+static int attach(vx_outside *outside, vx_err *err) {
+    json_t *data = NULL;
+    int rc = find_version(outside, err);
+    if (!rc)
+        rc = describe(outside, &data, NULL, err);
+    if (!rc)
+        rc = check_schema(outside, data, err);
+    json_decref(data);
+    return rc;
+}
+
+/* What is not of ours is no hit. */
+static int tell_hit(vx_outside *outside, const json_t *row, vx_remote_on_hit on_hit, void *ctx,
+                    vx_err *err) {
+    const json_t *metadata = json_object_get(row, "metadata");
+    const char *clip = json_string_value(json_object_get(row, key_of(outside)));
+    const char *filename = json_string_value(json_object_get(row, "filename"));
+    double score = json_number_value(json_object_get(row, "distance"));
+    char video[VX_VIDEO_ID_CHARS + 1];
+    if (!clip || !vx_outside_is_clip_id(clip) || !isfinite(score))
+        return 0;
+    snprintf(video, sizeof video, "%.*s", VX_VIDEO_ID_CHARS, clip);
+    VX_AUTO_FREE char *text = json_is_object(metadata)
+                                  ? json_dumps(metadata, JSON_COMPACT | JSON_REAL_PRECISION(17))
+                                  : NULL;
+    vx_remote_hit hit = {.video = video,
+                         .clip = clip,
+                         .start_s = json_number_value(json_object_get(row, "start_s")),
+                         .end_s = json_number_value(json_object_get(row, "end_s")),
+                         .score = (float)score,
+                         .filename = filename ? filename : "",
+                         .metadata = text ? text : "{}"};
+    return on_hit(ctx, &hit, err);
+}
+
+static int search(vx_outside *outside, const float *vector, size_t k, vx_remote_on_hit on_hit,
+                  void *ctx, vx_err *err) {
+    bool v1 = vx_rest_of(outside)->version == 1;
+    VX_AUTO_TEXT body = {0};
+    json_t *data = NULL, *row;
+    vx_text_add(&body,
+                "{\"collectionName\":\"%s\",\"limit\":%zu,\"outputFields\":[\"%s\","
+                "\"start_s\",\"end_s\",\"filename\",\"metadata\"],",
+                outside->url.collection, k, key_of(outside));
+    vx_text_add(&body, v1 ? "\"vector\":"
+                          : "\"annsField\":\"vector\",\"consistencyLevel\":\"Bounded\",\"data\":[");
+    vx_text_vector(&body, vector, outside->dim);
+    vx_text_add(&body, v1 ? "}" : "]}");
+    int rc =
+        call(outside, "POST", path_of(outside, "/v1/vector/search", "/v2/vectordb/entities/search"),
+             &body, &data, NULL, err);
+    size_t i;
+    json_array_foreach(data, i, row) if (!rc && i < k) rc =
+        tell_hit(outside, row, on_hit, ctx, err);
+    json_decref(data);
+    return rc;
+}
+
 const vx_outside_kind vx_outside_milvus = {
     .name = "milvus",
     .max_points = 500,
@@ -314,4 +375,7 @@ const vx_outside_kind vx_outside_milvus = {
     .remove = remove_points,
     .list = list_points,
     .close = vx_rest_close,
+    .consistency = "bounded",
+    .attach = attach,
+    .search = search,
 };

@@ -17,6 +17,7 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "catalog/catalog.h"
+#include "remote.h"
 
 typedef enum vx_outside_outcome {
     VX_OUTSIDE_BAD_URL = VX_CODES_STORES,
@@ -86,6 +87,13 @@ typedef struct vx_outside_kind {
     /* Every point that is there, in any order; one may come twice. */
     int (*list)(vx_outside *outside, vx_outside_on_point on_point, void *ctx, vx_err *err);
     void (*close)(vx_outside *outside);
+
+    /* Of a kind that answers searches; else NULL. */
+    const char *consistency; /* of its answers */
+    /* In place of ensure: the collection must be there. */
+    int (*attach)(vx_outside *outside, vx_err *err);
+    int (*search)(vx_outside *outside, const float *vector, size_t k, vx_remote_on_hit on_hit,
+                  void *ctx, vx_err *err);
 } vx_outside_kind;
 
 extern const vx_outside_kind vx_outside_milvus, vx_outside_qdrant, vx_outside_pinecone,

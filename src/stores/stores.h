@@ -24,6 +24,8 @@
 #include "models/models.h"
 #include "writer/writer.h"
 
+#include "remote.h"
+
 #define VX_STORES_MAX 16
 
 typedef enum vx_store_state {

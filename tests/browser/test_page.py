@@ -3,6 +3,7 @@
 import re
 import time
 
+import make as samples
 import pytest
 from playwright.sync_api import expect
 
@@ -314,6 +315,17 @@ def test_server_that_is_gone_is_told(page, film, server, tmp_path):
     choose(page, film(2))
     expect(upload_row(page, "film 2.webm").locator(".error")).to_contain_text("Upload failed: the server stopped answering.")
     page.faults.clear()
+
+
+@pytest.mark.model("tiny", "--store-hosts", "127.0.0.1")
+def test_status_says_how_far_each_outside_store_is(page, server):
+    """Port 1 has no store: what is there to send stays to be sent."""
+    answer = server.post("/v1/stores", json={"name": "prod", "url": "qdrant+http://127.0.0.1:1/clips"})
+    assert answer.status_code == 201
+    server.upload(samples.small(1))
+    page.reload()
+    expect(page.locator("#status")).to_have_text("1 video · tiny on cpu · prod: 1 video to send")
+
 
 
 @pytest.mark.parametrize("gone, text", [(False, "The server is not ready yet."),

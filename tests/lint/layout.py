@@ -43,10 +43,10 @@ MODULES = {
     "library": "base store fingerprint index catalog filter models collection extract writer verdict jobs cutter",
     "backfill": "base store media clip index catalog models collection extract writer jobs library",
     "duplicates": "base fingerprint index catalog filter dedup models collection writer verdict jobs library",
-    "search": "base store embed index catalog filter models collection extract",
+    "stores": "base fetch index catalog models writer",
+    "search": "base store stores embed index catalog filter models collection extract",
     "clusterings": "base embed cluster index catalog filter models collection writer jobs search",
     "embeddings": "base store fetch frame media preprocess embed models extract search",
-    "stores": "base fetch index catalog models writer",
     "server": "base store stores fetch media clip catalog models collection extract writer jobs ingest cutter "
               "library backfill duplicates search clusterings embeddings",
     "batch/curator": "base media clip parquet",

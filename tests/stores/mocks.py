@@ -294,6 +294,14 @@ class MilvusV2(Mock):
             self.points.pop(name, None)
         return {"code": 0, "data": {}}
 
+    def entities_search(self, body):
+        members(body, "collectionName:str data:list annsField:str", "limit:int outputFields:list consistencyLevel:str")
+        query = self.vector(body["data"][0])
+        found = sorted(((sum(a * b for a, b in zip(query, vector)), row) for vector, row in self.points.values()),
+                       key=lambda pair: -pair[0])
+        return {"code": 0, "data": [{"distance": score, **{k: row[k] for k in body["outputFields"] if k in row}}
+                                    for score, row in found[:body["limit"]]]}
+
     def entities_query(self, body):
         members(body, "collectionName:str filter:str", "limit:int outputFields:list consistencyLevel:str")
         last = re.fullmatch(r"id > '([^']*)'", body["filter"])[1]
