@@ -15,6 +15,8 @@ static const struct {
     {"serve", vx_command_serve, "the index as an HTTP server"},
     {"check", vx_command_check, "verifies and repairs the data folder"},
     {"embed", vx_command_embed, "all videos of a folder to vectors, without a server"},
+    {"import", vx_command_import,
+     "vectors of files of FAISS, NumPy or JSON lines into the data folder"},
     {"export", vx_command_export,
      "the stored vectors as a file of FAISS, NumPy, JSON lines or Parquet"},
 };

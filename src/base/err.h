@@ -27,6 +27,7 @@ enum vx_codes {
     VX_CODES_CUTTER = 1000,
     VX_CODES_OPTIONS = 1100,
     VX_CODES_FILTER = 1200,
+    VX_CODES_IMPORT = 1300,
 };
 
 typedef struct vx_err {

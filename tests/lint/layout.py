@@ -35,6 +35,7 @@ MODULES = {
     "verdict": "base fingerprint index catalog collection",
     "jobs": "base catalog writer",
     "export": "base catalog filter parquet",
+    "import": "base catalog",
     "ingest": "base store media clip catalog collection extract writer verdict jobs",
     "cutter": "base media catalog",
     "library": "base store fingerprint index catalog filter models collection extract writer verdict jobs cutter",
@@ -49,7 +50,7 @@ MODULES = {
     "api/http": "base store server",
     "api/resources": "base store media clip embed index catalog filter models collection export search embeddings "
                      "ingest cutter jobs library backfill server api/http",
-    "cli": "base media clip catalog filter check export server batch api/http api/resources",
+    "cli": "base media clip catalog filter check export import server batch api/http api/resources",
     "main": "cli",
 }
 MODULES = {name: set(may_use.split()) for name, may_use in MODULES.items()}
