@@ -28,6 +28,7 @@ enum vx_codes {
     VX_CODES_OPTIONS = 1100,
     VX_CODES_FILTER = 1200,
     VX_CODES_IMPORT = 1300,
+    VX_CODES_BACKUP = 1400,
 };
 
 typedef struct vx_err {

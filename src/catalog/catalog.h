@@ -300,6 +300,10 @@ typedef int (*vx_catalog_on_vectors)(void *ctx, const int64_t *clip_rows, const 
 int vx_catalog_scan_vectors(vx_catalog *catalog, int64_t space, int dim, size_t chunk_rows,
                             int threads, vx_catalog_on_vectors on_vectors, void *ctx, vx_err *err);
 
+/* Writes a copy of the catalog as it is at one moment, in place of what is there; others may write meanwhile. It
+ * is durable, but its name is not. */
+int vx_catalog_copy(vx_catalog *catalog, const char *path, vx_err *err);
+
 /* ---- Snapshots: all of one moment, read in steps while others write ----
  *
  * One read transaction on a connection of its own. While it is open the log is not folded into the file and

@@ -26,6 +26,7 @@ MODULES = {
     "catalog": "base",
     "filter": "base catalog",
     "check": "base store catalog",
+    "backup": "base catalog",
     "dedup": "base index",
     "parquet": "base",
     "models": "base embed index catalog",
@@ -50,7 +51,7 @@ MODULES = {
     "api/http": "base store server",
     "api/resources": "base store media clip embed index catalog filter models collection export search embeddings "
                      "ingest cutter jobs library backfill server api/http",
-    "cli": "base media clip catalog filter check export import server batch api/http api/resources",
+    "cli": "base media clip catalog filter check backup export import server batch api/http api/resources",
     "main": "cli",
 }
 MODULES = {name: set(may_use.split()) for name, may_use in MODULES.items()}
