@@ -16,6 +16,7 @@ static const struct {
     {"check", vx_command_check, "verifies and repairs the data folder"},
     {"backup", vx_command_backup, "copies the data folder while a server uses it"},
     {"restore", vx_command_restore, "makes a data folder of a backup"},
+    {"sync", vx_command_sync, "the collection to a vector database outside"},
     {"embed", vx_command_embed, "all videos of a folder to vectors, without a server"},
     {"import", vx_command_import,
      "vectors of files of FAISS, NumPy or JSON lines into the data folder"},

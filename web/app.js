@@ -5,6 +5,7 @@ import {
   $, announce, api, BADGES, button, CODECS, CONTAINERS, dateAndTime, el, named, onReturn, otherOf, picture,
   placeInOriginal, search, size, span, thumbnail, time, TRYING_AGAIN, verdictParts, videoPath,
 } from "./common.js";
+import { wireClusters } from "./clusters.js";
 import { wireUploads } from "./uploads.js";
 
 const PAGE = 48;
@@ -400,6 +401,14 @@ function wire() {
 
 onReturn(refresh);
 wireUploads({ refresh, hitCard, openViewer });
+wireClusters({
+  openViewer,
+  filterBy: (chosen) => {
+    $("filters").open = true;
+    useFilter(JSON.stringify(chosen));
+    $("library-title").focus();
+  },
+});
 showExamples();
 wire();
 refresh();

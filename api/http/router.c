@@ -46,14 +46,25 @@ static bool method_fits(const char *want, const char *have) {
     return !strcmp(want, have) || (!strcmp(have, "HEAD") && !strcmp(want, "GET"));
 }
 
+/* The first pattern that fits the path; NULL: none does. Rows with another one are no address of it: what stands
+ * as a word in an earlier row is no {id} of a later one. */
+static const char *find_pattern(const vx_routes *routes, const char *uri) {
+    for (size_t i = 0; i < routes->n; i++) {
+        segment args[VX_REQUEST_MAX_ARGS] = {0};
+        if (path_fits(routes->items[i].path, uri, args))
+            return routes->items[i].path;
+    }
+    return NULL;
+}
+
 /* Writes "GET, HEAD, POST": the methods of the routes that fit the path. "" if none does. */
 static void list_methods(const vx_routes *routes, const char *uri, char *ret_list,
                          size_t capacity) {
+    const char *pattern = find_pattern(routes, uri);
     size_t n = 0;
     ret_list[0] = '\0';
-    for (size_t i = 0; i < routes->n; i++) {
-        segment args[VX_REQUEST_MAX_ARGS] = {0};
-        if (!path_fits(routes->items[i].path, uri, args))
+    for (size_t i = 0; i < routes->n && pattern; i++) {
+        if (strcmp(routes->items[i].path, pattern))
             continue;
         const char *method = routes->items[i].method;
         n += (size_t)snprintf(ret_list + n, capacity - n, "%s%s", n ? ", " : "",
@@ -81,10 +92,11 @@ static void answer_without_route(vx_request *request) {
 
 void vx_router_find(vx_request *request) {
     const vx_routes *routes = request->http->routes;
-    for (size_t i = 0; i < routes->n; i++) {
+    const char *pattern = find_pattern(routes, request->uri);
+    for (size_t i = 0; i < routes->n && pattern; i++) {
         segment args[VX_REQUEST_MAX_ARGS] = {0};
         if (!method_fits(routes->items[i].method, request->method) ||
-            !path_fits(routes->items[i].path, request->uri, args))
+            strcmp(routes->items[i].path, pattern) || !path_fits(pattern, request->uri, args))
             continue;
         request->route = &routes->items[i];
         for (int k = 0; k < VX_REQUEST_MAX_ARGS && args[k].text; k++) {

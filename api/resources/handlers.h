@@ -35,6 +35,21 @@ void vx_jobs_one_delete(vx_request *request);
 void vx_jobs_retry_post(vx_request *request);
 void vx_jobs_events_get(vx_request *request);
 void vx_reread_post(vx_request *request);
+/* clusters.c */
+void vx_clusters_post(vx_request *request);
+void vx_clusters_list_get(vx_request *request);
+void vx_clusters_one_get(vx_request *request);
+void vx_clusters_members_get(vx_request *request);
+void vx_clusters_one_delete(vx_request *request);
+void vx_videos_clusters_get(vx_request *request);
+/* duplicates.c, decisions.c */
+void vx_duplicates_scan_post(vx_request *request);
+void vx_duplicates_list_get(vx_request *request);
+void vx_duplicates_group_get(vx_request *request);
+void vx_duplicates_resolve_post(vx_request *request);
+void vx_decisions_list_get(vx_request *request);
+void vx_decisions_one_get(vx_request *request);
+void vx_decisions_one_delete(vx_request *request);
 /* indexes.c */
 void vx_export_get(vx_request *request);
 void vx_indexes_get(vx_request *request);
@@ -44,6 +59,12 @@ void vx_models_list_get(vx_request *request);
 void vx_models_one_get(vx_request *request);
 void vx_models_backfill_post(vx_request *request);
 void vx_models_vectors_delete(vx_request *request);
+/* stores.c */
+void vx_stores_get(vx_request *request);
+void vx_stores_post(vx_request *request);
+void vx_stores_one_get(vx_request *request);
+void vx_stores_one_delete(vx_request *request);
+void vx_stores_check_post(vx_request *request);
 /* health.c, metrics.c */
 void vx_health_live_get(vx_request *request);
 void vx_health_ready_get(vx_request *request);

@@ -16,16 +16,24 @@
 typedef struct model_report {
     const char *name;
     vx_embedder_stats embedder;
-    int64_t vectors, missing, index_bytes, failures, batch;
+    int64_t vectors, missing, index_bytes, index_gpu_bytes, failures, batch;
 } model_report;
+
+typedef struct store_report {
+    char name[VX_STORE_NAME_CHARS + 1];
+    int64_t equal, waiting, lag_us, sent, removed, refused, failures;
+} store_report;
 
 typedef struct report {
     vx_ingest_stats ingest;
     vx_search_stats query;
+    vx_duplicates_stats duplicates;
     vx_decoder_stats decoder;           /* zeros without a card */
     model_report models[VX_MODELS_MAX]; /* [n_models], the default first */
     int n_models;
-    int64_t jobs_parked, jobs_waiting;
+    store_report stores[VX_STORES_MAX]; /* [n_stores] */
+    int n_stores;
+    int64_t jobs_parked, jobs_waiting, clusterings;
     int64_t filter_bytes, filter_rebuilding;
     int64_t videos, videos_outdated, missing_files, memory_bytes, disk_free_bytes, active, waiting,
         uptime_us;
@@ -42,10 +50,30 @@ static int64_t resident_bytes(void) {
     return n == 2 ? resident * sysconf(_SC_PAGESIZE) : 0;
 }
 
+static int gather_stores(vx_server *server, report *r, vx_err *err) {
+    VX_AUTO_FREE vx_store_view *views = NULL;
+    size_t n = 0;
+    int rc = vx_stores_list(server->stores, &views, &n, err);
+    for (size_t i = 0; i < n && i < VX_LEN(r->stores); i++) {
+        const vx_store_view *view = &views[i];
+        store_report *s = &r->stores[r->n_stores++];
+        memcpy(s->name, view->name, sizeof s->name);
+        s->equal = view->state == VX_STORE_EQUAL;
+        s->waiting = view->waiting_videos;
+        s->lag_us = view->behind_us;
+        s->sent = view->sent;
+        s->removed = view->removed;
+        s->refused = view->refused;
+        s->failures = view->failures;
+    }
+    return rc;
+}
+
 static int gather(vx_request *request, report *r, vx_err *err) {
     vx_server *server = request->server;
     vx_ingest_get_stats(server->ingest, &r->ingest);
     vx_search_get_stats(server->search, &r->query);
+    vx_duplicates_get_stats(server->duplicates, &r->duplicates);
     r->missing_files = vx_collection_count_missing_files(server->collection);
     r->filter_bytes = (int64_t)vx_filter_columns_memory_bytes(server->collection->columns);
     r->filter_rebuilding = vx_collection_has_lost_columns(server->collection);
@@ -59,17 +87,26 @@ static int gather(vx_request *request, report *r, vx_err *err) {
     r->n_models = server->models->n;
     int rc = vx_catalog_count_videos(server->catalog, &r->videos, err);
     if (!rc)
-        rc = vx_catalog_count_outdated(server->catalog, VX_MEDIA_RULES, &r->videos_outdated, err);
+        rc = vx_catalog_count_outdated(server->catalog, VX_MEDIA_RULES,
+                                       (int)server->extractor.fingerprints, &r->videos_outdated,
+                                       err);
     if (!rc)
         rc = vx_catalog_count_jobs(server->catalog, &r->jobs_parked, &r->jobs_waiting, err);
     if (!rc)
+        rc = vx_catalog_count_clusterings(server->catalog, &r->clusterings, err);
+    if (!rc)
         rc = vx_store_get_free(server->store, &r->disk_free_bytes, err);
+    if (!rc)
+        rc = gather_stores(server, r, err);
     for (int i = 0; i < server->models->n && !rc; i++) {
         vx_model *model = &server->models->items[i];
         model_report *m = &r->models[i];
         m->name = model->info->name;
         m->vectors = vx_index_count(model->index);
         m->index_bytes = (int64_t)vx_index_memory_bytes(model->index);
+        vx_index_gpu_state on_gpu;
+        vx_index_get_gpu_state(model->index, &on_gpu);
+        m->index_gpu_bytes = on_gpu.bytes;
         m->failures = atomic_load(&model->failures);
         vx_embedder_get_stats(model->embedder, &m->embedder);
         m->batch = m->embedder.batch;
@@ -81,11 +118,22 @@ static int gather(vx_request *request, report *r, vx_err *err) {
 /* ---- The table ---- */
 
 /* Which label a metric has; it has one value for each value of the label. */
-typedef enum label { NONE, OUTCOME, VERDICT, PHASE, MODEL, PATH, REASON, VERSION, N_LABELS } label;
+typedef enum label {
+    NONE,
+    OUTCOME,
+    VERDICT,
+    PHASE,
+    MODEL,
+    PATH,
+    REASON,
+    VERSION,
+    STORE,
+    N_LABELS
+} label;
 
 static const char *const label_names[N_LABELS] = {
     [OUTCOME] = "outcome", [VERDICT] = "verdict", [PHASE] = "phase",     [MODEL] = "model",
-    [PATH] = "path",       [REASON] = "reason",   [VERSION] = "version",
+    [PATH] = "path",       [REASON] = "reason",   [VERSION] = "version", [STORE] = "store",
 };
 
 static int label_count(label kind, const report *r) {
@@ -95,6 +143,7 @@ static int label_count(label kind, const report *r) {
            : kind == MODEL   ? r->n_models
            : kind == PATH    ? VX_MEDIA_N_PATHS
            : kind == REASON  ? r->decoder.n_reasons
+           : kind == STORE   ? r->n_stores
                              : 1;
 }
 
@@ -112,6 +161,8 @@ static const char *label_value(label kind, int i, const report *r) {
         return vx_media_path_name((vx_media_path)i);
     case REASON:
         return r->decoder.reasons[i];
+    case STORE:
+        return r->stores[i].name;
     case VERSION:
         return VX_VERSION;
     default:
@@ -138,6 +189,7 @@ static void write_durations(vx_out *out, const char *name, const struct vx_http 
 #define GAUGE "gauge"
 #define COUNTER "counter"
 #define AT(field) offsetof(report, field)
+#define BY_STORE(field) offsetof(report, stores[0].field), STORE
 #define BY_MODEL(field) offsetof(report, models[0].field), MODEL
 
 /* The order is that of the members in JSON. */
@@ -196,6 +248,27 @@ static const metric metrics[] = {
     {"jobs_parked", GAUGE, "Jobs that were tried too often and wait for POST /v1/jobs/{id}/retry.",
      "jobs.parked", AT(jobs_parked)},
 
+    {"duplicate_scans_finished_total", COUNTER, "Scans for duplicates that ended, by outcome.",
+     "duplicates.scans.*", AT(duplicates.scans), OUTCOME},
+    {"duplicate_videos_scanned_total", COUNTER, "Videos that scans compared with all others.",
+     "duplicates.videos_scanned", AT(duplicates.videos_scanned)},
+    {"duplicate_pairs_compared_total", COUNTER, "Pairs of videos whose pictures scans compared.",
+     "duplicates.pairs_compared", AT(duplicates.pairs_compared)},
+    {"duplicate_pairs_found_total", COUNTER, "Related pairs that scans stored.",
+     "duplicates.pairs_found", AT(duplicates.pairs_found)},
+    {"duplicate_decisions_total", COUNTER, "Decisions about duplicates.", "duplicates.decisions",
+     AT(duplicates.decisions)},
+    {"duplicate_decisions_undone_total", COUNTER, "Decisions that were undone.",
+     "duplicates.decisions_undone", AT(duplicates.undone)},
+    {"duplicate_videos_deleted_total", COUNTER, "Videos deleted by decisions.",
+     "duplicates.videos_deleted", AT(duplicates.videos_deleted)},
+    {"duplicate_bytes_deleted_total", COUNTER, "Bytes of their files.", "duplicates.bytes_deleted",
+     AT(duplicates.bytes_deleted)},
+    {"duplicate_deletions_failed_total", COUNTER, "Times that deleting failed; it is tried again.",
+     "duplicates.deletions_failed", AT(duplicates.deletions_failed)},
+
+    {"clusterings", GAUGE, "Clusterings that are stored.", "clusterings", AT(clusterings)},
+
     {"search_queue", GAUGE, "Searches that wait.", "search.queued", AT(query.queued)},
     {NULL, NULL, NULL, "search.finished", AT(query.finished[VX_OUTCOME_OK])},
     {"search_finished_total", COUNTER, "Searches that ended, by outcome.", NULL, AT(query.finished),
@@ -213,6 +286,8 @@ static const metric metrics[] = {
     {"index_missing_vectors", GAUGE, "Stored clips without a vector.", "models.*.missing",
      BY_MODEL(missing)},
     {"index_bytes", GAUGE, "Memory of the index.", "models.*.index_bytes", BY_MODEL(index_bytes)},
+    {"index_gpu_bytes", GAUGE, "Memory of the index's copy on a GPU.", "models.*.index_gpu_bytes",
+     BY_MODEL(index_gpu_bytes)},
     {"model_clips_total", COUNTER, "Clips embedded by the model.", "models.*.clips",
      BY_MODEL(embedder.clips)},
     {"model_batches_total", COUNTER, "Batches embedded by the model.", "models.*.batches",
@@ -225,10 +300,27 @@ static const metric metrics[] = {
      BY_MODEL(batch)},
     {"model_out_of_memory_total", COUNTER, "Batches that the device had too little memory for.",
      NULL, BY_MODEL(embedder.out_of_memory)},
+
+    {"store_equal", GAUGE, "1: the outside store has everything.", "stores.*.equal",
+     BY_STORE(equal)},
+    {"store_waiting_videos", GAUGE, "Changed videos that the store has yet to hear of.",
+     "stores.*.waiting_videos", BY_STORE(waiting)},
+    {"store_lag_seconds", GAUGE, "For how long the store has not been equal.", "stores.*.lag_s",
+     BY_STORE(lag_us), SECONDS},
+    {"store_sent_clips_total", COUNTER, "Clips sent to the store.", "stores.*.sent_clips",
+     BY_STORE(sent)},
+    {"store_deleted_clips_total", COUNTER, "Clips deleted from the store.",
+     "stores.*.deleted_clips", BY_STORE(removed)},
+    {"store_refused_clips", GAUGE, "Clips that the store would not take since its last check.",
+     "stores.*.refused_clips", BY_STORE(refused)},
+    {"store_failures_total", COUNTER, "Rounds that failed: the store was away, or refused us.",
+     "stores.*.failures", BY_STORE(failures)},
 };
 
 static int64_t value_of(const metric *m, int i, const report *r) {
-    size_t step = m->label == MODEL ? sizeof r->models[0] : sizeof(int64_t);
+    size_t step = m->label == MODEL   ? sizeof r->models[0]
+                  : m->label == STORE ? sizeof r->stores[0]
+                                      : sizeof(int64_t);
     int64_t value;
     memcpy(&value, (const char *)r + m->offset + (size_t)i * step, sizeof value);
     return value;

@@ -5,6 +5,7 @@
 
 #define UPLOAD_FIELDS "metadata clip on_duplicate wait"
 #define SEARCH_FIELDS "k min_score max_score group_by offset cursor histogram explain filter model"
+#define GROUP_FIELDS "kind min_score filter keep"
 
 static const vx_route rows[] = {
     {"POST", "/v1/videos", VX_ACCEPT_FORM | VX_ACCEPT_RAW, "filename " UPLOAD_FIELDS,
@@ -23,7 +24,22 @@ static const vx_route rows[] = {
     {"GET", "/v1/videos/{id}/vectors", 0, "model", "", vx_vectors_get},
     {"POST", "/v1/search", VX_ACCEPT_JSON | VX_ACCEPT_FORM, "", SEARCH_FIELDS, vx_search_post,
      vx_search_check},
+    {"GET", "/v1/videos/{id}/clusters", 0, "", "", vx_videos_clusters_get},
+    {"POST", "/v1/clusters", VX_ACCEPT_JSON, "", "", vx_clusters_post},
+    {"GET", "/v1/clusters", 0, "limit cursor", "", vx_clusters_list_get},
+    {"GET", "/v1/clusters/{clustering}", 0, "", "", vx_clusters_one_get},
+    {"DELETE", "/v1/clusters/{clustering}", 0, "", "", vx_clusters_one_delete},
+    {"GET", "/v1/clusters/{clustering}/members", 0, "cluster outliers limit cursor", "",
+     vx_clusters_members_get},
     {"GET", "/v1/search", 0, "q " SEARCH_FIELDS, "", vx_search_get},
+    {"POST", "/v1/duplicates/scan", 0, "filter", "", vx_duplicates_scan_post},
+    {"GET", "/v1/duplicates", 0, "limit cursor state format " GROUP_FIELDS, "",
+     vx_duplicates_list_get},
+    {"GET", "/v1/duplicates/decisions", 0, "limit cursor", "", vx_decisions_list_get},
+    {"GET", "/v1/duplicates/decisions/{id}", 0, "", "", vx_decisions_one_get},
+    {"DELETE", "/v1/duplicates/decisions/{id}", 0, "", "", vx_decisions_one_delete},
+    {"GET", "/v1/duplicates/{group}", 0, GROUP_FIELDS, "", vx_duplicates_group_get},
+    {"POST", "/v1/duplicates/{group}/resolve", VX_ACCEPT_JSON, "", "", vx_duplicates_resolve_post},
     {"GET", "/v1/metadata-indexes", 0, "", "", vx_indexes_get},
     {"PUT", "/v1/metadata-indexes", VX_ACCEPT_JSON, "", "", vx_indexes_put},
     {"GET", "/v1/export", 0, "format model filter", "", vx_export_get},
@@ -39,6 +55,11 @@ static const vx_route rows[] = {
     {"GET", "/v1/models/{name}", 0, "", "", vx_models_one_get},
     {"POST", "/v1/models/{name}/backfill", 0, "", "", vx_models_backfill_post},
     {"DELETE", "/v1/models/{name}/vectors", 0, "digest", "", vx_models_vectors_delete},
+    {"GET", "/v1/stores", 0, "", "", vx_stores_get},
+    {"POST", "/v1/stores", VX_ACCEPT_JSON, "", "", vx_stores_post},
+    {"GET", "/v1/stores/{name}", 0, "", "", vx_stores_one_get},
+    {"DELETE", "/v1/stores/{name}", 0, "", "", vx_stores_one_delete},
+    {"POST", "/v1/stores/{name}/check", 0, "", "", vx_stores_check_post},
     {"POST", "/v1/reread", 0, "", "", vx_reread_post},
     {"GET", "/v1/metrics", 0, "", "", vx_metrics_get},
     {"GET", "/v1/stats", 0, "", "", vx_stats_get},
@@ -48,6 +69,7 @@ static const vx_route rows[] = {
     {"GET", "/", VX_WHILE_STARTING, "", "", vx_assets_get},
     {"GET", "/app.js", VX_WHILE_STARTING, "", "", vx_assets_get},
     {"GET", "/common.js", VX_WHILE_STARTING, "", "", vx_assets_get},
+    {"GET", "/clusters.js", VX_WHILE_STARTING, "", "", vx_assets_get},
     {"GET", "/uploads.js", VX_WHILE_STARTING, "", "", vx_assets_get},
     {"GET", "/style.css", VX_WHILE_STARTING, "", "", vx_assets_get},
     {"GET", "/icon.svg", VX_WHILE_STARTING, "", "", vx_assets_get},

@@ -67,6 +67,7 @@ static void write_explanation(vx_out *out, const vx_search_result *result,
     vx_out_begin(out, "explain", '{');
     vx_out_string(out, "model", result->model);
     vx_out_int(out, "rows_scanned", work->rows_scanned);
+    vx_out_int(out, "rows_on_gpu", work->rows_on_gpu);
     vx_out_int(out, "rows_rescored", work->rows_rescored);
     if (work->filter_videos >= 0)
         vx_out_int(out, "filter_videos", work->filter_videos);

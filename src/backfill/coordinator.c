@@ -91,11 +91,13 @@ static int find_missing(vx_backfill_job *job, vx_err *err) {
 }
 
 static int find_outdated(vx_backfill_job *job, vx_err *err) {
+    const vx_backfill_params *p = &job->backfill->params;
     int64_t rows[256], above = 0;
     size_t n = VX_LEN(rows);
     while (n == VX_LEN(rows)) {
-        int rc = vx_catalog_find_outdated(job->backfill->params.collection->catalog, VX_MEDIA_RULES,
-                                          above, VX_LEN(rows), rows, &n, err);
+        int rc = vx_catalog_find_outdated(p->collection->catalog, VX_MEDIA_RULES,
+                                          (int)p->extractor->fingerprints, above, VX_LEN(rows),
+                                          rows, &n, err);
         if (rc)
             return rc;
         for (size_t i = 0; i < n; i++) {

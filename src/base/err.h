@@ -27,8 +27,11 @@ enum vx_codes {
     VX_CODES_CUTTER = 1000,
     VX_CODES_OPTIONS = 1100,
     VX_CODES_FILTER = 1200,
-    VX_CODES_IMPORT = 1300,
-    VX_CODES_BACKUP = 1400,
+    VX_CODES_DEDUP = 1300,
+    VX_CODES_CLUSTER = 1400,
+    VX_CODES_IMPORT = 1500,
+    VX_CODES_BACKUP = 1600,
+    VX_CODES_STORES = 1700,
 };
 
 typedef struct vx_err {

@@ -63,12 +63,10 @@ static int compare_all(comparison *c, vx_index *index, const vx_batch_clip_list 
         if (!vx_index_has(index, c->rows[i]))
             return VX_FAIL(err, -EIO, "the clip %s has no vector", c->clips[i]->id);
     }
-    const vx_dedup_params params = {.source = index,
-                                    .rows = c->rows,
-                                    .n = c->n,
-                                    .threshold = threshold,
-                                    .go_on = go_on,
-                                    .ctx = &interrupted};
+    const vx_dedup_indexed indexed = {.index = index, .ids = c->rows, .n = c->n};
+    const vx_dedup_rows rows = vx_dedup_rows_of_index(&indexed);
+    const vx_dedup_params params = {
+        .rows = &rows, .threshold = threshold, .go_on = go_on, .ctx = &interrupted};
     int rc = vx_dedup_all_pairs(&params, c->matches, err);
     for (size_t i = 0; i < c->n && !rc; i++)
         if (c->matches[i].is_duplicate)

@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/path.h"
 #include "output.h"
 
 /* Of the containers that media/ reads. */
@@ -20,11 +21,6 @@ static const char *const suffixes[] = {
     "mpg", "mpeg", "mpe",  "mpv",  "m1v",  "m2v",  "m2p",  "vob",  "flv",  "wmv",   "asf",
     "ogv", "ogg",  "ogm",  "mxf",  "gif",  "rm",   "rmvb", "nut",  "ivf",  "h264",  "264",
     "avc", "h265", "265",  "hevc", "obu",  "y4m",  "dv",   "dif",  "mjpg", "mjpeg"};
-
-/* Trash of macOS, Windows, and of NAS systems; those that begin with a dot are hidden anyway. */
-static const char *const trash_names[] = {"trash",    "$recycle.bin", "recycler",
-                                          "recycled", "recycle bin",  "@recycle",
-                                          "#recycle", "deleted items"};
 
 typedef struct walk {
     vx_batch_files *files;
@@ -161,16 +157,7 @@ int vx_batch_find_files(const char *folder, vx_batch_on_problem on_problem, void
 }
 
 bool vx_batch_file_is_set_aside(const vx_batch_file *file) {
-    for (const char *part = file->path; *part;) {
-        size_t n = strcspn(part, "/");
-        if (part[0] == '.')
-            return true;
-        for (size_t i = 0; i < VX_LEN(trash_names) && part[n]; i++) /* a folder */
-            if (strlen(trash_names[i]) == n && !strncasecmp(part, trash_names[i], n))
-                return true;
-        part += n + (part[n] == '/');
-    }
-    return false;
+    return vx_path_is_set_aside(file->path);
 }
 
 vx_batch_file *vx_batch_files_find(const vx_batch_files *files, const char *path) {

@@ -15,6 +15,8 @@
  *          for one thing returns VX_CATALOG_NOT_FOUND when it is not there.
  * Cost     a commit is one fsync of the log; about every 500 commits it also folds the log into the
  *          file (two more). Reading a video takes some ten µs, a clip's video five.
+ *
+ * long because every table of the database is here, and one header tells all rules of its use.
  */
 #pragma once
 
@@ -129,6 +131,10 @@ typedef struct vx_video {
     char hdr[8];        /* "sdr", "pq", "hlg"; "" */
     char clip_rule[96]; /* that cut it into clips; "" */
     int rules;          /* by which its file was read: VX_MEDIA_RULES of that time; 0 */
+    char
+        *clusters; /* "c….3,c….none": where its clips are, each once; NULL: in no clustering, or not
+                           asked for. Set by vx_catalog_get_video_alone and _scan_videos alone */
+    int fingerprints; /* which pictures were hashed: a vx_fingerprints of extract.h */
     vx_clip *clips;
     size_t n_clips;
 } vx_video;
@@ -158,7 +164,7 @@ int vx_catalog_find_rejudged(vx_catalog *catalog, int64_t above_row, size_t max,
 /* The video and those whose verdict names it wait to be judged anew; until then verdicts stay. */
 int vx_catalog_mark_rejudged(vx_catalog *catalog, int64_t row, const char *video_id, vx_err *err);
 /* Replaces what was read from the file of video->row: container to duration_s, frames_decoded and the fields
- * from there to rules. VX_CATALOG_NOT_FOUND. */
+ * from there to fingerprints. VX_CATALOG_NOT_FOUND. */
 int vx_catalog_set_media(vx_catalog *catalog, const vx_video *video, vx_err *err);
 /* An imported video, of which there was no file, has one of that size in the store from here on; nobody has read
  * it yet (rules are 0). VX_CATALOG_NOT_FOUND: it is gone, or has a file. */
@@ -202,11 +208,12 @@ int vx_catalog_find_videos_of_clips(vx_catalog *catalog, const int64_t *clips, s
                                     int64_t *ret_videos, vx_err *err);
 /* Seconds; NaN if it is not known. VX_CATALOG_NOT_FOUND. */
 int vx_catalog_get_duration(vx_catalog *catalog, int64_t row, double *ret_s, vx_err *err);
-/* Videos whose file was read by older rules than these: rows above a row, rising, up to max into ret_rows;
- * and how many there are. */
-int vx_catalog_find_outdated(vx_catalog *catalog, int rules, int64_t above_row, size_t max,
-                             int64_t *ret_rows, size_t *ret_n, vx_err *err);
-int vx_catalog_count_outdated(vx_catalog *catalog, int rules, int64_t *ret_n, vx_err *err);
+/* Videos whose file was read by older rules than these, or of which fewer pictures were hashed: rows above a
+ * row, rising, up to max into ret_rows; and how many there are. */
+int vx_catalog_find_outdated(vx_catalog *catalog, int rules, int fingerprints, int64_t above_row,
+                             size_t max, int64_t *ret_rows, size_t *ret_n, vx_err *err);
+int vx_catalog_count_outdated(vx_catalog *catalog, int rules, int fingerprints, int64_t *ret_n,
+                              vx_err *err);
 /* The oldest videos above a row: rows, rising, up to max into ret_rows. */
 int vx_catalog_find_videos(vx_catalog *catalog, int64_t above_row, size_t max, int64_t *ret_rows,
                            size_t *ret_n, vx_err *err);
@@ -247,6 +254,93 @@ int vx_catalog_set_indexes(vx_catalog *catalog, const char *const *fields, size_
 typedef int (*vx_catalog_on_index)(void *ctx, const char *field, vx_err *err);
 int vx_catalog_list_indexes(vx_catalog *catalog, vx_catalog_on_index on_index, void *ctx,
                             vx_err *err);
+
+/* ---- Clusterings: groups of similar clips (clusterings/) ---- */
+
+#define VX_CLUSTERING_ID_CHARS 25         /* "c" and 24 hex digits */
+#define VX_CLUSTER_ID_CHARS (25 + 1 + 20) /* "<clustering>.<number>", or "….none" */
+
+typedef enum vx_clustering_state {
+    VX_CLUSTERING_BUILDING, /* its job has not ended */
+    VX_CLUSTERING_READY,
+    VX_CLUSTERING_DELETED, /* its members are being deleted */
+} vx_clustering_state;     /* stored: append, never renumber */
+
+typedef struct vx_clustering_row {
+    int64_t row;
+    char id[VX_CLUSTERING_ID_CHARS + 1];
+    int64_t space; /* of its vectors */
+    vx_clustering_state state;
+    int64_t created_us;
+    char *request, *summary; /* JSON; owned */
+    float *centroids;        /* float32 [k, dim]; owned; NULL from vx_catalog_list_clusterings */
+    size_t centroid_bytes;
+} vx_clustering_row;
+void vx_clustering_row_clear(vx_clustering_row *clustering);
+
+/* One clip in a clustering. */
+typedef struct vx_cluster_member {
+    int32_t cluster;     /* 0.., or -1: in none */
+    int64_t place;       /* 0.. within the cluster, by falling score */
+    int64_t clip, video; /* rows */
+    float score;         /* NaN: there is no cluster */
+    bool outlier;
+    float x, y;
+    /* Only read: */
+    char video_id[VX_VIDEO_ID_CHARS + 1];
+    int clip_index;
+    double start_s, end_s;
+    char *filename; /* owned */
+} vx_cluster_member;
+void vx_cluster_members_free(vx_cluster_member *members, size_t n); /* the array, too */
+
+/* state and row are not looked at: BUILDING; fills in row. */
+int vx_catalog_insert_clustering(vx_catalog *catalog, vx_clustering_row *clustering, vx_err *err);
+/* Clips that have lost their vector meanwhile are left out. The listener hears of the videos. */
+int vx_catalog_insert_members(vx_catalog *catalog, const vx_clustering_row *clustering,
+                              const vx_cluster_member *members, size_t n, vx_err *err);
+/* READY, with this summary. VX_CATALOG_NOT_FOUND. */
+int vx_catalog_finish_clustering(vx_catalog *catalog, int64_t row, const char *summary,
+                                 vx_err *err);
+/* From here on nobody finds it, whatever its state was. VX_CATALOG_NOT_FOUND. */
+int vx_catalog_retire_clustering(vx_catalog *catalog, const char *id, vx_err *err);
+/* Retires those that are being built by a job that has ended. */
+int vx_catalog_retire_unfinished_clusterings(vx_catalog *catalog, vx_err *err);
+/* Deletes up to `max` members of a retired clustering, and the clustering once it has none left. ret_more
+ * false: there was no retired clustering. The listener hears of the videos. */
+int vx_catalog_delete_members(vx_catalog *catalog, int max, bool *ret_more, vx_err *err);
+
+/* A ready one, or (any) also one that is being built. VX_CATALOG_NOT_FOUND. */
+int vx_catalog_get_clustering(vx_catalog *catalog, const char *id, bool any,
+                              vx_clustering_row *ret_clustering, vx_err *err);
+/* The ready ones, newest first: rows below before_row (0 = all), of a space (0 = any), up to limit. Gives an
+ * array (each vx_clustering_row_clear, then free()). */
+int vx_catalog_list_clusterings(vx_catalog *catalog, int64_t before_row, int64_t space,
+                                size_t limit, vx_clustering_row **ret_clusterings, size_t *ret_n,
+                                vx_err *err);
+
+typedef struct vx_member_query {
+    int64_t clustering;    /* row */
+    int32_t first_cluster; /* clusters from this one */
+    int32_t last_cluster;  /* to this one */
+    int32_t after_cluster; /* behind this member */
+    int64_t after_place;   /* -1: from the beginning of after_cluster */
+    bool only_outliers;
+    size_t limit;
+} vx_member_query;
+/* In order of clusters and places. Gives an array (vx_cluster_members_free). */
+int vx_catalog_list_members(vx_catalog *catalog, const vx_member_query *query,
+                            vx_cluster_member **ret_members, size_t *ret_n, vx_err *err);
+/* Calls back for each cluster that has members, in order of numbers, -1 first; non-zero stops it. */
+typedef int (*vx_catalog_on_cluster)(void *ctx, int32_t cluster, int64_t n, int64_t n_outliers,
+                                     vx_err *err);
+int vx_catalog_count_members(vx_catalog *catalog, int64_t clustering,
+                             vx_catalog_on_cluster on_cluster, void *ctx, vx_err *err);
+/* Calls back for each member, in no order; non-zero stops it. */
+typedef int (*vx_catalog_on_label)(void *ctx, int64_t clip, int32_t cluster, vx_err *err);
+int vx_catalog_scan_labels(vx_catalog *catalog, int64_t clustering, vx_catalog_on_label on_label,
+                           void *ctx, vx_err *err);
+int vx_catalog_count_clusterings(vx_catalog *catalog, int64_t *ret_n, vx_err *err);
 
 /* ---- Vector spaces: the vectors of one model and digest ---- */
 
@@ -340,6 +434,148 @@ typedef int (*vx_catalog_on_fingerprint)(void *ctx, int64_t video_row, const voi
                                          size_t bytes, vx_err *err);
 int vx_catalog_scan_fingerprints(vx_catalog *catalog, vx_catalog_on_fingerprint on_fingerprint,
                                  void *ctx, vx_err *err);
+
+/* ---- Duplicates (duplicates/): pairs that a scan found ---- */
+
+/* What b is to a: as a verdict at insert would have it with b the new video and a the stored one. */
+typedef struct vx_duplicate_pair {
+    int64_t a, b; /* video rows, a < b */
+    vx_verdict_kind kind;
+    float score, share, share_of_a, share_of_b; /* NaN: not known */
+    float offset_s;                             /* time in a minus time in b; NaN: not known */
+    bool mirrored;
+    float *segments; /* float32 [n_segments, 4]: from and to in a, from and to in b, in seconds */
+    size_t n_segments;
+} vx_duplicate_pair;
+
+/* Inserts or replaces pairs; one of a video that is gone is left out. Borrows the segments. */
+int vx_catalog_insert_pairs(vx_catalog *catalog, const vx_duplicate_pair *pairs, size_t n,
+                            vx_err *err);
+/* The video was compared with all others, with so many vectors; capped: not all its pairs were kept. One that
+ * is gone is left out. */
+int vx_catalog_set_scanned(vx_catalog *catalog, int64_t video, int64_t vectors, bool capped,
+                           vx_err *err);
+/* From here on what is stored rests on this basis; what rested on another is deleted. */
+int vx_catalog_set_basis(vx_catalog *catalog, const char *basis, vx_err *err);
+/* Calls back for each pair, in order of a and b, without segments; borrowed until return. Non-zero stops it
+ * and is returned. */
+typedef int (*vx_catalog_on_pair)(void *ctx, const vx_duplicate_pair *pair, vx_err *err);
+int vx_catalog_scan_pairs(vx_catalog *catalog, vx_catalog_on_pair on_pair, void *ctx, vx_err *err);
+/* The same for the pairs of one video. */
+int vx_catalog_scan_pairs_of(vx_catalog *catalog, int64_t video, vx_catalog_on_pair on_pair,
+                             void *ctx, vx_err *err);
+/* The segments of a pair: gives float32 [n, 4] (free()), NULL with n 0 where it has none or is gone. */
+int vx_catalog_get_segments(vx_catalog *catalog, int64_t a, int64_t b, float **ret_segments,
+                            size_t *ret_n, vx_err *err);
+/* Calls back for each video that was compared, in order of rows, with the number of its vectors then. */
+typedef int (*vx_catalog_on_scanned)(void *ctx, int64_t video, int64_t vectors, vx_err *err);
+int vx_catalog_scan_scanned(vx_catalog *catalog, vx_catalog_on_scanned on_scanned, void *ctx,
+                            vx_err *err);
+
+/* ---- and what people decided ---- */
+
+typedef enum vx_decision_kind {
+    VX_DECISION_KEEP,      /* they are duplicates, and all stay */
+    VX_DECISION_DELETE,    /* some go */
+    VX_DECISION_UNRELATED, /* they are no duplicates */
+} vx_decision_kind;        /* stored: append, never renumber */
+
+typedef enum vx_decision_role {
+    VX_ROLE_KEPT,
+    VX_ROLE_DELETED,
+    VX_ROLE_UNRELATED, /* is no duplicate of any other video of the decision */
+    VX_ROLE_OTHER,     /* to which an unrelated one is none */
+} vx_decision_role;    /* stored, likewise */
+
+typedef struct vx_decision_video {
+    char id[VX_VIDEO_ID_CHARS + 1];
+    vx_decision_role role;
+    int64_t row;   /* DELETED: of the video that is meant; rows are never given out twice */
+    int64_t bytes; /* of its file */
+    bool pending;  /* is to be deleted, and was not yet */
+} vx_decision_video;
+
+typedef struct vx_decision {
+    int64_t row;
+    vx_decision_kind kind;
+    char policy[320];           /* that chose what to keep; "" */
+    int64_t created_us, due_us; /* due_us: when deletion begins; 0 */
+    vx_decision_video *videos;  /* [n]; owned */
+    size_t n;
+} vx_decision;
+void vx_decision_clear(vx_decision *decision);
+
+/* Fills in decision->row. */
+int vx_catalog_insert_decision(vx_catalog *catalog, vx_decision *decision, vx_err *err);
+/* Undoes it: what was deleted by then stays deleted. VX_CATALOG_NOT_FOUND. */
+int vx_catalog_delete_decision(vx_catalog *catalog, int64_t row, vx_err *err);
+/* Gives the decision with its videos. VX_CATALOG_NOT_FOUND. */
+int vx_catalog_get_decision(vx_catalog *catalog, int64_t row, vx_decision *ret_decision,
+                            vx_err *err);
+/* Newest first, rows below before_row (0 = from the newest); gives rows into ret_rows [limit]. */
+int vx_catalog_list_decisions(vx_catalog *catalog, int64_t before_row, size_t limit,
+                              int64_t *ret_rows, size_t *ret_n, vx_err *err);
+/* Calls back for each video of each decision, with the row that the video has now (0 = it is not stored);
+ * in order of decisions. */
+typedef int (*vx_catalog_on_decided)(void *ctx, int64_t decision, vx_decision_kind kind,
+                                     vx_decision_role role, int64_t video, vx_err *err);
+int vx_catalog_scan_decided(vx_catalog *catalog, vx_catalog_on_decided on_decided, void *ctx,
+                            vx_err *err);
+/* The stored videos to which this one is said to be unrelated: gives rows (free()). */
+int vx_catalog_find_unrelated(vx_catalog *catalog, const char *video_id, int64_t **ret_rows,
+                              size_t *ret_n, vx_err *err);
+/* The first videos that are to be deleted by now: up to max into ret_videos, with their decisions. ret_next_us:
+ * when the next ones are due, 0 = never. */
+int vx_catalog_find_due(vx_catalog *catalog, int64_t now_us, size_t max,
+                        vx_decision_video *ret_videos, int64_t *ret_decisions, size_t *ret_n,
+                        int64_t *ret_next_us, vx_err *err);
+/* It is gone, as decided. */
+int vx_catalog_set_deleted(vx_catalog *catalog, int64_t decision, const char *video_id,
+                           vx_err *err);
+
+/* ---- Outside stores, and what they have yet to hear (stores/) ---- */
+
+#define VX_STORE_NAME_CHARS 64
+
+typedef struct vx_outside_row {
+    char name[VX_STORE_NAME_CHARS + 1];
+    char *url; /* owned; without a secret */
+    char model[64];
+    int64_t space;      /* of the vectors that it gets */
+    int64_t sent;       /* it has every change up to this one */
+    int64_t check_due;  /* 1: it must be compared with the collection */
+    int64_t checked_us; /* UNIX time; 0 = never */
+    int64_t refused;    /* clips that it would not take */
+    int64_t created_us;
+} vx_outside_row;
+void vx_outside_row_clear(vx_outside_row *store);
+
+/* From the first store on every video has a row among the changes. Cost of the first: some 3 s for a
+ * million videos. VX_CATALOG_EXISTS: of that name. */
+int vx_catalog_insert_outside(vx_catalog *catalog, const vx_outside_row *store, vx_err *err);
+/* VX_CATALOG_NOT_FOUND. */
+int vx_catalog_delete_outside(vx_catalog *catalog, const char *name, vx_err *err);
+/* Writes space, sent, check_due, checked_us and refused of the store of that name. VX_CATALOG_NOT_FOUND. */
+int vx_catalog_update_outside(vx_catalog *catalog, const vx_outside_row *store, vx_err *err);
+/* It must be compared with the collection. VX_CATALOG_NOT_FOUND. */
+int vx_catalog_ask_check(vx_catalog *catalog, const char *name, vx_err *err);
+/* As if the video had changed: every store gets it again. It need not be there. */
+int vx_catalog_mark_changed(vx_catalog *catalog, int64_t video, vx_err *err);
+/* Oldest first. Gives an array (each vx_outside_row_clear, then free()). */
+int vx_catalog_list_outside(vx_catalog *catalog, vx_outside_row **ret_stores, size_t *ret_n,
+                            vx_err *err);
+
+/* The last change of a video. */
+typedef struct vx_change {
+    int64_t seq; /* rises with each change of the collection, in the order of their commits */
+    int64_t video;
+    int clips; /* it may have had this many before; more than it has now: those are gone */
+    char deleted[VX_VIDEO_ID_CHARS + 1]; /* its id, if it is gone; "" while it is stored */
+} vx_change;
+/* Up to max changes above a number, rising. */
+int vx_catalog_list_changes(vx_catalog *catalog, int64_t above, size_t max, vx_change *ret_changes,
+                            size_t *ret_n, vx_err *err);
+int vx_catalog_count_changes(vx_catalog *catalog, int64_t above, int64_t *ret_n, vx_err *err);
 
 /* ---- Upkeep ---- */
 

@@ -22,7 +22,7 @@
 #include "base/err.h"
 #include "health.h"
 
-#define VX_DB_STATEMENTS 96 /* more than the folder has */
+#define VX_DB_STATEMENTS 256 /* more than the folder has */
 
 typedef struct vx_db {
     sqlite3 *handle;

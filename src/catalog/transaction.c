@@ -13,18 +13,22 @@ static _Thread_local const vx_catalog *writing;
 
 /* ---- who hears of changed videos ---- */
 
-/* SQLite tells of every row that a statement touches, however many it touches at once. */
-static void note_change(void *ctx, int operation, const char *database, const char *table,
-                        sqlite3_int64 row) {
-    vx_catalog *catalog = ctx;
-    (void)operation, (void)database;
-    if (strcmp(table, "videos") != 0 ||
+void vx_catalog_note_changed(vx_catalog *catalog, int64_t row) {
+    if (!catalog->on_changed ||
         (catalog->n_changed && catalog->changed[catalog->n_changed - 1] == row))
         return;
     if (vx_make_room(catalog->changed, catalog->n_changed, catalog->changed_capacity))
         catalog->changed[catalog->n_changed++] = row;
     else
         catalog->changed_lost = true;
+}
+
+/* SQLite tells of every row that a statement touches, however many it touches at once. */
+static void note_change(void *ctx, int operation, const char *database, const char *table,
+                        sqlite3_int64 row) {
+    (void)operation, (void)database;
+    if (!strcmp(table, "videos"))
+        vx_catalog_note_changed(ctx, row);
 }
 
 void vx_catalog_set_listener(vx_catalog *catalog, vx_catalog_on_changed on_changed, void *ctx) {

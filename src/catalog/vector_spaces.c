@@ -94,7 +94,8 @@ int vx_catalog_retire_vector_space(vx_catalog *catalog, int64_t space, vx_err *e
            "UPDATE spaces SET digest = digest || ':' || row"
            " WHERE row = ? AND instr(digest, ':') = 0");
     vx_sql_bind_int(&q, space);
-    return vx_sql_run(&q, err);
+    rc = vx_sql_run(&q, err);
+    return rc ? rc : vx_catalog_retire_clusterings_of(catalog, space, err);
 }
 
 /* One call may leave the deleting of the space itself to the next one. */

@@ -8,6 +8,7 @@ vx_video *vx_video_free(vx_video *video) {
     free(video->filename);
     free(video->source_path);
     free(video->metadata);
+    free(video->clusters);
     free(video->clips);
     free(video);
     return NULL;

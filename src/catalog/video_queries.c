@@ -12,7 +12,14 @@
     " height_px, fps, duration_s, created_us, verdict, duplicate_of, score, share,"                \
     " share_of_new, share_of_stored, offset_s,"                                                    \
     " mirrored, decode_path, frames_decoded, frames_total, sample_aspect_ratio, rotation_deg,"     \
-    " hdr, clip_rule, rules"
+    " hdr, clip_rule, rules, fingerprints"
+
+/* And where its clips are in clusterings, as filters name it. */
+#define CLUSTERS_COLUMN                                                                            \
+    ", (SELECT group_concat(DISTINCT clusterings.id || '.' ||"                                     \
+    " CASE WHEN cluster < 0 THEN 'none' ELSE cluster END)"                                         \
+    " FROM cluster_members CROSS JOIN clusterings ON clusterings.row = clustering"                 \
+    " WHERE cluster_members.video = videos.row AND clusterings.state < 2)"
 
 typedef struct video_page {
     vx_video **videos; /* row descending */
@@ -68,6 +75,21 @@ static int read_video(vx_sql *q, vx_video **ret_video, vx_err *err) {
     vx_sql_text_into(q, video->hdr, sizeof video->hdr);
     vx_sql_text_into(q, video->clip_rule, sizeof video->clip_rule);
     video->rules = (int)vx_sql_int(q);
+    video->fingerprints = (int)vx_sql_int(q);
+    if (oom)
+        return VX_FAIL(err, -ENOMEM, "out of memory");
+    *ret_video = vx_take(video);
+    return 0;
+}
+
+/* The same and CLUSTERS_COLUMN. */
+static int read_clustered(vx_sql *q, vx_video **ret_video, vx_err *err) {
+    VX_AUTO(vx_video) video = NULL;
+    bool oom = false;
+    int rc = read_video(q, &video, err);
+    if (rc)
+        return rc;
+    video->clusters = vx_sql_text(q, &oom);
     if (oom)
         return VX_FAIL(err, -ENOMEM, "out of memory");
     *ret_video = vx_take(video);
@@ -243,11 +265,14 @@ static int read_rows(vx_sql *q, size_t max, int64_t *ret_rows, size_t *ret_n, vx
     return 0;
 }
 
-int vx_catalog_find_outdated(vx_catalog *catalog, int rules, int64_t above_row, size_t max,
-                             int64_t *ret_rows, size_t *ret_n, vx_err *err) {
+int vx_catalog_find_outdated(vx_catalog *catalog, int rules, int fingerprints, int64_t above_row,
+                             size_t max, int64_t *ret_rows, size_t *ret_n, vx_err *err) {
     VX_READER(reader, catalog);
-    VX_SQL(q, reader.db, "SELECT row FROM videos WHERE rules < ? AND row > ? ORDER BY row LIMIT ?");
+    VX_SQL(q, reader.db,
+           "SELECT row FROM videos WHERE (rules < ? OR fingerprints < ?) AND row > ?"
+           " ORDER BY row LIMIT ?");
     vx_sql_bind_int(&q, rules);
+    vx_sql_bind_int(&q, fingerprints);
     vx_sql_bind_int(&q, above_row);
     vx_sql_bind_int(&q, (int64_t)max);
     return read_rows(&q, max, ret_rows, ret_n, err);
@@ -300,14 +325,14 @@ int vx_catalog_get_video_of_clip(vx_catalog *catalog, int64_t clip_row, vx_video
 int vx_catalog_get_video_alone(vx_catalog *catalog, int64_t row, vx_video **ret_video,
                                vx_err *err) {
     VX_READER(reader, catalog);
-    VX_SQL(q, reader.db, "SELECT " VIDEO_COLUMNS " FROM videos WHERE row = ?");
+    VX_SQL(q, reader.db, "SELECT " VIDEO_COLUMNS CLUSTERS_COLUMN " FROM videos WHERE row = ?");
     vx_sql_bind_int(&q, row);
     int rc = vx_sql_next(&q, err);
     if (rc < 0)
         return rc;
     if (rc == 0)
         return VX_FAIL(err, VX_CATALOG_NOT_FOUND, "no video %" PRId64, row);
-    return read_video(&q, ret_video, err);
+    return read_clustered(&q, ret_video, err);
 }
 
 int vx_catalog_read_next_video(vx_db *db, int64_t above_row, vx_video **ret_video, vx_err *err) {
@@ -341,11 +366,11 @@ int vx_catalog_get_metadata(vx_catalog *catalog, int64_t row, char **ret_metadat
 int vx_catalog_scan_videos(vx_catalog *catalog, vx_catalog_on_video on_video, void *ctx,
                            vx_err *err) {
     VX_READER(reader, catalog);
-    VX_SQL(q, reader.db, "SELECT " VIDEO_COLUMNS " FROM videos ORDER BY row");
+    VX_SQL(q, reader.db, "SELECT " VIDEO_COLUMNS CLUSTERS_COLUMN " FROM videos ORDER BY row");
     int rc;
     while ((rc = vx_sql_next(&q, err)) > 0) {
         VX_AUTO(vx_video) video = NULL;
-        if ((rc = read_video(&q, &video, err)) || (rc = on_video(ctx, video, err)))
+        if ((rc = read_clustered(&q, &video, err)) || (rc = on_video(ctx, video, err)))
             return rc;
     }
     return rc;
@@ -419,10 +444,12 @@ int vx_catalog_count_videos(vx_catalog *catalog, int64_t *ret_n, vx_err *err) {
     return read_int(&q, ret_n, err);
 }
 
-int vx_catalog_count_outdated(vx_catalog *catalog, int rules, int64_t *ret_n, vx_err *err) {
+int vx_catalog_count_outdated(vx_catalog *catalog, int rules, int fingerprints, int64_t *ret_n,
+                              vx_err *err) {
     VX_READER(reader, catalog);
-    VX_SQL(q, reader.db, "SELECT count(*) FROM videos WHERE rules < ?");
+    VX_SQL(q, reader.db, "SELECT count(*) FROM videos WHERE rules < ? OR fingerprints < ?");
     vx_sql_bind_int(&q, rules);
+    vx_sql_bind_int(&q, fingerprints);
     return read_int(&q, ret_n, err);
 }
 

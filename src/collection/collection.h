@@ -60,13 +60,15 @@ typedef struct vx_collection {
     vx_fp_index *fingerprints;
     vx_filter_columns *columns;
     vx_lost_columns lost_columns;
+    atomic_ullong changes; /* commits that changed videos */
     vx_recent_inserts recent;
     vx_missing_files missing_files;
 } vx_collection;
 
-/* Reads every vector, fingerprint and field of the catalog into the indexes. index_threads: 0 = one per core.
+/* Reads every vector, fingerprint and field of the catalog into the indexes. index_threads and
+ * index_on_gpu as vx_models_load_vectors has them.
  * Borrows catalog and models until close. */
-int vx_collection_open(vx_catalog *catalog, vx_models *models, int index_threads,
+int vx_collection_open(vx_catalog *catalog, vx_models *models, int index_threads, bool index_on_gpu,
                        vx_collection **ret_collection, vx_err *err);
 vx_collection *vx_collection_close(vx_collection *collection);
 VX_DEFINE_AUTO(vx_collection, vx_collection_close)

@@ -57,6 +57,7 @@ static void on_changed(void *ctx, const int64_t *rows, size_t n) {
         }
     }
     vx_mutex_unlock(&lost->mu);
+    atomic_fetch_add(&collection->changes, 1);
 }
 
 /* ---- healing ---- */

@@ -1,19 +1,21 @@
 /* dedup.h — near-duplicates among many vectors, found by comparing every pair exactly.
  *
- * The caller ranks the rows, best first. In that order a row is kept unless its cosine with a row
- * kept before it is at least the threshold. So every duplicate names a kept row that is that close
- * to it, and the answer depends on the vectors and their ranks alone: not on row ids, and not on
- * the number of threads.
+ *   vx_dedup_compare    a block of rows with all rows before it: every pair that reaches a threshold. Block
+ *                       after block, that is all pairs; from row n on, all pairs of the rows that came since
+ *   vx_dedup_all_pairs  which rows to keep: in rank order, best first, a row is kept unless its cosine
+ *                       with a row kept before it is at least the threshold. So every duplicate names
+ *                       a kept row that is that close to it
  *
- * (verdict/ answers another question: what one new video is to the stored ones.)
+ * Both depend on the vectors and their order alone: not on row ids, and not on the number of threads.
+ * (verdict/ answers another question: what one new video is to the stored ones; duplicates/ asks that
+ * of all stored videos, and finds its pairs here.)
  *
- * In       an index and row ids in rank order; a row id may appear twice
- * Out      one match a row, in rank order
- * Errs     VX_DEDUP_STOPPED (> 0); -ENOMEM, -EIO (FAISS's own text)
- * Threads  one call uses the search threads of the indexes that it creates; the source index may be
- *          searched and changed meanwhile: a row that is no longer there matches nothing
- * Memory   memory_bytes for copies of kept vectors, 1280 vectors more, 2 MiB, and one bit a row
- * Cost     rows kept * rows * dim multiplications
+ * Scores   as a search of index/ gives them. Rows with infinite or NaN numbers match nothing
+ * Errs     VX_DEDUP_STOPPED (> 0); -ENOMEM, and what reading rows returns
+ * Threads  a call is one thread's; it starts others, which end before it returns
+ * Memory   a block, and for each thread 4 MiB and two chunks of 512 rows; hits of a tile (the products of
+ *          2048 rows with 2048 others for each thread) at 24 bytes, up to 100 MiB a thread where all match
+ * Cost     n * n / 2 * dim multiplications; figures: tests/bench/README.md
  */
 #pragma once
 
@@ -22,19 +24,65 @@
 #include <stdint.h>
 
 #include "base/err.h"
+#include "base/mem.h"
 #include "index/index.h"
 
-#define VX_DEDUP_STOPPED 900 /* go_on returned false */
+#define VX_DEDUP_STOPPED VX_CODES_DEDUP /* go_on returned false */
+#define VX_DEDUP_BLOCK 2048             /* most rows of a block */
+
+/* Rows of float32 [n, dim], unit vectors: in memory, or read when they are needed. */
+typedef struct vx_dedup_rows {
+    size_t n, dim;
+    const float *vectors; /* borrows [n, dim]; or NULL, and read: */
+    /* Copies rows [first, first + n); a row that is not there any more is NaN. Called by several threads
+     * at once. Non-zero ends the comparison. */
+    int (*read)(void *ctx, size_t first, size_t n, float *ret_vectors, vx_err *err);
+    void *ctx;
+} vx_dedup_rows;
+
+/* Rows of an index, which may be searched and changed meanwhile. */
+typedef struct vx_dedup_indexed {
+    vx_index *index;    /* borrows; is only read */
+    const int64_t *ids; /* borrows [n]; one may appear twice */
+    size_t n;
+} vx_dedup_indexed;
+/* indexed: borrows, as long as the rows are used. */
+vx_dedup_rows vx_dedup_rows_of_index(const vx_dedup_indexed *indexed);
+
+/* ---- pairs (pairs.c) ---- */
+
+typedef struct vx_dedup_hit {
+    size_t row, other; /* other < row */
+    float score;       /* cosine */
+} vx_dedup_hit;
+/* On the caller's thread, in an order that depends on the rows alone; for one row, others rise from call
+ * to call and in each. Non-zero ends the comparison and is returned. */
+typedef int (*vx_dedup_on_hits)(void *ctx, const vx_dedup_hit *hits, size_t n, vx_err *err);
+
+typedef struct vx_dedup vx_dedup;
+/* threads: 0 = one per core. Copies the struct rows; borrows what it points to until free. */
+int vx_dedup_new(const vx_dedup_rows *rows, float threshold, int threads, vx_dedup **ret_dedup,
+                 vx_err *err);
+vx_dedup *vx_dedup_free(vx_dedup *dedup);
+VX_DEFINE_AUTO(vx_dedup, vx_dedup_free)
+/* Compares rows [first, first + n), n <= VX_DEDUP_BLOCK, with all rows before each. */
+int vx_dedup_compare(vx_dedup *dedup, size_t first, size_t n, vx_dedup_on_hits on_hits, void *ctx,
+                     vx_err *err);
+
+/* The products alone, as BLAS (sgemm) rounds them: float32 [n_a, n_b], of a [n_a, dim] and b [n_b, dim]. On
+ * the calling thread. For measuring what the rest costs. */
+void vx_dedup_products(const float *a, size_t n_a, const float *b, size_t n_b, size_t dim,
+                       float *ret_products);
+
+/* ---- which rows to keep (keep.c) ---- */
 
 typedef struct vx_dedup_params {
-    vx_index *source;    /* borrows; is only read */
-    const int64_t *rows; /* borrows [n]: row ids of the index, in rank order */
-    size_t n;
-    float threshold;      /* cosine, 0..1: this close to a kept row is a duplicate */
-    int64_t memory_bytes; /* for copies of kept vectors; 0 = 1 GiB. Beyond it they are copied again
-                             for each block of rows, which costs about a fifth more time */
-    bool (*go_on)(void *ctx, size_t n_done, size_t n); /* after each 256 rows, on the caller's
-                                                          thread; false stops. NULL = never */
+    const vx_dedup_rows *rows; /* borrows; in rank order */
+    float threshold;           /* cosine, 0..1: this close to a kept row is a duplicate */
+    int threads;               /* 0 = one per core */
+    bool (*go_on)(void *ctx, size_t n_done,
+                  size_t n); /* after each block, on the caller's thread; false
+                                                          stops. NULL = never */
     void *ctx;
 } vx_dedup_params;
 

@@ -7,6 +7,7 @@
 #include <stdatomic.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/thread.h"
 #include "batcher.h"
@@ -26,6 +27,8 @@ struct vx_embedder {
     int batch_fit;       /* the largest that it may grow back to; 0 while it is being opened */
     int full_runs;       /* of that size, since it last changed; the worker's alone */
     atomic_llong out_of_memory;
+    void (*relieve)(void *ctx); /* NULL: nobody else has memory there */
+    void *relieve_ctx;
 };
 
 static int run_module(vx_embedder *e, const void *const *clips, int n, float *ret_vectors,
@@ -64,15 +67,32 @@ static void note_no_room(vx_embedder *e, int clips) {
     atomic_store(&e->batch, (clips + 1) / 2);
 }
 
+void vx_embedder_on_no_memory(vx_embedder *e, void (*relieve)(void *ctx), void *ctx) {
+    e->relieve = relieve;
+    e->relieve_ctx = ctx;
+}
+
+/* Has others free memory; they may need a moment. True: so a single clip is worth another try. */
+static bool relieve(const vx_embedder *e, int clips, int *n_waits) {
+    enum { WAITS = 100, WAIT_US = 20000 };
+    if (e->relieve)
+        e->relieve(e->relieve_ctx);
+    if (!e->relieve || clips > 1 || ++*n_waits > WAITS)
+        return false;
+    usleep(WAIT_US);
+    return true;
+}
+
 static int run_video(void *ctx, const void *const *clips, int n, float *ret_vectors, vx_err *err) {
     vx_embedder *e = ctx;
+    int n_waits = 0;
     for (int done = 0; done < n;) {
         int limit = atomic_load(&e->batch), take = n - done < limit ? n - done : limit;
         int rc = run_module(e, clips + done, take, ret_vectors + (size_t)done * (size_t)e->info.dim,
                             err);
-        if (rc == -ENOMEM)
+        if (rc == -ENOMEM && n_waits == 0)
             note_no_room(e, take);
-        if (rc == -ENOMEM && take > 1)
+        if (rc == -ENOMEM && (relieve(e, take, &n_waits) || take > 1))
             continue;
         if (rc)
             return rc;
@@ -113,12 +133,12 @@ int vx_embedder_submit(vx_embedder *e, vx_slot *const *slots, int n, vx_embed_jo
     return vx_batcher_submit(e->batcher, items, n, ret_job, err);
 }
 
-/* Two batches, one being run while the next is filled, and some clips that are being written; no more
- * than most_bytes hold. */
+/* Two batches, one being run while the next is filled, and the clips that are being written: some, or with
+ * a GPU, which decodes many videos at a time, one of each. No more than most_bytes hold. */
 static int pool_slots(const vx_embedder *e) {
     const int64_t most_bytes = INT64_C(1) << 30;
     int64_t fit = most_bytes / (int64_t)(e->clip_floats * sizeof(float));
-    int wanted = 2 * e->info.max_batch + 4;
+    int wanted = 2 * e->info.max_batch + (strcmp(e->info.device, "cpu") ? 36 : 4);
     return fit < 1 ? 1 : fit < wanted ? (int)fit : wanted;
 }
 
@@ -350,6 +370,8 @@ static int start(vx_embedder *e, const vx_package *package, const vx_embedder_pa
     e->info = package->info;
     snprintf(e->info.device, sizeof e->info.device, "%s", how.device);
     snprintf(e->info.dtype, sizeof e->info.dtype, "%s", how.variant->dtype);
+    if (strcmp(how.device, "cpu"))
+        e->info.kernels_note = vx_torch_kernels_note();
     if (how.variant->slow)
         snprintf(e->info.device_note, sizeof e->info.device_note,
                  "runs on %s, which is slow for this model%s%.240s", how.device,

@@ -29,11 +29,19 @@ float *vx_slot_clip(vx_slot *slot) {
     return slot->clip;
 }
 
-static void destroy(vx_slot *slot) {
+bool vx_slot_is_pinned(const vx_slot *slot) {
+    return slot->pinned != NULL;
+}
+
+static void free_memory(vx_slot *slot) {
     if (slot->pinned)
         vx_torch_host_free(slot->pinned);
     else
         free(slot->clip);
+}
+
+static void destroy(vx_slot *slot) {
+    free_memory(slot);
     free(slot);
 }
 
@@ -43,9 +51,9 @@ static vx_slot *make(vx_slot_pool *pool, bool extra) {
         return NULL;
     slot->pool = pool;
     slot->extra = extra;
-    /* Without page-locked memory the copy to the GPU is slower, no more; for a single use it is not
-     * worth the locking. */
-    if (pool->pinned && !extra)
+    /* Without page-locked memory the copy to the GPU is slower, and what it decoded is prepared by the
+     * CPU; no more. libtorch keeps such memory for the next one, so that even a single use is worth it. */
+    if (pool->pinned)
         vx_torch_host_alloc(pool->params.slot_bytes, &slot->pinned, (void **)&slot->clip, NULL);
     if (!slot->clip)
         slot->clip = malloc(pool->params.slot_bytes);
@@ -106,7 +114,7 @@ vx_slot *vx_slot_free(vx_slot *slot) {
         return NULL;
     vx_slot_pool *pool = slot->pool;
     if (slot->extra)
-        free(vx_take(slot->clip));
+        free_memory(slot);
     vx_mutex_lock(&pool->lock);
     pool->n_sent -= slot->sent;
     slot->sent = false;

@@ -2,15 +2,13 @@
  * comes back here and is checked like the first. */
 #include "fetch.h"
 
-#include <curl/curl.h>
 #include <errno.h>
 #include <math.h>
-#include <pthread.h>
 #include <string.h>
-#include <strings.h>
 #include <sys/socket.h>
 
 #include "base/clock.h"
+#include "fetch_internal.h"
 
 enum { MAX_REDIRECTS = 3, CONNECT_MS = 15000, SLOW_S = 30, SLOW_BYTES_PER_S = 1024 };
 
@@ -35,12 +33,6 @@ typedef struct transfer {
     int rc; /* why a callback stopped libcurl */
 } transfer;
 
-static CURLcode start_code;
-
-static void start_curl(void) {
-    start_code = curl_global_init(CURL_GLOBAL_DEFAULT);
-}
-
 vx_fetcher *vx_fetcher_free(vx_fetcher *fetcher) {
     if (!fetcher)
         return NULL;
@@ -51,10 +43,9 @@ vx_fetcher *vx_fetcher_free(vx_fetcher *fetcher) {
 }
 
 int vx_fetcher_new(const vx_fetch_params *params, vx_fetcher **ret_fetcher, vx_err *err) {
-    static pthread_once_t once = PTHREAD_ONCE_INIT;
-    pthread_once(&once, start_curl);
-    if (start_code)
-        return VX_FAIL(err, -EIO, "libcurl: %s", curl_easy_strerror(start_code));
+    int rc = vx_fetch_start(err);
+    if (rc)
+        return rc;
     VX_AUTO(vx_fetcher) fetcher = vx_new(vx_fetcher);
     if (!fetcher)
         return VX_FAIL(err, -ENOMEM, "no memory for a fetcher");
@@ -70,23 +61,6 @@ int vx_fetcher_new(const vx_fetch_params *params, vx_fetcher **ret_fetcher, vx_e
 }
 
 /* ---- what is allowed ---- */
-
-/* Whether the comma separated list has the host, or "*." and a name that it lies below. */
-static bool lists(const char *list, const char *host) {
-    size_t n_host = strlen(host);
-    while (*list) {
-        list += strspn(list, ", ");
-        size_t n = strcspn(list, ", ");
-        bool below = n > 2 && list[0] == '*' && list[1] == '.';
-        const char *name = below ? list + 1 : list; /* with its dot */
-        size_t n_name = below ? n - 1 : n;
-        if (n && n_host >= n_name && (below || n_host == n_name) &&
-            !strncasecmp(host + n_host - n_name, name, n_name))
-            return true;
-        list += n;
-    }
-    return false;
-}
 
 static int check_url_parts(transfer *t, CURLU *url) {
     const vx_fetcher *f = t->fetcher;
@@ -105,8 +79,8 @@ static int check_url_parts(transfer *t, CURLU *url) {
         rc = VX_FAIL(t->err, VX_FETCH_REFUSED, "the URL must not hold a user name or password");
     if (!rc) {
         strcpy(t->host, host);
-        t->may_be_private = lists(f->private_hosts, host);
-        if (*f->hosts && !lists(f->hosts, host) && !t->may_be_private)
+        t->may_be_private = vx_fetch_lists(f->private_hosts, host);
+        if (*f->hosts && !vx_fetch_lists(f->hosts, host) && !t->may_be_private)
             rc = VX_FAIL(t->err, VX_FETCH_REFUSED,
                          "the host %.80s is not among those that this server fetches from", host);
     }

@@ -1,4 +1,5 @@
 /* fetch.h — bytes from a URL that a client named. Only this folder uses libcurl.
+ * At the end, the other case: requests to services that the operator named (service.c).
  *
  * A server that fetches URLs of strangers must not let them into its own network. So:
  *   scheme     https; http only where it was allowed
@@ -66,3 +67,43 @@ int vx_fetch_get(const vx_fetcher *fetcher, const char *url, const vx_fetch_call
  * IPv6 one that carries such an IPv4. Other families are not. */
 struct sockaddr;
 bool vx_fetch_is_public(const struct sockaddr *address);
+
+/* ---- service.c: requests to a service that the operator allowed ---- */
+
+/* Another matter than a URL of a stranger: the hosts are named at start, may have private addresses, get a
+ * credential and are sent data. Still: no redirect, no proxy of the environment, no other scheme, TLS with
+ * a certificate that is verified. Plain http goes to private addresses alone, so that no credential or data
+ * crosses the internet readable. */
+
+/* Whether the operator's list (form: vx_fetch_params.hosts) has this host. */
+bool vx_service_allows(const char *hosts, const char *host);
+
+typedef struct vx_service vx_service;
+
+typedef struct vx_service_params { /* copied */
+    const char *base;              /* https://host[:port] or http://…, without a path */
+    const char
+        *headers[2]; /* of every request, such as "Api-Key: …"; NULL: none. Never in a message. */
+    size_t max_answer_bytes;
+    double timeout_s; /* of one request */
+} vx_service_params;
+
+/* One connection, kept open between requests. 0, -ENOMEM, -EIO, VX_FETCH_REFUSED (the base). */
+int vx_service_new(const vx_service_params *params, vx_service **ret_service, vx_err *err);
+vx_service *vx_service_free(vx_service *service);
+VX_DEFINE_AUTO(vx_service, vx_service_free)
+
+typedef struct vx_service_answer {
+    long status;
+    char *body; /* NUL-terminated; borrows, until the next request */
+    size_t n;
+} vx_service_answer;
+
+/* Sends a request with a JSON body (NULL: none) and gives the answer, whatever its status.
+ *   method     "GET", "POST", "PUT", "DELETE"
+ *   path       with its query, beginning with "/"
+ *   cancelled  NULL, or asked about once a second
+ * 0, VX_FETCH_REFUSED, _FAILED, _TOO_LARGE, _TOO_SLOW, _CANCELLED, -ENOMEM. Threads: one at a time. */
+int vx_service_send(vx_service *service, const char *method, const char *path, const char *body,
+                    size_t n_body, bool (*cancelled)(void *ctx), void *ctx,
+                    vx_service_answer *ret_answer, vx_err *err);

@@ -59,6 +59,17 @@ APPEND(append_decode_path, text_or_null(cell, video->decode_path))
 APPEND_OF_CLIP(append_start, rounded(cell, clip->start_s))
 APPEND_OF_CLIP(append_end, rounded(cell, clip->end_s))
 
+/* Each of "a,b,c". */
+static bool append_clusters(const vx_video *video, vx_cell *cell) {
+    for (const char *at = video->clusters; at && *at;) {
+        size_t n = strcspn(at, ",");
+        if (!vx_cell_text(cell, at, n))
+            return false;
+        at += n + (at[n] != '\0');
+    }
+    return true;
+}
+
 const vx_field_row vx_fields[] = {
     {"id", VX_FIELD_STRING, append_id},
     {"filename", VX_FIELD_STRING, append_filename},
@@ -83,6 +94,7 @@ const vx_field_row vx_fields[] = {
     {"duplicate.offset_s", VX_FIELD_NUMBER, append_offset},
     {"duplicate.mirrored", VX_FIELD_BOOL, append_mirrored},
     {"decode.path", VX_FIELD_STRING, append_decode_path},
+    {"cluster", VX_FIELD_STRING, append_clusters, .is_array = true},
     {"clips.start_s", VX_FIELD_NUMBER, .append_of_clip = append_start},
     {"clips.end_s", VX_FIELD_NUMBER, .append_of_clip = append_end},
 };
@@ -214,7 +226,9 @@ static bool walk(const json_t *value, char *const *steps, size_t n_steps, bool i
 
 bool vx_field_read(const vx_field *field, const vx_video *video, const vx_clip *clip,
                    const json_t *metadata, vx_cell *cell) {
-    vx_cell_shape shape = field->row >= 0 ? VX_CELL_ONE : VX_CELL_MISSING;
+    vx_cell_shape shape = VX_CELL_MISSING;
+    if (field->row >= 0)
+        shape = vx_fields[field->row].is_array ? VX_CELL_ARRAY : VX_CELL_ONE;
     bool fine = true;
     vx_cell_begin(cell);
     if (field->row < 0)

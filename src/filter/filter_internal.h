@@ -56,6 +56,7 @@ typedef struct vx_field_row {
     const char *name;
     vx_field_type type;
     bool (*append)(const vx_video *video, vx_cell *cell);       /* of a video, or */
+    bool is_array;                                              /* append gives several values */
     bool (*append_of_clip)(const vx_clip *clip, vx_cell *cell); /* of each of its clips */
 } vx_field_row;
 /* Of every video, beside its metadata; the last VX_CLIP_FIELDS are of its clips. */

@@ -24,7 +24,7 @@
 #include "fingerprint.h"
 #include "hash256.h"
 
-enum { NONE = 257, AGAINST_DISTANCE = 80, PASSES = 12, SEGMENTS_MAX = 64, FLAT_DIFFERENCE = 20 };
+enum { NONE = 257, AGAINST_DISTANCE = 80, PASSES = 12, FLAT_DIFFERENCE = 20 };
 static const double BRIDGE_S = 1.5; /* three stored frames */
 static const double EDGE_S = 1.0;   /* two: how much of an end may be hidden by a cut or a fade */
 static const double DRIFT_S = 0.6;  /* how far a copy at another speed may stray from the offset */
@@ -44,7 +44,7 @@ typedef struct side {
 
 typedef struct coverage {
     side sides[2];
-    segment segments[SEGMENTS_MAX];
+    segment segments[VX_FP_SEGMENTS_MAX];
     int n;
 } coverage;
 
@@ -104,7 +104,7 @@ static void add_segment(coverage *c, int counted, double offset_s, double from_s
     double first_s = fmax(0, -offset_s), last_s = fmin(own->length_s, other->length_s - offset_s);
     from_s = from_s - EDGE_S <= fmax(first_s, own->blind_s) ? first_s : from_s - own->step_s / 2;
     to_s = to_s + own->step_s + EDGE_S >= last_s ? last_s : to_s + own->step_s / 2;
-    if (c->n == SEGMENTS_MAX || to_s <= from_s)
+    if (c->n == VX_FP_SEGMENTS_MAX || to_s <= from_s)
         return;
     segment *s = &c->segments[c->n++];
     s->from_s[counted] = from_s;
@@ -120,6 +120,8 @@ static void add_segments(coverage *c, double offset_of_b_s) {
         counted = c->sides[1].n < c->sides[0].n;
     const side *own = &c->sides[counted], *other = &c->sides[!counted];
     double offset_s = counted ? -offset_of_b_s : offset_of_b_s, from_s = NAN, to_s = NAN;
+    double after_s =
+        NAN; /* the frame after the one at to_s, which may be far when few are stored */
     size_t at = 0;
     int n_for = 0;
     for (size_t i = 0; i < own->n; i++) {
@@ -127,13 +129,14 @@ static void add_segments(coverage *c, double offset_of_b_s) {
         vote v = vote_of(&own->frames[i], other, time_s + offset_s, &at);
         if (v <= AGAINST)
             continue;
-        if (!(time_s - to_s <= BRIDGE_S + own->step_s)) {
+        if (!(time_s - after_s <= BRIDGE_S)) {
             if (n_for >= 2)
                 add_segment(c, counted, offset_s, from_s, to_s);
             from_s = time_s;
             n_for = 0;
         }
         to_s = time_s;
+        after_s = i + 1 < own->n ? (double)own->frames[i + 1].time_s : time_s;
         n_for += v == FOR;
     }
     if (n_for >= 2)
@@ -203,6 +206,21 @@ static void summarise(const coverage *c, vx_fp_coverage *ret) {
     }
 }
 
+static int by_place_in_a(const void *a, const void *b) {
+    const vx_fp_segment *x = a, *y = b;
+    return (x->a_from_s > y->a_from_s) - (x->a_from_s < y->a_from_s);
+}
+
+static void give_segments(const coverage *c, vx_fp_coverage *ret) {
+    ret->n_segments = c->n;
+    for (int i = 0; i < c->n; i++) {
+        const segment *s = &c->segments[i];
+        ret->segments[i] = (vx_fp_segment){(float)s->from_s[0], (float)s->to_s[0],
+                                           (float)s->from_s[1], (float)s->to_s[1]};
+    }
+    qsort(ret->segments, (size_t)c->n, sizeof *ret->segments, by_place_in_a);
+}
+
 int vx_fp_cover(const vx_fp_frame *a, size_t n_a, double a_length_s, const vx_fp_frame *b,
                 size_t n_b, double b_length_s, const vx_fp_match *match,
                 vx_fp_coverage *ret_coverage, vx_err *err) {
@@ -229,6 +247,7 @@ int vx_fp_cover(const vx_fp_frame *a, size_t n_a, double a_length_s, const vx_fp
         if (next.n_distinct < 2)
             break;
     }
+    give_segments(c, ret_coverage);
     free(c->sides[0].frames);
     free(c->sides[1].frames);
     free(c);

@@ -16,6 +16,7 @@
 
 #include "base/err.h"
 #include "base/mem.h"
+#include "card/card.h"
 #include "frame/frame.h"
 
 #define VX_FP_MATCH_DISTANCE 31
@@ -33,6 +34,11 @@ typedef struct vx_fp_frame {
  * 1..8192 px. Returns 0, -EINVAL or -ENOMEM. */
 int vx_fp_hash(const vx_frame *luma, vx_fp_frame *ret_frame, vx_fp_frame *ret_mirrored,
                vx_err *err);
+
+/* Turns stored frames into those of the video flipped left to right. Flipping a picture negates every second
+ * coefficient behind a hash, and the median that they are compared with is close to 0: so a few of the 256
+ * bits may differ from what vx_fp_hash gives for the flipped picture. */
+void vx_fp_mirror(vx_fp_frame *frames, size_t n);
 
 /* A video's fingerprint: its frames in ascending time and, if it has black bars, after them the same
  * frames hashed inside the bars (`inside`), also in ascending time. */
@@ -53,8 +59,25 @@ VX_DEFINE_AUTO(vx_fp_track, vx_fp_track_free)
 /* Adds a picture, as for vx_fp_hash (borrows), with its time; times ascend. stored: also goes into
  * video.stored. */
 int vx_fp_track_add(vx_fp_track *track, const vx_frame *luma, bool stored, vx_err *err);
-double
-vx_fp_track_last_s(const vx_fp_track *track); /* time of the last picture; -inf before the first */
+/* The same for pictures that lie on a card, many at a time: hashes equal those of vx_fp_track_add but for a
+ * bit or two in a thousand of them. begin puts the work into its order; after vx_card_wait, add takes the
+ * hashes into the track. In between nothing else may be added. */
+typedef struct vx_fp_picture {
+    const vx_frame *frame; /* borrows; as decoded */
+    bool stored;
+} vx_fp_picture;
+typedef struct vx_fp_batch vx_fp_batch;
+/* Whether the card hashes such a picture: SDR, as decoders on cards give it. Others are for the CPU. */
+bool vx_fp_takes(const vx_frame *frame);
+/* Whether the card has the kernels; -ENODEV with the reason. */
+int vx_fp_check_card(vx_card *card, vx_err *err);
+/* Borrows all until the batch is freed. ret_batch: gives. -ENOMEM, -EIO; -EINVAL for other pictures. */
+int vx_fp_batch_begin(vx_fp_track *track, const vx_fp_picture *pictures, int n, vx_card_work *work,
+                      vx_fp_batch **ret_batch, vx_err *err);
+/* May use the work, and wait for it, again. On failure nothing was added. */
+int vx_fp_batch_add(vx_fp_batch *batch, vx_err *err);
+vx_fp_batch *vx_fp_batch_free(vx_fp_batch *batch);
+VX_DEFINE_AUTO(vx_fp_batch, vx_fp_batch_free)
 /* Gives the arrays in *ret_video (vx_fp_video_clear). */
 int vx_fp_track_finish(const vx_fp_track *track, vx_fp_video *ret_video, vx_err *err);
 
@@ -78,10 +101,18 @@ int vx_fp_compare(const vx_fp_frame *a, size_t n_a, const vx_fp_frame *b, size_t
 /* Whether a match means "copy": thresholds measured in models/README.md. */
 bool vx_fp_is_copy(const vx_fp_match *match);
 
+/* A part of each video that is the same, in seconds. */
+typedef struct vx_fp_segment {
+    float a_from_s, a_to_s, b_from_s, b_to_s;
+} vx_fp_segment;
+
+#define VX_FP_SEGMENTS_MAX 64
 typedef struct vx_fp_coverage {
     float share_of_a, share_of_b; /* time that the other one holds too, of the whole length, 0..1 */
     bool whole_a, whole_b; /* all of it is in the other one; but for half a second at an end */
     bool in_order;         /* what matches comes in the same order in both */
+    int n_segments;
+    vx_fp_segment segments[VX_FP_SEGMENTS_MAX]; /* [n_segments] rising in a */
 } vx_fp_coverage;
 
 /* How much of each video the other one holds, around a match that vx_fp_is_copy accepts: over one segment or

@@ -27,11 +27,24 @@ typedef struct vx_dots_bar {
     float at_least;
 } vx_dots_bar;
 
+/* Keeps a product as it was rounded: on processors where compilers join it with a sum, the kernels would
+ * differ in the last bit. */
+static inline float vx_dots_rounded(float product) {
+#if defined(__aarch64__)
+    __asm__("" : "+w"(product));
+#endif
+    return product;
+}
+
+/* What the codes say a row scores. */
+static inline float vx_dots_score(int32_t dot, float scale, const vx_dots_bar *bar) {
+    return vx_dots_rounded((float)(dot - bar->offset) * scale * bar->scale);
+}
+
 /* One row of reach(), below, rounded as there. */
 static inline bool vx_dots_reaches(int32_t dot, float scale, float error, const vx_dots_bar *bar) {
-    float score = (float)(dot - bar->offset) * scale * bar->scale;
-    float lost = error * bar->norm;
-    return !(score + lost < bar->at_least);
+    float lost = vx_dots_rounded(error * bar->norm);
+    return !(vx_dots_score(dot, scale, bar) + lost < bar->at_least);
 }
 
 typedef struct vx_dots_kernel {

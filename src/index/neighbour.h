@@ -18,6 +18,7 @@ typedef struct vx_index_query {
     size_t n;
     size_t k;        /* results of each; 1..the caller's cap, larger than the index is fine */
     float min_score; /* results score this or more */
+    const float *min_scores; /* [n]: in place of min_score for each query; NULL = none; borrows */
     bool has_max_score;
     float max_score;         /* and this or less */
     bool by_group;           /* k groups, each with its best row alone */
@@ -25,10 +26,13 @@ typedef struct vx_index_query {
     const vx_idset *ids;     /* in place of groups: only these rows; NULL = all; borrows */
     const vx_idset *not_ids; /* none of these rows; NULL = all may be; borrows */
     int64_t before_id;       /* only smaller ids; 0 = any */
+    bool on_caller; /* search on the calling thread: for who has many queries and threads of
+                                its own, which then need not wait for those of the index */
 } vx_index_query;
 
 /* What a search did for one query. */
 typedef struct vx_index_work {
     int64_t rows_scanned;  /* scored, mostly by their codes */
+    int64_t rows_on_gpu;   /* by a GPU, of these */
     int64_t rows_rescored; /* of which the exact score was computed */
 } vx_index_work;

@@ -8,44 +8,28 @@
 #pragma once
 
 #include "base/thread.h"
-#include "codes.h"
-#include "faiss_flat.h"
-#include "score.h"
+#include "first_pass.h"
+#include "scan_gpu.h"
 
 typedef struct vx_segment {
-    vx_rwlock lock;     /* guards all below */
-    vx_faiss *flat;     /* exactly n rows */
-    int64_t *ids;       /* [capacity] */
-    int64_t *groups;    /* [capacity] */
+    vx_rwlock lock;  /* guards all below */
+    vx_faiss *flat;  /* exactly n rows */
+    int64_t *ids;    /* [capacity] */
+    int64_t *groups; /* [capacity] */
+    const vx_first_pass *first_pass;
     vx_row_codes codes; /* .kernel NULL: none */
+    float max_length;   /* at least that of any row with finite numbers; 0 where there are codes */
+    uint64_t removals;  /* how often rows were removed */
+    uint64_t *changed_tiles; /* a bit for each that was written since the GPU copied it (gpu.h) */
     size_t n;
     size_t peak; /* most rows ever: FAISS keeps their memory */
     size_t capacity;
     int dim;
 } vx_segment;
 
-/* The rows that may be offered: those whose group, or whose own id, is in the set. */
-typedef struct vx_selected {
-    vx_idset_bits bits;
-    bool by_id;
-} vx_selected;
-
-/* One query while it visits a segment. */
-typedef struct vx_probe {
-    const float *query;      /* borrows float32 [dim], finite */
-    vx_codes_query coded;    /* where the segments have codes */
-    float slack;             /* FAISS's score lies this close to vx_score_dot()'s */
-    float bound;             /* results below it are of no use */
-    float max_score;         /* nor are results above it */
-    const vx_idset *not_ids; /* this and the next as vx_index_query has them */
-    int64_t before_id;
-    vx_topk top;        /* best results seen here */
-    vx_index_work work; /* done here */
-} vx_probe;
-
-/* kernel: NULL = no codes; FAISS then finds the candidates. */
-int vx_segment_new(int dim, size_t capacity, const vx_dots_kernel *kernel, vx_segment **ret_segment,
-                   vx_err *err);
+/* kernel: of the codes, for a first pass that has them. */
+int vx_segment_new(int dim, size_t capacity, const vx_first_pass *first_pass,
+                   const vx_dots_kernel *kernel, vx_segment **ret_segment, vx_err *err);
 vx_segment *vx_segment_free(vx_segment *segment);
 
 /* Appends n rows (n <= capacity - segment->n), in slices so that searches get in between (but all
@@ -61,8 +45,18 @@ int vx_segment_remove(vx_segment *segment, const uint32_t *rows, size_t n, vx_er
 float vx_segment_score_row(vx_segment *segment, size_t row, const float *queries, size_t n);
 void vx_segment_copy_row(vx_segment *segment, size_t row, float *ret_vector);
 
-/* Adds to every probe's top what this segment has to offer at or above its bound. The probes' queries
- * lie in one block, float32 [n, dim], and so do their codes.
- *   selected  NULL = all rows */
-int vx_segment_search(vx_segment *segment, vx_probe *probes, size_t n, const vx_selected *selected,
-                      vx_err *err);
+/* The first pass over this segment for n probes; probes and selected as vx_first_pass has them. Each then
+ * has the best results in its top, or holds what can be one.
+ *   found   by a GPU, in this segment too; NULL: nothing
+ *   settle  true: nothing is held in the end */
+int vx_segment_scan(vx_segment *segment, vx_probe *probes, size_t n, const vx_selected *selected,
+                    const vx_gpu_found *found, bool settle, vx_err *err);
+
+/* Scores a row that a probe held exactly; false: it is not there any more. */
+bool vx_segment_offer_held(vx_segment *segment, vx_probe *probe, const vx_held *held);
+
+/* For the GPU's thread, which alone calls them, with the segment locked for reading. */
+static inline bool vx_segment_tile_changed(const vx_segment *segment, size_t tile) {
+    return segment->changed_tiles[tile / 64] >> tile % 64 & 1;
+}
+void vx_segment_note_copied(vx_segment *segment, size_t n_tiles);

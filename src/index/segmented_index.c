@@ -32,20 +32,22 @@
 struct vx_index {
     int dim;
     size_t segment_rows;
-    const vx_dots_kernel *kernel; /* of the codes; NULL: none */
+    const vx_first_pass *first_pass;
+    const vx_dots_kernel *kernel; /* of the codes, where the first pass has them */
     vx_mutex writer;
     vx_idmap map VX_GUARDED;
     vx_segment **segments VX_GUARDED; /* the searcher has its own list */
     size_t n_segments VX_GUARDED;
     vx_searcher *searcher;
+    vx_gpu *gpu VX_GUARDED; /* NULL: no GPU */
 };
 
 /* The plain kernel is slower than FAISS. */
-static const vx_dots_kernel *kernel_for(vx_index_first_pass first_pass) {
+static const vx_first_pass *first_pass_of(vx_index_first_pass choice) {
     bool has_fast = vx_dots_kernel_at(1) != NULL;
-    return first_pass == VX_INDEX_CODES || (first_pass == VX_INDEX_AUTO && has_fast)
-               ? vx_dots_kernel_at(0)
-               : NULL;
+    return choice == VX_INDEX_CODES || (choice == VX_INDEX_AUTO && has_fast)
+               ? &vx_first_pass_codes
+               : &vx_first_pass_floats;
 }
 
 int vx_index_new(const vx_index_params *params, vx_index **ret_index, vx_err *err) {
@@ -60,13 +62,14 @@ int vx_index_new(const vx_index_params *params, vx_index **ret_index, vx_err *er
         return VX_FAIL(err, -ENOMEM, "no memory for an index");
     vx_mutex_init(&index->writer);
     index->dim = params->dim;
-    index->kernel = kernel_for(params->first_pass);
+    index->first_pass = first_pass_of(params->first_pass);
+    index->kernel = vx_dots_kernel_at(0);
     index->segment_rows = (size_t)params->segment_rows;
     if (index->segment_rows == 0) {
         size_t fits = DEFAULT_SEGMENT_BYTES / ((size_t)params->dim * sizeof(float));
         index->segment_rows = fits < DEFAULT_SEGMENT_MAX_ROWS ? fits : DEFAULT_SEGMENT_MAX_ROWS;
     }
-    int rc = vx_searcher_new(params->dim, index->kernel != NULL,
+    int rc = vx_searcher_new(params->dim, index->first_pass->has_codes,
                              params->threads ? params->threads : vx_thread_cores(),
                              &index->searcher, err);
     if (rc)
@@ -80,6 +83,7 @@ VX_NO_LOCK_ANALYSIS vx_index *vx_index_free(vx_index *index) {
     if (!index)
         return NULL;
     vx_searcher_free(index->searcher);
+    vx_gpu_free(index->gpu);
     for (size_t i = 0; i < index->n_segments; i++)
         vx_segment_free(index->segments[i]);
     free(index->segments);
@@ -96,15 +100,26 @@ static int attach_locked(vx_index *index, vx_segment *segment, vx_err *err)
     if (!grown)
         return VX_FAIL(err, -ENOMEM, "no memory for another index segment");
     index->segments = grown;
-    int rc = vx_searcher_add_segment(index->searcher, segment, err);
+    int rc = index->gpu ? vx_gpu_reserve(index->gpu, err) : 0;
     if (rc == 0)
-        index->segments[index->n_segments++] = segment;
-    return rc;
+        rc = vx_searcher_add_segment(index->searcher, segment, err);
+    if (rc)
+        return rc;
+    index->segments[index->n_segments++] = segment;
+    if (index->gpu)
+        vx_gpu_add_segment(index->gpu, segment);
+    return 0;
+}
+
+static void wake_gpu_locked(vx_index *index) VX_REQUIRES(&index->writer) {
+    if (index->gpu)
+        vx_gpu_wake(index->gpu);
 }
 
 static int new_segment_locked(vx_index *index, vx_err *err) VX_REQUIRES(&index->writer) {
     vx_segment *segment = NULL;
-    int rc = vx_segment_new(index->dim, index->segment_rows, index->kernel, &segment, err);
+    int rc = vx_segment_new(index->dim, index->segment_rows, index->first_pass, index->kernel,
+                            &segment, err);
     if (rc == 0)
         rc = attach_locked(index, segment, err);
     if (rc)
@@ -253,7 +268,8 @@ static int add_whole_segment(vx_index *index, const int64_t *ids, const int64_t 
                              const float *vectors, vx_err *err) {
     vx_segment *segment = NULL;
     size_t n;
-    int rc = vx_segment_new(index->dim, index->segment_rows, index->kernel, &segment, err);
+    int rc = vx_segment_new(index->dim, index->segment_rows, index->first_pass, index->kernel,
+                            &segment, err);
     if (rc == 0)
         rc = vx_segment_append(segment, ids, groups, vectors, index->segment_rows, &n, err);
     if (rc == 0) {
@@ -273,6 +289,7 @@ int vx_index_add(vx_index *index, const int64_t *ids, const int64_t *groups, con
         return add_whole_segment(index, ids, groups, vectors, err);
     vx_mutex_lock(&index->writer);
     int rc = add_locked(index, ids, groups, vectors, n, err);
+    wake_gpu_locked(index);
     vx_mutex_unlock(&index->writer);
     return rc;
 }
@@ -285,6 +302,7 @@ int vx_index_remove(vx_index *index, const int64_t *ids, size_t n, vx_err *err) 
         slice = n - done < slice_rows ? n - done : slice_rows;
         vx_mutex_lock(&index->writer);
         rc = remove_locked(index, ids + done, slice, err);
+        wake_gpu_locked(index);
         vx_mutex_unlock(&index->writer);
     }
     return rc;
@@ -320,6 +338,10 @@ int vx_index_score(vx_index *index, int64_t id, const float *queries, size_t n, 
     return place ? 0 : not_found(id, err);
 }
 
+float vx_index_dot(const float *a, const float *b, size_t dim) {
+    return vx_score_dot(a, b, dim);
+}
+
 bool vx_index_has(vx_index *index, int64_t id) {
     vx_mutex_lock(&index->writer);
     bool has = vx_idmap_find(&index->map, id) != NULL;
@@ -349,6 +371,51 @@ int vx_index_ids(vx_index *index, int64_t **ret_ids, size_t *ret_n, vx_err *err)
     return 0;
 }
 
+/* ---- a GPU ---- */
+
+int vx_index_use_gpu(vx_index *index, const vx_index_gpu *gpu, vx_err *err) {
+    if (!index->first_pass->has_codes)
+        return VX_FAIL(err, -EINVAL, "an index without codes has nothing to copy to a GPU");
+    vx_mutex_lock(&index->writer);
+    int rc = index->gpu ? VX_FAIL(err, -EINVAL, "the index uses a GPU already")
+                        : vx_gpu_new(gpu, (size_t)index->dim, index->segment_rows, index->segments,
+                                     index->n_segments, &index->gpu, err);
+    if (rc == 0) {
+        vx_searcher_use_gpu(index->searcher, index->gpu);
+        vx_gpu_wake(index->gpu);
+    }
+    vx_mutex_unlock(&index->writer);
+    return rc;
+}
+
+/* The gpu lives as long as the index, so only looking for it needs the lock. */
+static vx_gpu *gpu_of(vx_index *index) {
+    vx_mutex_lock(&index->writer);
+    vx_gpu *gpu = index->gpu;
+    vx_mutex_unlock(&index->writer);
+    return gpu;
+}
+
+bool vx_index_release_gpu(vx_index *index) {
+    vx_gpu *gpu = gpu_of(index);
+    return gpu && vx_gpu_release(gpu);
+}
+
+void vx_index_sync_gpu(vx_index *index) {
+    vx_gpu *gpu = gpu_of(index);
+    if (gpu)
+        vx_gpu_sync(gpu);
+}
+
+void vx_index_get_gpu_state(vx_index *index, vx_index_gpu_state *ret_state) {
+    vx_gpu *gpu = gpu_of(index);
+    *ret_state = (vx_index_gpu_state){0};
+    if (gpu)
+        vx_gpu_get_state(gpu, ret_state);
+}
+
+/* ---- facts ---- */
+
 int vx_index_dim(const vx_index *index) {
     return index->dim;
 }
@@ -363,7 +430,7 @@ int64_t vx_index_count(vx_index *index) {
 size_t vx_index_memory_bytes(vx_index *index) {
     vx_mutex_lock(&index->writer);
     size_t row_bytes = (size_t)index->dim * sizeof(float);
-    if (index->kernel)
+    if (index->first_pass->has_codes)
         row_bytes += vx_codes_groups((size_t)index->dim) * 4 + 2 * sizeof(float);
     size_t bytes = index->map.n_slots * sizeof(*index->map.slots);
     for (size_t i = 0; i < index->n_segments; i++)

@@ -55,6 +55,7 @@ static int new_video(const vx_ingest_item *item, const vx_verdict_row *verdict,
     snprintf(video->hdr, sizeof video->hdr, "%s", vx_media_hdr_name(extract->info.hdr));
     vx_clip_describe(&item->clip, video->clip_rule);
     video->rules = VX_MEDIA_RULES;
+    video->fingerprints = (int)extract->fingerprints;
     video->n_clips = extract->n_clips;
     for (size_t i = 0; i < video->n_clips; i++)
         video->clips[i] = (vx_clip){.index = (int)i,
@@ -145,7 +146,8 @@ static bool is_refused(const vx_ingest_item *item, vx_verdict_kind kind) {
 static int apply_video(vx_write *write, vx_err *err) {
     video_write *w = VX_CONTAINER_OF(write, video_write, write);
     VX_AUTO(vx_video) of = NULL;
-    const vx_ingest_work *work = w->item->work;
+    vx_ingest_work *work = w->item->work;
+    vx_video_id_of(vx_upload_sha256(w->item->upload), work->subject.id);
     int rc = vx_verdict_decide(w->item->ingest->params.collection, &work->subject,
                                w->item->in_order ? NULL : &work->candidates, &w->result.verdict,
                                &of, err);

@@ -158,6 +158,7 @@ static int read_stored(stored_video *s, int64_t row, vx_err *err) {
     rc = vx_catalog_get_fingerprint(collection->catalog, row, &blob, &bytes, err);
     if (!rc)
         rc = vx_fp_unpack(blob, bytes, &s->fingerprint.frames, &s->fingerprint.n_frames, err);
+    strcpy(s->subject.id, s->video->id);
     s->subject.vectors = s->vectors;
     s->subject.fingerprint = &s->fingerprint;
     s->subject.length_s = s->video->duration_s;

@@ -9,6 +9,7 @@
 
 struct vx_decoder {
     vx_nvdec *nvdec;
+    int max_clips; /* on the card */
     vx_hybrid hybrid;
     vx_mutex lock;
     int64_t n_clips[VX_MEDIA_N_PATHS] VX_GUARDED;
@@ -16,15 +17,15 @@ struct vx_decoder {
 };
 
 int vx_decoder_open(const vx_decoder_params *params, vx_decoder **ret_decoder, vx_err *err) {
-    /* H.264 keeps all engines of an H100 busy from 14 clips on; some more are
-   * being read. */
+    /* H.264 keeps all engines of an H100 busy from 14 clips on; some more are being read. */
     enum { CLIPS_ON_CARD = 18 };
     VX_AUTO(vx_decoder) decoder = vx_new(vx_decoder);
     if (!decoder)
         return VX_FAIL(err, -ENOMEM, "no memory for a decoder");
+    decoder->max_clips = params->card_clips > 0 ? params->card_clips : CLIPS_ON_CARD;
     int cores = params->cpu_clips > 0 ? params->cpu_clips : vx_thread_cores();
     vx_mutex_init(&decoder->lock);
-    vx_hybrid_init(&decoder->hybrid, CLIPS_ON_CARD, cores, params->hybrid);
+    vx_hybrid_init(&decoder->hybrid, decoder->max_clips, cores, params->hybrid);
     const vx_nvdec_params card = {.device = params->device, .driver = params->driver};
     int rc = vx_nvdec_open(&card, &decoder->nvdec, err);
     if (rc != 0)
@@ -46,9 +47,13 @@ vx_decoder *vx_decoder_free(vx_decoder *decoder) {
 void vx_decoder_get_stats(vx_decoder *decoder, vx_decoder_stats *ret_stats) {
     vx_nvdec_stats card;
     vx_nvdec_get_stats(decoder->nvdec, &card);
-    *ret_stats = (vx_decoder_stats){.n_decoders = card.pool.n_decoders,
-                                    .max_decoders = card.pool.max_decoders,
-                                    .card_bytes = card.pool.bytes};
+    *ret_stats =
+        (vx_decoder_stats){.max_clips = decoder->max_clips,
+                           .n_decoders = card.pool.n_decoders,
+                           .max_decoders = card.pool.max_decoders,
+                           .card_bytes = card.pool.bytes,
+                           .max_card_bytes = card.pool.max_bytes,
+                           .pictures = vx_card_get_memory(vx_nvdec_get_card(decoder->nvdec))};
     snprintf(ret_stats->card, sizeof ret_stats->card, "%s", card.card);
     vx_mutex_lock(&decoder->lock);
     memcpy(ret_stats->n_clips, decoder->n_clips, sizeof ret_stats->n_clips);
@@ -57,6 +62,15 @@ void vx_decoder_get_stats(vx_decoder *decoder, vx_decoder_stats *ret_stats) {
         ret_stats->reasons[ret_stats->n_reasons++] = vx_nvdec_reason_name((vx_nvdec_reason)i);
     }
     vx_mutex_unlock(&decoder->lock);
+}
+
+void vx_decoder_relieve(void *ctx) {
+    enum { QUIET_US = 10000000 };
+    vx_nvdec_trim(((vx_decoder *)ctx)->nvdec, QUIET_US);
+}
+
+vx_card *vx_decoder_get_card(const vx_decoder *decoder) {
+    return vx_nvdec_get_card(decoder->nvdec);
 }
 
 /* What is left of a decode of which everything up to `last` was given. */

@@ -47,10 +47,11 @@ typedef struct vx_nvdec_pool_stats {
 } vx_nvdec_pool_stats;
 
 typedef struct vx_nvdec_pool {
-    const vx_nvdec_driver *driver; /* borrows */
-    vx_nvdec_caps *caps;           /* borrows */
+    const vx_card_driver *driver; /* borrows */
+    vx_nvdec_caps *caps;          /* borrows */
     vx_mutex lock;
     vx_cond returned;
+    int64_t quiet_until_us VX_GUARDED; /* before, a decoder is made only where there is none */
     int64_t patience_us;               /* for which a decoder of another class is left idle: 1 s */
     vx_nvdec_decoder *idle VX_GUARDED; /* the last one given back first */
     vx_nvdec_decoder *lent VX_GUARDED;
@@ -77,6 +78,7 @@ int vx_nvdec_pool_take(vx_nvdec_pool *pool, const vx_nvdec_format *format,
 /* Takes the decoder back. Nothing of it may be mapped. broken: it is destroyed, not kept. */
 void vx_nvdec_pool_give(vx_nvdec_pool *pool, vx_nvdec_decoder *decoder, bool broken);
 
-/* Destroys idle decoders until the pool takes at most keep_bytes; those that are lent stay. */
-void vx_nvdec_pool_trim(vx_nvdec_pool *pool, int64_t keep_bytes);
+/* Destroys idle decoders until the pool takes at most keep_bytes; those that are lent stay. Then none is
+ * made for quiet_us, but the first. */
+void vx_nvdec_pool_trim(vx_nvdec_pool *pool, int64_t keep_bytes, int64_t quiet_us);
 vx_nvdec_pool_stats vx_nvdec_pool_get_stats(vx_nvdec_pool *pool);

@@ -139,6 +139,7 @@ static int set_hits(const search *s, const vx_neighbour *found, size_t n, vx_err
 /* Adds what the index did for one vector of a query. */
 static void count_work(const search *s, const vx_index_work *work) {
     s->hits->work.rows_scanned += work->rows_scanned;
+    s->hits->work.rows_on_gpu += work->rows_on_gpu;
     s->hits->work.rows_rescored += work->rows_rescored;
 }
 

@@ -55,6 +55,7 @@ typedef struct vx_hit {
 typedef struct vx_search_work {
     int64_t
         rows_scanned; /* clips compared, mostly by their codes, once for each vector of the query */
+    int64_t rows_on_gpu;   /* by a GPU, of these */
     int64_t rows_rescored; /* of which the exact score was computed */
     int64_t filter_videos; /* that pass its filter; -1: it has none, or one of clips */
     int64_t filter_clips;  /* the same for a filter of clips; else -1 */

@@ -45,23 +45,29 @@ static int open_shots(vx_server *server, vx_err *err) {
 }
 
 static int open_collection(vx_server *server, vx_err *err) {
-    return vx_collection_open(server->catalog, server->models, server->params.search_threads,
-                              &server->collection, err);
+    const vx_server_params *p = &server->params;
+    return vx_collection_open(server->catalog, server->models, p->search_threads,
+                              !p->no_clients && !p->no_index_gpu, &server->collection, err);
 }
 
+/* A core decodes one video at a time, a card many. */
 static int count_decodes(const vx_server *server) {
     enum { MOST = 128 }; /* twice as many is all that a pool has */
+    vx_decoder_stats card = {0};
+    if (server->decoder)
+        vx_decoder_get_stats(server->decoder, &card);
     int n = server->params.ingest_threads;
-    n = n ? n : vx_thread_cores() + 1;
+    n = n ? n : vx_thread_cores() + 1 + card.max_clips;
     return server->params.no_clients || n < MOST ? n : MOST;
 }
 
 /* The turns of decodes are for clients that wait. */
 static int open_slots(vx_server *server, vx_err *err) {
     enum { QUANTUM_US = 100000 };
+    server->n_decodes = count_decodes(server);
     return server->params.no_clients
                ? 0
-               : vx_slots_new(count_decodes(server), QUANTUM_US, &server->slots, err);
+               : vx_slots_new(server->n_decodes, QUANTUM_US, &server->slots, err);
 }
 
 /* The card that runs the first model decodes, too. Where it cannot, the CPU does. */
@@ -76,6 +82,11 @@ static void open_decoder(vx_server *server) {
         vx_log_failed(VX_LOG_WARN, "decoder", &err, "device=%s used=no", device);
         return;
     }
+    if (vx_extract_check_card(server->decoder, &err) != 0) {
+        snprintf(server->kernels_note, sizeof server->kernels_note, "%s", err.msg);
+        vx_log_failed(VX_LOG_WARN, "kernels", &err, "device=%s used=no", device);
+    }
+    vx_models_on_no_memory(server->models, vx_decoder_relieve, server->decoder);
     vx_decoder_stats stats;
     char card[2 * sizeof stats.card];
     vx_decoder_get_stats(server->decoder, &stats);
@@ -98,9 +109,9 @@ static int open_models(vx_server *server, vx_err *err) {
     if (!rc)
         rc = open_shots(server, err);
     if (!rc)
-        rc = open_slots(server, err);
-    if (!rc)
         open_decoder(server);
+    if (!rc)
+        rc = open_slots(server, err);
     extractor->decoder = server->decoder;
     extractor->slots = server->slots;
     extractor->models = server->models;
@@ -118,7 +129,7 @@ static int open_writing_parts(vx_server *server, vx_err *err) {
     if (!rc)
         rc = vx_jobs_new(server->catalog, server->writer, &server->jobs, err);
     /* Twice as many in work as decode, and half of those long: see ingest/long_videos.c. */
-    int n_decodes = count_decodes(server);
+    int n_decodes = server->n_decodes;
     vx_ingest_params ingest = {.collection = server->collection,
                                .store = server->store,
                                .writer = server->writer,
@@ -155,7 +166,19 @@ static int open_answering_parts(vx_server *server, vx_err *err) {
                                    .writer = server->writer,
                                    .jobs = server->jobs,
                                    .library = server->library};
+    vx_duplicates_params duplicates = {.collection = server->collection,
+                                       .writer = server->writer,
+                                       .jobs = server->jobs,
+                                       .library = server->library};
+    const vx_clusterings_params clusterings = {.collection = server->collection,
+                                               .writer = server->writer,
+                                               .jobs = server->jobs,
+                                               .memory_bytes = p->cluster_memory_bytes};
     int rc = vx_backfill_new(&backfill, &server->backfill, err);
+    if (!rc)
+        rc = vx_clusterings_new(&clusterings, &server->clusterings, err);
+    if (!rc)
+        rc = vx_duplicates_new(&duplicates, &server->duplicates, err);
     if (!rc)
         rc = vx_search_start(server->collection, &server->extractor, p->search_threads,
                              &server->search, err);
@@ -190,19 +213,31 @@ static int recover(vx_server *server, vx_err *err) {
                n_jobs);
     if (!rc)
         rc = vx_ingest_start(server->ingest, err);
+    if (!rc && server->clusterings)
+        rc = vx_clusterings_start(server->clusterings, err);
     if (!rc && server->backfill)
         rc = vx_backfill_start(server->backfill, err);
+    if (!rc && server->duplicates)
+        rc = vx_duplicates_start(server->duplicates, err);
+    const vx_stores_params stores = {.catalog = server->catalog,
+                                     .writer = server->writer,
+                                     .models = server->models,
+                                     .hosts = server->params.store_hosts,
+                                     .keys_path = server->params.store_keys};
+    if (!rc && !server->params.no_clients)
+        rc = vx_stores_start(&stores, &server->stores, err);
     if (!rc)
         rc = vx_jobs_start(server->jobs, err);
     int64_t outdated = 0;
     if (!rc)
-        rc = vx_catalog_count_outdated(server->catalog, VX_MEDIA_RULES, &outdated, err);
+        rc = vx_catalog_count_outdated(server->catalog, VX_MEDIA_RULES,
+                                       (int)server->extractor.fingerprints, &outdated, err);
     if (!rc && outdated && server->backfill)
-        vx_log(
-            VX_LOG_WARN, "outdated",
-            "videos=%lld hint=\"an older version read them by other rules; POST /v1/reread reads "
-            "them again\"",
-            (long long)outdated);
+        vx_log(VX_LOG_WARN, "outdated",
+               "videos=%lld hint=\"an older version read them by other rules, or fewer of their "
+               "frames were "
+               "hashed than --fingerprints says; POST /v1/reread reads them again\"",
+               (long long)outdated);
     char damage[256], quoted[2 * sizeof damage];
     if (!rc && !vx_catalog_health(server->catalog, damage, sizeof damage))
         vx_log(VX_LOG_ERROR, "damaged",
@@ -250,10 +285,16 @@ void vx_server_begin_stop(vx_server *server) {
         vx_search_begin_stop(server->search);
     if (server->embeddings)
         vx_embeddings_begin_stop(server->embeddings);
+    if (server->clusterings)
+        vx_clusterings_begin_stop(server->clusterings);
     if (server->cutter)
         vx_cutter_begin_stop(server->cutter);
     if (server->backfill)
         vx_backfill_begin_stop(server->backfill);
+    if (server->duplicates)
+        vx_duplicates_begin_stop(server->duplicates);
+    if (server->stores)
+        vx_stores_begin_stop(server->stores);
 }
 
 void vx_server_release_abandoned(vx_server *server) {
@@ -270,12 +311,18 @@ vx_server *vx_server_close(vx_server *server) {
     vx_embeddings_stop(server->embeddings);
     vx_search_stop(server->search);
     vx_backfill_stop(server->backfill);
+    vx_duplicates_stop(server->duplicates);
+    vx_clusterings_stop(server->clusterings);
     vx_ingest_stop(server->ingest);
+    vx_stores_end(server->stores);
     vx_writer_stop(server->writer);
     vx_library_free(server->library);
     vx_cutter_stop(server->cutter); /* deletions, on the writer's thread, call it */
+    vx_stores_free(server->stores);
     vx_jobs_free(server->jobs);
     vx_backfill_free(server->backfill);
+    vx_clusterings_free(server->clusterings);
+    vx_duplicates_free(server->duplicates);
     vx_ingest_free(server->ingest);
     vx_collection_close(server->collection);
     vx_slots_free(server->slots);

@@ -2,11 +2,12 @@
  *
  * Threads of a running server: HTTP (api/), the ingest pool and its sealers, a worker per tower of a
  * model (embed/) and one for shots (clip/), one writer, the search pool and that of searches by file, each
- * index's own threads, the embeddings pool, one cutter, one backfill coordinator with its helpers, one
- * upkeep thread, main (signals).
+ * index's own threads, the embeddings pool, one cutter, one backfill coordinator with its helpers, one scanner for
+ * duplicates with the threads of a comparison, one that deletes what was decided, one
+ * coordinator of clusterings with its helpers, one for each outside store, one upkeep thread, main (signals).
  *
- * Lock order, outermost first: in-flight table (ingest/) → backfill table → job table (jobs/) → index /
- * fingerprint index (inside their modules) → catalog reader pool. Innermost, with nothing taken under
+ * Lock order, outermost first: in-flight table (ingest/) → backfill table, duplicates table and groups → job table (jobs/) → index /
+ * fingerprint index (inside their modules) → stores and then each store (stores/) → catalog reader pool. Innermost, with nothing taken under
  * them: the queues of base/, and the locks under which somebody waits for an answer (writer.c,
  * batcher.c, shots.c, embeddings.c). No lock is held across a model run, a decode, an fsync or a
  * callback.
@@ -18,8 +19,10 @@
 
 #include "backfill/backfill.h"
 #include "base/atomic.h"
+#include "clusterings/clusterings.h"
 #include "collection/collection.h"
 #include "cutter/cutter.h"
+#include "duplicates/duplicates.h"
 #include "embeddings/embeddings.h"
 #include "extract/extract.h"
 #include "ingest/ingest.h"
@@ -28,6 +31,7 @@
 #include "models/models.h"
 #include "search/search.h"
 #include "store/store.h"
+#include "stores/stores.h"
 #include "writer/writer.h"
 
 typedef struct vx_server_params {
@@ -35,18 +39,21 @@ typedef struct vx_server_params {
     const char *model;   /* package names, comma separated, the first is the default; or auto */
     const char *device;  /* auto, cpu, cuda:N */
     bool no_hybrid;      /* with a GPU, leave all that it decodes to it */
+    bool no_index_gpu;   /* with a GPU, keep no copy of the index there */
     const char *clip;    /* default clip rule; NULL = auto */
     const char *encoder; /* for clips as files: FFmpeg's name of one; NULL = auto */
-    int ingest_threads;  /* videos decoded at once; 0 = cores + 1 */
-    int search_threads;  /* 0 = cores + 1, and in each index one per core */
-    int queue_capacity;  /* videos between submit and their end; 0 = 1024 */
-    int64_t max_upload_bytes; /* 0 = no limit */
-    int64_t reserve_bytes;    /* free space kept on the data disk; 0 = none */
+    int ingest_threads; /* videos decoded at once; 0 = cores + 1, and what a GPU decodes beside them */
+    int search_threads;           /* 0 = cores + 1, and in each index one per core */
+    int queue_capacity;           /* videos between submit and their end; 0 = 1024 */
+    int64_t max_upload_bytes;     /* 0 = no limit */
+    int64_t cluster_memory_bytes; /* for one job that clusters; 0 = 4 GiB */
+    int64_t reserve_bytes;        /* free space kept on the data disk; 0 = none */
     vx_media_limits media;
     vx_fetch_params fetch; /* of what clients name by URL; borrows, for the server's life */
-    bool fingerprints;     /* false: no copy verdicts, half the CPU work of a frame */
-    bool reproducible;     /* as vx_embedder_params has it */
-    bool no_clients;       /* nobody asks anything: no search, embeddings, cutter and backfill */
+    const char *store_hosts, *store_keys; /* of outside stores, as vx_stores_params has them */
+    vx_fingerprints fingerprints;
+    bool reproducible; /* as vx_embedder_params has it */
+    bool no_clients;   /* nobody asks anything: no search, embeddings, cutter and backfill */
 } vx_server_params;
 
 /* Plain data: vx_server_start sets every field, and from ready on they are constant until
@@ -58,18 +65,24 @@ typedef struct vx_server {
     vx_models *models;
     vx_shots *shots; /* NULL: no package of it, or one that cannot be used */
     vx_decoder
-        *decoder; /* of the card that runs the first model; NULL: it has none, or none that can */
+        *decoder;  /* of the card that runs the first model; NULL: it has none, or none that can */
+    int n_decodes; /* videos decoded at once */
+    char kernels_note
+        [1024]; /* why vidx's own kernels do not run on the GPU; "" = they do, or there is none */
     vx_slots *slots; /* in which all decodes take turns; NULL without clients */
     vx_extractor extractor;
     vx_collection *collection;
     vx_writer *writer;
     vx_jobs *jobs;
     vx_ingest *ingest;
+    vx_stores *stores;
     vx_library *library;
     vx_search *search; /* from here on NULL without clients */
+    vx_clusterings *clusterings;
     vx_embeddings *embeddings;
     vx_cutter *cutter;
     vx_backfill *backfill;
+    vx_duplicates *duplicates;
     int64_t started_us; /* monotonic */
     atomic_bool ready, stopping;
 } vx_server;

@@ -13,10 +13,7 @@ static float score_of(const vx_rule_input *in, int64_t video) {
 
 typedef struct best_copy {
     int64_t video; /* 0 = none yet */
-    vx_verdict_kind kind;
-    vx_fp_match match;
-    vx_fp_coverage coverage; /* a is the new video */
-    bool mirrored;
+    vx_relation relation;
 } best_copy;
 
 static vx_verdict_kind relation_of(const vx_fp_coverage *coverage) {
@@ -25,50 +22,61 @@ static vx_verdict_kind relation_of(const vx_fp_coverage *coverage) {
     return coverage->whole_b ? VX_VERDICT_CONTAINS : VX_VERDICT_SHARED_SEGMENT;
 }
 
-/* The closer relation first; of equal ones the one that matches more, then the older video. */
-static bool is_better_copy(const best_copy *a, const best_copy *b) {
+/* < 0: a is the closer relation; of equal ones the one that matches more. */
+static int compare_relations(const vx_relation *a, const vx_relation *b) {
     static const int closeness[VX_VERDICT_KINDS] = {
         [VX_VERDICT_COPY] = 4,
         [VX_VERDICT_PART_OF] = 3,
         [VX_VERDICT_CONTAINS] = 2,
         [VX_VERDICT_SHARED_SEGMENT] = 1,
     };
-    if (!b->video || a->kind != b->kind)
-        return !b->video || closeness[a->kind] > closeness[b->kind];
+    if (a->kind != b->kind)
+        return closeness[b->kind] - closeness[a->kind];
     if (a->kind != VX_VERDICT_COPY && a->kind != VX_VERDICT_PART_OF &&
         a->coverage.share_of_a != b->coverage.share_of_a)
-        return a->coverage.share_of_a > b->coverage.share_of_a;
+        return a->coverage.share_of_a > b->coverage.share_of_a ? -1 : 1;
     if (a->match.share != b->match.share)
-        return a->match.share > b->match.share;
-    if (a->match.n_matched != b->match.n_matched)
-        return a->match.n_matched > b->match.n_matched;
-    return a->video < b->video;
+        return a->match.share > b->match.share ? -1 : 1;
+    return b->match.n_matched - a->match.n_matched;
 }
 
-static int try_candidate(const vx_rule_input *in, int64_t video, best_copy *best, vx_err *err) {
-    VX_AUTO_FREE vx_fp_frame *stored = NULL;
-    size_t n_stored = 0;
-    double length_s = NAN;
-    int rc = in->load(in->load_ctx, video, &stored, &n_stored, &length_s, err);
-    if (rc)
-        return rc;
-    const vx_fp_frame *sides[2] = {in->frames, in->mirrored};
+int vx_rule_relate(const vx_rule_side *a, const vx_fp_frame *mirrored, const vx_rule_side *b,
+                   vx_relation *ret_relation, vx_err *err) {
+    const vx_fp_frame *sides[2] = {a->frames, mirrored};
+    *ret_relation = (vx_relation){.kind = VX_VERDICT_NEW};
     for (int side = 0; side < 2; side++) {
-        best_copy found = {.video = video, .mirrored = side == 1};
+        vx_relation found = {.mirrored = side == 1};
         if (!sides[side])
             continue;
-        rc = vx_fp_compare(sides[side], in->n_frames, stored, n_stored, &found.match, err);
+        int rc = vx_fp_compare(sides[side], a->n, b->frames, b->n, &found.match, err);
         if (!rc && !vx_fp_is_copy(&found.match))
             continue;
         if (!rc)
-            rc = vx_fp_cover(sides[side], in->n_frames, in->length_s, stored, n_stored, length_s,
+            rc = vx_fp_cover(sides[side], a->n, a->length_s, b->frames, b->n, b->length_s,
                              &found.match, &found.coverage, err);
         if (rc)
             return rc;
         found.kind = relation_of(&found.coverage);
-        if (is_better_copy(&found, best))
-            *best = found;
+        if (compare_relations(&found, ret_relation) < 0)
+            *ret_relation = found;
     }
+    return 0;
+}
+
+static int try_candidate(const vx_rule_input *in, int64_t video, best_copy *best, vx_err *err) {
+    VX_AUTO_FREE vx_fp_frame *stored = NULL;
+    const vx_rule_side own = {in->frames, in->n_frames, in->length_s};
+    vx_rule_side other = {.length_s = NAN};
+    best_copy found = {.video = video};
+    int rc = in->load(in->load_ctx, video, &stored, &other.n, &other.length_s, err);
+    other.frames = stored;
+    if (!rc)
+        rc = vx_rule_relate(&own, in->mirrored, &other, &found.relation, err);
+    if (rc || found.relation.kind == VX_VERDICT_NEW)
+        return rc;
+    int order = best->video ? compare_relations(&found.relation, &best->relation) : -1;
+    if (order < 0 || (order == 0 && video < best->video))
+        *best = found;
     return 0;
 }
 
@@ -112,15 +120,16 @@ int vx_rule_decide(const vx_rule_input *in, vx_verdict *ret_verdict, vx_err *err
         return VX_WRAP(err, "comparing with stored videos"), rc;
     const vx_rule_similar *similar = find_similar(in);
     if (copy.video) {
-        verdict.kind = copy.kind;
+        const vx_relation *r = &copy.relation;
+        verdict.kind = r->kind;
         verdict.of = copy.video;
         verdict.score = score_of(in, copy.video);
-        verdict.share = copy.match.share;
-        verdict.share_of_new = copy.coverage.share_of_a;
-        verdict.share_of_stored = copy.coverage.share_of_b;
+        verdict.share = r->match.share;
+        verdict.share_of_new = r->coverage.share_of_a;
+        verdict.share_of_stored = r->coverage.share_of_b;
         /* a mean over frames: what lies behind the millisecond is noise; + 0 makes -0 into 0 */
-        verdict.offset_s = roundf(copy.match.offset_s * 1e3f) / 1e3f + 0.0f;
-        verdict.mirrored = copy.mirrored;
+        verdict.offset_s = roundf(r->match.offset_s * 1e3f) / 1e3f + 0.0f;
+        verdict.mirrored = r->mirrored;
     } else if (similar) {
         verdict.kind = VX_VERDICT_SIMILAR;
         verdict.of = similar->video;

@@ -21,6 +21,25 @@
 #include "catalog/catalog.h"
 #include "fingerprint/fingerprint.h"
 
+/* What the pictures of two videos say: the kind is what a is to b. */
+typedef struct vx_relation {
+    vx_verdict_kind kind; /* COPY, PART_OF, CONTAINS, SHARED_SEGMENT; NEW: nothing of the kind */
+    vx_fp_match match;
+    vx_fp_coverage coverage; /* valid unless NEW */
+    bool mirrored;           /* found with a flipped left to right */
+} vx_relation;
+
+typedef struct vx_rule_side {
+    const vx_fp_frame *frames; /* borrows [n] */
+    size_t n;
+    double length_s; /* NaN: not known */
+} vx_rule_side;
+
+/* Compares two videos. mirrored: NULL, or a's frames flipped left to right, [a->n]; borrows.
+ * Returns 0 or what vx_fp_compare does. */
+int vx_rule_relate(const vx_rule_side *a, const vx_fp_frame *mirrored, const vx_rule_side *b,
+                   vx_relation *ret_relation, vx_err *err);
+
 /* A stored video near the new one: the highest cosine between two of their clips. */
 typedef struct vx_rule_similar {
     int64_t video; /* catalog row, > 0 */

@@ -225,6 +225,31 @@ static void keep_older(evidence *e, int64_t before_row) {
     e->n_similar = n_similar;
 }
 
+static bool is_among(const int64_t *rows, size_t n, int64_t row) {
+    for (size_t i = 0; i < n; i++)
+        if (rows[i] == row)
+            return true;
+    return false;
+}
+
+/* Drops the videos that people said are unrelated to this one. */
+static int drop_unrelated(vx_collection *collection, const char *id, evidence *e, vx_err *err) {
+    VX_AUTO_FREE int64_t *rows = NULL;
+    size_t n = 0, n_copies = 0, n_similar = 0;
+    int rc = vx_catalog_find_unrelated(collection->catalog, id, &rows, &n, err);
+    if (rc || !n)
+        return rc;
+    for (size_t i = 0; i < e->n_copies; i++)
+        if (!is_among(rows, n, e->copies[i]))
+            e->copies[n_copies++] = e->copies[i];
+    for (size_t i = 0; i < e->n_similar; i++)
+        if (!is_among(rows, n, e->similar[i].video))
+            e->similar[n_similar++] = e->similar[i];
+    e->n_copies = n_copies;
+    e->n_similar = n_similar;
+    return 0;
+}
+
 static int judge(vx_collection *collection, const vx_verdict_subject *subject, const evidence *e,
                  vx_verdict *ret_verdict, vx_err *err) {
     vx_rule_input input = {
@@ -253,6 +278,8 @@ int vx_verdict_decide(vx_collection *collection, const vx_verdict_subject *subje
         rc = scan_again(collection, subject, &e, err);
     if (!rc && subject->before_row)
         keep_older(&e, subject->before_row);
+    if (!rc && subject->id[0])
+        rc = drop_unrelated(collection, subject->id, &e, err);
     if (!rc)
         rc = judge(collection, subject, &e, &found, err);
     if (rc)

@@ -16,12 +16,15 @@
 
 #include "base/err.h"
 #include "collection/collection.h"
+#include "rule.h"
 
 #define VX_VERDICT_MORE 16   /* candidates that the caller may add */
 #define VX_VERDICT_COPIES 16 /* candidates of the video as it is, and as many of its mirror image */
 
 /* The new video. All borrowed. */
 typedef struct vx_verdict_subject {
+    /* Its id, or "": what people said is unrelated to that video is not named, however alike it is. */
+    char id[VX_VIDEO_ID_CHARS + 1];
     const float *vectors; /* of the default model: float32 [n_clips, dim], unit length */
     size_t n_clips;
     const vx_fp_video *fingerprint;

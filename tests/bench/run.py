@@ -2,6 +2,7 @@
 
     ./dev bench [--rounds N] [pipeline] [http] [server] [index] [shots] [tokenizer]
     ./dev bench search                 installs other engines, see bench_search.py; only when named
+    ./dev bench clusters               takes 4 GB of memory and disk and some minutes; only when named
     ./dev bench [--clips N] [--seconds S] [--preset P] [--kind K] gpu     needs a GPU, see bench_gpu.py
 
 Rounds alternate between the sides, and medians with the lowest and the highest are printed.
@@ -26,12 +27,15 @@ def machine():
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("parts", nargs="*", choices=[[], *PARTS, "search", "gpu"], metavar="part",
+    parser.add_argument("parts", nargs="*", choices=[[], *PARTS, "search", "clusters", "gpu"], metavar="part",
                         help=", ".join(PARTS))
     gpu = parser.add_argument_group("gpu")
     gpu.add_argument("--clips", type=int, default=512, help="how many clips of each kind to make")
     gpu.add_argument("--seconds", type=float, default=60, help="how long a row is measured")
-    gpu.add_argument("--preset", default="medium", help="of x264 and x265, for the clips")
+    gpu.add_argument("--preset", default="superfast", help="of x264 and x265, for the clips")
+    gpu.add_argument("--mode", action="append", choices=["frames", "full"], help="one --fingerprints alone")
+    gpu.add_argument("--no-http", action="store_true", help="only files in place")
+    gpu.add_argument("--no-requests", action="store_true", help="no single queries and texts")
     gpu.add_argument("--kind", action="append", help="one kind of clip alone, h264-30 for example")
     args = parser.parse_args()
     print(f"{time.strftime('%Y-%m-%d')}: {machine()}")

@@ -632,3 +632,27 @@ def test_file_that_the_browser_cannot_play_is_played_clip_by_clip(page, server):
         "Your browser cannot play this format. Press Play beside a clip to see it converted.")
     page.get_by_role("button", name="Play 0.0 s").click()
     wait_until(page, "document.getElementById('player').currentTime > 0.5")
+
+
+@pytest.mark.model("tiny-text")
+def test_clusters_are_found_drawn_and_narrow_the_library(page, film, server, shot):
+    for seed in range(60, 66):
+        assert server.upload(film(seed)).status_code == 201
+    page.reload()
+    page.click("#clusters summary")
+    page.fill("#clusters-k", "2")
+    page.click("#clusters-find")
+    cards = page.locator("#clusters-list li")
+    cards.nth(1).wait_for()
+    assert cards.count() == 2 and "k = 2 was asked for" in page.inner_text("#clusters-facts")
+    painted = "() => { const c = document.querySelector('#clusters-points');" \
+              " return c.getContext('2d').getImageData(0, 0, c.width, c.height).data.some((byte) => byte > 0); }"
+    page.wait_for_function(painted)
+    shot("clusters")
+    sizes = [int(text.split()[0]) for text in cards.locator(".body .quiet:nth-child(2)").all_inner_texts()]
+    assert sum(sizes) == 6
+    cards.nth(0).get_by_role("button", name="Show videos").click()
+    page.wait_for_function("(n) => document.querySelectorAll('#videos > li').length === n", arg=sizes[0])
+    page.click("#clusters-delete")
+    page.wait_for_selector("#clusters-one", state="hidden")
+    assert server.get("/v1/clusters").json()["items"] == []

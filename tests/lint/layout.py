@@ -16,22 +16,25 @@ MODULES = {
     "torch": "base",
     "store": "base",
     "fetch": "base",
+    "card": "base",
     "frame": "base",
-    "media": "base frame",
+    "media": "base card frame",
     "clip": "base frame media torch",
-    "preprocess": "base frame",
+    "preprocess": "base card frame",
     "embed": "base torch preprocess",
-    "fingerprint": "base frame",
-    "index": "base",
+    "fingerprint": "base card frame",
+    "index": "base torch",
     "catalog": "base",
     "filter": "base catalog",
     "check": "base store catalog",
     "backup": "base catalog",
     "dedup": "base index",
+    "cluster": "base index",
     "parquet": "base",
-    "models": "base embed index catalog",
+    "models": "base torch embed index catalog",
     "collection": "base fingerprint index catalog filter models",
-    "extract": "base frame media clip preprocess embed fingerprint models",
+    "extract": "base card frame media clip preprocess embed fingerprint models",
+    "evidence": "base frame media",
     "writer": "base store catalog",
     "verdict": "base fingerprint index catalog collection",
     "jobs": "base catalog writer",
@@ -41,23 +44,27 @@ MODULES = {
     "cutter": "base media catalog",
     "library": "base store fingerprint index catalog filter models collection extract writer verdict jobs cutter",
     "backfill": "base store media clip index catalog models collection extract writer jobs library",
+    "duplicates": "base fingerprint index catalog filter dedup models collection writer verdict jobs library",
     "search": "base store embed index catalog filter models collection extract",
+    "clusterings": "base embed cluster index catalog filter models collection writer jobs search",
     "embeddings": "base store fetch frame media preprocess embed models extract search",
-    "server": "base store fetch media clip catalog models collection extract writer jobs ingest cutter "
-              "library backfill search embeddings",
+    "stores": "base fetch index catalog models writer",
+    "server": "base store stores fetch media clip catalog models collection extract writer jobs ingest cutter "
+              "library backfill duplicates search clusterings embeddings",
     "batch/curator": "base media clip parquet",
     "batch": "base store media clip index catalog dedup parquet models collection extract writer ingest "
              "library backfill batch/curator",
     "api/http": "base store server",
-    "api/resources": "base store media clip embed index catalog filter models collection export search embeddings "
-                     "ingest cutter jobs library backfill server api/http",
-    "cli": "base media clip catalog filter check backup export import server batch api/http api/resources",
+    "api/resources": "base store media clip embed index cluster catalog filter models collection extract export search clusterings embeddings "
+                     "ingest cutter jobs library backfill duplicates stores server api/http",
+    "cli": "base store stores writer media clip catalog filter extract check backup export import server batch api/http api/resources",
     "main": "cli",
 }
 MODULES = {name: set(may_use.split()) for name, may_use in MODULES.items()}
 
 # Where the public header has another name, or others may see every header.
-PUBLIC = {"torch": ("torch_shim.h",)}
+PUBLIC = {"torch": ("torch_shim.h", "code_scan.h"), "card": ("card.h", "driver.h"),
+          "frame": ("frame.h", "samples.h")}
 OPEN = {"base", "api/http"}
 
 

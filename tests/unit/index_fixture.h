@@ -155,6 +155,28 @@ static inline void search_all(vx_index *index, const float *queries, size_t n, s
         fail_msg("%s", err.msg);
 }
 
+/* All queries in one call on this thread, each with the score of its last result as its own bound, give the
+ * same again. */
+static inline void check_on_caller(vx_index *index, const float *queries, size_t n, size_t k,
+                                   float min_score, const vx_neighbour *want,
+                                   const size_t *n_want) {
+    float *bounds = vx_new_array(n, sizeof *bounds);
+    vx_neighbour *got = vx_new_array(n * k, sizeof *got);
+    size_t *n_got = vx_new_array(n, sizeof *n_got);
+    vx_err err = {0};
+    for (size_t q = 0; q < n; q++)
+        bounds[q] = n_want[q] ? want[q * k + n_want[q] - 1].score : min_score;
+    const vx_index_query query = {
+        .vectors = queries, .n = n, .k = k, .min_scores = bounds, .on_caller = true};
+    if (vx_index_search(index, &query, got, n_got, NULL, &err))
+        fail_msg("%s", err.msg);
+    for (size_t q = 0; q < n; q++)
+        assert_same(got + q * k, n_got[q], want + q * k, n_want[q]);
+    free(bounds);
+    free(got);
+    free(n_got);
+}
+
 /* Each query alone, all in one call and with groups selected gives what the oracle gives. Every id is a
  * group of its own here. */
 static inline void check_against(vx_index *index, const list *l, const float *queries,
@@ -180,6 +202,7 @@ static inline void check_against(vx_index *index, const list *l, const float *qu
         search_all(index, query, 1, k, min_score, odd, one, &n_one);
         assert_same(one, n_one, want, n_want);
     }
+    check_on_caller(index, queries, n_queries, k, min_score, batch, n_batch);
     free(batch);
     free(one);
     free(want);

@@ -14,6 +14,7 @@
 #include <libavformat/avformat.h>
 #include <unistd.h>
 
+#include "base/thread.h"
 #include "media/media.h"
 #include "nvdec_fake.h"
 
@@ -89,14 +90,17 @@ typedef struct receiver {
     int64_t numbers[MAX_GOT];
     int luma[MAX_GOT]; /* of the top left sample */
     bool extra[MAX_GOT];
-    int n, fail_at;
+    bool takes_card; /* what lies on it */
+    int n, n_on_card, fail_at;
     int asked, stop_at;
 } receiver;
 
 static int receive(receiver *r, int64_t number, vx_picture *picture, bool extra, vx_err *err) {
     const vx_frame *f = vx_picture_frame(picture);
-    assert_int_equal(f->device, VX_FRAME_HOST);
-    assert_int_equal(f->layout, VX_FRAME_YUV_PLANAR);
+    bool on_card = f->device != VX_FRAME_HOST;
+    assert_true(!on_card || r->takes_card);
+    assert_int_equal(f->layout, on_card ? VX_FRAME_YUV_SEMIPLANAR : VX_FRAME_YUV_PLANAR);
+    r->n_on_card += on_card;
     assert_int_equal(f->width_px, W);
     assert_int_equal(f->height_px, H);
     assert_true(r->n < MAX_GOT);
@@ -134,6 +138,7 @@ static int decode(vx_decoder *decoder, int step, bool extras, receiver *r, vx_me
                                            .n = n,
                                            .threads = 1,
                                            .decoder = decoder,
+                                           .on_card = r->takes_card,
                                            .keep_going = goes_on,
                                            .on_picture = on_picture,
                                            .on_extra = extras ? on_extra : NULL,
@@ -278,6 +283,194 @@ static void stopping_ends_the_decode(void **state) {
     close_decoder(decoder);
 }
 
+static void pictures_stay_on_the_card_for_who_takes_them(void **state) {
+    (void)state;
+    vx_decoder *decoder = open_decoder();
+    receiver host = {0}, card = {.takes_card = true};
+    assert_int_equal(decode(decoder, 2, false, &host, NULL, NULL), 0);
+    assert_int_equal(host.n_on_card, 0);
+    assert_int_equal(decode(decoder, 2, false, &card, NULL, NULL), 0);
+    expect_all_once_in_order(&card, 2);
+    assert_int_equal(card.n_on_card, N_FRAMES / 2);
+    assert_int_equal(vx_card_get_memory(vx_decoder_get_card(decoder)).used_bytes, 0);
+    close_decoder(decoder);
+}
+
+static void without_memory_for_them_pictures_come_in_that_of_the_host(void **state) {
+    (void)state;
+    vx_decoder *decoder = open_decoder();
+    receiver r = {.takes_card = true};
+    fake.no_memory = 1;
+    assert_int_equal(decode(decoder, 2, false, &r, NULL, NULL), 0);
+    expect_all_once_in_order(&r, 2);
+    assert_int_equal(r.n_on_card, 0);
+    close_decoder(decoder);
+}
+
+static void after_the_card_gave_up_pictures_come_in_host_memory(void **state) {
+    (void)state;
+    vx_decoder *decoder = open_decoder();
+    receiver plain = {0};
+    assert_int_equal(decode(NULL, 1, false, &plain, NULL, NULL), 0);
+    for (int at = 1; at <= N_FRAMES; at += 9) {
+        receiver r = {.takes_card = true};
+        fake.calls[FAKE_PARSE] = 0;
+        fake.lose_at = at;
+        assert_int_equal(decode(decoder, 1, false, &r, NULL, NULL), 0);
+        expect_all_once_in_order(&r, 1);
+        for (int i = r.n_on_card; i < r.n; i++)
+            assert_int_equal(r.luma[i], plain.luma[i]);
+    }
+    close_decoder(decoder);
+}
+
+/* A clip that stays on the card until it is let go. */
+typedef struct slow_clip {
+    vx_decoder *decoder;
+    vx_mutex lock;
+    vx_cond changed;
+    bool begun VX_GUARDED, let_go VX_GUARDED;
+    int path;
+} slow_clip;
+
+static int on_slow_picture(void *ctx, int64_t number, double time_s, vx_picture *picture,
+                           vx_err *err) {
+    slow_clip *c = ctx;
+    (void)number, (void)time_s, (void)picture, (void)err;
+    vx_mutex_lock(&c->lock);
+    c->begun = true;
+    vx_cond_broadcast(&c->changed);
+    while (!c->let_go)
+        vx_cond_wait(&c->changed, &c->lock);
+    vx_mutex_unlock(&c->lock);
+    return 0;
+}
+
+static void *decode_slowly(void *ctx) {
+    slow_clip *c = ctx;
+    VX_AUTO(vx_media) media = NULL;
+    vx_media_stats stats;
+    const int64_t frame = 0;
+    if (vx_media_open(clip_path, NULL, &media, NULL) != 0)
+        return NULL;
+    const vx_media_decode_params params = {
+        .frames = &frame, .n = 1, .decoder = c->decoder, .on_picture = on_slow_picture, .ctx = c};
+    if (vx_media_decode(media, &params, &stats, NULL) == 0)
+        c->path = (int)stats.path;
+    return NULL;
+}
+
+static void let_go(slow_clip *c) {
+    vx_mutex_lock(&c->lock);
+    c->let_go = true;
+    vx_cond_broadcast(&c->changed);
+    vx_mutex_unlock(&c->lock);
+}
+
+/* Asked while the other clip waits for its place. */
+static bool let_go_and_wait(void *ctx) {
+    let_go(ctx);
+    return true;
+}
+
+static int ignore(void *ctx, int64_t number, double time_s, vx_picture *picture, vx_err *err) {
+    (void)ctx, (void)number, (void)time_s, (void)picture, (void)err;
+    return 0;
+}
+
+/* The path of a clip that comes while the card, which takes one, has another. */
+static int path_beside_another(bool hybrid) {
+    if (access(clip_path, R_OK) != 0)
+        skip();
+    fake_reset();
+    fake.whole = 1;
+    slow_clip c = {.path = -1};
+    VX_AUTO(vx_media) media = NULL;
+    vx_media_stats stats;
+    vx_decoder_stats all;
+    pthread_t slow;
+    const int64_t frames[] = {0, 10, 20};
+    const vx_decoder_params params = {
+        .hybrid = hybrid, .card_clips = 1, .cpu_clips = 1, .driver = &fake_driver};
+    assert_int_equal(vx_decoder_open(&params, &c.decoder, NULL), 0);
+    assert_int_equal(vx_media_open(clip_path, NULL, &media, NULL), 0);
+    vx_mutex_init(&c.lock);
+    vx_cond_init(&c.changed);
+    pthread_create(&slow, NULL, decode_slowly, &c);
+    vx_mutex_lock(&c.lock);
+    while (!c.begun)
+        vx_cond_wait(&c.changed, &c.lock);
+    vx_mutex_unlock(&c.lock);
+    const vx_media_decode_params beside = {.frames = frames,
+                                           .n = 3,
+                                           .threads = 1,
+                                           .decoder = c.decoder,
+                                           .keep_going = hybrid ? NULL : let_go_and_wait,
+                                           .on_picture = ignore,
+                                           .ctx = &c};
+    assert_int_equal(vx_media_decode(media, &beside, &stats, NULL), 0);
+    let_go(&c);
+    pthread_join(slow, NULL);
+    assert_int_equal(c.path, VX_MEDIA_ON_CARD);
+    assert_null(stats.refused);
+    vx_decoder_get_stats(c.decoder, &all);
+    assert_int_equal(all.max_clips, 1);
+    assert_int_equal(all.n_clips[VX_MEDIA_ON_CARD], hybrid ? 1 : 2);
+    assert_int_equal(all.n_clips[VX_MEDIA_ON_CPU], hybrid ? 1 : 0);
+    vx_cond_done(&c.changed);
+    vx_mutex_done(&c.lock);
+    close_decoder(c.decoder);
+    return (int)stats.path;
+}
+
+static void cores_decode_beside_a_card_that_is_busy(void **state) {
+    (void)state;
+    assert_int_equal(path_beside_another(true), VX_MEDIA_ON_CPU);
+}
+
+static void without_hybrid_a_clip_waits_for_the_card(void **state) {
+    (void)state;
+    assert_int_equal(path_beside_another(false), VX_MEDIA_ON_CARD);
+}
+
+typedef struct converted {
+    int n, luma[N_FRAMES];
+} converted;
+
+static int convert(void *ctx, int64_t number, double time_s, vx_picture *picture, vx_err *err) {
+    converted *c = ctx;
+    const vx_frame *luma, *rgb;
+    (void)number, (void)time_s;
+    assert_int_equal(vx_picture_luma(picture, &luma, err), 0);
+    assert_int_equal(luma->device, VX_FRAME_HOST);
+    c->luma[c->n++] = luma->planes[0][0];
+    assert_int_equal(vx_picture_rgb(picture, &rgb, err), 0);
+    assert_int_equal(rgb->width_px, W);
+    return 0;
+}
+
+static void conversions_of_a_picture_on_the_card_fetch_it(void **state) {
+    (void)state;
+    vx_decoder *decoder = open_decoder();
+    converted by_card = {0}, by_host = {0};
+    VX_AUTO(vx_media) media = NULL;
+    assert_int_equal(vx_media_open(clip_path, NULL, &media, NULL), 0);
+    const int64_t frames[] = {0, 10, 20, 30, 40};
+    vx_media_decode_params params = {.frames = frames,
+                                     .n = 5,
+                                     .decoder = decoder,
+                                     .on_card = true,
+                                     .on_picture = convert,
+                                     .ctx = &by_card};
+    assert_int_equal(vx_media_decode(media, &params, NULL, NULL), 0);
+    params.on_card = false;
+    params.ctx = &by_host;
+    assert_int_equal(vx_media_decode(media, &params, NULL, NULL), 0);
+    assert_int_equal(by_card.n, 5);
+    assert_int_equal(by_host.n, 5);
+    close_decoder(decoder);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(pictures_of_the_card_come_in_order_and_in_host_memory),
@@ -287,6 +480,12 @@ int main(void) {
         cmocka_unit_test(a_card_that_fails_leaves_all_to_the_cpu),
         cmocka_unit_test(what_the_receiver_returns_ends_the_decode),
         cmocka_unit_test(stopping_ends_the_decode),
+        cmocka_unit_test(pictures_stay_on_the_card_for_who_takes_them),
+        cmocka_unit_test(without_memory_for_them_pictures_come_in_that_of_the_host),
+        cmocka_unit_test(after_the_card_gave_up_pictures_come_in_host_memory),
+        cmocka_unit_test(cores_decode_beside_a_card_that_is_busy),
+        cmocka_unit_test(without_hybrid_a_clip_waits_for_the_card),
+        cmocka_unit_test(conversions_of_a_picture_on_the_card_fetch_it),
     };
     return cmocka_run_group_tests(tests, make_clip, remove_clip);
 }

@@ -228,6 +228,25 @@ static void batch_without_room_is_run_in_halves_from_then_on(void **state) {
     }
 }
 
+static void count_relief(void *ctx) {
+    ++*(int *)ctx;
+}
+
+static void others_are_told_when_a_batch_has_no_room(void **state) {
+    (void)state;
+    vx_err err;
+    VX_AUTO(vx_embedder) e = NULL;
+    assert_int_equal(open_package(models(), "hungry", &e, &err), 0);
+    VX_AUTO_FREE float *clips = vx_new_array(7 * HUNGRY_FLOATS, sizeof(float));
+    float vectors[7 * HUNGRY_DIM];
+    int n_relieved = 0;
+    vx_embedder_on_no_memory(e, count_relief, &n_relieved);
+    assert_int_equal(vx_embedder_run(e, clips, 7, vectors, &err), 0);
+    assert_int_equal(n_relieved, 2); /* 7, 4, 2 */
+    assert_int_equal(vx_embedder_run(e, clips, 7, vectors, &err), 0);
+    assert_int_equal(n_relieved, 2);
+}
+
 static vx_embedder_stats stats_of(vx_embedder *e) {
     vx_embedder_stats stats;
     vx_embedder_get_stats(e, &stats);
@@ -486,6 +505,7 @@ int main(void) {
         cmocka_unit_test(digest_follows_what_changes_vectors_alone),
         cmocka_unit_test(module_that_answers_nonsense_is_refused_at_open),
         cmocka_unit_test(batch_without_room_is_run_in_halves_from_then_on),
+        cmocka_unit_test(others_are_told_when_a_batch_has_no_room),
         cmocka_unit_test(halved_batch_grows_back_when_many_runs_had_room),
         cmocka_unit_test(module_without_room_for_one_clip_is_no_device),
         cmocka_unit_test(fitted_batch_follows_the_measured_memory),

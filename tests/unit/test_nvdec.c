@@ -184,7 +184,7 @@ static void trimming_gives_back_idle_decoders_only(void **state) {
         d[i] = take(&f, cudaVideoCodec_H264, 1920, 1088);
     vx_nvdec_pool_give(&f.pool, d[0], false);
     vx_nvdec_pool_give(&f.pool, d[1], false);
-    vx_nvdec_pool_trim(&f.pool, 0);
+    vx_nvdec_pool_trim(&f.pool, 0, 0);
     assert_int_equal(fake.decoders, 1);
     vx_nvdec_pool_give(&f.pool, d[2], false);
     pool_end(&f);

@@ -1,0 +1,197 @@
+/* snapshot.c — see the header. */
+#include "snapshot.h"
+
+#include <errno.h>
+#include <jansson.h>
+#include <string.h>
+
+#include "base/path.h"
+
+vx_scan_snapshot *vx_scan_snapshot_free(vx_scan_snapshot *s) {
+    if (!s)
+        return NULL;
+    for (size_t i = 0; i < s->n_videos; i++)
+        free(s->videos[i].filename);
+    free(s->videos);
+    free(s->pairs);
+    free(s->settled);
+    free(s);
+    return NULL;
+}
+
+void vx_pair_turn(vx_duplicate_pair *pair) {
+    float share = pair->share_of_a;
+    int64_t row = pair->a;
+    pair->share_of_a = pair->share_of_b;
+    pair->share_of_b = share;
+    pair->a = pair->b;
+    pair->b = row;
+    pair->offset_s = 0.0f - pair->offset_s;
+    if (pair->kind == VX_VERDICT_PART_OF)
+        pair->kind = VX_VERDICT_CONTAINS;
+    else if (pair->kind == VX_VERDICT_CONTAINS)
+        pair->kind = VX_VERDICT_PART_OF;
+}
+
+typedef struct loading {
+    vx_scan_snapshot *snapshot;
+    vx_catalog *catalog;
+    const vx_unrelated *unrelated;
+    size_t pairs_capacity, settled_capacity;
+    int64_t *rows; /* [n_rows] of the videos of pairs, with repeats */
+    size_t n_rows, rows_capacity;
+} loading;
+
+static int note_pair(void *ctx, const vx_duplicate_pair *pair, vx_err *err) {
+    loading *l = ctx;
+    vx_scan_snapshot *s = l->snapshot;
+    if (vx_unrelated_has(l->unrelated, pair->a, pair->b))
+        return 0;
+    const int64_t rows[2] = {pair->a, pair->b};
+    for (int i = 0; i < 2; i++) {
+        if (!vx_make_room(l->rows, l->n_rows, l->rows_capacity))
+            return VX_FAIL(err, -ENOMEM, "no memory for %zu pairs", s->n_pairs);
+        l->rows[l->n_rows++] = rows[i];
+    }
+    if (!vx_make_room(s->pairs, s->n_pairs, l->pairs_capacity))
+        return VX_FAIL(err, -ENOMEM, "no memory for %zu pairs", s->n_pairs);
+    s->pairs[s->n_pairs++] = (vx_scan_snapshot_pair){.pair = *pair};
+    return 0;
+}
+
+static int by_row(const void *a, const void *b) {
+    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+    return (x > y) - (x < y);
+}
+
+/* Of vidx embed and vidx dedup the files are in the metadata, relative to the input folder: see
+ * batch/inventory.h. Gives the first of them that is not set aside, else the first; NULL: it has none. */
+static char *find_listed_file(const char *metadata, bool *ret_set_aside) {
+    json_t *object = metadata ? json_loads(metadata, 0, NULL) : NULL;
+    json_t *files = json_object_get(object, "made_with") ? json_object_get(object, "files") : NULL;
+    const char *found = NULL;
+    *ret_set_aside = true;
+    for (size_t i = 0; i < json_array_size(files) && *ret_set_aside; i++) {
+        const char *path = json_string_value(json_object_get(json_array_get(files, i), "path"));
+        bool aside = path && vx_path_is_set_aside(path);
+        if (path && (!found || !aside)) {
+            found = path;
+            *ret_set_aside = aside;
+        }
+    }
+    char *copy = found ? strdup(found) : NULL;
+    json_decref(object);
+    return copy;
+}
+
+static int load_video(loading *l, int64_t row, vx_err *err) {
+    VX_AUTO(vx_video) video = NULL;
+    int rc = vx_catalog_get_video_alone(l->catalog, row, &video, err);
+    if (rc)
+        return rc == VX_CATALOG_NOT_FOUND ? 0 : rc;
+    vx_group_video v = {.row = row,
+                        .bytes = video->bytes,
+                        .created_us = video->created_us,
+                        .width_px = video->width_px,
+                        .height_px = video->height_px,
+                        .duration_s = video->duration_s};
+    strcpy(v.id, video->id);
+    v.filename = find_listed_file(video->metadata, &v.set_aside);
+    if (!v.filename && (v.filename = strdup(video->filename)))
+        v.set_aside = vx_path_is_set_aside(v.filename);
+    if (!v.filename)
+        return VX_FAIL(err, -ENOMEM, "no memory for the videos of groups");
+    l->snapshot->videos[l->snapshot->n_videos++] = v;
+    return 0;
+}
+
+static int load_videos(loading *l, vx_err *err) {
+    vx_scan_snapshot *s = l->snapshot;
+    size_t n = 0;
+    if (l->n_rows)
+        qsort(l->rows, l->n_rows, sizeof *l->rows, by_row);
+    for (size_t i = 0; i < l->n_rows; i++)
+        if (!i || l->rows[i] != l->rows[i - 1])
+            l->rows[n++] = l->rows[i];
+    s->videos = vx_new_array(n + 1, sizeof *s->videos);
+    int rc = s->videos ? 0 : VX_FAIL(err, -ENOMEM, "no memory for %zu videos", n);
+    for (size_t i = 0; i < n && !rc; i++)
+        rc = load_video(l, l->rows[i], err);
+    return rc;
+}
+
+size_t vx_scan_snapshot_find(const vx_scan_snapshot *s, int64_t row) {
+    size_t low = 0, high = s->n_videos;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (s->videos[middle].row < row)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low < s->n_videos && s->videos[low].row == row ? low : SIZE_MAX;
+}
+
+/* Pairs of videos that were deleted since they were read are dropped. */
+static void number_pairs(vx_scan_snapshot *s) {
+    size_t n = 0;
+    for (size_t i = 0; i < s->n_pairs; i++) {
+        vx_scan_snapshot_pair p = s->pairs[i];
+        size_t a = vx_scan_snapshot_find(s, p.pair.a), b = vx_scan_snapshot_find(s, p.pair.b);
+        if (a == SIZE_MAX || b == SIZE_MAX)
+            continue;
+        bool turned = strcmp(s->videos[a].id, s->videos[b].id) > 0;
+        if (turned)
+            vx_pair_turn(&p.pair);
+        p.a = (uint32_t)(turned ? b : a);
+        p.b = (uint32_t)(turned ? a : b);
+        s->pairs[n++] = p;
+    }
+    s->n_pairs = n;
+}
+
+static int note_settled(void *ctx, int64_t decision, vx_decision_kind kind, vx_decision_role role,
+                        int64_t video, vx_err *err) {
+    loading *l = ctx;
+    vx_scan_snapshot *s = l->snapshot;
+    size_t number = kind == VX_DECISION_UNRELATED ? SIZE_MAX : vx_scan_snapshot_find(s, video);
+    (void)role;
+    if (number == SIZE_MAX)
+        return 0;
+    if (!vx_make_room(s->settled, s->n_settled, l->settled_capacity))
+        return VX_FAIL(err, -ENOMEM, "no memory for the decisions about duplicates");
+    s->settled[s->n_settled++] = (vx_settled){(uint32_t)number, decision};
+    return 0;
+}
+
+int vx_scan_snapshot_compare_settled(const void *a, const void *b) {
+    const vx_settled *x = a, *y = b;
+    if (x->video != y->video)
+        return x->video < y->video ? -1 : 1;
+    return (x->decision > y->decision) - (x->decision < y->decision);
+}
+
+int vx_scan_snapshot_load(vx_collection *collection, vx_scan_snapshot **ret_snapshot, vx_err *err) {
+    VX_AUTO(vx_scan_snapshot) s = vx_new(vx_scan_snapshot);
+    vx_unrelated unrelated = {0};
+    if (!s)
+        return VX_FAIL(err, -ENOMEM, "no memory for groups");
+    loading l = {.snapshot = s, .catalog = collection->catalog, .unrelated = &unrelated};
+    int rc = vx_unrelated_load(collection->catalog, &unrelated, err);
+    if (!rc)
+        rc = vx_catalog_scan_pairs(collection->catalog, note_pair, &l, err);
+    if (!rc)
+        rc = load_videos(&l, err);
+    if (!rc) {
+        number_pairs(s);
+        rc = vx_catalog_scan_decided(collection->catalog, note_settled, &l, err);
+    }
+    vx_unrelated_done(&unrelated);
+    free(l.rows);
+    if (rc)
+        return rc;
+    if (s->n_settled)
+        qsort(s->settled, s->n_settled, sizeof *s->settled, vx_scan_snapshot_compare_settled);
+    *ret_snapshot = vx_take(s);
+    return 0;
+}

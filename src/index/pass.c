@@ -1,0 +1,309 @@
+#include "pass.h"
+
+#include <errno.h>
+#include <math.h>
+#include <string.h>
+
+/* Rows that a query holds of all segments before it drops some. */
+#define LIST_ROOM(k) VX_HELD_ROOM(k)
+/* And before it settles them: what is left when bounds tell little, as they do for equal rows. */
+#define LIST_MAX(k) (64 * (k) + 4096)
+
+typedef struct vx_held_list {
+    vx_held *items; /* [n of room]; owned */
+    size_t n, room;
+    bool lost; /* a row was not there any more */
+} held_list;
+
+vx_pass *vx_pass_free(vx_pass *p) {
+    if (!p)
+        return NULL;
+    vx_mutex_done(&p->mu);
+    for (size_t i = 0; p->lists && i < p->n; i++)
+        free(p->lists[i].items);
+    free(p->lists);
+    free(p->segments);
+    free(p->queries);
+    free(p->codes);
+    free(p->probes);
+    free(p->results);
+    free(p->bars);
+    vx_gpu_found_free(p->found);
+    free(p);
+    return NULL;
+}
+
+/* The i-th query of a request, with room for its results. */
+static vx_probe probe_of(const vx_index_query *asked, size_t i, const float *query, int dim,
+                         vx_neighbour *results, _Atomic float *bar) {
+    vx_probe probe = {
+        .query = query,
+        .length = sqrtf(vx_score_dot(query, query, (size_t)dim)) * (1 + 0x1p-20f),
+        .bound = asked->min_scores ? asked->min_scores[i] : asked->min_score,
+        .max_score = asked->has_max_score ? asked->max_score : INFINITY,
+        .not_ids = asked->not_ids,
+        .before_id = asked->before_id,
+        .shared_bar = bar,
+    };
+    size_t k = isfinite(probe.length) ? asked->k : 0;
+    probe.top = (vx_topk){.items = results, .k = k, .by_group = asked->by_group};
+    atomic_init(bar, -INFINITY);
+    return probe;
+}
+
+static bool can_hold(const vx_probe *probe) {
+    return vx_probe_can_hold(probe->top.k, probe->top.by_group, probe->max_score);
+}
+
+static void fill(vx_pass *p, int dim, bool has_codes) {
+    size_t i = 0, code_bytes = 4 * vx_codes_groups((size_t)dim);
+    vx_neighbour *results = p->results;
+    for (vx_index_request *r = p->requests; r; r = r->next) {
+        memcpy(p->queries + i * (size_t)dim, r->query.vectors,
+               r->query.n * (size_t)dim * sizeof(float));
+        for (size_t j = 0; j < r->query.n; j++, i++, results += r->query.k) {
+            const float *query = p->queries + i * (size_t)dim;
+            p->probes[i] = probe_of(&r->query, j, query, dim, results, &p->bars[i]);
+            if (has_codes)
+                vx_codes_query_init(&p->probes[i].coded, query, (size_t)dim,
+                                    p->codes + i * code_bytes);
+            p->n_held += can_hold(&p->probes[i]) ? VX_HELD_ROOM(r->query.k) : 0;
+        }
+    }
+}
+
+vx_pass *vx_pass_new(vx_index_request *requests, int dim, bool has_codes,
+                     vx_segment *const *segments, size_t n_segments) {
+    vx_pass *p = vx_new(vx_pass);
+    if (!p)
+        return NULL;
+    vx_mutex_init(&p->mu);
+    p->requests = requests;
+    p->selected = requests->selected;
+    p->n_segments = n_segments;
+    for (vx_index_request *r = requests; r; r = r->next) {
+        p->n += r->query.n;
+        p->n_results += r->query.n * r->query.k;
+    }
+    p->segments = vx_new_array(n_segments + 1, sizeof(*p->segments));
+    p->queries = vx_new_array(p->n, (size_t)dim * sizeof(float));
+    p->codes = vx_new_array(p->n, 4 * vx_codes_groups((size_t)dim));
+    p->probes = vx_new_array(p->n, sizeof(*p->probes));
+    p->results = vx_new_array(p->n_results, sizeof(*p->results));
+    p->bars = vx_new_array(p->n, sizeof(*p->bars));
+    p->lists = vx_new_array(p->n, sizeof(*p->lists));
+    if (!p->segments || !p->queries || !p->codes || !p->probes || !p->results || !p->bars ||
+        !p->lists)
+        return vx_pass_free(p);
+    if (n_segments)
+        memcpy(p->segments, segments, n_segments * sizeof(*segments));
+    fill(p, dim, has_codes);
+    return p;
+}
+
+static void fail(vx_pass *p, int rc, const vx_err *err) {
+    vx_mutex_lock(&p->mu);
+    if (!p->rc) {
+        p->rc = rc;
+        p->err = *err;
+    }
+    vx_mutex_unlock(&p->mu);
+}
+
+/* ---- scan ---- */
+
+/* What a thread has of its own while it scans a segment. */
+typedef struct local {
+    vx_probe *probes; /* [n] */
+    vx_neighbour *results;
+    vx_held *held;
+    float *scratch;
+} local;
+
+static void local_done(local *l) {
+    free(l->probes);
+    free(l->results);
+    free(l->held);
+    free(l->scratch);
+}
+
+/* Probes with empty tops. */
+static bool local_init(local *l, vx_pass *p, uint32_t segment) {
+    *l = (local){.probes = vx_new_array(p->n, sizeof(*l->probes)),
+                 .results = vx_new_array(p->n_results, sizeof(*l->results)),
+                 .held = vx_new_array(p->n_held + 1, sizeof(*l->held)),
+                 .scratch = vx_new_array(VX_HELD_ROOM(VX_HELD_MAX_K), sizeof(*l->scratch))};
+    if (!l->probes || !l->results || !l->held || !l->scratch)
+        return false;
+    vx_mutex_lock(&p->mu);
+    memcpy(l->probes, p->probes, p->n * sizeof(*p->probes));
+    vx_mutex_unlock(&p->mu);
+    vx_neighbour *results = l->results;
+    vx_held *held = l->held;
+    for (size_t i = 0; i < p->n; i++) {
+        vx_probe *probe = &l->probes[i];
+        size_t k = probe->top.k, room = can_hold(probe) ? VX_HELD_ROOM(k) : 0;
+        probe->segment = segment;
+        probe->work = (vx_index_work){0};
+        probe->top = (vx_topk){.items = results, .k = k, .by_group = probe->top.by_group};
+        probe->held = room ? held : NULL;
+        probe->scratch = l->scratch;
+        results += k;
+        held += room;
+    }
+    return true;
+}
+
+static void add_work(vx_index_work *sum, const vx_index_work *more) {
+    sum->rows_scanned += more->rows_scanned;
+    sum->rows_on_gpu += more->rows_on_gpu;
+    sum->rows_rescored += more->rows_rescored;
+}
+
+static void add_results(vx_probe *probe, const vx_probe *more) {
+    for (size_t i = 0; i < more->top.n; i++)
+        vx_topk_push(&probe->top, more->top.items[i]);
+    add_work(&probe->work, &more->work);
+}
+
+/* Adds what a probe holds to its query's list. 0 or -ENOMEM. */
+static int append_held(held_list *list, const vx_probe *probe) {
+    if (list->n + probe->n_held > list->room) {
+        size_t room = 2 * list->room + probe->n_held;
+        vx_held *grown = vx_regrow(list->items, room, sizeof(*grown));
+        if (!grown)
+            return -ENOMEM;
+        list->items = grown;
+        list->room = room;
+    }
+    memcpy(list->items + list->n, probe->held, probe->n_held * sizeof(*probe->held));
+    list->n += probe->n_held;
+    return 0;
+}
+
+/* Drops what cannot be a result by now. */
+static int shorten(held_list *list, vx_probe *probe) {
+    size_t k = probe->top.k;
+    if (list->n < k || list->n <= LIST_ROOM(k))
+        return 0;
+    VX_AUTO_FREE float *scratch = vx_new_array(list->n, sizeof(*scratch));
+    if (!scratch)
+        return -ENOMEM;
+    float bar = vx_probe_bar(probe);
+    list->n = vx_held_drop(list->items, list->n, k, scratch, &bar);
+    vx_probe_raise_bar(probe, bar);
+    return 0;
+}
+
+/* Scores the rows of a list exactly, for a probe of the calling thread. */
+static void settle_list(const vx_pass *p, held_list *list, vx_probe *probe) {
+    vx_held_order(list->items, list->n);
+    while (list->n && list->items[0].most >= vx_probe_bar(probe)) {
+        vx_held held = vx_held_take(list->items, &list->n);
+        list->lost |= !vx_segment_offer_held(p->segments[held.segment], probe, &held);
+    }
+    list->n = 0;
+}
+
+/* Gives what a probe found to its query. Where that is too much to keep, its list is taken out and settled
+ * first. */
+static int merge(vx_pass *p, size_t i, vx_probe *probe) {
+    held_list *list = &p->lists[i], mine = {0};
+    vx_mutex_lock(&p->mu);
+    int rc = append_held(list, probe);
+    if (!rc)
+        rc = shorten(list, probe);
+    if (!rc && list->n > LIST_MAX(probe->top.k)) {
+        mine = *list;
+        *list = (held_list){.lost = mine.lost};
+    } else {
+        add_results(&p->probes[i], probe);
+    }
+    vx_mutex_unlock(&p->mu);
+    if (!mine.items)
+        return rc;
+    settle_list(p, &mine, probe);
+    free(mine.items);
+    vx_mutex_lock(&p->mu);
+    add_results(&p->probes[i], probe);
+    list->lost |= mine.lost;
+    vx_mutex_unlock(&p->mu);
+    return 0;
+}
+
+void vx_pass_ask(vx_pass *p, vx_gpu *gpu) {
+    if (!p->selected)
+        p->found = vx_gpu_ask(gpu, p->probes, p->n);
+}
+
+void vx_pass_scan(vx_pass *p, size_t segment) {
+    vx_err err;
+    local l;
+    int rc = 0;
+    if (!local_init(&l, p, (uint32_t)segment))
+        rc = VX_FAIL(&err, -ENOMEM, "no memory for %zu search results", p->n_results);
+    else
+        rc = vx_segment_scan(p->segments[segment], l.probes, p->n, p->selected, p->found, false,
+                             &err);
+    for (size_t i = 0; i < p->n && !rc; i++)
+        if (merge(p, i, &l.probes[i]))
+            rc = VX_FAIL(&err, -ENOMEM, "no memory for the candidates of a search");
+    if (rc)
+        fail(p, rc, &err);
+    local_done(&l);
+}
+
+/* ---- settle ---- */
+
+/* Searches all segments again, and leaves nothing for later. */
+static int search_again(vx_pass *p, vx_probe *probe, vx_err *err) {
+    size_t k = probe->top.k;
+    VX_AUTO_FREE vx_neighbour *results = vx_new_array(k, sizeof(*results));
+    if (!results)
+        return VX_FAIL(err, -ENOMEM, "no memory for %zu search results", k);
+    probe->top.n = 0;
+    atomic_store(probe->shared_bar, -INFINITY); /* rows that are gone may have raised it */
+    int rc = 0;
+    for (size_t i = 0; i < p->n_segments && !rc; i++) {
+        vx_probe part = *probe;
+        part.top.items = results;
+        part.top.n = 0;
+        part.work = (vx_index_work){0};
+        rc = vx_segment_scan(p->segments[i], &part, 1, p->selected, NULL, true, err);
+        add_results(probe, &part);
+    }
+    return rc;
+}
+
+/* Whether a row that the GPU left out could be a result. */
+static bool misses_rows(const vx_pass *p, size_t query) {
+    const vx_probe *probe = &p->probes[query];
+    float bar = p->found ? p->found->bars[query] : -INFINITY;
+    bool is_full = probe->top.n == probe->top.k && probe->top.items[0].score >= bar;
+    return probe->top.k && !is_full && bar > probe->bound;
+}
+
+void vx_pass_settle(vx_pass *p, size_t query) {
+    vx_probe *probe = &p->probes[query];
+    held_list *list = &p->lists[query];
+    vx_err err;
+    settle_list(p, list, probe);
+    int rc = list->lost || misses_rows(p, query) ? search_again(p, probe, &err) : 0;
+    if (rc)
+        fail(p, rc, &err);
+}
+
+void vx_pass_answer(vx_pass *p) {
+    vx_probe *probe = p->probes;
+    for (vx_index_request *r = p->requests; r; r = r->next) {
+        r->rc = p->rc;
+        r->err = p->err;
+        for (size_t i = 0; i < r->query.n; i++, probe++) {
+            vx_topk_sort(&probe->top);
+            memcpy(r->ret + i * r->query.k, probe->top.items, probe->top.n * sizeof(*r->ret));
+            r->ret_n[i] = probe->top.n;
+            if (r->ret_work)
+                r->ret_work[i] = probe->work;
+        }
+    }
+}

@@ -1,0 +1,115 @@
+/* scan_codes.c — the first pass over 8-bit codes (codes.h), a tile of 64 rows at a time: integer products
+ * with the queries, then every row whose score can reach the bar by the bound of what its codes lost. Of a
+ * million random rows some hundred are considered.
+ */
+#include <errno.h>
+#include <math.h>
+#include <string.h>
+
+#include "first_pass.h"
+
+/* Dot products that are computed before they are looked at: 8 KiB of them. */
+#define QUERIES_AT_ONCE 32
+/* Where a tile has only so few selected rows for one query, they are scored exactly at once: a row is four
+ * times as long as its codes, but the tile has 64. With several queries the codes are read only once. */
+#define FEW_ROWS 4
+
+/* One probe's state in this segment. */
+typedef struct scan {
+    vx_probe *probe;
+    float score;     /* the lowest that matters now */
+    vx_dots_bar bar; /* of it */
+    float width;     /* of the bound, apart from what the row's codes lost */
+} scan;
+
+static void set_bar(const vx_rows *rows, scan *s) {
+    float score = vx_probe_bar(s->probe);
+    if (score != s->score) {
+        s->score = score;
+        s->bar = vx_codes_bar(rows->codes, &s->probe->coded, score);
+    }
+}
+
+static void consider(const vx_rows *rows, scan *s, size_t row, int32_t dot) {
+    const vx_row_codes *codes = rows->codes;
+    vx_probe_consider(s->probe, rows, row, vx_dots_score(dot, codes->scales[row], &s->bar),
+                      codes->errors[row] * s->bar.norm + s->width);
+}
+
+/* Bit i: row i of the tile that begins at row `first` is there and selected. */
+static uint64_t selected_rows(const vx_rows *rows, size_t first, const vx_selected *selected) {
+    size_t n = rows->n - first;
+    if (!selected)
+        return n >= VX_TILE_ROWS ? ~(uint64_t)0 : ((uint64_t)1 << n) - 1;
+    const int64_t *keys = (selected->by_id ? rows->ids : rows->groups) + first;
+    uint64_t wanted = 0;
+    bool has = false;
+    for (size_t i = 0; i < n && i < VX_TILE_ROWS; i++) {
+        if (i == 0 || keys[i] != keys[i - 1]) /* rows of one group mostly lie together */
+            has = vx_idset_bits_have(&selected->bits, keys[i]);
+        wanted |= (uint64_t)has << i;
+    }
+    return wanted;
+}
+
+/* The rows of a tile that can matter to one query, by its integer products with them. */
+static void look_at_tile(const vx_rows *rows, scan *s, size_t first, const int32_t *dots,
+                         uint64_t wanted) {
+    const vx_row_codes *codes = rows->codes;
+    set_bar(rows, s);
+    uint64_t reach =
+        wanted & codes->kernel->reach(dots, codes->scales + first, codes->errors + first, &s->bar);
+    for (; reach; reach &= reach - 1) {
+        size_t i = (size_t)__builtin_ctzll(reach);
+        consider(rows, s, first + i, dots[i]);
+    }
+}
+
+static void scan_tile(const vx_rows *rows, scan *scans, size_t n, size_t first, uint64_t wanted) {
+    const vx_row_codes *codes = rows->codes;
+    const uint8_t *tile = vx_codes_tile(codes, first / VX_TILE_ROWS);
+    _Alignas(64) int32_t dots[QUERIES_AT_ONCE * VX_TILE_ROWS];
+    for (size_t q = 0, now; q < n; q += now) {
+        now = n - q < QUERIES_AT_ONCE ? n - q : QUERIES_AT_ONCE;
+        codes->kernel->tile(tile, codes->groups, scans[q].probe->coded.codes, now, dots);
+        for (size_t i = 0; i < now; i++)
+            look_at_tile(rows, &scans[q + i], first, dots + i * VX_TILE_ROWS, wanted);
+    }
+}
+
+static void scan_tiles(const vx_rows *rows, size_t first, scan *scans, size_t n,
+                       const vx_selected *selected) {
+    int64_t n_scanned = 0;
+    for (; first < rows->n; first += VX_TILE_ROWS) {
+        uint64_t wanted = selected_rows(rows, first, selected);
+        size_t n_wanted = (size_t)__builtin_popcountll(wanted);
+        n_scanned += (int64_t)n_wanted;
+        if (n_wanted * n > FEW_ROWS) {
+            scan_tile(rows, scans, n, first, wanted);
+            continue;
+        }
+        for (; wanted; wanted &= wanted - 1)
+            for (size_t i = 0; i < n; i++)
+                vx_probe_offer(scans[i].probe, rows, first + (size_t)__builtin_ctzll(wanted));
+    }
+    for (size_t i = 0; i < n; i++)
+        scans[i].probe->work.rows_scanned += n_scanned;
+}
+
+static int scan_codes(const vx_rows *rows, size_t first, vx_probe *probes, size_t n,
+                      const vx_selected *selected, vx_err *err) {
+    VX_AUTO_FREE scan *scans = vx_new_array(n, sizeof *scans);
+    if (!scans)
+        return VX_FAIL(err, -ENOMEM, "no memory to search for %zu queries", n);
+    for (size_t i = 0; i < n; i++) {
+        float score = vx_probe_bar(&probes[i]);
+        scans[i] = (scan){.probe = &probes[i],
+                          .score = score,
+                          .bar = vx_codes_bar(rows->codes, &probes[i].coded, score),
+                          .width = vx_codes_width(rows->codes->max_length, &probes[i].coded)};
+    }
+    scan_tiles(rows, first, scans, n, selected);
+    return 0;
+}
+
+const vx_first_pass vx_first_pass_codes = {.name = "int8", .has_codes = true, .scan = scan_codes};

@@ -1,0 +1,145 @@
+/* All pairs of many vectors, beside the matrix products alone; bench_duplicates.py runs it.
+ *
+ *   bench_duplicates N DIM [THREADS]
+ *
+ * Prints one "name value" per line. The floor is the BLAS's sgemm over half of the N x N products, in
+ * blocks as large as suit it best, on the same number of threads. Both sides get the same vectors: random
+ * ones, of which one in a hundred is near another.
+ */
+#include <math.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <time.h>
+
+#include "base/thread.h"
+#include "dedup/dedup.h"
+
+enum { FLOOR_BLOCK = 4096, MAX_THREADS = 256 };
+
+typedef struct bench {
+    const float *vectors; /* [n, dim] */
+    size_t n, dim;
+    int threads;
+    size_t n_pairs;
+    atomic_size_t next; /* block pair of the floor */
+} bench;
+
+static double now_s(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+}
+
+static double peak_mb(void) {
+    struct rusage usage;
+    getrusage(RUSAGE_SELF, &usage);
+    return (double)usage.ru_maxrss / 1024;
+}
+
+static void die_on(int code, const vx_err *err) {
+    if (code) {
+        fprintf(stderr, "bench_duplicates: %s\n", err->msg);
+        exit(1);
+    }
+}
+
+static void fill_units(float *rows, size_t n, size_t dim) {
+    uint64_t seed = 1;
+    for (size_t row = 0; row < n; row++) {
+        const float *near = row % 100 == 99 ? rows + (row / 2) * dim : NULL;
+        float *v = rows + row * dim, square = 0;
+        for (size_t i = 0; i < dim; i++) {
+            seed = seed * 6364136223846793005u + 1442695040888963407u;
+            v[i] = (float)(int32_t)(seed >> 32) * 0x1p-31f;
+            if (near)
+                v[i] = near[i] + v[i] * 0.01f;
+            square += v[i] * v[i];
+        }
+        for (size_t i = 0; i < dim; i++)
+            v[i] /= sqrtf(square);
+    }
+}
+
+/* ---- the products alone ---- */
+
+static void *run_floor(void *ctx) {
+    bench *b = ctx;
+    size_t blocks = (b->n + FLOOR_BLOCK - 1) / FLOOR_BLOCK;
+    VX_AUTO_FREE float *products = malloc((size_t)FLOOR_BLOCK * FLOOR_BLOCK * sizeof(float));
+    for (size_t at; (at = atomic_fetch_add(&b->next, 1)) < blocks * blocks;) {
+        size_t i = at / blocks * FLOOR_BLOCK, k = at % blocks * FLOOR_BLOCK;
+        size_t n_i = b->n - i < FLOOR_BLOCK ? b->n - i : FLOOR_BLOCK;
+        size_t n_k = b->n - k < FLOOR_BLOCK ? b->n - k : FLOOR_BLOCK;
+        if (k <= i)
+            vx_dedup_products(b->vectors + i * b->dim, n_i, b->vectors + k * b->dim, n_k, b->dim,
+                              products);
+    }
+    return NULL;
+}
+
+static double floor_s(bench *b) {
+    pthread_t threads[MAX_THREADS];
+    double start_s = now_s();
+    atomic_store(&b->next, 0);
+    for (int i = 1; i < b->threads; i++)
+        pthread_create(&threads[i], NULL, run_floor, b);
+    run_floor(b);
+    for (int i = 1; i < b->threads; i++)
+        pthread_join(threads[i], NULL);
+    return now_s() - start_s;
+}
+
+/* ---- all pairs ---- */
+
+static int count_pairs(void *ctx, const vx_dedup_hit *hits, size_t n, vx_err *err) {
+    (void)hits, (void)err;
+    ((bench *)ctx)->n_pairs += n;
+    return 0;
+}
+
+static double pairs_s(bench *b) {
+    const vx_dedup_rows rows = {.n = b->n, .dim = b->dim, .vectors = b->vectors};
+    VX_AUTO(vx_dedup) dedup = NULL;
+    vx_err err;
+    double start_s = now_s();
+    b->n_pairs = 0;
+    die_on(vx_dedup_new(&rows, 0.95f, b->threads, &dedup, &err), &err);
+    for (size_t first = 0; first < b->n; first += VX_DEDUP_BLOCK) {
+        size_t n = b->n - first < VX_DEDUP_BLOCK ? b->n - first : VX_DEDUP_BLOCK;
+        die_on(vx_dedup_compare(dedup, first, n, count_pairs, b, &err), &err);
+    }
+    return now_s() - start_s;
+}
+
+static double keep_s(bench *b) {
+    const vx_dedup_rows rows = {.n = b->n, .dim = b->dim, .vectors = b->vectors};
+    const vx_dedup_params params = {.rows = &rows, .threshold = 0.95f, .threads = b->threads};
+    VX_AUTO_FREE vx_dedup_match *matches = vx_new_array(b->n, sizeof *matches);
+    vx_err err;
+    double start_s = now_s();
+    die_on(vx_dedup_all_pairs(&params, matches, &err), &err);
+    return now_s() - start_s;
+}
+
+int main(int argc, char **argv) {
+    bench b = {.n = argc > 1 ? strtoul(argv[1], NULL, 10) : 100000,
+               .dim = argc > 2 ? strtoul(argv[2], NULL, 10) : 256,
+               .threads = argc > 3 ? atoi(argv[3]) : vx_thread_cores()};
+    VX_AUTO_FREE float *vectors = vx_new_array(b.n * b.dim, sizeof *vectors);
+    if (!vectors || b.threads < 1 || b.threads > MAX_THREADS)
+        return 1;
+    fill_units(vectors, b.n, b.dim);
+    b.vectors = vectors;
+    double before_mb = peak_mb();
+    printf("floor_s %.3f\n", floor_s(&b));
+    double floor_mb = peak_mb();
+    printf("pairs_s %.3f\n", pairs_s(&b));
+    printf("pairs %zu\n", b.n_pairs);
+    printf("keep_s %.3f\n", keep_s(&b));
+    printf("vectors_mb %.0f\n", (double)(b.n * b.dim * sizeof(float)) / (1 << 20));
+    printf("extra_mb %.0f\n", peak_mb() - (floor_mb > before_mb ? before_mb : floor_mb));
+    return 0;
+}

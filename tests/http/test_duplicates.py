@@ -1,0 +1,367 @@
+"""Duplicates: a scan finds all related pairs, groups propose what to keep, decisions are remembered."""
+
+import csv
+import io
+import itertools
+import json
+import subprocess
+
+import pytest
+from conftest import assert_problem, wait_until
+from server import Server
+from test_relations import ENCODED, SOURCES, ffmpeg
+
+
+@pytest.fixture(scope="module")
+def films(tmp_path_factory):
+    """name → path: one scene as it is, smaller, in worse quality, mirrored; its first part; it and more; others."""
+    folder = tmp_path_factory.mktemp("films")
+    made = {}
+
+    def make(name, *parts, filters="null", crf=23):
+        path = folder / name
+        inputs = [a for source, _, _ in parts for a in ("-f", "lavfi", "-i", SOURCES[source])]
+        cuts = ";".join(f"[{i}]trim={start}:{start + seconds},setpts=PTS-STARTPTS[p{i}]"
+                        for i, (_, start, seconds) in enumerate(parts))
+        pads = "".join(f"[p{i}]" for i in range(len(parts)))
+        ffmpeg(*inputs, "-filter_complex", f"{cuts};{pads}concat=n={len(parts)},{filters}", *ENCODED, "-crf", crf, path)
+        made[name] = path
+
+    make("zoom.mp4", ("zoom", 0, 8))
+    make("small.mp4", ("zoom", 0, 8), filters="scale=240:136")
+    make("worse.mp4", ("zoom", 0, 8), crf=34)
+    make("flipped.mp4", ("zoom", 0, 8), filters="hflip")
+    make("part.mp4", ("zoom", 0, 4))
+    make("more.mp4", ("zoom", 0, 8), ("cells", 2, 6))
+    make("cells.mp4", ("cells", 20, 6))
+    make("test.mp4", ("test", 0, 6))
+    make("test2.mp4", ("test", 0, 6), crf=35)
+    return made
+
+
+COPIES = ("zoom.mp4", "small.mp4", "worse.mp4", "flipped.mp4")
+
+
+@pytest.fixture
+def empty(start):
+    return start()
+
+
+def upload(server, films, *names):
+    """name → id."""
+    return {name: server.upload(films[name]).json()["id"] for name in names}
+
+
+def scan(server, **params):
+    answer = server.post("/v1/duplicates/scan", params=params)
+    assert answer.status_code == 202, answer.text
+    job = wait_until(lambda: (j := server.get(f"/v1/jobs/{answer.json()['id']}").json())["finished_at"] and j, "no end of the scan")
+    assert job["state"] == "done" and job["kind"] == "duplicates", job
+    return job["report"]
+
+
+def groups(server, **params):
+    answer = server.get("/v1/duplicates", params=params)
+    assert answer.status_code == 200, answer.text
+    return answer.json()["items"]
+
+
+def members(server, **params):
+    return sorted(sorted(v["filename"] for v in g["videos"]) for g in groups(server, **params))
+
+
+def resolve(server, group, action, **fields):
+    return server.post(f"/v1/duplicates/{group['id']}/resolve", json={"action": action, **fields})
+
+
+def test_scan_groups_copies_parts_and_wholes(empty, films):
+    upload(empty, films, *films)
+    report = scan(empty)
+    assert report["videos"] == report["among"] == len(films)
+    assert members(empty) == [["flipped.mp4", "more.mp4", "part.mp4", "small.mp4", "worse.mp4", "zoom.mp4"],
+                              ["test.mp4", "test2.mp4"]]
+
+
+def test_pair_says_relation_shares_offset_and_segments(empty, films):
+    ids = upload(empty, films, "zoom.mp4", "more.mp4", "part.mp4", "flipped.mp4", "small.mp4")
+    scan(empty)
+    [group] = groups(empty)
+    group = empty.get(f"/v1/duplicates/{group['id']}").json()
+    pairs = {}
+    for p in group["pairs"]:
+        pairs[p["a"], p["b"]] = p
+
+    def pair(a, b):
+        """What b is to a."""
+        if (ids[a], ids[b]) in pairs:
+            return pairs[ids[a], ids[b]]
+        p = pairs[ids[b], ids[a]]
+        turned = {"part_of": "contains", "contains": "part_of"}
+        return p | {"relation": turned.get(p["relation"], p["relation"]), "share_of_a": p["share_of_b"],
+                    "share_of_b": p["share_of_a"], "offset_s": -p["offset_s"],
+                    "segments": [{"a_start_s": s["b_start_s"], "a_end_s": s["b_end_s"], "b_start_s": s["a_start_s"],
+                                  "b_end_s": s["a_end_s"]} for s in p["segments"]]}
+
+    copy = pair("zoom.mp4", "small.mp4")
+    assert copy["relation"] == "copy" and not copy["mirrored"] and copy["smaller"] == ids["small.mp4"]
+    assert copy["share_of_a"] == copy["share_of_b"] == 1 and copy["score"] > 0.5
+    assert pair("zoom.mp4", "flipped.mp4")["mirrored"]
+    assert pair("zoom.mp4", "part.mp4")["relation"] == "part_of"
+    whole = pair("zoom.mp4", "more.mp4")
+    assert whole["relation"] == "contains" and whole["share_of_b"] == pytest.approx(8 / 14, abs=0.1)
+    [segment] = whole["segments"]
+    assert segment == {key: pytest.approx(value, abs=0.6) for key, value in
+                       {"a_start_s": 0, "a_end_s": 8, "b_start_s": 0, "b_end_s": 8}.items()}
+
+
+def test_verdicts_of_the_scan_are_those_of_inserts(empty, films):
+    """The oracle: each pair in a server of its own pairs's order, one inserted after the other."""
+    names = [n for n in films if n not in ("test.mp4", "test2.mp4", "cells.mp4")]
+    ids = upload(empty, films, *names)
+    scan(empty)
+    [group] = groups(empty)
+    group = empty.get(f"/v1/duplicates/{group['id']}").json()
+    found = {frozenset((p["a"], p["b"])): p for p in group["pairs"]}
+    assert len(found) == len(names) * (len(names) - 1) // 2
+    for old, new in itertools.combinations(names, 2):
+        for name in names:
+            empty.delete(f"/v1/videos/{ids[name]}")
+        upload(empty, films, old)
+        verdict = empty.upload(films[new]).json()["duplicate"]
+        pair = found[frozenset((ids[old], ids[new]))]
+        relation = pair["relation"]
+        if pair["a"] == ids[new]:
+            relation = {"part_of": "contains", "contains": "part_of"}.get(relation, relation)
+        assert (relation, pair["mirrored"]) == (verdict["verdict"], verdict["mirrored"]), (old, new)
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_groups_are_the_same_whatever_the_order_of_inserts(start, films, order, request):
+    server = start()
+    for name in list(films)[::order]:
+        server.upload(films[name])
+    scan(server)
+    found = [(g["id"], g["revision"], g["bytes"], g["removable_bytes"], g["keeper"]["video_id"],
+              sorted((v["video_id"], v["action"]) for v in g["videos"]), len(g["pairs"])) for g in groups(server)]
+    before = request.config.cache.get("vidx/groups", None) if order == -1 else None
+    request.config.cache.set("vidx/groups", json.loads(json.dumps(found)))
+    assert before is None or before == json.loads(json.dumps(found))
+
+
+def test_later_scan_compares_only_what_came_since(empty, films):
+    upload(empty, films, "zoom.mp4", "test.mp4")
+    assert scan(empty)["videos"] == 2
+    assert scan(empty)["videos"] == 0
+    upload(empty, films, "small.mp4")
+    report = scan(empty)
+    assert (report["videos"], report["among"]) == (1, 3)
+    assert members(empty) == [["small.mp4", "zoom.mp4"]]
+
+
+def test_scan_by_filter_compares_only_what_passes(empty, films):
+    upload(empty, films, "zoom.mp4", "small.mp4", "test.mp4", "test2.mp4")
+    report = scan(empty, filter=json.dumps({"filename": {"$prefix": "test"}}))
+    assert report["among"] == 2 and members(empty) == [["test.mp4", "test2.mp4"]]
+    assert scan(empty)["videos"] == 4
+    assert members(empty, filter=json.dumps({"filename": {"$ne": "zoom.mp4"}})) == [["test.mp4", "test2.mp4"]]
+    assert_problem(empty.post("/v1/duplicates/scan", params={"filter": '{"x": 1}'}), 422, "bad-filter")
+
+
+# ---- what is kept ----
+
+def keeper(server, keep):
+    [group] = groups(server, keep=keep)
+    return next(v["filename"] for v in group["videos"] if v["video_id"] == group["keeper"]["video_id"]), group["keeper"]["why"]
+
+
+def test_policy_chooses_the_keeper_and_says_why(empty, films):
+    ids = upload(empty, films, "worse.mp4", "small.mp4", "zoom.mp4")
+    empty.patch(f"/v1/videos/{ids['small.mp4']}", json={"metadata": {"a": {"rating": 5}}})
+    scan(empty)
+    assert keeper(empty, "largest_picture")[0] == "zoom.mp4"
+    assert "bit rate" in keeper(empty, "largest_picture")[1]
+    assert keeper(empty, "highest_bitrate")[0] == "zoom.mp4"
+    assert keeper(empty, "oldest") == ("worse.mp4", "it was stored first")
+    assert keeper(empty, "newest") == ("zoom.mp4", "it was stored last")
+    assert keeper(empty, "metadata:a.rating") == ("small.mp4", "its metadata.a.rating is the greatest")
+    empty.patch(f"/v1/videos/{ids['worse.mp4']}", json={"filename": "best/of/worse.mp4"})
+    assert keeper(empty, "path:best/of,other") == ("best/of/worse.mp4", "it is in the folder best/of")
+
+
+@pytest.mark.parametrize("folder", ["Trash/x", ".hidden", "a/$RECYCLE.BIN"])
+def test_video_in_a_trash_or_hidden_folder_never_wins(empty, films, folder):
+    ids = upload(empty, films, "zoom.mp4", "small.mp4")
+    empty.patch(f"/v1/videos/{ids['zoom.mp4']}", json={"filename": f"{folder}/zoom.mp4"})
+    scan(empty)
+    for keep in ("largest_picture", "oldest", f"path:{folder}"):
+        assert keeper(empty, keep) == ("small.mp4", "the others are in trash or hidden folders")
+
+
+def test_nothing_goes_that_no_kept_video_holds(empty, films):
+    """more.mp4 has all of zoom.mp4, but not the other way round: with the shorter one kept first, both stay."""
+    ids = upload(empty, films, "zoom.mp4", "more.mp4", "part.mp4")
+    scan(empty)
+    [group] = groups(empty, keep="oldest")
+    actions = {v["video_id"]: v["action"] for v in group["videos"]}
+    assert actions == {ids["zoom.mp4"]: "keep", ids["more.mp4"]: "keep", ids["part.mp4"]: "delete"}
+    [group] = groups(empty, keep="longest")
+    assert {v["video_id"] for v in group["videos"] if v["action"] == "keep"} == {ids["more.mp4"]}
+
+
+# ---- decisions ----
+
+def test_dry_run_lists_what_would_go_and_changes_nothing(empty, films):
+    ids = upload(empty, films, "zoom.mp4", "small.mp4")
+    scan(empty)
+    [group] = groups(empty)
+    plan = resolve(empty, group, "delete", dry_run=True).json()
+    assert [v["video_id"] for v in plan["deleted"]] == [ids["small.mp4"]]
+    assert plan["decision"]["bytes"] == films["small.mp4"].stat().st_size == group["removable_bytes"]
+    assert plan["decision"]["id"] is None and empty.get("/v1/duplicates/decisions").json()["items"] == []
+    assert members(empty) == [["small.mp4", "zoom.mp4"]]
+
+
+def test_delete_removes_copies_and_keeps_the_keeper(empty, films):
+    ids = upload(empty, films, "zoom.mp4", "small.mp4", "worse.mp4")
+    scan(empty)
+    [group] = groups(empty)
+    done = resolve(empty, group, "delete", keep="largest_picture", revision=group["revision"]).json()
+    assert {v["video_id"] for v in done["deleted"]} == {ids["small.mp4"], ids["worse.mp4"]}
+    wait_until(lambda: not empty.get(f"/v1/duplicates/decisions/{done['decision']['id']}").json()["pending"])
+    assert [v["id"] for v in empty.get("/v1/videos").json()["items"]] == [ids["zoom.mp4"]]
+    assert groups(empty, state="all") == []
+
+
+def test_delete_with_a_delay_can_be_undone_until_then(empty, films):
+    upload(empty, films, "zoom.mp4", "small.mp4")
+    scan(empty)
+    [group] = groups(empty)
+    decision = resolve(empty, group, "delete", delay_s=3600).json()["decision"]
+    assert decision["pending"] == 1 and decision["due_at"] > decision["created_at"]
+    assert groups(empty) == [] and groups(empty, state="decided")[0]["decision"] == decision["id"]
+    assert empty.delete(f"/v1/duplicates/decisions/{decision['id']}").status_code == 204
+    assert members(empty) == [["small.mp4", "zoom.mp4"]]
+    assert_problem(empty.delete(f"/v1/duplicates/decisions/{decision['id']}"), 404, "not-found")
+
+
+def test_group_that_has_changed_is_not_resolved(empty, films):
+    upload(empty, films, "zoom.mp4", "small.mp4")
+    scan(empty)
+    [group] = groups(empty)
+    upload(empty, films, "worse.mp4")
+    scan(empty)
+    assert_problem(resolve(empty, group, "delete", revision=group["revision"]), 409, "group-changed")
+
+
+def test_not_duplicates_is_remembered_by_scans_inserts_and_restarts(empty, films):
+    ids = upload(empty, films, "zoom.mp4", "small.mp4")
+    scan(empty)
+    [group] = groups(empty)
+    decision = resolve(empty, group, "not_duplicates").json()["decision"]
+    small = f"/v1/videos/{ids['small.mp4']}"
+
+    def forgotten():
+        wait_until(lambda: empty.get(small).json()["duplicate"]["verdict"] == "new", "the verdict stays")
+        scan(empty)
+        return groups(empty, state="all") == []
+    assert forgotten()
+    empty.stop()
+    empty.start()
+    assert forgotten()
+    assert empty.delete(small).ok
+    again = empty.upload(films["small.mp4"]).json()
+    assert again["id"] == ids["small.mp4"] and again["duplicate"]["verdict"] == "new"
+    assert forgotten()
+    assert empty.delete(f"/v1/duplicates/decisions/{decision['id']}").status_code == 204
+    wait_until(lambda: empty.get(small).json()["duplicate"]["of"] == ids["zoom.mp4"], "the verdict does not come back")
+    assert members(empty) == [["small.mp4", "zoom.mp4"]]
+
+
+def test_one_video_can_be_taken_out_of_a_group(empty, films):
+    ids = upload(empty, films, "zoom.mp4", "small.mp4", "worse.mp4")
+    scan(empty)
+    [group] = groups(empty)
+    assert resolve(empty, group, "not_duplicates", videos=[ids["worse.mp4"]]).ok
+    assert members(empty) == [["small.mp4", "zoom.mp4"]]
+
+
+def test_kept_group_is_open_again_when_another_copy_comes(empty, films):
+    upload(empty, films, "zoom.mp4", "small.mp4")
+    scan(empty)
+    [group] = groups(empty)
+    assert resolve(empty, group, "keep").ok
+    assert groups(empty) == [] and len(groups(empty, state="decided")) == 1
+    upload(empty, films, "worse.mp4")
+    scan(empty)
+    assert len(groups(empty)) == 1
+
+
+# ---- kinds, pages, files ----
+
+def test_kinds_and_scores_choose_the_pairs(empty, films):
+    upload(empty, films, *films)
+    scan(empty)
+    assert members(empty, kind="copy") == [["flipped.mp4", "small.mp4", "worse.mp4", "zoom.mp4"], ["test.mp4", "test2.mp4"]]
+    wide = members(empty, kind="copy,part_of,contains,shared_segment,similar")
+    assert all(any(set(narrow) <= set(group) for group in wide) for narrow in members(empty))
+    assert members(empty, kind="similar", min_score=1) == []
+
+
+def test_pages_give_every_group_once(empty, films):
+    upload(empty, films, "zoom.mp4", "small.mp4", "test.mp4", "test2.mp4")
+    scan(empty)
+    first = empty.get("/v1/duplicates", params={"limit": 1}).json()
+    second = empty.get("/v1/duplicates", params={"limit": 1, "cursor": first["next"]}).json()
+    assert first["total"] == 2 and second["next"] is None
+    assert first["items"][0]["removable_bytes"] >= second["items"][0]["removable_bytes"]
+    assert {first["items"][0]["id"], second["items"][0]["id"]} == {g["id"] for g in groups(empty)}
+    assert first["total_removable_bytes"] == sum(g["removable_bytes"] for g in groups(empty))
+
+
+def test_export_has_a_line_for_each_video(empty, films):
+    ids = upload(empty, films, "zoom.mp4", "small.mp4")
+    name = 'a "b", c.mp4'
+    empty.patch(f"/v1/videos/{ids['small.mp4']}", json={"filename": name})
+    scan(empty)
+    table = empty.get("/v1/duplicates", params={"format": "csv"})
+    assert table.headers["Content-Type"].startswith("text/csv")
+    rows = list(csv.DictReader(io.StringIO(table.text, newline="")))
+    assert [(r["video_id"], r["filename"], r["action"], r["relation"]) for r in rows] == [
+        (ids["zoom.mp4"], "zoom.mp4", "keep", ""), (ids["small.mp4"], name, "delete", "copy")]
+    lines = [json.loads(line) for line in empty.get("/v1/duplicates", params={"format": "jsonl"}).text.splitlines()]
+    assert [(x["video_id"], x["action"], x.get("kept_video_id")) for x in lines] == [
+        (ids["zoom.mp4"], "keep", None), (ids["small.mp4"], "delete", ids["zoom.mp4"])]
+
+
+# ---- hostile ----
+
+@pytest.mark.parametrize("params", [{"kind": "copies"}, {"kind": "copy,"}, {"kind": "new"}, {"keep": "best"}, {"keep": "path:"},
+                                    {"keep": "metadata"}, {"keep": "oldest:x"}, {"keep": "path:a,,b"}, {"keep": "path:" + "x" * 400},
+                                    {"min_score": "2"}, {"min_score": "nan"}, {"limit": "0"}, {"cursor": "x"},
+                                    {"cursor": "ffffffffffffffffff.g" + "0" * 24}, {"state": "x"}, {"format": "xml"}])
+def test_wrong_parameter_is_refused(server, params):
+    assert_problem(server.get("/v1/duplicates", params=params), 400, "bad-parameter")
+
+
+@pytest.mark.parametrize("body", [{}, {"action": "burn"}, {"action": "delete", "videos": []}, {"action": "delete", "videos": [1]},
+                                  {"action": "keep", "videos": ["v" + "0" * 24]}, {"action": "delete", "delay_s": -1},
+                                  {"action": "delete", "delay_s": 1e12}, {"action": "delete", "keep": "x"},
+                                  {"action": "delete", "dry_run": "yes"}, {"action": "delete", "kind": "x"}, {"action": "delete", "x": 1}])
+def test_wrong_resolution_is_refused(server, body):
+    answer = server.post("/v1/duplicates/g" + "0" * 24 + "/resolve", json=body)
+    assert answer.status_code == 400, answer.text
+
+
+def test_resolving_what_is_not_there_is_not_found(server):
+    for group in ("g" + "0" * 24, "x", "v" + "f" * 24, "%00", "g" * 5000):
+        answer = server.post(f"/v1/duplicates/{group}/resolve", json={"action": "delete"})
+        assert answer.status_code in (400, 404, 414), answer.text
+
+
+def test_videos_of_another_group_cannot_be_deleted_by_resolving(empty, films):
+    ids = upload(empty, films, "zoom.mp4", "small.mp4", "cells.mp4")
+    scan(empty)
+    [group] = groups(empty)
+    for videos in ([ids["cells.mp4"]], [ids["small.mp4"]] * 2, [ids["zoom.mp4"], ids["small.mp4"]], ["v" * 9999]):
+        assert_problem(resolve(empty, group, "delete", videos=videos), 400, "bad-parameter")
+    assert len(empty.get("/v1/videos").json()["items"]) == 3
