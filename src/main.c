@@ -14,9 +14,13 @@ static const struct {
 } commands[] = {
     {"serve", vx_command_serve, "the index as an HTTP server"},
     {"check", vx_command_check, "verifies and repairs the data folder"},
+    {"backup", vx_command_backup, "copies the data folder while a server uses it"},
+    {"restore", vx_command_restore, "makes a data folder of a backup"},
     {"sync", vx_command_sync, "the collection to a vector database outside"},
     {"embed", vx_command_embed, "all videos of a folder to vectors, without a server"},
     {"dedup", vx_command_dedup, "duplicates among these, or in a stopped server's data"},
+    {"import", vx_command_import,
+     "vectors of files of FAISS, NumPy or JSON lines into the data folder"},
     {"export", vx_command_export,
      "the stored vectors as a file of FAISS, NumPy, JSON lines or Parquet"},
 };

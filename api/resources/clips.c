@@ -132,7 +132,7 @@ void vx_clip_content_get(vx_request *request) {
     int may_copy;
     if (!vx_params_choice(request, "copy", "false true", 0, &may_copy))
         return;
-    VX_AUTO(vx_video) video = vx_videos_find(request);
+    VX_AUTO(vx_video) video = vx_videos_find_with_file(request);
     const vx_clip *clip = video ? find_clip(request, video) : NULL;
     if (!clip)
         return;

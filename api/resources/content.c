@@ -197,7 +197,7 @@ void vx_content_send(vx_request *request, int fd, int64_t size, const char *etag
 }
 
 void vx_content_get(vx_request *request) {
-    VX_AUTO(vx_video) video = vx_videos_find(request);
+    VX_AUTO(vx_video) video = vx_videos_find_with_file(request);
     if (!video)
         return;
     char etag[67] = "\"";

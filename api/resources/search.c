@@ -43,6 +43,7 @@ static void write_hit(vx_out *out, const vx_hit *hit, size_t rank) {
     vx_out_float(out, "score", hit->score);
     vx_out_int(out, "rank", (int64_t)rank);
     vx_out_string(out, "filename", hit->filename);
+    vx_out_bool(out, "has_file", hit->has_file);
     vx_out_json(out, "metadata", hit->metadata ? hit->metadata : "{}");
     vx_out_end(out, '}');
 }

@@ -30,12 +30,16 @@ void vx_show_verdict(vx_out *out, const char *key, const vx_verdict_row *verdict
     vx_out_end(out, '}');
 }
 
+static const char *text_or_null(const char *text) {
+    return *text ? text : NULL;
+}
+
 static void show_media(vx_out *out, const vx_video *video) {
     vx_out_begin(out, "media", '{');
-    vx_out_string(out, "container", video->container);
-    vx_out_string(out, "codec", video->codec);
-    vx_out_int(out, "width", video->width_px);
-    vx_out_int(out, "height", video->height_px);
+    vx_out_string(out, "container", text_or_null(video->container));
+    vx_out_string(out, "codec", text_or_null(video->codec));
+    vx_out_number(out, "width", video->width_px ? video->width_px : (double)NAN);
+    vx_out_number(out, "height", video->height_px ? video->height_px : (double)NAN);
     vx_show_seconds(out, "fps", video->fps);
     vx_show_seconds(out, "duration_s", video->duration_s);
     vx_out_number(out, "sample_aspect_ratio", round(video->sample_aspect_ratio * 1e6) / 1e6);
@@ -69,6 +73,7 @@ void vx_show_video(vx_out *out, const char *key, const vx_video *video,
     vx_out_string(out, "sha256", sha256);
     vx_out_string(out, "filename", video->filename);
     vx_out_int(out, "bytes", video->bytes);
+    vx_out_bool(out, "has_file", vx_video_has_file(video));
     show_media(out, video);
     vx_out_json(out, "metadata", video->metadata ? video->metadata : "{}");
     vx_show_time(out, "created_at", video->created_us);
@@ -76,7 +81,7 @@ void vx_show_video(vx_out *out, const char *key, const vx_video *video,
     show_clips(out, video);
     vx_show_verdict(out, "duplicate", verdict ? verdict : &video->duplicate);
     vx_out_begin(out, "decode", '{');
-    vx_out_string(out, "path", video->decode_path);
+    vx_out_string(out, "path", text_or_null(video->decode_path));
     vx_out_int(out, "frames_decoded", video->frames_decoded);
     vx_out_int(out, "frames_total", video->frames_total);
     vx_out_string(out, "fingerprints", vx_fingerprints_name((vx_fingerprints)video->fingerprints));

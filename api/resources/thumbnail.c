@@ -73,7 +73,7 @@ static bool read_parameters(vx_request *request, const vx_video *video, thumbnai
 }
 
 void vx_thumbnail_get(vx_request *request) {
-    VX_AUTO(vx_video) video = vx_videos_find(request);
+    VX_AUTO(vx_video) video = vx_videos_find_with_file(request);
     if (!video)
         return;
     thumbnail *thumb = request->state = vx_new(thumbnail);

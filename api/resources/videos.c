@@ -39,6 +39,15 @@ vx_video *vx_videos_find(vx_request *request) {
     return rc ? NULL : video;
 }
 
+vx_video *vx_videos_find_with_file(vx_request *request) {
+    VX_AUTO(vx_video) video = vx_videos_find(request);
+    if (!video || vx_video_has_file(video))
+        return vx_take(video);
+    vx_reply_problem(request, VX_PROBLEM_NOT_FOUND,
+                     "Not found: this video was imported without its file.");
+    return NULL;
+}
+
 void vx_videos_reply_lost(vx_request *request, const vx_err *err) {
     VX_AUTO(vx_video) still_there = vx_videos_find(request);
     if (still_there)

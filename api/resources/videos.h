@@ -13,6 +13,8 @@
 bool vx_videos_check_filename(vx_request *request, const char *name);
 /* The stored video whose id is args[0]. Gives it; NULL after a reply. */
 vx_video *vx_videos_find(vx_request *request);
+/* The same; 404 too if it was imported without its file. */
+vx_video *vx_videos_find_with_file(vx_request *request);
 /* The file of a video that was found cannot be read. Replies 404 if the video was deleted meanwhile
  * (its file is removed last), else with the failure. */
 void vx_videos_reply_lost(vx_request *request, const vx_err *err);

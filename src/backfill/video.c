@@ -56,6 +56,8 @@ static int find_file(const vx_store *store, const vx_video *video, char path[PAT
         vx_store_path(store, video->sha256, path, PATH_MAX);
         return 0;
     }
+    if (!vx_video_has_file(video))
+        return VX_FAIL(err, -ENOENT, "it was imported without its file");
     snprintf(path, PATH_MAX, "%s", video->source_path);
     if (stat(path, &facts))
         return VX_FAIL_ERRNO(err, "looking at %s", path);

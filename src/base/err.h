@@ -29,8 +29,10 @@ enum vx_codes {
     VX_CODES_FILTER = 1200,
     VX_CODES_DEDUP = 1300,
     VX_CODES_CLUSTER = 1400,
-    VX_CODES_VERDICT = 1500,
+    VX_CODES_IMPORT = 1500,
+    VX_CODES_BACKUP = 1600,
     VX_CODES_STORES = 1700,
+    VX_CODES_VERDICT = 1800,
 };
 
 typedef struct vx_err {

@@ -114,9 +114,10 @@ typedef struct vx_video {
     int64_t row;
     char id[VX_VIDEO_ID_CHARS + 1];
     uint8_t sha256[32];
-    char *filename;    /* as the client said, any UTF-8 without NUL */
-    char *source_path; /* NULL: the store has the bytes; else a file outside it (vidx embed) */
-    char *metadata;    /* JSON object text */
+    char *filename; /* as the client said, any UTF-8 without NUL */
+    char *
+        source_path; /* NULL: the store has the bytes; else a file outside it (vidx embed), or VX_NO_FILE */
+    char *metadata; /* JSON object text */
     int64_t bytes;
     char container[32], codec[32];
     int width_px, height_px;
@@ -137,6 +138,10 @@ typedef struct vx_video {
     vx_clip *clips;
     size_t n_clips;
 } vx_video;
+#define VX_NO_FILE "" /* it was imported: there are vectors, and no file */
+static inline bool vx_video_has_file(const vx_video *video) {
+    return !video->source_path || *video->source_path;
+}
 vx_video *vx_video_free(vx_video *video);
 VX_DEFINE_AUTO(vx_video, vx_video_free)
 void vx_video_id_of(const uint8_t sha256[32], char ret_id[VX_VIDEO_ID_CHARS + 1]);
@@ -161,6 +166,9 @@ int vx_catalog_mark_rejudged(vx_catalog *catalog, int64_t row, const char *video
 /* Replaces what was read from the file of video->row: container to duration_s, frames_decoded and the fields
  * from there to fingerprints. VX_CATALOG_NOT_FOUND. */
 int vx_catalog_set_media(vx_catalog *catalog, const vx_video *video, vx_err *err);
+/* An imported video, of which there was no file, has one of that size in the store from here on; nobody has read
+ * it yet (rules are 0). VX_CATALOG_NOT_FOUND: it is gone, or has a file. */
+int vx_catalog_adopt_file(vx_catalog *catalog, int64_t row, int64_t bytes, vx_err *err);
 /* Makes the clips of video->row those of the struct, whose rows it fills in: one keeps the row of the clip that
  * had its index. All vectors of the old clips are deleted, whatever their vector space. */
 int vx_catalog_replace_clips(vx_catalog *catalog, vx_video *video, vx_err *err);
@@ -385,6 +393,10 @@ typedef int (*vx_catalog_on_vectors)(void *ctx, const int64_t *clip_rows, const 
                                      size_t n, vx_err *err);
 int vx_catalog_scan_vectors(vx_catalog *catalog, int64_t space, int dim, size_t chunk_rows,
                             int threads, vx_catalog_on_vectors on_vectors, void *ctx, vx_err *err);
+
+/* Writes a copy of the catalog as it is at one moment, in place of what is there; others may write meanwhile. It
+ * is durable, but its name is not. */
+int vx_catalog_copy(vx_catalog *catalog, const char *path, vx_err *err);
 
 /* ---- Snapshots: all of one moment, read in steps while others write ----
  *

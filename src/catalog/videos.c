@@ -182,6 +182,21 @@ int vx_catalog_set_verdict(vx_catalog *catalog, int64_t row, const vx_verdict_ro
     return rc;
 }
 
+int vx_catalog_adopt_file(vx_catalog *catalog, int64_t row, int64_t bytes, vx_err *err) {
+    int rc = vx_catalog_check_writing(catalog, err);
+    if (rc)
+        return rc;
+    VX_SQL(q, &catalog->writer,
+           "UPDATE videos SET source_path = NULL, bytes = ?, rules = 0 WHERE row = ? AND "
+           "source_path = ''");
+    vx_sql_bind_int(&q, bytes);
+    vx_sql_bind_int(&q, row);
+    rc = vx_sql_run(&q, err);
+    if (!rc && sqlite3_changes(catalog->writer.handle) == 0)
+        rc = VX_FAIL(err, VX_CATALOG_NOT_FOUND, "no imported video %" PRId64, row);
+    return rc;
+}
+
 static int read_rows(vx_sql *q, size_t max, int64_t *ret_rows, size_t *ret_n, vx_err *err) {
     size_t n = 0;
     int rc;

@@ -20,7 +20,10 @@
 
 int vx_command_serve(int argc, char **argv);
 int vx_command_check(int argc, char **argv);
+int vx_command_backup(int argc, char **argv);
+int vx_command_restore(int argc, char **argv);
 int vx_command_sync(int argc, char **argv);
 int vx_command_embed(int argc, char **argv);
 int vx_command_dedup(int argc, char **argv);
 int vx_command_export(int argc, char **argv);
+int vx_command_import(int argc, char **argv);

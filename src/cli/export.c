@@ -12,6 +12,7 @@
 #include "cli.h"
 #include "export/export.h"
 #include "options.h"
+#include "spaces.h"
 
 typedef struct settings {
     const char *data, *format, *output, *model, *filter;
@@ -58,26 +59,6 @@ static int read_filter(const char *text, vx_filter **ret_filter, vx_err *err) {
     return rc;
 }
 
-/* The newest space of that name that is in use. */
-static int find_space(vx_catalog *catalog, const char *model, vx_vector_space *ret_space,
-                      vx_err *err) {
-    VX_AUTO_FREE vx_vector_space *spaces = NULL;
-    size_t n = 0, n_found = 0;
-    int rc = vx_catalog_list_vector_spaces(catalog, &spaces, &n, err);
-    for (size_t i = 0; i < n && !rc; i++) {
-        if (spaces[i].retired || !(model ? !strcmp(spaces[i].model, model) : spaces[i].vectors > 0))
-            continue;
-        n_found += !n_found || strcmp(ret_space->model, spaces[i].model) != 0;
-        *ret_space = spaces[i];
-    }
-    if (!rc && !n_found)
-        rc = VX_FAIL(err, VX_OPTION_WRONG, "there are no vectors of %s",
-                     model ? model : "any model");
-    if (!rc && n_found > 1)
-        rc = VX_FAIL(err, VX_OPTION_WRONG, "several models have vectors: choose one with --model");
-    return rc;
-}
-
 static int write_pieces(vx_export *export, FILE *file, vx_err *err) {
     const void *bytes;
     size_t n = 1;
@@ -120,12 +101,12 @@ static int run(const settings *s, vx_err *err) {
     int rc = read_format(s->format, &format, err);
     if (!rc)
         rc = read_filter(s->filter, &filter, err);
-    if (!rc && snprintf(path, sizeof path, "%s/catalog.db", s->data) >= (int)sizeof path)
-        rc = VX_FAIL(err, -ENAMETOOLONG, "the path %s is too long", s->data);
+    if (!rc)
+        rc = vx_spaces_catalog(s->data, path, err);
     if (!rc)
         rc = vx_catalog_open_to_read(path, &catalog, err);
     if (!rc)
-        rc = find_space(catalog, s->model, &space, err);
+        rc = vx_spaces_find(catalog, s->model, &space, err);
     const vx_export_params params = {.catalog = catalog,
                                      .model = space.model,
                                      .space = space.row,

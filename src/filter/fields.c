@@ -31,10 +31,11 @@ APPEND(append_id, vx_cell_text(cell, video->id, strlen(video->id)))
 APPEND(append_filename, vx_cell_text(cell, video->filename, strlen(video->filename)))
 APPEND(append_bytes, vx_cell_int(cell, video->bytes))
 APPEND(append_created, vx_cell_int(cell, video->created_us))
-APPEND(append_container, vx_cell_text(cell, video->container, strlen(video->container)))
-APPEND(append_codec, vx_cell_text(cell, video->codec, strlen(video->codec)))
-APPEND(append_width, vx_cell_int(cell, video->width_px))
-APPEND(append_height, vx_cell_int(cell, video->height_px))
+APPEND(append_has_file, vx_cell_bool(cell, vx_video_has_file(video)))
+APPEND(append_container, text_or_null(cell, video->container))
+APPEND(append_codec, text_or_null(cell, video->codec))
+APPEND(append_width, video->width_px ? vx_cell_int(cell, video->width_px) : vx_cell_null(cell))
+APPEND(append_height, video->height_px ? vx_cell_int(cell, video->height_px) : vx_cell_null(cell))
 APPEND(append_fps, rounded(cell, video->fps))
 APPEND(append_duration, rounded(cell, video->duration_s))
 APPEND(append_aspect, rounded(cell, video->sample_aspect_ratio))
@@ -49,7 +50,7 @@ APPEND(append_share_of_new, float_or_null(cell, video->duplicate.share_of_new))
 APPEND(append_share_of_stored, float_or_null(cell, video->duplicate.share_of_stored))
 APPEND(append_offset, float_or_null(cell, video->duplicate.offset_s))
 APPEND(append_mirrored, vx_cell_bool(cell, video->duplicate.mirrored))
-APPEND(append_decode_path, vx_cell_text(cell, video->decode_path, strlen(video->decode_path)))
+APPEND(append_decode_path, text_or_null(cell, video->decode_path))
 
 #define APPEND_OF_CLIP(name, expression)                                                           \
     static bool name(const vx_clip *clip, vx_cell *cell) {                                         \
@@ -73,6 +74,7 @@ const vx_field_row vx_fields[] = {
     {"id", VX_FIELD_STRING, append_id},
     {"filename", VX_FIELD_STRING, append_filename},
     {"bytes", VX_FIELD_NUMBER, append_bytes},
+    {"has_file", VX_FIELD_BOOL, append_has_file},
     {"created_at", VX_FIELD_DATE, append_created},
     {"media.container", VX_FIELD_STRING, append_container},
     {"media.codec", VX_FIELD_STRING, append_codec},

@@ -32,9 +32,45 @@ static void end_with_error(vx_ingest_item *item, int rc, const vx_err *err) {
     vx_ingest_end_unstored(item, &result);
 }
 
+typedef struct adoption {
+    vx_catalog *catalog;
+    const vx_video *video;
+    int64_t bytes;
+} adoption;
+
+static int apply_adoption(void *ctx, vx_err *err) {
+    const adoption *a = ctx;
+    return vx_catalog_adopt_file(a->catalog, a->video->row, a->bytes, err);
+}
+
+/* The file of a video that was imported without one: it is in the store before the catalog says so. */
+static int adopt_file(vx_ingest_item *item, vx_video *stored, vx_err *err) {
+    const vx_ingest_params *params = &item->ingest->params;
+    adoption a = {params->collection->catalog, stored, vx_upload_bytes(item->upload)};
+    int rc = vx_upload_verify(item->upload, err);
+    if (!rc)
+        rc = vx_upload_restore(item->upload, err);
+    if (!rc)
+        rc = vx_writer_run(params->writer, apply_adoption, NULL, &a, err);
+    if (rc == VX_CATALOG_NOT_FOUND) /* another upload of it was first */
+        rc = 0;
+    if (rc)
+        return rc;
+    free(stored->source_path);
+    stored->source_path = NULL;
+    stored->bytes = a.bytes;
+    vx_log(VX_LOG_INFO, "adopted",
+           "request_id=%s video=%s hint=\"it was imported without its file; POST /v1/reread reads "
+           "it\"",
+           item->request_id, stored->id);
+    return 0;
+}
+
 /* The same bytes came again: if the stored video has lost its file, it gets this one. Both the sealer and
  * the worker are through. */
-static int restore_file(vx_ingest_item *item, const vx_video *stored, vx_err *err) {
+static int restore_file(vx_ingest_item *item, vx_video *stored, vx_err *err) {
+    if (!vx_video_has_file(stored) && !vx_upload_external_path(item->upload))
+        return adopt_file(item, stored, err);
     if (stored->source_path || vx_upload_external_path(item->upload) ||
         vx_store_has(item->ingest->params.store, stored->sha256, stored->bytes))
         return 0;

@@ -98,6 +98,7 @@ static int add_hit(const search *s, const vx_neighbour *neighbour, vx_err *err) 
     *hit = (vx_hit){.start_s = video->clips[0].start_s,
                     .end_s = video->clips[0].end_s,
                     .score = neighbour->score,
+                    .has_file = vx_video_has_file(video),
                     .filename = vx_take(video->filename),
                     .metadata = vx_take(video->metadata)};
     strcpy(hit->video_id, video->id);

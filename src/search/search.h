@@ -47,6 +47,7 @@ typedef struct vx_hit {
     char clip_id[VX_CLIP_ID_CHARS + 1];
     double start_s, end_s;
     float score;
+    bool has_file;             /* false: its video was imported */
     char *filename, *metadata; /* owned */
 } vx_hit;
 

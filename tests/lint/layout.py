@@ -27,6 +27,7 @@ MODULES = {
     "catalog": "base",
     "filter": "base catalog",
     "check": "base store catalog",
+    "backup": "base catalog",
     "dedup": "base index",
     "cluster": "base index",
     "parquet": "base",
@@ -38,6 +39,7 @@ MODULES = {
     "verdict": "base store fingerprint index catalog collection extract evidence media",
     "jobs": "base catalog writer",
     "export": "base catalog filter parquet",
+    "import": "base catalog",
     "ingest": "base store media clip catalog collection extract evidence writer verdict jobs",
     "cutter": "base media catalog",
     "library": "base store fingerprint index catalog filter models collection extract writer verdict jobs cutter",
@@ -55,7 +57,7 @@ MODULES = {
     "api/http": "base store server",
     "api/resources": "base store media clip embed index cluster catalog filter models collection extract evidence export search clusterings embeddings "
                      "ingest cutter jobs library backfill duplicates stores server api/http",
-    "cli": "base store stores writer media clip catalog filter extract check export duplicates server batch api/http api/resources",
+    "cli": "base store stores writer media clip catalog filter extract check backup export import duplicates server batch api/http api/resources",
     "main": "cli",
 }
 MODULES = {name: set(may_use.split()) for name, may_use in MODULES.items()}

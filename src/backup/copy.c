@@ -1,0 +1,266 @@
+/* copy.c — see the header. */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "backup.h"
+#include "base/digest.h"
+#include "base/hex.h"
+#include "base/mem.h"
+#include "catalog/catalog.h"
+
+#define MAX_ROUNDS 8
+#define PIECE_BYTES ((size_t)1 << 20)
+
+typedef struct copying {
+    const char *from, *to; /* folders */
+    bool verify;           /* the SHA-256 of every file */
+    vx_backup_report *report;
+} copying;
+
+/* ---- files ---- */
+
+static int join(char path[PATH_MAX], const char *folder, const char *name, vx_err *err) {
+    return snprintf(path, PATH_MAX, "%s/%s", folder, name) < PATH_MAX
+               ? 0
+               : VX_FAIL(err, -ENAMETOOLONG, "the path %s is too long", folder);
+}
+
+static int make_folder(const char *path, vx_err *err) {
+    return mkdir(path, 0700) && errno != EEXIST ? VX_FAIL_ERRNO(err, "creating %s", path) : 0;
+}
+
+static int sync_folder(const char *path, vx_err *err) {
+    VX_AUTO_FD int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    return fd < 0 || fsync(fd) ? VX_FAIL_ERRNO(err, "making %s durable", path) : 0;
+}
+
+static int copy_bytes(int from, int to, int64_t *bytes, const char *path, vx_err *err) {
+    VX_AUTO_FREE char *piece = malloc(PIECE_BYTES);
+    if (!piece)
+        return VX_FAIL(err, -ENOMEM, "no memory to copy a file");
+    for (ssize_t n; (n = read(from, piece, PIECE_BYTES)) != 0;) {
+        if (n < 0)
+            return VX_FAIL_ERRNO(err, "reading for %s", path);
+        for (ssize_t done = 0, now; done < n; done += now)
+            if ((now = write(to, piece + done, (size_t)(n - done))) < 0)
+                return VX_FAIL_ERRNO(err, "writing %s", path);
+        *bytes += n;
+    }
+    return fsync(to) ? VX_FAIL_ERRNO(err, "writing %s", path) : 0;
+}
+
+static int check_digest(int fd, const char *expected, const char *path, vx_err *err) {
+    char found[VX_DIGEST_HEX_BYTES];
+    if (lseek(fd, 0, SEEK_SET) < 0)
+        return VX_FAIL_ERRNO(err, "reading %s", path);
+    int rc = vx_digest_file(fd, found, err);
+    if (!rc && strcmp(found, expected) != 0)
+        rc = VX_FAIL(err, VX_BACKUP_BAD, "the file %s of the backup is damaged", expected);
+    return rc;
+}
+
+/* Beside its place first. -ENOENT: there is no such file. */
+static int copy_file(copying *c, const char *source, const char *target, const char *digest,
+                     vx_err *err) {
+    char temporary[PATH_MAX];
+    VX_AUTO_FD int from = open(source, O_RDONLY | O_CLOEXEC);
+    if (from < 0)
+        return VX_FAIL_ERRNO(err, "opening %s", source);
+    if (snprintf(temporary, sizeof temporary, "%s.part", target) >= (int)sizeof temporary)
+        return VX_FAIL(err, -ENAMETOOLONG, "the path %s is too long", target);
+    VX_AUTO_FD int to = open(temporary, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    int rc = to < 0 ? VX_FAIL_ERRNO(err, "creating %s", temporary)
+                    : copy_bytes(from, to, &c->report->bytes, target, err);
+    if (!rc && digest)
+        rc = check_digest(to, digest, source, err);
+    if (!rc && rename(temporary, target))
+        rc = VX_FAIL_ERRNO(err, "putting %s into place", target);
+    if (rc && to >= 0)
+        unlink(temporary);
+    return rc;
+}
+
+/* ---- the files that a catalog names ---- */
+
+/* media/ab/abcd…; *ret_missing: the folder has lost it, or its video was deleted meanwhile. */
+static int copy_media(copying *c, const vx_video *video, bool *ret_missing, vx_err *err) {
+    char digest[65], name[80], source[PATH_MAX], target[PATH_MAX];
+    struct stat facts;
+    vx_hex_encode(video->sha256, 32, digest);
+    snprintf(name, sizeof name, "media/%.2s", digest);
+    int rc = join(target, c->to, name, err);
+    if (!rc)
+        rc = make_folder(target, err);
+    snprintf(name, sizeof name, "media/%.2s/%s", digest, digest);
+    if (!rc)
+        rc = join(source, c->from, name, err);
+    if (!rc)
+        rc = join(target, c->to, name, err);
+    if (rc)
+        return rc;
+    if (!stat(target, &facts) && facts.st_size == video->bytes) {
+        c->report->kept++;
+        return 0;
+    }
+    rc = copy_file(c, source, target, c->verify ? digest : NULL, err);
+    if (rc == -ENOENT) {
+        *ret_missing = true;
+        c->report->missing++;
+        return 0;
+    }
+    c->report->copied += !rc;
+    return rc;
+}
+
+static int on_video(void *ctx, const vx_video *video, vx_err *err) {
+    copying *c = ctx;
+    bool missing = false;
+    c->report->videos++;
+    if (video->source_path)
+        return 0;
+    c->report->files++;
+    return copy_media(c, video, &missing, err);
+}
+
+static int sync_media(const copying *c, vx_err *err) {
+    char path[PATH_MAX], name[16];
+    int rc = 0;
+    for (int i = 0; i < 256 && !rc; i++) {
+        snprintf(name, sizeof name, "media/%02x", i);
+        rc = join(path, c->to, name, err);
+        if (!rc && !access(path, F_OK))
+            rc = sync_folder(path, err);
+    }
+    if (!rc)
+        rc = join(path, c->to, "media", err);
+    return rc ? rc : sync_folder(path, err);
+}
+
+static int copy_all_media(copying *c, const char *catalog_path, vx_err *err) {
+    VX_AUTO(vx_catalog) catalog = NULL;
+    char path[PATH_MAX];
+    c->report->videos = c->report->files = c->report->kept = c->report->missing = 0;
+    int rc = vx_catalog_open_to_read(catalog_path, &catalog, err);
+    if (!rc)
+        rc = join(path, c->to, "media", err);
+    if (!rc)
+        rc = make_folder(path, err);
+    if (!rc)
+        rc = vx_catalog_scan_videos(catalog, on_video, c, err);
+    return rc ? rc : sync_media(c, err);
+}
+
+/* ---- files that the new catalog does not name ---- */
+
+static bool is_named(vx_catalog *catalog, const char *name) {
+    uint8_t sha256[32];
+    bool stored =
+        true; /* what is no digest is not ours to remove; nor is what cannot be looked up */
+    vx_err err;
+    if (strlen(name) == 64 && vx_hex_decode(name, 32, sha256))
+        vx_catalog_has_sha256(catalog, sha256, &stored, &err);
+    return stored;
+}
+
+static void remove_unnamed_in(copying *c, vx_catalog *catalog, const char *folder) {
+    DIR *entries = opendir(folder);
+    for (struct dirent *entry; entries && (entry = readdir(entries));)
+        if (entry->d_name[0] != '.' && !is_named(catalog, entry->d_name))
+            c->report->removed += !unlinkat(dirfd(entries), entry->d_name, 0);
+    if (entries)
+        closedir(entries);
+}
+
+static int remove_unnamed(copying *c, const char *catalog_path, vx_err *err) {
+    VX_AUTO(vx_catalog) catalog = NULL;
+    char path[PATH_MAX], name[16];
+    int rc = vx_catalog_open_to_read(catalog_path, &catalog, err);
+    for (int i = 0; i < 256 && !rc; i++) {
+        snprintf(name, sizeof name, "media/%02x", i);
+        rc = join(path, c->to, name, err);
+        if (!rc)
+            remove_unnamed_in(c, catalog, path);
+    }
+    return rc;
+}
+
+/* ---- backup and restore ---- */
+
+/* Whether a file is missing because its video was deleted since the catalog was copied. */
+static int copy_until_complete(copying *c, vx_catalog *live, const char *copy, vx_err *err) {
+    int64_t missing = -1;
+    for (int round = 0; round < MAX_ROUNDS; round++) {
+        int rc = vx_catalog_copy(live, copy, err);
+        if (!rc)
+            rc = copy_all_media(c, copy, err);
+        if (rc || !c->report->missing || c->report->missing == missing)
+            return rc;
+        missing = c->report->missing;
+    }
+    return 0;
+}
+
+/* A log that a reader of the backup before has left would be taken for that of the new catalog. */
+static int put_into_place(const char *copy, const char *final, vx_err *err) {
+    char name[PATH_MAX + 8];
+    snprintf(name, sizeof name, "%s-wal", final);
+    unlink(name);
+    snprintf(name, sizeof name, "%s-shm", final);
+    unlink(name);
+    return rename(copy, final) ? VX_FAIL_ERRNO(err, "putting %s into place", final) : 0;
+}
+
+int vx_backup_run(const char *data_dir, const char *to_dir, vx_backup_report *ret_report,
+                  vx_err *err) {
+    VX_AUTO(vx_catalog) live = NULL;
+    char path[PATH_MAX], copy[PATH_MAX], final[PATH_MAX];
+    *ret_report = (vx_backup_report){0};
+    copying c = {.from = data_dir, .to = to_dir, .report = ret_report};
+    int rc = join(path, data_dir, "catalog.db", err);
+    if (!rc)
+        rc = join(copy, to_dir, "catalog.db.part", err);
+    if (!rc)
+        rc = join(final, to_dir, "catalog.db", err);
+    if (!rc && access(path, F_OK))
+        rc = VX_FAIL(err, VX_BACKUP_BAD, "%s is no data folder of vidx serve", data_dir);
+    if (!rc)
+        rc = make_folder(to_dir, err);
+    if (!rc)
+        rc = vx_catalog_open_to_read(path, &live, err);
+    if (!rc)
+        rc = copy_until_complete(&c, live, copy, err);
+    if (!rc)
+        rc = put_into_place(copy, final, err);
+    if (!rc)
+        rc = sync_folder(to_dir, err);
+    return rc ? rc : remove_unnamed(&c, final, err);
+}
+
+int vx_backup_restore(const char *from_dir, const char *data_dir, vx_backup_report *ret_report,
+                      vx_err *err) {
+    char source[PATH_MAX], target[PATH_MAX];
+    *ret_report = (vx_backup_report){0};
+    copying c = {.from = from_dir, .to = data_dir, .verify = true, .report = ret_report};
+    int rc = join(source, from_dir, "catalog.db", err);
+    if (!rc)
+        rc = join(target, data_dir, "catalog.db", err);
+    if (!rc && access(source, F_OK))
+        rc = VX_FAIL(err, VX_BACKUP_BAD, "%s is no backup: it has no catalog.db", from_dir);
+    if (!rc && !access(target, F_OK))
+        rc = VX_FAIL(err, VX_BACKUP_BAD, "%s has a catalog already: restore into another folder",
+                     data_dir);
+    if (!rc)
+        rc = make_folder(data_dir, err);
+    if (!rc)
+        rc = copy_all_media(&c, source, err);
+    if (!rc)
+        rc = copy_file(&c, source, target, NULL, err);
+    return rc ? rc : sync_folder(data_dir, err);
+}

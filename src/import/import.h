@@ -1,0 +1,51 @@
+/* import.h — vectors of a model that were computed elsewhere, into a catalog.
+ *
+ * In       FAISS (IndexFlatIP, also below IndexIDMap), NumPy (float32 [n, dim]), or JSON lines with `embedding`;
+ *          beside the first two a file of JSON lines that tells what each row is of, one line a row. The
+ *          names are those of an export (export/export.h); unknown ones are ignored
+ * Rows     vectors of unit length, to 0.001; finite. Rows behind each other with one `video_id` (or `sha256`)
+ *          are the clips of one video; others are a video each
+ * Ids      a row with `sha256` has the id that an upload of that file has. Else the id is made of the source's
+ *          name and `video_id`, `id`, the id of FAISS or the row's number: the same file again is the same
+ *          videos. A video that is stored stays as it is; if its clips have no vector of the model, they get
+ *          those of the import
+ * Result   a video without a file (vx_video_has_file): it is found by searches, and its verdict is `new`
+ * Errs     VX_IMPORT_BAD (> 0): the files; nothing is stored, the report says which rows. -EIO, -ENOSPC, -ENOMEM:
+ *          the lots before are stored, and the next import of the same files goes on
+ * Threads  one, with the catalog for itself
+ * Cost     each file is read twice, first to check it; memory for a lot of 1024 videos
+ */
+#pragma once
+
+#include <jansson.h>
+
+#include "base/err.h"
+#include "catalog/catalog.h"
+
+#define VX_IMPORT_BAD VX_CODES_IMPORT
+
+typedef struct vx_import_params {
+    vx_catalog *catalog;      /* borrows */
+    const char *vectors_path; /* .faiss, .npy or .jsonl, told apart by what is in them */
+    const char *rows_path;    /* JSON lines beside .faiss and .npy; NULL = none */
+    const char *source;       /* part of ids */
+    int64_t space;
+    int dim;
+    bool normalize; /* vectors of any length but 0 are brought to unit length */
+} vx_import_params;
+
+#define VX_IMPORT_REFUSALS 20 /* that the report tells; all are counted */
+typedef struct vx_import_report {
+    int64_t rows;     /* in the files */
+    int64_t stored;   /* videos that are new */
+    int64_t existing; /* videos that were there */
+    int64_t vectors;  /* stored, also for videos that were there */
+    int64_t refused;  /* rows */
+    struct {
+        int64_t row; /* from 1 on */
+        char why[200];
+    } refusals[VX_IMPORT_REFUSALS];
+} vx_import_report;
+
+/* ret_report: filled in on failure too. */
+int vx_import_run(const vx_import_params *params, vx_import_report *ret_report, vx_err *err);

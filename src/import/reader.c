@@ -1,0 +1,127 @@
+/* reader.c — a vector and a line for each row. */
+#include <errno.h>
+#include <inttypes.h>
+#include <math.h>
+#include <string.h>
+
+#include "rows.h"
+
+#define MAX_LINE_BYTES ((size_t)4 << 20)
+#define UNIT_TOLERANCE 1e-3
+
+void vx_import_reader_close(vx_import_reader *reader) {
+    vx_vector_file_close(&reader->vectors);
+    if (reader->lines)
+        fclose(reader->lines);
+    json_decref(reader->row.facts);
+    free(reader->row.vector);
+    free(reader->line);
+    *reader = (vx_import_reader){0};
+}
+
+int vx_import_reader_open(vx_import_reader *reader, const vx_import_params *params, vx_err *err) {
+    bool is_lines = false;
+    reader->params = params;
+    reader->row.id = -1;
+    reader->row.vector = vx_new_array((size_t)params->dim, sizeof(float));
+    if (!reader->row.vector)
+        return VX_FAIL(err, -ENOMEM, "no memory for a vector");
+    int rc = vx_vector_file_open(params->vectors_path, &reader->vectors, &is_lines, err);
+    if (rc)
+        return rc;
+    if (!is_lines && reader->vectors.dim != params->dim)
+        return VX_FAIL(err, VX_IMPORT_BAD, "%s has vectors of %d numbers, and the model has %d",
+                       params->vectors_path, reader->vectors.dim, params->dim);
+    if (is_lines && params->rows_path)
+        return VX_FAIL(err, VX_IMPORT_BAD,
+                       "%s is no file of FAISS or NumPy, and has its vectors in its "
+                       "lines: leave out the second file",
+                       params->vectors_path);
+    const char *path = is_lines ? params->vectors_path : params->rows_path;
+    if (path && !(reader->lines = fopen(path, "re")))
+        return VX_FAIL_ERRNO(err, "opening %s", path);
+    return 0;
+}
+
+/* 1, 0: no more, VX_IMPORT_ROW_BAD, or < 0. */
+static int read_line(vx_import_reader *reader, vx_err *err) {
+    ssize_t n = getline(&reader->line, &reader->line_capacity, reader->lines);
+    if (n < 0)
+        return ferror(reader->lines) ? VX_FAIL_ERRNO(err, "reading the lines") : 0;
+    json_error_t where;
+    json_decref(reader->row.facts);
+    reader->row.facts = (size_t)n > MAX_LINE_BYTES
+                            ? NULL
+                            : json_loadb(reader->line, (size_t)n, JSON_REJECT_DUPLICATES, &where);
+    if ((size_t)n > MAX_LINE_BYTES)
+        return VX_FAIL(err, VX_IMPORT_ROW_BAD, "the line has more than %zu bytes", MAX_LINE_BYTES);
+    if (!json_is_object(reader->row.facts))
+        return VX_FAIL(err, VX_IMPORT_ROW_BAD, "the line is no JSON object%s%s",
+                       reader->row.facts ? "" : ": ", reader->row.facts ? "" : where.text);
+    return 1;
+}
+
+static int take_embedding(vx_import_reader *reader, vx_err *err) {
+    const json_t *list = json_object_get(reader->row.facts, "embedding");
+    size_t dim = (size_t)reader->params->dim;
+    if (json_array_size(list) != dim)
+        return VX_FAIL(err, VX_IMPORT_ROW_BAD,
+                       "embedding must be an array of %zu numbers, as the model has", dim);
+    for (size_t i = 0; i < dim; i++) {
+        const json_t *number = json_array_get(list, i);
+        if (!json_is_number(number))
+            return VX_FAIL(err, VX_IMPORT_ROW_BAD, "embedding[%zu] is no number", i);
+        reader->row.vector[i] = (float)json_number_value(number);
+    }
+    return 1;
+}
+
+/* Finite and of unit length, or made so. */
+static int check_vector(const vx_import_reader *reader, vx_err *err) {
+    float *vector = reader->row.vector;
+    double square = 0;
+    for (int i = 0; i < reader->params->dim; i++) {
+        if (!isfinite(vector[i]))
+            return VX_FAIL(err, VX_IMPORT_ROW_BAD, "number %d of the vector is not finite", i);
+        square += (double)vector[i] * vector[i];
+    }
+    double length = sqrt(square);
+    if (!isfinite(length) || length < 1e-12)
+        return VX_FAIL(err, VX_IMPORT_ROW_BAD, "the vector has the length %g", length);
+    if (fabs(length - 1) <= UNIT_TOLERANCE)
+        return 1;
+    if (!reader->params->normalize)
+        return VX_FAIL(err, VX_IMPORT_ROW_BAD, "the vector has the length %g, not 1", length);
+    for (int i = 0; i < reader->params->dim; i++)
+        vector[i] = (float)(vector[i] / length);
+    return 1;
+}
+
+/* The vector of the next row, unless it is in the line. 1, 0 or < 0. */
+static int read_vector(vx_import_reader *reader, vx_err *err) {
+    vx_vector_file *v = &reader->vectors;
+    if (reader->row.number > v->n)
+        return 0;
+    if (fread(reader->row.vector, sizeof(float), (size_t)v->dim, v->file) != (size_t)v->dim ||
+        (v->ids_file && fread(&reader->row.id, sizeof reader->row.id, 1, v->ids_file) != 1))
+        return VX_FAIL(err, -EIO, "reading vector %" PRId64 ": the file has become shorter",
+                       reader->row.number);
+    return 1;
+}
+
+int vx_import_reader_next(vx_import_reader *reader, vx_err *err) {
+    reader->row.number++;
+    int has_vector = reader->vectors.file ? read_vector(reader, err) : 1;
+    if (has_vector < 0)
+        return has_vector;
+    int has_line = reader->lines ? read_line(reader, err) : has_vector;
+    if (has_line < 0 || (!has_line && (!has_vector || !reader->vectors.file)))
+        return has_line;
+    if (!has_vector || !has_line)
+        return VX_FAIL(err, VX_IMPORT_BAD, "there are %s lines than vectors",
+                       has_line ? "more" : "fewer");
+    if (has_line == VX_IMPORT_ROW_BAD)
+        return has_line;
+    int rc = reader->vectors.file ? 1 : take_embedding(reader, err);
+    return rc == 1 ? check_vector(reader, err) : rc;
+}
