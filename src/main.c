@@ -15,6 +15,7 @@ static const struct {
     {"serve", vx_command_serve, "the index as an HTTP server"},
     {"check", vx_command_check, "verifies and repairs the data folder"},
     {"embed", vx_command_embed, "all videos of a folder to vectors, without a server"},
+    {"cluster", vx_command_cluster, "groups of similar clips in the output of embed"},
 };
 
 static void print_usage(FILE *out) {

@@ -1,6 +1,6 @@
 /* cli.h — one function per subcommand; argv[0] is its name. Each returns the process's exit code: 0
  * done, 1 failed (check: problems are left), 2 wrong usage; embed also 3 (done, but some videos were
- * skipped) and 130 (interrupted). */
+ * skipped); embed and cluster 130 (interrupted). */
 #pragma once
 
 /* --help texts of options that several subcommands have. */
@@ -16,3 +16,4 @@
 int vx_command_serve(int argc, char **argv);
 int vx_command_check(int argc, char **argv);
 int vx_command_embed(int argc, char **argv);
+int vx_command_cluster(int argc, char **argv);
