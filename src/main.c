@@ -16,6 +16,8 @@ static const struct {
     {"check", vx_command_check, "verifies and repairs the data folder"},
     {"embed", vx_command_embed, "all videos of a folder to vectors, without a server"},
     {"cluster", vx_command_cluster, "groups of similar clips in the output of embed"},
+    {"export", vx_command_export,
+     "the stored vectors as a file of FAISS, NumPy, JSON lines or Parquet"},
 };
 
 static void print_usage(FILE *out) {

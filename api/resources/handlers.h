@@ -43,6 +43,7 @@ void vx_clusters_members_get(vx_request *request);
 void vx_clusters_one_delete(vx_request *request);
 void vx_videos_clusters_get(vx_request *request);
 /* indexes.c */
+void vx_export_get(vx_request *request);
 void vx_indexes_get(vx_request *request);
 void vx_indexes_put(vx_request *request);
 /* models.c */

@@ -16,7 +16,7 @@
 typedef struct model_report {
     const char *name;
     vx_embedder_stats embedder;
-    int64_t vectors, missing, index_bytes, failures, batch;
+    int64_t vectors, missing, index_bytes, index_gpu_bytes, failures, batch;
 } model_report;
 
 typedef struct report {
@@ -59,7 +59,9 @@ static int gather(vx_request *request, report *r, vx_err *err) {
     r->n_models = server->models->n;
     int rc = vx_catalog_count_videos(server->catalog, &r->videos, err);
     if (!rc)
-        rc = vx_catalog_count_outdated(server->catalog, VX_MEDIA_RULES, &r->videos_outdated, err);
+        rc = vx_catalog_count_outdated(server->catalog, VX_MEDIA_RULES,
+                                       (int)server->extractor.fingerprints, &r->videos_outdated,
+                                       err);
     if (!rc)
         rc = vx_catalog_count_jobs(server->catalog, &r->jobs_parked, &r->jobs_waiting, err);
     if (!rc)
@@ -72,6 +74,9 @@ static int gather(vx_request *request, report *r, vx_err *err) {
         m->name = model->info->name;
         m->vectors = vx_index_count(model->index);
         m->index_bytes = (int64_t)vx_index_memory_bytes(model->index);
+        vx_index_gpu_state on_gpu;
+        vx_index_get_gpu_state(model->index, &on_gpu);
+        m->index_gpu_bytes = on_gpu.bytes;
         m->failures = atomic_load(&model->failures);
         vx_embedder_get_stats(model->embedder, &m->embedder);
         m->batch = m->embedder.batch;
@@ -217,6 +222,8 @@ static const metric metrics[] = {
     {"index_missing_vectors", GAUGE, "Stored clips without a vector.", "models.*.missing",
      BY_MODEL(missing)},
     {"index_bytes", GAUGE, "Memory of the index.", "models.*.index_bytes", BY_MODEL(index_bytes)},
+    {"index_gpu_bytes", GAUGE, "Memory of the index's copy on a GPU.", "models.*.index_gpu_bytes",
+     BY_MODEL(index_gpu_bytes)},
     {"model_clips_total", COUNTER, "Clips embedded by the model.", "models.*.clips",
      BY_MODEL(embedder.clips)},
     {"model_batches_total", COUNTER, "Batches embedded by the model.", "models.*.batches",

@@ -73,6 +73,20 @@ static void write_openai_members(vx_out *out, const vx_model_info *model) {
     vx_out_string(out, "owned_by", model->source[0] ? model->source : "vidx");
 }
 
+static void write_index_gpu(vx_out *out, const vx_model *loaded) {
+    vx_index_gpu_state there;
+    vx_index_get_gpu_state(loaded->index, &there);
+    if (!there.device) {
+        vx_out_json(out, "index_gpu", "null");
+        return;
+    }
+    vx_out_begin(out, "index_gpu", '{');
+    vx_out_string(out, "device", there.device);
+    vx_out_int(out, "vectors", there.rows);
+    vx_out_int(out, "bytes", there.bytes);
+    vx_out_end(out, '}');
+}
+
 static void write_model(vx_out *out, vx_model *loaded, bool is_default, const stored *s,
                         int64_t missing) {
     const vx_model_info *model = loaded->info;
@@ -95,6 +109,7 @@ static void write_model(vx_out *out, vx_model *loaded, bool is_default, const st
     vx_out_bool(out, "default", is_default);
     vx_out_string(out, "chosen", loaded->chosen);
     vx_out_string(out, "device_note", model->device_note[0] ? model->device_note : NULL);
+    vx_out_string(out, "kernels_note", model->kernels_note);
     vx_out_int(out, "weights_bytes", model->weights_bytes);
     if (model->run_bytes)
         vx_out_int(out, "run_bytes", model->run_bytes);
@@ -107,6 +122,7 @@ static void write_model(vx_out *out, vx_model *loaded, bool is_default, const st
     vx_out_int(out, "missing", missing);
     vx_out_int(out, "failures", atomic_load(&loaded->failures));
     vx_out_int(out, "index_bytes", (int64_t)vx_index_memory_bytes(loaded->index));
+    write_index_gpu(out, loaded);
     write_old_digests(out, loaded, s);
     vx_out_end(out, '}');
 }
@@ -121,6 +137,20 @@ static void write_openai_list(vx_out *out, const vx_server *server) {
         vx_out_end(out, '}');
     }
     vx_out_end(out, ']');
+}
+
+/* The GPU that decodes. Without one that does, null. */
+static void write_gpu(vx_out *out, const vx_server *server) {
+    if (!server->decoder) {
+        vx_out_json(out, "gpu", "null");
+        return;
+    }
+    vx_decoder_stats stats;
+    vx_decoder_get_stats(server->decoder, &stats);
+    vx_out_begin(out, "gpu", '{');
+    vx_out_string(out, "name", stats.card);
+    vx_out_string(out, "kernels_note", server->kernels_note[0] ? server->kernels_note : NULL);
+    vx_out_end(out, '}');
 }
 
 /* The loaded model that the path names; NULL after a reply. */
@@ -259,6 +289,7 @@ void vx_models_list_get(vx_request *request) {
     vx_out_string(&out, "next", NULL);
     write_unused(&out, server, &s);
     write_openai_list(&out, server);
+    write_gpu(&out, server);
     vx_out_end(&out, '}');
     free(s.spaces);
     vx_reply_json(request, VX_SUCCESS_OK, &out);

@@ -33,6 +33,7 @@ static const vx_route rows[] = {
      vx_clusters_members_get},
     {"GET", "/v1/metadata-indexes", 0, "", "", vx_indexes_get},
     {"PUT", "/v1/metadata-indexes", VX_ACCEPT_JSON, "", "", vx_indexes_put},
+    {"GET", "/v1/export", 0, "format model filter", "", vx_export_get},
     {"POST", "/v1/embeddings", VX_ACCEPT_JSON | VX_LIKE_OPENAI, "", "", vx_embeddings_post},
     {"GET", "/v1/jobs", 0, "limit cursor count state", "", vx_jobs_list_get},
     {"GET", "/v1/jobs/{id}", 0, "", "", vx_jobs_one_get},

@@ -66,9 +66,12 @@ static void write_explanation(vx_out *out, const vx_search_result *result,
     vx_out_begin(out, "explain", '{');
     vx_out_string(out, "model", result->model);
     vx_out_int(out, "rows_scanned", work->rows_scanned);
+    vx_out_int(out, "rows_on_gpu", work->rows_on_gpu);
     vx_out_int(out, "rows_rescored", work->rows_rescored);
     if (work->filter_videos >= 0)
         vx_out_int(out, "filter_videos", work->filter_videos);
+    if (work->filter_clips >= 0)
+        vx_out_int(out, "filter_clips", work->filter_clips);
     vx_out_number(out, "encode_ms", (double)result->encode_us / 1000);
     vx_out_number(out, "filter_ms", (double)result->filter_us / 1000);
     vx_out_number(out, "index_ms", (double)work->index_us / 1000);

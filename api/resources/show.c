@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "base/hex.h"
+#include "extract/extract.h"
 
 void vx_show_time(vx_out *out, const char *key, int64_t unix_us) {
     char text[VX_CLOCK_ISO_BYTES];
@@ -78,6 +79,7 @@ void vx_show_video(vx_out *out, const char *key, const vx_video *video,
     vx_out_string(out, "path", video->decode_path);
     vx_out_int(out, "frames_decoded", video->frames_decoded);
     vx_out_int(out, "frames_total", video->frames_total);
+    vx_out_string(out, "fingerprints", vx_fingerprints_name((vx_fingerprints)video->fingerprints));
     vx_out_end(out, '}');
     vx_out_end(out, '}');
 }

@@ -76,9 +76,9 @@ static void enqueue(vx_backfill *b, vx_backfill_job *job) {
 
 /* ---- what is to be done ---- */
 
-static int note_clip(void *ctx, int64_t video, int64_t clip, vx_err *err) {
+static int note_clip(void *ctx, int64_t video, const vx_clip *clip, vx_err *err) {
     vx_backfill_job *job = ctx;
-    if (vx_index_has(job->model->index, clip) || (job->n && job->videos[job->n - 1] == video))
+    if (vx_index_has(job->model->index, clip->row) || (job->n && job->videos[job->n - 1] == video))
         return vx_backfill_is_over(job) ? VX_FAIL(err, -ECANCELED, "the job is over") : 0;
     if (!vx_make_room(job->videos, job->n, job->capacity))
         return VX_FAIL(err, -ENOMEM, "no memory for a list of %zu videos", job->n + 1);
@@ -91,11 +91,13 @@ static int find_missing(vx_backfill_job *job, vx_err *err) {
 }
 
 static int find_outdated(vx_backfill_job *job, vx_err *err) {
+    const vx_backfill_params *p = &job->backfill->params;
     int64_t rows[256], above = 0;
     size_t n = VX_LEN(rows);
     while (n == VX_LEN(rows)) {
-        int rc = vx_catalog_find_outdated(job->backfill->params.collection->catalog, VX_MEDIA_RULES,
-                                          above, VX_LEN(rows), rows, &n, err);
+        int rc = vx_catalog_find_outdated(p->collection->catalog, VX_MEDIA_RULES,
+                                          (int)p->extractor->fingerprints, above, VX_LEN(rows),
+                                          rows, &n, err);
         if (rc)
             return rc;
         for (size_t i = 0; i < n; i++) {

@@ -1,4 +1,5 @@
-/* reread.c — one stored video is read again by the rules of this version (VX_MEDIA_RULES in media.h).
+/* reread.c — one stored video is read again by the rules of this version (VX_MEDIA_RULES in media.h), or because
+ * fewer of its pictures were hashed than the setting --fingerprints wants.
  *
  * Its packets are read, which takes little, and one picture is decoded where the container does not say
  * whether the video is HDR. Mostly nothing comes out differently: then the row gets what was not noted when
@@ -177,6 +178,7 @@ static int note_media(reread *r, const vx_media_info *info, vx_err *err) {
         r->has_changed ? r->found.stats.frames_decoded : r->stored->frames_decoded;
     now->frames_total = r->has_changed ? r->found.stats.frames_total : r->stored->frames_total;
     now->rules = VX_MEDIA_RULES;
+    now->fingerprints = r->has_changed ? (int)r->found.fingerprints : r->stored->fingerprints;
     now->n_clips = n;
     for (size_t i = 0; i < n; i++)
         now->clips[i] = (vx_clip){.index = (int)i,
@@ -235,7 +237,8 @@ vx_outcome vx_backfill_reread(vx_backfill_job *job, const vx_video *video, const
     if (outcome)
         return outcome;
     r.same_times = has_same_times(video, &info);
-    r.has_changed = !r.same_times || !has_same_pictures(video, &info);
+    r.has_changed = !r.same_times || !has_same_pictures(video, &info) ||
+                    video->fingerprints < (int)job->backfill->params.extractor->fingerprints;
     if (r.has_changed) {
         outcome = extract(&r, err);
         if (outcome)

@@ -91,10 +91,14 @@ static void describe_settings(const vx_batch_parts *parts, char ret_text[256]) {
     vx_clip_describe(&parts->extractor->clip, rule);
     bool by_shots = parts->extractor->shots && (parts->extractor->clip.mode == VX_CLIP_AUTO ||
                                                 vx_clip_needs_shots(&parts->extractor->clip));
+    /* FULL and OFF are written as before there was a third. */
+    static const char *const fingerprints[] = {[VX_FINGERPRINTS_OFF] = "-",
+                                               [VX_FINGERPRINTS_FRAMES] = "frames",
+                                               [VX_FINGERPRINTS_FULL] = "fingerprints"};
     snprintf(ret_text, 256, "%s %.12s %s%s%.12s %s", model->name, model->digest, rule,
              by_shots ? "@" : "",
              by_shots ? vx_shots_get_info(parts->extractor->shots)->digest : "",
-             parts->extractor->fingerprints ? "fingerprints" : "-");
+             fingerprints[parts->extractor->fingerprints]);
 }
 
 static int compare_paths(const void *a, const void *b) {

@@ -130,7 +130,8 @@ typedef struct vx_video {
     int rules;          /* by which its file was read: VX_MEDIA_RULES of that time; 0 */
     char
         *clusters; /* "c….3,c….none": where its clips are, each once; NULL: in no clustering, or not
-                           asked for. Set by vx_catalog_get_video_alone and _scan_videos alone */
+                           asked for. Set by vx_catalog_get_video_by_row, _get_video_alone and the scans */
+    int fingerprints; /* which pictures were hashed: a vx_fingerprints of extract.h */
     vx_clip *clips;
     size_t n_clips;
 } vx_video;
@@ -156,7 +157,7 @@ int vx_catalog_find_rejudged(vx_catalog *catalog, int64_t above_row, size_t max,
 /* The video and those whose verdict names it wait to be judged anew; until then verdicts stay. */
 int vx_catalog_mark_rejudged(vx_catalog *catalog, int64_t row, const char *video_id, vx_err *err);
 /* Replaces what was read from the file of video->row: container to duration_s, frames_decoded and the fields
- * from there to rules. VX_CATALOG_NOT_FOUND. */
+ * from there to fingerprints. VX_CATALOG_NOT_FOUND. */
 int vx_catalog_set_media(vx_catalog *catalog, const vx_video *video, vx_err *err);
 /* Makes the clips of video->row those of the struct, whose rows it fills in: one keeps the row of the clip that
  * had its index. All vectors of the old clips are deleted, whatever their vector space. */
@@ -197,11 +198,12 @@ int vx_catalog_find_videos_of_clips(vx_catalog *catalog, const int64_t *clips, s
                                     int64_t *ret_videos, vx_err *err);
 /* Seconds; NaN if it is not known. VX_CATALOG_NOT_FOUND. */
 int vx_catalog_get_duration(vx_catalog *catalog, int64_t row, double *ret_s, vx_err *err);
-/* Videos whose file was read by older rules than these: rows above a row, rising, up to max into ret_rows;
- * and how many there are. */
-int vx_catalog_find_outdated(vx_catalog *catalog, int rules, int64_t above_row, size_t max,
-                             int64_t *ret_rows, size_t *ret_n, vx_err *err);
-int vx_catalog_count_outdated(vx_catalog *catalog, int rules, int64_t *ret_n, vx_err *err);
+/* Videos whose file was read by older rules than these, or of which fewer pictures were hashed: rows above a
+ * row, rising, up to max into ret_rows; and how many there are. */
+int vx_catalog_find_outdated(vx_catalog *catalog, int rules, int fingerprints, int64_t above_row,
+                             size_t max, int64_t *ret_rows, size_t *ret_n, vx_err *err);
+int vx_catalog_count_outdated(vx_catalog *catalog, int rules, int fingerprints, int64_t *ret_n,
+                              vx_err *err);
 /* The oldest videos above a row: rows, rising, up to max into ret_rows. */
 int vx_catalog_find_videos(vx_catalog *catalog, int64_t above_row, size_t max, int64_t *ret_rows,
                            size_t *ret_n, vx_err *err);
@@ -231,7 +233,7 @@ int vx_catalog_count_clips(vx_catalog *catalog, int64_t *ret_n, vx_err *err);
 
 /* Calls back for every committed clip, in order of videos and of clips in each, on the calling
  * thread. A non-zero return of the callback stops the scan and is returned. */
-typedef int (*vx_catalog_on_clip)(void *ctx, int64_t video_row, int64_t clip_row, vx_err *err);
+typedef int (*vx_catalog_on_clip)(void *ctx, int64_t video_row, const vx_clip *clip, vx_err *err);
 int vx_catalog_scan_clips(vx_catalog *catalog, vx_catalog_on_clip on_clip, void *ctx, vx_err *err);
 
 /* ---- Declared fields of the metadata (filter/) ---- */
@@ -381,6 +383,27 @@ typedef int (*vx_catalog_on_vectors)(void *ctx, const int64_t *clip_rows, const 
                                      size_t n, vx_err *err);
 int vx_catalog_scan_vectors(vx_catalog *catalog, int64_t space, int dim, size_t chunk_rows,
                             int threads, vx_catalog_on_vectors on_vectors, void *ctx, vx_err *err);
+
+/* ---- Snapshots: all of one moment, read in steps while others write ----
+ *
+ * One read transaction on a connection of its own. While it is open the log is not folded into the file and
+ * grows with what is written. Threads: external lock. */
+
+typedef struct vx_snapshot vx_snapshot;
+int vx_catalog_open_snapshot(vx_catalog *catalog, vx_snapshot **ret_snapshot, vx_err *err);
+vx_snapshot *vx_snapshot_close(vx_snapshot *snapshot);
+VX_DEFINE_AUTO(vx_snapshot, vx_snapshot_close)
+/* The first video above a row, without its clips. VX_CATALOG_NOT_FOUND: there is none. */
+int vx_snapshot_next_video(vx_snapshot *snapshot, int64_t above_row, vx_video **ret_video,
+                           vx_err *err);
+/* How many vectors a space has. */
+int vx_snapshot_count_vectors(vx_snapshot *snapshot, int64_t space, int64_t *ret_n, vx_err *err);
+/* Begins to read the clips of a video that have a vector of that space; then one after the other, in their
+ * order: 1, or 0: no more.
+ *   ret_vector  float32 [dim]; NULL: not read. -EIO: its checksum is wrong, or it is of another dim */
+void vx_snapshot_begin_clips(vx_snapshot *snapshot, int64_t video_row, int64_t space);
+int vx_snapshot_next_clip(vx_snapshot *snapshot, int dim, vx_clip *ret_clip, float *ret_vector,
+                          vx_err *err);
 
 /* ---- Fingerprints: bytes that the fingerprint module packed, one for each video ---- */
 

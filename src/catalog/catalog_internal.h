@@ -62,6 +62,8 @@ void vx_catalog_note_changed(vx_catalog *catalog, int64_t video_row);
 
 /* clusterings.c: the clusterings of a space's vectors are retired. */
 int vx_catalog_retire_clusterings_of(vx_catalog *catalog, int64_t space, vx_err *err);
+/* video_queries.c: the first video above a row, without its clips. VX_CATALOG_NOT_FOUND. */
+int vx_catalog_read_next_video(vx_db *db, int64_t above_row, vx_video **ret_video, vx_err *err);
 
 /* checksums.c: of a row's key and data. */
 uint32_t vx_catalog_checksum(int64_t key, const void *data, size_t bytes);

@@ -176,8 +176,11 @@ static int delete_row(vx_catalog *catalog, const vx_flaw *flaw, vx_err *err) {
     }
     if (!strcmp(flaw->table, "fingerprints")) {
         VX_SQL(q, db, "DELETE FROM fingerprints WHERE video = ?");
+        VX_SQL(mark, db, "UPDATE videos SET fingerprints = 0 WHERE row = ?"); /* to be read again */
         vx_sql_bind_int(&q, flaw->row);
-        return vx_sql_run(&q, err);
+        vx_sql_bind_int(&mark, flaw->row);
+        int rc = vx_sql_run(&q, err);
+        return rc ? rc : vx_sql_run(&mark, err);
     }
     if (!strcmp(flaw->table, "clips")) {
         VX_SQL(q, db, "DELETE FROM clips WHERE row = ?");

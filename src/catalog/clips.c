@@ -2,11 +2,16 @@
 #include "catalog_internal.h"
 
 static int stream_clips(vx_db *db, vx_catalog_on_clip on_clip, void *ctx, vx_err *err) {
-    VX_SQL(q, db, "SELECT video, row FROM clips ORDER BY video, position"); /* out of the index */
+    VX_SQL(q, db,
+           "SELECT video, row, position, start_s, end_s FROM clips ORDER BY video, position");
     int rc;
     while ((rc = vx_sql_next(&q, err)) > 0) {
-        int64_t video = vx_sql_int(&q), clip = vx_sql_int(&q);
-        if ((rc = on_clip(ctx, video, clip, err)))
+        int64_t video = vx_sql_int(&q);
+        vx_clip clip = {.row = vx_sql_int(&q)};
+        clip.index = (int)vx_sql_int(&q);
+        clip.start_s = vx_sql_real(&q);
+        clip.end_s = vx_sql_real(&q);
+        if ((rc = on_clip(ctx, video, &clip, err)))
             return rc;
     }
     return rc;

@@ -12,7 +12,7 @@
     " height_px, fps, duration_s, created_us, verdict, duplicate_of, score, share,"                \
     " share_of_new, share_of_stored, offset_s,"                                                    \
     " mirrored, decode_path, frames_decoded, frames_total, sample_aspect_ratio, rotation_deg,"     \
-    " hdr, clip_rule, rules"
+    " hdr, clip_rule, rules, fingerprints"
 
 /* And where its clips are in clusterings, as filters name it. */
 #define CLUSTERS_COLUMN                                                                            \
@@ -75,6 +75,7 @@ static int read_video(vx_sql *q, vx_video **ret_video, vx_err *err) {
     vx_sql_text_into(q, video->hdr, sizeof video->hdr);
     vx_sql_text_into(q, video->clip_rule, sizeof video->clip_rule);
     video->rules = (int)vx_sql_int(q);
+    video->fingerprints = (int)vx_sql_int(q);
     if (oom)
         return VX_FAIL(err, -ENOMEM, "out of memory");
     *ret_video = vx_take(video);
@@ -222,12 +223,30 @@ int vx_catalog_get_video_by_sha256(vx_catalog *catalog, const uint8_t sha256[32]
     return read_one(reader.db, &q, ret_video, err);
 }
 
+static int add_clusters(vx_db *db, vx_video *video, vx_err *err) {
+    VX_SQL(q, db, "SELECT row" CLUSTERS_COLUMN " FROM videos WHERE row = ?");
+    vx_sql_bind_int(&q, video->row);
+    bool oom = false;
+    int rc = vx_sql_next(&q, err);
+    if (rc <= 0)
+        return rc;
+    vx_sql_int(&q);
+    video->clusters = vx_sql_text(&q, &oom);
+    return oom ? VX_FAIL(err, -ENOMEM, "out of memory") : 0;
+}
+
 int vx_catalog_get_video_by_row(vx_catalog *catalog, int64_t row, vx_video **ret_video,
                                 vx_err *err) {
     VX_READER(reader, catalog);
+    VX_AUTO(vx_video) video = NULL;
     VX_SQL(q, reader.db, "SELECT " VIDEO_COLUMNS " FROM videos WHERE row = ?");
     vx_sql_bind_int(&q, row);
-    return read_one(reader.db, &q, ret_video, err);
+    int rc = read_one(reader.db, &q, &video, err);
+    if (!rc)
+        rc = add_clusters(reader.db, video, err);
+    if (!rc)
+        *ret_video = vx_take(video);
+    return rc;
 }
 
 int vx_catalog_find_videos_of_clips(vx_catalog *catalog, const int64_t *clips, size_t n,
@@ -264,11 +283,14 @@ static int read_rows(vx_sql *q, size_t max, int64_t *ret_rows, size_t *ret_n, vx
     return 0;
 }
 
-int vx_catalog_find_outdated(vx_catalog *catalog, int rules, int64_t above_row, size_t max,
-                             int64_t *ret_rows, size_t *ret_n, vx_err *err) {
+int vx_catalog_find_outdated(vx_catalog *catalog, int rules, int fingerprints, int64_t above_row,
+                             size_t max, int64_t *ret_rows, size_t *ret_n, vx_err *err) {
     VX_READER(reader, catalog);
-    VX_SQL(q, reader.db, "SELECT row FROM videos WHERE rules < ? AND row > ? ORDER BY row LIMIT ?");
+    VX_SQL(q, reader.db,
+           "SELECT row FROM videos WHERE (rules < ? OR fingerprints < ?) AND row > ?"
+           " ORDER BY row LIMIT ?");
     vx_sql_bind_int(&q, rules);
+    vx_sql_bind_int(&q, fingerprints);
     vx_sql_bind_int(&q, above_row);
     vx_sql_bind_int(&q, (int64_t)max);
     return read_rows(&q, max, ret_rows, ret_n, err);
@@ -328,6 +350,19 @@ int vx_catalog_get_video_alone(vx_catalog *catalog, int64_t row, vx_video **ret_
         return rc;
     if (rc == 0)
         return VX_FAIL(err, VX_CATALOG_NOT_FOUND, "no video %" PRId64, row);
+    return read_clustered(&q, ret_video, err);
+}
+
+int vx_catalog_read_next_video(vx_db *db, int64_t above_row, vx_video **ret_video, vx_err *err) {
+    VX_SQL(q, db,
+           "SELECT " VIDEO_COLUMNS CLUSTERS_COLUMN
+           " FROM videos WHERE row > ? ORDER BY row LIMIT 1");
+    vx_sql_bind_int(&q, above_row);
+    int rc = vx_sql_next(&q, err);
+    if (rc < 0)
+        return rc;
+    if (rc == 0)
+        return VX_FAIL(err, VX_CATALOG_NOT_FOUND, "no video above %" PRId64, above_row);
     return read_clustered(&q, ret_video, err);
 }
 
@@ -429,10 +464,12 @@ int vx_catalog_count_videos(vx_catalog *catalog, int64_t *ret_n, vx_err *err) {
     return read_int(&q, ret_n, err);
 }
 
-int vx_catalog_count_outdated(vx_catalog *catalog, int rules, int64_t *ret_n, vx_err *err) {
+int vx_catalog_count_outdated(vx_catalog *catalog, int rules, int fingerprints, int64_t *ret_n,
+                              vx_err *err) {
     VX_READER(reader, catalog);
-    VX_SQL(q, reader.db, "SELECT count(*) FROM videos WHERE rules < ?");
+    VX_SQL(q, reader.db, "SELECT count(*) FROM videos WHERE rules < ? OR fingerprints < ?");
     vx_sql_bind_int(&q, rules);
+    vx_sql_bind_int(&q, fingerprints);
     return read_int(&q, ret_n, err);
 }
 

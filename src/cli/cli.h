@@ -10,10 +10,13 @@
 #define VX_CLIP_HELP                                                                               \
     "which clips to make of a video: auto, whole, fixed:10 (10-second pieces), shots (one per "    \
     "camera shot); details: README, Clips"
-#define VX_NO_FINGERPRINTS_HELP                                                                    \
-    "turn off copy detection by frames (faster; re-encoded copies are no longer recognised)"
+#define VX_FINGERPRINTS_HELP                                                                       \
+    "frames to recognise copies by: full (two a second), frames (those decoded for the model, "    \
+    "and "                                                                                         \
+    "key frames: faster, finds fewer), off (no copies are recognised)"
 
 int vx_command_serve(int argc, char **argv);
 int vx_command_check(int argc, char **argv);
 int vx_command_embed(int argc, char **argv);
 int vx_command_cluster(int argc, char **argv);
+int vx_command_export(int argc, char **argv);

@@ -19,10 +19,10 @@
 
 typedef struct settings {
     const char *input, *output, *models, *model, *variant, *device, *hybrid, *clip, *layout,
-        *encoder;
+        *encoder, *fingerprints;
     int64_t threads, max_side;
     double max_duration, dedup;
-    bool no_fingerprints, write_clips, quiet;
+    bool write_clips, quiet;
 } settings;
 
 #define AT(field) offsetof(settings, field)
@@ -46,9 +46,10 @@ static const vx_option table[] = {
      "also write every clip as a file, clips/<clip>.mp4"},
     {"encoder", VX_OPTION_TEXT, AT(encoder), "auto", "NAME",
      "FFmpeg video encoder for --write-clips: auto, libx264, libopenh264, mpeg4, h264_nvenc"},
-    {"no-fingerprints", VX_OPTION_FLAG, AT(no_fingerprints), NULL, NULL, VX_NO_FINGERPRINTS_HELP},
+    {"fingerprints", VX_OPTION_TEXT, AT(fingerprints), "full", "full|frames|off",
+     VX_FINGERPRINTS_HELP},
     {"threads", VX_OPTION_COUNT, AT(threads), NULL, "N",
-     "videos processed at once (0 means cores + 1)"},
+     "videos processed at once (0 means cores + 1, and 18 more with a GPU that decodes)"},
     {"max-side", VX_OPTION_COUNT, AT(max_side), "8192", "PX",
      "skip videos whose picture is wider or higher"},
     {"max-duration", VX_OPTION_REAL, AT(max_duration), "86400", "S", "skip longer videos"},
@@ -121,6 +122,10 @@ static int check_settings(const settings *s, const char **ret_model, vx_err *err
                        s->layout);
     if (strcmp(s->hybrid, "auto") && strcmp(s->hybrid, "off"))
         return VX_FAIL(err, VX_OPTION_WRONG, "--hybrid must be auto or off, not '%s'", s->hybrid);
+    vx_fingerprints fingerprints;
+    if (!vx_fingerprints_of_name(s->fingerprints, &fingerprints))
+        return VX_FAIL(err, VX_OPTION_WRONG, "--fingerprints must be full, frames or off, not '%s'",
+                       s->fingerprints);
     vx_clip_spec clip;
     int rc = vx_clip_parse(s->clip, &clip, err);
     if (rc)
@@ -135,8 +140,7 @@ static int check_settings(const settings *s, const char **ret_model, vx_err *err
 }
 
 static int embed(const settings *s, const char *model, vx_batch_end *ret_end, vx_err *err) {
-    int64_t threads = s->threads ? s->threads : vx_thread_cores() + 1;
-    int workers = threads < VX_BATCH_WORKERS_MAX ? (int)threads : VX_BATCH_WORKERS_MAX;
+    int workers = s->threads < VX_BATCH_WORKERS_MAX ? (int)s->threads : VX_BATCH_WORKERS_MAX;
     char models[PATH_MAX];
     vx_batch_params params = {
         .input = s->input,
@@ -167,10 +171,10 @@ static int embed(const settings *s, const char *model, vx_batch_end *ret_end, vx
         .queue_capacity =
             2 * 1024, /* vidx embed has 1000 inside, and for a moment those that end */
         .media = {.max_side_px = (int)s->max_side, .max_duration_s = s->max_duration},
-        .fingerprints = !s->no_fingerprints,
         .reproducible = true,
         .no_clients = true,
     };
+    vx_fingerprints_of_name(s->fingerprints, &server_params.fingerprints);
     rc = vx_server_new(&server_params, &server, err);
     if (!rc)
         rc = vx_server_start(server, err);
@@ -182,7 +186,8 @@ static int embed(const settings *s, const char *model, vx_batch_end *ret_end, vx
         .writer = server->writer,
         .ingest = server->ingest,
         .library = server->library,
-        .workers = workers,
+        .workers =
+            server->n_decodes < VX_BATCH_WORKERS_MAX ? server->n_decodes : VX_BATCH_WORKERS_MAX,
     };
     catch_signals(); /* not earlier: while the model is loaded, a signal may simply end the process */
     return vx_batch_run(batch, &parts, ret_end, err);

@@ -17,14 +17,13 @@
 #include "server/server.h"
 
 typedef struct settings {
-    const char *listen, *data, *models, *model, *device, *hybrid, *clip, *encoder, *log_level,
-        *host, *allow_origin;
+    const char *listen, *data, *models, *model, *device, *hybrid, *index_gpu, *clip, *encoder,
+        *fingerprints, *log_level, *host, *allow_origin;
     int64_t ingest_threads, search_threads, http_threads, queue, max_connections, idle_timeout;
     int64_t max_upload, reserve, cluster_memory, max_side, max_json, max_embeddings_json, fetch_max;
     double max_duration, fetch_timeout;
     const char *fetch_hosts, *fetch_private;
     bool fetch_http;
-    bool no_fingerprints;
 } settings;
 
 #define AT(field) offsetof(settings, field)
@@ -42,10 +41,14 @@ static const vx_option table[] = {
     {"device", VX_OPTION_TEXT, AT(device), "auto", "DEVICE", "auto, cpu or cuda:N"},
     {"hybrid", VX_OPTION_TEXT, AT(hybrid), "auto", "auto|off",
      "auto: cores decode videos beside a GPU that has more to decode than it can"},
+    {"index-gpu", VX_OPTION_TEXT, AT(index_gpu), "auto", "auto|off",
+     "auto: a GPU that runs a model also searches its vectors, as long as it has memory to spare"},
     {"clip", VX_OPTION_TEXT, AT(clip), "auto", "RULE", VX_CLIP_HELP},
-    {"no-fingerprints", VX_OPTION_FLAG, AT(no_fingerprints), NULL, NULL, VX_NO_FINGERPRINTS_HELP},
+    {"fingerprints", VX_OPTION_TEXT, AT(fingerprints), "full", "full|frames|off",
+     VX_FINGERPRINTS_HELP},
     {"ingest-threads", VX_OPTION_COUNT, AT(ingest_threads), NULL, "N",
-     "videos decoded at once; they take turns (0 means cores + 1)"},
+     "videos decoded at once; they take turns (0 means cores + 1, and 18 more with a GPU that "
+     "decodes)"},
     {"search-threads", VX_OPTION_COUNT, AT(search_threads), NULL, "N",
      "searches answered at once (0 means cores + 1)"},
     {"http-threads", VX_OPTION_COUNT, AT(http_threads), NULL, "N", "threads for HTTP (0 means 8)"},
@@ -192,6 +195,7 @@ static int serve(const settings *s, const sigset_t *signals, vx_err *err) {
         .model = s->model,
         .device = s->device,
         .no_hybrid = !strcmp(s->hybrid, "off"),
+        .no_index_gpu = !strcmp(s->index_gpu, "off"),
         .clip = s->clip,
         .encoder = s->encoder,
         .ingest_threads = (int)s->ingest_threads,
@@ -206,8 +210,8 @@ static int serve(const settings *s, const sigset_t *signals, vx_err *err) {
                   .allow_http = s->fetch_http,
                   .max_bytes = s->fetch_max,
                   .timeout_s = s->fetch_timeout},
-        .fingerprints = !s->no_fingerprints,
     };
+    vx_fingerprints_of_name(s->fingerprints, &params.fingerprints);
     vx_http_params http_params = {
         .listen = s->listen,
         .threads = (int)s->http_threads,
@@ -248,6 +252,15 @@ int vx_command_serve(int argc, char **argv) {
     }
     if (strcmp(s.hybrid, "auto") != 0 && strcmp(s.hybrid, "off") != 0) {
         VX_FAIL(&err, 1, "--hybrid must be auto or off, not '%s'", s.hybrid);
+        return fail(&err, 2);
+    }
+    if (strcmp(s.index_gpu, "auto") != 0 && strcmp(s.index_gpu, "off") != 0) {
+        VX_FAIL(&err, 1, "--index-gpu must be auto or off, not '%s'", s.index_gpu);
+        return fail(&err, 2);
+    }
+    vx_fingerprints fingerprints;
+    if (!vx_fingerprints_of_name(s.fingerprints, &fingerprints)) {
+        VX_FAIL(&err, 1, "--fingerprints must be full, frames or off, not '%s'", s.fingerprints);
         return fail(&err, 2);
     }
     vx_clip_spec clip;

@@ -64,9 +64,10 @@ typedef struct vx_collection {
     vx_missing_files missing_files;
 } vx_collection;
 
-/* Reads every vector, fingerprint and field of the catalog into the indexes. index_threads: 0 = one per core.
+/* Reads every vector, fingerprint and field of the catalog into the indexes. index_threads and
+ * index_on_gpu as vx_models_load_vectors has them.
  * Borrows catalog and models until close. */
-int vx_collection_open(vx_catalog *catalog, vx_models *models, int index_threads,
+int vx_collection_open(vx_catalog *catalog, vx_models *models, int index_threads, bool index_on_gpu,
                        vx_collection **ret_collection, vx_err *err);
 vx_collection *vx_collection_close(vx_collection *collection);
 VX_DEFINE_AUTO(vx_collection, vx_collection_close)
@@ -132,7 +133,8 @@ void vx_collection_remove_vectors(vx_collection *collection, const vx_video *vid
  * 5 µs for each video that the other conditions leave. */
 int vx_collection_select(vx_collection *collection, const vx_filter *filter, int64_t below_row,
                          size_t max, int64_t **ret_rows, size_t *ret_n, vx_err *err);
-/* All of them as a set; gives it. */
+/* All of them as a set; gives it. Of a filter of clips (vx_filter_is_of_clips): the rows of the clips that
+ * pass. */
 int vx_collection_select_set(vx_collection *collection, const vx_filter *filter, vx_idset **ret_set,
                              vx_err *err);
 

@@ -30,12 +30,16 @@ static int load(void *ctx, const vx_video *video, vx_err *err) {
 
 static int read_again(vx_collection *collection, int64_t row, vx_err *err) {
     VX_AUTO(vx_video) video = NULL;
-    int rc = vx_catalog_get_video_alone(collection->catalog, row, &video, err);
+    int rc = vx_catalog_get_video_by_row(collection->catalog, row, &video, err);
     if (rc == VX_CATALOG_NOT_FOUND) {
         vx_filter_columns_remove(collection->columns, row);
         return 0;
     }
-    return rc ? rc : vx_filter_columns_put(collection->columns, video, err);
+    if (!rc)
+        rc = vx_filter_columns_put(collection->columns, video, err);
+    return rc ? rc
+              : vx_filter_columns_put_clips(collection->columns, row, video->clips, video->n_clips,
+                                            err);
 }
 
 static void on_changed(void *ctx, const int64_t *rows, size_t n) {
@@ -168,6 +172,42 @@ int vx_collection_fill_columns(vx_collection *collection, const atomic_bool *sto
 
 /* ---- open and close ---- */
 
+/* The clips of one video after the other. */
+typedef struct clip_loader {
+    vx_collection *collection;
+    int64_t video;
+    vx_clip *clips; /* [n]; owned */
+    size_t n, capacity;
+} clip_loader;
+
+static int put_clips(clip_loader *loader, vx_err *err) {
+    int rc = vx_filter_columns_put_clips(loader->collection->columns, loader->video, loader->clips,
+                                         loader->n, err);
+    loader->n = 0;
+    return rc;
+}
+
+static int load_clip(void *ctx, int64_t video, const vx_clip *clip, vx_err *err) {
+    clip_loader *loader = ctx;
+    int rc = loader->n && loader->video != video ? put_clips(loader, err) : 0;
+    if (!rc && !vx_make_room(loader->clips, loader->n, loader->capacity))
+        rc = VX_FAIL(err, -ENOMEM, "no memory for the clips of a video");
+    if (rc)
+        return rc;
+    loader->video = video;
+    loader->clips[loader->n++] = *clip;
+    return 0;
+}
+
+static int load_clips(vx_collection *collection, vx_err *err) {
+    clip_loader loader = {.collection = collection};
+    int rc = vx_catalog_scan_clips(collection->catalog, load_clip, &loader, err);
+    if (!rc && loader.n)
+        rc = put_clips(&loader, err);
+    free(loader.clips);
+    return rc;
+}
+
 int vx_collection_open_columns(vx_collection *collection, vx_err *err) {
     int64_t start_us = vx_clock_monotonic_us();
     int rc = vx_filter_columns_new(&collection->columns, err);
@@ -175,6 +215,8 @@ int vx_collection_open_columns(vx_collection *collection, vx_err *err) {
         rc = vx_collection_read_indexes(collection, err);
     if (!rc)
         rc = vx_catalog_scan_videos(collection->catalog, load, collection, err);
+    if (!rc)
+        rc = load_clips(collection, err);
     if (rc == -EIO) { /* a damaged catalog is served as far as it can be read */
         lose_columns(collection, err);
         rc = 0;
@@ -196,26 +238,53 @@ void vx_collection_close_columns(vx_collection *collection) {
 
 /* ---- filters ---- */
 
-/* Videos that pass, oldest first. */
+/* What passes, oldest first: videos, or clips. */
 typedef struct catalog_selection {
-    const vx_filter *filter;
-    int64_t below_row;
+    vx_collection *collection;
+    const vx_filter_selection *asked;
     int64_t *rows; /* [n]; owned */
     size_t n, capacity;
 } catalog_selection;
 
+static int add_selected(catalog_selection *s, int64_t row, vx_err *err) {
+    if (!vx_make_room(s->rows, s->n, s->capacity))
+        return VX_FAIL(err, -ENOMEM, "no memory for %zu videos", s->n);
+    s->rows[s->n++] = row;
+    return 0;
+}
+
+static int match_clips(catalog_selection *s, int64_t row, vx_err *err) {
+    VX_AUTO(vx_video) video = NULL;
+    bool any = false;
+    int rc = vx_catalog_get_video_by_row(s->collection->catalog, row, &video, err);
+    if (rc)
+        return rc == VX_CATALOG_NOT_FOUND ? 0 : rc;
+    VX_AUTO_FREE bool *passes = vx_new_array(video->n_clips + 1, sizeof *passes);
+    if (!passes)
+        return VX_FAIL(err, -ENOMEM, "no memory for %zu clips", video->n_clips);
+    rc = vx_filter_match(s->asked->filter, video, &any, passes, err);
+    if (!rc && any && !s->asked->clips)
+        return add_selected(s, row, err);
+    for (size_t i = 0; s->asked->clips && i < video->n_clips && !rc; i++)
+        if (passes[i])
+            rc = add_selected(s, video->clips[i].row, err);
+    return rc;
+}
+
 static int match_video(void *ctx, const vx_video *video, vx_err *err) {
     catalog_selection *s = ctx;
     bool passes = false;
-    if (s->below_row > 0 && video->row >= s->below_row)
+    if (s->asked->below_row > 0 && video->row >= s->asked->below_row)
         return 0;
-    int rc = vx_filter_match(s->filter, video, &passes, err);
-    if (rc || !passes)
-        return rc;
-    if (!vx_make_room(s->rows, s->n, s->capacity))
-        return VX_FAIL(err, -ENOMEM, "no memory for %zu videos", s->n);
-    s->rows[s->n++] = video->row;
-    return 0;
+    if (vx_filter_is_of_clips(s->asked->filter))
+        return match_clips(s, video->row, err);
+    int rc = vx_filter_match(s->asked->filter, video, &passes, NULL, err);
+    return !rc && passes ? add_selected(s, video->row, err) : rc;
+}
+
+static int by_row(const void *a, const void *b) {
+    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+    return (x > y) - (x < y);
 }
 
 static void reverse(int64_t *rows, size_t n) {
@@ -227,9 +296,9 @@ static void reverse(int64_t *rows, size_t n) {
 }
 
 /* Every video is read, while the columns cannot be trusted. */
-static int select_in_catalog(vx_collection *collection, const vx_filter *filter, int64_t below_row,
-                             size_t max, int64_t **ret_rows, size_t *ret_n, vx_err *err) {
-    catalog_selection s = {.filter = filter, .below_row = below_row};
+static int select_in_catalog(vx_collection *collection, const vx_filter_selection *asked,
+                             int64_t **ret_rows, size_t *ret_n, vx_err *err) {
+    catalog_selection s = {.collection = collection, .asked = asked};
     int rc = vx_catalog_scan_videos(collection->catalog, match_video, &s, err);
     if (!rc && !s.rows && !(s.rows = vx_new_array(1, sizeof *s.rows)))
         rc = VX_FAIL(err, -ENOMEM, "no memory to select videos");
@@ -237,26 +306,26 @@ static int select_in_catalog(vx_collection *collection, const vx_filter *filter,
         free(s.rows);
         return rc;
     }
+    if (asked
+            ->clips) /* a video that was read again has some that are newer than those of later videos */
+        qsort(s.rows, s.n, sizeof *s.rows, by_row);
     reverse(s.rows, s.n);
     *ret_rows = s.rows;
-    *ret_n = max && s.n > max ? max : s.n;
+    *ret_n = asked->max && s.n > asked->max ? asked->max : s.n;
     return 0;
 }
 
-int vx_collection_select(vx_collection *collection, const vx_filter *filter, int64_t below_row,
-                         size_t max, int64_t **ret_rows, size_t *ret_n, vx_err *err) {
-    const vx_filter_selection selection = {.filter = filter,
-                                           .below_row = below_row,
-                                           .max = max,
-                                           .read_metadata = read_metadata,
-                                           .ctx = collection->catalog};
+static int select_rows(vx_collection *collection, vx_filter_selection *asked, int64_t **ret_rows,
+                       size_t *ret_n, vx_err *err) {
     VX_AUTO_FREE int64_t *rows = NULL;
     size_t n = 0, n_read;
     int rc = 0;
+    asked->read_metadata = read_metadata;
+    asked->ctx = collection->catalog;
     if (!vx_collection_has_lost_columns(collection))
-        rc = vx_filter_columns_select(collection->columns, &selection, &rows, &n, &n_read, err);
+        rc = vx_filter_columns_select(collection->columns, asked, &rows, &n, &n_read, err);
     if (vx_collection_has_lost_columns(collection)) /* perhaps only now */
-        return select_in_catalog(collection, filter, below_row, max, ret_rows, ret_n, err);
+        return select_in_catalog(collection, asked, ret_rows, ret_n, err);
     if (rc)
         return rc;
     *ret_rows = vx_take(rows);
@@ -264,17 +333,24 @@ int vx_collection_select(vx_collection *collection, const vx_filter *filter, int
     return 0;
 }
 
+int vx_collection_select(vx_collection *collection, const vx_filter *filter, int64_t below_row,
+                         size_t max, int64_t **ret_rows, size_t *ret_n, vx_err *err) {
+    vx_filter_selection asked = {.filter = filter, .below_row = below_row, .max = max};
+    return select_rows(collection, &asked, ret_rows, ret_n, err);
+}
+
 int vx_collection_select_set(vx_collection *collection, const vx_filter *filter, vx_idset **ret_set,
                              vx_err *err) {
+    vx_filter_selection asked = {.filter = filter, .clips = vx_filter_is_of_clips(filter)};
     VX_AUTO_FREE int64_t *rows = NULL;
     size_t n;
-    int rc = vx_collection_select(collection, filter, 0, 0, &rows, &n, err);
+    int rc = select_rows(collection, &asked, &rows, &n, err);
     if (rc)
         return rc;
     reverse(rows, n); /* rising */
     VX_AUTO(vx_idset) set = vx_new(vx_idset);
     if (!set)
-        return VX_FAIL(err, -ENOMEM, "no memory for %zu videos", n);
+        return VX_FAIL(err, -ENOMEM, "no memory for %zu rows", n);
     *set = (vx_idset){.ids = vx_take(rows), .n = n, .capacity = n};
     *ret_set = vx_take(set);
     return 0;

@@ -16,7 +16,7 @@ static int load_fingerprint(void *ctx, int64_t video_row, const void *blob, size
               : vx_fp_index_add(((vx_collection *)ctx)->fingerprints, video_row, frames, n, err);
 }
 
-int vx_collection_open(vx_catalog *catalog, vx_models *models, int index_threads,
+int vx_collection_open(vx_catalog *catalog, vx_models *models, int index_threads, bool index_on_gpu,
                        vx_collection **ret_collection, vx_err *err) {
     VX_AUTO(vx_collection) collection = vx_new(vx_collection);
     if (!collection)
@@ -25,7 +25,7 @@ int vx_collection_open(vx_catalog *catalog, vx_models *models, int index_threads
     collection->models = models;
     vx_mutex_init(&collection->missing_files.mu);
     vx_mutex_init(&collection->lost_columns.mu);
-    int rc = vx_models_load_vectors(models, catalog, index_threads, err);
+    int rc = vx_models_load_vectors(models, catalog, index_threads, index_on_gpu, err);
     if (rc)
         return rc;
     int64_t start_us = vx_clock_monotonic_us();

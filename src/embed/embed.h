@@ -55,6 +55,8 @@ typedef struct vx_model_info {
     int max_batch;         /* clips per run that it was opened with */
     int together; /* clips of a video to submit at once, so that they share a run: more than 1 only in
                      a reproducible embedder, which has no other way to fill one */
+    /* On a GPU: why vidx's own operators run without their kernels; NULL = they have them. Static. */
+    const char *kernels_note;
     /* Why it runs on a device that its package calls slow; "" = it does not. */
     char device_note[320];
 } vx_model_info;
@@ -121,6 +123,8 @@ enum { VX_EMBED_MAX_SUBMIT = 64 };
  * slot is free. 0, -ENOMEM or VX_EMBED_CLOSED. */
 int vx_embedder_claim(vx_embedder *embedder, vx_slot **ret_slot, vx_err *err);
 float *vx_slot_clip(vx_slot *slot); /* borrows from slot */
+/* Whether a card can write it, as page-locked memory. */
+bool vx_slot_is_pinned(const vx_slot *slot);
 /* Gives a slot back unused. Takes NULL. */
 vx_slot *vx_slot_free(vx_slot *slot);
 

@@ -350,6 +350,8 @@ static int start(vx_embedder *e, const vx_package *package, const vx_embedder_pa
     e->info = package->info;
     snprintf(e->info.device, sizeof e->info.device, "%s", how.device);
     snprintf(e->info.dtype, sizeof e->info.dtype, "%s", how.variant->dtype);
+    if (strcmp(how.device, "cpu"))
+        e->info.kernels_note = vx_torch_kernels_note();
     if (how.variant->slow)
         snprintf(e->info.device_note, sizeof e->info.device_note,
                  "runs on %s, which is slow for this model%s%.240s", how.device,

@@ -29,6 +29,10 @@ float *vx_slot_clip(vx_slot *slot) {
     return slot->clip;
 }
 
+bool vx_slot_is_pinned(const vx_slot *slot) {
+    return slot->pinned != NULL;
+}
+
 static void destroy(vx_slot *slot) {
     if (slot->pinned)
         vx_torch_host_free(slot->pinned);

@@ -1,13 +1,14 @@
 #include "extract.h"
 
 #include <errno.h>
+#include <math.h>
 #include <string.h>
 
 #include "base/clock.h"
 #include "base/log.h"
 #include "extract_model.h"
+#include "frame_lists.h"
 
-#define FINGERPRINT_FPS 2.0
 /* Of the pictures to ask with. Where too few are decoded anyway, as when all are key frames, more
  * are wanted, at the first of these rates for which less than that share is decoded: no more than
  * long GOPs cost without it. Of 186 trims of fast film in key frames only, 0.52 are found without
@@ -30,8 +31,10 @@ typedef struct run {
     vx_fp_track *track; /* NULL: no fingerprints are wanted */
     int64_t *frames;    /* what anybody wants, ascending, unique */
     size_t n_frames, n_seen;
-    vx_outcome outcome; /* why a callback stopped the decode */
-    int64_t prepare_us, embed_us;
+    vx_extract_card card; /* pictures that stay on it, and are not hashed and prepared yet */
+    double last_fp_s;     /* time of the last picture that was fingerprinted; -inf before */
+    vx_outcome outcome;   /* why a callback stopped the decode */
+    int64_t prepare_us, embed_us, card_us; /* card_us: of prepare_us, flushes */
 } run;
 
 void vx_extract_clear(vx_extract *extract) {
@@ -45,6 +48,7 @@ void vx_extract_clear(vx_extract *extract) {
 static void run_clear(run *r) {
     for (int i = 0; i < r->n_parts; i++)
         vx_extract_model_clear(&r->parts[i]);
+    vx_extract_card_clear(&r->card);
     free(r->fp_frames);
     vx_fp_track_free(r->track);
     free(r->frames);
@@ -92,19 +96,6 @@ vx_outcome vx_extract_outcome_of_media(int rc, const vx_err *err) {
     }
 }
 
-static int compare_frames(const void *a, const void *b) {
-    const int64_t *x = a, *y = b;
-    return *x < *y ? -1 : *x > *y;
-}
-
-static size_t unique_sorted(int64_t *frames, size_t n) {
-    size_t kept = 0;
-    for (size_t i = 0; i < n; i++)
-        if (!kept || frames[i] != frames[kept - 1])
-            frames[kept++] = frames[i];
-    return kept;
-}
-
 static int plan_models(run *r, vx_err *err) {
     int rc = 0;
     for (int i = 0; i < r->extractor->models->n && !rc; i++) {
@@ -121,31 +112,17 @@ static int plan_models(run *r, vx_err *err) {
 static int plan_fingerprints(run *r, vx_err *err) {
     if (!r->params->fingerprints || !r->extractor->fingerprints)
         return 0;
-    int64_t n;
-    int rc = vx_media_choose(r->media, 0, r->out->info.duration_s, FINGERPRINT_FPS, &r->fp_frames,
-                             &n, err);
-    if (rc)
-        return rc;
-    r->n_fp_frames = unique_sorted(r->fp_frames, (size_t)n);
-    return vx_fp_track_new(&r->track, err);
-}
-
-static int merge_frames(const int64_t *a, size_t n_a, const int64_t *b, size_t n_b,
-                        int64_t **ret_frames, size_t *ret_n, vx_err *err) {
-    int64_t *frames = vx_new_array(n_a + n_b, sizeof *frames);
-    if (!frames)
-        return VX_FAIL(err, -ENOMEM, "no memory for the frame list");
-    memcpy(frames, a, n_a * sizeof *frames);
-    memcpy(frames + n_a, b, n_b * sizeof *frames);
-    qsort(frames, n_a + n_b, sizeof *frames, compare_frames);
-    *ret_n = unique_sorted(frames, n_a + n_b);
-    *ret_frames = frames;
-    return 0;
+    r->out->fingerprints = r->extractor->fingerprints;
+    int rc = vx_extract_fingerprint_frames(r->out->fingerprints, r->extractor->models, r->media,
+                                           r->out->spans, r->out->n_clips, &r->fp_frames,
+                                           &r->n_fp_frames, err);
+    return rc ? rc : vx_fp_track_new(&r->track, err);
 }
 
 /* Adds frames to ask with, if that is cheap. */
 static int plan_dense(run *r, vx_err *err) {
-    for (size_t i = 0; r->fp_frames && i < VX_LEN(DENSE_FPS); i++) {
+    bool wanted = r->out->fingerprints == VX_FINGERPRINTS_FULL;
+    for (size_t i = 0; wanted && i < VX_LEN(DENSE_FPS); i++) {
         VX_AUTO_FREE int64_t *dense = NULL;
         VX_AUTO_FREE int64_t *merged = NULL;
         int64_t n_dense = 0, cost = 0;
@@ -153,8 +130,8 @@ static int plan_dense(run *r, vx_err *err) {
         int rc = vx_media_choose(r->media, 0, r->out->info.duration_s, DENSE_FPS[i], &dense,
                                  &n_dense, err);
         if (!rc)
-            rc = merge_frames(r->frames, r->n_frames, dense, (size_t)n_dense, &merged, &n_merged,
-                              err);
+            rc = vx_extract_merge_frames(r->frames, r->n_frames, dense, (size_t)n_dense, &merged,
+                                         &n_merged, err);
         if (!rc)
             rc = vx_media_cost(r->media, merged, (int64_t)n_merged, &cost, err);
         if (rc)
@@ -171,36 +148,46 @@ static int plan_dense(run *r, vx_err *err) {
 
 /* The frames that anybody wants: those are decoded. */
 static int plan_union(run *r, vx_err *err) {
-    size_t n = r->n_fp_frames;
+    size_t n = 0;
     for (int i = 0; i < r->n_parts; i++)
         n += r->parts[i].n_wants;
-    r->frames = vx_new_array(n, sizeof *r->frames);
-    if (!r->frames)
+    VX_AUTO_FREE int64_t *seen = vx_new_array(n, sizeof *seen);
+    if (!seen)
         return VX_FAIL(err, -ENOMEM, "no memory for the frame list");
     n = 0;
-    for (; n < r->n_fp_frames; n++)
-        r->frames[n] = r->fp_frames[n];
     for (int i = 0; i < r->n_parts; i++)
         for (size_t w = 0; w < r->parts[i].n_wants; w++)
-            r->frames[n++] = r->parts[i].wants[w].frame;
-    qsort(r->frames, n, sizeof *r->frames, compare_frames);
-    r->n_frames = unique_sorted(r->frames, n);
-    return plan_dense(r, err);
+            seen[n++] = r->parts[i].wants[w].frame;
+    int rc = vx_extract_merge_frames(seen, n, r->fp_frames, r->n_fp_frames, &r->frames,
+                                     &r->n_frames, err);
+    return rc ? rc : plan_dense(r, err);
+}
+
+static int flush(run *r, vx_err *err) {
+    int64_t start_us = vx_clock_monotonic_us();
+    int rc = vx_extract_card_flush(&r->card, err);
+    r->card_us += vx_clock_monotonic_us() - start_us;
+    return rc;
 }
 
 static int fingerprint_picture(run *r, vx_picture *picture, bool stored, vx_err *err) {
-    const vx_frame *luma;
-    int rc = vx_picture_luma(picture, &luma, err);
+    const vx_frame *frame = vx_picture_frame(picture), *luma;
+    r->last_fp_s = (double)(float)frame->time_s; /* as it is stored */
+    if (vx_extract_card_takes(&r->card, frame))
+        return vx_extract_card_hash(&r->card, frame, stored, err);
+    int rc = flush(r, err); /* hashes are in order */
+    if (!rc)
+        rc = vx_picture_luma(picture, &luma, err);
     return rc ? rc : vx_fp_track_add(r->track, luma, stored, err);
 }
 
-/* A picture that no half second needs: hashed when the last hash is old enough and the next one of
- * a half second is not near. */
+/* A picture that is not to be stored: hashed when the last hash is old enough and the next one that is
+ * stored is not near. */
 static int on_extra(void *ctx, int64_t frame, double time_s, vx_picture *picture, vx_err *err) {
     run *r = ctx;
     (void)frame;
     const double step_s = 1 / EXTRA_FPS, early_s = step_s / 8;
-    if (time_s < vx_fp_track_last_s(r->track) + step_s - early_s)
+    if (time_s < r->last_fp_s + step_s - early_s)
         return 0;
     if (r->next_fp < r->n_fp_frames &&
         time_s > vx_media_frame_time(r->media, r->fp_frames[r->next_fp]) - step_s / 2)
@@ -216,6 +203,7 @@ static int drop_failed(run *r, int i, int rc, vx_err *err) {
     if (!rc || i == 0 || rc == VX_EMBED_CLOSED)
         return rc;
     vx_model *model = part->model;
+    vx_extract_card_forget(&r->card, &model->info->preprocess);
     vx_log_failed(VX_LOG_ERROR, "model", err, "model=%s", model->info->name);
     atomic_fetch_add(&model->failures, 1);
     vx_extract_model_clear(part);
@@ -235,7 +223,9 @@ static int embed(run *r, bool finish, vx_err *err) {
 }
 
 static int prepare(run *r, int64_t frame, vx_picture *picture, vx_err *err) {
-    vx_extract_picture shared = {.frame = frame, .picture = picture};
+    bool stays = vx_extract_card_takes(&r->card, vx_picture_frame(picture));
+    vx_extract_picture shared = {
+        .frame = frame, .picture = picture, .card = stays ? &r->card : NULL};
     int rc = 0;
     for (int i = 0; i < r->n_parts && !rc; i++)
         rc = vx_extract_model_prepare(&r->parts[i], &shared, err);
@@ -244,6 +234,15 @@ static int prepare(run *r, int64_t frame, vx_picture *picture, vx_err *err) {
     if (rc == VX_EMBED_CLOSED)
         r->outcome = VX_OUTCOME_STOPPING;
     return rc;
+}
+
+/* Whether a clip is complete but for what has to be flushed. */
+static bool is_clip_held(const run *r) {
+    for (int i = 0; i < r->n_parts; i++)
+        if (r->parts[i].n_ready - r->parts[i].n_submitted >= r->parts[i].together &&
+            r->parts[i].together > 0)
+            return r->card.n_jobs > 0;
+    return false;
 }
 
 static int on_picture(void *ctx, int64_t frame, double time_s, vx_picture *picture, vx_err *err) {
@@ -263,6 +262,8 @@ static int on_picture(void *ctx, int64_t frame, double time_s, vx_picture *pictu
             return rc;
     }
     int rc = prepare(r, frame, picture, err);
+    if (!rc && is_clip_held(r))
+        rc = flush(r, err);
     if (!rc)
         rc = embed(r, false, err);
     tell_phase(r, VX_PHASE_FRAMES, (int64_t)++r->n_seen, (int64_t)r->n_frames);
@@ -358,7 +359,8 @@ static vx_outcome probe_and_cut(run *r, vx_err *err) {
 }
 
 static void sum_times(run *r) {
-    r->prepare_us = r->embed_us = 0;
+    r->prepare_us = r->card_us;
+    r->embed_us = 0;
     for (int i = 0; i < r->n_parts; i++) {
         r->prepare_us += r->parts[i].prepare_us;
         r->embed_us += r->parts[i].embed_us;
@@ -374,18 +376,35 @@ static int decode_threads(const run *r) {
     return few ? 1 : r->params->decode_threads;
 }
 
+int vx_extract_check_card(const vx_decoder *decoder, vx_err *err) {
+    vx_card *card = vx_decoder_get_card(decoder);
+    int rc = vx_preprocess_check_card(card, err);
+    return rc ? rc : vx_fp_check_card(card, err);
+}
+
+static void use_card(run *r) {
+    const vx_decoder *decoder = r->extractor->decoder;
+    r->card.track = r->track;
+    if (decoder && vx_extract_check_card(decoder, NULL) == 0)
+        r->card.card = vx_decoder_get_card(decoder);
+}
+
 static vx_outcome decode_and_embed(run *r, vx_err *err) {
     int64_t start_us = vx_clock_monotonic_us();
+    use_card(r);
     tell_phase(r, VX_PHASE_FRAMES, 0, (int64_t)r->n_frames);
     const vx_media_decode_params want = {.frames = r->frames,
                                          .n = (int64_t)r->n_frames,
                                          .threads = decode_threads(r),
                                          .decoder = r->extractor->decoder,
+                                         .on_card = r->card.card != NULL,
                                          .keep_going = keeps_going,
                                          .on_picture = on_picture,
                                          .on_extra = r->fp_frames ? on_extra : NULL,
                                          .ctx = r};
     int rc = vx_media_decode(r->media, &want, &r->out->stats, err);
+    if (!rc)
+        rc = flush(r, err);
     r->out->info.hdr = vx_media_get_info(r->media)->hdr;
     r->out->decode_path = vx_media_path_name(r->out->stats.path);
     sum_times(r);
@@ -413,6 +432,7 @@ vx_outcome vx_extract_run(const vx_extractor *extractor, const vx_extract_params
     run r = {.extractor = extractor,
              .params = params,
              .out = &extract,
+             .last_fp_s = -INFINITY,
              .turn = {.slots = extractor->slots}};
     vx_turn_begin(&r.turn);
     vx_outcome outcome = probe_and_cut(&r, err);

@@ -6,11 +6,11 @@
  * fingerprints (3000 with black bars) and 32 per frame of the file; it does not grow with the
  * picture count beyond.
  *
- * Fingerprints come at two rates. What is stored is the frame nearest to each half second and no
- * other, whatever else was decoded: it depends on the file alone. What the verdict asks with has
- * besides these up to twelve a second of the pictures that were decoded anyway, and some that are
- * cheap to decode, because a copy whose start was cut shows other frames at its half seconds (see
- * vx_fp_compare).
+ * Fingerprints come at two rates. What is stored depends on the file alone, whatever else was decoded:
+ * FULL stores the frame nearest to each half second; FRAMES those that the first model sees and key
+ * frames, at most two a second. What the verdict asks with has besides these up to twelve a second of
+ * the pictures that were decoded anyway, because a copy whose start was cut shows other frames at its
+ * half seconds (see vx_fp_compare); FULL also decodes some more for this where that is cheap.
  *
  * Runs share the slots of the extractor: a run holds one while it reads, decodes and prepares, offers it
  * at every packet and picture, and has none while it waits for its last vectors. So one long video does
@@ -27,6 +27,7 @@
 #include "base/slots.h"
 #include "clip/clip.h"
 #include "fingerprint/fingerprint.h"
+#include "fingerprint_modes.h"
 #include "media/media.h"
 #include "models/models.h"
 
@@ -38,7 +39,7 @@ typedef struct vx_extractor {
     vx_clip_spec clip;   /* the default rule */
     vx_decoder *decoder; /* borrows; NULL: the CPU decodes */
     vx_slots *slots;     /* borrows; NULL: runs do not wait for each other */
-    bool fingerprints;   /* false: no copy verdicts, half the CPU work of a frame */
+    vx_fingerprints fingerprints;
 } vx_extractor;
 
 typedef struct vx_extract {
@@ -50,7 +51,8 @@ typedef struct vx_extract {
     /* Of models->items[i]: float32 [n_clips, dim], unit length; owned. NULL: not asked for, or the
      * model failed and was not the first of those asked for. */
     float *vectors[VX_MODELS_MAX];
-    vx_fp_video fingerprint; /* stored: two a second; frames: these and more, to ask with */
+    vx_fp_video fingerprint;      /* stored; and frames: these and more, to ask with */
+    vx_fingerprints fingerprints; /* how it was made */
 } vx_extract;
 void vx_extract_clear(vx_extract *extract);
 
@@ -77,6 +79,10 @@ typedef struct vx_extract_params {
     const vx_extract_watch *watch; /* NULL = nobody */
 } vx_extract_params;
 #define VX_EXTRACT_ALL_MODELS (~0U)
+
+/* Whether pictures that the decoder's card decodes are hashed and prepared there: 0, or -ENODEV with the
+ * reason why the CPU does it. */
+int vx_extract_check_card(const vx_decoder *decoder, vx_err *err);
 
 /* OK, MEDIA_*, BAD_REQUEST (too many clips), CANCELLED or a fault of ours; err has the sentence.
  * The first model asked for must succeed. Another that fails is logged, counted

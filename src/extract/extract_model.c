@@ -114,11 +114,17 @@ static int fill_slots(vx_extract_model *part, vx_extract_picture *picture, vx_er
         if (rc)
             return rc;
         float *to = vx_slot_clip(part->slots[w->clip]) + (size_t)w->place * part->picture_floats;
-        if (prepared)
+        if (picture->card && vx_slot_is_pinned(part->slots[w->clip])) {
+            rc = vx_extract_card_prepare(picture->card, &m->preprocess,
+                                         vx_picture_frame(picture->picture), to, err);
+        } else if (prepared) {
             memcpy(to, prepared, part->picture_floats * sizeof(float));
-        else if ((rc = resize(m, picture, to, err)))
+        } else {
+            rc = resize(m, picture, to, err);
+            prepared = to;
+        }
+        if (rc)
             return rc;
-        prepared = to;
         if (--part->missing[w->clip] == 0)
             part->ready[part->n_ready++] = w->clip;
     }

@@ -9,6 +9,7 @@
 
 #include "base/slots.h"
 #include "clip/clip.h"
+#include "extract_card.h"
 #include "media/media.h"
 #include "models/models.h"
 
@@ -46,11 +47,13 @@ void vx_extract_model_clear(vx_extract_model *part);
 /* A decoded picture, made RGB by the first model that wants it. */
 typedef struct vx_extract_picture {
     int64_t frame;
-    vx_picture *picture; /* borrows */
-    const vx_frame *rgb; /* NULL until a model wanted it; borrows from picture */
+    vx_picture *picture;   /* borrows */
+    const vx_frame *rgb;   /* NULL until a model wanted it; borrows from picture */
+    vx_extract_card *card; /* borrows; NULL: the CPU prepares it */
 } vx_extract_picture;
 
-/* Puts the picture into the clips that want it. May wait until the model's worker is done with a slot.
+/* Puts the picture into the clips that want it; on the card, it is there after vx_extract_card_flush. May
+ * wait until the model's worker is done with a slot.
  * VX_PREPROCESS_BAD_SHAPE, VX_EMBED_CLOSED or -errno. */
 int vx_extract_model_prepare(vx_extract_model *part, vx_extract_picture *picture, vx_err *err);
 /* Submits the complete clips, `together` at a time, and takes the vectors that are there.

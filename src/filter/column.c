@@ -216,6 +216,11 @@ void vx_column_clear(vx_column *column, size_t slot) {
     close_gaps(column);
 }
 
+void vx_column_move(vx_column *column, size_t from, size_t to) {
+    column->codes[to] = column->codes[from];
+    column->codes[from] = VX_CODE_UNKNOWN;
+}
+
 bool vx_column_set(vx_column *column, size_t slot, const vx_cell *cell, uint64_t key) {
     uint32_t code = VX_CODE_LONG;
     /* A field of every video has no other source. */

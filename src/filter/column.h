@@ -49,5 +49,7 @@ bool vx_column_reserve(vx_column *column, size_t slots);
 bool vx_column_set(vx_column *column, size_t slot, const vx_cell *cell, uint64_t key);
 /* The slot is unknown again. */
 void vx_column_clear(vx_column *column, size_t slot);
+/* A slot gets the value of another one, which is unknown then. */
+void vx_column_move(vx_column *column, size_t from, size_t to);
 const unsigned char *vx_column_cell(const vx_column *column, const vx_column_value *value);
 size_t vx_column_memory_bytes(const vx_column *column);

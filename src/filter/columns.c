@@ -13,10 +13,11 @@ int vx_filter_columns_new(vx_filter_columns **ret_columns, vx_err *err) {
     if (!columns)
         return VX_FAIL(err, -ENOMEM, "no memory for the columns of filters");
     vx_rwlock_init(&columns->lock);
-    columns->fixed = vx_new_array(vx_n_fields, sizeof *columns->fixed);
+    vx_clip_slots_init(&columns->clips);
+    columns->fixed = vx_new_array(vx_n_video_fields(), sizeof *columns->fixed);
     if (!columns->fixed)
         return VX_FAIL(err, -ENOMEM, "no memory for the columns of filters");
-    for (size_t i = 0; i < vx_n_fields; i++)
+    for (size_t i = 0; i < vx_n_video_fields(); i++)
         columns->fixed[i].field.row = (int)i;
     if (getrandom(&columns->key, sizeof columns->key, 0) != sizeof columns->key)
         return VX_FAIL_ERRNO(err, "random bytes for the columns of filters");
@@ -27,14 +28,16 @@ int vx_filter_columns_new(vx_filter_columns **ret_columns, vx_err *err) {
 vx_filter_columns *vx_filter_columns_free(vx_filter_columns *columns) {
     if (!columns)
         return NULL;
-    for (size_t i = 0; columns->fixed && i < vx_n_fields; i++)
+    for (size_t i = 0; columns->fixed && i < vx_n_video_fields(); i++)
         vx_column_done(&columns->fixed[i]);
     for (size_t i = 0; i < columns->n_declared; i++)
         vx_column_done(&columns->declared[i]);
     free(columns->fixed);
     free(columns->declared);
+    vx_clip_slots_done(&columns->clips);
     free(columns->rows);
     free(columns->alive);
+    free(columns->clips_of);
     vx_rwlock_done(&columns->lock);
     free(columns);
     return NULL;
@@ -54,13 +57,17 @@ static bool reserve(vx_filter_columns *columns, size_t slots) {
         if (rows)
             columns->rows = rows;
         uint64_t *alive = rows ? vx_regrow(columns->alive, capacity / 64, sizeof *alive) : NULL;
-        if (!alive)
+        if (alive)
+            columns->alive = alive;
+        vx_clips_of_video *clips_of =
+            alive ? vx_regrow(columns->clips_of, capacity, sizeof *clips_of) : NULL;
+        if (!clips_of)
             return false;
-        columns->alive = alive;
+        columns->clips_of = clips_of;
         columns->capacity = capacity;
     }
     bool fine = true;
-    for (size_t i = 0; i < vx_n_fields && fine; i++)
+    for (size_t i = 0; i < vx_n_video_fields() && fine; i++)
         fine = vx_column_reserve(&columns->fixed[i], slots);
     for (size_t i = 0; i < columns->n_declared && fine; i++)
         fine = vx_column_reserve(&columns->declared[i], slots);
@@ -76,17 +83,13 @@ static int slot_of(vx_filter_columns *columns, int64_t row, size_t *ret_slot, vx
         if (!reserve(columns, slot + 1))
             return VX_FAIL(err, -ENOMEM, "no memory for the columns of filters");
         columns->rows[slot] = row;
+        columns->clips_of[slot] = (vx_clips_of_video){0, 0};
         set_alive(columns, slot, false);
         columns->n_slots++;
         columns->n_dead++;
     }
     *ret_slot = slot;
     return 0;
-}
-
-static void move_slot(vx_column *column, size_t from, size_t to) {
-    column->codes[to] = column->codes[from];
-    column->codes[from] = VX_CODE_UNKNOWN;
 }
 
 /* Closes the gaps of dead slots, once they are half of all. */
@@ -99,12 +102,14 @@ static void compact(vx_filter_columns *columns) {
             continue;
         if (n < slot) {
             columns->rows[n] = columns->rows[slot];
+            columns->clips_of[n] = columns->clips_of[slot];
+            vx_clip_slots_move(&columns->clips, columns->clips_of[n], (uint32_t)n);
             set_alive(columns, slot, false);
             set_alive(columns, n, true);
-            for (size_t i = 0; i < vx_n_fields; i++)
-                move_slot(&columns->fixed[i], slot, n);
+            for (size_t i = 0; i < vx_n_video_fields(); i++)
+                vx_column_move(&columns->fixed[i], slot, n);
             for (size_t i = 0; i < columns->n_declared; i++)
-                move_slot(&columns->declared[i], slot, n);
+                vx_column_move(&columns->declared[i], slot, n);
         }
         n++;
     }
@@ -115,10 +120,12 @@ static void compact(vx_filter_columns *columns) {
 static void kill_slot(vx_filter_columns *columns, size_t slot) {
     columns->n_dead += vx_columns_is_alive(columns, slot);
     set_alive(columns, slot, false);
-    for (size_t i = 0; i < vx_n_fields; i++)
+    for (size_t i = 0; i < vx_n_video_fields(); i++)
         vx_column_clear(&columns->fixed[i], slot);
     for (size_t i = 0; i < columns->n_declared; i++)
         vx_column_clear(&columns->declared[i], slot);
+    vx_clip_slots_remove(&columns->clips, columns->clips_of[slot]);
+    columns->clips_of[slot] = (vx_clips_of_video){0, 0};
     compact(columns);
 }
 
@@ -126,7 +133,7 @@ static void kill_slot(vx_filter_columns *columns, size_t slot) {
 
 static bool set_column(vx_filter_columns *columns, vx_column *column, size_t slot,
                        const vx_video *video, const json_t *metadata, vx_cell *cell) {
-    return vx_field_read(&column->field, video, metadata, cell) &&
+    return vx_field_read(&column->field, video, NULL, metadata, cell) &&
            vx_column_set(column, slot, cell, columns->key);
 }
 
@@ -138,7 +145,7 @@ static int put(vx_filter_columns *columns, const vx_video *video, const json_t *
         return rc;
     vx_cell cell = {0};
     bool fine = true;
-    for (size_t i = 0; i < vx_n_fields && fine; i++)
+    for (size_t i = 0; i < vx_n_video_fields() && fine; i++)
         fine = set_column(columns, &columns->fixed[i], slot, video, NULL, &cell);
     for (size_t i = 0; i < columns->n_declared && fine; i++)
         if (metadata)
@@ -179,14 +186,17 @@ void vx_filter_columns_remove(vx_filter_columns *columns, int64_t video_row) {
 
 void vx_filter_columns_clear(vx_filter_columns *columns) {
     vx_rwlock_write(&columns->lock);
-    for (size_t i = 0; i < vx_n_fields; i++)
+    for (size_t i = 0; i < vx_n_video_fields(); i++)
         vx_column_empty(&columns->fixed[i]);
     for (size_t i = 0; i < columns->n_declared; i++)
         vx_column_empty(&columns->declared[i]);
+    vx_clip_slots_done(&columns->clips);
     free(columns->rows);
     free(columns->alive);
+    free(columns->clips_of);
     columns->rows = NULL;
     columns->alive = NULL;
+    columns->clips_of = NULL;
     columns->n_slots = columns->capacity = columns->n_dead = 0;
     vx_rwlock_end_write(&columns->lock);
 }
@@ -327,8 +337,12 @@ int vx_filter_columns_list(vx_filter_columns *columns, vx_filter_column_state **
 
 size_t vx_filter_columns_memory_bytes(vx_filter_columns *columns) {
     vx_rwlock_read(&columns->lock);
-    size_t bytes = columns->capacity * (sizeof *columns->rows + 1);
-    for (size_t i = 0; i < vx_n_fields; i++)
+    size_t bytes =
+        columns->capacity * (sizeof *columns->rows + sizeof *columns->clips_of + 1) +
+        columns->clips.capacity * (sizeof *columns->clips.rows + sizeof *columns->clips.videos);
+    for (size_t i = 0; i < VX_CLIP_FIELDS; i++)
+        bytes += vx_column_memory_bytes(&columns->clips.columns[i]);
+    for (size_t i = 0; i < vx_n_video_fields(); i++)
         bytes += vx_column_memory_bytes(&columns->fixed[i]);
     for (size_t i = 0; i < columns->n_declared; i++)
         bytes += vx_column_memory_bytes(&columns->declared[i]);

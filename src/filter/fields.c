@@ -62,30 +62,39 @@ static bool append_clusters(const vx_video *video, vx_cell *cell) {
     return true;
 }
 
+#define APPEND_OF_CLIP(name, expression)                                                           \
+    static bool name(const vx_clip *clip, vx_cell *cell) {                                         \
+        return expression;                                                                         \
+    }
+APPEND_OF_CLIP(append_start, rounded(cell, clip->start_s))
+APPEND_OF_CLIP(append_end, rounded(cell, clip->end_s))
+
 const vx_field_row vx_fields[] = {
-    {"id", VX_FIELD_STRING, append_id, false},
-    {"filename", VX_FIELD_STRING, append_filename, false},
-    {"bytes", VX_FIELD_NUMBER, append_bytes, false},
-    {"created_at", VX_FIELD_DATE, append_created, false},
-    {"media.container", VX_FIELD_STRING, append_container, false},
-    {"media.codec", VX_FIELD_STRING, append_codec, false},
-    {"media.width", VX_FIELD_NUMBER, append_width, false},
-    {"media.height", VX_FIELD_NUMBER, append_height, false},
-    {"media.fps", VX_FIELD_NUMBER, append_fps, false},
-    {"media.duration_s", VX_FIELD_NUMBER, append_duration, false},
-    {"media.sample_aspect_ratio", VX_FIELD_NUMBER, append_aspect, false},
-    {"media.rotation", VX_FIELD_NUMBER, append_rotation, false},
-    {"media.hdr", VX_FIELD_STRING, append_hdr, false},
-    {"duplicate.verdict", VX_FIELD_STRING, append_verdict, false},
-    {"duplicate.of", VX_FIELD_STRING, append_of, false},
-    {"duplicate.score", VX_FIELD_NUMBER, append_score, false},
-    {"duplicate.share", VX_FIELD_NUMBER, append_share, false},
-    {"duplicate.share_of_new", VX_FIELD_NUMBER, append_share_of_new, false},
-    {"duplicate.share_of_stored", VX_FIELD_NUMBER, append_share_of_stored, false},
-    {"duplicate.offset_s", VX_FIELD_NUMBER, append_offset, false},
-    {"duplicate.mirrored", VX_FIELD_BOOL, append_mirrored, false},
-    {"decode.path", VX_FIELD_STRING, append_decode_path, false},
-    {"cluster", VX_FIELD_STRING, append_clusters, true},
+    {"id", VX_FIELD_STRING, append_id},
+    {"filename", VX_FIELD_STRING, append_filename},
+    {"bytes", VX_FIELD_NUMBER, append_bytes},
+    {"created_at", VX_FIELD_DATE, append_created},
+    {"media.container", VX_FIELD_STRING, append_container},
+    {"media.codec", VX_FIELD_STRING, append_codec},
+    {"media.width", VX_FIELD_NUMBER, append_width},
+    {"media.height", VX_FIELD_NUMBER, append_height},
+    {"media.fps", VX_FIELD_NUMBER, append_fps},
+    {"media.duration_s", VX_FIELD_NUMBER, append_duration},
+    {"media.sample_aspect_ratio", VX_FIELD_NUMBER, append_aspect},
+    {"media.rotation", VX_FIELD_NUMBER, append_rotation},
+    {"media.hdr", VX_FIELD_STRING, append_hdr},
+    {"duplicate.verdict", VX_FIELD_STRING, append_verdict},
+    {"duplicate.of", VX_FIELD_STRING, append_of},
+    {"duplicate.score", VX_FIELD_NUMBER, append_score},
+    {"duplicate.share", VX_FIELD_NUMBER, append_share},
+    {"duplicate.share_of_new", VX_FIELD_NUMBER, append_share_of_new},
+    {"duplicate.share_of_stored", VX_FIELD_NUMBER, append_share_of_stored},
+    {"duplicate.offset_s", VX_FIELD_NUMBER, append_offset},
+    {"duplicate.mirrored", VX_FIELD_BOOL, append_mirrored},
+    {"decode.path", VX_FIELD_STRING, append_decode_path},
+    {"cluster", VX_FIELD_STRING, append_clusters, .is_array = true},
+    {"clips.start_s", VX_FIELD_NUMBER, .append_of_clip = append_start},
+    {"clips.end_s", VX_FIELD_NUMBER, .append_of_clip = append_end},
 };
 const size_t vx_n_fields = VX_LEN(vx_fields);
 
@@ -213,14 +222,21 @@ static bool walk(const json_t *value, char *const *steps, size_t n_steps, bool i
     return append_json(value, cell);
 }
 
-bool vx_field_read(const vx_field *field, const vx_video *video, const json_t *metadata,
-                   vx_cell *cell) {
+bool vx_field_read(const vx_field *field, const vx_video *video, const vx_clip *clip,
+                   const json_t *metadata, vx_cell *cell) {
     vx_cell_shape shape = VX_CELL_MISSING;
     if (field->row >= 0)
         shape = vx_fields[field->row].is_array ? VX_CELL_ARRAY : VX_CELL_ONE;
+    bool fine = true;
     vx_cell_begin(cell);
-    bool fine = field->row >= 0 ? vx_fields[field->row].append(video, cell)
-                                : walk(metadata, field->steps, field->n_steps, false, cell, &shape);
+    if (field->row < 0)
+        fine = walk(metadata, field->steps, field->n_steps, false, cell, &shape);
+    else if (!vx_field_is_of_clips(field))
+        fine = vx_fields[field->row].append(video, cell);
+    else if (clip)
+        fine = vx_fields[field->row].append_of_clip(clip, cell);
+    else
+        shape = VX_CELL_MISSING;
     if (fine && !cell->n) { /* the first cell, and no scalar: room for the shape */
         fine = vx_cell_null(cell);
         cell->n = 1;

@@ -19,7 +19,7 @@
  * Errs     VX_FILTER_BAD (> 0): the client's; -ENOMEM, and what read_metadata returns
  * Threads  vx_filter: immutable, any. vx_filter_columns: any; changes hold up selections and are held up
  *          by them, for about 1 ms for 100,000 videos and a condition
- * Memory   about 300 bytes a video, and 4 to 40 and the value for each declared field
+ * Memory   about 300 bytes a video, and 4 to 40 and the value for each declared field; 20 to 90 a clip
  */
 #pragma once
 
@@ -59,8 +59,14 @@ VX_DEFINE_AUTO(vx_filter, vx_filter_free)
 /* 0: a field of the metadata ("metadata.a.b"), as an index may be declared for it. VX_FILTER_BAD. */
 int vx_filter_check_metadata_field(const char *name, vx_err *err);
 
-/* Whether a video passes. For what has no columns, and for tests. Returns 0 or -ENOMEM. */
-int vx_filter_match(const vx_filter *filter, const vx_video *video, bool *ret_passes, vx_err *err);
+/* Whether it has a condition on a field of clips. Then it is tested for each clip, with what its video is: a
+ * search has the clips that pass, a list the videos of which some clip does. */
+bool vx_filter_is_of_clips(const vx_filter *filter);
+
+/* Whether a video passes. For what has no columns, and for tests. Returns 0 or -ENOMEM.
+ *   ret_clips  [video->n_clips], of a filter of clips: which of them pass; else not touched, may be NULL */
+int vx_filter_match(const vx_filter *filter, const vx_video *video, bool *ret_passes,
+                    bool *ret_clips, vx_err *err);
 
 /* ---- columns ---- */
 
@@ -89,8 +95,13 @@ int vx_filter_columns_list(vx_filter_columns *columns, vx_filter_column_state **
                            size_t *ret_n, vx_err *err);
 size_t vx_filter_columns_memory_bytes(vx_filter_columns *columns);
 
-/* Enters a video, or what it is now. Its clips do not matter. On failure it is not in the columns. */
+/* Enters a video, or what it is now. On failure it is not in the columns. Its clips are those that it had: of
+ * a new one none. */
 int vx_filter_columns_put(vx_filter_columns *columns, const vx_video *video, vx_err *err);
+/* The clips of a video that is in the columns (n in any order, each of them once), in place of those before.
+ * On failure it has none. */
+int vx_filter_columns_put_clips(vx_filter_columns *columns, int64_t video_row, const vx_clip *clips,
+                                size_t n, vx_err *err);
 void vx_filter_columns_remove(vx_filter_columns *columns, int64_t video_row);
 
 /* No video is in them any more; what is declared stays. */
@@ -109,12 +120,13 @@ typedef int (*vx_filter_read_metadata)(void *ctx, int64_t video_row, char **ret_
                                        vx_err *err);
 typedef struct vx_filter_selection {
     const vx_filter *filter;
-    int64_t below_row; /* only rows below this; 0 = all */
-    size_t max;        /* the newest so many; 0 = all */
+    int64_t below_row; /* only videos below this row; 0 = all */
+    size_t max;        /* the newest so many videos; 0 = all */
+    bool clips; /* of a filter of clips: the rows of clips, not those of their videos; no max */
     vx_filter_read_metadata read_metadata;
     void *ctx;
 } vx_filter_selection;
-/* The rows of the videos that pass, newest first; gives the array (free()). *ret_read: of how many the
- * metadata had to be read. Every put and remove that has returned before counts. */
+/* The rows of the videos that pass, newest first; gives the array (free()). *ret_read: how often metadata had
+ * to be read. Rows of clips fall too. Every put and remove that has returned before counts. */
 int vx_filter_columns_select(vx_filter_columns *columns, const vx_filter_selection *selection,
                              int64_t **ret_rows, size_t *ret_n, size_t *ret_read, vx_err *err);

@@ -55,11 +55,17 @@ typedef enum vx_field_type {
 typedef struct vx_field_row {
     const char *name;
     vx_field_type type;
-    bool (*append)(const vx_video *video, vx_cell *cell);
+    bool (*append)(const vx_video *video, vx_cell *cell);       /* of a video, or */
+    bool (*append_of_clip)(const vx_clip *clip, vx_cell *cell); /* of each of its clips */
     bool is_array;
 } vx_field_row;
-extern const vx_field_row vx_fields[]; /* of every video, beside its metadata */
+/* Of every video, beside its metadata; the last VX_CLIP_FIELDS are of its clips. */
+#define VX_CLIP_FIELDS 2
+extern const vx_field_row vx_fields[];
 extern const size_t vx_n_fields;
+static inline size_t vx_n_video_fields(void) {
+    return vx_n_fields - VX_CLIP_FIELDS;
+}
 
 typedef struct vx_field {
     int row;      /* in vx_fields; -1 = of the metadata */
@@ -70,9 +76,14 @@ typedef struct vx_field {
 /* Returns 0, VX_FILTER_BAD or -ENOMEM. */
 int vx_field_parse(const char *name, vx_field *ret_field, vx_err *err);
 void vx_field_done(vx_field *field);
-/* The cell of a field; metadata: the parsed object, used if it is a field of that. False: no memory. */
-bool vx_field_read(const vx_field *field, const vx_video *video, const struct json_t *metadata,
-                   vx_cell *cell);
+static inline bool vx_field_is_of_clips(const vx_field *field) {
+    return field->row >= (int)vx_n_video_fields();
+}
+/* The cell of a field. False: no memory.
+ *   clip      used if it is a field of clips; NULL: none, then it is missing
+ *   metadata  the parsed object, used if it is a field of that */
+bool vx_field_read(const vx_field *field, const vx_video *video, const vx_clip *clip,
+                   const struct json_t *metadata, vx_cell *cell);
 
 /* ---- filters ---- */
 
@@ -88,6 +99,13 @@ typedef enum vx_test {
     VX_TEST_CONTAINS,
 } vx_test;
 
+/* An order or WITHIN of one number, for a cell of one number: most of what is compared at all. */
+typedef struct vx_interval {
+    bool is_known;
+    int64_t first, last; /* whole numbers that pass; first > last: none */
+    double low, high;    /* other numbers that pass lie above low and below high */
+} vx_interval;
+
 typedef struct vx_condition {
     vx_field field;
     vx_test test;
@@ -96,11 +114,12 @@ typedef struct vx_condition {
     size_t n;
     bool or_missing; /* IN: null is an operand */
     char *folded;    /* CONTAINS: the text, folded; NULL if it is none; owned */
+    vx_interval interval;
 } vx_condition;
-/* Whether a cell passes. folded: where the caller keeps the folded text of this cell over several
- * conditions; *folded is NULL at first, and the caller's to free. */
-bool vx_condition_passes(const vx_condition *condition, const unsigned char *cell, size_t n,
-                         char **folded);
+/* Once the operands are there. */
+void vx_condition_prepare(vx_condition *condition);
+/* Whether a cell passes. */
+bool vx_condition_passes(const vx_condition *condition, const unsigned char *cell, size_t n);
 
 typedef enum vx_node_kind { VX_NODE_AND, VX_NODE_OR, VX_NODE_NOT, VX_NODE_CONDITION } vx_node_kind;
 typedef struct vx_node {
@@ -114,6 +133,7 @@ struct vx_filter {
     size_t n_nodes, capacity;
     vx_condition *conditions; /* [n_conditions], owned */
     size_t n_conditions;
+    bool of_clips; /* some condition is on a field of clips */
 };
 
 /* date.c: the first and last µs of what an RFC 3339 date or time names. */

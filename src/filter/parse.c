@@ -283,8 +283,11 @@ static int read_operator(parser *p, const char *field, const char *name, const j
     int rc = vx_field_parse(field, &c->field, p->err);
     if (rc)
         return rc;
+    filter->of_clips |= vx_field_is_of_clips(&c->field);
     vx_node node = {VX_NODE_CONDITION, filter->n_conditions++, 0};
     rc = op->read(p, c, value);
+    if (!rc)
+        vx_condition_prepare(c);
     bool negated = op->negated || (op->test == VX_TEST_EXISTS && json_is_false(value));
     if (!rc && negated)
         rc = negate(p, &node, node);

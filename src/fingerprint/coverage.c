@@ -120,6 +120,8 @@ static void add_segments(coverage *c, double offset_of_b_s) {
         counted = c->sides[1].n < c->sides[0].n;
     const side *own = &c->sides[counted], *other = &c->sides[!counted];
     double offset_s = counted ? -offset_of_b_s : offset_of_b_s, from_s = NAN, to_s = NAN;
+    double after_s =
+        NAN; /* the frame after the one at to_s, which may be far when few are stored */
     size_t at = 0;
     int n_for = 0;
     for (size_t i = 0; i < own->n; i++) {
@@ -127,13 +129,14 @@ static void add_segments(coverage *c, double offset_of_b_s) {
         vote v = vote_of(&own->frames[i], other, time_s + offset_s, &at);
         if (v <= AGAINST)
             continue;
-        if (!(time_s - to_s <= BRIDGE_S + own->step_s)) {
+        if (!(time_s - after_s <= BRIDGE_S)) {
             if (n_for >= 2)
                 add_segment(c, counted, offset_s, from_s, to_s);
             from_s = time_s;
             n_for = 0;
         }
         to_s = time_s;
+        after_s = i + 1 < own->n ? (double)own->frames[i + 1].time_s : time_s;
         n_for += v == FOR;
     }
     if (n_for >= 2)

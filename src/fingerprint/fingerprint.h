@@ -16,6 +16,7 @@
 
 #include "base/err.h"
 #include "base/mem.h"
+#include "card/card.h"
 #include "frame/frame.h"
 
 #define VX_FP_MATCH_DISTANCE 31
@@ -53,8 +54,25 @@ VX_DEFINE_AUTO(vx_fp_track, vx_fp_track_free)
 /* Adds a picture, as for vx_fp_hash (borrows), with its time; times ascend. stored: also goes into
  * video.stored. */
 int vx_fp_track_add(vx_fp_track *track, const vx_frame *luma, bool stored, vx_err *err);
-double
-vx_fp_track_last_s(const vx_fp_track *track); /* time of the last picture; -inf before the first */
+/* The same for pictures that lie on a card, many at a time: hashes equal those of vx_fp_track_add but for a
+ * bit or two in a thousand of them. begin puts the work into its order; after vx_card_wait, add takes the
+ * hashes into the track. In between nothing else may be added. */
+typedef struct vx_fp_picture {
+    const vx_frame *frame; /* borrows; as decoded */
+    bool stored;
+} vx_fp_picture;
+typedef struct vx_fp_batch vx_fp_batch;
+/* Whether the card hashes such a picture: SDR, as decoders on cards give it. Others are for the CPU. */
+bool vx_fp_takes(const vx_frame *frame);
+/* Whether the card has the kernels; -ENODEV with the reason. */
+int vx_fp_check_card(vx_card *card, vx_err *err);
+/* Borrows all until the batch is freed. ret_batch: gives. -ENOMEM, -EIO; -EINVAL for other pictures. */
+int vx_fp_batch_begin(vx_fp_track *track, const vx_fp_picture *pictures, int n, vx_card_work *work,
+                      vx_fp_batch **ret_batch, vx_err *err);
+/* May use the work, and wait for it, again. On failure nothing was added. */
+int vx_fp_batch_add(vx_fp_batch *batch, vx_err *err);
+vx_fp_batch *vx_fp_batch_free(vx_fp_batch *batch);
+VX_DEFINE_AUTO(vx_fp_batch, vx_fp_batch_free)
 /* Gives the arrays in *ret_video (vx_fp_video_clear). */
 int vx_fp_track_finish(const vx_fp_track *track, vx_fp_video *ret_video, vx_err *err);
 

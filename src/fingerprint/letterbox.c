@@ -18,45 +18,14 @@
 
 #include <stdlib.h>
 
-enum {
-    DARK = 24,     /* of 255: black after a poor encode */
-    SAMPLES = 256, /* pixels sampled per line, about */
-    STRICT = 63,   /* dark pixels of 64: leaves room for ringing */
-    TOLERANT = 20, /* of 64 */
-    GRID = 64,     /* PDQ's */
-};
+#include "luma_math.h"
 
-static bool is_dark(const uint8_t *line, size_t step, int n, int least) {
-    const int stride = 1 + n / SAMPLES;
-    int n_seen = 0, n_dark = 0;
-    for (int i = 0; i < n; i += stride, n_seen++)
-        n_dark += line[(size_t)i * step] <= DARK;
-    return 64 * n_dark >= least * n_seen;
-}
+enum { GRID = 64 }; /* PDQ's */
 
-/* Removes dark lines from the four sides. */
-static void trim_dark_lines(vx_fp_box *box, const uint8_t *luma, size_t stride, int least) {
-#define ROW(y) is_dark(luma + (size_t)(y)*stride + box->x_px, 1, box->w_px, least)
-#define COLUMN(x) is_dark(luma + (size_t)box->y_px * stride + (x), stride, box->h_px, least)
-    for (; box->h_px && ROW(box->y_px); box->h_px--)
-        box->y_px++;
-    while (box->h_px && ROW(box->y_px + box->h_px - 1))
-        box->h_px--;
-    for (; box->h_px && box->w_px && COLUMN(box->x_px); box->w_px--)
-        box->x_px++;
-    while (box->h_px && box->w_px && COLUMN(box->x_px + box->w_px - 1))
-        box->w_px--;
-#undef ROW
-#undef COLUMN
-}
-
-/* The strict pass comes first: else wide bars beside a portrait picture make all its rows dark. */
 vx_fp_box vx_fp_box_inside_bars(const uint8_t *luma, int w_px, int h_px, int stride_bytes) {
-    vx_fp_box box = {0, 0, w_px, h_px};
-    trim_dark_lines(&box, luma, (size_t)stride_bytes, STRICT);
-    if (box.w_px && box.h_px)
-        trim_dark_lines(&box, luma, (size_t)stride_bytes, TOLERANT);
-    return box;
+    const vx_samples samples = {
+        .luma = luma, .pitch = stride_bytes, .w = w_px, .h = h_px, .sample_bytes = 1};
+    return vx_fp_trim_bars(&(vx_fp_luma){.s = samples, .range = 255});
 }
 
 static int smaller(int a, int b) {

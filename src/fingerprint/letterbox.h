@@ -5,9 +5,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-typedef struct vx_fp_box {
-    int x_px, y_px, w_px, h_px; /* no width or height: all black */
-} vx_fp_box;
+#include "box.h"
 
 /* The part of a picture inside its black bars; luma uint8 [h, w], full range. */
 vx_fp_box vx_fp_box_inside_bars(const uint8_t *luma, int w_px, int h_px, int stride_bytes);

@@ -16,7 +16,7 @@
  * Flipping the picture left to right negates the odd horizontal frequencies, so the hash of the
  * mirrored picture costs only a second median.
  */
-#include "fingerprint.h"
+#include "pdq.h"
 
 #include <errno.h>
 #include <math.h>
@@ -25,14 +25,7 @@
 
 #include "base/simd.h"
 
-enum { GRID = 64, FREQS = 16, MAX_SIDE_PX = 8192, MIN_SMOOTH_PX = 256 };
-
-/* 64 rows of weights over one axis; row o covers [first, first + n). */
-typedef struct smooth_axis {
-    int n_taps; /* the longest row */
-    int first[GRID], n_used[GRID];
-    float *taps; /* [GRID, n_taps] */
-} smooth_axis;
+enum { GRID = VX_PDQ_GRID, FREQS = 16, MAX_SIDE_PX = 8192, MIN_SMOOTH_PX = 256 };
 
 static float dct[FREQS][GRID];
 static pthread_once_t dct_once = PTHREAD_ONCE_INIT;
@@ -62,7 +55,7 @@ static void weigh_enlarged(float *row, int first, int i, int factor, int n, floa
     row[right - first] += weight * right_share;
 }
 
-static int smooth_axis_init(smooth_axis *axis, int n, vx_err *err) {
+int vx_pdq_axis_init(vx_pdq_axis *axis, int n, vx_err *err) {
     int factor = n < MIN_SMOOTH_PX ? (MIN_SMOOTH_PX + n - 1) / n : 1;
     int n_large = n * factor, width = (n_large + 2 * GRID - 1) / (2 * GRID);
     axis->n_taps = 2 * width + 3;
@@ -102,7 +95,7 @@ VX_SIMD_CLONES static void smooth_down(const uint8_t *luma, size_t stride, size_
     }
 }
 
-static void smooth_across(const smooth_axis *x, const float *sums, float *ret_row) {
+static void smooth_across(const vx_pdq_axis *x, const float *sums, float *ret_row) {
     for (int o = 0; o < GRID; o++) {
         const float *taps = x->taps + o * x->n_taps, *in = sums + x->first[o];
         float sum = 0;
@@ -162,13 +155,13 @@ static void threshold_bits(float freq[FREQS][FREQS], uint8_t hash[32]) {
 static int smooth(const vx_frame *luma, float grid[GRID][GRID], vx_err *err) {
     int w_px = luma->width_px, h_px = luma->height_px;
     ptrdiff_t pitch = luma->pitch_bytes[0];
-    smooth_axis x = {0}, y = {0};
+    vx_pdq_axis x = {0}, y = {0};
     VX_AUTO_FREE float *sums = vx_new_array((size_t)w_px, sizeof *sums);
     int rc = sums ? 0 : VX_FAIL(err, -ENOMEM, "out of memory for a frame's fingerprint");
     if (!rc)
-        rc = smooth_axis_init(&x, w_px, err);
+        rc = vx_pdq_axis_init(&x, w_px, err);
     if (!rc)
-        rc = smooth_axis_init(&y, h_px, err);
+        rc = vx_pdq_axis_init(&y, h_px, err);
     for (int o = 0; !rc && o < GRID; o++) {
         smooth_down(luma->planes[0] + y.first[o] * pitch, (size_t)pitch, (size_t)w_px,
                     y.taps + o * y.n_taps, y.n_used[o], sums);
@@ -177,6 +170,21 @@ static int smooth(const vx_frame *luma, float grid[GRID][GRID], vx_err *err) {
     free(x.taps);
     free(y.taps);
     return rc;
+}
+
+void vx_pdq_hash(float grid[GRID][GRID], vx_fp_frame *ret_frame, vx_fp_frame *ret_mirrored) {
+    float freq[FREQS][FREQS];
+    pthread_once(&dct_once, dct_fill);
+    grid_transform(grid, freq);
+    ret_frame->quality = grid_quality(grid);
+    threshold_bits(freq, ret_frame->hash);
+    if (!ret_mirrored)
+        return;
+    for (int f = 0; f < FREQS; f++)
+        for (int g = 0; g < FREQS; g += 2) /* column g holds frequency g + 1 */
+            freq[f][g] = -freq[f][g];
+    ret_mirrored->quality = ret_frame->quality;
+    threshold_bits(freq, ret_mirrored->hash);
 }
 
 int vx_fp_hash(const vx_frame *luma, vx_fp_frame *ret_frame, vx_fp_frame *ret_mirrored,
@@ -190,20 +198,9 @@ int vx_fp_hash(const vx_frame *luma, vx_fp_frame *ret_frame, vx_fp_frame *ret_mi
         luma->pitch_bytes[0] < w_px)
         return VX_FAIL(err, -EINVAL, "no fingerprint of a %dx%d picture in rows of %td bytes", w_px,
                        h_px, luma->pitch_bytes[0]);
-    float grid[GRID][GRID], freq[FREQS][FREQS];
+    float grid[GRID][GRID];
     int rc = smooth(luma, grid, err);
-    if (rc)
-        return rc;
-    pthread_once(&dct_once, dct_fill);
-    grid_transform(grid, freq);
-    ret_frame->quality = grid_quality(grid);
-    threshold_bits(freq, ret_frame->hash);
-    if (ret_mirrored) {
-        for (int f = 0; f < FREQS; f++)
-            for (int g = 0; g < FREQS; g += 2) /* column g holds frequency g + 1 */
-                freq[f][g] = -freq[f][g];
-        ret_mirrored->quality = ret_frame->quality;
-        threshold_bits(freq, ret_mirrored->hash);
-    }
-    return 0;
+    if (!rc)
+        vx_pdq_hash(grid, ret_frame, ret_mirrored);
+    return rc;
 }

@@ -12,10 +12,9 @@
  * whose box equals the final one within a cell of PDQ's grid.
  */
 #include <errno.h>
-#include <math.h>
 
-#include "fingerprint.h"
 #include "letterbox.h"
+#include "reduce.h"
 
 enum { LEAST_PART = 4 }; /* of a side; a smaller box has too few pixels */
 
@@ -51,41 +50,56 @@ vx_fp_track *vx_fp_track_free(vx_fp_track *track) {
     return NULL;
 }
 
+/* Room for the hash of the part inside the box. ret_fresh: borrows from the list, which does not count it
+ * yet. */
+static int make_room(hashed_list *to, const vx_fp_box *box, double time_s, bool stored,
+                     hashed_picture **ret_fresh, vx_err *err) {
+    if (!vx_make_room(to->item, to->n, to->capacity))
+        return VX_FAIL(err, -ENOMEM, "no memory for %zu fingerprints", to->n + 1);
+    *ret_fresh = &to->item[to->n];
+    **ret_fresh = (hashed_picture){.frame.time_s = (float)time_s,
+                                   .mirrored.time_s = (float)time_s,
+                                   .box = *box,
+                                   .stored = stored};
+    return 0;
+}
+
 /* Appends the hash of the part inside the box. */
 static int add(hashed_list *to, const vx_frame *luma, const vx_fp_box *box, bool stored,
                vx_err *err) {
-    if (to->n == to->capacity) {
-        size_t capacity = 2 * to->capacity + 64;
-        hashed_picture *item = vx_regrow(to->item, capacity, sizeof *item);
-        if (!item)
-            return VX_FAIL(err, -ENOMEM, "no memory for %zu fingerprints", capacity);
-        to->item = item;
-        to->capacity = capacity;
-    }
-    hashed_picture *fresh = &to->item[to->n];
-    *fresh = (hashed_picture){.box = *box, .stored = stored};
+    hashed_picture *fresh = NULL;
     vx_frame part = *luma;
     part.planes[0] += box->y_px * part.pitch_bytes[0] + box->x_px;
     part.width_px = box->w_px;
     part.height_px = box->h_px;
-    int rc = vx_fp_hash(&part, &fresh->frame, &fresh->mirrored, err);
-    fresh->frame.time_s = fresh->mirrored.time_s = (float)luma->time_s;
+    int rc = make_room(to, box, luma->time_s, stored, &fresh, err);
+    if (!rc)
+        rc = vx_fp_hash(&part, &fresh->frame, &fresh->mirrored, err);
     to->n += !rc;
     return rc;
 }
 
-/* Extends track->box by this picture. Returns whether the video may still have bars, with track->box
- * inside them. */
-static bool extend_box(vx_fp_track *track, const vx_frame *luma, const vx_fp_box *whole) {
+/* The same of a picture that was reduced on a card. */
+static int add_grid(hashed_list *to, float grid[VX_PDQ_GRID][VX_PDQ_GRID], const vx_fp_box *box,
+                    double time_s, bool stored, vx_err *err) {
+    hashed_picture *fresh = NULL;
+    int rc = make_room(to, box, time_s, stored, &fresh, err);
+    if (!rc)
+        vx_pdq_hash(grid, &fresh->frame, &fresh->mirrored);
+    to->n += !rc;
+    return rc;
+}
+
+/* Extends track->box by the part inside this picture's bars, unless track->no_bars. Returns whether the
+ * video may still have bars, with track->box inside them. */
+static bool extend_box(vx_fp_track *track, const vx_fp_box *whole, const vx_fp_box *inside) {
     if (!track->plain.n) {
         track->w_px = whole->w_px;
         track->h_px = whole->h_px;
     }
     if (track->no_bars)
         return false;
-    vx_fp_box box =
-        vx_fp_box_inside_bars(luma->planes[0], whole->w_px, whole->h_px, (int)luma->pitch_bytes[0]);
-    track->box = vx_fp_box_union(track->box, box);
+    track->box = vx_fp_box_union(track->box, *inside);
     track->no_bars = whole->w_px != track->w_px || whole->h_px != track->h_px ||
                      vx_fp_box_is_near(track->box, *whole, whole->w_px, whole->h_px);
     if (track->no_bars) {
@@ -98,15 +112,87 @@ static bool extend_box(vx_fp_track *track, const vx_frame *luma, const vx_fp_box
 
 int vx_fp_track_add(vx_fp_track *track, const vx_frame *luma, bool stored, vx_err *err) {
     const vx_fp_box whole = {0, 0, luma->width_px, luma->height_px};
-    bool bars = extend_box(track, luma, &whole);
+    vx_fp_box inside = whole;
+    if (!track->no_bars)
+        inside = vx_fp_box_inside_bars(luma->planes[0], whole.w_px, whole.h_px,
+                                       (int)luma->pitch_bytes[0]);
+    bool bars = extend_box(track, &whole, &inside);
     int rc = add(&track->plain, luma, &whole, stored, err);
     if (!rc && bars)
         rc = add(&track->inside, luma, &track->box, stored, err);
     return rc;
 }
 
-double vx_fp_track_last_s(const vx_fp_track *track) {
-    return track->plain.n ? (double)track->plain.item[track->plain.n - 1].frame.time_s : -INFINITY;
+/* ---- pictures on a card ---- */
+
+struct vx_fp_batch {
+    vx_fp_track *track; /* borrows, like all of these */
+    vx_card_work *work;
+    const vx_fp_picture *pictures; /* [n] */
+    int n;
+    float (*grids)[VX_PDQ_GRID][VX_PDQ_GRID]; /* [n] */
+    vx_fp_box *trimmed;                       /* [n] */
+    vx_reduce_job *jobs;                      /* [n] owned */
+};
+
+int vx_fp_batch_begin(vx_fp_track *track, const vx_fp_picture *pictures, int n, vx_card_work *work,
+                      vx_fp_batch **ret_batch, vx_err *err) {
+    VX_AUTO(vx_fp_batch) b = vx_new(vx_fp_batch);
+    if (!b || !(b->jobs = vx_new_array((size_t)n, sizeof *b->jobs)))
+        return VX_FAIL(err, -ENOMEM, "no memory for %d fingerprints", n);
+    b->track = track;
+    b->work = work;
+    b->pictures = pictures;
+    b->n = n;
+    for (int i = 0; i < n; i++)
+        b->jobs[i] = (vx_reduce_job){.frame = pictures[i].frame,
+                                     .box = vx_reduce_whole(pictures[i].frame),
+                                     .trims = !track->no_bars};
+    int rc = vx_reduce_on_card(b->jobs, n, work, &b->grids, &b->trimmed, err);
+    if (!rc)
+        *ret_batch = vx_take(b);
+    return rc;
+}
+
+vx_fp_batch *vx_fp_batch_free(vx_fp_batch *batch) {
+    if (batch)
+        free(batch->jobs);
+    free(batch);
+    return NULL;
+}
+
+/* All that can fail for lack of memory on the card comes before the first hash is added: then the caller
+ * can still add the pictures another way. */
+int vx_fp_batch_add(vx_fp_batch *b, vx_err *err) {
+    VX_AUTO_FREE vx_reduce_job *jobs = vx_new_array((size_t)b->n, sizeof *jobs);
+    VX_AUTO_FREE int *which = vx_new_array((size_t)b->n, sizeof *which);
+    vx_fp_track *track = b->track;
+    float(*inside)[VX_PDQ_GRID][VX_PDQ_GRID];
+    vx_fp_box *unused;
+    int n = 0, rc = 0;
+    if (!jobs || !which)
+        return VX_FAIL(err, -ENOMEM, "no memory for %d fingerprints", b->n);
+    for (int i = 0; i < b->n; i++)
+        if (extend_box(track, &b->jobs[i].box, &b->trimmed[i])) {
+            which[n] = i;
+            jobs[n++] = (vx_reduce_job){.frame = b->pictures[i].frame, .box = track->box};
+        }
+    if (track->no_bars)
+        n = 0;
+    if (n > 0)
+        rc = vx_reduce_on_card(jobs, n, b->work, &inside, &unused, err);
+    if (n > 0 && !rc)
+        rc = vx_card_wait(b->work, err);
+    for (int i = 0; i < b->n && !rc; i++) {
+        const vx_fp_picture *p = &b->pictures[i];
+        rc =
+            add_grid(&track->plain, b->grids[i], &b->jobs[i].box, p->frame->time_s, p->stored, err);
+    }
+    for (int i = 0; i < n && !rc; i++) {
+        const vx_fp_picture *p = &b->pictures[which[i]];
+        rc = add_grid(&track->inside, inside[i], &jobs[i].box, p->frame->time_s, p->stored, err);
+    }
+    return rc;
 }
 
 /* Appends the hashes to the video; of those inside bars only the ones with the final box. */

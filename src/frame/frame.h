@@ -72,6 +72,10 @@ typedef struct vx_frame {
      * this one first. NULL on the host. */
     void *stream;
 
+    /* Of a frame on a device, by its maker: a copy in host memory, planar, as FFmpeg's decoder lays it
+     * (gives; vx_frame_unref). NULL: there is no way. -ENOMEM, -EIO. */
+    int (*fetch)(const struct vx_frame *frame, struct vx_frame **ret_frame, vx_err *err);
+
     /* The maker's. A frame without references is a view into its giver's memory: the giver says for
      * how long it holds, and it cannot be referenced. */
     void (*release)(void *owner);

@@ -131,10 +131,10 @@ void vx_codes_query_init(vx_codes_query *query, const float *vector, size_t dim,
                               .error = c.error};
 }
 
-float vx_codes_width(const vx_row_codes *codes, const vx_codes_query *query) {
-    float any_row = query->error * codes->max_length;
+float vx_codes_width(float max_length, const vx_codes_query *query) {
+    float any_row = query->error * max_length;
     /* No score is greater than this product; each side of the bound may be rounded up. */
-    return any_row + 0x1p-19f * (query->length + query->error) * codes->max_length;
+    return any_row + 0x1p-19f * (query->length + query->error) * max_length;
 }
 
 vx_dots_bar vx_codes_bar(const vx_row_codes *codes, const vx_codes_query *query, float score) {

@@ -57,8 +57,9 @@ void vx_codes_query_init(vx_codes_query *query, const float *vector, size_t dim,
 vx_dots_bar vx_codes_bar(const vx_row_codes *codes, const vx_codes_query *query, float score);
 
 /* How far what the codes say (vx_dots_score()) can lie from a row's score, apart from the row's error times
- * the bar's norm: what the query's codes lost, and roundings. */
-float vx_codes_width(const vx_row_codes *codes, const vx_codes_query *query);
+ * the bar's norm: what the query's codes lost, and roundings.
+ *   max_length  of the rows' codes */
+float vx_codes_width(float max_length, const vx_codes_query *query);
 
 static inline size_t vx_codes_groups(size_t dim) {
     return (dim + 3) / 4;

@@ -107,16 +107,25 @@ static void make_room(vx_probe *probe, const vx_rows *rows) {
         vx_probe_settle(probe, rows);
 }
 
+/* Whether a row that scores this at most can be better than the best one of its group. Without this each of
+ * a film's 10,000 clips would be scored exactly where the film is a result. */
+static bool can_lead_its_group(const vx_probe *probe, int64_t group, float most) {
+    const vx_neighbour *best = probe->top.by_group ? vx_topk_of_group(&probe->top, group) : NULL;
+    return !best || most >= best->score;
+}
+
 void vx_probe_consider(vx_probe *probe, const vx_rows *rows, size_t row, float score, float off) {
+    bool is_near = off < INFINITY; /* false for NaN */
+    float most = is_near ? score + off : INFINITY;
     if (!probe->held) {
-        vx_probe_offer(probe, rows, row);
+        if (most >= vx_probe_bar(probe) && can_lead_its_group(probe, rows->groups[row], most))
+            vx_probe_offer(probe, rows, row);
         return;
     }
     int64_t id = rows->ids[row];
     if (!vx_probe_may_take(probe, id))
         return;
-    bool is_near = off < INFINITY; /* false for NaN */
-    probe->held[probe->n_held++] = (vx_held){.most = is_near ? score + off : INFINITY,
+    probe->held[probe->n_held++] = (vx_held){.most = most,
                                              .least = is_near ? score - off : -INFINITY,
                                              .segment = probe->segment,
                                              .row = (uint32_t)row,

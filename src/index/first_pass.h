@@ -97,15 +97,21 @@ size_t vx_held_drop(vx_held *held, size_t n, size_t k, float *scratch, float *ba
 void vx_held_order(vx_held *held, size_t n);
 vx_held vx_held_take(vx_held *held, size_t *n);
 
+/* The rows that may be results: those whose group, or whose own id, is in the set. */
+typedef struct vx_selected {
+    vx_idset_bits bits;
+    bool by_id;
+} vx_selected;
+
 /* Considers what can matter of the rows from `first` (a multiple of VX_TILE_ROWS) on. The probes' queries
  * lie in one block, float32 [n, dim], and so do their codes.
- *   selected  the groups whose rows may be results; NULL = all
+ *   selected  NULL = all rows may be results
  * 0, -ENOMEM or -EIO. */
 typedef struct vx_first_pass {
     const char *name;
     bool has_codes;
     int (*scan)(const vx_rows *rows, size_t first, vx_probe *probes, size_t n,
-                const vx_idset_bits *selected, vx_err *err);
+                const vx_selected *selected, vx_err *err);
 } vx_first_pass;
 
 extern const vx_first_pass vx_first_pass_codes, vx_first_pass_floats;

@@ -75,6 +75,32 @@ float vx_index_dot(const float *a, const float *b, size_t dim);
 bool vx_index_has(vx_index *index, int64_t id);
 /* Every id, rising (gives a malloc'ed array). */
 int vx_index_ids(vx_index *index, int64_t **ret_ids, size_t *ret_n, vx_err *err);
+/* ---- a GPU ---- */
+
+struct vx_gpu_device;
+typedef struct vx_index_gpu {
+    const char *device;      /* "cuda:N"; borrows for the call */
+    int64_t keep_free_bytes; /* of its memory, for others; 0 = a quarter of all */
+    int64_t min_rows;        /* that the segments have room for, before it is used; 0 = 200,000 */
+    const struct vx_gpu_device
+        *device_functions; /* for tests, in place of CUDA; borrows for the call */
+} vx_index_gpu;
+
+typedef struct vx_index_gpu_state {
+    const char *device;  /* NULL: none is used. Borrows from the index */
+    int64_t rows, bytes; /* that lie there now */
+} vx_index_gpu_state;
+
+/* Keeps a copy of the codes on a GPU from now on, which searches read in place of those in memory: a quarter
+ * of the vectors' size and 40 bytes a row. Answers are the same. Where there is no room, or no longer, it is
+ * tried again every ten minutes. Once; for an index with codes. 0, -ENOMEM, -EINVAL. */
+int vx_index_use_gpu(vx_index *index, const vx_index_gpu *gpu, vx_err *err);
+/* Waits until it has what is in the index now, or no room for it. */
+void vx_index_sync_gpu(vx_index *index);
+/* Gives that memory back for ten minutes at least; whether there was any. */
+bool vx_index_release_gpu(vx_index *index);
+void vx_index_get_gpu_state(vx_index *index, vx_index_gpu_state *ret_state);
+
 int vx_index_dim(const vx_index *index);
 int64_t vx_index_count(vx_index *index);
 size_t vx_index_memory_bytes(vx_index *index);

@@ -23,6 +23,7 @@ typedef struct vx_index_query {
     float max_score;         /* and this or less */
     bool by_group;           /* k groups, each with its best row alone */
     const vx_idset *groups;  /* only rows of these groups; NULL = all; borrows */
+    const vx_idset *ids;     /* in place of groups: only these rows; NULL = all; borrows */
     const vx_idset *not_ids; /* none of these rows; NULL = all may be; borrows */
     int64_t before_id;       /* only smaller ids; 0 = any */
     bool on_caller; /* search on the calling thread: for who has many queries and threads of
@@ -32,5 +33,6 @@ typedef struct vx_index_query {
 /* What a search did for one query. */
 typedef struct vx_index_work {
     int64_t rows_scanned;  /* scored, mostly by their codes */
+    int64_t rows_on_gpu;   /* by a GPU, of these */
     int64_t rows_rescored; /* of which the exact score was computed */
 } vx_index_work;

@@ -28,6 +28,7 @@ vx_pass *vx_pass_free(vx_pass *p) {
     free(p->probes);
     free(p->results);
     free(p->bars);
+    vx_gpu_found_free(p->found);
     free(p);
     return NULL;
 }
@@ -155,6 +156,7 @@ static bool local_init(local *l, vx_pass *p, uint32_t segment) {
 
 static void add_work(vx_index_work *sum, const vx_index_work *more) {
     sum->rows_scanned += more->rows_scanned;
+    sum->rows_on_gpu += more->rows_on_gpu;
     sum->rows_rescored += more->rows_rescored;
 }
 
@@ -174,7 +176,8 @@ static int append_held(held_list *list, const vx_probe *probe) {
         list->items = grown;
         list->room = room;
     }
-    memcpy(list->items + list->n, probe->held, probe->n_held * sizeof(*probe->held));
+    if (probe->n_held)
+        memcpy(list->items + list->n, probe->held, probe->n_held * sizeof(*probe->held));
     list->n += probe->n_held;
     return 0;
 }
@@ -229,6 +232,11 @@ static int merge(vx_pass *p, size_t i, vx_probe *probe) {
     return 0;
 }
 
+void vx_pass_ask(vx_pass *p, vx_gpu *gpu) {
+    if (!p->selected)
+        p->found = vx_gpu_ask(gpu, p->probes, p->n);
+}
+
 void vx_pass_scan(vx_pass *p, size_t segment) {
     vx_err err;
     local l;
@@ -236,7 +244,8 @@ void vx_pass_scan(vx_pass *p, size_t segment) {
     if (!local_init(&l, p, (uint32_t)segment))
         rc = VX_FAIL(&err, -ENOMEM, "no memory for %zu search results", p->n_results);
     else
-        rc = vx_segment_scan(p->segments[segment], l.probes, p->n, p->selected, false, &err);
+        rc = vx_segment_scan(p->segments[segment], l.probes, p->n, p->selected, p->found, false,
+                             &err);
     for (size_t i = 0; i < p->n && !rc; i++)
         if (merge(p, i, &l.probes[i]))
             rc = VX_FAIL(&err, -ENOMEM, "no memory for the candidates of a search");
@@ -261,10 +270,18 @@ static int search_again(vx_pass *p, vx_probe *probe, vx_err *err) {
         part.top.items = results;
         part.top.n = 0;
         part.work = (vx_index_work){0};
-        rc = vx_segment_scan(p->segments[i], &part, 1, p->selected, true, err);
+        rc = vx_segment_scan(p->segments[i], &part, 1, p->selected, NULL, true, err);
         add_results(probe, &part);
     }
     return rc;
+}
+
+/* Whether a row that the GPU left out could be a result. */
+static bool misses_rows(const vx_pass *p, size_t query) {
+    const vx_probe *probe = &p->probes[query];
+    float bar = p->found ? p->found->bars[query] : -INFINITY;
+    bool is_full = probe->top.n == probe->top.k && probe->top.items[0].score >= bar;
+    return probe->top.k && !is_full && bar > probe->bound;
 }
 
 void vx_pass_settle(vx_pass *p, size_t query) {
@@ -272,7 +289,7 @@ void vx_pass_settle(vx_pass *p, size_t query) {
     held_list *list = &p->lists[query];
     vx_err err;
     settle_list(p, list, probe);
-    int rc = list->lost ? search_again(p, probe, &err) : 0;
+    int rc = list->lost || misses_rows(p, query) ? search_again(p, probe, &err) : 0;
     if (rc)
         fail(p, rc, &err);
 }

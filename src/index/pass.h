@@ -13,13 +13,14 @@
 #pragma once
 
 #include "base/thread.h"
+#include "gpu.h"
 #include "segment.h"
 
 /* One caller's queries; lives on its stack. */
 typedef struct vx_index_request {
     struct vx_index_request *next;
     vx_index_query query;
-    const vx_idset_bits *selected; /* of query.groups */
+    const vx_selected *selected; /* of query.groups or query.ids */
     vx_neighbour *ret;
     size_t *ret_n;
     vx_index_work *ret_work; /* NULL: not asked for */
@@ -32,7 +33,7 @@ typedef struct vx_index_request {
 typedef struct vx_pass {
     vx_index_request *requests; /* borrows */
     size_t n;                   /* queries of all requests */
-    const vx_idset_bits *selected;
+    const vx_selected *selected;
     vx_segment **segments; /* [n_segments] */
     size_t n_segments;
     float *queries;        /* [n, dim] */
@@ -41,6 +42,7 @@ typedef struct vx_pass {
     vx_neighbour *results; /* [n_results], backs the tops */
     _Atomic float *bars;   /* [n], that the probes share */
     struct vx_held_list *lists; /* [n]: what the probes hold of all segments */
+    vx_gpu_found *found;        /* by a GPU; NULL: nothing; owned */
     size_t n_results, n_held;   /* rooms of all probes in one segment */
     vx_mutex mu; /* guards the tops, the lists, rc and err while segments are scanned */
     int rc;
@@ -56,6 +58,8 @@ vx_pass *vx_pass_new(vx_index_request *requests, int dim, bool has_codes,
                      vx_segment *const *segments, size_t n_segments);
 vx_pass *vx_pass_free(vx_pass *pass);
 
+/* Before the first scan: lets a GPU name rows. */
+void vx_pass_ask(vx_pass *pass, vx_gpu *gpu);
 void vx_pass_scan(vx_pass *pass, size_t segment);
 void vx_pass_settle(vx_pass *pass, size_t query);
 /* Writes results, or the failure, into the requests. */

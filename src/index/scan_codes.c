@@ -30,37 +30,23 @@ static void set_bar(const vx_rows *rows, scan *s) {
     }
 }
 
-/* Whether the row can be better than the best one of its group, by the codes. Without this each of a
- * film's 10,000 clips would be scored exactly where the film is a result. */
-static bool can_lead_its_group(const vx_rows *rows, const vx_probe *probe, size_t row,
-                               int32_t dot) {
-    const vx_row_codes *codes = rows->codes;
-    const vx_neighbour *best = vx_topk_of_group(&probe->top, rows->groups[row]);
-    if (!best)
-        return true;
-    vx_dots_bar bar = vx_codes_bar(codes, &probe->coded, best->score);
-    return vx_dots_reaches(dot, codes->scales[row], codes->errors[row], &bar);
-}
-
 static void consider(const vx_rows *rows, scan *s, size_t row, int32_t dot) {
     const vx_row_codes *codes = rows->codes;
-    if (s->probe->top.by_group && !can_lead_its_group(rows, s->probe, row, dot))
-        return;
     vx_probe_consider(s->probe, rows, row, vx_dots_score(dot, codes->scales[row], &s->bar),
                       codes->errors[row] * s->bar.norm + s->width);
 }
 
 /* Bit i: row i of the tile that begins at row `first` is there and selected. */
-static uint64_t selected_rows(const vx_rows *rows, size_t first, const vx_idset_bits *selected) {
+static uint64_t selected_rows(const vx_rows *rows, size_t first, const vx_selected *selected) {
     size_t n = rows->n - first;
     if (!selected)
         return n >= VX_TILE_ROWS ? ~(uint64_t)0 : ((uint64_t)1 << n) - 1;
-    const int64_t *groups = rows->groups + first;
+    const int64_t *keys = (selected->by_id ? rows->ids : rows->groups) + first;
     uint64_t wanted = 0;
     bool has = false;
     for (size_t i = 0; i < n && i < VX_TILE_ROWS; i++) {
-        if (i == 0 || groups[i] != groups[i - 1]) /* rows of one group mostly lie together */
-            has = vx_idset_bits_have(selected, groups[i]);
+        if (i == 0 || keys[i] != keys[i - 1]) /* rows of one group mostly lie together */
+            has = vx_idset_bits_have(&selected->bits, keys[i]);
         wanted |= (uint64_t)has << i;
     }
     return wanted;
@@ -92,7 +78,7 @@ static void scan_tile(const vx_rows *rows, scan *scans, size_t n, size_t first, 
 }
 
 static void scan_tiles(const vx_rows *rows, size_t first, scan *scans, size_t n,
-                       const vx_idset_bits *selected) {
+                       const vx_selected *selected) {
     int64_t n_scanned = 0;
     for (; first < rows->n; first += VX_TILE_ROWS) {
         uint64_t wanted = selected_rows(rows, first, selected);
@@ -111,7 +97,7 @@ static void scan_tiles(const vx_rows *rows, size_t first, scan *scans, size_t n,
 }
 
 static int scan_codes(const vx_rows *rows, size_t first, vx_probe *probes, size_t n,
-                      const vx_idset_bits *selected, vx_err *err) {
+                      const vx_selected *selected, vx_err *err) {
     VX_AUTO_FREE scan *scans = vx_new_array(n, sizeof *scans);
     if (!scans)
         return VX_FAIL(err, -ENOMEM, "no memory to search for %zu queries", n);
@@ -120,7 +106,7 @@ static int scan_codes(const vx_rows *rows, size_t first, vx_probe *probes, size_
         scans[i] = (scan){.probe = &probes[i],
                           .score = score,
                           .bar = vx_codes_bar(rows->codes, &probes[i].coded, score),
-                          .width = vx_codes_width(rows->codes, &probes[i].coded)};
+                          .width = vx_codes_width(rows->codes->max_length, &probes[i].coded)};
     }
     scan_tiles(rows, first, scans, n, selected);
     return 0;

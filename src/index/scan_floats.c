@@ -19,9 +19,10 @@ static float slack_of(const vx_rows *rows, const vx_probe *probe) {
 }
 
 static void scan_rows(const vx_rows *rows, size_t first, vx_probe *probes, size_t n,
-                      const vx_idset_bits *selected) {
+                      const vx_selected *selected) {
     for (size_t row = first; row < rows->n; row++) {
-        if (selected && !vx_idset_bits_have(selected, rows->groups[row]))
+        if (selected && !vx_idset_bits_have(&selected->bits,
+                                            selected->by_id ? rows->ids[row] : rows->groups[row]))
             continue;
         for (size_t i = 0; i < n; i++) {
             probes[i].work.rows_scanned++;
@@ -71,7 +72,7 @@ static int scan_candidates(const vx_rows *rows, vx_probe *probes, size_t n, size
 }
 
 static int scan_floats(const vx_rows *rows, size_t first, vx_probe *probes, size_t n,
-                       const vx_idset_bits *selected, vx_err *err) {
+                       const vx_selected *selected, vx_err *err) {
     size_t k = 0;
     for (size_t i = 0; i < n; i++)
         k = probes[i].top.k > k ? probes[i].top.k : k;

@@ -36,7 +36,9 @@ struct vx_searcher {
     bool has_codes;
     bool stop VX_GUARDED;
     vx_index_request *queue_head VX_GUARDED, **queue_tail VX_GUARDED;
-    vx_pass *open VX_GUARDED;    /* NULL, or one with segments to hand out */
+    vx_pass *open VX_GUARDED;    /* a list of those with segments to hand out */
+    vx_gpu *gpu VX_GUARDED;      /* NULL: none */
+    bool asking VX_GUARDED;      /* a pass is with the GPU: the next one waits, and grows */
     vx_pass *scanned VX_GUARDED; /* a list of those with queries to hand out */
     vx_segment **segments VX_GUARDED;
     size_t n_segments VX_GUARDED;
@@ -81,6 +83,23 @@ static void begin_settling_locked(vx_searcher *s, vx_pass *p) VX_REQUIRES(&s->mu
         vx_cond_broadcast(&s->work);
 }
 
+static void begin_scanning_locked(vx_searcher *s, vx_pass *p) VX_REQUIRES(&s->mu) {
+    vx_gpu *gpu = s->gpu;
+    if (gpu) {
+        s->asking = true;
+        vx_mutex_unlock(&s->mu);
+        vx_pass_ask(p, gpu);
+        vx_mutex_lock(&s->mu);
+        s->asking = false;
+    }
+    p->n_open = p->n_segments;
+    vx_pass **last = &s->open;
+    while (*last)
+        last = &(*last)->then;
+    *last = p;
+    vx_cond_broadcast(&s->work);
+}
+
 static void open_pass_locked(vx_searcher *s) VX_REQUIRES(&s->mu) {
     vx_index_request *requests = take_requests_locked(s);
     vx_pass *p = vx_pass_new(requests, s->dim, s->has_codes, s->segments, s->n_segments);
@@ -91,9 +110,7 @@ static void open_pass_locked(vx_searcher *s) VX_REQUIRES(&s->mu) {
     } else if (p->n_segments == 0) {
         begin_settling_locked(s, p);
     } else {
-        p->n_open = p->n_segments;
-        s->open = p;
-        vx_cond_broadcast(&s->work);
+        begin_scanning_locked(s, p);
     }
 }
 
@@ -101,7 +118,7 @@ static void scan_locked(vx_searcher *s) VX_REQUIRES(&s->mu) {
     vx_pass *p = s->open;
     size_t segment = p->next++;
     if (p->next == p->n_segments)
-        s->open = NULL;
+        s->open = p->then;
     vx_mutex_unlock(&s->mu);
     vx_pass_scan(p, segment);
     vx_mutex_lock(&s->mu);
@@ -135,7 +152,7 @@ static void *thread_main(void *arg) {
             settle_locked(s);
         else if (s->open)
             scan_locked(s);
-        else if (s->queue_head)
+        else if (s->queue_head && !s->asking)
             open_pass_locked(s);
         else
             vx_cond_wait(&s->work, &s->mu);
@@ -197,6 +214,12 @@ int vx_searcher_add_segment(vx_searcher *s, vx_segment *segment, vx_err *err) {
     return grown ? 0 : VX_FAIL(err, -ENOMEM, "no memory for another index segment");
 }
 
+void vx_searcher_use_gpu(vx_searcher *s, vx_gpu *gpu) {
+    vx_mutex_lock(&s->mu);
+    s->gpu = gpu;
+    vx_mutex_unlock(&s->mu);
+}
+
 static int submit(vx_searcher *s, vx_index_request *r, vx_err *err) {
     vx_cond_init(&r->wake);
     vx_mutex_lock(&s->mu);
@@ -231,7 +254,7 @@ static int run_here(vx_searcher *s, vx_index_request *r, vx_err *err) {
     return r->rc;
 }
 
-static int run_selected(vx_searcher *s, const vx_index_query *query, const vx_idset_bits *selected,
+static int run_selected(vx_searcher *s, const vx_index_query *query, const vx_selected *selected,
                         vx_neighbour *ret, size_t *ret_n, vx_index_work *ret_work, vx_err *err) {
     size_t fits = PASS_RESULTS / query->k;
     size_t at_once = fits < 1 ? 1 : fits < PASS_QUERIES ? fits : PASS_QUERIES;
@@ -254,12 +277,13 @@ static int run_selected(vx_searcher *s, const vx_index_query *query, const vx_id
 
 int vx_searcher_run(vx_searcher *s, const vx_index_query *query, vx_neighbour *ret, size_t *ret_n,
                     vx_index_work *ret_work, vx_err *err) {
-    if (!query->groups)
+    const vx_idset *set = query->ids ? query->ids : query->groups;
+    if (!set)
         return run_selected(s, query, NULL, ret, ret_n, ret_work, err);
-    vx_idset_bits selected;
-    if (vx_idset_bits_init(&selected, query->groups))
-        return VX_FAIL(err, -ENOMEM, "no memory to select %zu groups", query->groups->n);
+    vx_selected selected = {.by_id = query->ids != NULL};
+    if (vx_idset_bits_init(&selected.bits, set))
+        return VX_FAIL(err, -ENOMEM, "no memory to select %zu rows", set->n);
     int rc = run_selected(s, query, &selected, ret, ret_n, ret_work, err);
-    vx_idset_bits_done(&selected);
+    vx_idset_bits_done(&selected.bits);
     return rc;
 }

@@ -5,6 +5,7 @@
  */
 #pragma once
 
+#include "gpu.h"
 #include "segment.h"
 
 typedef struct vx_searcher vx_searcher;
@@ -17,6 +18,9 @@ vx_searcher *vx_searcher_free(vx_searcher *searcher);
 
 /* Searches that start from now on visit this segment too. Borrows it until vx_searcher_free(). */
 int vx_searcher_add_segment(vx_searcher *searcher, vx_segment *segment, vx_err *err);
+
+/* Searches that start from now on ask this gpu first; once. Borrows it until vx_searcher_free(). */
+void vx_searcher_use_gpu(vx_searcher *searcher, vx_gpu *gpu);
 
 /* As vx_index_search(); waits for the answer. */
 int vx_searcher_run(vx_searcher *searcher, const vx_index_query *query, vx_neighbour *ret,

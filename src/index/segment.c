@@ -17,8 +17,10 @@ int vx_segment_new(int dim, size_t capacity, const vx_first_pass *first_pass,
     segment->first_pass = first_pass;
     segment->ids = vx_new_array(capacity, sizeof(*segment->ids));
     segment->groups = vx_new_array(capacity, sizeof(*segment->groups));
+    segment->changed_tiles =
+        vx_new_array(capacity / VX_TILE_ROWS / 64 + 1, sizeof(*segment->changed_tiles));
     int rc = 0;
-    if (!segment->ids || !segment->groups ||
+    if (!segment->ids || !segment->groups || !segment->changed_tiles ||
         (first_pass->has_codes && vx_codes_init(&segment->codes, kernel, (size_t)dim, capacity)))
         rc = VX_FAIL(err, -ENOMEM, "no memory for an index segment of %zu rows", capacity);
     if (!rc)
@@ -37,9 +39,23 @@ vx_segment *vx_segment_free(vx_segment *segment) {
     vx_codes_done(&segment->codes);
     free(segment->ids);
     free(segment->groups);
+    free(segment->changed_tiles);
     vx_rwlock_done(&segment->lock);
     free(segment);
     return NULL;
+}
+
+/* Makes the codes of n rows from `row` on. */
+static void put_codes_locked(vx_segment *segment, size_t row, const float *rows, size_t n)
+    VX_REQUIRES(&segment->lock) {
+    vx_codes_put(&segment->codes, row, rows, n);
+    for (size_t tile = row / VX_TILE_ROWS; tile * VX_TILE_ROWS < row + n; tile++)
+        segment->changed_tiles[tile / 64] |= (uint64_t)1 << tile % 64;
+}
+
+void vx_segment_note_copied(vx_segment *segment, size_t n_tiles) {
+    for (size_t tile = 0; tile < n_tiles; tile++)
+        segment->changed_tiles[tile / 64] &= ~((uint64_t)1 << tile % 64);
 }
 
 /* Of the rows that enter; NaN numbers give none. */
@@ -68,7 +84,7 @@ int vx_segment_append(vx_segment *segment, const int64_t *ids, const int64_t *gr
             memcpy(segment->ids + segment->n, ids + *ret_n, slice * sizeof(*ids));
             memcpy(segment->groups + segment->n, groups + *ret_n, slice * sizeof(*groups));
             if (segment->first_pass->has_codes)
-                vx_codes_put(&segment->codes, segment->n, rows, slice);
+                put_codes_locked(segment, segment->n, rows, slice);
             else
                 note_lengths_locked(segment, rows, slice);
             segment->n += slice;
@@ -104,14 +120,16 @@ int vx_segment_remove(vx_segment *segment, const uint32_t *rows, size_t n, vx_er
     for (size_t i = 0; i < n; i++)
         swap_rows(segment, rows[i], segment->n - 1 - i);
     int rc = vx_faiss_drop_last(segment->flat, n, err);
-    if (rc == 0)
+    if (rc == 0) {
         segment->n -= n;
+        segment->removals++;
+    }
     for (size_t i = n; rc && i-- > 0;)
         swap_rows(segment, rows[i], segment->n - 1 - i);
     for (size_t i = 0; i < n && !rc && segment->first_pass->has_codes; i++)
         if (rows[i] < segment->n)
-            vx_codes_put(&segment->codes, rows[i],
-                         vx_faiss_rows(segment->flat) + rows[i] * (size_t)segment->dim, 1);
+            put_codes_locked(segment, rows[i],
+                             vx_faiss_rows(segment->flat) + rows[i] * (size_t)segment->dim, 1);
     vx_rwlock_end_write(&segment->lock);
     return rc;
 }
@@ -148,11 +166,17 @@ static vx_rows rows_locked(const vx_segment *segment) VX_REQUIRES_SHARED(&segmen
                      .max_length = segment->max_length};
 }
 
-int vx_segment_scan(vx_segment *segment, vx_probe *probes, size_t n, const vx_idset_bits *selected,
-                    bool settle, vx_err *err) {
+int vx_segment_scan(vx_segment *segment, vx_probe *probes, size_t n, const vx_selected *selected,
+                    const vx_gpu_found *found, bool settle, vx_err *err) {
+    size_t first = 0;
     vx_rwlock_read(&segment->lock);
     vx_rows rows = rows_locked(segment);
-    int rc = segment->first_pass->scan(&rows, 0, probes, n, selected, err);
+    if (found && probes->segment < found->n_segments &&
+        found->parts[probes->segment].removals == segment->removals) {
+        first = found->parts[probes->segment].n_rows;
+        vx_scan_gpu(&rows, found, probes, n);
+    }
+    int rc = first < rows.n ? segment->first_pass->scan(&rows, first, probes, n, selected, err) : 0;
     for (size_t i = 0; i < n && !rc && settle; i++)
         vx_probe_settle(&probes[i], &rows);
     vx_rwlock_end_read(&segment->lock);

@@ -9,6 +9,7 @@
 
 #include "base/thread.h"
 #include "first_pass.h"
+#include "scan_gpu.h"
 
 typedef struct vx_segment {
     vx_rwlock lock;  /* guards all below */
@@ -18,6 +19,8 @@ typedef struct vx_segment {
     const vx_first_pass *first_pass;
     vx_row_codes codes; /* .kernel NULL: none */
     float max_length;   /* at least that of any row with finite numbers; 0 where there are codes */
+    uint64_t removals;  /* how often rows were removed */
+    uint64_t *changed_tiles; /* a bit for each that was written since the GPU copied it (gpu.h) */
     size_t n;
     size_t peak; /* most rows ever: FAISS keeps their memory */
     size_t capacity;
@@ -44,9 +47,16 @@ void vx_segment_copy_row(vx_segment *segment, size_t row, float *ret_vector);
 
 /* The first pass over this segment for n probes; probes and selected as vx_first_pass has them. Each then
  * has the best results in its top, or holds what can be one.
+ *   found   by a GPU, in this segment too; NULL: nothing
  *   settle  true: nothing is held in the end */
-int vx_segment_scan(vx_segment *segment, vx_probe *probes, size_t n, const vx_idset_bits *selected,
-                    bool settle, vx_err *err);
+int vx_segment_scan(vx_segment *segment, vx_probe *probes, size_t n, const vx_selected *selected,
+                    const vx_gpu_found *found, bool settle, vx_err *err);
 
 /* Scores a row that a probe held exactly; false: it is not there any more. */
 bool vx_segment_offer_held(vx_segment *segment, vx_probe *probe, const vx_held *held);
+
+/* For the GPU's thread, which alone calls them, with the segment locked for reading. */
+static inline bool vx_segment_tile_changed(const vx_segment *segment, size_t tile) {
+    return segment->changed_tiles[tile / 64] >> tile % 64 & 1;
+}
+void vx_segment_note_copied(vx_segment *segment, size_t n_tiles);

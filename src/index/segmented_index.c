@@ -39,6 +39,7 @@ struct vx_index {
     vx_segment **segments VX_GUARDED; /* the searcher has its own list */
     size_t n_segments VX_GUARDED;
     vx_searcher *searcher;
+    vx_gpu *gpu VX_GUARDED; /* NULL: no GPU */
 };
 
 /* The plain kernel is slower than FAISS. */
@@ -82,6 +83,7 @@ VX_NO_LOCK_ANALYSIS vx_index *vx_index_free(vx_index *index) {
     if (!index)
         return NULL;
     vx_searcher_free(index->searcher);
+    vx_gpu_free(index->gpu);
     for (size_t i = 0; i < index->n_segments; i++)
         vx_segment_free(index->segments[i]);
     free(index->segments);
@@ -98,10 +100,20 @@ static int attach_locked(vx_index *index, vx_segment *segment, vx_err *err)
     if (!grown)
         return VX_FAIL(err, -ENOMEM, "no memory for another index segment");
     index->segments = grown;
-    int rc = vx_searcher_add_segment(index->searcher, segment, err);
+    int rc = index->gpu ? vx_gpu_reserve(index->gpu, err) : 0;
     if (rc == 0)
-        index->segments[index->n_segments++] = segment;
-    return rc;
+        rc = vx_searcher_add_segment(index->searcher, segment, err);
+    if (rc)
+        return rc;
+    index->segments[index->n_segments++] = segment;
+    if (index->gpu)
+        vx_gpu_add_segment(index->gpu, segment);
+    return 0;
+}
+
+static void wake_gpu_locked(vx_index *index) VX_REQUIRES(&index->writer) {
+    if (index->gpu)
+        vx_gpu_wake(index->gpu);
 }
 
 static int new_segment_locked(vx_index *index, vx_err *err) VX_REQUIRES(&index->writer) {
@@ -277,6 +289,7 @@ int vx_index_add(vx_index *index, const int64_t *ids, const int64_t *groups, con
         return add_whole_segment(index, ids, groups, vectors, err);
     vx_mutex_lock(&index->writer);
     int rc = add_locked(index, ids, groups, vectors, n, err);
+    wake_gpu_locked(index);
     vx_mutex_unlock(&index->writer);
     return rc;
 }
@@ -289,6 +302,7 @@ int vx_index_remove(vx_index *index, const int64_t *ids, size_t n, vx_err *err) 
         slice = n - done < slice_rows ? n - done : slice_rows;
         vx_mutex_lock(&index->writer);
         rc = remove_locked(index, ids + done, slice, err);
+        wake_gpu_locked(index);
         vx_mutex_unlock(&index->writer);
     }
     return rc;
@@ -356,6 +370,51 @@ int vx_index_ids(vx_index *index, int64_t **ret_ids, size_t *ret_n, vx_err *err)
     *ret_n = n;
     return 0;
 }
+
+/* ---- a GPU ---- */
+
+int vx_index_use_gpu(vx_index *index, const vx_index_gpu *gpu, vx_err *err) {
+    if (!index->first_pass->has_codes)
+        return VX_FAIL(err, -EINVAL, "an index without codes has nothing to copy to a GPU");
+    vx_mutex_lock(&index->writer);
+    int rc = index->gpu ? VX_FAIL(err, -EINVAL, "the index uses a GPU already")
+                        : vx_gpu_new(gpu, (size_t)index->dim, index->segment_rows, index->segments,
+                                     index->n_segments, &index->gpu, err);
+    if (rc == 0) {
+        vx_searcher_use_gpu(index->searcher, index->gpu);
+        vx_gpu_wake(index->gpu);
+    }
+    vx_mutex_unlock(&index->writer);
+    return rc;
+}
+
+/* The gpu lives as long as the index, so only looking for it needs the lock. */
+static vx_gpu *gpu_of(vx_index *index) {
+    vx_mutex_lock(&index->writer);
+    vx_gpu *gpu = index->gpu;
+    vx_mutex_unlock(&index->writer);
+    return gpu;
+}
+
+bool vx_index_release_gpu(vx_index *index) {
+    vx_gpu *gpu = gpu_of(index);
+    return gpu && vx_gpu_release(gpu);
+}
+
+void vx_index_sync_gpu(vx_index *index) {
+    vx_gpu *gpu = gpu_of(index);
+    if (gpu)
+        vx_gpu_sync(gpu);
+}
+
+void vx_index_get_gpu_state(vx_index *index, vx_index_gpu_state *ret_state) {
+    vx_gpu *gpu = gpu_of(index);
+    *ret_state = (vx_index_gpu_state){0};
+    if (gpu)
+        vx_gpu_get_state(gpu, ret_state);
+}
+
+/* ---- facts ---- */
 
 int vx_index_dim(const vx_index *index) {
     return index->dim;

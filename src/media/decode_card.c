@@ -1,5 +1,8 @@
-/* decode_card.c — copies the card's pictures to host memory and gives them in
- * order.
+/* decode_card.c — gives the card's pictures in order: copies within the card, or
+ * in host memory.
+ *
+ * NVDEC maps few pictures at a time, so each is copied out at once. Where the caller
+ * takes pictures on the card and this has memory for it, the copy stays there.
  *
  * The pictures come from several threads in the order in which the card decodes
  * them. All that will come is known from the plan, so each is kept until those
@@ -66,26 +69,21 @@ static void unpack_plane(const uint8_t *in, size_t in_pitch, int step, const vx_
     }
 }
 
-/* The plane's rows into `out`; returns when they are there. */
-static CUresult copy_plane(const vx_nvdec_driver *driver, const vx_frame *f, int plane,
-                           size_t row_bytes, size_t rows, void *out, size_t out_pitch) {
-    CUDA_MEMCPY2D copy = {
-        .srcMemoryType = CU_MEMORYTYPE_DEVICE,
-        .srcDevice = (CUdeviceptr)(uintptr_t)f->planes[plane],
-        .srcPitch = (size_t)f->pitch_bytes[plane],
-        .dstMemoryType = CU_MEMORYTYPE_HOST,
-        .dstHost = out,
-        .dstPitch = out_pitch,
-        .WidthInBytes = row_bytes,
-        .Height = rows,
-    };
-    CUresult result = driver->cuda->cuMemcpy2DAsync(&copy, f->stream);
-    return result == CUDA_SUCCESS ? driver->cuda->cuStreamSynchronize(f->stream) : result;
+/* Both planes, one below the other in rows of `pitch` bytes, from the card. The samples lie still. */
+static int copy_planes(vx_card_work *work, const vx_frame *f, size_t pitch, uint8_t *rows,
+                       vx_err *err) {
+    size_t h = (size_t)f->height_px, ch = (h + 1) / 2;
+    int rc = vx_card_copy_rows(work, f->planes[0], (size_t)f->pitch_bytes[0], rows, pitch, pitch, h,
+                               err);
+    if (rc == 0)
+        rc = vx_card_copy_rows(work, f->planes[1], (size_t)f->pitch_bytes[1], rows + pitch * h,
+                               pitch, pitch, ch, err);
+    return rc == 0 ? vx_card_wait(work, err) : rc;
 }
 
 /* The picture in host memory as FFmpeg's decoder lays it out: planar, the
  * samples in the low bits. */
-static int fetch(const vx_nvdec_driver *driver, const vx_frame *f, AVFrame *av, vx_err *err) {
+static int fill_planar(vx_card *card, const vx_frame *f, AVFrame *av, vx_err *err) {
     int cw = (f->width_px + 1) / 2, ch = (f->height_px + 1) / 2;
     size_t pitch = 2 * (size_t)cw * (size_t)f->sample_bytes;
     av->format = f->bit_depth == 8    ? AV_PIX_FMT_YUV420P
@@ -96,20 +94,109 @@ static int fetch(const vx_nvdec_driver *driver, const vx_frame *f, AVFrame *av, 
     av->colorspace = (enum AVColorSpace)f->matrix;
     av->color_trc = (enum AVColorTransferCharacteristic)f->transfer;
     av->color_range = f->full_range ? AVCOL_RANGE_JPEG : AVCOL_RANGE_MPEG;
-    VX_AUTO_FREE uint8_t *rows = malloc(pitch * 2 * (size_t)ch);
-    if (!rows || av_frame_get_buffer(av, 0) < 0)
+    if (av_frame_get_buffer(av, 0) < 0)
         return VX_FAIL(err, -ENOMEM, "no memory for a picture");
-    CUresult result = copy_plane(driver, f, 0, pitch, (size_t)f->height_px, rows, pitch);
-    if (result == CUDA_SUCCESS) {
-        unpack_plane(rows, pitch, 1, f, f->width_px, f->height_px, av->data[0], av->linesize[0]);
-        result = copy_plane(driver, f, 1, pitch, (size_t)ch, rows, pitch);
-    }
-    if (result != CUDA_SUCCESS)
-        return vx_nvdec_driver_fail(driver, result, "cuMemcpy2DAsync", err);
+    VX_AUTO(vx_card_work) work = NULL;
+    void *memory = NULL;
+    int rc = vx_card_begin(card, &work, err);
+    if (rc == 0)
+        rc = vx_card_results(work, pitch * (size_t)(f->height_px + ch), &memory, err);
+    if (rc == 0)
+        rc = copy_planes(work, f, pitch, memory, err);
+    if (rc != 0)
+        return rc;
+    const uint8_t *rows = memory;
+    unpack_plane(rows, pitch, 1, f, f->width_px, f->height_px, av->data[0], av->linesize[0]);
+    rows += pitch * (size_t)f->height_px;
     for (int i = 0; i < 2; i++)
         unpack_plane(rows + i * f->sample_bytes, pitch, 2, f, cw, ch, av->data[1 + i],
                      av->linesize[1 + i]);
     return 0;
+}
+
+static int fetch(vx_card *card, const vx_frame *f, vx_frame **ret_host, vx_err *err) {
+    AVFrame *av = av_frame_alloc();
+    int rc = av ? fill_planar(card, f, av, err) : VX_FAIL(err, -ENOMEM, "no memory for a picture");
+    if (rc == 0)
+        rc = vx_av_frame_wrap(av, f->orientation, f->number, f->time_s, ret_host, err);
+    av_frame_free(&av);
+    return rc;
+}
+
+/* ---- pictures that stay on the card ---- */
+
+typedef struct kept {
+    vx_card *card;
+    vx_card_buffer *buffer;
+} kept;
+
+static void release_kept(void *owner) {
+    kept *k = owner;
+    vx_card_give(k->card, k->buffer);
+    free(k);
+}
+
+static int fetch_kept(const vx_frame *frame, vx_frame **ret_host, vx_err *err) {
+    const kept *k = frame->owner;
+    return fetch(k->card, frame, ret_host, err);
+}
+
+static int wait_for(vx_card *card, CUstream stream, vx_err *err) {
+    const vx_card_driver *driver = vx_card_get_driver(card);
+    CUresult result = driver->cuda->cuStreamSynchronize(stream);
+    return result == CUDA_SUCCESS ? 0
+                                  : vx_card_driver_fail(driver, result, "cuStreamSynchronize", err);
+}
+
+/* A plane within the card, in the order of the frame's stream. */
+static int copy_within(vx_card *card, const vx_frame *f, int plane, uint8_t *to, size_t pitch,
+                       size_t n_rows, vx_err *err) {
+    const vx_card_driver *driver = vx_card_get_driver(card);
+    CUDA_MEMCPY2D copy = {
+        .srcMemoryType = CU_MEMORYTYPE_DEVICE,
+        .srcDevice = (CUdeviceptr)(uintptr_t)f->planes[plane],
+        .srcPitch = (size_t)f->pitch_bytes[plane],
+        .dstMemoryType = CU_MEMORYTYPE_DEVICE,
+        .dstDevice = (CUdeviceptr)(uintptr_t)to,
+        .dstPitch = pitch,
+        .WidthInBytes = 2 * (size_t)((f->width_px + 1) / 2) * (size_t)f->sample_bytes,
+        .Height = n_rows,
+    };
+    CUresult result = driver->cuda->cuMemcpy2DAsync(&copy, f->stream);
+    return result == CUDA_SUCCESS ? 0 : vx_card_driver_fail(driver, result, "cuMemcpy2DAsync", err);
+}
+
+/* A copy of the mapped picture in memory of the card; *ret stays NULL where there is none left. */
+static int keep(vx_card *card, const vx_frame *f, vx_frame **ret, vx_err *err) {
+    enum { ALIGN = 256 }; /* rows begin where 16 bytes can be read at once */
+    size_t row = 2 * (size_t)((f->width_px + 1) / 2) * (size_t)f->sample_bytes;
+    size_t pitch = (row + ALIGN - 1) / ALIGN * ALIGN;
+    size_t h = (size_t)f->height_px, ch = (h + 1) / 2;
+    kept *k = vx_new(kept);
+    if (!k)
+        return VX_FAIL(err, -ENOMEM, "no memory for a picture");
+    *k = (kept){card, vx_card_take(card, pitch * (h + ch))};
+    if (!k->buffer) {
+        free(k);
+        return 0;
+    }
+    uint8_t *luma = k->buffer->address, *chroma = luma + pitch * h;
+    vx_frame like = *f;
+    like.planes[0] = luma;
+    like.planes[1] = chroma;
+    like.pitch_bytes[0] = like.pitch_bytes[1] = (ptrdiff_t)pitch;
+    like.stream = NULL;
+    like.fetch = fetch_kept;
+    int rc = copy_within(card, f, 0, luma, pitch, h, err);
+    if (rc == 0)
+        rc = copy_within(card, f, 1, chroma, pitch, ch, err);
+    if (rc == 0)
+        rc = wait_for(card, f->stream, err);
+    if (rc == 0)
+        rc = vx_frame_new(&like, release_kept, k, ret, err);
+    if (rc != 0)
+        release_kept(k);
+    return rc;
 }
 
 static int64_t slot_of(const card_run *r, int64_t number) {
@@ -126,14 +213,15 @@ static int64_t slot_of(const card_run *r, int64_t number) {
 
 static int on_card_frame(void *ctx, const vx_frame *frame, bool requested, vx_err *err) {
     card_run *r = ctx;
-    vx_frame *host = NULL;
-    AVFrame *av = av_frame_alloc();
+    vx_frame *own = NULL;
+    vx_card *card = vx_nvdec_get_card(r->nvdec);
     (void)requested;
-    int rc = av ? fetch(vx_nvdec_get_driver(r->nvdec), frame, av, err)
-                : VX_FAIL(err, -ENOMEM, "no memory for a picture");
-    if (rc == 0)
-        rc = vx_av_frame_wrap(av, frame->orientation, frame->number, frame->time_s, &host, err);
-    av_frame_free(&av);
+    int rc = r->params->on_card ? keep(card, frame, &own, err) : 0;
+    if (rc == 0 && !own) {
+        rc = wait_for(card, frame->stream, err);
+        if (rc == 0)
+            rc = fetch(card, frame, &own, err);
+    }
     if (rc != 0)
         return rc;
     int64_t slot = slot_of(r, frame->number);
@@ -141,11 +229,11 @@ static int on_card_frame(void *ctx, const vx_frame *frame, bool requested, vx_er
     while (r->held_bytes > MAX_HELD_BYTES && r->waiting[r->next] && !r->stopped)
         vx_cond_wait(&r->given, &r->lock);
     if (slot >= 0 && !r->stopped) {
-        r->waiting[slot] = vx_take(host);
+        r->waiting[slot] = vx_take(own);
         r->held_bytes += bytes_of(frame);
     }
     vx_mutex_unlock(&r->lock);
-    vx_frame_unref(host);
+    vx_frame_unref(own);
     return 0;
 }
 

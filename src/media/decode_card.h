@@ -4,8 +4,8 @@
 
 #include "nvdec.h"
 
-/* As vx_media_decode: the same pictures in host memory, in ascending order, on
- * the caller's thread. ret_reason  of VX_NVDEC_REFUSED ret_last  the last frame
+/* As vx_media_decode: the same pictures in ascending order, on the caller's
+ * thread; with params->on_card on the card, as far as its memory goes. ret_reason  of VX_NVDEC_REFUSED ret_last  the last frame
  * given to on_picture or on_extra, -1 = none. Those up to it are exact and stay
  * valid whatever is returned Returns what vx_media_decode does, or
  * VX_NVDEC_REFUSED: the frames behind *ret_last are not done. */

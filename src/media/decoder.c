@@ -15,10 +15,10 @@ struct vx_decoder {
     int64_t n_refused[VX_NVDEC_N_REASONS] VX_GUARDED;
 };
 
+/* H.264 keeps all engines of an H100 busy from 14 clips on; some more are being read. */
+enum { CLIPS_ON_CARD = 18 };
+
 int vx_decoder_open(const vx_decoder_params *params, vx_decoder **ret_decoder, vx_err *err) {
-    /* H.264 keeps all engines of an H100 busy from 14 clips on; some more are
-   * being read. */
-    enum { CLIPS_ON_CARD = 18 };
     VX_AUTO(vx_decoder) decoder = vx_new(vx_decoder);
     if (!decoder)
         return VX_FAIL(err, -ENOMEM, "no memory for a decoder");
@@ -46,9 +46,13 @@ vx_decoder *vx_decoder_free(vx_decoder *decoder) {
 void vx_decoder_get_stats(vx_decoder *decoder, vx_decoder_stats *ret_stats) {
     vx_nvdec_stats card;
     vx_nvdec_get_stats(decoder->nvdec, &card);
-    *ret_stats = (vx_decoder_stats){.n_decoders = card.pool.n_decoders,
-                                    .max_decoders = card.pool.max_decoders,
-                                    .card_bytes = card.pool.bytes};
+    *ret_stats =
+        (vx_decoder_stats){.max_clips = CLIPS_ON_CARD,
+                           .n_decoders = card.pool.n_decoders,
+                           .max_decoders = card.pool.max_decoders,
+                           .card_bytes = card.pool.bytes,
+                           .max_card_bytes = card.pool.max_bytes,
+                           .pictures = vx_card_get_memory(vx_nvdec_get_card(decoder->nvdec))};
     snprintf(ret_stats->card, sizeof ret_stats->card, "%s", card.card);
     vx_mutex_lock(&decoder->lock);
     memcpy(ret_stats->n_clips, decoder->n_clips, sizeof ret_stats->n_clips);
@@ -57,6 +61,10 @@ void vx_decoder_get_stats(vx_decoder *decoder, vx_decoder_stats *ret_stats) {
         ret_stats->reasons[ret_stats->n_reasons++] = vx_nvdec_reason_name((vx_nvdec_reason)i);
     }
     vx_mutex_unlock(&decoder->lock);
+}
+
+vx_card *vx_decoder_get_card(const vx_decoder *decoder) {
+    return vx_nvdec_get_card(decoder->nvdec);
 }
 
 /* What is left of a decode of which everything up to `last` was given. */

@@ -19,6 +19,11 @@ void vx_decoder_get_stats(vx_decoder *decoder, vx_decoder_stats *ret_stats) {
     *ret_stats = (vx_decoder_stats){0};
 }
 
+vx_card *vx_decoder_get_card(const vx_decoder *decoder) {
+    (void)decoder;
+    return NULL;
+}
+
 int vx_media_decode(vx_media *media, const vx_media_decode_params *params,
                     vx_media_stats *ret_stats, vx_err *err) {
     return vx_decode_on_cpu(media, params, ret_stats, err);

@@ -23,6 +23,7 @@
 
 #include "base/err.h"
 #include "base/mem.h"
+#include "card/card.h"
 #include "frame/frame.h"
 
 typedef enum vx_media_outcome {
@@ -105,6 +106,13 @@ double vx_media_frame_time(const vx_media *media, int64_t frame);
 int vx_media_choose(const vx_media *media, double start_s, double end_s, double target_fps,
                     int64_t **ret_frames, int64_t *ret_n, vx_err *err);
 
+/* The frames at which decoding can start, each at least least_step_s after the one before: every one of them
+ * is decoded by itself.
+ *   ret_frames  gives an ascending array (free()), which may have no entry
+ *   ret_n       its length */
+int vx_media_key_frames(const vx_media *media, double least_step_s, int64_t **ret_frames,
+                        int64_t *ret_n, vx_err *err);
+
 /* How many pictures must be decoded to get these frames (ascending, unique; borrowed). Decodes
  * nothing; walks the packet table once. */
 int vx_media_cost(const vx_media *media, const int64_t *frames, int64_t n, int64_t *ret_n_pictures,
@@ -113,11 +121,19 @@ int vx_media_cost(const vx_media *media, const int64_t *frames, int64_t n, int64
 /* One decoded picture, valid during the callback, with its conversions, which happen on demand. */
 typedef struct vx_picture vx_picture;
 
+/* One's own, to convert frames that were kept. Holds the converters and buffers that all its pictures
+ * share; belongs to one thread at a time. NULL: no memory. */
+vx_picture *vx_picture_new(void);
+vx_picture *vx_picture_free(vx_picture *picture);
+VX_DEFINE_AUTO(vx_picture, vx_picture_free)
+/* Points the picture at a frame (borrows until the next call). */
+void vx_picture_set(vx_picture *picture, const vx_frame *frame);
+
 /* The picture as it left the decoder (borrows from the picture; vx_frame_ref keeps it longer). */
 const vx_frame *vx_picture_frame(const vx_picture *picture);
 
-/* Conversions of a picture in host memory; -EINVAL for one on a device. Each gives a view that holds
- * until the next conversion: upright, 8 bits, full range, in host memory.
+/* Conversions of a picture; one on a card is copied to host memory for the first of them. Each gives a
+ * view that holds until the next conversion: upright, 8 bits, full range, in host memory.
  * Pictures of PQ and HLG streams come out as SDR: SDR white is 203 nits (BT.2408), what is brighter is
  * compressed (BT.2390). vx_picture_rgb_small alone leaves them as they are. */
 
@@ -140,12 +156,12 @@ typedef int (*vx_media_on_picture)(void *ctx, int64_t frame, double time_s, vx_p
  * no room for. The pictures are the same to the bit. Threads: any. */
 typedef struct vx_decoder vx_decoder;
 
-struct vx_nvdec_driver;
+struct vx_card_driver;
 typedef struct vx_decoder_params {
-    int device;                           /* N of cuda:N */
-    bool hybrid;                          /* cores decode clips beside a card that is busy */
-    int cpu_clips;                        /* clips at a time on the CPU; 0 = one per core */
-    const struct vx_nvdec_driver *driver; /* borrows; NULL = NVIDIA's. For tests */
+    int device;                          /* N of cuda:N */
+    bool hybrid;                         /* cores decode clips beside a card that is busy */
+    int cpu_clips;                       /* clips at a time on the CPU; 0 = one per core */
+    const struct vx_card_driver *driver; /* borrows; NULL = NVIDIA's. For tests */
 } vx_decoder_params;
 
 /* Returns 0, -ENODEV (no driver, no such card, or a build without it), -ENOMEM or -EIO. */
@@ -165,8 +181,10 @@ const char *vx_media_path_name(vx_media_path path);
 
 typedef struct vx_decoder_stats {
     char card[64]; /* its name */
+    int max_clips; /* at a time on the card */
     int n_decoders, max_decoders;
-    int64_t card_bytes; /* that the decoders take, about */
+    int64_t card_bytes, max_card_bytes; /* that the decoders take, about */
+    vx_card_memory pictures;            /* that stay on the card */
     int64_t n_clips[VX_MEDIA_N_PATHS];
     /* [n_reasons] clips that the card left to the CPU, and why: codec, chroma, bit_depth, size, stream,
      * damaged … (static). */
@@ -175,6 +193,8 @@ typedef struct vx_decoder_stats {
     int n_reasons;
 } vx_decoder_stats;
 void vx_decoder_get_stats(vx_decoder *decoder, vx_decoder_stats *ret_stats);
+/* The card that decodes (borrows from decoder). NULL: a build without it. */
+vx_card *vx_decoder_get_card(const vx_decoder *decoder);
 
 typedef struct vx_media_stats {
     int64_t frames_decoded; /* pictures the decoder produced */
@@ -190,6 +210,7 @@ typedef struct vx_media_decode_params {
     int64_t n;
     int threads;         /* of the decoder; 0 = one per core; fewer where pictures are very large */
     vx_decoder *decoder; /* borrows; NULL = the CPU alone */
+    bool on_card; /* pictures that a card decodes may come in its memory, not all of them need to */
     bool (*keep_going)(void *ctx); /* may be NULL; called per packet, false stops */
     vx_media_on_picture on_picture;
     /* May be NULL. Called for pictures before the last requested one that were decoded only because

@@ -56,11 +56,8 @@ struct run {
 };
 
 struct vx_nvdec {
-    vx_nvdec_driver driver;
-    bool owns_driver;
+    vx_card *card;
     int device;
-    CUdevice card;
-    CUcontext context;
     vx_nvdec_caps caps;
     vx_nvdec_pool pool;
     vx_mutex lock;
@@ -68,7 +65,6 @@ struct vx_nvdec {
     part *first VX_GUARDED, *last VX_GUARDED;
     int n_queued VX_GUARDED, n_busy VX_GUARDED;
     bool closing VX_GUARDED;
-    char name[64]; /* of the card */
     pthread_t *threads;
     int n_threads;
 };
@@ -136,42 +132,18 @@ static void run_part(part *p) {
 
 static void *thread_run(void *ctx) {
     vx_nvdec *nvdec = ctx;
-    nvdec->driver.cuda->cuCtxPushCurrent(nvdec->context);
+    vx_card_enter(nvdec->card);
     for (part *p; (p = take_part(nvdec));) {
         run_part(p);
         vx_mutex_lock(&nvdec->lock);
         nvdec->n_busy--;
         vx_mutex_unlock(&nvdec->lock);
     }
-    CUcontext popped;
-    nvdec->driver.cuda->cuCtxPopCurrent(&popped);
+    vx_card_leave(nvdec->card);
     return NULL;
 }
 
 /* ---- open and close ---- */
-
-static int open_card(vx_nvdec *nvdec, vx_err *err) {
-    const CudaFunctions *cuda = nvdec->driver.cuda;
-    const char *call = "cuInit";
-    CUresult result = cuda->cuInit(0);
-    if (result == CUDA_SUCCESS) {
-        call = "cuDeviceGet";
-        result = cuda->cuDeviceGet(&nvdec->card, nvdec->device);
-    }
-    if (result != CUDA_SUCCESS) {
-        vx_nvdec_driver_fail(&nvdec->driver, result, call, err);
-        VX_WRAP(err, "cuda:%d cannot be used", nvdec->device);
-        return -ENODEV;
-    }
-    cuda->cuDeviceGetName(nvdec->name, sizeof nvdec->name, nvdec->card);
-    /* Without effect where another part of the process has started the context already. */
-    cuda->cuDevicePrimaryCtxSetFlags(nvdec->card, CU_CTX_SCHED_BLOCKING_SYNC);
-    result = cuda->cuDevicePrimaryCtxRetain(&nvdec->context, nvdec->card);
-    if (result == CUDA_SUCCESS)
-        return 0;
-    nvdec->context = NULL;
-    return vx_nvdec_driver_fail(&nvdec->driver, result, "cuDevicePrimaryCtxRetain", err);
-}
 
 static int start_threads(vx_nvdec *nvdec, int n, vx_err *err) {
     nvdec->threads = vx_new_array((size_t)n, sizeof(*nvdec->threads));
@@ -194,22 +166,15 @@ int vx_nvdec_open(const vx_nvdec_params *params, vx_nvdec **ret_nvdec, vx_err *e
     nvdec->device = params->device;
     vx_mutex_init(&nvdec->lock);
     vx_cond_init(&nvdec->queued);
-    vx_nvdec_caps_init(&nvdec->caps, &nvdec->driver);
+    const vx_card_params card = {.device = params->device, .driver = params->driver};
+    int rc = vx_card_open(&card, &nvdec->card, err);
+    vx_nvdec_caps_init(&nvdec->caps, rc == 0 ? vx_card_get_driver(nvdec->card) : NULL);
     vx_nvdec_pool_init(&nvdec->pool, &nvdec->caps, max_decoders, max_bytes);
-    int rc = 0;
-    if (params->driver)
-        nvdec->driver = *params->driver;
-    else
-        rc = vx_nvdec_driver_load(&nvdec->driver, err);
-    nvdec->owns_driver = rc == 0 && !params->driver;
-    if (rc == 0)
-        rc = open_card(nvdec, err);
     if (rc == 0)
         rc = start_threads(nvdec, max_decoders, err);
-    if (rc != 0)
-        return rc;
-    *ret_nvdec = vx_take(nvdec);
-    return 0;
+    if (rc == 0)
+        *ret_nvdec = vx_take(nvdec);
+    return rc;
 }
 
 vx_nvdec *vx_nvdec_free(vx_nvdec *nvdec) {
@@ -222,14 +187,11 @@ vx_nvdec *vx_nvdec_free(vx_nvdec *nvdec) {
     for (int i = 0; i < nvdec->n_threads; i++)
         pthread_join(nvdec->threads[i], NULL);
     free(nvdec->threads);
-    if (nvdec->context) {
+    if (nvdec->card)
         vx_nvdec_trim(nvdec);
-        nvdec->driver.cuda->cuDevicePrimaryCtxRelease(nvdec->card);
-    }
     vx_nvdec_pool_done(&nvdec->pool);
     vx_nvdec_caps_done(&nvdec->caps);
-    if (nvdec->owns_driver)
-        vx_nvdec_driver_unload(&nvdec->driver);
+    vx_card_free(nvdec->card);
     vx_cond_done(&nvdec->queued);
     vx_mutex_done(&nvdec->lock);
     free(nvdec);
@@ -237,32 +199,30 @@ vx_nvdec *vx_nvdec_free(vx_nvdec *nvdec) {
 }
 
 void vx_nvdec_trim(vx_nvdec *nvdec) {
-    CUcontext popped;
-    nvdec->driver.cuda->cuCtxPushCurrent(nvdec->context);
+    vx_card_enter(nvdec->card);
     vx_nvdec_pool_trim(&nvdec->pool, 0);
-    nvdec->driver.cuda->cuCtxPopCurrent(&popped);
+    vx_card_leave(nvdec->card);
 }
 
 void vx_nvdec_get_stats(vx_nvdec *nvdec, vx_nvdec_stats *ret_stats) {
     *ret_stats = (vx_nvdec_stats){0};
-    snprintf(ret_stats->card, sizeof ret_stats->card, "%s", nvdec->name);
+    snprintf(ret_stats->card, sizeof ret_stats->card, "%s", vx_card_name(nvdec->card));
     vx_mutex_lock(&nvdec->lock);
     ret_stats->n_queued = nvdec->n_queued;
     vx_mutex_unlock(&nvdec->lock);
     ret_stats->pool = vx_nvdec_pool_get_stats(&nvdec->pool);
 }
 
-const vx_nvdec_driver *vx_nvdec_get_driver(const vx_nvdec *nvdec) {
-    return &nvdec->driver;
+vx_card *vx_nvdec_get_card(const vx_nvdec *nvdec) {
+    return nvdec->card;
 }
 
 vx_nvdec_reason vx_nvdec_check(vx_nvdec *nvdec, const vx_media *media) {
     if (media->by_order || !media->may_skip)
         return VX_NVDEC_STREAM;
-    CUcontext popped;
-    nvdec->driver.cuda->cuCtxPushCurrent(nvdec->context);
+    vx_card_enter(nvdec->card);
     vx_nvdec_reason reason = vx_nvdec_caps_check_stream(&nvdec->caps, media->par);
-    nvdec->driver.cuda->cuCtxPopCurrent(&popped);
+    vx_card_leave(nvdec->card);
     return reason;
 }
 

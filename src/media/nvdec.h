@@ -12,6 +12,7 @@
  */
 #pragma once
 
+#include "card/card.h"
 #include "media.h"
 #include "nvdec_session.h"
 
@@ -23,7 +24,7 @@ typedef struct vx_nvdec_params {
     int device;        /* N of cuda:N */
     int max_decoders;  /* 0 = 28: with 14 H.264 is as fast as it gets, HEVC with 28 (on an H100) */
     int64_t max_bytes; /* of the decoders on the card; 0 = 6 GiB */
-    const vx_nvdec_driver *driver; /* borrows; NULL = NVIDIA's, loaded now */
+    const vx_card_driver *driver; /* borrows; NULL = NVIDIA's, loaded now */
 } vx_nvdec_params;
 
 /* Returns 0, -ENODEV (no driver or no such card), -ENOMEM or -EIO. ret_nvdec: gives. */
@@ -66,6 +67,6 @@ typedef struct vx_nvdec_stats {
     char card[64];
 } vx_nvdec_stats;
 void vx_nvdec_get_stats(vx_nvdec *nvdec, vx_nvdec_stats *ret_stats);
-const vx_nvdec_driver *vx_nvdec_get_driver(const vx_nvdec *nvdec); /* borrows from nvdec */
+vx_card *vx_nvdec_get_card(const vx_nvdec *nvdec); /* borrows from nvdec */
 /* Gives the memory of idle decoders back to the card. */
 void vx_nvdec_trim(vx_nvdec *nvdec);

@@ -17,7 +17,7 @@ const char *vx_nvdec_reason_name(vx_nvdec_reason reason) {
     return names[reason];
 }
 
-void vx_nvdec_caps_init(vx_nvdec_caps *caps, const vx_nvdec_driver *driver) {
+void vx_nvdec_caps_init(vx_nvdec_caps *caps, const vx_card_driver *driver) {
     *caps = (vx_nvdec_caps){.driver = driver};
     vx_mutex_init(&caps->lock);
 }

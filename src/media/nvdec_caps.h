@@ -8,7 +8,7 @@
 #include <libavcodec/codec_par.h>
 
 #include "base/thread.h"
-#include "nvdec_driver.h"
+#include "card/driver.h"
 
 /* Why a clip is decoded by the CPU. */
 typedef enum vx_nvdec_reason {
@@ -38,13 +38,13 @@ typedef struct vx_nvdec_format {
 } vx_nvdec_format;
 
 typedef struct vx_nvdec_caps {
-    const vx_nvdec_driver *driver; /* borrows */
+    const vx_card_driver *driver; /* borrows */
     vx_mutex lock;
     CUVIDDECODECAPS known[32] VX_GUARDED; /* answers; the oldest is forgotten */
     size_t n_known VX_GUARDED;
 } vx_nvdec_caps;
 
-void vx_nvdec_caps_init(vx_nvdec_caps *caps, const vx_nvdec_driver *driver);
+void vx_nvdec_caps_init(vx_nvdec_caps *caps, const vx_card_driver *driver);
 void vx_nvdec_caps_done(vx_nvdec_caps *caps);
 
 /* NVIDIA's number of a codec; cudaVideoCodec_NumCodecs for one that is not decoded here. */

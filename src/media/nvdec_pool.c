@@ -64,7 +64,7 @@ static bool is_same_picture(const vx_nvdec_geometry *a, const vx_nvdec_geometry 
     return a->coded_w == b->coded_w && a->coded_h == b->coded_h;
 }
 
-static void destroy(const vx_nvdec_driver *driver, vx_nvdec_decoder *decoder) {
+static void destroy(const vx_card_driver *driver, vx_nvdec_decoder *decoder) {
     if (decoder->handle)
         driver->cuvid->cuvidDestroyDecoder(decoder->handle);
     for (size_t i = 0; i < VX_LEN(decoder->events); i++)
@@ -75,7 +75,7 @@ static void destroy(const vx_nvdec_driver *driver, vx_nvdec_decoder *decoder) {
     free(decoder);
 }
 
-static CUresult create_handle(const vx_nvdec_driver *driver, vx_nvdec_decoder *decoder) {
+static CUresult create_handle(const vx_card_driver *driver, vx_nvdec_decoder *decoder) {
     const vx_nvdec_geometry *g = &decoder->geometry;
     bool deep = decoder->made_for.bit_depth > 8;
     CUVIDDECODECREATEINFO info = {
@@ -99,7 +99,7 @@ static CUresult create_handle(const vx_nvdec_driver *driver, vx_nvdec_decoder *d
     return driver->cuvid->cuvidCreateDecoder(&decoder->handle, &info);
 }
 
-static int create(const vx_nvdec_driver *driver, const vx_nvdec_class *c,
+static int create(const vx_card_driver *driver, const vx_nvdec_class *c,
                   const vx_nvdec_geometry *geometry, vx_nvdec_decoder **ret_decoder, vx_err *err) {
     vx_nvdec_decoder *decoder = vx_new(vx_nvdec_decoder);
     if (!decoder)
@@ -120,7 +120,7 @@ static int create(const vx_nvdec_driver *driver, const vx_nvdec_class *c,
     }
     if (result != CUDA_SUCCESS) {
         destroy(driver, decoder);
-        return vx_nvdec_driver_fail(driver, result, call, err);
+        return vx_card_driver_fail(driver, result, call, err);
     }
     *ret_decoder = decoder;
     return 0;
@@ -150,7 +150,7 @@ static int reconfigure(vx_nvdec_pool *pool, vx_nvdec_decoder *decoder,
     vx_mutex_unlock(&pool->lock);
     return result == CUDA_SUCCESS
                ? 0
-               : vx_nvdec_driver_fail(pool->driver, result, "cuvidReconfigureDecoder", err);
+               : vx_card_driver_fail(pool->driver, result, "cuvidReconfigureDecoder", err);
 }
 
 /* Takes an idle decoder of the class out of the list, one of the same picture size first. */

@@ -47,8 +47,8 @@ typedef struct vx_nvdec_pool_stats {
 } vx_nvdec_pool_stats;
 
 typedef struct vx_nvdec_pool {
-    const vx_nvdec_driver *driver; /* borrows */
-    vx_nvdec_caps *caps;           /* borrows */
+    const vx_card_driver *driver; /* borrows */
+    vx_nvdec_caps *caps;          /* borrows */
     vx_mutex lock;
     vx_cond returned;
     int64_t patience_us;               /* for which a decoder of another class is left idle: 1 s */

@@ -54,7 +54,7 @@ static bool has_failed(const session *s) {
 static void refuse_call(session *s, CUresult result, const char *call) {
     if (has_failed(s))
         return;
-    int rc = vx_nvdec_driver_fail(s->pool->driver, result, call, s->err);
+    int rc = vx_card_driver_fail(s->pool->driver, result, call, s->err);
     s->reason = rc == -ENOMEM ? VX_NVDEC_MEMORY : VX_NVDEC_FAILED;
 }
 

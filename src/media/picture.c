@@ -22,7 +22,9 @@ typedef struct plane {
 } plane;
 
 struct vx_picture {
-    const vx_frame *frame;
+    const vx_frame *given; /* NULL before the first; may lie on a card */
+    const vx_frame *frame; /* the same in host memory; NULL: not fetched */
+    vx_frame *fetched;
     struct SwsContext *to_gray, *to_rgb, *to_hdr, *to_small;
     int small_key[6]; /* what to_small was made for */
     plane converted;  /* the frame as gray or RGB, as it lies in the file */
@@ -41,6 +43,7 @@ vx_picture *vx_picture_new(void) {
 vx_picture *vx_picture_free(vx_picture *picture) {
     if (!picture)
         return NULL;
+    vx_frame_unref(picture->fetched);
     sws_freeContext(picture->to_gray);
     sws_freeContext(picture->to_rgb);
     sws_freeContext(picture->to_hdr);
@@ -55,11 +58,26 @@ vx_picture *vx_picture_free(vx_picture *picture) {
 }
 
 void vx_picture_set(vx_picture *picture, const vx_frame *frame) {
-    picture->frame = frame;
+    picture->fetched = vx_frame_unref(picture->fetched);
+    picture->given = frame;
+    picture->frame = frame->device == VX_FRAME_HOST ? frame : NULL;
 }
 
 const vx_frame *vx_picture_frame(const vx_picture *picture) {
-    return picture->frame;
+    return picture->given;
+}
+
+/* Sees to it that picture->frame is there. */
+static int fetch(vx_picture *picture, vx_err *err) {
+    const vx_frame *given = picture->given;
+    if (picture->frame)
+        return 0;
+    if (!given->fetch)
+        return VX_FAIL(err, -EINVAL, "a picture in the memory of cuda:%d cannot be converted here",
+                       given->device);
+    int rc = given->fetch(given, &picture->fetched, err);
+    picture->frame = rc == 0 ? picture->fetched : NULL;
+    return rc;
 }
 
 static const int32_t *display_matrix(const AVStream *stream) {
@@ -170,13 +188,6 @@ static int show_converted(vx_picture *picture, int w, int h, int channels,
                         channels, ret_view, err);
 }
 
-static int check_host(const vx_frame *f, vx_err *err) {
-    return f->device == VX_FRAME_HOST
-               ? 0
-               : VX_FAIL(err, -EINVAL,
-                         "a picture in the memory of cuda:%d cannot be converted here", f->device);
-}
-
 /* ---- colour ---- */
 
 /* The yuvj formats are yuv formats with the full range built into the name. */
@@ -248,11 +259,11 @@ static int convert_hdr(vx_picture *picture, int w, int h, vx_err *err) {
 
 int vx_picture_rgb_as_stored(vx_picture *picture, int w, int h, const uint8_t **ret_pixels,
                              int *ret_stride, vx_err *err) {
-    const vx_frame *f = picture->frame;
     double kr, kb;
-    int rc = check_host(f, err);
+    int rc = fetch(picture, err);
     if (rc != 0)
         return rc;
+    const vx_frame *f = picture->frame;
     if (vx_frame_is_hdr(f)) {
         rc = convert_hdr(picture, w, h, err);
     } else if (w == f->width_px && h == f->height_px && vx_yuv_is_planar8(f) &&
@@ -276,13 +287,13 @@ static int scaled_rgb(vx_picture *picture, int w, int h, const vx_frame **ret_rg
 }
 
 int vx_picture_rgb(vx_picture *picture, const vx_frame **ret_rgb, vx_err *err) {
-    return scaled_rgb(picture, picture->frame->width_px, picture->frame->height_px, ret_rgb, err);
+    return scaled_rgb(picture, picture->given->width_px, picture->given->height_px, ret_rgb, err);
 }
 
 int vx_picture_rgb_within(vx_picture *picture, double aspect, int max_side_px,
                           const vx_frame **ret_rgb, vx_err *err) {
-    double w = picture->frame->width_px, h = picture->frame->height_px;
-    if (picture->frame->orientation.transpose)
+    double w = picture->given->width_px, h = picture->given->height_px;
+    if (picture->given->orientation.transpose)
         aspect = 1 / aspect;
     if (aspect > 1)
         h /= aspect;
@@ -320,14 +331,15 @@ static struct SwsContext *new_scaler(const vx_frame *f, enum AVPixelFormat from,
 
 int vx_picture_rgb_small(vx_picture *picture, int width_px, int height_px, const vx_frame **ret_rgb,
                          vx_err *err) {
+    int rc = fetch(picture, err);
+    if (rc != 0)
+        return rc;
     const vx_frame *f = picture->frame;
-    bool turned = picture->frame->orientation.transpose;
+    bool turned = f->orientation.transpose;
     int w = turned ? height_px : width_px, h = turned ? width_px : height_px;
     int key[6] = {
         f->width_px, f->height_px, f->native_format, w, h, (int)f->matrix << 1 | f->full_range};
-    int rc = check_host(f, err);
-    if (rc == 0)
-        rc = reserve_picture(&picture->converted, w, h, 3, err);
+    rc = reserve_picture(&picture->converted, w, h, 3, err);
     if (rc != 0)
         return rc;
     if (!picture->to_small || memcmp(key, picture->small_key, sizeof key)) {
@@ -437,11 +449,12 @@ static int to_full_range(vx_picture *picture, vx_err *err) {
 }
 
 int vx_picture_luma(vx_picture *picture, const vx_frame **ret_luma, vx_err *err) {
-    const vx_frame *f = picture->frame;
-    const AVPixFmtDescriptor *desc = av_pix_fmt_desc_get(f->native_format);
-    int w = f->width_px, h = f->height_px, rc = check_host(f, err);
+    int rc = fetch(picture, err);
     if (rc != 0)
         return rc;
+    const vx_frame *f = picture->frame;
+    const AVPixFmtDescriptor *desc = av_pix_fmt_desc_get(f->native_format);
+    int w = f->width_px, h = f->height_px;
     if (vx_frame_is_hdr(f))
         rc = hdr_luma(picture, err);
     else if (!has_plain_luma(desc))

@@ -9,12 +9,6 @@
 /* How the stream's display matrix wants its pictures turned, and the same in clockwise degrees. */
 vx_orientation vx_orientation_of(const AVStream *stream, int *ret_rotation_deg);
 
-/* One per decoding run: holds the converters and buffers that all its pictures share. */
-vx_picture *vx_picture_new(void); /* NULL: no memory */
-vx_picture *vx_picture_free(vx_picture *picture);
-VX_DEFINE_AUTO(vx_picture, vx_picture_free)
-/* Points the picture at a decoded frame (borrows until the next call). */
-void vx_picture_set(vx_picture *picture, const vx_frame *frame);
 /* vx_picture_rgb as it lies in the file: not turned, and scaled to w x h. */
 int vx_picture_rgb_as_stored(vx_picture *picture, int w, int h, const uint8_t **ret_pixels,
                              int *ret_stride, vx_err *err);

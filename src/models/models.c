@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "base/thread.h"
 #include "model_choice.h"
+#include "torch/torch_shim.h"
 
 /* A whole segment at once: FAISS then copies at memory speed. */
 #define SCAN_CHUNK_BYTES (64 << 20)
@@ -132,6 +133,7 @@ int vx_models_open(const vx_models_params *params, vx_models **ret_models, vx_er
 vx_models *vx_models_free(vx_models *models) {
     if (!models)
         return NULL;
+    vx_torch_set_reserve(NULL, NULL);
     for (int i = 0; i < models->n; i++) {
         vx_index_free(models->items[i].index);
         vx_embedder_free(models->items[i].embedder);
@@ -184,10 +186,25 @@ static int load_vectors(vx_model *model, vx_catalog *catalog, int index_threads,
     return 0;
 }
 
-int vx_models_load_vectors(vx_models *models, vx_catalog *catalog, int index_threads, vx_err *err) {
+static bool give_back(void *ctx) {
+    vx_models *models = ctx;
+    bool some = false;
+    for (int i = 0; i < models->n; i++)
+        some |= vx_index_release_gpu(models->items[i].index);
+    return some;
+}
+
+int vx_models_load_vectors(vx_models *models, vx_catalog *catalog, int index_threads,
+                           bool index_on_gpu, vx_err *err) {
     int rc = 0;
     for (int i = 0; i < models->n && !rc; i++)
         rc = load_vectors(&models->items[i], catalog, index_threads, err);
+    for (int i = 0; i < models->n && !rc && index_on_gpu; i++) {
+        const vx_model *model = &models->items[i];
+        vx_index_gpu gpu = {.device = model->info->device};
+        if (!strncmp(gpu.device, "cuda:", 5) && vx_index_use_gpu(model->index, &gpu, err) == 0)
+            vx_torch_set_reserve(give_back, models);
+    }
     return rc;
 }
 

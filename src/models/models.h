@@ -51,8 +51,12 @@ int vx_models_open(const vx_models_params *params, vx_models **ret_models, vx_er
 vx_models *vx_models_free(vx_models *models);
 VX_DEFINE_AUTO(vx_models, vx_models_free)
 
-/* Builds the index of every model from the catalog. index_threads: 0 = one per core. */
-int vx_models_load_vectors(vx_models *models, vx_catalog *catalog, int index_threads, vx_err *err);
+/* Builds the index of every model from the catalog.
+ *   index_threads  0 = one per core
+ *   index_on_gpu   models that run on a GPU keep a copy of their index's codes there, as long as it has room:
+ *                  a run that finds none takes it back */
+int vx_models_load_vectors(vx_models *models, vx_catalog *catalog, int index_threads,
+                           bool index_on_gpu, vx_err *err);
 
 /* NULL = the default one. NULL when none of that name is loaded: err names those that are. */
 vx_model *vx_models_find(vx_models *models, const char *name, vx_err *err);

@@ -1,10 +1,11 @@
 /* pixel_math.h — from a decoded YUV picture to model input, one value at a time: the arithmetic that the
- * CPU twin (prepare_twin.c) and the kernels (prepare.cu) share, so that both give the same bits.
+ * CPU twin (prepare.c) and the kernels (prepare.cu) share, so that both give the same bits.
  * Private to src/preprocess; read by a C and a CUDA C++ compiler, so plain data and integers only.
  *
  *   across  a row of the picture, upright → RGB by the stream's matrix and range → the horizontal
  *           weights of resample.h → uint8 [w_out, 3]
  *   down    the vertical weights over these rows → uint8 → a table of normalised values
+ *   two taps (VX_RESIZE_BILINEAR)   both at once: four pixels make a value
  *
  * Colour follows src/media/: 16 fractional bits, chroma interpolated linearly between its samples. In
  * 8-bit pictures these lie on every second luma column and half-way between two rows (yuv.c, to the
@@ -13,14 +14,7 @@
  */
 #pragma once
 
-#include <stddef.h>
-#include <stdint.h>
-
-#ifdef __CUDACC__
-#define VX_BOTH __host__ __device__ static inline
-#else
-#define VX_BOTH static inline
-#endif
+#include "frame/samples.h"
 
 enum { VX_PIXEL_FRACTION_BITS = 16, VX_PIXEL_TAP_BITS = 22 };
 
@@ -32,27 +26,22 @@ typedef struct vx_prepare_axis {
 
 /* One picture: where it lies and where it goes. Pointers are of the memory that the code runs in. */
 typedef struct vx_prepare_picture {
-    const uint8_t *luma, *chroma; /* 4:2:0, Cb and Cr interleaved */
-    ptrdiff_t luma_pitch, chroma_pitch;
-    int w, h; /* as stored */
-    int sample_bytes, low_bits;
+    vx_samples s;
+    const uint8_t *chroma; /* 4:2:0, Cb and Cr interleaved */
+    ptrdiff_t chroma_pitch;
     int deep;                      /* more than 8 bits a sample */
     int black, zero;               /* codes of black and of no colour */
     int y, r_cr, g_cb, g_cr, b_cb; /* colour = (y * (Y - black) + c * chroma + half) >> bits */
-    int transpose, flip_x, flip_y;
     vx_prepare_axis x_axis, y_axis;
     int from, to;  /* upright rows that the vertical weights use */
     size_t narrow; /* offset of uint8 [to - from, w_out, 3] in the scratch memory */
+    int two_taps;  /* no scratch memory */
     void *place;   /* float32 or bfloat16 [3, h_out, w_out] */
 } vx_prepare_picture;
 
-VX_BOTH int vx_pixel_sample(const uint8_t *row, int i, int sample_bytes, int low_bits) {
-    return sample_bytes == 1 ? row[i] : ((const uint16_t *)(const void *)row)[i] >> low_bits;
-}
-
 /* Cb (which 0) or Cr (1) minus zero, times 4, in column i of the chroma plane at luma row y. */
 VX_BOTH int vx_pixel_chroma_column(const vx_prepare_picture *p, int i, int y, int which) {
-    int rows = (p->h + 1) / 2, columns = (p->w + 1) / 2;
+    int rows = (p->s.h + 1) / 2, columns = (p->s.w + 1) / 2;
     int row = y / 2, other = row + (y % 2 ? 1 : -1), weight = 3;
     if (p->deep) {
         weight = y % 2 && y < 2 * rows - 1 ? 4 : 2; /* libswscale's last row is as the one above */
@@ -62,8 +51,8 @@ VX_BOTH int vx_pixel_chroma_column(const vx_prepare_picture *p, int i, int y, in
     int at = 2 * (i < 0 ? 0 : i >= columns ? columns - 1 : i) + which;
     const uint8_t *samples = p->chroma + row * p->chroma_pitch;
     const uint8_t *others = p->chroma + other * p->chroma_pitch;
-    return weight * vx_pixel_sample(samples, at, p->sample_bytes, p->low_bits) +
-           (4 - weight) * vx_pixel_sample(others, at, p->sample_bytes, p->low_bits) - 4 * p->zero;
+    return weight * vx_sample(samples, at, p->s.sample_bytes, p->s.low_bits) +
+           (4 - weight) * vx_sample(others, at, p->s.sample_bytes, p->s.low_bits) - 4 * p->zero;
 }
 
 /* At stored pixel (x, y), times 8; of deep pictures times 16. */
@@ -80,10 +69,9 @@ VX_BOTH int vx_pixel_byte(int value) {
 
 /* Pixel (x, y) of the upright picture. */
 VX_BOTH void vx_pixel_rgb(const vx_prepare_picture *p, int x, int y, int rgb[3]) {
-    x = p->flip_x ? (p->transpose ? p->h : p->w) - 1 - x : x;
-    y = p->flip_y ? (p->transpose ? p->w : p->h) - 1 - y : y;
-    int sx = p->transpose ? y : x, sy = p->transpose ? x : y;
-    int code = vx_pixel_sample(p->luma + sy * p->luma_pitch, sx, p->sample_bytes, p->low_bits);
+    int sx, sy;
+    vx_samples_find(&p->s, x, y, &sx, &sy);
+    int code = vx_samples_luma(&p->s, sx, sy);
     int luma = p->y * (code - p->black) + (1 << (VX_PIXEL_FRACTION_BITS - 1));
     int cb = vx_pixel_chroma(p, sx, sy, 0), cr = vx_pixel_chroma(p, sx, sy, 1);
     rgb[0] = vx_pixel_byte((luma + p->r_cr * cr) >> VX_PIXEL_FRACTION_BITS);
@@ -91,32 +79,70 @@ VX_BOTH void vx_pixel_rgb(const vx_prepare_picture *p, int x, int y, int rgb[3])
     rgb[2] = vx_pixel_byte((luma + p->b_cb * cb) >> VX_PIXEL_FRACTION_BITS);
 }
 
-/* Value o of upright row y of the picture, reduced across, into out uint8 [3]. */
-VX_BOTH void vx_pixel_across(const vx_prepare_picture *p, const int32_t *ints, int y, int o,
-                             uint8_t *out) {
+/* Value o of an upright row, from its pixels uint8 [n, 3] beginning at pixel `from`, into out uint8 [3]. */
+VX_BOTH void vx_pixel_across(const vx_prepare_picture *p, const int32_t *ints, const uint8_t *row,
+                             int from, int o, uint8_t *out) {
     const vx_prepare_axis *axis = &p->x_axis;
     const int32_t *taps = ints + axis->taps + o * axis->n_taps;
-    int first = ints[axis->first + o], n = ints[axis->n_used + o];
-    int sum[3], rgb[3];
+    const uint8_t *in = row + 3 * (ints[axis->first + o] - from);
+    int sum[3];
     for (int c = 0; c < 3; c++)
         sum[c] = 1 << (VX_PIXEL_TAP_BITS - 1);
-    for (int t = 0; t < n; t++) {
-        vx_pixel_rgb(p, first + t, y, rgb);
+    for (int t = 0; t < ints[axis->n_used + o]; t++)
         for (int c = 0; c < 3; c++)
-            sum[c] += rgb[c] * taps[t];
-    }
+            sum[c] += in[3 * t + c] * taps[t];
     for (int c = 0; c < 3; c++)
         out[c] = (uint8_t)vx_pixel_byte(sum[c] >> VX_PIXEL_TAP_BITS);
 }
 
-/* Channel c of output pixel (x, o), from narrow uint8 [to - from, w_out, 3]. */
-VX_BOTH int vx_pixel_down(const vx_prepare_picture *p, const int32_t *ints, const uint8_t *narrow,
-                          int x, int o, int c) {
+/* Upright columns [*ret_from, *ret_to) that the horizontal weights use: windows move one way. */
+VX_BOTH void vx_pixel_columns(const vx_prepare_picture *p, const int32_t *ints, int *ret_from,
+                              int *ret_to) {
+    const vx_prepare_axis *axis = &p->x_axis;
+    int last = axis->n_out - 1;
+    *ret_from = ints[axis->first];
+    *ret_to = ints[axis->first + last] + ints[axis->n_used + last];
+}
+
+/* The three channels of output pixel (x, o), from narrow uint8 [to - from, w_out, 3]. */
+VX_BOTH void vx_pixel_down(const vx_prepare_picture *p, const int32_t *ints, const uint8_t *narrow,
+                           int x, int o, int out[3]) {
     const vx_prepare_axis *axis = &p->y_axis;
     const int32_t *taps = ints + axis->taps + o * axis->n_taps;
-    int row = 3 * p->x_axis.n_out, first = ints[axis->first + o] - p->from;
-    int sum = 1 << (VX_PIXEL_TAP_BITS - 1);
-    for (int t = 0; t < ints[axis->n_used + o]; t++)
-        sum += narrow[(size_t)(first + t) * (size_t)row + (size_t)(3 * x + c)] * taps[t];
-    return vx_pixel_byte(sum >> VX_PIXEL_TAP_BITS);
+    size_t row = 3 * (size_t)p->x_axis.n_out;
+    const uint8_t *in = narrow + (size_t)(ints[axis->first + o] - p->from) * row + 3 * x;
+    int sum[3];
+    for (int c = 0; c < 3; c++)
+        sum[c] = 1 << (VX_PIXEL_TAP_BITS - 1);
+    for (int t = 0; t < ints[axis->n_used + o]; t++, in += row)
+        for (int c = 0; c < 3; c++)
+            sum[c] += in[c] * taps[t];
+    for (int c = 0; c < 3; c++)
+        out[c] = vx_pixel_byte(sum[c] >> VX_PIXEL_TAP_BITS);
+}
+
+/* The three channels of output pixel (x, o) with two taps along each axis, as vx_resample_two_taps. */
+VX_BOTH void vx_pixel_two_taps(const vx_prepare_picture *p, const int32_t *ints, int x, int o,
+                               int out[3]) {
+    const int32_t *across = ints + p->x_axis.taps + 2 * x, *down = ints + p->y_axis.taps + 2 * o;
+    int left = ints[p->x_axis.first + x], right = left + ints[p->x_axis.n_used + x] - 1;
+    int row = ints[p->y_axis.first + o], sum[2][3];
+    for (int k = 0; k < 2; k++) {
+        int a[3], b[3], y = k ? row + ints[p->y_axis.n_used + o] - 1 : row;
+        vx_pixel_rgb(p, left, y, a);
+        vx_pixel_rgb(p, right, y, b);
+        for (int c = 0; c < 3; c++)
+            sum[k][c] = a[c] * across[0] + b[c] * across[1];
+    }
+    for (int c = 0; c < 3; c++)
+        out[c] =
+            (((down[0] * (sum[0][c] >> 4)) >> 16) + ((down[1] * (sum[1][c] >> 4)) >> 16) + 2) >> 2;
+}
+
+VX_BOTH void vx_pixel_output(const vx_prepare_picture *p, const int32_t *ints,
+                             const uint8_t *scratch, int x, int o, int out[3]) {
+    if (p->two_taps)
+        vx_pixel_two_taps(p, ints, x, o, out);
+    else
+        vx_pixel_down(p, ints, scratch + p->narrow, x, o, out);
 }

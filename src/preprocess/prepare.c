@@ -34,7 +34,7 @@ static bool set_colour(vx_prepare_picture *p, const vx_frame *f) {
     return true;
 }
 
-static int set_picture(vx_prepare_picture *p, const vx_prepare_job *job, vx_err *err) {
+static int set_picture(vx_prepare_picture *p, const vx_preprocess_job *job, vx_err *err) {
     const vx_frame *f = job->frame;
     if (f->layout != VX_FRAME_YUV_SEMIPLANAR || f->chroma_log2_w != 1 || f->chroma_log2_h != 1 ||
         f->bit_depth < 8 || f->bit_depth > 12 || vx_frame_is_hdr(f) || f->width_px < 1 ||
@@ -42,22 +42,27 @@ static int set_picture(vx_prepare_picture *p, const vx_prepare_job *job, vx_err 
         return VX_FAIL(err, VX_PREPROCESS_BAD_SHAPE,
                        "a picture of %dx%d pixels is not NV12 or P010 of SDR", f->width_px,
                        f->height_px);
-    *p = (vx_prepare_picture){.luma = f->planes[0],
+    *p = (vx_prepare_picture){.s = {.luma = f->planes[0],
+                                    .pitch = f->pitch_bytes[0],
+                                    .w = f->width_px,
+                                    .h = f->height_px,
+                                    .sample_bytes = f->sample_bytes,
+                                    .low_bits = f->low_bits,
+                                    .transpose = f->orientation.transpose,
+                                    .flip_x = f->orientation.flip_x,
+                                    .flip_y = f->orientation.flip_y},
                               .chroma = f->planes[1],
-                              .luma_pitch = f->pitch_bytes[0],
                               .chroma_pitch = f->pitch_bytes[1],
-                              .w = f->width_px,
-                              .h = f->height_px,
-                              .sample_bytes = f->sample_bytes,
-                              .low_bits = f->low_bits,
-                              .transpose = f->orientation.transpose,
-                              .flip_x = f->orientation.flip_x,
-                              .flip_y = f->orientation.flip_y,
                               .place = job->place};
     if (!set_colour(p, f))
         return VX_FAIL(err, VX_PREPROCESS_BAD_SHAPE, "the colour matrix %d is a rare one",
                        f->matrix);
     return 0;
+}
+
+bool vx_preprocess_takes(const vx_frame *frame) {
+    vx_prepare_picture picture;
+    return set_picture(&picture, &(vx_preprocess_job){.frame = frame}, NULL) == 0;
 }
 
 static int put_axis(vx_prepare_plan *plan, const vx_axis *axis, vx_prepare_axis *ret, vx_err *err) {
@@ -90,7 +95,7 @@ static int set_axes(vx_prepare_plan *plan, const vx_preprocess_spec *spec, int i
     vx_prepare_picture *p = &plan->pictures[i];
     for (int k = i - 1; k >= 0; k--) {
         const vx_prepare_picture *q = &plan->pictures[k];
-        if (q->w == p->w && q->h == p->h && q->transpose == p->transpose) {
+        if (q->s.w == p->s.w && q->s.h == p->s.h && q->s.transpose == p->s.transpose) {
             p->x_axis = q->x_axis;
             p->y_axis = q->y_axis;
             return 0;
@@ -98,8 +103,8 @@ static int set_axes(vx_prepare_plan *plan, const vx_preprocess_spec *spec, int i
     }
     VX_AUTO(vx_axis) x = NULL;
     VX_AUTO(vx_axis) y = NULL;
-    int rc = vx_preprocess_axes(spec, p->transpose ? p->h : p->w, p->transpose ? p->w : p->h, &x,
-                                &y, err);
+    int w = p->s.transpose ? p->s.h : p->s.w, h = p->s.transpose ? p->s.w : p->s.h;
+    int rc = vx_preprocess_axes(spec, w, h, &x, &y, err);
     if (!rc)
         rc = put_axis(plan, x, &p->x_axis, err);
     return rc ? rc : put_axis(plan, y, &p->y_axis, err);
@@ -107,19 +112,21 @@ static int set_axes(vx_prepare_plan *plan, const vx_preprocess_spec *spec, int i
 
 static void set_scratch(vx_prepare_plan *plan, vx_prepare_picture *p) {
     const vx_prepare_axis *y = &p->y_axis;
+    if (p->two_taps)
+        return;
     const int32_t *first = plan->ints + y->first, *n_used = plan->ints + y->n_used;
     p->from = first[0]; /* windows move one way, so the ends bound them all */
     p->to = first[y->n_out - 1] + n_used[y->n_out - 1];
     p->narrow = plan->narrow_bytes;
     plan->narrow_bytes += (size_t)(p->to - p->from) * 3 * (size_t)p->x_axis.n_out;
     plan->most_rows = p->to - p->from > plan->most_rows ? p->to - p->from : plan->most_rows;
+    int columns = p->s.transpose ? p->s.h : p->s.w;
+    plan->most_columns = columns > plan->most_columns ? columns : plan->most_columns;
 }
 
-int vx_prepare_plan_new(const vx_preprocess_spec *spec, const vx_prepare_job *jobs, int n,
+int vx_prepare_plan_new(const vx_preprocess_spec *spec, const vx_preprocess_job *jobs, int n,
                         bool bf16, vx_prepare_plan **ret_plan, vx_err *err) {
     VX_AUTO(vx_prepare_plan) plan = vx_new(vx_prepare_plan);
-    if (spec->filter == VX_RESIZE_BILINEAR)
-        return VX_FAIL(err, VX_PREPROCESS_BAD_SHAPE, "a resize of two taps is for the CPU");
     if (n < 1 || !plan || !(plan->pictures = vx_new_array((size_t)n, sizeof *plan->pictures)))
         return VX_FAIL(err, n < 1 ? -EINVAL : -ENOMEM, "no plan for %d pictures", n);
     plan->n = n;
@@ -132,6 +139,7 @@ int vx_prepare_plan_new(const vx_preprocess_spec *spec, const vx_prepare_job *jo
             rc = set_axes(plan, spec, i, err);
         if (rc)
             return rc;
+        plan->pictures[i].two_taps = spec->filter == VX_RESIZE_BILINEAR;
         set_scratch(plan, &plan->pictures[i]);
     }
     vx_preprocess_values(spec, plan->values);
@@ -157,32 +165,52 @@ static uint16_t bf16_of(float value) {
     return (uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
 }
 
-static void write_planes(const vx_prepare_plan *plan, const vx_prepare_picture *p,
-                         const uint8_t *narrow) {
-    size_t at = 0;
-    for (int c = 0; c < 3; c++)
-        for (int o = 0; o < plan->h_out; o++)
-            for (int x = 0; x < plan->w_out; x++, at++) {
-                float value = plan->values[c][vx_pixel_down(p, plan->ints, narrow, x, o, c)];
-                if (plan->bf16)
-                    ((uint16_t *)p->place)[at] = bf16_of(value);
-                else
-                    ((float *)p->place)[at] = value;
+static void write_value(void *place, int bf16, size_t at, float value) {
+    if (bf16)
+        ((uint16_t *)place)[at] = bf16_of(value);
+    else
+        ((float *)place)[at] = value;
+}
+
+void vx_prepare_twin_across(const vx_prepare_picture *pictures, int n, const int32_t *ints,
+                            uint8_t *scratch) {
+    static _Thread_local uint8_t line[3 * MAX_SIDE_PX];
+    for (const vx_prepare_picture *p = pictures; p < pictures + n; p++) {
+        uint8_t *narrow = scratch + p->narrow;
+        int from, to, rgb[3];
+        vx_pixel_columns(p, ints, &from, &to);
+        for (int row = p->from; row < p->to; row++) {
+            for (int x = from; x < to; x++) {
+                vx_pixel_rgb(p, x, row, rgb);
+                for (int c = 0; c < 3; c++)
+                    line[3 * (x - from) + c] = (uint8_t)rgb[c];
             }
+            for (int o = 0; o < p->x_axis.n_out; o++, narrow += 3)
+                vx_pixel_across(p, ints, line, from, o, narrow);
+        }
+    }
+}
+
+void vx_prepare_twin_down(const vx_prepare_picture *pictures, int n, const int32_t *ints,
+                          const uint8_t *scratch, const float *values, int bf16) {
+    for (const vx_prepare_picture *p = pictures; p < pictures + n; p++) {
+        int w = p->x_axis.n_out, h = p->y_axis.n_out, bytes[3];
+        for (int o = 0; o < h; o++)
+            for (int x = 0; x < w; x++) {
+                vx_pixel_output(p, ints, scratch, x, o, bytes);
+                for (int c = 0; c < 3; c++)
+                    write_value(p->place, bf16, (size_t)((c * h + o) * w + x),
+                                values[256 * c + bytes[c]]);
+            }
+    }
 }
 
 int vx_prepare_twin(const vx_prepare_plan *plan, vx_err *err) {
-    VX_AUTO_FREE uint8_t *scratch = malloc(plan->narrow_bytes);
+    VX_AUTO_FREE uint8_t *scratch = malloc(plan->narrow_bytes + 1);
     if (!scratch)
         return VX_FAIL(err, -ENOMEM, "no memory to prepare %d pictures", plan->n);
-    for (int i = 0; i < plan->n; i++) {
-        const vx_prepare_picture *p = &plan->pictures[i];
-        uint8_t *narrow = scratch + p->narrow;
-        for (int row = 0; row < p->to - p->from; row++)
-            for (int o = 0; o < plan->w_out; o++)
-                vx_pixel_across(p, plan->ints, p->from + row, o,
-                                narrow + 3 * ((size_t)row * (size_t)plan->w_out + (size_t)o));
-        write_planes(plan, p, narrow);
-    }
+    if (plan->narrow_bytes > 0)
+        vx_prepare_twin_across(plan->pictures, plan->n, plan->ints, scratch);
+    vx_prepare_twin_down(plan->pictures, plan->n, plan->ints, scratch, plan->values[0], plan->bf16);
     return 0;
 }

@@ -9,6 +9,7 @@
 
 #include <stdint.h>
 
+#include "card/card.h"
 #include "frame/frame.h"
 
 #define VX_PREPROCESS_BAD_SHAPE VX_CODES_PREPROCESS
@@ -41,6 +42,27 @@ int vx_preprocess_frame(const vx_preprocess_spec *spec, const vx_frame *rgb, flo
 /* Only the resize, into ret_rgb, uint8 [height, width, 3] of the caller. Returns the same. */
 int vx_preprocess_resize(const vx_preprocess_spec *spec, const vx_frame *rgb, uint8_t *ret_rgb,
                          vx_err *err);
+
+/* ---- on a card ----
+ *
+ * Decoded pictures that lie on a card become model input there, in the memory that the model reads: at
+ * most one grey level (1/255 before the normalisation) from what the functions above make of
+ * vx_picture_rgb. */
+
+typedef struct vx_preprocess_job {
+    const vx_frame *frame; /* borrows; on the card */
+    void *place;           /* borrows; float32 [3, height, width] on the card, or page-locked */
+} vx_preprocess_job;
+
+/* Whether the card prepares such a picture: 4:2:0 of SDR in a usual colour matrix, as decoders on cards
+ * give it. Others are for the CPU. */
+bool vx_preprocess_takes(const vx_frame *frame);
+/* Whether the card has the kernels; -ENODEV with the reason. */
+int vx_preprocess_check_card(vx_card *card, vx_err *err);
+/* Puts n jobs into the work's order, together. The pictures and places are borrowed until it was waited
+ * for. Returns 0, VX_PREPROCESS_BAD_SHAPE, -ENOMEM, -EIO. */
+int vx_preprocess_on_card(const vx_preprocess_spec *spec, const vx_preprocess_job *jobs, int n,
+                          vx_card_work *work, vx_err *err);
 
 /* For src/preprocess itself (resample.h): the axes that resize a picture of this size by the spec (gives
  * both; -ENOMEM), and each byte normalised, by channel. */

@@ -52,7 +52,8 @@ static vx_index_query question(const search *s, const float *vectors, size_t n, 
                             .has_max_score = s->query->max_score < 1,
                             .max_score = s->query->max_score,
                             .by_group = s->query->group_by_video,
-                            .groups = s->encoded->videos,
+                            .groups = s->encoded->selects_clips ? NULL : s->encoded->selected,
+                            .ids = s->encoded->selects_clips ? s->encoded->selected : NULL,
                             .not_ids = s->own};
 }
 
@@ -137,6 +138,7 @@ static int set_hits(const search *s, const vx_neighbour *found, size_t n, vx_err
 /* Adds what the index did for one vector of a query. */
 static void count_work(const search *s, const vx_index_work *work) {
     s->hits->work.rows_scanned += work->rows_scanned;
+    s->hits->work.rows_on_gpu += work->rows_on_gpu;
     s->hits->work.rows_rescored += work->rows_rescored;
 }
 
@@ -190,7 +192,7 @@ static int search_until_enough(const search *s, size_t depth, vx_err *err) {
 /* Two queries that one call of the index can answer. */
 static bool join(const search *a, const search *b) {
     return a->encoded->n == 1 && b->encoded->n == 1 && !a->own && !b->own &&
-           a->encoded->videos == b->encoded->videos && first_depth(a) == first_depth(b) &&
+           a->encoded->selected == b->encoded->selected && first_depth(a) == first_depth(b) &&
            a->query->group_by_video == b->query->group_by_video &&
            a->query->max_score == b->query->max_score;
 }
@@ -286,6 +288,12 @@ static int count_scores(const search *s, vx_err *err) {
     return 0;
 }
 
+static void count_selected(const vx_encoded_query *encoded, vx_search_work *work) {
+    int64_t n = encoded->selected ? (int64_t)encoded->selected->n : -1;
+    work->filter_videos = encoded->selects_clips ? -1 : n;
+    work->filter_clips = encoded->selects_clips ? n : -1;
+}
+
 int vx_search_find_hits(vx_catalog *catalog, const vx_model *model,
                         const vx_search_request *request, const vx_encoded_query *encoded,
                         vx_hits *ret_answers, vx_err *err) {
@@ -293,8 +301,7 @@ int vx_search_find_hits(vx_catalog *catalog, const vx_model *model,
     int rc = 0;
     for (size_t i = 0; i < request->n; i++) {
         all[i] = (search){catalog, model, &request->queries[i], &encoded[i], NULL, &ret_answers[i]};
-        const vx_idset *videos = encoded[i].videos;
-        ret_answers[i].work.filter_videos = videos ? (int64_t)videos->n : -1;
+        count_selected(&encoded[i], &ret_answers[i].work);
         if (encoded[i].n_own && !(all[i].own = vx_idset_new(encoded[i].own, encoded[i].n_own)))
             rc = VX_FAIL(err, -ENOMEM, "no memory for the rows of %zu clips", encoded[i].n_own);
     }

@@ -54,8 +54,10 @@ typedef struct vx_hit {
 typedef struct vx_search_work {
     int64_t
         rows_scanned; /* clips compared, mostly by their codes, once for each vector of the query */
+    int64_t rows_on_gpu;   /* by a GPU, of these */
     int64_t rows_rescored; /* of which the exact score was computed */
-    int64_t filter_videos; /* that pass its filter; -1: it has none */
+    int64_t filter_videos; /* that pass its filter; -1: it has none, or one of clips */
+    int64_t filter_clips;  /* the same for a filter of clips; else -1 */
     int64_t index_us, catalog_us, histogram_us;
 } vx_search_work;
 
@@ -112,7 +114,7 @@ typedef struct vx_query {
     float min_score, max_score; /* -1..1; clips that score less or more are no hits */
     bool group_by_video;        /* one hit per video, its best */
     bool histogram;             /* count how many clips, or videos, have which score */
-    vx_filter *filter;          /* only videos that pass; NULL: that of the request; owned */
+    vx_filter *filter; /* only videos, or clips, that pass; NULL: that of the request; owned */
 } vx_query;
 
 /* Several queries to one model, answered together: their texts are one batch of the model, and

@@ -15,8 +15,10 @@ typedef struct vx_encoded_query {
     int64_t
         *own; /* [n_own] rows of the clips that are no hits, those of what is searched by; owned */
     size_t n_own;
-    const vx_idset *videos; /* rows of those that may be hits; NULL = all; borrows */
-    vx_idset *own_videos;   /* the same, if it is of this query alone; owned */
+    const vx_idset
+        *selected; /* rows of the videos, or clips, that may be hits; NULL = all; borrows */
+    bool selects_clips;
+    vx_idset *own_selected; /* the same set, if it is of this query alone; owned */
 } vx_encoded_query;
 void vx_encoded_query_clear(vx_encoded_query *encoded); /* stored.c */
 
@@ -48,7 +50,7 @@ vx_outcome vx_search_load(vx_catalog *catalog, const vx_model *model, const char
 vx_outcome vx_search_add_examples(vx_catalog *catalog, const vx_model *model, const vx_query *query,
                                   vx_encoded_query *encoded, vx_err *err);
 
-/* select.c: which videos pass the filters: `videos` of each query. *ret_common is the set of the request's
+/* select.c: what passes the filters: `selected` of each query. *ret_common is the set of the request's
  * own filter, for the caller to free behind the queries, on failure too. 0 or -errno. */
 int vx_search_select(vx_collection *collection, const vx_search_request *request,
                      vx_encoded_query *encoded, vx_idset **ret_common, vx_err *err);

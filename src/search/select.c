@@ -1,4 +1,4 @@
-/* select.c — the filters of a request to sets of videos. */
+/* select.c — the filters of a request to sets of videos, or of clips. */
 #include "search_internal.h"
 
 int vx_search_select(vx_collection *collection, const vx_search_request *request,
@@ -6,11 +6,13 @@ int vx_search_select(vx_collection *collection, const vx_search_request *request
     int rc = 0;
     for (size_t i = 0; i < request->n && !rc; i++) {
         const vx_filter *own = request->queries[i].filter;
+        const vx_filter *filter = own ? own : request->filter;
         if (own)
-            rc = vx_collection_select_set(collection, own, &encoded[i].own_videos, err);
-        else if (request->filter && !*ret_common)
-            rc = vx_collection_select_set(collection, request->filter, ret_common, err);
-        encoded[i].videos = own ? encoded[i].own_videos : *ret_common;
+            rc = vx_collection_select_set(collection, own, &encoded[i].own_selected, err);
+        else if (filter && !*ret_common)
+            rc = vx_collection_select_set(collection, filter, ret_common, err);
+        encoded[i].selected = own ? encoded[i].own_selected : *ret_common;
+        encoded[i].selects_clips = filter && vx_filter_is_of_clips(filter);
     }
     return rc;
 }

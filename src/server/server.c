@@ -45,23 +45,29 @@ static int open_shots(vx_server *server, vx_err *err) {
 }
 
 static int open_collection(vx_server *server, vx_err *err) {
-    return vx_collection_open(server->catalog, server->models, server->params.search_threads,
-                              &server->collection, err);
+    const vx_server_params *p = &server->params;
+    return vx_collection_open(server->catalog, server->models, p->search_threads,
+                              !p->no_clients && !p->no_index_gpu, &server->collection, err);
 }
 
+/* A core decodes one video at a time, a card many. */
 static int count_decodes(const vx_server *server) {
     enum { MOST = 128 }; /* twice as many is all that a pool has */
+    vx_decoder_stats card = {0};
+    if (server->decoder)
+        vx_decoder_get_stats(server->decoder, &card);
     int n = server->params.ingest_threads;
-    n = n ? n : vx_thread_cores() + 1;
+    n = n ? n : vx_thread_cores() + 1 + card.max_clips;
     return server->params.no_clients || n < MOST ? n : MOST;
 }
 
 /* The turns of decodes are for clients that wait. */
 static int open_slots(vx_server *server, vx_err *err) {
     enum { QUANTUM_US = 100000 };
+    server->n_decodes = count_decodes(server);
     return server->params.no_clients
                ? 0
-               : vx_slots_new(count_decodes(server), QUANTUM_US, &server->slots, err);
+               : vx_slots_new(server->n_decodes, QUANTUM_US, &server->slots, err);
 }
 
 /* The card that runs the first model decodes, too. Where it cannot, the CPU does. */
@@ -75,6 +81,10 @@ static void open_decoder(vx_server *server) {
     if (vx_decoder_open(&params, &server->decoder, &err) != 0) {
         vx_log_failed(VX_LOG_WARN, "decoder", &err, "device=%s used=no", device);
         return;
+    }
+    if (vx_extract_check_card(server->decoder, &err) != 0) {
+        snprintf(server->kernels_note, sizeof server->kernels_note, "%s", err.msg);
+        vx_log_failed(VX_LOG_WARN, "kernels", &err, "device=%s used=no", device);
     }
     vx_decoder_stats stats;
     char card[2 * sizeof stats.card];
@@ -98,9 +108,9 @@ static int open_models(vx_server *server, vx_err *err) {
     if (!rc)
         rc = open_shots(server, err);
     if (!rc)
-        rc = open_slots(server, err);
-    if (!rc)
         open_decoder(server);
+    if (!rc)
+        rc = open_slots(server, err);
     extractor->decoder = server->decoder;
     extractor->slots = server->slots;
     extractor->models = server->models;
@@ -118,7 +128,7 @@ static int open_writing_parts(vx_server *server, vx_err *err) {
     if (!rc)
         rc = vx_jobs_new(server->catalog, server->writer, &server->jobs, err);
     /* Twice as many in work as decode, and half of those long: see ingest/long_videos.c. */
-    int n_decodes = count_decodes(server);
+    int n_decodes = server->n_decodes;
     vx_ingest_params ingest = {.collection = server->collection,
                                .store = server->store,
                                .writer = server->writer,
@@ -204,13 +214,14 @@ static int recover(vx_server *server, vx_err *err) {
         rc = vx_jobs_start(server->jobs, err);
     int64_t outdated = 0;
     if (!rc)
-        rc = vx_catalog_count_outdated(server->catalog, VX_MEDIA_RULES, &outdated, err);
+        rc = vx_catalog_count_outdated(server->catalog, VX_MEDIA_RULES,
+                                       (int)server->extractor.fingerprints, &outdated, err);
     if (!rc && outdated && server->backfill)
-        vx_log(
-            VX_LOG_WARN, "outdated",
-            "videos=%lld hint=\"an older version read them by other rules; POST /v1/reread reads "
-            "them again\"",
-            (long long)outdated);
+        vx_log(VX_LOG_WARN, "outdated",
+               "videos=%lld hint=\"an older version read them by other rules, or fewer of their "
+               "frames were "
+               "hashed than --fingerprints says; POST /v1/reread reads them again\"",
+               (long long)outdated);
     char damage[256], quoted[2 * sizeof damage];
     if (!rc && !vx_catalog_health(server->catalog, damage, sizeof damage))
         vx_log(VX_LOG_ERROR, "damaged",

@@ -36,19 +36,20 @@ typedef struct vx_server_params {
     const char *model;   /* package names, comma separated, the first is the default; or auto */
     const char *device;  /* auto, cpu, cuda:N */
     bool no_hybrid;      /* with a GPU, leave all that it decodes to it */
+    bool no_index_gpu;   /* with a GPU, keep no copy of the index there */
     const char *clip;    /* default clip rule; NULL = auto */
     const char *encoder; /* for clips as files: FFmpeg's name of one; NULL = auto */
-    int ingest_threads;  /* videos decoded at once; 0 = cores + 1 */
-    int search_threads;  /* 0 = cores + 1, and in each index one per core */
-    int queue_capacity;  /* videos between submit and their end; 0 = 1024 */
+    int ingest_threads; /* videos decoded at once; 0 = cores + 1, and what a GPU decodes beside them */
+    int search_threads;           /* 0 = cores + 1, and in each index one per core */
+    int queue_capacity;           /* videos between submit and their end; 0 = 1024 */
     int64_t max_upload_bytes;     /* 0 = no limit */
     int64_t cluster_memory_bytes; /* for one job that clusters; 0 = 4 GiB */
     int64_t reserve_bytes;        /* free space kept on the data disk; 0 = none */
     vx_media_limits media;
     vx_fetch_params fetch; /* of what clients name by URL; borrows, for the server's life */
-    bool fingerprints;     /* false: no copy verdicts, half the CPU work of a frame */
-    bool reproducible;     /* as vx_embedder_params has it */
-    bool no_clients;       /* nobody asks anything: no search, embeddings, cutter and backfill */
+    vx_fingerprints fingerprints;
+    bool reproducible; /* as vx_embedder_params has it */
+    bool no_clients;   /* nobody asks anything: no search, embeddings, cutter and backfill */
 } vx_server_params;
 
 /* Plain data: vx_server_start sets every field, and from ready on they are constant until
@@ -60,7 +61,10 @@ typedef struct vx_server {
     vx_models *models;
     vx_shots *shots; /* NULL: no package of it, or one that cannot be used */
     vx_decoder
-        *decoder; /* of the card that runs the first model; NULL: it has none, or none that can */
+        *decoder;  /* of the card that runs the first model; NULL: it has none, or none that can */
+    int n_decodes; /* videos decoded at once */
+    char kernels_note
+        [1024]; /* why vidx's own kernels do not run on the GPU; "" = they do, or there is none */
     vx_slots *slots; /* in which all decodes take turns; NULL without clients */
     vx_extractor extractor;
     vx_collection *collection;

@@ -83,6 +83,19 @@ int guarded(vx_err *err, int failed, const char *what, Body body) noexcept {
     }
 }
 
+struct {
+    vx_torch_reserve give_back;
+    void *ctx;
+} reserve;
+
+// A run, and once more where it lacked memory and others gave some back.
+template <typename Body> int guarded_run(vx_err *err, Body body) noexcept {
+    int rc = guarded(err, VX_TORCH_BAD_RESULT, "running the module", body);
+    if (rc == VX_TORCH_OUT_OF_MEMORY && reserve.give_back && reserve.give_back(reserve.ctx))
+        rc = guarded(err, VX_TORCH_BAD_RESULT, "running the module", body);
+    return rc;
+}
+
 void set_up_once() {
     static const bool done = [] {
         torch::jit::getExecutorMode() = false;
@@ -178,7 +191,7 @@ vx_torch_module *vx_torch_free(vx_torch_module *module) noexcept {
 
 int vx_torch_run(vx_torch_module *module, const vx_torch_view *inputs, int n_inputs,
                  const vx_torch_view *output, vx_err *err) noexcept {
-    return guarded(err, VX_TORCH_BAD_RESULT, "running the module", [&] {
+    return guarded_run(err, [&] {
         TORCH_CHECK(n_inputs >= 1 && n_inputs <= VX_TORCH_MAX_INPUTS, n_inputs, " inputs");
         c10::InferenceMode inference;
         torch::jit::GraphOptimizerEnabledGuard bare(false);
@@ -200,7 +213,7 @@ int vx_torch_run(vx_torch_module *module, const vx_torch_view *inputs, int n_inp
 int vx_torch_run_parts(vx_torch_module *module, const void *const *data, int n,
                        const vx_torch_view *part, const vx_torch_view *output,
                        vx_err *err) noexcept {
-    return guarded(err, VX_TORCH_BAD_RESULT, "running the module", [&] {
+    return guarded_run(err, [&] {
         TORCH_CHECK(n >= 1, n, " parts");
         c10::InferenceMode inference;
         auto part_of = [&](int i) {
@@ -249,6 +262,21 @@ const char *vx_torch_version(void) noexcept {
 
 const char *vx_torch_operators(void) noexcept {
     return VX_OPERATORS;
+}
+
+const char *vx_torch_kernels_note(void) noexcept {
+#ifdef VX_CUDA_KERNELS
+    return nullptr;
+#else
+    return "vidx was built without operators.cu, because CUDA's compiler nvcc or a torch with CUDA "
+           "was "
+           "not there";
+#endif
+}
+
+void vx_torch_set_reserve(vx_torch_reserve give_back, void *ctx) noexcept {
+    reserve.give_back = give_back;
+    reserve.ctx = ctx;
 }
 
 int vx_torch_cuda_count(void) noexcept {

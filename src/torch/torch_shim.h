@@ -68,6 +68,12 @@ int vx_torch_run_parts(vx_torch_module *module, const void *const *data, int n,
                        const vx_torch_view *part, const vx_torch_view *output,
                        vx_err *err) VX_TORCH_NOEXCEPT;
 
+/* What is asked when a run finds no memory on a device: whether some was given back, so that the run is tried
+ * once more. The last one set is asked, on the thread of the run; NULL: nobody. Set it before the first run and
+ * when none is under way. */
+typedef bool (*vx_torch_reserve)(void *ctx);
+void vx_torch_set_reserve(vx_torch_reserve give_back, void *ctx) VX_TORCH_NOEXCEPT;
+
 /* Page-locked memory, which a GPU can copy from by itself. ret_data borrows from *ret_memory, which
  * is given; both are untouched on failure: VX_TORCH_NO_DEVICE without CUDA, -ENOMEM. */
 typedef struct vx_torch_host_memory vx_torch_host_memory;
@@ -79,6 +85,9 @@ const char *vx_torch_version(void) VX_TORCH_NOEXCEPT; /* static, such as "2.13.0
 
 /* The set of operators of vidx's own that archives may use (models/common/operators.py): "vidx-1". Static. */
 const char *vx_torch_operators(void) VX_TORCH_NOEXCEPT;
+
+/* Why these operators run on a GPU as torch's own and not as kernels of vidx; NULL: they are kernels. Static. */
+const char *vx_torch_kernels_note(void) VX_TORCH_NOEXCEPT;
 
 /* CUDA devices; 0 also where the build has no CUDA or the driver fails. */
 int vx_torch_cuda_count(void) VX_TORCH_NOEXCEPT;

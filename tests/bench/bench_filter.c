@@ -32,6 +32,7 @@ static const char *const filters[] = {
     "{\"metadata.camera\": \"front\", \"media.duration_s\": {\"$gte\": 5},"
     " \"$or\": [{\"created_at\": {\"$gte\": \"2026-01-01\"}}, {\"filename\": {\"$prefix\": "
     "\"tour/\"}}]}",
+    "{\"metadata.camera\": {\"$ne\": \"front\"}, \"media.duration_s\": {\"$gte\": 5}}",
     "{\"filename\": {\"$contains\": \"CLIP77\"}}",
 };
 

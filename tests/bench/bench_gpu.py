@@ -1,22 +1,25 @@
 """Videos to vectors on a GPU, and what bounds each row.
 
-    VIDX_GPU_MODELS=build/models-gpu ./dev bench gpu [--clips 512] [--seconds 60] [--preset medium]
+    VIDX_GPU_MODELS=build/models-gpu ./dev bench gpu [--clips 512] [--seconds 60] [--preset superfast]
 
 One table, and the same as JSON in build/bench/gpu.json. For each kind of clip (gpu_clips.py):
 
-  embed      `vidx embed` over files in place, fingerprints on
-  decoding   the same with the tiny model of the tests, with and without fingerprints: what is left when
-             the model costs nothing, so the ceiling of decoding and preparing
-  http       PUT /v1/videos, 32 at a time: durable, searchable, with a verdict
+  ceiling    NVDEC alone on the same files, every decoded picture read on the card once: the 8 frames that
+             the model sees (spread), and a picture each half second (grid)
+  embed      `vidx embed` over files in place, with --fingerprints frames and full
+  decoding   the same with the tiny model of the tests: what is left when the model costs nothing
+  http       PUT /v1/videos, 32 at a time: durable, searchable, with a verdict; --fingerprints frames
   python     PyNvVideoCodec and the same TorchScript, where that wheel is installed
 
 Beside them the disk's rate of writing and syncing files of that size, the model alone (clips a second of
 GPU time), one clip at a time, and texts. The rate of `embed` is a slope: a run with all clips and a run
 with a few, so that loading the model does not count. Clips repeat, with other bytes, until a run takes
-`--seconds`. What bounds a row is what was busiest: the processors, the GPU, NVDEC or the disk.
+`--seconds`. What bounds a row is what was busiest: the processors, the GPU, NVDEC or the disk; `trace` in the
+JSON has their load four times a second, which shows what went on side by side.
 """
 import json
 import os
+import re
 import resource
 import shutil
 import statistics
@@ -25,7 +28,6 @@ import threading
 import time
 from pathlib import Path
 
-import clips
 import gpu_clips
 import gpu_requests
 import measure
@@ -38,17 +40,27 @@ AT_ONCE, FEW = 32, 16
 
 
 class Load(threading.Thread):
-    """What share of the processors, the GPU and NVDEC was busy while a `with` ran."""
+    """What share of the processors, the GPU and NVDEC was busy while a `with` ran; `trace` has samples
+    [seconds, processors, gpu, nvdec]."""
 
     def __enter__(self):
-        self.samples, self.ended, self.before = [], threading.Event(), self.cpu_s()
-        self.start_s = time.perf_counter()
+        self.trace, self.start_s, before = [], time.perf_counter(), self.cpu_s()
+        self.first = (self.start_s, before)
+        query = ["nvidia-smi", "--query-gpu=utilization.gpu,utilization.decoder", "--format=csv,noheader,nounits",
+                 "-i", "0", "-lms", "250"]
+        self.process = subprocess.Popen(query if shutil.which("nvidia-smi") else ["true"], stdout=subprocess.PIPE,
+                                        text=True)
         self.start()
         return self
 
     def __exit__(self, *_):
-        self.ended.set()
+        (start_s, before), end_s = self.first, time.perf_counter()
+        self.shares = {"processors": (self.cpu_s() - before) / (end_s - start_s) / os.cpu_count()}
+        self.process.kill()
+        self.process.wait()
         self.join()
+        for i, name in enumerate(("gpu", "nvdec"), 2):
+            self.shares[name] = statistics.mean(row[i] for row in self.trace) if self.trace else 0
 
     @staticmethod
     def cpu_s():
@@ -58,16 +70,14 @@ class Load(threading.Thread):
         return (user + nice + system) / os.sysconf("SC_CLK_TCK")
 
     def run(self):
-        query = ["nvidia-smi" if shutil.which("nvidia-smi") else "false", "--query-gpu=utilization.gpu,utilization.decoder", "--format=csv,noheader,nounits"]
-        while not self.ended.wait(1):
-            done = subprocess.run(query, capture_output=True, text=True, check=False)
-            if done.returncode == 0:
-                self.samples.append([float(word) if word.strip().isdigit() else 0 for word in
-                                     done.stdout.splitlines()[0].split(",")])
-        seconds = time.perf_counter() - self.start_s
-        self.shares = {"processors": (self.cpu_s() - self.before) / seconds / os.cpu_count()}
-        for i, name in enumerate(("gpu", "nvdec")):
-            self.shares[name] = statistics.mean(sample[i] for sample in self.samples) / 100 if self.samples else 0
+        last_s, last = self.first
+        for line in self.process.stdout:
+            now_s, now = time.perf_counter(), self.cpu_s()
+            gpu = [float(word) / 100 if word.strip().isdigit() else 0 for word in line.split(",")]
+            if now_s - last_s > 0.05 and len(gpu) == 2:
+                busy = (now - last) / (now_s - last_s) / os.cpu_count()
+                self.trace.append([round(value, 3) for value in (now_s - self.start_s, busy, *gpu)])
+                last_s, last = now_s, now
 
 
 def bound(shares):
@@ -114,15 +124,31 @@ def embed_s(paths, models, name, flags):
 
 
 def embed(paths, models, name, seconds, flags=()):
-    """Clips a second of `vidx embed`, and the load. The first run says how many clips fill `seconds`."""
-    few = embed_s(clips.distinct(paths[:FEW], measure.scratch("few"), FEW), models, name, flags)
-    some = embed_s(clips.distinct(paths, measure.scratch("files"), len(paths)), models, name, flags)
-    rate = (len(paths) - FEW) / max(some - few, 1e-3) if len(paths) > FEW else len(paths) / some
-    count = max(len(paths), int(rate * seconds), 4 * FEW)
-    many = clips.distinct(paths, measure.scratch("files"), count)
-    with Load() as load:
-        took = embed_s(many, models, name, flags)
-    return {"clips_per_s": (count - FEW) / max(took - few, 1e-3), "clips": count, "bound": bound(load.shares)}
+    """Clips a second of `vidx embed`, and the load."""
+    few = embed_s(measure.distinct(paths[:FEW], measure.scratch("few"), FEW, changed=True), models, name, flags)
+    count = len(paths)
+    while True:
+        many = measure.distinct(paths, measure.scratch("files"), count)
+        with Load() as load:
+            took = embed_s(many, models, name, flags)
+        rate = (count - FEW) / max(took - few, 1e-3)
+        if took - few >= 0.8 * seconds or count >= 20 * len(paths):
+            return {"clips_per_s": rate, "clips": count, "seconds": took - few, "bound": bound(load.shares),
+                    "trace": load.trace}
+        count = max(count + 1, int(rate * seconds))
+
+
+def ceiling(paths, wanted, seconds):
+    """NVDEC alone: clips a second, and pictures fed a clip."""
+    check = measure.ROOT / "build/release/tests/gpu/nvdec_check"
+    codec = "28" if "hevc" in str(paths[0]) else "14"
+    run = subprocess.run([check, "bench", "24", codec, str(min(seconds, 4)), wanted, *paths[:64]],
+                         capture_output=True, text=True, check=False)
+    found = re.search(r"([\d.]+) clips/s +([\d.]+) pictures/s, fed +([\d.]+)", run.stdout)
+    if not found:
+        return {"clips_per_s": None, "note": (run.stdout + run.stderr)[-200:].strip() or f"status {run.returncode}"}
+    rate, pictures, fed = map(float, found.groups())
+    return {"clips_per_s": rate, "note": f"{pictures:.0f} pictures a second, {fed:.0f} a clip"}
 
 
 def phases_of(before, after, count):
@@ -133,10 +159,11 @@ def phases_of(before, after, count):
 def http(paths, models, name, rate, seconds, disk):
     """Clips a second through HTTP, seconds a clip in each phase, and the model alone."""
     count = max(len(paths), int(rate * seconds))
-    many = clips.distinct(paths, measure.scratch("files"), count)
+    many = measure.distinct(paths, measure.scratch("files"), count)
     size = statistics.mean(path.stat().st_size for path in paths)
-    with Server(measure.scratch("data"), models, name, ["--clip", "whole"]) as server:
-        send_all(server.url, clips.distinct(paths[:8], measure.scratch("warm"), 8), 8)
+    flags = ["--clip", "whole", "--fingerprints", "frames"]
+    with Server(measure.scratch("data"), models, name, flags) as server:
+        send_all(server.url, measure.distinct(paths[:FEW], measure.scratch("warm"), FEW, changed=True), FEW)
         before = server.get("/v1/stats").json()
         with Load() as load:
             took = send_all(server.url, many, AT_ONCE)
@@ -145,7 +172,8 @@ def http(paths, models, name, rate, seconds, disk):
     busy = after["models"][name]["busy_s"] - before["models"][name]["busy_s"]
     runs = after["models"][name]["batches"] - before["models"][name]["batches"]
     shares = load.shares | {"disk": rate * size / 1e6 / disk, "model": busy / took}
-    return {"clips_per_s": rate, "clips": count, "bound": bound(shares), "phases_s": phases_of(before, after, count),
+    return {"clips_per_s": rate, "clips": count, "bound": bound(shares), "phases_s": phases_of(before, after, count), "trace": load.trace,
+            "decoded_by": after["ingest"].get("decoded"),
             "model_clips_per_s": count / busy if busy else None, "clips_a_run": count / runs if runs else None}
 
 
@@ -172,13 +200,17 @@ def one_kind(table, kind, name, options):
     disk = disk_mb_s(paths)
     measure.line(f"{kind.name}, disk", f"{disk:.0f} MB/s", "write and fsync, 32 at once")
     table.append({"kind": kind.name, "way": "disk", "mb_per_s": disk})
-    decoding = embed(paths, TINY, "tiny", options.seconds, ["--no-fingerprints"])
-    row(table, kind.name, "decoding, no fingerprints", decoding)
-    row(table, kind.name, "decoding", embed(paths, TINY, "tiny", options.seconds))
-    files = embed(paths, MODELS, name, options.seconds)
-    row(table, kind.name, f"embed, {name}", files)
-    served = http(paths, MODELS, name, files["clips_per_s"], options.seconds, disk)
-    row(table, kind.name, f"http, {name}", served)
+    rows = {"frames": ("spread", ["--fingerprints", "frames"]), "full": ("grid", ["--fingerprints", "full"])}
+    for mode in options.mode or rows:
+        wanted, flags = rows[mode]
+        row(table, kind.name, f"ceiling, {wanted}", ceiling(paths, wanted, options.seconds))
+        row(table, kind.name, f"decoding, {mode}", embed(paths, TINY, "tiny", options.seconds, flags))
+        row(table, kind.name, f"embed, {mode}, {name}", embed(paths, MODELS, name, options.seconds, flags))
+    if options.no_http:
+        return
+    rate = table[-1]["clips_per_s"]
+    served = http(paths, MODELS, name, rate, options.seconds, disk)
+    row(table, kind.name, f"http, frames, {name}", served)
     row(table, kind.name, f"model alone, {name}", {"clips_per_s": served["model_clips_per_s"],
                                                    "note": f"{served['clips_a_run'] or 0:.1f} clips a run"})
     row(table, kind.name, "python", python(paths, MODELS / name))
@@ -196,8 +228,9 @@ def main(options):
     for name in names[1:]:
         paths = gpu_clips.made(gpu_clips.KINDS[0], options.clips, options.preset)
         row(table, gpu_clips.KINDS[0].name, f"embed, {name}", embed(paths, MODELS, name, options.seconds))
-    for name in names:
-        table += gpu_requests.measured(MODELS, name, gpu_clips.made(gpu_clips.KINDS[0], 1, options.preset)[0])
+    for name in names if not options.no_requests else ():
+        table += gpu_requests.measured(MODELS, name, gpu_clips.made(gpu_clips.KINDS[0], options.clips,
+                                                                     options.preset)[0])
     out = measure.CACHE / "gpu.json"
     out.write_text(json.dumps({"clips": options.clips, "seconds": options.seconds, "preset": options.preset,
                                "rows": table}, indent=1) + "\n")

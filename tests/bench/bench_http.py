@@ -19,7 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import av
-import clips
+
 import make as samples
 import measure
 import tools
@@ -52,7 +52,7 @@ def pieces_of_film(n):
 def make_files():
     folder = measure.scratch("files")
     for i, piece in enumerate(pieces_of_film(N_FILES)):
-        filler = clips.free_box(os.urandom(FILE_BYTES - len(piece) - 8))
+        filler = measure.free_box(os.urandom(FILE_BYTES - len(piece) - 8))
         (folder / f"{i:03}.mp4").write_bytes(piece + filler)
     return sorted(folder.iterdir())
 

@@ -66,11 +66,11 @@ def per_clip(results, names):
 
 def compare(keyint, rounds):
     sources = clips.full_hd(keyint)
-    files = clips.distinct(sources, measure.scratch("files"), CLIPS_A_ROUND)
+    files = measure.distinct(sources, measure.scratch("files"), CLIPS_A_ROUND)
     python = PythonSide(files[:2])
     plain, hashed, same, full = measure.alternate(
         rounds, lambda: python.run(files, False), lambda: python.run(files),
-        lambda: uploads(files, ["--no-fingerprints"]), lambda: uploads(files))
+        lambda: uploads(files, ["--fingerprints", "off"]), lambda: uploads(files))
     python.close()
     print(f"15 s of 1080p H.264, a keyframe every {keyint} frames, "
           f"{files[0].stat().st_size / 1e6:.1f} MB: clips per second")

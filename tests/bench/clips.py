@@ -73,22 +73,6 @@ def full_hd(keyint):
     return paths
 
 
-def distinct(paths, folder, n):
-    """n files of different bytes: the clips in turn, each with a box of its own at the end."""
-    copies = []
-    folder.mkdir(parents=True, exist_ok=True)
-    for i in range(n):
-        copy = folder / f"{i:03}.mp4"
-        copy.write_bytes(paths[i % len(paths)].read_bytes() + free_box(os.urandom(16)))
-        copies.append(copy)
-    return copies
-
-
-def free_box(payload):
-    """An MP4 box that players skip."""
-    return (8 + len(payload)).to_bytes(4, "big") + b"free" + payload
-
-
 if __name__ == "__main__":
     for keyint in (30, 250):
         for made in full_hd(keyint):

@@ -46,10 +46,8 @@ def latency_ms(url, bodies):
 
 def upload_ms(server, clip):
     """Milliseconds from the first byte sent to the durable answer, for copies with other bytes."""
-    import clips
-
     took = []
-    for path in clips.distinct([clip], measure.scratch("alone"), N_UPLOADS):
+    for path in measure.distinct([clip], measure.scratch("alone"), N_UPLOADS):
         start = time.perf_counter()
         answer = server.upload(path, clip="whole")
         took.append(1e3 * (time.perf_counter() - start))

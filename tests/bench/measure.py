@@ -3,6 +3,7 @@ import os
 import shutil
 import statistics
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -18,6 +19,28 @@ def scratch(name):
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     return folder
+
+
+def distinct(paths, folder, n, changed=False):
+    """n files of different bytes: these as links, then the same in turn, each with a box of its own at the end;
+    changed: all with a box."""
+    folder.mkdir(parents=True, exist_ok=True)
+
+    def one(i):
+        copy = folder / f"{i:04}.mp4"
+        if i < len(paths) and not changed and paths[i].stat().st_dev == folder.stat().st_dev:
+            os.link(paths[i], copy)
+        else:
+            copy.write_bytes(paths[i % len(paths)].read_bytes() + free_box(os.urandom(16)))
+        return copy
+
+    with ThreadPoolExecutor(8) as pool:
+        return list(pool.map(one, range(n)))
+
+
+def free_box(payload):
+    """An MP4 box that players skip."""
+    return (8 + len(payload)).to_bytes(4, "big") + b"free" + payload
 
 
 def alternate(rounds, *sides):

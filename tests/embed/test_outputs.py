@@ -94,9 +94,9 @@ def test_reencoded_copy_is_named_until_its_original_goes(batch, clip):
 
 def test_without_fingerprints_no_verdict_is_copy(batch, clip):
     batch.put("first.mp4", clip(1, seconds=6))
-    batch.run("--no-fingerprints")
+    batch.run("--fingerprints", "off")
     batch.put("second.avi", clip(1, seconds=6, codec="mpeg4", suffix=".avi"))
-    batch.run("--no-fingerprints")
+    batch.run("--fingerprints", "off")
     assert [line["duplicate"]["verdict"] for line in batch.lines()] == ["new", "similar"]
 
 

@@ -129,7 +129,7 @@ def test_output_in_use_is_said(batch, clip):
 
 
 @pytest.mark.parametrize("other", [{"model": "slow"}, {"flags": ("--clip", "fixed:1")},
-                                   {"flags": ("--no-fingerprints",)}])
+                                   {"flags": ("--fingerprints", "off",)}])
 def test_output_of_other_settings_is_left_alone(batch, clip, other):
     batch.put("clip.mp4", clip(1))
     batch.run()

@@ -1,10 +1,12 @@
 /* Answers filters over videos for test_filter.py: a JSON command a line, a JSON answer a line.
  *
  *   {"put": {"row": 1, "filename": "a", …, "metadata": {…}}}   enters or changes a video
+ *                                              "clips": [[row, start_s, end_s], …] are its clips
  *   {"remove": 1}
  *   {"declare": ["metadata.a"], "fill": 10}    and tells the columns about the first 10 videos
  *   {"select": {…}, "below": 7, "max": 3}      {"rows": […], "match": […], "read": n}: by the columns and
- *                                              by each video, or {"bad": message, "at": pointer}
+ *                                              by each video, or {"bad": message, "at": pointer}; of a filter
+ *                                              of clips also "clips" and "match_clips"
  *   {"bench": {…}, "rounds": 10}               {"ms": best}
  */
 #include <jansson.h>
@@ -46,6 +48,16 @@ static vx_video *read_video(const json_t *json) {
     video->duplicate = vx_verdict_row_new();
     video->duplicate.kind = (vx_verdict_kind)json_integer_value(json_object_get(json, "verdict"));
     video->duplicate.mirrored = json_is_true(json_object_get(json, "mirrored"));
+    const json_t *clips = json_object_get(json, "clips");
+    video->n_clips = json_array_size(clips);
+    video->clips = vx_new_array(video->n_clips + 1, sizeof *video->clips);
+    for (size_t i = 0; i < video->n_clips; i++) {
+        const json_t *clip = json_array_get(clips, i);
+        video->clips[i] = (vx_clip){.row = json_integer_value(json_array_get(clip, 0)),
+                                    .index = (int)i,
+                                    .start_s = json_number_value(json_array_get(clip, 1)),
+                                    .end_s = json_number_value(json_array_get(clip, 2))};
+    }
     snprintf(video->duplicate.of, sizeof video->duplicate.of, "%s", of ? of : "");
     return video;
 }
@@ -59,6 +71,8 @@ static void put(const json_t *json) {
     videos[video->row] = video;
     end_row = video->row >= end_row ? video->row + 1 : end_row;
     check(vx_filter_columns_put(columns, video, &err), &err);
+    check(vx_filter_columns_put_clips(columns, video->row, video->clips, video->n_clips, &err),
+          &err);
 }
 
 static void take_out(int64_t row) {
@@ -92,17 +106,32 @@ static json_t *rows_of(const int64_t *rows, size_t n) {
     return list;
 }
 
-static json_t *match_all(const vx_filter *filter) {
+/* ret_clips: of a filter of clips those that pass. */
+static json_t *match_all(const vx_filter *filter, json_t *ret_clips) {
     json_t *list = json_array();
+    bool clips[64] = {0};
     vx_err err;
     for (int64_t row = end_row - 1; row > 0; row--) {
         bool passes = false;
         if (videos[row])
-            check(vx_filter_match(filter, videos[row], &passes, &err), &err);
+            check(vx_filter_match(filter, videos[row], &passes, clips, &err), &err);
         if (passes)
             json_array_append_new(list, json_integer(row));
+        for (size_t i = 0; videos[row] && i < videos[row]->n_clips; i++)
+            if (vx_filter_is_of_clips(filter) && clips[i])
+                json_array_append_new(ret_clips, json_integer(videos[row]->clips[i].row));
     }
     return list;
+}
+
+static void add_clips(json_t *answer, vx_filter_selection selection) {
+    VX_AUTO_FREE int64_t *rows = NULL;
+    size_t n, n_read;
+    vx_err err;
+    selection.clips = true;
+    selection.max = 0;
+    check(vx_filter_columns_select(columns, &selection, &rows, &n, &n_read, &err), &err);
+    json_object_set_new(answer, "clips", rows_of(rows, n));
 }
 
 static json_t *answer(const json_t *command, const json_t *json, bool bench) {
@@ -129,10 +158,17 @@ static json_t *answer(const json_t *command, const json_t *json, bool bench) {
         double ms = (double)(vx_clock_monotonic_us() - start_us) / 1e3;
         best_ms = ms < best_ms ? ms : best_ms;
         json_decref(found);
-        found = bench ? json_pack("{s:f, s:I}", "ms", best_ms, "n", (json_int_t)n)
-                      : json_pack("{s:o, s:o, s:I}", "rows", rows_of(rows, n), "match",
-                                  match_all(filter), "read", (json_int_t)n_read);
+        found = bench
+                    ? json_pack("{s:f, s:I}", "ms", best_ms, "n", (json_int_t)n)
+                    : json_pack("{s:o, s:I}", "rows", rows_of(rows, n), "read", (json_int_t)n_read);
     }
+    if (bench)
+        return found;
+    json_t *clips = json_array();
+    json_object_set_new(found, "match", match_all(filter, clips));
+    json_object_set_new(found, "match_clips", clips);
+    if (vx_filter_is_of_clips(filter))
+        add_clips(found, selection);
     return found;
 }
 

@@ -1,5 +1,6 @@
 """Filters against plain Python: the oracle below follows the text of openapi.yaml, not the C code."""
 
+import itertools
 import json
 import string
 import subprocess
@@ -192,7 +193,9 @@ METADATA_FIELDS = st.lists(KEYS, min_size=1, max_size=3).map(
 VIDEOS = st.fixed_dictionaries(
     {"filename": TEXTS, "bytes": st.integers(0, 5), "created_us": MOMENTS, "verdict": st.integers(0, 6),
      "of": st.sampled_from(["", "v1", "v2"]), "mirrored": st.booleans(),
-     "metadata": st.dictionaries(KEYS, VALUES, max_size=4)},
+     "metadata": st.dictionaries(KEYS, VALUES, max_size=4),
+     "spans": st.lists(st.tuples(st.integers(0, 8), st.integers(1, 8)).map(lambda s: (s[0] / 4, (s[0] + s[1]) / 4)),
+                       max_size=4)},
     optional={"duration_s": st.integers(0, 20).map(lambda n: n / 4)})
 
 
@@ -225,6 +228,7 @@ def condition(field, conditions):
     return st.builds(lambda name, c: {name: c}, field, conditions)
 
 
+QUARTERS = st.one_of(st.integers(0, 16).map(lambda n: n / 4), NUMBERS)
 FILTERS = st.recursive(
     st.one_of(
         st.just({}),
@@ -238,6 +242,8 @@ FILTERS = st.recursive(
         condition(st.just("duplicate.mirrored"), operators(st.booleans(), None, None)),
         condition(st.just("created_at"), operators(DATES, DATES, None)),
         condition(st.just("created_at"), DATES),
+        condition(st.sampled_from(["clips.start_s", "clips.end_s"]), operators(QUARTERS, QUARTERS, None)),
+        condition(st.sampled_from(["clips.start_s", "clips.end_s"]), QUARTERS),
     ),
     lambda inner: st.one_of(
         st.builds(lambda name, list: {name: list}, st.sampled_from(["$and", "$or"]),
@@ -255,19 +261,31 @@ def test_filter_selects_what_plain_python_does(videos, filters, declared, n_fill
     """Whatever is declared, filled, changed and removed: the same videos, newest first."""
     tool = Tool()
     tool.tell(declare=declared[:1], fill=0)
-    stored = {}
-    for row, video in enumerate([*videos, *videos], 1):
-        tool.tell(put={"row": row, **video})
+    stored, clips, clip_rows = {}, {}, itertools.count(1)
+
+    def put(row, video):
+        made = [(next(clip_rows), *span) for span in video["spans"]]
+        tool.tell(put={"row": row, "clips": made, **video})
         stored[row] = as_shown(video)
+        clips[row] = made
+    for row, video in enumerate([*videos, *videos], 1):
+        put(row, video)
     tool.tell(declare=declared, fill=n_filled)
     for row, video in enumerate(reversed(videos), 1):
-        tool.tell(put={"row": row, **video})
-        stored[row] = as_shown(video)
+        put(row, video)
     tool.tell(remove=len(videos))
     del stored[len(videos)]
     for wanted in filters:
         answer = tool.ask(select=wanted)
-        expected = [row for row in sorted(stored, reverse=True) if passes(stored[row], wanted)]
+        if '"clips.' in json.dumps(wanted):
+            passing = {(row, clip) for row in stored for clip, start_s, end_s in clips[row]
+                       if passes({**stored[row], "clips": {"start_s": start_s, "end_s": end_s}}, wanted)}
+            expected = sorted({row for row, _ in passing}, reverse=True)
+            assert answer["clips"] == sorted((clip for _, clip in passing), reverse=True), wanted
+            assert sorted(answer["match_clips"]) == answer["clips"][::-1], wanted
+        else:
+            expected = [row for row in sorted(stored, reverse=True) if passes(stored[row], wanted)]
+            assert not answer["match_clips"]
         assert answer["match"] == expected, wanted
         assert answer["rows"] == expected, wanted
         page = tool.ask(select=wanted, below=len(videos) + 2, max=2)
@@ -314,6 +332,23 @@ def test_columns_after_many_came_and_went_select_what_is_left(tool):
     for wanted in ({"metadata.n": 5}, {"metadata.n": {"$prefix": "changed 5"}}, {"bytes": {"$gt": 3000}}):
         answer = tool.ask(select=wanted)
         assert answer["rows"] == answer["match"] and answer["rows"] and answer["read"] == 0
+
+
+def test_clips_of_many_videos_that_came_and_went_are_selected_by_their_times(tool):
+    """Slots of clips that are gone are closed; a video that changes keeps its clips."""
+    clip_rows = itertools.count(1)
+    left = {}
+    for row in range(1, 3001):
+        left[row] = [(next(clip_rows), i, i + 1) for i in range(5)]
+        tool.tell(put={**video_of(row), "clips": left[row]})
+        tool.tell(put={**video_of(row, changed=True), "clips": left[row]})
+        if row > 200 and row % 3:
+            tool.tell(remove=row - 200)
+            del left[row - 200]
+    answer = tool.ask(select={"clips.start_s": {"$gte": 3}, "bytes": {"$gt": 1000}})
+    assert answer["rows"] == [row for row in sorted(left, reverse=True) if row > 1000]
+    assert answer["clips"] == sorted((clip for row, made in left.items() if row > 1000 for clip, start, _ in made
+                                      if start >= 3), reverse=True)
 
 
 # ---- what is refused ----

@@ -44,7 +44,7 @@ static void check(const vx_filter *filter) {
         abort();
     for (int i = N_VIDEOS - 1; i >= 0; i--) {
         bool passes;
-        if (vx_filter_match(filter, &videos[i], &passes, NULL))
+        if (vx_filter_match(filter, &videos[i], &passes, NULL, NULL))
             abort();
         if (passes && (at == n || rows[at++] != videos[i].row))
             abort();

@@ -1,30 +1,19 @@
 #!/usr/bin/env bash
-# The kernels against their CPU twins, to the bit, and how fast they are. Exit 0 passed, 77 no device or
-# no nvcc here, else failed.
+# The kernels against their CPU twins, to the bit, and how fast they are; then real clips. Exit 0 passed, 77
+# no card here, else failed.
 #
-#     tests/gpu/kernels.sh
+#     tests/gpu/kernels.sh [FILE...]    of build/release ($VIDX_BUILD for another)
 #
-# Needs nvcc, gcc and a CUDA device; nothing else of the build.
+# With compute-sanitizer in the PATH the kernels run under it as well.
 set -euo pipefail
 cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/../.."
 
-skip() { echo "tests/gpu/kernels: skipped: $*"; exit 77; }
-
-nvcc=$(command -v nvcc || ls /usr/local/cuda/bin/nvcc 2>/dev/null) || skip "no nvcc"
-nvidia-smi -L >/dev/null 2>&1 || skip "no CUDA device"
-
-out=build/test-gpu
-mkdir -p "$out"
-"$nvcc" -std=c++17 -O3 -arch=native -Isrc -c src/preprocess/prepare.cu -o "$out/prepare_cu.o" &
-compiling=$!
-objects=("$out/prepare_cu.o")
-for source in tests/gpu/kernels_c.c src/base/{err,mem}.c src/frame/frame.c src/preprocess/{axis,prepare,preprocess,resample}.c; do
-    gcc -std=gnu17 -D_GNU_SOURCE -Wall -Wextra -Werror -Wno-missing-field-initializers -O2 -g -fopenmp-simd \
-        -Isrc -c "$source" -o "$out/$(basename "$source" .c).o"
-    objects+=("$out/$(basename "$source" .c).o")
-done
-wait $compiling
-# -x cu: the test calls the runtime, but has no kernels of its own.
-"$nvcc" -std=c++17 -O2 -arch=native -Isrc -Itests/gpu -x cu -c tests/gpu/kernels.cpp -o "$out/kernels.o"
-"$nvcc" -arch=native -o "$out/kernels" "$out/kernels.o" "${objects[@]}"
-"$out/kernels"
+folder=${VIDX_BUILD:-build/release}/tests/gpu
+[ -x "$folder/kernels_check" ] || { echo "tests/gpu/kernels: no $folder/kernels_check: it is built where the nv-codec headers are"; exit 1; }
+status=0
+"$folder/kernels_check" || status=$?
+[ $status = 0 ] || exit $status
+[ $# = 0 ] || "$folder/card_check" compare "$@"
+if command -v compute-sanitizer >/dev/null; then
+    compute-sanitizer --error-exitcode 1 --print-limit 5 "$folder/kernels_check"
+fi

@@ -25,13 +25,13 @@
 #include "media/nvdec.h"
 #include "media/packet_table.h"
 
-static vx_nvdec_driver driver;
+static vx_card_driver driver;
 
 static void must_cuda(CUresult result, const char *call) {
     vx_err err = {0};
     if (result == CUDA_SUCCESS)
         return;
-    vx_nvdec_driver_fail(&driver, result, call, &err);
+    vx_card_driver_fail(&driver, result, call, &err);
     fprintf(stderr, "nvdec_check: %s\n", err.msg);
     exit(2);
 }
@@ -455,7 +455,7 @@ int main(int argc, char **argv) {
     bool benches = strcmp(mode, "bench") == 0 && argc > 6;
     bool alone = strcmp(mode, "alone") == 0 && argc > 3;
     vx_nvdec_params params = {.max_decoders = benches ? atoi(argv[3]) : alone ? atoi(argv[2]) : 0};
-    if (vx_nvdec_driver_load(&driver, &err) != 0) {
+    if (vx_card_driver_load(&driver, &err) != 0) {
         fprintf(stderr, "nvdec_check: skipped: %s\n", err.msg);
         return 77;
     }

@@ -151,7 +151,13 @@ def test_models_share_the_gpu_and_tell_what_they_take(server, models):
     assert list(items) == names(models)
     for item in items.values():
         assert item["device"] == "cuda:0" and item["device_note"] is None
+        assert item["kernels_note"] is None
         assert item["run_bytes"] > 0 and 1 <= item["batch"] <= item["max_batch"]
+
+
+def test_gpu_that_decodes_has_the_kernels(server):
+    gpu = server.get("/v1/models").json()["gpu"]
+    assert gpu["name"] and gpu["kernels_note"] is None, gpu
 
 
 def test_model_that_needs_more_memory_is_refused_with_both_figures(models, tmp_path):
@@ -343,3 +349,88 @@ def server_upload(server, path):
                                timeout=300)
     assert answer.status_code == 201, answer.text
     return answer.json()
+
+
+def test_decoders_without_room_are_done_without(models, hog, tmp_path):
+    """No memory is left when the first video comes: the CPU decodes, and says so."""
+    with Server(tmp_path / "data", models, DEFAULT) as server:
+        wanted = vectors(server, upload(server, real(CLIPS[0]), clip="whole"), DEFAULT)
+    with Server(tmp_path / "late", models, DEFAULT) as server:
+        hog(listed(server)[DEFAULT]["run_bytes"] + (64 << 20))
+        for name in CLIPS:
+            video = upload(server, real(name), clip="whole")
+            assert video["decode"]["path"] in ("cpu", "nvdec", "mixed")
+        found = vectors(server, upload(server, changed(tmp_path, CLIPS[0]), clip="whole"), DEFAULT)
+        assert least_cosine(found, wanted) > 0.999
+
+
+# ---- what breaks off ------------------------------------------------------------------------------
+
+def damaged(folder, name, at):
+    """The clip with 2000 bytes of pictures changed, at that share of the file."""
+    data = bytearray(real(name).read_bytes())
+    start = int(at * len(data))
+    for i in range(start, start + 2000):
+        data[i] ^= 0x5A
+    path = folder / f"damaged-{at}-{name}"
+    path.write_bytes(data)
+    return path
+
+
+def test_damaged_videos_are_answered_as_the_cpu_answers_them(models, tmp_path):
+    import requests
+
+    answers = []
+    files = [damaged(tmp_path, name, at) for name in CLIPS for at in (0.2, 0.5, 0.7)]
+    for device in ("cuda:0", "cpu"):
+        with Server(tmp_path / device[:3], models, DEFAULT, ["--device", device]) as server:
+            answers.append([])
+            for file in files:
+                with file.open("rb") as body:
+                    answer = requests.post(f"{server.url}/v1/videos", params={"filename": file.name, "clip": "whole"},
+                                           data=body, timeout=300)
+                answers[-1].append((answer.status_code, answer.json().get("detail")))
+                if answer.ok:
+                    answers[-1][-1] += (answer.json()["decode"]["frames_total"],)
+            assert server.get("/v1/health/ready").status_code == 200
+    assert answers[0] == answers[1]
+
+
+def test_job_is_cancelled_while_the_gpu_decodes(server, tmp_path):
+    jobs = []
+    for i in range(8):
+        with changed(tmp_path, "film.mp4", 100 + i).open("rb") as file:
+            answer = server.post("/v1/videos", params={"filename": "film.mp4", "wait": "false", "clip": "fixed:2"},
+                                 data=file)
+        assert answer.status_code == 202, answer.text
+        jobs.append(answer.json()["id"])
+    for job in jobs[::2]:
+        assert server.delete(f"/v1/jobs/{job}").status_code in (200, 202, 204, 409)
+    states = [server.wait_for_job(job, 300)["state"] for job in jobs]
+    assert set(states[1::2]) == {"done"} and set(states[::2]) <= {"done", "cancelled"}, states
+
+
+def test_server_stops_under_load_and_keeps_what_it_acknowledged(models, tmp_path):
+    import requests
+
+    kept, refused = [], []
+    with Server(tmp_path / "data", models, DEFAULT) as server:
+        def send(number):
+            path = changed(tmp_path, CLIPS[number % 2], 200 + number)
+            try:
+                with path.open("rb") as file:
+                    answer = requests.post(f"{server.url}/v1/videos", params={"filename": path.name}, data=file,
+                                           timeout=120)
+                (kept if answer.status_code == 201 else refused).append(answer.json())
+            except requests.RequestException as error:
+                refused.append(error)
+
+        with ThreadPoolExecutor(32) as pool:
+            sent = [pool.submit(send, number) for number in range(256)]
+            while len(kept) < 24:
+                assert not all(one.done() for one in sent), refused[:3]
+            assert server.stop() == 0
+    assert refused, "all were answered before it stopped"
+    with Server(tmp_path / "data", models, DEFAULT) as server:
+        for video in kept:
+            assert server.get(f"/v1/videos/{video['id']}").status_code == 200

@@ -72,10 +72,10 @@ def test_every_shown_value_is_found_by_its_own_filter(server, videos):
                       "media.height", "media.fps", "media.duration_s", "media.sample_aspect_ratio", "media.rotation", "media.hdr",
                       "duplicate.verdict", "duplicate.of",
                       "duplicate.score", "duplicate.share", "duplicate.share_of_new", "duplicate.share_of_stored",
-                      "duplicate.offset_s", "duplicate.mirrored", "decode.path", "metadata.n"):
+                      "duplicate.offset_s", "duplicate.mirrored", "decode.path", "metadata.n", "clips.start_s", "clips.end_s"):
             value = video
             for step in field.split("."):
-                value = value[step]
+                value = value[1][step] if isinstance(value, list) else value[step]
             assert video["metadata"]["n"] in listed(server, {field: value}), (field, value)
 
 
@@ -98,6 +98,36 @@ def test_k_hits_come_whenever_that_many_pass(server, vector):
     for k in (1, 3, 6):
         hits = found(server, **{**query, "k": k}, filter={"metadata.camera": "front"})
         assert [hit["clip_id"] for hit in hits] == fronts[:k]
+
+
+@pytest.mark.parametrize("wanted, start_s, numbers", [
+    ({"clips.start_s": {"$gte": 2}}, 2, [0, 1, 2, 3, 4, 5]),
+    ({"clips.end_s": {"$lte": 2.5}}, 0, [0, 1, 2, 3, 4, 5]),
+    ({"$not": {"clips.start_s": 0}, "metadata.n": {"$in": [1, 4]}}, 2, [1, 4]),
+    ({"clips.start_s": {"$lt": 2}, "filename": {"$prefix": "tour/"}, "metadata.camera": "front"}, 0, [0, 2, 4]),
+    ({"clips.start_s": {"$gt": 100}}, None, []),
+])
+def test_time_within_the_video_selects_clips_in_searches_and_their_videos_in_lists(
+        server, videos, vector, wanted, start_s, numbers):
+    """Each video has a clip from 0 to 2 s and one from 2 to 4 s."""
+    assert listed(server, wanted) == numbers[::-1]
+    everything = [hit for hit in found(server, vector=vector, group_by="clip") if hit["start_s"] == start_s]
+    expected = [hit["clip_id"] for hit in everything if hit["metadata"]["n"] in numbers]
+    assert [hit["clip_id"] for hit in found(server, vector=vector, group_by="clip", filter=wanted)] == expected
+    hits = found(server, vector=vector, filter=wanted)
+    assert [hit["clip_id"] for hit in hits] == expected and {hit["start_s"] for hit in hits} <= {start_s}
+    for k in range(1, len(numbers) + 1):
+        assert [hit["clip_id"] for hit in found(server, vector=vector, filter=wanted, k=k)] == expected[:k]
+
+
+def test_filter_of_clips_of_one_query_leaves_the_others_alone(server, videos, vector):
+    answer = server.post("/v1/search", json={
+        "k": 100, "group_by": "clip", "explain": True, "filter": {"clips.start_s": {"$gte": 2}},
+        "queries": [{"vector": vector}, {"vector": vector, "filter": {}}, {"video_id": videos[0]["id"]}]})
+    results = answer.json()["results"]
+    assert [len(result["items"]) for result in results] == [6, 12, 5]
+    assert [result["explain"].get("filter_clips") for result in results] == [6, None, 6]
+    assert [result["explain"].get("filter_videos") for result in results] == [None, 6, None]
 
 
 def test_queries_have_filters_of_their_own_or_the_common_one(server, videos, vector):

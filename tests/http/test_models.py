@@ -194,7 +194,7 @@ def test_similar_is_the_verdict_of_the_default_model(start, tmp_path, models, ve
     """A film and the same with red and blue exchanged: small sees grey alone, tiny colour too."""
     film(tmp_path / "a.mp4", lambda image: image)
     film(tmp_path / "b.mp4", lambda image: image[:, :, ::-1])
-    server = start("--no-fingerprints", model=models)
+    server = start("--fingerprints", "off", model=models)
     first, second = (server.upload(tmp_path / name).json() for name in ("a.mp4", "b.mp4"))
     assert first["duplicate"]["verdict"] == "new"
     assert second["duplicate"]["verdict"] == verdict
@@ -308,7 +308,8 @@ def test_auto_without_a_gpu_takes_the_model_made_for_that(tmp_path, packages):
     with Server(tmp_path / "data", packages, "auto") as server:
         item = loaded(server)
         assert item["name"] == "efficientnet-lite0" and "without a GPU" in item["chosen"]
-        assert item["device_note"] is None
+        assert item["device_note"] is None and item["kernels_note"] is None
+        assert server.get("/v1/models").json()["gpu"] is None
         assert 'model=efficientnet-lite0 device=cpu' in server.tail() and "chosen=" in server.tail()
 
 

@@ -355,6 +355,7 @@ def test_explain_tells_what_the_search_did(server, videos, vectors):
     told = body["explain"]
     assert told["model"] == body["model"]
     assert told["rows_scanned"] >= told["rows_rescored"] >= 1
+    assert told["rows_on_gpu"] == 0
     assert all(told[name] >= 0 for name in ("encode_ms", "filter_ms", "index_ms", "catalog_ms", "histogram_ms"))
     assert "filter_videos" not in told
     told = server.post("/v1/search", json={"vector": vector, "explain": True,

@@ -16,25 +16,28 @@ MODULES = {
     "torch": "base",
     "store": "base",
     "fetch": "base",
+    "card": "base",
     "frame": "base",
-    "media": "base frame",
+    "media": "base card frame",
     "clip": "base frame media torch",
-    "preprocess": "base frame",
+    "preprocess": "base card frame",
     "embed": "base torch preprocess",
-    "fingerprint": "base frame",
-    "index": "base",
+    "fingerprint": "base card frame",
+    "index": "base torch",
     "catalog": "base",
     "filter": "base catalog",
     "check": "base store catalog",
     "dedup": "base index",
     "cluster": "base index",
     "parquet": "base",
-    "models": "base embed index catalog",
+    "models": "base torch embed index catalog",
     "collection": "base fingerprint index catalog filter models",
-    "extract": "base frame media clip preprocess embed fingerprint models",
+    "extract": "base card frame media clip preprocess embed fingerprint models",
+    "evidence": "base frame media",
     "writer": "base store catalog",
     "verdict": "base fingerprint index catalog collection",
     "jobs": "base catalog writer",
+    "export": "base catalog filter parquet",
     "ingest": "base store media clip catalog collection extract writer verdict jobs",
     "cutter": "base media catalog",
     "library": "base store fingerprint index catalog filter models collection extract writer verdict jobs cutter",
@@ -49,15 +52,17 @@ MODULES = {
              "library backfill batch/curator",
     "cluster_folder": "base index cluster parquet",
     "api/http": "base store server",
-    "api/resources": "base store media clip embed index cluster catalog filter models collection search clusterings embeddings "
+    "api/resources": "base store media clip embed index cluster catalog filter models collection extract export search "
+                     "clusterings embeddings "
                      "ingest cutter jobs library backfill server api/http",
-    "cli": "base media clip check server batch cluster cluster_folder api/http api/resources",
+    "cli": "base media clip catalog filter extract check export server batch cluster cluster_folder api/http api/resources",
     "main": "cli",
 }
 MODULES = {name: set(may_use.split()) for name, may_use in MODULES.items()}
 
 # Where the public header has another name, or others may see every header.
-PUBLIC = {"torch": ("torch_shim.h",)}
+PUBLIC = {"torch": ("torch_shim.h", "code_scan.h"), "card": ("card.h", "driver.h"),
+          "frame": ("frame.h", "samples.h")}
 OPEN = {"base", "api/http"}
 
 

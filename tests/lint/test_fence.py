@@ -30,7 +30,7 @@ NOT_IN = {"jansson": ["src/base/", "src/media/", "src/index/"]}
 ONE_FILE_A_MODULE = "faiss/"
 
 CPP = {f for f in TORCH if f.endswith(".cpp")}
-CUDA_FOLDERS = ("src/torch/", "src/preprocess/")
+CUDA_FOLDERS = ("src/torch/", "src/preprocess/", "src/fingerprint/")
 
 SEES_THE_SERVER = {"server", "api/http", "api/resources", "cli"}
 POINTS_TO_AT_MOST = 6

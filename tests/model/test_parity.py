@@ -40,7 +40,7 @@ def decoded():
 def embed(folder, models, name, rule, output):
     """[(line of clips.jsonl, vector)] of every clip."""
     run = subprocess.run([BINARY, "embed", "--input", folder, "--output", output, "--models", models,
-                          "--model", name, "--clip", rule, "--device", "cpu", "--no-fingerprints",
+                          "--model", name, "--clip", rule, "--device", "cpu", "--fingerprints", "off",
                           "--quiet"], capture_output=True, check=False)
     assert run.returncode == 0, run.stderr.decode()
     lines = [json.loads(line) for line in (output / "clips.jsonl").read_text().splitlines()]

@@ -62,7 +62,7 @@ int vxt_cover(const vx_fp_frame *a, size_t n_a, double a_length_s, const vx_fp_f
 int vxt_fingerprint(const char *path, vx_fp_video *ret_video, vx_err *err) {
     const vx_clip_spec whole = {.mode = VX_CLIP_WHOLE};
     vx_models none = {0};
-    const vx_extractor extractor = {.models = &none, .fingerprints = true};
+    const vx_extractor extractor = {.models = &none, .fingerprints = VX_FINGERPRINTS_FULL};
     const vx_extract_params params = {
         .path = path, .clip = &whole, .fingerprints = true, .decode_threads = 1};
     vx_extract extract = {0};

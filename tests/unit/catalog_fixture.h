@@ -98,6 +98,7 @@ static inline vx_video *make_video(int seed, int n_clips) {
     strcpy(v->hdr, seed % 2 ? "" : "pq");
     strcpy(v->clip_rule, seed % 2 ? "" : "fixed:1,1,1");
     v->rules = seed % 2 ? 0 : 7;
+    v->fingerprints = seed % 2 ? 0 : 2;
     v->clips = vx_new_array((size_t)n_clips, sizeof *v->clips);
     v->n_clips = (size_t)n_clips;
     for (int i = 0; i < n_clips; i++)

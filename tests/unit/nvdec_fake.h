@@ -16,7 +16,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "media/nvdec_driver.h"
+#include "card/driver.h"
 
 typedef enum fake_call {
     FAKE_GET_CAPS,
@@ -31,10 +31,13 @@ typedef enum fake_call {
     FAKE_CREATE_EVENT,
     FAKE_RECORD,
     FAKE_WAIT_EVENT,
+    FAKE_MEM_ALLOC,
+    FAKE_LOAD_MODULE,
+    FAKE_LAUNCH,
     FAKE_N_CALLS,
 } fake_call;
 
-enum { FAKE_SURFACES = 4, FAKE_ERROR = 999 };
+enum { FAKE_SURFACES = 4, FAKE_ERROR = 999, FAKE_MAPPED_END = 1 << 28 };
 
 typedef struct fake_state {
     atomic_int calls[FAKE_N_CALLS];   /* how often each was called */
@@ -42,6 +45,8 @@ typedef struct fake_state {
     atomic_int fail_with;             /* with this; 0 = FAKE_ERROR */
     atomic_int memory_for;            /* decoders that fit on the card; 0 = any number */
     atomic_int decoders, parsers, streams, events, mapped, contexts; /* alive */
+    atomic_int buffers, modules;                                     /* alive */
+    atomic_int no_memory;                                            /* bool: for buffers */
     atomic_int most_decoders, most_mapped;
     atomic_int first_bytes; /* of the last parser's first packet */
     atomic_int whole;       /* bool */
@@ -60,6 +65,9 @@ static void fake_most(atomic_int *most, int n) {
     for (int old = *most; n > old && !atomic_compare_exchange_weak(most, &old, n);)
         ;
 }
+
+/* Runs a kernel for z parts; a test that launches some sets it. */
+static void (*fake_kernel)(const char *name, int z, void **args);
 
 /* ---- CUDA ---- */
 
@@ -135,12 +143,82 @@ static CUresult CUDAAPI fake_event_record(CUevent event, CUstream stream) {
     (void)event, (void)stream;
     return fake_result(FAKE_RECORD);
 }
-/* All bytes of a picture are its number modulo 50: darker than the clips of tests. */
+/* The card's memory is the host's, but for mapped pictures: all bytes of one are its number modulo 50,
+ * darker than the clips of tests. */
 static CUresult CUDAAPI fake_copy(const CUDA_MEMCPY2D *copy, CUstream stream) {
     (void)stream;
-    for (size_t y = 0; y < copy->Height; y++)
-        memset((char *)copy->dstHost + y * copy->dstPitch, (int)(copy->srcDevice / 4096 - 1) % 50,
-               copy->WidthInBytes);
+    bool mapped = copy->srcDevice < FAKE_MAPPED_END;
+    for (size_t y = 0; y < copy->Height; y++) {
+        char *to = copy->dstMemoryType == CU_MEMORYTYPE_HOST
+                       ? (char *)copy->dstHost + y * copy->dstPitch
+                       : (char *)(uintptr_t)copy->dstDevice + y * copy->dstPitch;
+        if (mapped)
+            memset(to, (int)(copy->srcDevice / 4096 - 1) % 50, copy->WidthInBytes);
+        else
+            memcpy(to, (const char *)(uintptr_t)copy->srcDevice + y * copy->srcPitch,
+                   copy->WidthInBytes);
+    }
+    return CUDA_SUCCESS;
+}
+static CUresult CUDAAPI fake_copy_in(CUdeviceptr to, const void *from, size_t n, CUstream stream) {
+    (void)stream;
+    memcpy((void *)(uintptr_t)to, from, n);
+    return CUDA_SUCCESS;
+}
+static CUresult CUDAAPI fake_mem_alloc(CUdeviceptr *ret, size_t n) {
+    CUresult result = fake_result(FAKE_MEM_ALLOC);
+    if (result != CUDA_SUCCESS)
+        return result;
+    if (fake.no_memory)
+        return (CUresult)VX_CUDA_OUT_OF_MEMORY;
+    fake.buffers++;
+    *ret = (CUdeviceptr)(uintptr_t)malloc(n);
+    return CUDA_SUCCESS;
+}
+static CUresult CUDAAPI fake_mem_free(CUdeviceptr memory) {
+    fake.buffers--;
+    free((void *)(uintptr_t)memory);
+    return CUDA_SUCCESS;
+}
+static CUresult CUDAAPI fake_host_alloc(void **ret, size_t n, unsigned flags) {
+    (void)flags;
+    fake.buffers++;
+    *ret = malloc(n);
+    return CUDA_SUCCESS;
+}
+static CUresult CUDAAPI fake_load(CUmodule *ret, const void *image) {
+    (void)image;
+    CUresult result = fake_result(FAKE_LOAD_MODULE);
+    fake.modules += result == CUDA_SUCCESS;
+    *ret = (CUmodule)&fake.modules;
+    return result;
+}
+static CUresult CUDAAPI fake_unload(CUmodule module) {
+    (void)module;
+    fake.modules--;
+    return CUDA_SUCCESS;
+}
+static CUresult CUDAAPI fake_get_function(CUfunction *ret, CUmodule module, const char *name) {
+    (void)module;
+    *ret = (CUfunction)(uintptr_t)name;
+    return CUDA_SUCCESS;
+}
+static CUresult CUDAAPI fake_launch(CUfunction function, unsigned x, unsigned y, unsigned z,
+                                    unsigned threads_x, unsigned threads_y, unsigned threads_z,
+                                    unsigned shared_bytes, CUstream stream, void **args,
+                                    void **extra) {
+    (void)x, (void)y, (void)threads_x, (void)threads_y, (void)threads_z;
+    (void)shared_bytes, (void)stream, (void)extra;
+    CUresult result = fake_result(FAKE_LAUNCH);
+    if (result == CUDA_SUCCESS && !fake_kernel)
+        return (CUresult)FAKE_ERROR;
+    if (result == CUDA_SUCCESS)
+        fake_kernel((const char *)(void *)function, (int)z, args);
+    return result;
+}
+static CUresult CUDAAPI fake_host_free(void *memory) {
+    fake.buffers--;
+    free(memory);
     return CUDA_SUCCESS;
 }
 static CUresult CUDAAPI fake_stream_wait(CUstream stream) {
@@ -345,6 +423,13 @@ static CudaFunctions fake_cuda = {
     .cuEventRecord = fake_event_record,
     .cuEventSynchronize = fake_event_wait,
     .cuMemcpy2DAsync = fake_copy,
+    .cuMemcpyHtoDAsync = fake_copy_in,
+    .cuMemAlloc = fake_mem_alloc,
+    .cuModuleLoadData = fake_load,
+    .cuModuleUnload = fake_unload,
+    .cuModuleGetFunction = fake_get_function,
+    .cuLaunchKernel = fake_launch,
+    .cuMemFree = fake_mem_free,
     .cuStreamSynchronize = fake_stream_wait,
     .cuGetErrorName = fake_error_name,
 };
@@ -361,7 +446,11 @@ static CuvidFunctions fake_cuvid = {
     .cuvidDestroyVideoParser = fake_destroy_parser,
     .cuvidParseVideoData = fake_parse,
 };
-static const vx_nvdec_driver fake_driver = {&fake_cuda, &fake_cuvid};
+static const vx_card_driver fake_driver = {.cuda = &fake_cuda,
+                                           .cuvid = &fake_cuvid,
+                                           .host_alloc = fake_host_alloc,
+                                           .host_free = fake_host_free,
+                                           .has_kernels = true};
 
 static inline void fake_reset(void) {
     memset(&fake, 0, sizeof fake);
@@ -369,5 +458,5 @@ static inline void fake_reset(void) {
 /* Nothing that was made is left. */
 static inline bool fake_is_empty(void) {
     return fake.decoders == 0 && fake.parsers == 0 && fake.streams == 0 && fake.events == 0 &&
-           fake.mapped == 0 && fake.contexts == 0;
+           fake.mapped == 0 && fake.contexts == 0 && fake.buffers == 0 && fake.modules == 0;
 }

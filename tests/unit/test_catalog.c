@@ -39,6 +39,7 @@ static void assert_same_video(const vx_video *a, const vx_video *b) {
     assert_string_equal(a->hdr, b->hdr);
     assert_string_equal(a->clip_rule, b->clip_rule);
     assert_int_equal(a->rules, b->rules);
+    assert_int_equal(a->fingerprints, b->fingerprints);
     assert_int_equal(a->n_clips, b->n_clips);
     for (size_t i = 0; i < a->n_clips; i++) {
         assert_int_equal(a->clips[i].row, b->clips[i].row);
@@ -243,15 +244,31 @@ static void videos_read_by_older_rules_are_found_and_counted(void **state) {
     VX_AUTO(vx_video) older = add_video(f, 3, 1);
     int64_t rows[2], n_outdated;
     size_t n;
-    OK(vx_catalog_find_outdated(f->catalog, 7, 0, 2, rows, &n, &oops));
+    OK(vx_catalog_find_outdated(f->catalog, 7, 0, 0, 2, rows, &n, &oops));
     assert_int_equal(n, 2);
     assert_true(rows[0] == old->row && rows[1] == older->row);
-    OK(vx_catalog_find_outdated(f->catalog, 7, old->row, 1, rows, &n, &oops));
+    OK(vx_catalog_find_outdated(f->catalog, 7, 0, old->row, 1, rows, &n, &oops));
     assert_true(n == 1 && rows[0] == older->row);
-    OK(vx_catalog_count_outdated(f->catalog, 8, &n_outdated, &oops));
+    OK(vx_catalog_count_outdated(f->catalog, 8, 0, &n_outdated, &oops));
     assert_int_equal(n_outdated, 3);
-    OK(vx_catalog_count_outdated(f->catalog, newer->rules, &n_outdated, &oops));
+    OK(vx_catalog_count_outdated(f->catalog, newer->rules, 0, &n_outdated, &oops));
     assert_int_equal(n_outdated, 2);
+}
+
+static void videos_of_which_fewer_pictures_were_hashed_are_outdated(void **state) {
+    fixture *f = *state;
+    VX_AUTO(vx_video) none = add_video(f, 1, 1); /* odd: fingerprints 0 */
+    VX_AUTO(vx_video) full = add_video(f, 2, 1); /* fingerprints 2 */
+    int64_t rows[2], n_outdated;
+    size_t n;
+    OK(vx_catalog_find_outdated(f->catalog, 0, 1, 0, 2, rows, &n, &oops));
+    assert_true(n == 1 && rows[0] == none->row);
+    OK(vx_catalog_count_outdated(f->catalog, 0, full->fingerprints, &n_outdated, &oops));
+    assert_int_equal(n_outdated, 1);
+    OK(vx_catalog_count_outdated(f->catalog, 0, full->fingerprints + 1, &n_outdated, &oops));
+    assert_int_equal(n_outdated, 2);
+    OK(vx_catalog_find_outdated(f->catalog, 0, 0, 0, 2, rows, &n, &oops));
+    assert_int_equal(n, 0);
 }
 
 static void media_of_a_video_are_replaced_and_nothing_else(void **state) {
@@ -272,6 +289,7 @@ static void media_of_a_video_are_replaced_and_nothing_else(void **state) {
     assert_string_equal(found->clip_rule, now->clip_rule);
     assert_int_equal(found->rotation_deg, now->rotation_deg);
     assert_int_equal(found->rules, now->rules);
+    assert_int_equal(found->fingerprints, now->fingerprints);
     assert_string_equal(found->filename, video->filename);
     assert_int_equal(found->bytes, video->bytes);
     assert_int_equal(found->n_clips, 2);
@@ -489,6 +507,7 @@ int main(void) {
         TEST(metadata_patch_merges_as_rfc_7396_says),
         TEST(video_deleted_leaves_no_row_of_it),
         TEST(videos_read_by_older_rules_are_found_and_counted),
+        TEST(videos_of_which_fewer_pictures_were_hashed_are_outdated),
         TEST(media_of_a_video_are_replaced_and_nothing_else),
         TEST(clips_replaced_keep_the_rows_of_their_index_and_lose_their_vectors),
         TEST(video_marked_is_rejudged_with_those_whose_verdict_names_it),

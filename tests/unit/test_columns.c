@@ -10,7 +10,7 @@ static const atomic_bool never;
 
 static vx_collection *open_collection(fixture *f) {
     vx_collection *collection = NULL;
-    OK(vx_collection_open(f->catalog, &no_models, 1, &collection, &oops));
+    OK(vx_collection_open(f->catalog, &no_models, 1, false, &collection, &oops));
     return collection;
 }
 

@@ -89,14 +89,17 @@ typedef struct receiver {
     int64_t numbers[MAX_GOT];
     int luma[MAX_GOT]; /* of the top left sample */
     bool extra[MAX_GOT];
-    int n, fail_at;
+    bool takes_card; /* what lies on it */
+    int n, n_on_card, fail_at;
     int asked, stop_at;
 } receiver;
 
 static int receive(receiver *r, int64_t number, vx_picture *picture, bool extra, vx_err *err) {
     const vx_frame *f = vx_picture_frame(picture);
-    assert_int_equal(f->device, VX_FRAME_HOST);
-    assert_int_equal(f->layout, VX_FRAME_YUV_PLANAR);
+    bool on_card = f->device != VX_FRAME_HOST;
+    assert_true(!on_card || r->takes_card);
+    assert_int_equal(f->layout, on_card ? VX_FRAME_YUV_SEMIPLANAR : VX_FRAME_YUV_PLANAR);
+    r->n_on_card += on_card;
     assert_int_equal(f->width_px, W);
     assert_int_equal(f->height_px, H);
     assert_true(r->n < MAX_GOT);
@@ -134,6 +137,7 @@ static int decode(vx_decoder *decoder, int step, bool extras, receiver *r, vx_me
                                            .n = n,
                                            .threads = 1,
                                            .decoder = decoder,
+                                           .on_card = r->takes_card,
                                            .keep_going = goes_on,
                                            .on_picture = on_picture,
                                            .on_extra = extras ? on_extra : NULL,
@@ -278,6 +282,85 @@ static void stopping_ends_the_decode(void **state) {
     close_decoder(decoder);
 }
 
+static void pictures_stay_on_the_card_for_who_takes_them(void **state) {
+    (void)state;
+    vx_decoder *decoder = open_decoder();
+    receiver host = {0}, card = {.takes_card = true};
+    assert_int_equal(decode(decoder, 2, false, &host, NULL, NULL), 0);
+    assert_int_equal(host.n_on_card, 0);
+    assert_int_equal(decode(decoder, 2, false, &card, NULL, NULL), 0);
+    expect_all_once_in_order(&card, 2);
+    assert_int_equal(card.n_on_card, N_FRAMES / 2);
+    assert_int_equal(vx_card_get_memory(vx_decoder_get_card(decoder)).used_bytes, 0);
+    close_decoder(decoder);
+}
+
+static void without_memory_for_them_pictures_come_in_that_of_the_host(void **state) {
+    (void)state;
+    vx_decoder *decoder = open_decoder();
+    receiver r = {.takes_card = true};
+    fake.no_memory = 1;
+    assert_int_equal(decode(decoder, 2, false, &r, NULL, NULL), 0);
+    expect_all_once_in_order(&r, 2);
+    assert_int_equal(r.n_on_card, 0);
+    close_decoder(decoder);
+}
+
+static void after_the_card_gave_up_pictures_come_in_host_memory(void **state) {
+    (void)state;
+    vx_decoder *decoder = open_decoder();
+    receiver plain = {0};
+    assert_int_equal(decode(NULL, 1, false, &plain, NULL, NULL), 0);
+    for (int at = 1; at <= N_FRAMES; at += 9) {
+        receiver r = {.takes_card = true};
+        fake.calls[FAKE_PARSE] = 0;
+        fake.lose_at = at;
+        assert_int_equal(decode(decoder, 1, false, &r, NULL, NULL), 0);
+        expect_all_once_in_order(&r, 1);
+        for (int i = r.n_on_card; i < r.n; i++)
+            assert_int_equal(r.luma[i], plain.luma[i]);
+    }
+    close_decoder(decoder);
+}
+
+typedef struct converted {
+    int n, luma[N_FRAMES];
+} converted;
+
+static int convert(void *ctx, int64_t number, double time_s, vx_picture *picture, vx_err *err) {
+    converted *c = ctx;
+    const vx_frame *luma, *rgb;
+    (void)number, (void)time_s;
+    assert_int_equal(vx_picture_luma(picture, &luma, err), 0);
+    assert_int_equal(luma->device, VX_FRAME_HOST);
+    c->luma[c->n++] = luma->planes[0][0];
+    assert_int_equal(vx_picture_rgb(picture, &rgb, err), 0);
+    assert_int_equal(rgb->width_px, W);
+    return 0;
+}
+
+static void conversions_of_a_picture_on_the_card_fetch_it(void **state) {
+    (void)state;
+    vx_decoder *decoder = open_decoder();
+    converted by_card = {0}, by_host = {0};
+    VX_AUTO(vx_media) media = NULL;
+    assert_int_equal(vx_media_open(clip_path, NULL, &media, NULL), 0);
+    const int64_t frames[] = {0, 10, 20, 30, 40};
+    vx_media_decode_params params = {.frames = frames,
+                                     .n = 5,
+                                     .decoder = decoder,
+                                     .on_card = true,
+                                     .on_picture = convert,
+                                     .ctx = &by_card};
+    assert_int_equal(vx_media_decode(media, &params, NULL, NULL), 0);
+    params.on_card = false;
+    params.ctx = &by_host;
+    assert_int_equal(vx_media_decode(media, &params, NULL, NULL), 0);
+    assert_int_equal(by_card.n, 5);
+    assert_int_equal(by_host.n, 5);
+    close_decoder(decoder);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(pictures_of_the_card_come_in_order_and_in_host_memory),
@@ -287,6 +370,10 @@ int main(void) {
         cmocka_unit_test(a_card_that_fails_leaves_all_to_the_cpu),
         cmocka_unit_test(what_the_receiver_returns_ends_the_decode),
         cmocka_unit_test(stopping_ends_the_decode),
+        cmocka_unit_test(pictures_stay_on_the_card_for_who_takes_them),
+        cmocka_unit_test(without_memory_for_them_pictures_come_in_that_of_the_host),
+        cmocka_unit_test(after_the_card_gave_up_pictures_come_in_host_memory),
+        cmocka_unit_test(conversions_of_a_picture_on_the_card_fetch_it),
     };
     return cmocka_run_group_tests(tests, make_clip, remove_clip);
 }

@@ -1,0 +1,166 @@
+/* compare.c — the decision; what it is made of is in the other files.
+ *
+ * First both whole pictures are laid on each other, which is right for a copy that was only compressed, scaled or
+ * squeezed. If the movement does not agree there, features say how the pictures lie, for bars, crops and frames.
+ * A copy may also run at another speed, or backwards. So before two videos are called different takes, all that an
+ * editor does has been tried.
+ */
+#include "evidence.h"
+
+#include <math.h>
+
+#include "layout.h"
+#include "video.h"
+
+enum {
+    FRESH_PICTURES = 4, /* with features */
+    FEATURES = 500,     /* of a picture */
+    GOOD_INLIERS = 14,  /* of the second-best picture */
+};
+static const double STORED_PICTURE_S = 1.5; /* one with features in each so many seconds */
+static const float COPY_FROM = 0.49f, OTHER_TAKE_BELOW = 0.35f;
+static const float LIES_FROM = 0.7f; /* still correlation: whole pictures lie on each other */
+/* Change of one side at least, for its movement to be no noise. */
+static const float MOVES_FROM = 4 * VX_MOTION_LEAST_CHANGE;
+static const double SPEEDS[] = {1, 0.8, 0.9, 1.1, 1.25, -1};
+
+const char *vx_evidence_kind_name(vx_evidence_kind kind) {
+    static const char *const names[] = {"nothing", "copy", "other_take", "still"};
+    return names[kind];
+}
+
+static float share(double px, int side_px) {
+    return (float)(px / side_px);
+}
+
+static vx_evidence_box box_of(const double box[4], const vx_footage *f) {
+    return (vx_evidence_box){share(box[0], f->w_px), share(box[1], f->h_px), share(box[2], f->w_px),
+                             share(box[3], f->h_px)};
+}
+
+/* Measures the movement in one layout; keeps it in *best if it agrees more than what is there. */
+static int try_layout(const vx_footage *fresh, const vx_footage *stored, const vx_layout *layout,
+                      bool any_speed, const vx_evidence *geometry, vx_evidence *best, vx_err *err) {
+    vx_footage a = {0}, b = {0};
+    VX_AUTO_FREE uint8_t *mask = NULL;
+    vx_motion motion = {0};
+    int rc = vx_layout_apply(layout, fresh, stored, &a, &b, &mask, err);
+    const vx_motion_params params = {.speeds = SPEEDS,
+                                     .n_speeds = any_speed ? (int)VX_LEN(SPEEDS) : 1,
+                                     .mask = mask,
+                                     .min_pairs =
+                                         fresh->n / 2 > VX_MOTION_MIN_PAIRS ? fresh->n / 2 : 0};
+    if (!rc)
+        rc = vx_motion_compare(&a, &b, &params, &motion, err);
+    vx_footage_clear(&a);
+    vx_footage_clear(&b);
+    if (rc || !motion.n_pairs || motion.correlation <= best->motion)
+        return rc;
+    *best = *geometry;
+    best->motion = motion.correlation;
+    best->still = motion.still;
+    best->speed = motion.speed;
+    best->offset_s = motion.offset_s;
+    best->change_new = motion.change_a;
+    best->change_stored = motion.change_b;
+    best->in_new = box_of(layout->box_a, fresh);
+    best->in_stored = box_of(layout->box_b, stored);
+    return 0;
+}
+
+static int try_whole(vx_evidence_video *fresh, vx_evidence_video *stored, bool mirrored,
+                     bool any_speed, vx_evidence *best, vx_err *err) {
+    const vx_footage *a = &fresh->footage, *b = &stored->footage;
+    const vx_layout layout = vx_layout_whole(a, b, mirrored);
+    const vx_evidence geometry = {.mirrored = mirrored, .scale = share(b->w_px, a->w_px)};
+    return try_layout(a, b, &layout, any_speed, &geometry, best, err);
+}
+
+/* Of each new picture the best similarity to any stored one; the two best of these. */
+static int find_geometry(vx_evidence_video *fresh, vx_evidence_video *stored, bool mirrored,
+                         vx_similarity ret_best[2], vx_err *err) {
+    const vx_footage *b = &stored->footage;
+    double length_s = b->n ? b->time_s[b->n - 1] - b->time_s[0] : 0;
+    int n_stored = (int)fmin(VX_EVIDENCE_ORB_MAX, 1 + ceil(length_s / STORED_PICTURE_S));
+    int rc = vx_evidence_find_features(fresh, mirrored, FRESH_PICTURES, FEATURES, err);
+    if (!rc)
+        rc = vx_evidence_find_features(stored, false, n_stored, FEATURES, err);
+    for (int i = 0; i < fresh->features[mirrored].n && !rc; i++) {
+        vx_similarity best = {0}, found;
+        for (int k = 0; k < stored->features[0].n; k++) {
+            vx_geometry_find(&fresh->features[mirrored].pictures[i],
+                             &stored->features[0].pictures[k], mirrored, &found);
+            if (found.n_inliers > best.n_inliers)
+                best = found;
+        }
+        if (best.n_inliers > ret_best[0].n_inliers) {
+            ret_best[1] = ret_best[0];
+            ret_best[0] = best;
+        } else if (best.n_inliers > ret_best[1].n_inliers) {
+            ret_best[1] = best;
+        }
+    }
+    return rc;
+}
+
+/* Tries the layouts of the two best similarities. */
+static int try_features(vx_evidence_video *fresh, vx_evidence_video *stored, bool mirrored,
+                        bool any_speed, vx_evidence *best, vx_err *err) {
+    vx_similarity found[2] = {0};
+    int rc = find_geometry(fresh, stored, mirrored, found, err), n_inliers = found[1].n_inliers;
+    for (int i = 0; i < 2 && !rc && n_inliers >= GOOD_INLIERS; i++) {
+        vx_layout layout;
+        if (!vx_layout_of(&fresh->footage, &stored->footage, &found[i], &layout))
+            continue;
+        const vx_evidence geometry = {.n_inliers = n_inliers,
+                                      .mirrored = mirrored,
+                                      .scale = (float)vx_similarity_scale(&found[i]),
+                                      .turn_deg = (float)vx_similarity_turn_deg(&found[i])};
+        rc =
+            try_layout(&fresh->footage, &stored->footage, &layout, any_speed, &geometry, best, err);
+    }
+    return rc;
+}
+
+/* motion < -1: the videos do not lie on each other, or no line has enough pictures. */
+static vx_evidence_kind decide(const vx_evidence *best) {
+    float change = fmaxf(best->change_new, best->change_stored);
+    if (best->motion < -1)
+        return VX_EVIDENCE_NOTHING;
+    if (best->motion >= COPY_FROM)
+        return VX_EVIDENCE_COPY;
+    if (change < VX_MOTION_LEAST_CHANGE)
+        return VX_EVIDENCE_STILL;
+    return change >= MOVES_FROM && best->motion < OTHER_TAKE_BELOW ? VX_EVIDENCE_OTHER_TAKE
+                                                                   : VX_EVIDENCE_NOTHING;
+}
+
+int vx_evidence_compare(vx_evidence_video *fresh, vx_evidence_video *stored,
+                        const vx_evidence_params *params, vx_evidence *ret_evidence, vx_err *err) {
+    static const vx_evidence_params as_they_are = {0};
+    const vx_evidence_params *p = params ? params : &as_they_are;
+    const vx_evidence none = {.motion = -2};
+    vx_evidence best = none;
+    int rc = 0;
+    for (int any_speed = 0; any_speed < 2 && best.motion < COPY_FROM && !rc; any_speed++) {
+        for (int mirrored = 0; mirrored < 2 && best.motion < COPY_FROM && !rc; mirrored++) {
+            vx_evidence whole = none;
+            if (!p->either_way && p->mirrored != mirrored)
+                continue;
+            rc = try_whole(fresh, stored, mirrored, any_speed, &whole, err);
+            if (whole.still >= LIES_FROM && whole.motion > best.motion)
+                best = whole;
+            if (!rc && best.motion < COPY_FROM)
+                rc = try_features(fresh, stored, mirrored, any_speed, &best, err);
+        }
+        if (best.motion < -1)
+            break; /* what does not lie on each other is not tried at other speeds */
+    }
+    if (rc)
+        return rc;
+    best.kind = decide(&best);
+    if (best.motion < -1)
+        best.motion = NAN;
+    *ret_evidence = best;
+    return 0;
+}

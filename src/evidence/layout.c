@@ -1,0 +1,146 @@
+#include "layout.h"
+
+#include <errno.h>
+#include <math.h>
+
+#include "base/mem.h"
+
+enum { SUBSAMPLES = 4, LEAST_SIDE = 4 };
+
+/* A grid whose longer side is the most that is allowed. */
+static void shape_grid(vx_layout *layout, double w, double h) {
+    double factor = VX_MOTION_WIDTH_PX / fmax(w, h);
+    layout->w = (int)fmax(LEAST_SIDE, nearbyint(w * factor));
+    layout->h = (int)fmax(LEAST_SIDE, nearbyint(h * factor));
+}
+
+vx_layout vx_layout_whole(const vx_footage *a, const vx_footage *b, bool mirrored) {
+    vx_layout layout = {.box_a = {0, 0, a->w_px, a->h_px}, .box_b = {0, 0, b->w_px, b->h_px}};
+    shape_grid(&layout, a->w_px, a->h_px);
+    layout.in_a = (vx_affine){.xu = (double)a->w_px / layout.w, .yv = (double)a->h_px / layout.h};
+    layout.in_b = (vx_affine){.xu = (double)b->w_px / layout.w, .yv = (double)b->h_px / layout.h};
+    if (mirrored) {
+        layout.in_b.x0 = b->w_px;
+        layout.in_b.xu = -layout.in_b.xu;
+    }
+    return layout;
+}
+
+/* Extends a box to hold a point, kept inside w x h. */
+static void extend(double box[4], double x, double y, int w, int h) {
+    x = fmin(fmax(x, 0), w);
+    y = fmin(fmax(y, 0), h);
+    box[0] = fmin(box[0], x);
+    box[1] = fmin(box[1], y);
+    box[2] = fmax(box[2], x);
+    box[3] = fmax(box[3], y);
+}
+
+static bool is_large(const double box[4], int w, int h) {
+    return (box[2] - box[0]) * (box[3] - box[1]) * 64 >= (double)w * h;
+}
+
+bool vx_layout_of(const vx_footage *a, const vx_footage *b, const vx_similarity *similarity,
+                  vx_layout *ret_layout) {
+    vx_layout layout = {.box_a = {a->w_px, a->h_px, 0, 0}, .box_b = {b->w_px, b->h_px, 0, 0}};
+    double x, y;
+    for (int corner = 0; corner < 4; corner++) {
+        int right = corner & 1, low = corner >> 1;
+        vx_similarity_invert(similarity, a->w_px, right * b->w_px, low * b->h_px, &x, &y);
+        extend(layout.box_a, x, y, a->w_px, a->h_px);
+        vx_similarity_apply(similarity, a->w_px, right * a->w_px, low * a->h_px, &x, &y);
+        extend(layout.box_b, x, y, b->w_px, b->h_px);
+    }
+    double w = layout.box_a[2] - layout.box_a[0], h = layout.box_a[3] - layout.box_a[1];
+    if (!is_large(layout.box_a, a->w_px, a->h_px) || !is_large(layout.box_b, b->w_px, b->h_px))
+        return false;
+    shape_grid(&layout, w, h);
+    layout.in_a = (vx_affine){layout.box_a[0], w / layout.w, 0, layout.box_a[1], 0, h / layout.h};
+    double origin[2], across[2], down[2];
+    vx_similarity_apply(similarity, a->w_px, layout.box_a[0], layout.box_a[1], &origin[0],
+                        &origin[1]);
+    vx_similarity_apply(similarity, a->w_px, layout.box_a[2], layout.box_a[1], &across[0],
+                        &across[1]);
+    vx_similarity_apply(similarity, a->w_px, layout.box_a[0], layout.box_a[3], &down[0], &down[1]);
+    layout.in_b = (vx_affine){
+        origin[0], (across[0] - origin[0]) / layout.w, (down[0] - origin[0]) / layout.h,
+        origin[1], (across[1] - origin[1]) / layout.w, (down[1] - origin[1]) / layout.h};
+    *ret_layout = layout;
+    return true;
+}
+
+/* Four pixels and their weights, which sum to 256. */
+typedef struct tap {
+    int at[4];
+    uint16_t weight[4];
+} tap;
+
+static void place_tap(double x, double y, const vx_footage *in, tap *ret) {
+    x = fmin(fmax(x - 0.5, 0), in->w_px - 1);
+    y = fmin(fmax(y - 0.5, 0), in->h_px - 1);
+    int left = (int)x, top = (int)y, right = left + 1 < in->w_px ? left + 1 : left;
+    int below = top + 1 < in->h_px ? top + 1 : top;
+    int fx = (int)((x - left) * 16), fy = (int)((y - top) * 16);
+    *ret = (tap){{top * in->w_px + left, top * in->w_px + right, below * in->w_px + left,
+                  below * in->w_px + right},
+                 {(uint16_t)((16 - fx) * (16 - fy)), (uint16_t)(fx * (16 - fy)),
+                  (uint16_t)((16 - fx) * fy), (uint16_t)(fx * fy)}};
+}
+
+/* Four places in each cell of the grid; cells that leave the picture are taken out of the mask. */
+static void place_taps(const vx_affine *m, const vx_footage *in, int w, int h, tap *taps,
+                       uint8_t *mask) {
+    for (int v = 0; v < h; v++)
+        for (int u = 0; u < w; u++)
+            for (int k = 0; k < SUBSAMPLES; k++) {
+                double cu = u + (k & 1 ? 0.75 : 0.25), cv = v + (k >> 1 ? 0.75 : 0.25);
+                double x = m->x0 + m->xu * cu + m->xv * cv, y = m->y0 + m->yu * cu + m->yv * cv;
+                int cell = v * w + u;
+                if (x < 0 || y < 0 || x > in->w_px || y > in->h_px)
+                    mask[cell] = 0;
+                place_tap(x, y, in, &taps[cell * SUBSAMPLES + k]);
+            }
+}
+
+static int resample(const vx_affine *m, const vx_footage *in, int w, int h, uint8_t *mask,
+                    vx_footage *ret, vx_err *err) {
+    size_t n_cells = (size_t)w * (size_t)h;
+    VX_AUTO_FREE tap *taps = vx_new_array(n_cells, SUBSAMPLES * sizeof *taps);
+    int rc = taps ? vx_footage_new(in->n, w, h, ret, err)
+                  : VX_FAIL(err, -ENOMEM, "no memory to put two videos on each other");
+    if (rc)
+        return rc;
+    place_taps(m, in, w, h, taps, mask);
+    for (int i = 0; i < in->n; i++) {
+        const uint8_t *from = vx_footage_picture(in, i);
+        uint8_t *to = vx_footage_picture(ret, i);
+        for (size_t cell = 0; cell < n_cells; cell++) {
+            uint32_t sum = 0;
+            const tap *t = &taps[cell * SUBSAMPLES];
+            for (int k = 0; k < SUBSAMPLES; k++)
+                sum += (uint32_t)(from[t[k].at[0]] * t[k].weight[0] +
+                                  from[t[k].at[1]] * t[k].weight[1] +
+                                  from[t[k].at[2]] * t[k].weight[2] +
+                                  from[t[k].at[3]] * t[k].weight[3]);
+            to[cell] = (uint8_t)((sum + 512) / 1024);
+        }
+        ret->time_s[ret->n++] = in->time_s[i];
+    }
+    return 0;
+}
+
+int vx_layout_apply(const vx_layout *layout, const vx_footage *a, const vx_footage *b,
+                    vx_footage *ret_a, vx_footage *ret_b, uint8_t **ret_mask, vx_err *err) {
+    size_t n_cells = (size_t)layout->w * (size_t)layout->h;
+    VX_AUTO_FREE uint8_t *mask = vx_new_array(n_cells, 1);
+    if (!mask)
+        return VX_FAIL(err, -ENOMEM, "no memory to put two videos on each other");
+    for (size_t i = 0; i < n_cells; i++)
+        mask[i] = 1;
+    int rc = resample(&layout->in_a, a, layout->w, layout->h, mask, ret_a, err);
+    if (!rc)
+        rc = resample(&layout->in_b, b, layout->w, layout->h, mask, ret_b, err);
+    if (!rc)
+        *ret_mask = vx_take(mask);
+    return rc;
+}

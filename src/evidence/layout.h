@@ -1,0 +1,28 @@
+/* layout.h — two videos put on one grid, so that their pixels can be compared (private to src/evidence). */
+#pragma once
+
+#include "geometry.h"
+#include "motion.h"
+
+/* Where a place of the grid lies in a picture: x = x0 + xu u + xv v, y alike, in pixels. */
+typedef struct vx_affine {
+    double x0, xu, xv, y0, yu, yv;
+} vx_affine;
+
+/* A grid of at most VX_MOTION_WIDTH_PX a side over what two pictures share. */
+typedef struct vx_layout {
+    int w, h;
+    vx_affine in_a, in_b;
+    double box_a[4], box_b[4]; /* that part: left, top, right, bottom in pixels */
+} vx_layout;
+
+/* Both whole pictures, whatever their shapes. */
+vx_layout vx_layout_whole(const vx_footage *a, const vx_footage *b, bool mirrored);
+/* The part of a that the similarity (pictures of a to those of b) takes into b. False: it is under 1/64 of both. */
+bool vx_layout_of(const vx_footage *a, const vx_footage *b, const vx_similarity *similarity,
+                  vx_layout *ret_layout);
+
+/* Both videos on the grid: ret_a, ret_b (the caller clears them), and in ret_mask, uint8 [h, w] (free()), which
+ * places lie in both. -ENOMEM. */
+int vx_layout_apply(const vx_layout *layout, const vx_footage *a, const vx_footage *b,
+                    vx_footage *ret_a, vx_footage *ret_b, uint8_t **ret_mask, vx_err *err);

@@ -1,0 +1,238 @@
+/* pieces.c — videos and clips of a snapshot, one after the other, in a format. */
+#include <errno.h>
+#include <string.h>
+
+#include "base/idset.h"
+#include "export_internal.h"
+
+#define PIECE_BYTES ((size_t)256 * 1024)
+
+struct vx_export {
+    vx_export_params params;
+    vx_snapshot *snapshot;
+    int64_t n_rows;
+    /* What passes the filter; NULL without one. */
+    int64_t *videos; /* [n_videos] rows, rising; owned */
+    size_t n_videos, videos_capacity, next_video;
+    vx_idset *clips; /* of a filter of clips, else NULL */
+    /* Where it is. */
+    vx_video *video; /* whose clips are being read; NULL: the next one is to come */
+    int64_t last_video;
+    bool begun, ended;
+    float *vector;
+    int64_t *ids; /* [n_ids] of FAISS; owned */
+    size_t n_ids, ids_capacity;
+    vx_parquet *parquet;
+    vx_export_buffer out;
+};
+
+const char *vx_export_content_type(vx_export_format format) {
+    return format == VX_EXPORT_JSONL     ? "application/x-ndjson"
+           : format == VX_EXPORT_PARQUET ? "application/vnd.apache.parquet"
+                                         : "application/octet-stream";
+}
+
+vx_export *vx_export_free(vx_export *export) {
+    if (!export)
+        return NULL;
+    vx_parquet_free(export->parquet);
+    vx_video_free(export->video);
+    vx_snapshot_close(export->snapshot);
+    vx_idset_free(export->clips);
+    free(export->videos);
+    free(export->ids);
+    free(export->vector);
+    free(export->out.bytes);
+    free(export);
+    return NULL;
+}
+
+int64_t vx_export_rows(const vx_export *export) {
+    return export->n_rows;
+}
+
+/* ---- what passes the filter ---- */
+
+/* The clips of the video that have a vector. */
+static int read_clips(vx_export *export, vx_video *video, vx_err *err) {
+    size_t capacity = 0;
+    int rc;
+    vx_snapshot_begin_clips(export->snapshot, video->row, export->params.space);
+    for (;;) {
+        if (!vx_make_room(video->clips, video->n_clips, capacity))
+            return VX_FAIL(err, -ENOMEM, "no memory for the clips of a video");
+        rc = vx_snapshot_next_clip(export->snapshot, 0, &video->clips[video->n_clips], NULL, err);
+        if (rc <= 0)
+            return rc;
+        video->n_clips++;
+    }
+}
+
+static int note_clips(vx_export *export, const vx_video *video, const bool *passes, vx_err *err) {
+    for (size_t i = 0; i < video->n_clips; i++) {
+        if (export->clips && !passes[i])
+            continue;
+        export->n_rows++;
+        if (export->ids || export->clips) { /* here: rows of clips that pass, in any order */
+            if (!vx_make_room(export->ids, export->n_ids, export->ids_capacity))
+                return VX_FAIL(err, -ENOMEM, "no memory for %zu clips", export->n_ids);
+            export->ids[export->n_ids++] = video->clips[i].row;
+        }
+    }
+    return 0;
+}
+
+static int select_video(vx_export *export, vx_video *video, vx_err *err) {
+    bool found = false;
+    int rc = read_clips(export, video, err);
+    VX_AUTO_FREE bool *passes = vx_new_array(video->n_clips + 1, sizeof *passes);
+    if (!rc && !passes)
+        rc = VX_FAIL(err, -ENOMEM, "no memory for %zu clips", video->n_clips);
+    if (!rc && video->n_clips)
+        rc = vx_filter_match(export->params.filter, video, &found, passes, err);
+    if (rc || !found)
+        return rc;
+    if (!vx_make_room(export->videos, export->n_videos, export->videos_capacity))
+        return VX_FAIL(err, -ENOMEM, "no memory for %zu videos", export->n_videos);
+    export->videos[export->n_videos++] = video->row;
+    return note_clips(export, video, passes, err);
+}
+
+/* The set of clips stands for "there is one" while it is empty. */
+static int select_all(vx_export *export, vx_err *err) {
+    const atomic_bool *stop = export->params.stop;
+    bool of_clips = vx_filter_is_of_clips(export->params.filter);
+    export->videos = vx_new_array(1, sizeof *export->videos);
+    export->videos_capacity = 1;
+    export->clips = of_clips ? vx_idset_new(NULL, 0) : NULL;
+    if (!export->videos || (of_clips && !export->clips))
+        return VX_FAIL(err, -ENOMEM, "no memory to select videos");
+    for (int64_t row = 0;;) {
+        VX_AUTO(vx_video) video = NULL;
+        int rc = stop && atomic_load(stop)
+                     ? VX_FAIL(err, -ECANCELED, "the export was broken off")
+                     : vx_snapshot_next_video(export->snapshot, row, &video, err);
+        if (rc == VX_CATALOG_NOT_FOUND)
+            break;
+        if (!rc)
+            rc = select_video(export, video, err);
+        if (rc)
+            return rc;
+        row = video->row;
+    }
+    if (of_clips) {
+        vx_idset_free(export->clips);
+        export->clips = vx_idset_new(export->ids, export->n_ids);
+        export->n_ids = 0;
+    }
+    return of_clips && !export->clips ? VX_FAIL(err, -ENOMEM, "no memory to select clips") : 0;
+}
+
+int vx_export_open(const vx_export_params *params, vx_export **ret_export, vx_err *err) {
+    VX_AUTO(vx_export) export = vx_new(vx_export);
+    if (!export || !(export->vector = vx_new_array((size_t)params->dim, sizeof(float))))
+        return VX_FAIL(err, -ENOMEM, "no memory for an export");
+    export->params = *params;
+    int rc = vx_catalog_open_snapshot(params->catalog, &export->snapshot, err);
+    if (!rc && params->filter)
+        rc = select_all(export, err);
+    else if (!rc)
+        rc = vx_snapshot_count_vectors(export->snapshot, params->space, &export->n_rows, err);
+    export->params.filter = NULL;
+    if (!rc)
+        *ret_export = vx_take(export);
+    return rc;
+}
+
+/* ---- pieces ---- */
+
+static int begin(vx_export *export, vx_err *err) {
+    export->begun = true;
+    switch (export->params.format) {
+    case VX_EXPORT_FAISS:
+        vx_export_faiss_begin(&export->out, export->params.dim, export->n_rows);
+        return 0;
+    case VX_EXPORT_NPY:
+        vx_export_npy_begin(&export->out, export->params.dim, export->n_rows);
+        return 0;
+    case VX_EXPORT_JSONL:
+        return 0;
+    case VX_EXPORT_PARQUET:
+        return vx_export_parquet_begin(&export->out, &export->parquet, err);
+    }
+    return 0;
+}
+
+static int write_row(vx_export *export, const vx_clip *clip, vx_err *err) {
+    const vx_export_row row = {.video = export->video,
+                               .clip = clip,
+                               .model = export->params.model,
+                               .vector = export->vector,
+                               .dim = export->params.dim};
+    switch (export->params.format) {
+    case VX_EXPORT_FAISS:
+        if (!vx_make_room(export->ids, export->n_ids, export->ids_capacity))
+            return VX_FAIL(err, -ENOMEM, "no memory for %zu ids", export->n_ids);
+        export->ids[export->n_ids++] = clip->row;
+        vx_export_append(&export->out, row.vector, (size_t)row.dim * sizeof *row.vector);
+        return 0;
+    case VX_EXPORT_NPY:
+        vx_export_append(&export->out, row.vector, (size_t)row.dim * sizeof *row.vector);
+        return 0;
+    case VX_EXPORT_JSONL:
+        return vx_export_jsonl_row(&export->out, &row, err);
+    case VX_EXPORT_PARQUET:
+        return vx_export_parquet_row(export->parquet, &row, err);
+    }
+    return 0;
+}
+
+static int end(vx_export *export, vx_err *err) {
+    export->ended = true;
+    if (export->params.format == VX_EXPORT_FAISS)
+        vx_export_faiss_end(&export->out, export->ids, (int64_t) export->n_ids);
+    return export->parquet ? vx_parquet_finish(export->parquet, err) : 0;
+}
+
+/* VX_CATALOG_NOT_FOUND: there is no other. */
+static int next_video(vx_export *export, vx_err *err) {
+    int64_t above = export->last_video;
+    if (export->videos) {
+        if (export->next_video == export->n_videos)
+            return VX_CATALOG_NOT_FOUND;
+        above = export->videos[export->next_video++] - 1;
+    }
+    int rc = vx_snapshot_next_video(export->snapshot, above, &export->video, err);
+    if (rc)
+        return rc;
+    export->last_video = export->video->row;
+    vx_snapshot_begin_clips(export->snapshot, export->video->row, export->params.space);
+    return 0;
+}
+
+/* One clip, or the end of a video, or of all. */
+static int step(vx_export *export, vx_err *err) {
+    vx_clip clip;
+    if (!export->video) {
+        int rc = next_video(export, err);
+        return rc == VX_CATALOG_NOT_FOUND ? end(export, err) : rc;
+    }
+    int rc =
+        vx_snapshot_next_clip(export->snapshot, export->params.dim, &clip, export->vector, err);
+    if (rc == 0)
+        export->video = vx_video_free(export->video);
+    bool wanted = rc == 1 && (!export->clips || vx_idset_contains(export->clips, clip.row));
+    return rc < 0 ? rc : wanted ? write_row(export, &clip, err) : 0;
+}
+
+int vx_export_next(vx_export *export, const void **ret_bytes, size_t *ret_n, vx_err *err) {
+    export->out.n = 0;
+    int rc = export->begun ? 0 : begin(export, err);
+    while (!rc && !export->ended && export->out.n < PIECE_BYTES)
+        rc = step(export, err);
+    if (!rc && export->out.failed)
+        rc = VX_FAIL(err, -ENOMEM, "no memory for a piece of the export");
+    *ret_bytes = export->out.bytes;
+    *ret_n = export->out.n;
+    return rc;
+}

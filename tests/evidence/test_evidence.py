@@ -1,0 +1,191 @@
+"""What two files are to each other, on made pairs with known truth."""
+import sys
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+TESTS = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(TESTS / "tools"), str(TESTS / "recall")]
+import corpus  # noqa: E402
+import evidence  # noqa: E402
+
+W, H, RATE = 320, 180, Fraction(25)
+
+
+def noise(rng, w, h, coarse):
+    """Soft light and shade, with things of straight edges in it."""
+    cells = rng.integers(0, 256, (h // coarse + 2, w // coarse + 2, 3), np.uint8)
+    out = np.array(Image.fromarray(cells).resize((w, h), Image.BICUBIC))
+    for _ in range(w * h // 400):
+        x, y, right, low = rng.integers(0, (w, h, w // 5, h // 5))
+        out[y:y + low, x:x + right] = out[y:y + low, x:x + right] // 2 + rng.integers(0, 128, 3, np.uint8)
+    return out
+
+
+def take(room, seed, seconds=12):
+    """One camera that stands in a room while three things wander by the seed: uint8 [n, H, W, 3]."""
+    rng = np.random.default_rng(1000 + seed)
+    n = round(seconds * RATE)
+    out = noise(np.random.default_rng(room), W, H, 12)[None].repeat(n, 0).copy()
+    t = np.arange(n) / float(RATE)
+    for _ in range(3):
+        thing = noise(rng, 44, 44, 9)
+        x = (130 + 120 * np.sin(t * rng.uniform(.4, 1.2) + rng.uniform(0, 6))).astype(int)
+        y = (60 + 58 * np.sin(t * rng.uniform(.4, 1.2) + rng.uniform(0, 6))).astype(int)
+        for i in range(n):
+            out[i, y[i]:y[i] + 44, x[i]:x[i] + 44] = thing
+    return out
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("evidence")
+
+
+def write(folder, name, frames, rate=RATE, crf=23):
+    path = folder / f"{name}.mp4"
+    return corpus.write(path, frames, rate, corpus.x264(crf)), len(frames) / float(rate)
+
+
+def look(fresh, stored, offset_s=0.0, **params):
+    """(path, seconds) of both to an Evidence."""
+    of_new, of_stored = evidence.windows(fresh[1], stored[1], offset_s)
+    return evidence.compare(evidence.Video(fresh[0], of_new), evidence.Video(stored[0], of_stored), **params)
+
+
+@pytest.fixture(scope="module")
+def original(folder):
+    return write(folder, "original", take(1, 1), crf=18)
+
+
+def frame_with(frames, rate):
+    """Picture in picture: at half the size in a corner of another film."""
+    out = take(77, 77)[:len(frames)].copy()
+    small = corpus.scale(.5, .5)(frames, rate)[0]
+    out[:, 80:80 + small.shape[1], 150:150 + small.shape[2]] = small
+    return out, rate
+
+
+def blurred_sides(frames, rate):
+    """A portrait part between blurred, enlarged sides."""
+    wide = np.stack([np.asarray(Image.fromarray(f).resize((20, 12)).resize((W, H), Image.BICUBIC))
+                     for f in frames])
+    part = frames[:, :, 80:240]
+    wide[:, :, 80:240] = part
+    return wide, rate
+
+
+def turned(frames, rate):
+    return np.stack([np.asarray(Image.fromarray(f).rotate(-3, Image.BICUBIC)) for f in frames]), rate
+
+
+def quarter_turn(frames, rate):
+    return np.rot90(frames, -1, (1, 2)), rate
+
+
+def backwards(frames, rate):
+    return frames[::-1], rate
+
+
+COPIES = {  # name: (transform, expected scale and turn of the new one in the stored one, or None)
+    "as-it-is": (corpus.as_is, (1, 0)), "small": (corpus.scale(.5, .5), None),
+    "squeezed": (corpus.scale(.75, 1), None), "dark": (corpus.levels(.6, 0), None),
+    "crop-30%": (corpus.crop(30), (1, 0)), "subtitles": (corpus.subtitles, None), "logo": (corpus.logo, None),
+    "bars": (corpus.bars(1.2, 1.2), None), "picture-in-picture": (frame_with, (2, 0)),
+    "blurred-sides": (blurred_sides, (1, 0)), "turned-3": (turned, (1, -3)),
+    "quarter-turn": (quarter_turn, (1, -90)),
+    "cropped-light-logo": (corpus.chain(corpus.crop(10), corpus.levels(1, 25), corpus.logo), None),
+    "faster": (corpus.faster(Fraction(5, 4)), None), "backwards": (backwards, None),
+    "trimmed": (corpus.trim(.25, .9), None),
+}
+
+
+@pytest.mark.parametrize("name", COPIES)
+def test_copy_is_found_with_its_geometry(folder, original, name):
+    change, geometry = COPIES[name]
+    copy = write(folder, name, *change(take(1, 1), RATE), crf=28)
+    found = look(copy, original)
+    assert found.name == "copy", found
+    if geometry and found.n_inliers:
+        assert found.scale == pytest.approx(geometry[0], rel=.02), found
+        assert found.turn_deg == pytest.approx(geometry[1], abs=1), found
+    assert found.speed == {"faster": 1.25, "backwards": -1}.get(name, 1), found
+
+
+def test_mirrored_copy_is_found_when_it_is_asked_for(folder, original):
+    copy = write(folder, "mirrored", take(1, 1)[:, :, ::-1])
+    assert look(copy, original, mirrored=True).name == "copy"
+    found = look(copy, original, either_way=True)
+    assert found.name == "copy" and found.mirrored
+    assert look(copy, original).name != "copy"
+
+
+def test_box_says_where_the_stored_picture_sits(folder, original):
+    found = look(write(folder, "framed", *frame_with(take(1, 1), RATE)), original)
+    box = [found.in_new.left * W, found.in_new.top * H, found.in_new.right * W, found.in_new.bottom * H]
+    assert box == pytest.approx([150, 80, 310, 170], abs=4), found
+    whole = found.in_stored
+    assert (whole.left, whole.top, whole.right, whole.bottom) == pytest.approx((0, 0, 1, 1), abs=.03)
+
+
+@pytest.mark.parametrize("room", range(6))
+def test_other_takes_of_one_camera_are_told_from_copies(folder, room):
+    for first, second in ((1, 2), (3, 4)):
+        a = write(folder, f"take-{room}-{first}", take(room, first))
+        b = write(folder, f"take-{room}-{second}", take(room, second))
+        for fresh, stored in ((a, b), (b, a)):
+            found = look(fresh, stored)
+            assert found.name == "other_take", found
+
+
+def test_still_scene_says_that_nothing_moves(folder):
+    room = noise(np.random.default_rng(5), W, H, 12)[None].repeat(100, 0)
+    found = look(write(folder, "still-1", room), write(folder, "still-2", room, crf=30))
+    assert found.name == "still", found
+
+
+def test_different_scenes_say_nothing(folder, original):
+    found = look(write(folder, "other-room", take(9, 9)), original)
+    assert found.name == "nothing", found
+
+
+def test_wrong_offset_of_a_trimmed_copy_does_no_harm(folder, original):
+    """A camera that stands still matches at any offset by hashes."""
+    copy = write(folder, "trim-late", take(1, 1)[150:])
+    for offset in (0, 6, -3):
+        found = look(copy, original, offset)
+        assert found.name == "copy" and found.offset_s == pytest.approx(6, abs=.2), (offset, found)
+
+
+@pytest.mark.parametrize("new_s, stored_s, offset_s", [
+    (10, 10, 0), (10, 3600, 1800), (3600, 10, -1800), (3600, 3600, 0), (3600, 3600, 3590), (5, 5, 100), (0, 0, 0),
+    (.04, .04, 0)])
+def test_windows_lie_inside_the_videos_and_meet(new_s, stored_s, offset_s):
+    a, b = evidence.windows(new_s, stored_s, offset_s)
+    assert 0 <= a.start_s <= a.end_s <= new_s and a.end_s - a.start_s <= 32
+    assert 0 <= b.start_s <= b.end_s <= stored_s and b.end_s - b.start_s <= 64
+    if abs(offset_s) < min(new_s, stored_s):
+        assert b.start_s <= a.start_s + offset_s + 1e-9 or b.start_s == 0
+        assert b.end_s >= a.end_s + offset_s - 1e-9 or b.end_s == stored_s
+
+
+@pytest.mark.parametrize("bad", [b"", b"no video at all", None])
+def test_file_that_is_no_video_fails_alone(folder, original, bad):
+    path = folder / "bad.mp4"
+    path.write_bytes(Path(original[0]).read_bytes()[:2000] if bad is None else bad)
+    with pytest.raises(evidence.MediaError) as failed:
+        evidence.Video(path, evidence.Window(0, 10, 2))
+    assert 300 <= failed.value.args[0] < 400
+
+
+def test_videos_of_one_picture_say_nothing(folder):
+    one = write(folder, "one", take(1, 1)[:1])
+    assert look(one, one).name == "nothing"
+
+
+def test_long_window_takes_256_pictures_at_most(folder):
+    path, seconds = write(folder, "long", take(1, 1, 30)[:, ::4, ::4])
+    assert len(evidence.Video(path, evidence.Window(0, seconds, 25))) == 256

@@ -1,0 +1,160 @@
+"""The export: the stored vectors to the bit in every format, of one moment, over HTTP and from the data folder."""
+
+import io
+import json
+import subprocess
+import threading
+
+import faiss
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from conftest import assert_problem
+from server import BINARY
+
+FORMATS = ["faiss", "npy", "jsonl", "parquet"]
+
+
+@pytest.fixture(scope="module")
+def videos(server, clip):
+    return [server.upload(clip(seed, seconds=4), clip="fixed:2", filename=f"tour/é {i}.mp4",
+                          metadata=json.dumps({"n": i, "exact": 0.1234567890123456})).json()
+            for i, seed in enumerate(range(300, 304))]
+
+
+@pytest.fixture(scope="module")
+def stored(server, videos):
+    """(video id, clip index) → vector, as /vectors gives it, in the order of the export."""
+    everything = server.get("/v1/videos", params={"limit": 500}).json()["items"][::-1]
+    found = {}
+    for video in everything:
+        for i, item in enumerate(server.get(f"/v1/videos/{video['id']}/vectors").json()["items"]):
+            found[video["id"], i] = np.array(item["vector"], np.float32)
+    return found
+
+
+def read_faiss(data):
+    index = faiss.deserialize_index(np.frombuffer(data, np.uint8))
+    assert index.metric_type == faiss.METRIC_INNER_PRODUCT
+    inner = faiss.downcast_index(faiss.downcast_index(index).index)
+    ids = faiss.vector_to_array(faiss.downcast_index(index).id_map)
+    return ids, inner.reconstruct_n(0, inner.ntotal) if inner.ntotal else np.zeros((0, inner.d), np.float32)
+
+
+def vectors_of(form, data):
+    if form == "faiss":
+        return read_faiss(data)[1]
+    if form == "npy":
+        return np.load(io.BytesIO(data))
+    if form == "jsonl":
+        return np.array([json.loads(line)["embedding"] for line in data.splitlines()], np.float32)
+    return np.array(pq.read_table(io.BytesIO(data))["embedding"].to_pylist(), np.float32)
+
+
+def export(server, **params):
+    answer = server.get("/v1/export", params=params)
+    assert answer.status_code == 200, answer.text
+    return answer
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_every_format_has_the_stored_vectors_to_the_bit(server, stored, form):
+    answer = export(server, format=form)
+    found = vectors_of(form, answer.content)
+    assert found.dtype == np.float32 and int(answer.headers["X-Rows"]) == len(stored)
+    assert found.tobytes() == np.stack(list(stored.values())).tobytes()
+
+
+def test_rows_tell_what_their_vectors_are_of(server, videos, stored):
+    lines = [json.loads(line) for line in export(server).text.splitlines()]
+    assert [(line["video_id"], line["clip_index"]) for line in lines] == list(stored)
+    table = pq.read_table(io.BytesIO(export(server, format="parquet").content)).to_pylist()
+    ids, _ = read_faiss(export(server, format="faiss").content)
+    assert [line["faiss_id"] for line in lines] == ids.tolist()
+    for line, row in zip(lines, table, strict=True):
+        assert {**line, "embedding": None, "metadata": None} == {**row, "embedding": None, "metadata": None}
+        assert json.loads(row["metadata"]) == line["metadata"]
+    video = videos[2]
+    mine = [line for line in lines if line["video_id"] == video["id"]]
+    for line, clip in zip(mine, video["clips"], strict=True):
+        assert line["id"] == clip["id"] and (line["start_s"], line["end_s"]) == (clip["start_s"], clip["end_s"])
+        assert line["filename"] == video["filename"] and line["sha256"] == video["sha256"]
+        assert line["metadata"] == {"n": 2, "exact": 0.1234567890123456}
+        assert line["created_at"] == video["created_at"] and line["duration_s"] == video["media"]["duration_s"]
+
+
+@pytest.mark.parametrize("form", FORMATS)
+@pytest.mark.parametrize("wanted, keep", [
+    ({"metadata.n": {"$in": [1, 3]}}, lambda v, i: v["metadata"]["n"] in (1, 3)),
+    ({"clips.start_s": {"$gte": 2}, "metadata.n": {"$gt": 0}}, lambda v, i: i == 1 and v["metadata"]["n"] > 0),
+    ({"filename": "nothing"}, lambda v, i: False),
+])
+def test_filter_keeps_what_passes(server, videos, stored, form, wanted, keep):
+    of = {video["id"]: video for video in videos}
+    expected = [vector for (video, i), vector in stored.items() if video in of and keep(of[video], i)]
+    answer = export(server, format=form, filter=json.dumps(wanted))
+    assert int(answer.headers["X-Rows"]) == len(expected)
+    assert vectors_of(form, answer.content).tobytes() == b"".join(v.tobytes() for v in expected)
+
+
+def test_wrong_requests_are_refused(server):
+    assert_problem(server.get("/v1/export", params={"format": "csv"}), 400, "bad-parameter", "parquet")
+    assert_problem(server.get("/v1/export", params={"model": "none"}), 422, "wrong-space")
+    assert_problem(server.get("/v1/export", params={"filter": '{"a": 1}'}), 422, "bad-filter")
+
+
+def test_export_is_of_one_moment_while_videos_come_and_go(start, clip):
+    server = start()
+    kept = [server.upload(clip(seed, seconds=2)).json()["id"] for seed in range(310, 314)]
+    stop = threading.Event()
+
+    def change():
+        while not stop.is_set():
+            server.upload(clip(320, seconds=2))
+            server.delete(f"/v1/videos/{server.upload(clip(320, seconds=2)).json()['id']}")
+    thread = threading.Thread(target=change)
+    thread.start()
+    try:
+        for form in FORMATS * 5:
+            answer = export(server, format=form)
+            found = vectors_of(form, answer.content)
+            assert len(found) == int(answer.headers["X-Rows"]) and len(found) in (4, 5)
+            if form == "jsonl":
+                assert [json.loads(line)["video_id"] for line in answer.text.splitlines()][:4] == kept
+    finally:
+        stop.set()
+        thread.join()
+
+
+def test_client_that_leaves_frees_its_export(start, clip):
+    """More of them than may run at once, one after the other."""
+    server = start()
+    server.upload(clip(310, seconds=2))
+    for _ in range(12):
+        answer = server.get("/v1/export", stream=True)
+        assert answer.status_code in (200, 503)
+        answer.close()
+
+
+def vidx(*arguments):
+    return subprocess.run([BINARY, "export", *map(str, arguments)], capture_output=True, timeout=60, check=False)
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_command_writes_what_the_server_sends_beside_it(server, stored, form, tmp_path):
+    path = tmp_path / "out"
+    done = vidx("--data", server.data, "--format", form, "--output", path)
+    assert done.returncode == 0, done.stderr
+    assert path.read_bytes() == export(server, format=form).content and [path] == list(tmp_path.iterdir())
+    wanted = ["--filter", '{"metadata.n": 1}']
+    to_stdout = vidx("--data", server.data, "--format", form, *wanted)
+    assert to_stdout.stdout == export(server, format=form, filter=wanted[1]).content
+
+
+@pytest.mark.parametrize("arguments, word", [
+    (["--format", "csv"], "--format"), (["--filter", "{"], "JSON"), (["--filter", '{"a": 1}'], "metadata.NAME"),
+    (["--model", "none"], "none"),
+])
+def test_command_refuses_what_is_wrong(server, stored, arguments, word):
+    done = vidx("--data", server.data, *arguments)
+    assert done.returncode == 2 and word in done.stderr.decode() and not done.stdout
