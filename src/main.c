@@ -18,6 +18,7 @@ static const struct {
     {"restore", vx_command_restore, "makes a data folder of a backup"},
     {"sync", vx_command_sync, "the collection to a vector database outside"},
     {"embed", vx_command_embed, "all videos of a folder to vectors, without a server"},
+    {"cluster", vx_command_cluster, "groups of similar clips in the output of embed"},
     {"dedup", vx_command_dedup, "duplicates among these, or in a stopped server's data"},
     {"import", vx_command_import,
      "vectors of files of FAISS, NumPy or JSON lines into the data folder"},

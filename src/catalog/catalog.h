@@ -133,7 +133,7 @@ typedef struct vx_video {
     int rules;          /* by which its file was read: VX_MEDIA_RULES of that time; 0 */
     char
         *clusters; /* "c….3,c….none": where its clips are, each once; NULL: in no clustering, or not
-                           asked for. Set by vx_catalog_get_video_alone and _scan_videos alone */
+                           asked for. Set by vx_catalog_get_video_by_row, _get_video_alone and the scans */
     int fingerprints; /* which pictures were hashed: a vx_fingerprints of extract.h */
     vx_clip *clips;
     size_t n_clips;

@@ -223,12 +223,30 @@ int vx_catalog_get_video_by_sha256(vx_catalog *catalog, const uint8_t sha256[32]
     return read_one(reader.db, &q, ret_video, err);
 }
 
+static int add_clusters(vx_db *db, vx_video *video, vx_err *err) {
+    VX_SQL(q, db, "SELECT row" CLUSTERS_COLUMN " FROM videos WHERE row = ?");
+    vx_sql_bind_int(&q, video->row);
+    bool oom = false;
+    int rc = vx_sql_next(&q, err);
+    if (rc <= 0)
+        return rc;
+    vx_sql_int(&q);
+    video->clusters = vx_sql_text(&q, &oom);
+    return oom ? VX_FAIL(err, -ENOMEM, "out of memory") : 0;
+}
+
 int vx_catalog_get_video_by_row(vx_catalog *catalog, int64_t row, vx_video **ret_video,
                                 vx_err *err) {
     VX_READER(reader, catalog);
+    VX_AUTO(vx_video) video = NULL;
     VX_SQL(q, reader.db, "SELECT " VIDEO_COLUMNS " FROM videos WHERE row = ?");
     vx_sql_bind_int(&q, row);
-    return read_one(reader.db, &q, ret_video, err);
+    int rc = read_one(reader.db, &q, &video, err);
+    if (!rc)
+        rc = add_clusters(reader.db, video, err);
+    if (!rc)
+        *ret_video = vx_take(video);
+    return rc;
 }
 
 int vx_catalog_find_videos_of_clips(vx_catalog *catalog, const int64_t *clips, size_t n,
@@ -336,14 +354,16 @@ int vx_catalog_get_video_alone(vx_catalog *catalog, int64_t row, vx_video **ret_
 }
 
 int vx_catalog_read_next_video(vx_db *db, int64_t above_row, vx_video **ret_video, vx_err *err) {
-    VX_SQL(q, db, "SELECT " VIDEO_COLUMNS " FROM videos WHERE row > ? ORDER BY row LIMIT 1");
+    VX_SQL(q, db,
+           "SELECT " VIDEO_COLUMNS CLUSTERS_COLUMN
+           " FROM videos WHERE row > ? ORDER BY row LIMIT 1");
     vx_sql_bind_int(&q, above_row);
     int rc = vx_sql_next(&q, err);
     if (rc < 0)
         return rc;
     if (rc == 0)
         return VX_FAIL(err, VX_CATALOG_NOT_FOUND, "no video above %" PRId64, above_row);
-    return read_video(&q, ret_video, err);
+    return read_clustered(&q, ret_video, err);
 }
 
 int vx_catalog_get_metadata(vx_catalog *catalog, int64_t row, char **ret_metadata, vx_err *err) {

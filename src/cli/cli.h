@@ -1,6 +1,6 @@
 /* cli.h — one function per subcommand; argv[0] is its name. Each returns the process's exit code: 0
  * done, 1 failed (check: problems are left), 2 wrong usage; embed also 3 (done, but some videos were
- * skipped); embed and dedup 130 (interrupted). */
+ * skipped); embed, cluster and dedup 130 (interrupted). */
 #pragma once
 
 /* --help texts of options that several subcommands have. */
@@ -25,5 +25,6 @@ int vx_command_restore(int argc, char **argv);
 int vx_command_sync(int argc, char **argv);
 int vx_command_embed(int argc, char **argv);
 int vx_command_dedup(int argc, char **argv);
+int vx_command_cluster(int argc, char **argv);
 int vx_command_export(int argc, char **argv);
 int vx_command_import(int argc, char **argv);

@@ -54,10 +54,11 @@ MODULES = {
     "batch/curator": "base media clip parquet",
     "batch": "base store media clip index catalog dedup parquet models collection extract writer ingest "
              "library backfill batch/curator",
+    "cluster_folder": "base index cluster parquet",
     "api/http": "base store server",
     "api/resources": "base store media clip embed index cluster catalog filter models collection extract evidence export search clusterings embeddings "
                      "ingest cutter jobs library backfill duplicates stores server api/http",
-    "cli": "base store stores writer media clip catalog filter extract check backup export import duplicates server batch api/http api/resources",
+    "cli": "base store stores writer media clip catalog filter extract check backup export import duplicates server batch cluster cluster_folder api/http api/resources",
     "main": "cli",
 }
 MODULES = {name: set(may_use.split()) for name, may_use in MODULES.items()}
