@@ -133,9 +133,9 @@ typedef enum label {
 } label;
 
 static const char *const label_names[N_LABELS] = {
-    [OUTCOME] = "outcome", [VERDICT] = "verdict", [PHASE] = "phase",     [MODEL] = "model",
-    [PATH] = "path",       [REASON] = "reason",   [VERSION] = "version", [STORE] = "store",
-    [EVIDENCE] = "result",
+    [OUTCOME] = "outcome", [VERDICT] = "verdict", [PHASE] = "phase",
+    [MODEL] = "model",     [PATH] = "path",       [REASON] = "reason",
+    [VERSION] = "version", [STORE] = "store",     [EVIDENCE] = "result",
 };
 
 static int label_count(label kind, const report *r) {
