@@ -36,7 +36,7 @@ static const vx_option table[] = {
     {"variant", VX_OPTION_TEXT, AT(variant), NULL, "SIZE",
      "224p, 336p or 448p: short for --model " VARIANT_OF "SIZE"},
     {"device", VX_OPTION_TEXT, AT(device), "auto", "DEVICE", "auto, cpu or cuda:N"},
-    {"hybrid", VX_OPTION_TEXT, AT(hybrid), "auto", "auto|off",
+    {"hybrid", VX_OPTION_TEXT, AT(hybrid), "off", "auto|off",
      "auto: cores decode videos beside a GPU that has more to decode than it can"},
     {"clip", VX_OPTION_TEXT, AT(clip), "auto", "RULE", VX_CLIP_HELP},
     {"layout", VX_OPTION_TEXT, AT(layout), "vidx", "NAME", "which files to write: vidx or curator"},

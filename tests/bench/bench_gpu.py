@@ -147,7 +147,7 @@ def ceiling(paths, wanted, seconds):
     run = subprocess.run([check, "bench", "24", codec, str(min(seconds, 4)), wanted, *paths[:64]],
                          capture_output=True, text=True, check=False)
     found = re.search(r"([\d.]+) clips/s +([\d.]+) pictures/s, fed +([\d.]+)", run.stdout)
-    if not found:
+    if not found or "refused" in run.stderr:
         return {"clips_per_s": None, "note": (run.stdout + run.stderr)[-200:].strip() or f"status {run.returncode}"}
     rate, pictures, fed = map(float, found.groups())
     return {"clips_per_s": rate, "note": f"{pictures:.0f} pictures a second, {fed:.0f} a clip"}
