@@ -180,7 +180,8 @@ static int take_vectors(vx_extract_model *part, vx_err *err) {
 int vx_extract_model_embed(vx_extract_model *part, bool finish, vx_err *err) {
     int64_t start_us = vx_clock_monotonic_us();
     int rc = 0;
-    while (!rc && part->n_ready - part->n_submitted >= part->together)
+    while (!rc && part->n_ready > part->n_submitted && /* a model that has failed has none */
+           part->n_ready - part->n_submitted >= part->together)
         rc = submit(part, part->together, err);
     if (!rc && finish && part->n_ready > part->n_submitted)
         rc = submit(part, part->n_ready - part->n_submitted, err);

@@ -27,11 +27,11 @@ def videos(server, clip):
     return [answer.json() for answer in answers]
 
 
-def film(path, change):
-    """24 pictures of one scene, each changed."""
+def film(path, change, n=24):
+    """Pictures of one scene, each changed."""
     with av.open(str(path), "w") as out:
         stream = samples.add_video(out, "libx264", 8, (96, 64))
-        for i in range(24):
+        for i in range(n):
             image = np.ascontiguousarray(change(samples.picture(i, 96, 64, seed=320)))
             out.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
         out.mux(stream.encode(None))
@@ -238,6 +238,14 @@ def test_model_that_fails_costs_its_own_vectors_alone(start, clip, dark):
     other = server.upload(clip(330)).json()  # and it goes on
     assert server.get(f"/v1/videos/{other['id']}/vectors", params={"model": "moody"}).status_code == 200
     assert search(server, video_id=video["id"])["items"][0]["video_id"] == other["id"]
+
+
+def test_model_that_fails_early_in_a_film_is_counted_and_logged_once(start, tmp_path):
+    film(tmp_path / "long.mp4", lambda image: image // 32, n=480)
+    server = start("--clip", "fixed:0.5", model="slow,moody")  # slow has few slots: pictures wait for them
+    assert server.upload(tmp_path / "long.mp4").status_code == 201
+    assert models(server)["moody"]["failures"] == 1
+    assert server.tail().count("too dark") == 1
 
 
 def test_default_model_that_fails_fails_the_upload_alone(start, clip, dark):
