@@ -242,7 +242,7 @@ def test_model_that_fails_costs_its_own_vectors_alone(start, clip, dark):
 
 def test_model_that_fails_early_in_a_film_is_counted_and_logged_once(start, tmp_path):
     film(tmp_path / "long.mp4", lambda image: image // 32, n=480)
-    server = start("--clip", "fixed:0.5", model="slow,moody")  # slow has few slots: pictures wait for them
+    server = start("--clip", "fixed:0.5", model="slow,moody")
     assert server.upload(tmp_path / "long.mp4").status_code == 201
     assert models(server)["moody"]["failures"] == 1
     assert server.tail().count("too dark") == 1
