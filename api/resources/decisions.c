@@ -124,6 +124,8 @@ static int make_decision(resolution *r) {
         const vx_group_video *v = &g->videos[i];
         d->videos[i] = (vx_decision_video){.role = role_of(r, v), .row = v->row, .bytes = v->bytes};
         d->videos[i].pending = d->videos[i].role == VX_ROLE_DELETED;
+        if (d->videos[i].pending && !v->keep && role_of(r, &g->videos[v->of]) == VX_ROLE_KEPT)
+            d->videos[i].of = g->videos[v->of].row;
         strcpy(d->videos[i].id, v->id);
     }
     if (d->kind == VX_DECISION_DELETE) {

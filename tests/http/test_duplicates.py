@@ -4,6 +4,7 @@ import csv
 import io
 import itertools
 import json
+import sqlite3
 import subprocess
 
 import pytest
@@ -242,6 +243,63 @@ def test_delete_with_a_delay_can_be_undone_until_then(empty, films):
     assert empty.delete(f"/v1/duplicates/decisions/{decision['id']}").status_code == 204
     assert members(empty) == [["small.mp4", "zoom.mp4"]]
     assert_problem(empty.delete(f"/v1/duplicates/decisions/{decision['id']}"), 404, "not-found")
+
+
+def stored(server):
+    return {v["id"] for v in server.get("/v1/videos").json()["items"]}
+
+
+def pending(server, decision):
+    return server.get(f"/v1/duplicates/decisions/{decision['id']}").json()["pending"]
+
+
+def make_due(server, *decisions):
+    """As if their delays were over, the first one's first."""
+    server.stop()
+    with sqlite3.connect(server.data / "catalog.db") as catalog:
+        for due, decision in enumerate(decisions, 1):
+            catalog.execute("UPDATE duplicate_decisions SET due_us = ? WHERE row = ?", (due, int(decision["id"][1:], 16)))
+    server.start()
+    for decision in decisions:
+        wait_until(lambda d=decision: not pending(server, d), "what is due stays pending")
+
+
+def test_deletion_stops_when_its_keeper_was_deleted_by_another_decision(empty, films):
+    """small.mp4 goes for zoom.mp4, and zoom.mp4, in a decision that says nothing of small.mp4, for worse.mp4."""
+    ids = upload(empty, films, "zoom.mp4", "small.mp4", "worse.mp4")
+    scan(empty)
+
+    def decide(keep, *names):
+        some = {"filename": {"$in": names}}
+        [group] = groups(empty, filter=json.dumps(some), keep=keep, state="all")
+        return resolve(empty, group, "delete", filter=some, keep=keep, delay_s=3600).json()
+    first, second = decide("oldest", "zoom.mp4", "small.mp4"), decide("newest", "zoom.mp4", "worse.mp4")
+    assert [v["video_id"] for v in first["deleted"] + second["deleted"]] == [ids["small.mp4"], ids["zoom.mp4"]]
+    make_due(empty, second["decision"], first["decision"])
+    assert stored(empty) == {ids["small.mp4"], ids["worse.mp4"]}
+
+
+def test_deletion_stops_when_a_client_deleted_the_keeper(empty, films):
+    ids = upload(empty, films, "zoom.mp4", "small.mp4")
+    scan(empty)
+    [group] = groups(empty)
+    decision = resolve(empty, group, "delete", delay_s=3600).json()["decision"]
+    assert empty.delete(f"/v1/videos/{ids['zoom.mp4']}").ok
+    make_due(empty, decision)
+    assert stored(empty) == {ids["small.mp4"]}
+
+
+@pytest.mark.parametrize("action", ["keep", "not_duplicates", "delete"])
+def test_newest_decision_about_a_video_wins(empty, films, action):
+    ids = upload(empty, films, "zoom.mp4", "small.mp4")
+    scan(empty)
+    [group] = groups(empty)
+    older = resolve(empty, group, "delete", delay_s=3600).json()["decision"]
+    body = {"videos": [ids["zoom.mp4"]], "delay_s": 3600} if action == "delete" else {}
+    newer = resolve(empty, group, action, **body).json()["decision"]
+    assert pending(empty, older) == 0 and pending(empty, newer) == (action == "delete")
+    make_due(empty, older, newer)
+    assert stored(empty) == ({ids["small.mp4"]} if action == "delete" else set(ids.values()))
 
 
 def test_group_that_has_changed_is_not_resolved(empty, films):
