@@ -198,6 +198,42 @@ def test_video_in_a_trash_or_hidden_folder_never_wins(empty, films, folder):
         assert keeper(empty, keep) == ("small.mp4", "the others are in trash or hidden folders")
 
 
+def test_video_without_a_file_never_wins_and_lets_none_go(empty, films):
+    ids = upload(empty, films, "zoom.mp4", "small.mp4", "worse.mp4")
+    scan(empty)
+    empty.stop()
+    with sqlite3.connect(empty.data / "catalog.db") as catalog:  # as if they had been imported
+        catalog.execute("UPDATE videos SET source_path = '' WHERE id = ?", (ids["zoom.mp4"],))
+    empty.start()
+    [group] = groups(empty, filter=json.dumps({"filename": {"$ne": "worse.mp4"}}))
+    assert group["keeper"] == {"video_id": ids["small.mp4"], "why": "the others have no file"}
+    answer = resolve(empty, group, "delete", videos=[ids["small.mp4"]], filter={"filename": {"$ne": "worse.mp4"}}, dry_run=True)
+    assert_problem(answer, 400, "bad-parameter")
+    empty.stop()
+    with sqlite3.connect(empty.data / "catalog.db") as catalog:
+        catalog.execute("UPDATE videos SET source_path = ''")
+    empty.start()
+    [group] = groups(empty)
+    assert {v["action"] for v in group["videos"]} == {"keep"}
+
+
+def test_unrelated_videos_of_a_large_group_do_not_go_for_each_other(empty, films, tmp_path):
+    """Of 19 copies not every pair is stored: those that are missing are compared, but not these two."""
+    copies = {f"{i}.mp4": tmp_path / f"{i}.mp4" for i in range(19)}
+    for name, path in copies.items():
+        ffmpeg("-i", films["part.mp4"], "-c", "copy", "-metadata", f"title={name}", path)
+    ids = upload(empty, copies, *copies)
+    scan(empty)
+    two = {"filename": {"$in": ["0.mp4", "18.mp4"]}}
+    [group] = groups(empty, keep="oldest")
+    assert [v["video_id"] for v in empty.get(f"/v1/duplicates/{group['id']}", params={"keep": "oldest"}).json()["videos"]
+            if v["action"] == "keep"] == [ids["0.mp4"]]
+    [pair] = groups(empty, filter=json.dumps(two))
+    assert resolve(empty, pair, "not_duplicates", filter=two).ok
+    group = empty.get(f"/v1/duplicates/{group['id']}", params={"keep": "oldest"}).json()
+    assert {v["video_id"] for v in group["videos"] if v["action"] == "keep"} == {ids["0.mp4"], ids["18.mp4"]}
+
+
 def test_nothing_goes_that_no_kept_video_holds(empty, films):
     """more.mp4 has all of zoom.mp4, but not the other way round: with the shorter one kept first, both stay."""
     ids = upload(empty, films, "zoom.mp4", "more.mp4", "part.mp4")
