@@ -3,7 +3,9 @@
  * What may go: in the order of the policy, a video goes if a video that is kept before it holds all of it: it is a
  * copy or a part of that one (or, where the query makes groups of similar videos, similar to it). So every
  * video that goes names one that stays and was compared with it; a chain of small steps loses nothing, and of a
- * compilation and the clips in it, no clip goes for the sake of another.
+ * compilation and the clips in it, no clip goes for the sake of another. A video without a file lets none go.
+ *
+ * long because how groups come about and what may go of them share the group that is under way.
  */
 #include <errno.h>
 #include <math.h>
@@ -361,7 +363,8 @@ static int compare_with_kept(building *b, const staying *s, size_t i, vx_err *er
     return rc;
 }
 
-/* A group is closed if comparing gives nothing: no pair lets a video go, or every pair of it is known: then no video has more than are kept for each. */
+/* A group is closed if comparing gives nothing: no pair that is asked for lets a video go, or every pair is known,
+ * for no video has more than are kept for each. */
 static int choose_what_stays(building *b, vx_err *err) {
     vx_group *g = b->group;
     bool closed = g->n_videos <= VX_DUPLICATES_PAIRS + 1 || !lets_go(b->query);
