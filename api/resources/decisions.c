@@ -69,15 +69,24 @@ static void show_decision(vx_out *out, const char *key, const vx_decision *d) {
 typedef struct resolution {
     vx_duplicates_ask ask; /* first: it is what the request keeps */
     json_t *videos;        /* ids, or NULL: as the policy has it, or all */
+    const char **ids;      /* [n_ids] these, sorted; NULL: none; owned */
+    size_t n_ids;
     char revision[9];
     double delay_s;
 } resolution;
 
+static void resolution_free(void *state) {
+    resolution *r = state;
+    free(r->ids);
+    vx_duplicates_ask_free(&r->ask);
+}
+
+static int by_text(const void *a, const void *b) {
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
 static bool names(const resolution *r, const char *id) {
-    for (size_t i = 0; i < json_array_size(r->videos); i++)
-        if (!strcmp(json_string_value(json_array_get(r->videos, i)), id))
-            return true;
-    return false;
+    return r->n_ids && bsearch(&id, r->ids, r->n_ids, sizeof *r->ids, by_text);
 }
 
 static vx_decision_role role_of(const resolution *r, const vx_group_video *v) {
@@ -99,13 +108,19 @@ static int refuse(resolution *r, const char *why) {
 /* Every video that the client names is in the group, and one stays. */
 static int check_named(resolution *r) {
     const vx_group *g = r->ask.group;
-    size_t n = json_array_size(r->videos), n_found = 0;
-    for (size_t i = 0; i < g->n_videos; i++)
-        n_found += r->videos && names(r, g->videos[i].id);
+    size_t n = json_array_size(r->videos), n_found = 0, files_left = 0, files_named = 0;
+    for (size_t i = 0; i < g->n_videos; i++) {
+        bool named = names(r, g->videos[i].id);
+        n_found += named;
+        files_named += named && !g->videos[i].no_file;
+        files_left += !named && !g->videos[i].no_file;
+    }
     if (r->videos && n_found != n)
         return refuse(r, "videos must be ids of videos of this group, each once");
     if (r->ask.decision.kind == VX_DECISION_DELETE && n_found == g->n_videos)
         return refuse(r, "videos must leave one video of the group");
+    if (r->ask.decision.kind == VX_DECISION_DELETE && files_named && !files_left)
+        return refuse(r, "videos must leave one video of the group that has a file");
     return 0;
 }
 
@@ -124,6 +139,8 @@ static int make_decision(resolution *r) {
         const vx_group_video *v = &g->videos[i];
         d->videos[i] = (vx_decision_video){.role = role_of(r, v), .row = v->row, .bytes = v->bytes};
         d->videos[i].pending = d->videos[i].role == VX_ROLE_DELETED;
+        if (d->videos[i].pending && !v->keep && role_of(r, &g->videos[v->of]) == VX_ROLE_KEPT)
+            d->videos[i].of = g->videos[v->of].row;
         strcpy(d->videos[i].id, v->id);
     }
     if (d->kind == VX_DECISION_DELETE) {
@@ -218,7 +235,16 @@ static bool read_videos(vx_request *request, json_t *body, resolution *r) {
         vx_reply_problem(request, VX_PROBLEM_BAD_PARAMETER,
                          "videos must be an array of 1 to %d ids of videos; keep takes none.",
                          MAX_NAMED);
-    return fine;
+    if (!fine || !n)
+        return fine;
+    r->ids = vx_new_array(n, sizeof *r->ids);
+    request->failed |= !r->ids;
+    if (!r->ids)
+        return false;
+    for (; r->n_ids < n; r->n_ids++)
+        r->ids[r->n_ids] = json_string_value(json_array_get(r->videos, r->n_ids));
+    qsort(r->ids, n, sizeof *r->ids, by_text);
+    return true;
 }
 
 static bool read_resolution(vx_request *request, json_t *body, resolution *r) {
@@ -251,7 +277,7 @@ static bool read_resolution(vx_request *request, json_t *body, resolution *r) {
 void vx_duplicates_resolve_post(vx_request *request) {
     resolution *r = vx_new(resolution);
     request->state = r;
-    request->state_free = r ? vx_duplicates_ask_free : NULL;
+    request->state_free = r ? resolution_free : NULL;
     request->failed |= !r;
     if (r && read_resolution(request, vx_body_json(request), r))
         vx_duplicates_run(&r->ask, resolve, finish_resolve);

@@ -18,6 +18,7 @@
 #define MAX_LIST 100
 #define MAX_VIDEOS 50 /* of a group in a list; GET /v1/duplicates/{group} has all */
 #define MAX_PAIRS 200
+#define MAX_PAIRS_OF_ONE 10000
 #define MAX_SEGMENTED 2000 /* pairs of one group whose segments are read */
 
 /* ---- POST /v1/duplicates/scan ---- */
@@ -222,11 +223,12 @@ static int show_pair(vx_out *out, vx_catalog *catalog, const vx_group *g, const 
     return rc;
 }
 
-/* all: every video and pair, with segments. */
+/* all: every video, and pairs with segments. */
 static int show_group(vx_out *out, vx_catalog *catalog, const vx_group *g, bool all, vx_err *err) {
     char decision[VX_DECISION_ID_CHARS + 1];
     size_t n_videos = all || g->n_videos < MAX_VIDEOS ? g->n_videos : MAX_VIDEOS;
-    size_t n_pairs = all || g->n_pairs < MAX_PAIRS ? g->n_pairs : MAX_PAIRS;
+    size_t max_pairs = all ? MAX_PAIRS_OF_ONE : MAX_PAIRS;
+    size_t n_pairs = g->n_pairs < max_pairs ? g->n_pairs : max_pairs;
     int rc = 0;
     vx_duplicates_decision_id(g->decision, decision);
     vx_out_begin(out, NULL, '{');

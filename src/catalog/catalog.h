@@ -493,6 +493,7 @@ typedef struct vx_decision_video {
     int64_t row;   /* DELETED: of the video that is meant; rows are never given out twice */
     int64_t bytes; /* of its file */
     bool pending;  /* is to be deleted, and was not yet */
+    int64_t of;    /* DELETED: row of the kept video that holds it; 0: any kept one will do */
 } vx_decision_video;
 
 typedef struct vx_decision {
@@ -505,7 +506,8 @@ typedef struct vx_decision {
 } vx_decision;
 void vx_decision_clear(vx_decision *decision);
 
-/* Fills in decision->row. */
+/* Fills in decision->row. The newest decision about a video wins: what older ones have pending about its videos
+ * is not deleted any more. */
 int vx_catalog_insert_decision(vx_catalog *catalog, vx_decision *decision, vx_err *err);
 /* Undoes it: what was deleted by then stays deleted. VX_CATALOG_NOT_FOUND. */
 int vx_catalog_delete_decision(vx_catalog *catalog, int64_t row, vx_err *err);
@@ -529,7 +531,12 @@ int vx_catalog_find_unrelated(vx_catalog *catalog, const char *video_id, int64_t
 int vx_catalog_find_due(vx_catalog *catalog, int64_t now_us, size_t max,
                         vx_decision_video *ret_videos, int64_t *ret_decisions, size_t *ret_n,
                         int64_t *ret_next_us, vx_err *err);
-/* It is gone, as decided. */
+/* In the transaction that deletes the video: whether it is still to be deleted, for there is something left that
+ * holds it. VX_CATALOG_NOT_FOUND: the decision was undone or overruled, or the video that was meant is gone;
+ * -ESTALE: no kept video that holds it is stored. */
+int vx_catalog_check_deletion(vx_catalog *catalog, int64_t decision, const char *video_id,
+                              vx_err *err);
+/* It is gone, or stays after all. */
 int vx_catalog_set_deleted(vx_catalog *catalog, int64_t decision, const char *video_id,
                            vx_err *err);
 

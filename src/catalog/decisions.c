@@ -14,13 +14,29 @@ static int insert_video(vx_catalog *catalog, int64_t decision, const vx_decision
                         vx_err *err) {
     VX_SQL(q, &catalog->writer,
            "INSERT OR REPLACE INTO duplicate_decision_videos (decision, video, role, video_row,"
-           " bytes, pending) VALUES (?, ?, ?, ?, ?, ?)");
+           " bytes, pending, of_row) VALUES (?, ?, ?, ?, ?, ?, ?)");
     vx_sql_bind_int(&q, decision);
     vx_sql_bind_text(&q, video->id);
     vx_sql_bind_int(&q, video->role);
     vx_sql_bind_int(&q, video->row);
     vx_sql_bind_int(&q, video->bytes);
     vx_sql_bind_int(&q, video->pending);
+    vx_sql_bind_int(&q, video->of);
+    return vx_sql_run(&q, err);
+}
+
+/* Also of what goes for the sake of a video that is now said to be unrelated to it. */
+static int overrule_older(vx_catalog *catalog, int64_t decision, vx_err *err) {
+    VX_SQL(q, &catalog->writer,
+           "UPDATE duplicate_decision_videos SET pending = 0 WHERE pending = 1 AND decision <> ?1"
+           " AND video IN (SELECT video FROM duplicate_decision_videos WHERE decision = ?1)"
+           " AND (video IN (SELECT video FROM duplicate_decision_videos"
+           " WHERE decision = ?1 AND role <> ?3)"
+           " OR of_row IN (SELECT video_row FROM duplicate_decision_videos"
+           " WHERE decision = ?1 AND role = ?2))");
+    vx_sql_bind_int(&q, decision);
+    vx_sql_bind_int(&q, VX_ROLE_UNRELATED);
+    vx_sql_bind_int(&q, VX_ROLE_OTHER);
     return vx_sql_run(&q, err);
 }
 
@@ -44,7 +60,7 @@ int vx_catalog_insert_decision(vx_catalog *catalog, vx_decision *decision, vx_er
     }
     for (size_t i = 0; i < decision->n && !rc; i++)
         rc = insert_video(catalog, decision->row, &decision->videos[i], err);
-    return rc;
+    return rc ? rc : overrule_older(catalog, decision->row, err);
 }
 
 int vx_catalog_delete_decision(vx_catalog *catalog, int64_t row, vx_err *err) {
@@ -61,7 +77,7 @@ int vx_catalog_delete_decision(vx_catalog *catalog, int64_t row, vx_err *err) {
 
 static int read_videos(vx_db *db, vx_decision *decision, vx_err *err) {
     VX_SQL(q, db,
-           "SELECT video, role, video_row, bytes, pending FROM duplicate_decision_videos"
+           "SELECT video, role, video_row, bytes, pending, of_row FROM duplicate_decision_videos"
            " WHERE decision = ? ORDER BY video");
     vx_sql_bind_int(&q, decision->row);
     size_t capacity = 0;
@@ -75,6 +91,7 @@ static int read_videos(vx_db *db, vx_decision *decision, vx_err *err) {
         video->row = vx_sql_int(&q);
         video->bytes = vx_sql_int(&q);
         video->pending = vx_sql_int(&q) != 0;
+        video->of = vx_sql_int(&q);
     }
     return rc;
 }
@@ -169,7 +186,7 @@ int vx_catalog_find_due(vx_catalog *catalog, int64_t now_us, size_t max,
                         int64_t *ret_next_us, vx_err *err) {
     VX_READER(reader, catalog);
     VX_SQL(q, reader.db,
-           "SELECT d.due_us, d.row, m.video, m.role, m.video_row, m.bytes, m.pending"
+           "SELECT d.due_us, d.row, m.video, m.role, m.video_row, m.bytes, m.pending, m.of_row"
            " FROM duplicate_decision_videos m JOIN duplicate_decisions d ON d.row = m.decision"
            " WHERE m.pending = 1 ORDER BY d.due_us, d.row, m.video LIMIT ?");
     vx_sql_bind_int(&q, (int64_t)max + 1);
@@ -189,8 +206,34 @@ int vx_catalog_find_due(vx_catalog *catalog, int64_t now_us, size_t max,
         video->row = vx_sql_int(&q);
         video->bytes = vx_sql_int(&q);
         video->pending = vx_sql_int(&q) != 0;
+        video->of = vx_sql_int(&q);
     }
     return rc;
+}
+
+int vx_catalog_check_deletion(vx_catalog *catalog, int64_t decision, const char *video_id,
+                              vx_err *err) {
+    int rc = vx_catalog_check_writing(catalog, err);
+    if (rc)
+        return rc;
+    VX_SQL(q, &catalog->writer,
+           "SELECT EXISTS (SELECT 1 FROM duplicate_decision_videos k"
+           " JOIN videos kv ON kv.row = k.video_row WHERE k.decision = m.decision AND k.role = ?3"
+           " AND m.of_row IN (0, k.video_row) AND (kv.source_path IS NOT '' OR v.source_path = "
+           "'')) FROM duplicate_decision_videos m"
+           " JOIN videos v ON v.id = m.video AND v.row = m.video_row"
+           " WHERE m.decision = ?1 AND m.video = ?2 AND m.pending = 1");
+    vx_sql_bind_int(&q, decision);
+    vx_sql_bind_text(&q, video_id);
+    vx_sql_bind_int(&q, VX_ROLE_KEPT);
+    rc = vx_sql_next(&q, err);
+    if (rc < 0)
+        return rc;
+    if (rc == 0)
+        return VX_FAIL(err, VX_CATALOG_NOT_FOUND, "it is not to be deleted any more");
+    return vx_sql_int(&q) ? 0
+                          : VX_FAIL(err, -ESTALE,
+                                    "it stays: the video that was to be kept for it was deleted");
 }
 
 int vx_catalog_set_deleted(vx_catalog *catalog, int64_t decision, const char *video_id,

@@ -1,10 +1,17 @@
-/* missing_files.c — which stored videos have lost their file. A short list, looked through from its start. */
+/* missing_files.c — which stored videos have lost their file.  Sorted. */
 #include <string.h>
 
 #include "collection.h"
 
+static int by_row(const void *a, const void *b) {
+    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+    return (x > y) - (x < y);
+}
+
 void vx_collection_set_missing_files(vx_collection *collection, int64_t *videos, size_t n) {
     vx_missing_files *missing = &collection->missing_files;
+    if (n)
+        qsort(videos, n, sizeof *videos, by_row);
     vx_mutex_lock(&missing->mu);
     free(missing->videos);
     missing->videos = videos;
@@ -13,10 +20,10 @@ void vx_collection_set_missing_files(vx_collection *collection, int64_t *videos,
 }
 
 static size_t find_locked(vx_missing_files *missing, int64_t video) VX_REQUIRES(&missing->mu) {
-    size_t i = 0;
-    while (i < missing->n && missing->videos[i] != video)
-        i++;
-    return i;
+    const int64_t *at =
+        missing->n ? bsearch(&video, missing->videos, missing->n, sizeof *missing->videos, by_row)
+                   : NULL;
+    return at ? (size_t)(at - missing->videos) : missing->n;
 }
 
 bool vx_collection_misses_file(vx_collection *collection, int64_t video_row) {
@@ -32,7 +39,8 @@ void vx_collection_file_is_back(vx_collection *collection, int64_t video_row) {
     vx_mutex_lock(&missing->mu);
     size_t i = find_locked(missing, video_row);
     if (i < missing->n)
-        missing->videos[i] = missing->videos[--missing->n];
+        memmove(missing->videos + i, missing->videos + i + 1,
+                (--missing->n - i) * sizeof *missing->videos);
     vx_mutex_unlock(&missing->mu);
 }
 

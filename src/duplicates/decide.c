@@ -1,10 +1,12 @@
 /* decide.c — decisions: stored by the writer, and carried out by the thread of deletions.
  *
- * A decision and what it is to delete are rows. The thread takes what is due, deletes it as any client would
- * (library/), and notes that it is gone; killed in between, it finds the video gone and notes that. It deletes only
- * the very row that was meant: a video that was deleted and uploaded again meanwhile is another one.
+ * A decision and what it is to delete are rows. The thread takes what is due and deletes it (library/). The
+ * deleting transaction notes that, and first checks that the decision still holds, that the very row that was meant
+ * is there (a video that was deleted and uploaded again meanwhile is another one), and that a kept video that holds
+ * it is stored: so decisions and deletions that cross never remove the last copy.
  */
 #include <errno.h>
+#include <inttypes.h>
 #include <string.h>
 
 #include "base/clock.h"
@@ -113,21 +115,10 @@ typedef struct due_videos {
     vx_duplicates *duplicates;
     vx_decision_video videos[AT_ONCE];
     int64_t decisions[AT_ONCE];
-    bool gone[AT_ONCE];
+    bool gone[AT_ONCE];    /* this deleted it */
+    bool settled[AT_ONCE]; /* it stays, or was gone: to be noted */
     size_t n;
 } due_videos;
-
-/* The row that was meant is there no more. */
-static int find_gone(due_videos *due, vx_err *err) {
-    int rc = 0;
-    for (size_t i = 0; i < due->n && !rc; i++) {
-        bool has = false;
-        rc = vx_catalog_has_video(due->duplicates->params.collection->catalog, due->videos[i].row,
-                                  &has, err);
-        due->gone[i] = !rc && !has;
-    }
-    return rc;
-}
 
 /* All at once, so that they share commits. */
 VX_NO_LOCK_ANALYSIS static int delete_videos(due_videos *due, vx_err *err) {
@@ -139,13 +130,11 @@ VX_NO_LOCK_ANALYSIS static int delete_videos(due_videos *due, vx_err *err) {
     vx_cond_init(&all.ended);
     for (size_t i = 0; i < due->n; i++) {
         one[i] = (one_deletion){.all = &all};
-        if (due->gone[i])
-            continue;
         vx_mutex_lock(&all.mu);
         all.n_running++;
         vx_mutex_unlock(&all.mu);
-        vx_outcome refused = vx_library_delete_video(d->params.library, due->videos[i].id,
-                                                     VX_WRITER_WAIT, on_deleted, &one[i]);
+        vx_outcome refused = vx_library_delete_decided(d->params.library, due->videos[i].id,
+                                                       due->decisions[i], on_deleted, &one[i]);
         if (refused) {
             vx_err why;
             on_deleted(&one[i], VX_FAIL(&why, -ESHUTDOWN, "the server is shutting down"), &why);
@@ -159,19 +148,26 @@ VX_NO_LOCK_ANALYSIS static int delete_videos(due_videos *due, vx_err *err) {
     vx_cond_done(&all.ended);
     vx_mutex_done(&all.mu);
     for (size_t i = 0; i < due->n; i++) {
-        due->gone[i] |= !one[i].rc || one[i].rc == VX_CATALOG_NOT_FOUND;
-        if (!due->gone[i] && err)
+        due->gone[i] = !one[i].rc;
+        due->settled[i] = one[i].rc == VX_CATALOG_NOT_FOUND || one[i].rc == -ESTALE;
+        if (one[i].rc == -ESTALE)
+            vx_log_failed(VX_LOG_WARN, VX_DUPLICATES_KIND, &one[i].err,
+                          "video=%s decision=d%" PRIx64, due->videos[i].id,
+                          (uint64_t)due->decisions[i]);
+        if (due->gone[i] || due->settled[i])
+            continue;
+        if (err)
             *err = one[i].err;
-        rc = due->gone[i] ? rc : one[i].rc;
+        rc = one[i].rc;
     }
     return rc;
 }
 
-static int apply_gone(void *ctx, vx_err *err) {
+static int apply_settled(void *ctx, vx_err *err) {
     const due_videos *due = ctx;
     int rc = 0;
     for (size_t i = 0; i < due->n && !rc; i++)
-        if (due->gone[i])
+        if (due->settled[i])
             rc = vx_catalog_set_deleted(due->duplicates->params.collection->catalog,
                                         due->decisions[i], due->videos[i].id, err);
     return rc;
@@ -196,12 +192,9 @@ static int delete_due(vx_duplicates *d, int64_t *ret_next_us, vx_err *err) {
     if (rc || !due.n)
         return rc;
     *ret_next_us = 1; /* there may be more */
-    rc = find_gone(&due, err);
-    if (rc)
-        return rc;
     rc = delete_videos(&due, err);
     vx_err ignored;
-    int noted = vx_writer_run(d->params.writer, apply_gone, NULL, &due, rc ? &ignored : err);
+    int noted = vx_writer_run(d->params.writer, apply_settled, NULL, &due, rc ? &ignored : err);
     count_deleted(&due, rc);
     vx_duplicates_note_change(d);
     return rc ? rc : noted;

@@ -113,6 +113,7 @@ typedef struct vx_group_video {
     int width_px, height_px;
     double duration_s; /* NaN: not known */
     bool set_aside;    /* in a trash or hidden folder */
+    bool no_file;      /* none is stored or listed, or it is missing: it lets no other one go */
     bool keep;         /* by the policy; else it may go: a kept one holds all of it */
     size_t of;         /* which one that is; its own number if it is kept */
     bool unchecked;    /* kept for want of a comparison with a kept one, see vx_duplicates_plan */
@@ -173,8 +174,8 @@ void vx_group_page_clear(vx_group_page *page);
  * since the last call: some 20 µs a video of a group. */
 int vx_duplicates_list(vx_duplicates *duplicates, const vx_group_query *query,
                        vx_group_page *ret_page, vx_err *err);
-/* One group, with every video that has no pair with a kept one compared with it, so that none is unchecked.
- * Such pairs are stored. VX_CATALOG_NOT_FOUND: there is no group of that id under the query. Blocks. */
+/* One group, with videos that have no pair with a kept one compared with it: up to 20,000 comparisons, and 256
+ * for one video; those that had less are unchecked. Such pairs are stored. -ESHUTDOWN: begin_stop. VX_CATALOG_NOT_FOUND: there is no group of that id under the query. Blocks. */
 int vx_duplicates_plan(vx_duplicates *duplicates, const vx_group_query *query, const char *group_id,
                        vx_group **ret_group, vx_err *err);
 

@@ -3,7 +3,9 @@
  * What may go: in the order of the policy, a video goes if a video that is kept before it holds all of it: it is a
  * copy or a part of that one (or, where the query makes groups of similar videos, similar to it). So every
  * video that goes names one that stays and was compared with it; a chain of small steps loses nothing, and of a
- * compilation and the clips in it, no clip goes for the sake of another.
+ * compilation and the clips in it, no clip goes for the sake of another. A video without a file lets none go.
+ *
+ * long because how groups come about and what may go of them share the group that is under way.
  */
 #include <errno.h>
 #include <math.h>
@@ -139,11 +141,12 @@ static bool next_group(const partition *p, span *g) {
 typedef struct building {
     vx_duplicates *duplicates;
     const vx_group_query *query;
+    const vx_scan_snapshot *snapshot;
     vx_group *group;
     vx_keep_facts *facts;     /* [n_videos] in the order of the policy */
     bool compare;             /* what has no pair is judged now */
     vx_duplicate_pair *found; /* [n_found] by that; their segments are owned */
-    size_t n_found, found_capacity;
+    size_t n_found, found_capacity, n_compared;
 } building;
 
 static void building_done(building *b) {
@@ -170,12 +173,14 @@ static int by_first_and_second(const void *a, const void *b) {
 static int read_facts(building *b, const vx_scan_snapshot *s, const uint32_t *members,
                       vx_err *err) {
     const vx_keep_policy *policy = b->query->policy;
-    vx_catalog *catalog = b->duplicates->params.collection->catalog;
+    vx_collection *collection = b->duplicates->params.collection;
     for (size_t i = 0; i < b->group->n_videos; i++) {
         VX_AUTO_FREE char *metadata = NULL;
-        b->facts[i] = (vx_keep_facts){.video = &s->videos[members[i]], .metadata = (double)NAN};
+        const vx_group_video *video = &s->videos[members[i]];
+        b->facts[i] = (vx_keep_facts){.video = video, .metadata = (double)NAN};
+        b->facts[i].no_file = video->no_file || vx_collection_misses_file(collection, video->row);
         int rc = policy->by == VX_KEEP_METADATA
-                     ? vx_catalog_get_metadata(catalog, s->videos[members[i]].row, &metadata, err)
+                     ? vx_catalog_get_metadata(collection->catalog, video->row, &metadata, err)
                      : 0;
         if (rc && rc != VX_CATALOG_NOT_FOUND)
             return rc;
@@ -239,6 +244,9 @@ const vx_group_pair *vx_group_find_pair(const vx_group *g, size_t first, size_t 
 static int compare_now(building *b, size_t first, size_t second, vx_verdict_kind *ret_kind,
                        vx_err *err) {
     vx_collection *collection = b->duplicates->params.collection;
+    if (atomic_load(&b->duplicates->stopping))
+        return VX_FAIL(err, -ESHUTDOWN, "the server is shutting down");
+    b->n_compared++;
     int64_t x = b->group->videos[first].row, y = b->group->videos[second].row;
     vx_duplicate_pair pair = {.a = x < y ? x : y,
                               .b = x < y ? y : x,
@@ -280,6 +288,11 @@ static bool is_held(const building *b, vx_verdict_kind kind) {
            (kind == VX_VERDICT_SIMILAR && b->query->kinds >> VX_VERDICT_SIMILAR & 1);
 }
 
+/* Whether any of the pairs that are asked for lets a video go. */
+static bool lets_go(const vx_group_query *query) {
+    return !query->kinds || query->kinds & (VX_GROUP_KINDS | 1U << VX_VERDICT_SIMILAR);
+}
+
 /* Numbers of pairs by their second video: those of video i begin at ret_first[i], a counting sort. */
 static uint32_t *pairs_by_second(const vx_group *g, size_t **ret_first, vx_err *err) {
     size_t *at = vx_new_array(g->n_videos + 2, sizeof *at);
@@ -299,7 +312,7 @@ static uint32_t *pairs_by_second(const vx_group *g, size_t **ret_first, vx_err *
     return sorted;
 }
 
-/* The kept videos, best first, and pairs by their second video. */
+/* The kept videos that have a file, best first, and pairs by their second video. */
 typedef struct staying {
     size_t *kept; /* [n_kept] */
     size_t n_kept;
@@ -320,7 +333,7 @@ static void find_holder(const building *b, const staying *s, size_t i, size_t *r
     *ret_known = 0;
     for (size_t k = s->first[i]; k < s->first[i + 1]; k++) {
         const vx_group_pair *pair = &g->pairs[s->pairs[k]]; /* by first, rising */
-        bool kept = g->videos[pair->first].keep;
+        bool kept = g->videos[pair->first].keep && !g->videos[pair->first].no_file;
         *ret_known += kept;
         if (kept && is_held(b, pair->kind)) {
             g->videos[i].keep = false;
@@ -330,15 +343,19 @@ static void find_holder(const building *b, const staying *s, size_t i, size_t *r
     }
 }
 
-/* By comparing it with the first KEPT_MAX kept ones that it has no pair with. */
+/* By comparing it with the kept ones that it has no pair with and that nobody said are unrelated. */
 static int compare_with_kept(building *b, const staying *s, size_t i, vx_err *err) {
-    enum { KEPT_MAX = 256 };
+    enum { KEPT_MAX = 256, COMPARED_MAX = 20000 };
     vx_group_video *v = &b->group->videos[i];
     int rc = 0;
-    for (size_t k = 0; k < s->n_kept && k < KEPT_MAX && v->keep && !rc; k++) {
+    for (size_t k = 0; k < s->n_kept && v->keep && !rc; k++) {
         vx_verdict_kind kind = VX_VERDICT_NEW;
-        if (vx_group_find_pair(b->group, s->kept[k], i))
+        if (vx_group_find_pair(b->group, s->kept[k], i) ||
+            vx_unrelated_has(&b->snapshot->unrelated, b->group->videos[s->kept[k]].row, v->row))
             continue;
+        v->unchecked = k >= KEPT_MAX || b->n_compared >= COMPARED_MAX;
+        if (v->unchecked)
+            return 0;
         rc = compare_now(b, s->kept[k], i, &kind, err);
         v->keep = !is_held(b, kind);
         v->of = v->keep ? i : s->kept[k];
@@ -346,10 +363,11 @@ static int compare_with_kept(building *b, const staying *s, size_t i, vx_err *er
     return rc;
 }
 
-/* A group is closed if every pair of it is known: then no video has more than are kept for each. */
+/* A group is closed if comparing gives nothing: no pair that is asked for lets a video go, or every pair is known,
+ * for no video has more than are kept for each. */
 static int choose_what_stays(building *b, vx_err *err) {
     vx_group *g = b->group;
-    bool closed = g->n_videos <= VX_DUPLICATES_PAIRS + 1;
+    bool closed = g->n_videos <= VX_DUPLICATES_PAIRS + 1 || !lets_go(b->query);
     __attribute__((cleanup(staying_done)))
     staying s = {.kept = vx_new_array(g->n_videos, sizeof *s.kept)};
     s.pairs = pairs_by_second(g, &s.first, err);
@@ -367,7 +385,7 @@ static int choose_what_stays(building *b, vx_err *err) {
             return rc;
         g->bytes += v->bytes;
         g->removable_bytes += v->keep ? 0 : v->bytes;
-        if (v->keep)
+        if (v->keep && !v->no_file)
             s.kept[s.n_kept++] = i;
     }
     return 0;
@@ -412,6 +430,7 @@ static int build_group(building *b, const partition *p, const span *at, vx_err *
     const vx_scan_snapshot *s = p->snapshot;
     const uint32_t *members = p->members + at->first_member;
     vx_group *g = b->group = vx_new(vx_group);
+    b->snapshot = s;
     if (!g)
         return VX_FAIL(err, -ENOMEM, "no memory for a group");
     b->facts = vx_new_array(at->n_members, sizeof *b->facts);
@@ -432,6 +451,7 @@ static int build_group(building *b, const partition *p, const span *at, vx_err *
     vx_keep_explain(b->query->policy, &b->facts[0], &b->facts[1], g->why, sizeof g->why);
     for (size_t i = 0; i < g->n_videos; i++) {
         g->videos[i] = *b->facts[i].video;
+        g->videos[i].no_file = b->facts[i].no_file;
         g->videos[i].filename = strdup(g->videos[i].filename);
         if (!g->videos[i].filename)
             rc = VX_FAIL(err, -ENOMEM, "no memory for a group");

@@ -1,4 +1,4 @@
-/* keeper.c — see the header. The policy's own measure comes behind one rule that always holds, and before
+/* keeper.c — see the header. The policy's own measure comes behind two rules that always hold, and before
  * measures that break ties, so that the choice never depends on the order of videos. */
 #include "keeper.h"
 
@@ -87,7 +87,7 @@ static double folder_of(const vx_keep_policy *policy, const char *path) {
     return -(double)policy->n_folders;
 }
 
-typedef enum measure { SET_ASIDE, CHOSEN, PIXELS, BITRATE, LENGTH, AGE, MEASURES } measure;
+typedef enum measure { NO_FILE, SET_ASIDE, CHOSEN, PIXELS, BITRATE, LENGTH, AGE, MEASURES } measure;
 
 static double measure_of(const vx_keep_policy *policy, const vx_keep_facts *f, measure m) {
     const vx_group_video *v = f->video;
@@ -96,6 +96,8 @@ static double measure_of(const vx_keep_policy *policy, const vx_keep_facts *f, m
                                   [VX_KEEP_LONGEST] = LENGTH,
                                   [VX_KEEP_OLDEST] = AGE};
     switch (m) {
+    case NO_FILE:
+        return -(double)f->no_file;
     case SET_ASIDE:
         return -(double)v->set_aside;
     case CHOSEN:
@@ -120,7 +122,7 @@ static double measure_of(const vx_keep_policy *policy, const vx_keep_facts *f, m
 /* The first measure by which they differ. */
 static measure find_difference(const vx_keep_policy *policy, const vx_keep_facts *a,
                                const vx_keep_facts *b) {
-    measure m = SET_ASIDE;
+    measure m = NO_FILE;
     while (m < MEASURES && measure_of(policy, a, m) == measure_of(policy, b, m))
         m++;
     return m;
@@ -142,6 +144,9 @@ static void explain_measure(const vx_keep_facts *best, const vx_keep_facts *seco
                             char *text, size_t capacity) {
     const vx_group_video *a = best->video, *b = second->video;
     switch (m) {
+    case NO_FILE:
+        snprintf(text, capacity, "the others have no file");
+        break;
     case SET_ASIDE:
         snprintf(text, capacity, "the others are in trash or hidden folders");
         break;

@@ -6,6 +6,7 @@
 /* What a policy weighs beside a video's own fields. */
 typedef struct vx_keep_facts {
     const vx_group_video *video;
+    bool no_file; /* now */
     double
         metadata; /* the field's value: a number, true 1, false 0, another value -inf; NaN: none */
 } vx_keep_facts;

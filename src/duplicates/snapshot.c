@@ -20,6 +20,7 @@ vx_scan_snapshot *vx_scan_snapshot_free(vx_scan_snapshot *s) {
     free(s->videos);
     free(s->pairs);
     free(s->settled);
+    vx_unrelated_done(&s->unrelated);
     free(s);
     return NULL;
 }
@@ -41,7 +42,6 @@ void vx_pair_turn(vx_duplicate_pair *pair) {
 typedef struct loading {
     vx_scan_snapshot *snapshot;
     vx_catalog *catalog;
-    const vx_unrelated *unrelated;
     size_t pairs_capacity, settled_capacity;
     int64_t *rows; /* [n_rows] of the videos of pairs, with repeats */
     size_t n_rows, rows_capacity;
@@ -50,7 +50,7 @@ typedef struct loading {
 static int note_pair(void *ctx, const vx_duplicate_pair *pair, vx_err *err) {
     loading *l = ctx;
     vx_scan_snapshot *s = l->snapshot;
-    if (vx_unrelated_has(l->unrelated, pair->a, pair->b))
+    if (vx_unrelated_has(&s->unrelated, pair->a, pair->b))
         return 0;
     const int64_t rows[2] = {pair->a, pair->b};
     for (int i = 0; i < 2; i++) {
@@ -102,6 +102,7 @@ static int load_video(loading *l, int64_t row, vx_err *err) {
                         .duration_s = video->duration_s};
     strcpy(v.id, video->id);
     v.filename = find_listed_file(video->metadata, &v.set_aside);
+    v.no_file = !v.filename && !vx_video_has_file(video);
     if (!v.filename && (v.filename = strdup(video->filename)))
         v.set_aside = vx_path_is_set_aside(v.filename);
     if (!v.filename)
@@ -178,12 +179,11 @@ int vx_scan_snapshot_compare_settled(const void *a, const void *b) {
 
 int vx_scan_snapshot_load(vx_collection *collection, vx_scan_snapshot **ret_snapshot, vx_err *err) {
     VX_AUTO(vx_scan_snapshot) s = vx_new(vx_scan_snapshot);
-    vx_unrelated unrelated = {0};
     if (!s)
         return VX_FAIL(err, -ENOMEM, "no memory for groups");
     atomic_store(&s->references, 1);
-    loading l = {.snapshot = s, .catalog = collection->catalog, .unrelated = &unrelated};
-    int rc = vx_unrelated_load(collection->catalog, &unrelated, err);
+    loading l = {.snapshot = s, .catalog = collection->catalog};
+    int rc = vx_unrelated_load(collection->catalog, &s->unrelated, err);
     if (!rc)
         rc = vx_catalog_scan_pairs(collection->catalog, note_pair, &l, err);
     if (!rc)
@@ -192,7 +192,6 @@ int vx_scan_snapshot_load(vx_collection *collection, vx_scan_snapshot **ret_snap
         number_pairs(s);
         rc = vx_catalog_scan_decided(collection->catalog, note_settled, &l, err);
     }
-    vx_unrelated_done(&unrelated);
     free(l.rows);
     if (rc)
         return rc;

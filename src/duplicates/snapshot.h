@@ -24,6 +24,7 @@ typedef struct vx_scan_snapshot {
     size_t n_pairs;
     vx_settled *settled; /* [n_settled] by video, then decision */
     size_t n_settled;
+    vx_unrelated unrelated; /* owned */
 } vx_scan_snapshot;
 
 int vx_scan_snapshot_load(vx_collection *collection, vx_scan_snapshot **ret_snapshot, vx_err *err);

@@ -13,11 +13,12 @@ typedef struct video_write {
     vx_write write;
     vx_library *library;
     char id[VX_VIDEO_ID_CHARS + 1];
-    char *filename;  /* to set; NULL = keep */
-    char *metadata;  /* to set or merge; NULL = keep */
-    vx_video *video; /* delete: what was removed */
-    bool more;       /* delete: this was a step, the video is still there */
-    vx_job *rejudge; /* delete: the job that judges orphans anew, if this made it */
+    char *filename;   /* to set; NULL = keep */
+    char *metadata;   /* to set or merge; NULL = keep */
+    vx_video *video;  /* delete: what was removed */
+    int64_t decision; /* delete: that says so, 0 = a client */
+    bool more;        /* delete: this was a step, the video is still there */
+    vx_job *rejudge;  /* delete: the job that judges orphans anew, if this made it */
     bool rejudge_committed;
     vx_library_done done;
     void *ctx;
@@ -60,12 +61,16 @@ static int apply_delete(vx_write *write, vx_err *err) {
         vx_library_finish_rejudge(w->library, w->rejudge, -EAGAIN);
         w->rejudge = NULL;
     }
-    int rc = vx_catalog_get_video(catalog, w->id, &w->video, err);
+    int rc = w->decision ? vx_catalog_check_deletion(catalog, w->decision, w->id, err) : 0;
+    if (!rc)
+        rc = vx_catalog_get_video(catalog, w->id, &w->video, err);
     if (!rc)
         rc = vx_catalog_orphan_copies(catalog, w->id, ORPHANS_AT_ONCE, &n_orphans, err);
     w->more = n_orphans == ORPHANS_AT_ONCE;
     if (!rc && !w->more)
         rc = vx_catalog_delete_video(catalog, w->id, err);
+    if (!rc && !w->more && w->decision)
+        rc = vx_catalog_set_deleted(catalog, w->decision, w->id, err);
     if (!rc && n_orphans && !w->rejudge)
         rc = vx_library_begin_rejudge(w->library, &w->rejudge, err);
     return rc;
@@ -115,7 +120,8 @@ static void finish_delete(vx_write *write, int rc, const vx_err *err) {
 
 /* Takes filename and metadata. */
 static vx_outcome submit(vx_library *library, const char *video_id, char *filename, char *metadata,
-                         vx_write write, vx_when_full when_full, vx_library_done done, void *ctx) {
+                         int64_t decision, vx_write write, vx_when_full when_full,
+                         vx_library_done done, void *ctx) {
     video_write *w = vx_new(video_write);
     if (!w || strlen(video_id) > VX_VIDEO_ID_CHARS) {
         vx_err err;
@@ -131,6 +137,7 @@ static vx_outcome submit(vx_library *library, const char *video_id, char *filena
                        .library = library,
                        .filename = filename,
                        .metadata = metadata,
+                       .decision = decision,
                        .done = done,
                        .ctx = ctx};
     strcpy(w->id, video_id);
@@ -143,7 +150,13 @@ static vx_outcome submit(vx_library *library, const char *video_id, char *filena
 vx_outcome vx_library_delete_video(vx_library *library, const char *video_id,
                                    vx_when_full when_full, vx_library_done done, void *ctx) {
     const vx_write write = {.apply = apply_delete, .done = finish_delete, .makes_room = true};
-    return submit(library, video_id, NULL, NULL, write, when_full, done, ctx);
+    return submit(library, video_id, NULL, NULL, 0, write, when_full, done, ctx);
+}
+
+vx_outcome vx_library_delete_decided(vx_library *library, const char *video_id, int64_t decision,
+                                     vx_library_done done, void *ctx) {
+    const vx_write write = {.apply = apply_delete, .done = finish_delete, .makes_room = true};
+    return submit(library, video_id, NULL, NULL, decision, write, VX_WRITER_WAIT, done, ctx);
 }
 
 vx_outcome vx_library_set_metadata(vx_library *library, const char *video_id,
@@ -155,11 +168,11 @@ vx_outcome vx_library_set_metadata(vx_library *library, const char *video_id,
         return VX_OUTCOME_OK;
     }
     const vx_write write = {.apply = apply_set_metadata, .done = finish_metadata};
-    return submit(library, video_id, NULL, copy, write, VX_WRITER_WAIT, done, ctx);
+    return submit(library, video_id, NULL, copy, 0, write, VX_WRITER_WAIT, done, ctx);
 }
 
 vx_outcome vx_library_patch_video(vx_library *library, const char *video_id, char *filename,
                                   char *patch_json, vx_library_done done, void *ctx) {
     const vx_write write = {.apply = apply_patch, .done = finish_metadata};
-    return submit(library, video_id, filename, patch_json, write, VX_WRITER_REFUSE, done, ctx);
+    return submit(library, video_id, filename, patch_json, 0, write, VX_WRITER_REFUSE, done, ctx);
 }

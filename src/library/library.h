@@ -47,6 +47,10 @@ typedef void (*vx_library_done)(void *ctx, int rc, const vx_err *err);
  * is not called. */
 vx_outcome vx_library_delete_video(vx_library *library, const char *video_id,
                                    vx_when_full when_full, vx_library_done done, void *ctx);
+/* The same as a decision about duplicates has it, which notes it in the same transaction; waits for room. rc as of
+ * vx_catalog_check_deletion, which is asked there: no other deletion comes in between. */
+vx_outcome vx_library_delete_decided(vx_library *library, const char *video_id, int64_t decision,
+                                     vx_library_done done, void *ctx);
 /* Inside a transaction that marks videos to be judged anew, as its last step: makes the job that judges them,
  * unless there is one (NULL). _finish: after that transaction, rc 0 = committed. */
 int vx_library_begin_rejudge(vx_library *library, vx_job **ret_job, vx_err *err);

@@ -4,6 +4,7 @@ import csv
 import io
 import itertools
 import json
+import sqlite3
 import subprocess
 
 import pytest
@@ -197,6 +198,42 @@ def test_video_in_a_trash_or_hidden_folder_never_wins(empty, films, folder):
         assert keeper(empty, keep) == ("small.mp4", "the others are in trash or hidden folders")
 
 
+def test_video_without_a_file_never_wins_and_lets_none_go(empty, films):
+    ids = upload(empty, films, "zoom.mp4", "small.mp4", "worse.mp4")
+    scan(empty)
+    empty.stop()
+    with sqlite3.connect(empty.data / "catalog.db") as catalog:  # as if they had been imported
+        catalog.execute("UPDATE videos SET source_path = '' WHERE id = ?", (ids["zoom.mp4"],))
+    empty.start()
+    [group] = groups(empty, filter=json.dumps({"filename": {"$ne": "worse.mp4"}}))
+    assert group["keeper"] == {"video_id": ids["small.mp4"], "why": "the others have no file"}
+    answer = resolve(empty, group, "delete", videos=[ids["small.mp4"]], filter={"filename": {"$ne": "worse.mp4"}}, dry_run=True)
+    assert_problem(answer, 400, "bad-parameter")
+    empty.stop()
+    with sqlite3.connect(empty.data / "catalog.db") as catalog:
+        catalog.execute("UPDATE videos SET source_path = ''")
+    empty.start()
+    [group] = groups(empty)
+    assert {v["action"] for v in group["videos"]} == {"keep"}
+
+
+def test_unrelated_videos_of_a_large_group_do_not_go_for_each_other(empty, films, tmp_path):
+    """Of 19 copies not every pair is stored: those that are missing are compared, but not these two."""
+    copies = {f"{i}.mp4": tmp_path / f"{i}.mp4" for i in range(19)}
+    for name, path in copies.items():
+        ffmpeg("-i", films["part.mp4"], "-c", "copy", "-metadata", f"title={name}", path)
+    ids = upload(empty, copies, *copies)
+    scan(empty)
+    two = {"filename": {"$in": ["0.mp4", "18.mp4"]}}
+    [group] = groups(empty, keep="oldest")
+    assert [v["video_id"] for v in empty.get(f"/v1/duplicates/{group['id']}", params={"keep": "oldest"}).json()["videos"]
+            if v["action"] == "keep"] == [ids["0.mp4"]]
+    [pair] = groups(empty, filter=json.dumps(two))
+    assert resolve(empty, pair, "not_duplicates", filter=two).ok
+    group = empty.get(f"/v1/duplicates/{group['id']}", params={"keep": "oldest"}).json()
+    assert {v["video_id"] for v in group["videos"] if v["action"] == "keep"} == {ids["0.mp4"], ids["18.mp4"]}
+
+
 def test_nothing_goes_that_no_kept_video_holds(empty, films):
     """more.mp4 has all of zoom.mp4, but not the other way round: with the shorter one kept first, both stay."""
     ids = upload(empty, films, "zoom.mp4", "more.mp4", "part.mp4")
@@ -242,6 +279,63 @@ def test_delete_with_a_delay_can_be_undone_until_then(empty, films):
     assert empty.delete(f"/v1/duplicates/decisions/{decision['id']}").status_code == 204
     assert members(empty) == [["small.mp4", "zoom.mp4"]]
     assert_problem(empty.delete(f"/v1/duplicates/decisions/{decision['id']}"), 404, "not-found")
+
+
+def stored(server):
+    return {v["id"] for v in server.get("/v1/videos").json()["items"]}
+
+
+def pending(server, decision):
+    return server.get(f"/v1/duplicates/decisions/{decision['id']}").json()["pending"]
+
+
+def make_due(server, *decisions):
+    """As if their delays were over, the first one's first."""
+    server.stop()
+    with sqlite3.connect(server.data / "catalog.db") as catalog:
+        for due, decision in enumerate(decisions, 1):
+            catalog.execute("UPDATE duplicate_decisions SET due_us = ? WHERE row = ?", (due, int(decision["id"][1:], 16)))
+    server.start()
+    for decision in decisions:
+        wait_until(lambda d=decision: not pending(server, d), "what is due stays pending")
+
+
+def test_deletion_stops_when_its_keeper_was_deleted_by_another_decision(empty, films):
+    """small.mp4 goes for zoom.mp4, and zoom.mp4, in a decision that says nothing of small.mp4, for worse.mp4."""
+    ids = upload(empty, films, "zoom.mp4", "small.mp4", "worse.mp4")
+    scan(empty)
+
+    def decide(keep, *names):
+        some = {"filename": {"$in": names}}
+        [group] = groups(empty, filter=json.dumps(some), keep=keep, state="all")
+        return resolve(empty, group, "delete", filter=some, keep=keep, delay_s=3600).json()
+    first, second = decide("oldest", "zoom.mp4", "small.mp4"), decide("newest", "zoom.mp4", "worse.mp4")
+    assert [v["video_id"] for v in first["deleted"] + second["deleted"]] == [ids["small.mp4"], ids["zoom.mp4"]]
+    make_due(empty, second["decision"], first["decision"])
+    assert stored(empty) == {ids["small.mp4"], ids["worse.mp4"]}
+
+
+def test_deletion_stops_when_a_client_deleted_the_keeper(empty, films):
+    ids = upload(empty, films, "zoom.mp4", "small.mp4")
+    scan(empty)
+    [group] = groups(empty)
+    decision = resolve(empty, group, "delete", delay_s=3600).json()["decision"]
+    assert empty.delete(f"/v1/videos/{ids['zoom.mp4']}").ok
+    make_due(empty, decision)
+    assert stored(empty) == {ids["small.mp4"]}
+
+
+@pytest.mark.parametrize("action", ["keep", "not_duplicates", "delete"])
+def test_newest_decision_about_a_video_wins(empty, films, action):
+    ids = upload(empty, films, "zoom.mp4", "small.mp4")
+    scan(empty)
+    [group] = groups(empty)
+    older = resolve(empty, group, "delete", delay_s=3600).json()["decision"]
+    body = {"videos": [ids["zoom.mp4"]], "delay_s": 3600} if action == "delete" else {}
+    newer = resolve(empty, group, action, **body).json()["decision"]
+    assert pending(empty, older) == 0 and pending(empty, newer) == (action == "delete")
+    make_due(empty, older, newer)
+    assert stored(empty) == ({ids["small.mp4"]} if action == "delete" else set(ids.values()))
 
 
 def test_group_that_has_changed_is_not_resolved(empty, films):

@@ -54,6 +54,7 @@ CREATE TABLE duplicate_decision_videos (
     video_row INTEGER NOT NULL,  -- to delete: the video that was meant
     bytes     INTEGER NOT NULL,
     pending   INTEGER NOT NULL,  -- is to be deleted, and was not yet
+    of_row    INTEGER NOT NULL,  -- to delete: the kept video that holds it; 0: any kept one will do
     PRIMARY KEY (decision, video)
 ) WITHOUT ROWID;
 CREATE INDEX duplicate_decision_videos_by_video ON duplicate_decision_videos (video);
