@@ -6,12 +6,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "backup.h"
 #include "base/digest.h"
 #include "base/hex.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "catalog/catalog.h"
 
@@ -20,7 +22,7 @@
 
 typedef struct copying {
     const char *from, *to; /* folders */
-    bool verify;           /* the SHA-256 of every file */
+    bool restores;         /* files that are there already are verified too */
     vx_backup_report *report;
 } copying;
 
@@ -46,6 +48,8 @@ static int copy_bytes(int from, int to, int64_t *bytes, const char *path, vx_err
     if (!piece)
         return VX_FAIL(err, -ENOMEM, "no memory to copy a file");
     for (ssize_t n; (n = read(from, piece, PIECE_BYTES)) != 0;) {
+        if (n < 0 && errno == EIO) /* this file only */
+            return VX_FAIL(err, VX_BACKUP_BAD, "the disk cannot read the file for %s", path);
         if (n < 0)
             return VX_FAIL_ERRNO(err, "reading for %s", path);
         for (ssize_t done = 0, now; done < n; done += now)
@@ -62,11 +66,11 @@ static int check_digest(int fd, const char *expected, const char *path, vx_err *
         return VX_FAIL_ERRNO(err, "reading %s", path);
     int rc = vx_digest_file(fd, found, err);
     if (!rc && strcmp(found, expected) != 0)
-        rc = VX_FAIL(err, VX_BACKUP_BAD, "the file %s of the backup is damaged", expected);
+        rc = VX_FAIL(err, VX_BACKUP_BAD, "the file %s is damaged: its SHA-256 is another", path);
     return rc;
 }
 
-/* Beside its place first. -ENOENT: there is no such file. */
+/* Beside its place first. -ENOENT: there is no such file; VX_BACKUP_BAD: it is damaged, and not copied. */
 static int copy_file(copying *c, const char *source, const char *target, const char *digest,
                      vx_err *err) {
     char temporary[PATH_MAX];
@@ -78,7 +82,7 @@ static int copy_file(copying *c, const char *source, const char *target, const c
     VX_AUTO_FD int to = open(temporary, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
     int rc = to < 0 ? VX_FAIL_ERRNO(err, "creating %s", temporary)
                     : copy_bytes(from, to, &c->report->bytes, target, err);
-    if (!rc && digest)
+    if (!rc)
         rc = check_digest(to, digest, source, err);
     if (!rc && rename(temporary, target))
         rc = VX_FAIL_ERRNO(err, "putting %s into place", target);
@@ -89,10 +93,18 @@ static int copy_file(copying *c, const char *source, const char *target, const c
 
 /* ---- the files that a catalog names ---- */
 
-/* media/ab/abcd…; *ret_missing: the folder has lost it, or its video was deleted meanwhile. */
-static int copy_media(copying *c, const vx_video *video, bool *ret_missing, vx_err *err) {
-    char digest[65], name[80], source[PATH_MAX], target[PATH_MAX];
+/* A backup trusts what an earlier one has verified: else it would read the whole collection each time. */
+static bool is_there(const copying *c, const char *target, const char *digest, int64_t bytes) {
     struct stat facts;
+    vx_err err;
+    VX_AUTO_FD int fd = open(target, O_RDONLY | O_CLOEXEC);
+    return fd >= 0 && !fstat(fd, &facts) && facts.st_size == bytes &&
+           (!c->restores || !check_digest(fd, digest, target, &err));
+}
+
+/* media/ab/abcd…. One that is missing (lost, or its video was deleted meanwhile) or damaged is counted. */
+static int copy_media(copying *c, const vx_video *video, vx_err *err) {
+    char digest[65], name[80], source[PATH_MAX], target[PATH_MAX];
     vx_hex_encode(video->sha256, 32, digest);
     snprintf(name, sizeof name, "media/%.2s", digest);
     int rc = join(target, c->to, name, err);
@@ -105,28 +117,36 @@ static int copy_media(copying *c, const vx_video *video, bool *ret_missing, vx_e
         rc = join(target, c->to, name, err);
     if (rc)
         return rc;
-    if (!stat(target, &facts) && facts.st_size == video->bytes) {
+    if (is_there(c, target, digest, video->bytes)) {
         c->report->kept++;
         return 0;
     }
-    rc = copy_file(c, source, target, c->verify ? digest : NULL, err);
+    if (c->restores) /* a damaged one must not pass for the right one if there is none to replace it */
+        unlink(target);
+    vx_err why;
+    rc = copy_file(c, source, target, digest, &why);
     if (rc == -ENOENT) {
-        *ret_missing = true;
         c->report->missing++;
         return 0;
     }
+    if (rc == VX_BACKUP_BAD) {
+        c->report->damaged++;
+        vx_log_failed(VX_LOG_ERROR, "backup", &why, "video=%s copied=no", video->id);
+        return 0;
+    }
     c->report->copied += !rc;
+    if (rc)
+        *err = why;
     return rc;
 }
 
 static int on_video(void *ctx, const vx_video *video, vx_err *err) {
     copying *c = ctx;
-    bool missing = false;
     c->report->videos++;
     if (video->source_path)
         return 0;
     c->report->files++;
-    return copy_media(c, video, &missing, err);
+    return copy_media(c, video, err);
 }
 
 static int sync_media(const copying *c, vx_err *err) {
@@ -146,7 +166,8 @@ static int sync_media(const copying *c, vx_err *err) {
 static int copy_all_media(copying *c, const char *catalog_path, vx_err *err) {
     VX_AUTO(vx_catalog) catalog = NULL;
     char path[PATH_MAX];
-    c->report->videos = c->report->files = c->report->kept = c->report->missing = 0;
+    c->report->videos = c->report->files = c->report->kept = c->report->missing =
+        c->report->damaged = 0;
     int rc = vx_catalog_open_to_read(catalog_path, &catalog, err);
     if (!rc)
         rc = join(path, c->to, "media", err);
@@ -207,7 +228,7 @@ static int copy_until_complete(copying *c, vx_catalog *live, const char *copy, v
     return 0;
 }
 
-/* A log that a reader of the backup before has left would be taken for that of the new catalog. */
+/* A log that was left by a reader of the catalog before would be taken for that of the new one. */
 static int put_into_place(const char *copy, const char *final, vx_err *err) {
     char name[PATH_MAX + 8];
     snprintf(name, sizeof name, "%s-wal", final);
@@ -215,6 +236,32 @@ static int put_into_place(const char *copy, const char *final, vx_err *err) {
     snprintf(name, sizeof name, "%s-shm", final);
     unlink(name);
     return rename(copy, final) ? VX_FAIL_ERRNO(err, "putting %s into place", final) : 0;
+}
+
+static int refuse_data_folder(const char *folder, vx_err *err) {
+    return VX_FAIL(
+        err, VX_BACKUP_BAD,
+        "%s is a data folder of vidx serve: a backup would replace what is in it; choose "
+        "another folder",
+        folder);
+}
+
+/* What a server works in is never overwritten: not the folder that is copied, nor another one. */
+static int check_target(const char *data_dir, const char *to_dir, vx_err *err) {
+    struct stat from, to;
+    char path[PATH_MAX];
+    if (!stat(data_dir, &from) && !stat(to_dir, &to) && from.st_dev == to.st_dev &&
+        from.st_ino == to.st_ino)
+        return refuse_data_folder(to_dir, err);
+    int rc = join(path, to_dir, "incoming", err);
+    if (!rc && !access(path, F_OK))
+        rc = refuse_data_folder(to_dir, err);
+    if (!rc)
+        rc = join(path, to_dir, "catalog.db.lock", err);
+    if (rc)
+        return rc;
+    VX_AUTO_FD int fd = open(path, O_RDONLY | O_CLOEXEC);
+    return fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) ? refuse_data_folder(to_dir, err) : 0;
 }
 
 int vx_backup_run(const char *data_dir, const char *to_dir, vx_backup_report *ret_report,
@@ -231,6 +278,8 @@ int vx_backup_run(const char *data_dir, const char *to_dir, vx_backup_report *re
     if (!rc && access(path, F_OK))
         rc = VX_FAIL(err, VX_BACKUP_BAD, "%s is no data folder of vidx serve", data_dir);
     if (!rc)
+        rc = check_target(data_dir, to_dir, err);
+    if (!rc)
         rc = make_folder(to_dir, err);
     if (!rc)
         rc = vx_catalog_open_to_read(path, &live, err);
@@ -245,10 +294,13 @@ int vx_backup_run(const char *data_dir, const char *to_dir, vx_backup_report *re
 
 int vx_backup_restore(const char *from_dir, const char *data_dir, vx_backup_report *ret_report,
                       vx_err *err) {
-    char source[PATH_MAX], target[PATH_MAX];
+    VX_AUTO(vx_catalog) catalog = NULL;
+    char source[PATH_MAX], copy[PATH_MAX], target[PATH_MAX];
     *ret_report = (vx_backup_report){0};
-    copying c = {.from = from_dir, .to = data_dir, .verify = true, .report = ret_report};
+    copying c = {.from = from_dir, .to = data_dir, .restores = true, .report = ret_report};
     int rc = join(source, from_dir, "catalog.db", err);
+    if (!rc)
+        rc = join(copy, data_dir, "catalog.db.part", err);
     if (!rc)
         rc = join(target, data_dir, "catalog.db", err);
     if (!rc && access(source, F_OK))
@@ -259,8 +311,12 @@ int vx_backup_restore(const char *from_dir, const char *data_dir, vx_backup_repo
     if (!rc)
         rc = make_folder(data_dir, err);
     if (!rc)
-        rc = copy_all_media(&c, source, err);
+        rc = vx_catalog_open_to_read(source, &catalog, err);
     if (!rc)
-        rc = copy_file(&c, source, target, NULL, err);
+        rc = vx_catalog_copy(catalog, copy, err);
+    if (!rc)
+        rc = copy_all_media(&c, copy, err);
+    if (!rc)
+        rc = put_into_place(copy, target, err);
     return rc ? rc : sync_folder(data_dir, err);
 }

@@ -36,16 +36,13 @@ int vx_catalog_insert_outside(vx_catalog *catalog, const vx_outside_row *store, 
     return rc ? rc : fill_changes(&catalog->writer, err);
 }
 
-/* Forgets the deleted videos that every store has heard of; all, once there is no store. The last row
- * stays: the next number follows it. */
+/* Forgets the deleted videos that every store has heard of. The last row stays: the next number follows it. */
 static int prune_changes(vx_db *db, vx_err *err) {
-    int rc = vx_db_run(db, "DELETE FROM changes WHERE NOT EXISTS (SELECT 1 FROM stores)", err);
-    return rc ? rc
-              : vx_db_run(db,
-                          "DELETE FROM changes WHERE deleted IS NOT NULL"
-                          " AND seq <= (SELECT min(sent) FROM stores)"
-                          " AND seq < (SELECT max(seq) FROM changes)",
-                          err);
+    return vx_db_run(db,
+                     "DELETE FROM changes WHERE deleted IS NOT NULL"
+                     " AND seq <= (SELECT min(sent) FROM stores)"
+                     " AND seq < (SELECT max(seq) FROM changes)",
+                     err);
 }
 
 int vx_catalog_delete_outside(vx_catalog *catalog, const char *name, vx_err *err) {
@@ -57,6 +54,9 @@ int vx_catalog_delete_outside(vx_catalog *catalog, const char *name, vx_err *err
     rc = vx_sql_run(&q, err);
     if (!rc && sqlite3_changes(catalog->writer.handle) == 0)
         rc = VX_FAIL(err, VX_CATALOG_NOT_FOUND, "no store %.64s", name);
+    if (!rc) /* nothing is kept for nobody */
+        rc = vx_db_run(&catalog->writer,
+                       "DELETE FROM changes WHERE NOT EXISTS (SELECT 1 FROM stores)", err);
     return rc ? rc : prune_changes(&catalog->writer, err);
 }
 

@@ -34,7 +34,12 @@ static int end(const char *command, int rc, const vx_backup_report *r, const vx_
     if (r->missing)
         printf("%lld files are missing: send them again, or delete their videos\n",
                (long long)r->missing);
-    return 0;
+    if (r->damaged)
+        fprintf(stderr,
+                "vidx %s: %lld files are damaged and were not copied: send them again, or delete "
+                "their videos\n",
+                command, (long long)r->damaged);
+    return r->damaged ? 1 : 0;
 }
 
 int vx_command_backup(int argc, char **argv) {
@@ -44,7 +49,8 @@ int vx_command_backup(int argc, char **argv) {
     int rc = vx_options_parse(
         "usage: vidx backup --to DIR [options]\n\nCopies a data folder while a server uses it. "
         "Only files "
-        "that the backup lacks are copied.\nExit status: 0 done, 1 failed, 2 wrong usage.",
+        "that the backup lacks are copied, and checked by their SHA-256.\n"
+        "Exit status: 0 done, 1 failed or files are damaged, 2 wrong usage.",
         backup_table, VX_LEN(backup_table), argc, argv, &s, &err);
     if (rc == VX_OPTION_HELP)
         return 0;
@@ -61,7 +67,8 @@ int vx_command_restore(int argc, char **argv) {
     vx_backup_report report = {0};
     int rc = vx_options_parse("usage: vidx restore --from DIR [options]\n\nMakes a data folder of "
                               "a backup, and checks every "
-                              "file by its SHA-256.\nExit status: 0 done, 1 failed, 2 wrong usage.",
+                              "file by its SHA-256; damaged ones are left out.\n"
+                              "Exit status: 0 done, 1 failed or files are damaged, 2 wrong usage.",
                               restore_table, VX_LEN(restore_table), argc, argv, &s, &err);
     if (rc == VX_OPTION_HELP)
         return 0;

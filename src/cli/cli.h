@@ -15,8 +15,10 @@
     "and "                                                                                         \
     "key frames: faster, finds fewer), off (no copies are recognised)"
 #define VX_STORE_KEYS_HELP                                                                         \
-    "file with the credentials of stores, lines of HOST[:PORT] KEY; else the variable "            \
-    "VIDX_STORE_KEY_<HOST> is taken, with _ for dots and dashes"
+    "file with the credentials of stores, lines of HOST[:PORT] KEY, without PORT "                 \
+    "for the default port; else, for that port, the variable VIDX_STORE_KEY_<HOST> is taken, "     \
+    "with "                                                                                        \
+    "_ for dots and dashes"
 
 int vx_command_serve(int argc, char **argv);
 int vx_command_check(int argc, char **argv);

@@ -82,8 +82,9 @@ static const vx_option table[] = {
     {"reserve", VX_OPTION_BYTES, AT(reserve), "256m", "BYTES",
      "disk space that uploads must leave free; an upload that would not gets 507"},
     {"store-hosts", VX_OPTION_TEXT, AT(store_hosts), NULL, "LIST",
-     "hosts of vector databases that clients may name in /v1/stores, private ones too, "
-     "*.example.org for all below it (default: none)"},
+     "vector databases that clients may name in /v1/stores: HOST (the default port of its kind), "
+     "HOST:PORT, or http://HOST:PORT to allow them without TLS; private ones too, *.example.org "
+     "for all below it (default: none)"},
     {"store-keys", VX_OPTION_TEXT, AT(store_keys), NULL, "FILE", VX_STORE_KEYS_HELP},
     {"search", VX_OPTION_TEXT, AT(search), NULL, "URL",
      "let this Milvus answer searches in place of memory: milvus://HOST:PORT/COLLECTION, which "

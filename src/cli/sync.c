@@ -43,8 +43,7 @@ static void host_of(const char *url, char *ret_host, size_t capacity) {
         n -= (size_t)(at + 1 - from);
         from = at + 1;
     }
-    size_t n_host = *from == '[' ? strcspn(from, "]") + 1 : strcspn(from, ":/?");
-    snprintf(ret_host, capacity, "%.*s", (int)(n_host < n ? n_host : n), from);
+    snprintf(ret_host, capacity, "http://%.*s", (int)n, from);
 }
 
 static int sync_to(const settings *s, vx_store_view *ret_view, vx_err *err) {

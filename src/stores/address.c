@@ -2,6 +2,7 @@
 #include <ctype.h>
 #include <string.h>
 
+#include "fetch/fetch.h"
 #include "outside.h"
 
 static const struct scheme {
@@ -101,6 +102,7 @@ int vx_outside_parse(const char *text, vx_outside_url *ret_url, vx_err *err) {
                        "without TLS, for private addresses");
     url.kind = scheme->kind;
     url.plain = scheme->plain;
+    url.default_port = scheme->port;
     strcpy(url.port, scheme->port);
     rest += 3;
     size_t n = strcspn(rest, "/?");
@@ -118,4 +120,34 @@ int vx_outside_parse(const char *text, vx_outside_url *ret_url, vx_err *err) {
     if (!rc)
         *ret_url = url;
     return rc;
+}
+
+static bool entry_allows(const char *entry, size_t n, const vx_outside_url *url) {
+    char host[sizeof url->host + sizeof url->port + 1];
+    bool plain = n > 7 && !strncmp(entry, "http://", 7);
+    if (plain) {
+        entry += 7;
+        n -= 7;
+    }
+    if (n >= sizeof host)
+        return false;
+    memcpy(host, entry, n);
+    host[n] = 0;
+    char *bracket = strchr(host, ']'), *port = strchr(bracket ? bracket : host, ':');
+    if (port)
+        *port++ = 0;
+    return (plain || (!url->plain && strcmp(url->sslmode, "disable") != 0)) &&
+           !strcmp(url->port, port ? port : url->default_port) &&
+           vx_service_allows(host, url->host);
+}
+
+bool vx_outside_allows(const char *hosts, const vx_outside_url *url) {
+    for (const char *at = hosts; at && *at;) {
+        at += strspn(at, ", ");
+        size_t n = strcspn(at, ", ");
+        if (n && entry_allows(at, n, url))
+            return true;
+        at += n;
+    }
+    return false;
 }

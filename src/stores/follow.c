@@ -147,9 +147,10 @@ static bool must_end(void *ctx) {
 }
 
 static int connect_to(vx_follower *f, vx_err *err) {
-    if (!vx_service_allows(f->params.hosts, f->url.host))
-        return VX_FAIL(err, VX_OUTSIDE_UNFIT, "the host %.80s is not among those of --store-hosts",
-                       f->url.host);
+    if (!vx_outside_allows(f->params.hosts, &f->url))
+        return VX_FAIL(err, VX_OUTSIDE_UNFIT,
+                       "%.80s, port %s, is not among those of --store-hosts, or not without TLS",
+                       f->url.host, f->url.port);
     set_state(f, VX_STORE_CONNECTING);
     char *key = NULL;
     int rc = vx_outside_find_key(f->params.keys_path, &f->url, &key, err);

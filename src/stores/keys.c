@@ -8,11 +8,15 @@
 
 #define BLANKS " \t\r\n"
 
-/* Whether a line's first word is this host, or host:port. */
+static bool has_default_port(const vx_outside_url *url) {
+    return !strcmp(url->port, url->default_port);
+}
+
+/* Whether a line's first word is this host:port; without a port it is the default one. */
 static bool is_for(const char *word, const vx_outside_url *url) {
     size_t n = strlen(url->host);
     return !strncmp(word, url->host, n) &&
-           (!word[n] || (word[n] == ':' && !strcmp(word + n + 1, url->port)));
+           (word[n] ? word[n] == ':' && !strcmp(word + n + 1, url->port) : has_default_port(url));
 }
 
 static int read_line(char *line, int number, const vx_outside_url *url, char **ret_key,
@@ -54,7 +58,7 @@ int vx_outside_find_key(const char *keys_path, const vx_outside_url *url, char *
     snprintf(name, sizeof name, "VIDX_STORE_KEY_%s", url->host);
     for (char *at = name; *at; at++)
         *at = isalnum((unsigned char)*at) ? (char)toupper((unsigned char)*at) : '_';
-    const char *value = getenv(name);
+    const char *value = has_default_port(url) ? getenv(name) : NULL;
     if (!rc && !key && value && *value && !(key = strdup(value)))
         rc = VX_FAIL(err, -ENOMEM, "no memory for a credential");
     for (const char *at = key; !rc && at && *at; at++)

@@ -30,7 +30,8 @@ typedef enum vx_outside_outcome {
 
 typedef struct vx_outside_url {
     const struct vx_outside_kind *kind;
-    bool plain; /* without TLS */
+    bool plain;               /* without TLS */
+    const char *default_port; /* of the kind; static */
     char host[256], port[6], user[64];
     char collection[256]; /* collection, namespace or database */
     char table[64];       /* PostgreSQL: the table */
@@ -40,8 +41,13 @@ typedef struct vx_outside_url {
 /* address.c. VX_OUTSIDE_BAD_URL with what is wrong. A password in it is refused. */
 int vx_outside_parse(const char *text, vx_outside_url *ret_url, vx_err *err);
 
+/* address.c: whether the operator's list allows this URL. Its entries, with commas: [http://]HOST[:PORT]. HOST may
+ * be *.example.org; without PORT it is the kind's default port; without http:// only with TLS. NULL: no entry. */
+bool vx_outside_allows(const char *hosts, const vx_outside_url *url);
+
 /* keys.c: the credential of host:port, of the file (lines "HOST[:PORT] KEY"; NULL: none) or of the variable
- * VIDX_STORE_KEY_<HOST>, upper case, with "_" for all but letters and digits. Gives it (free()); NULL: there
+ * VIDX_STORE_KEY_<HOST>, upper case, with "_" for all but letters and digits. What names no port is for the kind's
+ * default port. Gives it (free()); NULL: there
  * is none. -errno: the file cannot be read; VX_OUTSIDE_UNFIT: a line of it is no such line. */
 int vx_outside_find_key(const char *keys_path, const vx_outside_url *url, char **ret_key,
                         vx_err *err);

@@ -171,6 +171,19 @@ static int judge(pgvector *pg, const PGresult *result, vx_err *err) {
     return rc;
 }
 
+/* The next result, once all of it is here: PQgetResult alone would wait for as long as the server likes. NULL:
+ * there is no more. */
+static int next_result(pgvector *pg, int64_t until_us, PGresult **ret_result, vx_err *err) {
+    int rc = 0;
+    while (!rc && PQisBusy(pg->connection)) {
+        rc = wait_for(pg, POLLIN, until_us, err);
+        if (!rc && !PQconsumeInput(pg->connection))
+            break; /* PQgetResult then says why */
+    }
+    *ret_result = rc ? NULL : PQgetResult(pg->connection);
+    return rc;
+}
+
 /* Runs one statement. ret_result: NULL, or gives it (PQclear). */
 static int run(pgvector *pg, const char *sql, const char *param, PGresult **ret_result,
                vx_err *err) {
@@ -180,22 +193,31 @@ static int run(pgvector *pg, const char *sql, const char *param, PGresult **ret_
     int64_t until_us = vx_clock_monotonic_us() + ANSWER_S * 1000000LL;
     if (!PQsendQueryParams(pg->connection, sql, param ? 1 : 0, NULL, &param, NULL, NULL, 0))
         return judge(pg, NULL, err);
+    PGresult *result = NULL, *more = NULL;
     rc = send_all(pg, until_us, err);
-    while (!rc && PQisBusy(pg->connection)) {
-        rc = wait_for(pg, POLLIN, until_us, err);
-        if (!rc && !PQconsumeInput(pg->connection))
-            break;
-    }
+    if (!rc)
+        rc = next_result(pg, until_us, &result, err);
     if (rc) {
         disconnect(pg);
         return rc;
     }
-    PGresult *result = PQgetResult(pg->connection);
     ExecStatusType status = PQresultStatus(result);
     if (status != PGRES_COMMAND_OK && status != PGRES_TUPLES_OK)
         rc = judge(pg, result, err);
-    for (PGresult *more; pg->connection && (more = PQgetResult(pg->connection));)
+    if (pg->connection) { /* one statement has one result; then the connection is free again */
+        vx_err why;
+        int end = next_result(pg, until_us, &more, &why);
+        if (!end && more)
+            end = VX_FAIL(&why, VX_OUTSIDE_AWAY, "%.80s answers one statement with two results",
+                          pg->outside.url.host);
         PQclear(more);
+        if (end)
+            disconnect(pg);
+        if (end && !rc) {
+            *err = why;
+            rc = end;
+        }
+    }
     if (!rc && ret_result)
         *ret_result = result;
     else
@@ -302,8 +324,9 @@ static int list(vx_outside *outside, vx_outside_on_point on_point, void *ctx, vx
     int n = PAGE, rc = 0;
     while (n == PAGE && !rc) {
         PGresult *page = NULL;
-        rc = run_for_table(of(outside), "SELECT id, digest FROM",
-                           " WHERE id > $1 ORDER BY id LIMIT 2000", last, &page, err);
+        rc = run_for_table(of(outside), "SELECT id, left(digest, 32) FROM",
+                           " WHERE id > $1 AND length(id) < 128 ORDER BY id LIMIT 2000", last,
+                           &page, err);
         n = rc ? 0 : PQntuples(page);
         for (int i = 0; i < n && !rc; i++) {
             const char *id = PQgetvalue(page, i, 0);

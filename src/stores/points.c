@@ -83,21 +83,22 @@ static int send_one_by_one(vx_points *batch, vx_follower *f, vx_err *err) {
     return rc;
 }
 
+/* Removes first: a video that was deleted and sent again has the same ids in both lists. */
 int vx_points_flush(vx_points *batch, vx_follower *f, vx_err *err) {
     int rc = 0;
-    if (batch->n) {
-        rc = f->outside->kind->upsert(f->outside, batch->points, batch->n, err);
-        if (!rc)
-            count(f, (int64_t)batch->n, 0, 0);
-        else if (rc == VX_OUTSIDE_REFUSED)
-            rc = send_one_by_one(batch, f, err);
-    }
     for (size_t at = 0; at < batch->n_removed && !rc; at += batch->max) {
         size_t n = batch->n_removed - at < batch->max ? batch->n_removed - at : batch->max;
         rc = f->outside->kind->remove(
             f->outside, (const char(*)[VX_CLIP_ID_CHARS + 1]) batch->removed + at, n, err);
         if (!rc)
             count(f, 0, (int64_t)n, 0);
+    }
+    if (batch->n && !rc) {
+        rc = f->outside->kind->upsert(f->outside, batch->points, batch->n, err);
+        if (!rc)
+            count(f, (int64_t)batch->n, 0, 0);
+        else if (rc == VX_OUTSIDE_REFUSED)
+            rc = send_one_by_one(batch, f, err);
     }
     empty(batch);
     return rc;

@@ -6,7 +6,6 @@
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "fetch/fetch.h"
 #include "stores_internal.h"
 
 struct vx_stores {
@@ -183,11 +182,12 @@ static int check_spec(const vx_stores_params *params, const vx_store_spec *spec,
         vx_outside_parse(spec->url, &url, &why))
         return VX_FAIL(err, VX_STORES_INVALID, "%s",
                        spec->url && strlen(spec->url) < 512 ? why.msg : "url must be a URL");
-    if (!vx_service_allows(params->hosts, url.host))
-        return VX_FAIL(err, VX_STORES_INVALID,
-                       "the host %.80s is not allowed: the operator names the hosts of stores with "
-                       "--store-hosts when the server starts",
-                       url.host);
+    if (!vx_outside_allows(params->hosts, &url))
+        return VX_FAIL(
+            err, VX_STORES_INVALID,
+            "%.80s, port %s, is not allowed this way: when the server starts the operator "
+            "names HOST:PORT with --store-hosts, or http://HOST:PORT to go without TLS",
+            url.host, url.port);
     return 0;
 }
 

@@ -43,8 +43,8 @@ typedef struct vx_stores vx_stores;
 typedef struct vx_stores_params { /* borrows all, until stop */
     vx_catalog *catalog;
     vx_writer *writer;
-    vx_models *models;     /* NULL: a model's newest vectors in the catalog are taken */
-    const char *hosts;     /* that stores may have, as vx_fetch_params.hosts; NULL or "": none */
+    vx_models *models; /* NULL: a model's newest vectors in the catalog are taken */
+    const char *hosts; /* [http://]HOST[:PORT], with commas, as in src/stores/README.md; "": none */
     const char *keys_path; /* of the file of credentials; may be NULL */
 } vx_stores_params;
 

@@ -317,7 +317,7 @@ def test_server_that_is_gone_is_told(page, film, server, tmp_path):
     page.faults.clear()
 
 
-@pytest.mark.model("tiny", "--store-hosts", "127.0.0.1")
+@pytest.mark.model("tiny", "--store-hosts", "http://127.0.0.1:1")
 def test_status_says_how_far_each_outside_store_is(page, server):
     """Port 1 has no store: what is there to send stays to be sent."""
     answer = server.post("/v1/stores", json={"name": "prod", "url": "qdrant+http://127.0.0.1:1/clips"})

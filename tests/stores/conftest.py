@@ -4,6 +4,7 @@ import json
 import subprocess
 import urllib.request
 from types import SimpleNamespace
+from urllib.parse import urlsplit
 
 import make as samples
 import mocks
@@ -98,10 +99,13 @@ def start(tmp_path, tiny_model):
     """start(store) gives a running server that may use the store; start(data=…) one on the same data."""
     servers = []
 
-    def start_server(store=None, data=None, flags=(), hosts="127.0.0.1"):
+    def start_server(store=None, data=None, flags=(), hosts=None):
         keys = tmp_path / "keys"
+        address = f"127.0.0.1:{urlsplit(store.url).port}" if store else "127.0.0.1"
+        if hosts is None:
+            hosts = f"http://{address}"
         if store and store.key:
-            keys.write_text(f"# of the tests\n127.0.0.1 {store.key}\n")
+            keys.write_text(f"# of the tests\n{address} {store.key}\n")
         elif not keys.exists():
             keys.write_text("")
         server = Server(data or tmp_path / "data", tiny_model,

@@ -52,8 +52,32 @@ def test_name_that_is_none_is_refused(start, name):
     assert post(start(), "qdrant+http://127.0.0.1/clips", name).status_code == 400
 
 
+@pytest.mark.parametrize("hosts, url, is_allowed", [
+    ("127.0.0.1", "qdrant://127.0.0.1/clips", True),
+    ("127.0.0.1", "qdrant://127.0.0.1:6333/clips", True),
+    ("127.0.0.1", "qdrant://127.0.0.1:1/clips", False),
+    ("127.0.0.1", "postgresql://127.0.0.1:6333/db", False),
+    ("127.0.0.1", "qdrant+http://127.0.0.1/clips", False),
+    ("127.0.0.1", "postgresql://127.0.0.1/db?sslmode=disable", False),
+    ("127.0.0.1:1", "qdrant://127.0.0.1:1/clips", True),
+    ("127.0.0.1:1", "qdrant://127.0.0.1/clips", False),
+    ("127.0.0.1:1", "qdrant+http://127.0.0.1:1/clips", False),
+    ("[::1]:1", "qdrant://[::1]:1/clips", True),
+    ("[::1]", "qdrant://[::1]:1/clips", False),
+    ("x, http://127.0.0.1:1", "qdrant+http://127.0.0.1:1/clips", True),
+    ("http://127.0.0.1:1", "qdrant://127.0.0.1:1/clips", True),
+    ("http://127.0.0.1:1", "qdrant+http://127.0.0.1/clips", False),
+    ("http://127.0.0.1", "postgresql://127.0.0.1/db?sslmode=disable", True),
+    ("*.example.invalid:1", "qdrant://a.example.invalid:1/clips", True),
+    ("*.example.invalid", "qdrant://a.example.invalid:1/clips", False),
+])
+def test_only_the_listed_port_and_plain_text_are_allowed(start, hosts, url, is_allowed):
+    answer = post(start(hosts=hosts), url)
+    assert answer.status_code == (201 if is_allowed else 400), answer.text
+
+
 def test_second_store_of_a_name_is_refused(start):
-    server = start()
+    server = start(hosts="http://127.0.0.1:1")
     assert post(server, "qdrant+http://127.0.0.1:1/clips").status_code == 201
     answer = post(server, "qdrant+http://127.0.0.1:1/clips")
     assert answer.status_code == 409 and answer.json()["type"] == "/problems/store-exists"
@@ -77,7 +101,7 @@ def test_host_that_is_allowed_no_longer_gets_nothing(start, clip):
 
 
 def test_plain_http_to_a_public_address_is_refused_before_a_byte_is_sent(start):
-    server = start(hosts="8.8.8.8")
+    server = start(hosts="http://8.8.8.8")
     assert post(server, "qdrant+http://8.8.8.8/clips").status_code == 201
     assert "without TLS" in state(server, "blocked")["last_error"]
 
@@ -103,8 +127,9 @@ def test_certificate_that_nobody_vouches_for_is_refused(start, tmp_path):
 
     with socket.create_server(("127.0.0.1", 0)) as listener:
         threading.Thread(target=serve, args=(listener,), daemon=True).start()
-        server = start(hosts="localhost")
-        assert post(server, f"qdrant://localhost:{listener.getsockname()[1]}/clips").status_code == 201
+        address = f"localhost:{listener.getsockname()[1]}"
+        server = start(hosts=address)
+        assert post(server, f"qdrant://{address}/clips").status_code == 201
         assert "certificate" in state(server, "waiting", "blocked")["last_error"].lower()
     assert not any(seen)
 
@@ -129,16 +154,26 @@ def test_credential_is_in_no_answer_log_or_error(start, clip, tmp_path):
         assert "credential is not accepted" in state(server, "blocked")["last_error"]
 
 
-def test_key_comes_from_the_environment_too(start, clip):
-    with start_mock("qdrant-mock") as mock:
-        server = start()
+def test_key_of_the_environment_is_for_the_default_port(start, clip):
+    with start_mock("qdrant-mock", port=6333) as mock, start_mock("qdrant-mock") as other:
+        server = start(hosts=f"http://127.0.0.1,http://127.0.0.1:{other.port}")
         server.stop()
         server.env = {"VIDX_STORE_KEY_127_0_0_1": KEY}
         server.start()
         server.upload(clip(1))
         post(server, mock.store.url)
+        post(server, other.store.url, "other")
         state(server, "equal")
         assert len(mock.rows()) == 1
+        assert "credential" in state(server, "blocked", name="other")["last_error"]
+
+
+def test_line_of_the_keys_without_a_port_is_for_the_default_port(start, tmp_path):
+    (tmp_path / "keys").write_text(f"127.0.0.1 {KEY}\n127.0.0.1:1 {KEY}\n")
+    with start_mock("qdrant-mock") as mock:
+        server = start(hosts=f"http://127.0.0.1:{mock.port}")
+        post(server, mock.store.url)
+        assert "credential" in state(server, "blocked")["last_error"]
 
 
 DEEP = b'{"result":' + b"[" * 100000
@@ -205,9 +240,9 @@ def test_collection_of_another_dimension_is_refused_with_both(start):
 def test_silent_store_holds_up_neither_the_server_nor_its_end(start, clip):
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
-        server = start()
-        post(server, f"qdrant+http://127.0.0.1:{port}/clips", "a")
-        post(server, f"postgresql://127.0.0.1:{port}/db?sslmode=disable", "b")
+        server = start(hosts=f"http://127.0.0.1:{port}")
+        assert post(server, f"qdrant+http://127.0.0.1:{port}/clips", "a").status_code == 201
+        assert post(server, f"postgresql://127.0.0.1:{port}/db?sslmode=disable", "b").status_code == 201
         assert server.upload(clip(1)).status_code == 201
         assert server.stop(timeout=30) == 0
 

@@ -199,6 +199,23 @@ def test_a_store_that_is_away_is_caught_up_with(start, clip):
     assert server.get("/v1/stores/out").json()["lag_s"] == 0
 
 
+def test_video_deleted_and_sent_again_while_the_store_is_away_is_there(start, clip):
+    mock = start_mock("qdrant-mock")
+    server = start(mock.store)
+    video = upload(server, clip, 1)
+    add(server, mock.store)
+    wait_equal(server)
+    mock.stop()
+    assert server.delete(f"/v1/videos/{video}").status_code == 204
+    upload(server, clip, 2)
+    assert upload(server, clip, 1) == video
+    with start_mock("qdrant-mock", port=mock.port) as back:
+        back.points, back.dim = mock.points, mock.dim
+        wait_equal(server)
+        assert_same(server, back.store)
+        assert len(back.rows()) == 2
+
+
 def test_one_clip_that_the_store_refuses_does_not_hold_up_the_others(start, clip):
     with start_mock("qdrant-mock") as mock:
         server = start(mock.store)

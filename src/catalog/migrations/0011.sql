@@ -20,6 +20,8 @@ CREATE TABLE changes (
     clips   INTEGER NOT NULL DEFAULT 0, -- most clips that it had before its last change
     deleted TEXT                        -- the id of a video that is gone; NULL: stored
 );
+-- What is forgotten once every store has heard of it is found without reading the rows of all videos.
+CREATE INDEX changes_deleted ON changes (seq) WHERE deleted IS NOT NULL;
 
 CREATE TRIGGER videos_insert_change AFTER INSERT ON videos WHEN EXISTS (SELECT 1 FROM stores) BEGIN
     INSERT INTO changes (video, seq) VALUES (NEW.row, (SELECT coalesce(max(seq), 0) + 1 FROM changes))
