@@ -323,9 +323,10 @@ static int select_rows(vx_collection *collection, vx_filter_selection *asked, in
     int rc = 0;
     asked->read_metadata = read_metadata;
     asked->ctx = collection->catalog;
-    if (!vx_collection_has_lost_columns(collection))
+    bool lost = vx_collection_has_lost_columns(collection); /* they may be healed meanwhile */
+    if (!lost)
         rc = vx_filter_columns_select(collection->columns, asked, &rows, &n, &n_read, err);
-    if (vx_collection_has_lost_columns(collection)) /* perhaps only now */
+    if (lost || vx_collection_has_lost_columns(collection)) /* perhaps only now */
         return select_in_catalog(collection, asked, ret_rows, ret_n, err);
     if (rc)
         return rc;
