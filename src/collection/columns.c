@@ -341,9 +341,9 @@ int vx_collection_select(vx_collection *collection, const vx_filter *filter, int
     return select_rows(collection, &asked, ret_rows, ret_n, err);
 }
 
-int vx_collection_select_set(vx_collection *collection, const vx_filter *filter, vx_idset **ret_set,
-                             vx_err *err) {
-    vx_filter_selection asked = {.filter = filter, .clips = vx_filter_is_of_clips(filter)};
+static int select_set(vx_collection *collection, const vx_filter *filter, bool clips,
+                      vx_idset **ret_set, vx_err *err) {
+    vx_filter_selection asked = {.filter = filter, .clips = clips};
     VX_AUTO_FREE int64_t *rows = NULL;
     size_t n;
     int rc = select_rows(collection, &asked, &rows, &n, err);
@@ -356,4 +356,14 @@ int vx_collection_select_set(vx_collection *collection, const vx_filter *filter,
     *set = (vx_idset){.ids = vx_take(rows), .n = n, .capacity = n};
     *ret_set = vx_take(set);
     return 0;
+}
+
+int vx_collection_select_set(vx_collection *collection, const vx_filter *filter, vx_idset **ret_set,
+                             vx_err *err) {
+    return select_set(collection, filter, vx_filter_is_of_clips(filter), ret_set, err);
+}
+
+int vx_collection_select_videos(vx_collection *collection, const vx_filter *filter,
+                                vx_idset **ret_set, vx_err *err) {
+    return select_set(collection, filter, false, ret_set, err);
 }
