@@ -61,19 +61,6 @@ void vx_search_result_clear(vx_search_result *result) {
 
 /* ---- the pool ---- */
 
-vx_outcome vx_search_check_over(const vx_search *search, const vx_search_request *request,
-                                vx_err *err) {
-    if (atomic_load(&search->stopping)) {
-        VX_FAIL(err, -ESHUTDOWN, "the server is shutting down");
-        return VX_OUTCOME_STOPPING;
-    }
-    if (vx_search_is_abandoned(request)) {
-        VX_FAIL(err, VX_OUTCOME_CANCELLED, "the client has left");
-        return VX_OUTCOME_CANCELLED;
-    }
-    return VX_OUTCOME_OK;
-}
-
 /* Asks everything, then finds: no query is answered when one of them cannot be. */
 static vx_outcome answer(vx_search *search, vx_search_request *request, vx_search_result *result) {
     vx_outcome over = vx_search_check_over(search, request, &result->err);

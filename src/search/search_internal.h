@@ -4,6 +4,8 @@
  */
 #pragma once
 
+#include <errno.h>
+
 #include "base/pool.h"
 #include "base/thread.h"
 #include "search.h"
@@ -36,9 +38,19 @@ struct vx_search {
     vx_search_stats stats VX_GUARDED;
 };
 
-/* pool.c: STOPPING, or CANCELLED: the client has left; else OK. */
-vx_outcome vx_search_check_over(const vx_search *search, const vx_search_request *request,
-                                vx_err *err);
+/* STOPPING, or CANCELLED: nobody waits for the answer. Else OK. */
+static inline vx_outcome vx_search_check_over(const vx_search *search,
+                                              const vx_search_request *request, vx_err *err) {
+    if (atomic_load(&search->stopping)) {
+        VX_FAIL(err, -ESHUTDOWN, "the server is shutting down");
+        return VX_OUTCOME_STOPPING;
+    }
+    if (vx_search_is_abandoned(request)) {
+        VX_FAIL(err, VX_OUTCOME_CANCELLED, "the client has left");
+        return VX_OUTCOME_CANCELLED;
+    }
+    return VX_OUTCOME_OK;
+}
 
 /* encode.c: every query of the request to vectors; ret_encoded [request->n], zeroed before, is for the
  * caller to clear on failure too. Of several queries err names the one that failed. */
