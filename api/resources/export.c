@@ -6,6 +6,7 @@
 #include "api/http/reply.h"
 #include "api/resources/filters.h"
 #include "api/resources/handlers.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "export/export.h"
 #include "server/server.h"
@@ -39,10 +40,15 @@ static void free_request(void *state) {
 
 /* ---- the stream ---- */
 
+#define SLOWEST_BYTES_PER_S ((int64_t)64 * 1024)
+#define STRETCH_US (60 * INT64_C(1000000)) /* over which it is measured */
+
 typedef struct stream {
     vx_export *export;
     const char *bytes; /* [n] still to be sent, from `sent` on */
     size_t n, sent;
+    int64_t stretch_us;    /* its start, later by the time that the export itself has taken */
+    int64_t stretch_bytes; /* taken since then */
 } stream;
 
 static void free_stream(void *ctx) {
@@ -52,14 +58,33 @@ static void free_stream(void *ctx) {
     free(s);
 }
 
+/* Who takes a little now and then would hold the snapshot for ever, and the catalog's log with it. */
+static bool is_too_slow(stream *s) {
+    int64_t now_us = vx_clock_monotonic_us(), us = now_us - s->stretch_us;
+    if (us < STRETCH_US)
+        return false;
+    bool slow = s->stretch_bytes < us / 1000000 * SLOWEST_BYTES_PER_S;
+    s->stretch_us = now_us;
+    s->stretch_bytes = 0;
+    return slow;
+}
+
 static ssize_t read_stream(void *ctx, uint64_t at, char *buffer, size_t capacity) {
     (void)at;
     stream *s = ctx;
     vx_err err;
+    if (is_too_slow(s)) {
+        vx_log(VX_LOG_WARN, "export",
+               "message=\"broken off: the client takes less than 64 KiB a second\"");
+        return MHD_CONTENT_READER_END_WITH_ERROR;
+    }
     if (s->sent == s->n) {
         const void *bytes;
+        int64_t start_us = vx_clock_monotonic_us();
+        int rc = vx_export_next(s->export, &bytes, &s->n, &err);
+        s->stretch_us += vx_clock_monotonic_us() - start_us;
         s->sent = 0;
-        if (vx_export_next(s->export, &bytes, &s->n, &err)) {
+        if (rc) {
             vx_log_failed(VX_LOG_WARN, "export", &err, "hint=\"the reply is broken off\"");
             return MHD_CONTENT_READER_END_WITH_ERROR;
         }
@@ -70,6 +95,7 @@ static ssize_t read_stream(void *ctx, uint64_t at, char *buffer, size_t capacity
     size_t n = s->n - s->sent < capacity ? s->n - s->sent : capacity;
     memcpy(buffer, s->bytes + s->sent, n);
     s->sent += n;
+    s->stretch_bytes += (int64_t)n;
     return (ssize_t)n;
 }
 
@@ -101,6 +127,7 @@ static void finish(vx_request *request) {
         return;
     }
     s->export = e->export;
+    s->stretch_us = vx_clock_monotonic_us();
     e->streams = true;
     int64_t rows = vx_export_rows(s->export);
     struct MHD_Response *response = MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, BLOCK_BYTES,

@@ -34,6 +34,10 @@ static void print_report(const vx_import_report *r, double seconds) {
         "%lld rows in %.1f s: %lld videos are new, %lld were stored already; %lld vectors stored\n",
         (long long)r->rows, seconds, (long long)r->stored, (long long)r->existing,
         (long long)r->vectors);
+    if (r->unlike)
+        printf("%lld stored videos got no vectors: their clips begin or end elsewhere than the "
+               "rows say\n",
+               (long long)r->unlike);
 }
 
 static void print_refusals(const vx_import_report *r) {

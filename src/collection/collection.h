@@ -138,6 +138,9 @@ int vx_collection_select(vx_collection *collection, const vx_filter *filter, int
  * pass. */
 int vx_collection_select_set(vx_collection *collection, const vx_filter *filter, vx_idset **ret_set,
                              vx_err *err);
+/* The same of videos alone: of a filter of clips, the videos of which some clip passes. */
+int vx_collection_select_videos(vx_collection *collection, const vx_filter *filter,
+                                vx_idset **ret_set, vx_err *err);
 
 /* Where the columns miss a change, reads all videos into them again, some 50,000 a second, while filters read
  * the catalog; ends early once *stop is true. Failures are logged once, and the next call tries again.

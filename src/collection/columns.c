@@ -323,9 +323,10 @@ static int select_rows(vx_collection *collection, vx_filter_selection *asked, in
     int rc = 0;
     asked->read_metadata = read_metadata;
     asked->ctx = collection->catalog;
-    if (!vx_collection_has_lost_columns(collection))
+    bool lost = vx_collection_has_lost_columns(collection); /* they may be healed meanwhile */
+    if (!lost)
         rc = vx_filter_columns_select(collection->columns, asked, &rows, &n, &n_read, err);
-    if (vx_collection_has_lost_columns(collection)) /* perhaps only now */
+    if (lost || vx_collection_has_lost_columns(collection)) /* perhaps only now */
         return select_in_catalog(collection, asked, ret_rows, ret_n, err);
     if (rc)
         return rc;
@@ -340,9 +341,9 @@ int vx_collection_select(vx_collection *collection, const vx_filter *filter, int
     return select_rows(collection, &asked, ret_rows, ret_n, err);
 }
 
-int vx_collection_select_set(vx_collection *collection, const vx_filter *filter, vx_idset **ret_set,
-                             vx_err *err) {
-    vx_filter_selection asked = {.filter = filter, .clips = vx_filter_is_of_clips(filter)};
+static int select_set(vx_collection *collection, const vx_filter *filter, bool clips,
+                      vx_idset **ret_set, vx_err *err) {
+    vx_filter_selection asked = {.filter = filter, .clips = clips};
     VX_AUTO_FREE int64_t *rows = NULL;
     size_t n;
     int rc = select_rows(collection, &asked, &rows, &n, err);
@@ -355,4 +356,14 @@ int vx_collection_select_set(vx_collection *collection, const vx_filter *filter,
     *set = (vx_idset){.ids = vx_take(rows), .n = n, .capacity = n};
     *ret_set = vx_take(set);
     return 0;
+}
+
+int vx_collection_select_set(vx_collection *collection, const vx_filter *filter, vx_idset **ret_set,
+                             vx_err *err) {
+    return select_set(collection, filter, vx_filter_is_of_clips(filter), ret_set, err);
+}
+
+int vx_collection_select_videos(vx_collection *collection, const vx_filter *filter,
+                                vx_idset **ret_set, vx_err *err) {
+    return select_set(collection, filter, false, ret_set, err);
 }

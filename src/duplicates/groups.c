@@ -542,7 +542,7 @@ int vx_duplicates_list(vx_duplicates *d, const vx_group_query *query, vx_group_p
     VX_AUTO(vx_scan_snapshot) snapshot = NULL;
     *ret_page = (vx_group_page){0};
     int rc = query->filter
-                 ? vx_collection_select_set(d->params.collection, query->filter, &selected, err)
+                 ? vx_collection_select_videos(d->params.collection, query->filter, &selected, err)
                  : 0;
     if (rc)
         return rc;
@@ -593,7 +593,7 @@ int vx_duplicates_plan(vx_duplicates *d, const vx_group_query *query, const char
     __attribute__((cleanup(building_done)))
     building b = {.duplicates = d, .query = query, .compare = true};
     int rc = query->filter
-                 ? vx_collection_select_set(d->params.collection, query->filter, &selected, err)
+                 ? vx_collection_select_videos(d->params.collection, query->filter, &selected, err)
                  : 0;
     if (rc)
         return rc;

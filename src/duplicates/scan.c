@@ -543,7 +543,7 @@ static int open_scan(scan *s, const vx_filter *filter, vx_err *err) {
     if (!rc)
         rc = vx_unrelated_load(s->p->collection->catalog, &s->unrelated, err);
     if (!rc && filter)
-        rc = vx_collection_select_set(s->p->collection, filter, &selected, err);
+        rc = vx_collection_select_videos(s->p->collection, filter, &selected, err);
     if (!rc)
         rc = gather(s, selected, err);
     if (rc)

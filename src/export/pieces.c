@@ -10,7 +10,7 @@
 struct vx_export {
     vx_export_params params;
     vx_snapshot *snapshot;
-    int64_t n_rows;
+    int64_t n_rows, n_written;
     /* What passes the filter; NULL without one. */
     int64_t *videos; /* [n_videos] rows, rising; owned */
     size_t n_videos, videos_capacity, next_video;
@@ -197,6 +197,8 @@ static int end(vx_export *export, vx_err *err) {
 /* VX_CATALOG_NOT_FOUND: there is no other. */
 static int next_video(vx_export *export, vx_err *err) {
     int64_t above = export->last_video;
+    if (export->n_written == export->n_rows) /* videos without vectors may follow */
+        return VX_CATALOG_NOT_FOUND;
     if (export->videos) {
         if (export->next_video == export->n_videos)
             return VX_CATALOG_NOT_FOUND;
@@ -222,6 +224,7 @@ static int step(vx_export *export, vx_err *err) {
     if (rc == 0)
         export->video = vx_video_free(export->video);
     bool wanted = rc == 1 && (!export->clips || vx_idset_contains(export->clips, clip.row));
+    export->n_written += wanted;
     return rc < 0 ? rc : wanted ? write_row(export, &clip, err) : 0;
 }
 

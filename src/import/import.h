@@ -7,8 +7,8 @@
  *          are the clips of one video; others are a video each
  * Ids      a row with `sha256` has the id that an upload of that file has. Else the id is made of the source's
  *          name and `video_id`, `id`, the id of FAISS or the row's number: the same file again is the same
- *          videos. A video that is stored stays as it is; if its clips have no vector of the model, they get
- *          those of the import
+ *          videos. A video that is stored stays as it is; if its clips have no vector of the model, and
+ *          begin and end where those of the import do (to 1 ms), they get its vectors
  * Result   a video without a file (vx_video_has_file): it is found by searches, and its verdict is `new`
  * Errs     VX_IMPORT_BAD (> 0): the files; nothing is stored, the report says which rows. -EIO, -ENOSPC, -ENOMEM:
  *          the lots before are stored, and the next import of the same files goes on
@@ -39,8 +39,10 @@ typedef struct vx_import_report {
     int64_t rows;     /* in the files */
     int64_t stored;   /* videos that are new */
     int64_t existing; /* videos that were there */
-    int64_t vectors;  /* stored, also for videos that were there */
-    int64_t refused;  /* rows */
+    int64_t
+        unlike; /* of these: without vectors of the model, and got none, as their clips are others */
+    int64_t vectors; /* stored, also for videos that were there */
+    int64_t refused; /* rows */
     struct {
         int64_t row; /* from 1 on */
         char why[200];

@@ -43,18 +43,37 @@ int vx_import_reader_open(vx_import_reader *reader, const vx_import_params *para
     return 0;
 }
 
+/* The next line, without its end. Of a longer one MAX_LINE_BYTES are kept, and *ret_n tells how long it is.
+ * 1, 0: no more, or < 0. */
+static int read_bytes(vx_import_reader *reader, size_t *ret_n, vx_err *err) {
+    size_t n = 0;
+    int c;
+    while ((c = getc_unlocked(reader->lines)) != EOF && c != '\n') {
+        if (n < MAX_LINE_BYTES) {
+            if (!vx_make_room(reader->line, n, reader->line_capacity))
+                return VX_FAIL(err, -ENOMEM, "no memory for a line");
+            reader->line[n] = (char)c;
+        }
+        n++;
+    }
+    *ret_n = n;
+    if (ferror(reader->lines))
+        return VX_FAIL_ERRNO(err, "reading the lines");
+    return c != EOF || n;
+}
+
 /* 1, 0: no more, VX_IMPORT_ROW_BAD, or < 0. */
 static int read_line(vx_import_reader *reader, vx_err *err) {
-    ssize_t n = getline(&reader->line, &reader->line_capacity, reader->lines);
-    if (n < 0)
-        return ferror(reader->lines) ? VX_FAIL_ERRNO(err, "reading the lines") : 0;
+    size_t n = 0;
+    int rc = read_bytes(reader, &n, err);
+    if (rc != 1)
+        return rc;
     json_error_t where;
     json_decref(reader->row.facts);
-    reader->row.facts = (size_t)n > MAX_LINE_BYTES
-                            ? NULL
-                            : json_loadb(reader->line, (size_t)n, JSON_REJECT_DUPLICATES, &where);
-    if ((size_t)n > MAX_LINE_BYTES)
+    reader->row.facts = NULL;
+    if (n > MAX_LINE_BYTES)
         return VX_FAIL(err, VX_IMPORT_ROW_BAD, "the line has more than %zu bytes", MAX_LINE_BYTES);
+    reader->row.facts = json_loadb(n ? reader->line : "", n, JSON_REJECT_DUPLICATES, &where);
     if (!json_is_object(reader->row.facts))
         return VX_FAIL(err, VX_IMPORT_ROW_BAD, "the line is no JSON object%s%s",
                        reader->row.facts ? "" : ": ", reader->row.facts ? "" : where.text);

@@ -10,10 +10,12 @@
 
 #include "base/clock.h"
 #include "base/hex.h"
+#include "clip/clip.h"
 #include "rows.h"
 
 #define VIDEOS_AT_ONCE 1024
 #define NAME_BYTES 1024
+#define SAME_TIME_S 1e-3 /* clips that begin and end so near each other are the same */
 #define MAX_METADATA_BYTES ((size_t)256 * 1024)
 #define NEVER_OUTDATED (1 << 30) /* there is no file that could be read by newer rules */
 
@@ -107,6 +109,8 @@ static int read_facts(const vx_import_params *params, const vx_import_row *row, 
         ret->metadata = NULL;
     if (ret->metadata && !json_is_object(ret->metadata))
         return BAD("metadata must be an object");
+    if (ret->metadata && json_dumpb(ret->metadata, NULL, 0, JSON_COMPACT) > MAX_METADATA_BYTES)
+        return BAD("metadata must be at most %zu bytes", MAX_METADATA_BYTES);
     return ret->end_s < ret->start_s ? BAD("end_s lies before start_s") : 0;
 }
 
@@ -133,13 +137,17 @@ typedef struct checking {
     beginning *videos; /* [n]; owned */
     size_t n, capacity;
     uint8_t last[32];
+    int n_clips; /* of the last video */
 } checking;
 
 static int check_row(checking *c, const vx_import_row *row, vx_err *err) {
     facts found;
     int rc = read_facts(c->params, row, &found, err);
-    if (rc || (c->n && !memcmp(found.sha256, c->last, sizeof c->last)))
+    if (rc)
         return rc;
+    if (c->n && !memcmp(found.sha256, c->last, sizeof c->last))
+        return c->n_clips++ < VX_CLIP_MAX ? 0 : BAD("its video has more than %d rows", VX_CLIP_MAX);
+    c->n_clips = 1;
     memcpy(c->last, found.sha256, sizeof c->last);
     if (!vx_make_room(c->videos, c->n, c->capacity))
         return VX_FAIL(err, -ENOMEM, "no memory for %zu videos", c->n);
@@ -227,6 +235,14 @@ static int insert_vectors(importing *in, const vx_video *video, vx_err *err) {
     return rc;
 }
 
+static bool have_same_clips(const vx_video *a, const vx_video *b) {
+    for (size_t i = 0; a->n_clips == b->n_clips && i < a->n_clips; i++)
+        if (fabs(a->clips[i].start_s - b->clips[i].start_s) > SAME_TIME_S ||
+            fabs(a->clips[i].end_s - b->clips[i].end_s) > SAME_TIME_S)
+            return false;
+    return a->n_clips == b->n_clips;
+}
+
 /* A video that is there gets the vectors if it has the same clips and none of the model. */
 static int add_to_existing(importing *in, vx_err *err) {
     VX_AUTO(vx_video) stored = NULL;
@@ -245,7 +261,10 @@ static int add_to_existing(importing *in, vx_err *err) {
         if (has != VX_CATALOG_NOT_FOUND)
             return 0;
     }
-    return stored->n_clips == in->video->n_clips ? insert_vectors(in, stored, err) : 0;
+    if (have_same_clips(stored, in->video))
+        return insert_vectors(in, stored, err);
+    in->report->unlike++;
+    return 0;
 }
 
 /* The video that was gathered. */
@@ -299,6 +318,8 @@ static int add_row(importing *in, const vx_import_row *row, vx_err *err) {
     if (rc)
         return rc;
     vx_video *video = in->video;
+    if (video->n_clips == VX_CLIP_MAX)
+        return VX_FAIL(err, VX_IMPORT_BAD, "the file has changed since it was checked");
     if (!vx_make_room(video->clips, video->n_clips, in->clips_capacity))
         return VX_FAIL(err, -ENOMEM, "no memory for %zu clips", video->n_clips);
     if ((video->n_clips + 1) * dim > in->vectors_capacity) {

@@ -63,14 +63,9 @@ void vx_search_result_clear(vx_search_result *result) {
 
 /* Asks everything, then finds: no query is answered when one of them cannot be. */
 static vx_outcome answer(vx_search *search, vx_search_request *request, vx_search_result *result) {
-    if (atomic_load(&search->stopping)) {
-        VX_FAIL(&result->err, -ESHUTDOWN, "the server is shutting down");
-        return VX_OUTCOME_STOPPING;
-    }
-    if (vx_search_is_abandoned(request)) {
-        VX_FAIL(&result->err, VX_OUTCOME_CANCELLED, "the client has left");
-        return VX_OUTCOME_CANCELLED;
-    }
+    vx_outcome over = vx_search_check_over(search, request, &result->err);
+    if (over)
+        return over;
     vx_model *model = vx_models_find(search->collection->models, request->model, &result->err);
     if (!model)
         return VX_OUTCOME_WRONG_SPACE;
@@ -97,8 +92,8 @@ static vx_outcome answer(vx_search *search, vx_search_request *request, vx_searc
         result->store = vx_remote_kind(search->remote);
         result->consistency = vx_remote_consistency(search->remote);
         if (!outcome)
-            outcome = vx_search_remotely(search->remote, model, request, encoded, result->answers,
-                                         &result->err);
+            outcome =
+                vx_search_remotely(search, model, request, encoded, result->answers, &result->err);
     }
     start_us = vx_clock_monotonic_us();
     if (!outcome && !search->remote &&

@@ -10,6 +10,8 @@
 #include "search_internal.h"
 
 typedef struct remote_search {
+    const vx_search *search;
+    const vx_search_request *request;
     const vx_query *query;
     vx_hits *hits; /* items: [capacity] while they are gathered */
     size_t capacity;
@@ -30,13 +32,9 @@ static bool is_own(const vx_query *query, const vx_remote_hit *hit) {
            is_example(&query->like, hit) || is_example(&query->unlike, hit);
 }
 
-static vx_hit *find(const remote_search *s, const vx_remote_hit *hit) {
-    for (size_t i = 0; i < s->hits->n; i++)
-        if (!strcmp(s->query->group_by_video ? s->hits->items[i].video_id
-                                             : s->hits->items[i].clip_id,
-                    s->query->group_by_video ? hit->video : hit->clip))
-            return &s->hits->items[i];
-    return NULL;
+static void drop(vx_hit *hit) {
+    free(hit->filename);
+    free(hit->metadata);
 }
 
 static int add(void *ctx, const vx_remote_hit *hit, vx_err *err) {
@@ -45,29 +43,19 @@ static int add(void *ctx, const vx_remote_hit *hit, vx_err *err) {
     if (is_own(s->query, hit) || hit->score < s->query->min_score ||
         hit->score > s->query->max_score)
         return 0;
-    vx_hit *old = find(s, hit);
-    if (old && old->score >= hit->score)
-        return 0;
     vx_hit fresh = {.start_s = hit->start_s,
                     .end_s = hit->end_s,
                     .score = hit->score,
                     .filename = strdup(hit->filename),
                     .metadata = strdup(hit->metadata)};
     if (!fresh.filename || !fresh.metadata ||
-        (!old && !vx_make_room(s->hits->items, s->hits->n, s->capacity))) {
-        free(fresh.filename);
-        free(fresh.metadata);
+        !vx_make_room(s->hits->items, s->hits->n, s->capacity)) {
+        drop(&fresh);
         return VX_FAIL(err, -ENOMEM, "no memory for a hit");
     }
     snprintf(fresh.video_id, sizeof fresh.video_id, "%s", hit->video);
     snprintf(fresh.clip_id, sizeof fresh.clip_id, "%s", hit->clip);
-    if (old) {
-        free(old->filename);
-        free(old->metadata);
-        *old = fresh;
-    } else {
-        s->hits->items[s->hits->n++] = fresh;
-    }
+    s->hits->items[s->hits->n++] = fresh;
     return 0;
 }
 
@@ -78,28 +66,62 @@ static int by_score(const void *a, const void *b) {
     return strcmp(x->clip_id, y->clip_id);
 }
 
-/* The page out of all that was gathered. */
+static int by_video(const void *a, const void *b) {
+    const vx_hit *x = a, *y = b;
+    int order = strcmp(x->video_id, y->video_id);
+    return order ? order : by_score(a, b);
+}
+
+static int by_clip(const void *a, const void *b) {
+    const vx_hit *x = a, *y = b;
+    int order = strcmp(x->clip_id, y->clip_id);
+    return order ? order : by_score(a, b);
+}
+
+static bool is_same(const remote_search *s, const vx_hit *a, const vx_hit *b) {
+    return s->query->group_by_video ? !strcmp(a->video_id, b->video_id)
+                                    : !strcmp(a->clip_id, b->clip_id);
+}
+
+/* Leaves the best hit of each video or clip, and of these the best `max`, best first. */
+static void keep_best(remote_search *s, size_t max) {
+    vx_hits *hits = s->hits;
+    size_t kept = 0;
+    if (!hits->n)
+        return;
+    qsort(hits->items, hits->n, sizeof *hits->items, s->query->group_by_video ? by_video : by_clip);
+    for (size_t i = 0; i < hits->n; i++)
+        if (kept && is_same(s, &hits->items[kept - 1], &hits->items[i]))
+            drop(&hits->items[i]);
+        else
+            hits->items[kept++] = hits->items[i];
+    qsort(hits->items, kept, sizeof *hits->items, by_score);
+    for (hits->n = kept; hits->n > max; hits->n--)
+        drop(&hits->items[hits->n - 1]);
+}
+
+/* The page out of what was kept. */
 static void cut(remote_search *s) {
     vx_hits *hits = s->hits;
     size_t first = s->query->offset < hits->n ? s->query->offset : hits->n, kept = 0;
-    if (hits->n)
-        qsort(hits->items, hits->n, sizeof *hits->items, by_score);
-    for (size_t i = 0; i < hits->n; i++) {
-        if (i >= first && kept < s->query->k) {
+    for (size_t i = 0; i < hits->n; i++)
+        if (i >= first && kept < s->query->k)
             hits->items[kept++] = hits->items[i];
-        } else {
-            free(hits->items[i].filename);
-            free(hits->items[i].metadata);
-        }
-    }
+        else
+            drop(&hits->items[i]);
     hits->n = kept;
     hits->first_rank = s->query->offset + 1;
 }
 
+static bool is_over(void *ctx) {
+    const remote_search *s = ctx;
+    return atomic_load(&s->search->stopping) || vx_search_is_abandoned(s->request);
+}
+
 /* With hits by video, or own clips among them, more must be asked for than are shown. */
-static int search_one(vx_remote *remote, size_t dim, const vx_encoded_query *encoded,
-                      remote_search *s, vx_err *err) {
+static int search_one(remote_search *s, size_t dim, const vx_encoded_query *encoded, vx_err *err) {
     size_t wanted = s->query->offset + s->query->k, depth = wanted + encoded->n_own;
+    const vx_remote_watch watch = {.cancelled = is_over, .ctx = s};
     for (bool exhausted = false;; depth *= 4) {
         depth = depth < VX_SEARCH_MAX_DEPTH ? depth : VX_SEARCH_MAX_DEPTH;
         exhausted = true;
@@ -107,9 +129,11 @@ static int search_one(vx_remote *remote, size_t dim, const vx_encoded_query *enc
         s->capacity = 0;
         for (size_t i = 0; i < encoded->n; i++) {
             s->n_seen = 0;
-            int rc = vx_remote_search(remote, encoded->vectors + i * dim, depth, add, s, err);
+            int rc = vx_remote_search(s->search->remote, encoded->vectors + i * dim, depth, &watch,
+                                      add, s, err);
             if (rc)
                 return rc;
+            keep_best(s, depth);
             exhausted &= s->n_seen < depth;
         }
         if (exhausted || s->hits->n >= wanted || depth == VX_SEARCH_MAX_DEPTH)
@@ -129,7 +153,7 @@ static vx_outcome refuse(const vx_query *query, const vx_filter *common, vx_err 
     return VX_OUTCOME_BAD_REQUEST;
 }
 
-vx_outcome vx_search_remotely(vx_remote *remote, const vx_model *model,
+vx_outcome vx_search_remotely(vx_search *search, const vx_model *model,
                               const vx_search_request *request, const vx_encoded_query *encoded,
                               vx_hits *ret_answers, vx_err *err) {
     for (size_t i = 0; i < request->n; i++) {
@@ -137,9 +161,13 @@ vx_outcome vx_search_remotely(vx_remote *remote, const vx_model *model,
         vx_outcome refused = refuse(query, request->filter, err);
         if (refused)
             return refused;
-        remote_search s = {.query = query, .hits = &ret_answers[i]};
+        remote_search s = {
+            .search = search, .request = request, .query = query, .hits = &ret_answers[i]};
         int64_t start_us = vx_clock_monotonic_us();
-        int rc = search_one(remote, (size_t)model->info->dim, &encoded[i], &s, err);
+        int rc = search_one(&s, (size_t)model->info->dim, &encoded[i], err);
+        vx_outcome over = rc ? vx_search_check_over(search, request, err) : VX_OUTCOME_OK;
+        if (over)
+            return over;
         if (rc) {
             VX_WRAP(err, "the store that answers searches here");
             return rc > 0 || rc == -ENOMEM ? VX_OUTCOME_BUSY : VX_OUTCOME_INTERNAL;

@@ -4,6 +4,8 @@
  */
 #pragma once
 
+#include <errno.h>
+
 #include "base/pool.h"
 #include "base/thread.h"
 #include "search.h"
@@ -36,6 +38,20 @@ struct vx_search {
     vx_search_stats stats VX_GUARDED;
 };
 
+/* STOPPING, or CANCELLED: nobody waits for the answer. Else OK. */
+static inline vx_outcome vx_search_check_over(const vx_search *search,
+                                              const vx_search_request *request, vx_err *err) {
+    if (atomic_load(&search->stopping)) {
+        VX_FAIL(err, -ESHUTDOWN, "the server is shutting down");
+        return VX_OUTCOME_STOPPING;
+    }
+    if (vx_search_is_abandoned(request)) {
+        VX_FAIL(err, VX_OUTCOME_CANCELLED, "the client has left");
+        return VX_OUTCOME_CANCELLED;
+    }
+    return VX_OUTCOME_OK;
+}
+
 /* encode.c: every query of the request to vectors; ret_encoded [request->n], zeroed before, is for the
  * caller to clear on failure too. Of several queries err names the one that failed. */
 vx_outcome vx_search_encode(vx_search *search, const vx_model *model, vx_search_request *request,
@@ -62,7 +78,7 @@ int vx_search_find_hits(vx_catalog *catalog, const vx_model *model,
                         vx_hits *ret_answers, vx_err *err);
 
 /* remote.c: the same out of an outside store. BAD_REQUEST: it does not know what is asked for; BUSY: it is
- * away; INTERNAL. */
-vx_outcome vx_search_remotely(vx_remote *remote, const vx_model *model,
+ * away; INTERNAL; as vx_search_check_over. */
+vx_outcome vx_search_remotely(vx_search *search, const vx_model *model,
                               const vx_search_request *request, const vx_encoded_query *encoded,
                               vx_hits *ret_answers, vx_err *err);

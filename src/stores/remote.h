@@ -1,6 +1,7 @@
 /* remote.h — the part of stores.h about searching, for outside.h too (private; stores.h includes it). */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "base/err.h"
@@ -32,6 +33,12 @@ typedef struct vx_remote_hit {
     const char *filename, *metadata;
 } vx_remote_hit;
 typedef int (*vx_remote_on_hit)(void *ctx, const vx_remote_hit *hit, vx_err *err);
+/* Asked before a search and about once a second during it: once true, the search ends as if the store were
+ * away. */
+typedef struct vx_remote_watch {
+    bool (*cancelled)(void *ctx);
+    void *ctx;
+} vx_remote_watch;
 /* The k nearest, best first. vector: float32 [dim]. -errno, or > 0: it is away, or does not fit. */
-int vx_remote_search(vx_remote *remote, const float *vector, size_t k, vx_remote_on_hit on_hit,
-                     void *ctx, vx_err *err);
+int vx_remote_search(vx_remote *remote, const float *vector, size_t k, const vx_remote_watch *watch,
+                     vx_remote_on_hit on_hit, void *ctx, vx_err *err);

@@ -56,25 +56,36 @@ const char *vx_remote_consistency(const vx_remote *remote) {
     return remote->url.kind->consistency;
 }
 
-static int take_connection(vx_remote *remote, vx_outside **ret_outside, vx_err *err) {
+static void set_watch(vx_outside *outside, const vx_remote_watch *watch) {
+    outside->cancelled = watch->cancelled;
+    outside->ctx = watch->ctx;
+}
+
+static int take_connection(vx_remote *remote, const vx_remote_watch *watch,
+                           vx_outside **ret_outside, vx_err *err) {
     vx_mutex_lock(&remote->mu);
     *ret_outside = remote->n_idle ? remote->idle[--remote->n_idle] : NULL;
     vx_mutex_unlock(&remote->mu);
-    if (*ret_outside)
+    if (*ret_outside) {
+        set_watch(*ret_outside, watch);
         return 0;
+    }
     char *key = NULL;
     VX_AUTO(vx_outside) outside = NULL;
     int rc = vx_outside_find_key(remote->keys_path, &remote->url, &key, err);
     if (!rc)
         rc = vx_outside_open(&remote->url, key, remote->dim, &outside, err);
-    if (!rc)
+    if (!rc) {
+        set_watch(outside, watch);
         rc = outside->kind->attach(outside, err);
+    }
     if (!rc)
         *ret_outside = vx_take(outside);
     return rc;
 }
 
 static void give_connection(vx_remote *remote, vx_outside *outside) {
+    set_watch(outside, &(vx_remote_watch){0});
     vx_mutex_lock(&remote->mu);
     if (remote->n_idle < VX_LEN(remote->idle))
         remote->idle[remote->n_idle++] = vx_take(outside);
@@ -82,10 +93,12 @@ static void give_connection(vx_remote *remote, vx_outside *outside) {
     vx_outside_close(outside);
 }
 
-int vx_remote_search(vx_remote *remote, const float *vector, size_t k, vx_remote_on_hit on_hit,
-                     void *ctx, vx_err *err) {
+int vx_remote_search(vx_remote *remote, const float *vector, size_t k, const vx_remote_watch *watch,
+                     vx_remote_on_hit on_hit, void *ctx, vx_err *err) {
     vx_outside *outside;
-    int rc = take_connection(remote, &outside, err);
+    if (watch->cancelled(watch->ctx))
+        return VX_FAIL(err, VX_OUTSIDE_AWAY, "cancelled");
+    int rc = take_connection(remote, watch, &outside, err);
     if (rc)
         return rc;
     rc = outside->kind->search(outside, vector, k, on_hit, ctx, err);

@@ -168,6 +168,19 @@ def test_scan_by_filter_compares_only_what_passes(empty, films):
     assert_problem(empty.post("/v1/duplicates/scan", params={"filter": '{"x": 1}'}), 422, "bad-filter")
 
 
+def test_filter_of_clips_takes_the_videos_of_which_some_clip_passes(start, films):
+    """Rows of clips are not those of their videos, where a video has several."""
+    empty = start("--clip", "fixed:2")
+    upload(empty, films, "zoom.mp4", "small.mp4", "part.mp4")
+    late = json.dumps({"clips.start_s": {"$gte": 5}})  # part.mp4 ends before
+    passing = {v["filename"] for v in empty.get("/v1/videos", params={"filter": late}).json()["items"]}
+    assert passing == {"zoom.mp4", "small.mp4"}
+    assert scan(empty, filter=late)["among"] == 2 and members(empty) == [["small.mp4", "zoom.mp4"]]
+    scan(empty)
+    assert members(empty) == [["part.mp4", "small.mp4", "zoom.mp4"]]
+    assert members(empty, filter=late) == [["small.mp4", "zoom.mp4"]]
+
+
 # ---- what is kept ----
 
 def keeper(server, keep):

@@ -119,6 +119,20 @@ def test_the_same_file_again_stores_nothing(data, vectors, tmp_path, form):
     assert "40 videos are new" in other.stdout
 
 
+@pytest.mark.parametrize("shift, expected", [(0.0004, 4), (0.5, 0)])
+def test_stored_video_gets_vectors_only_of_the_clips_that_it_has(data, vectors, tmp_path, shift, expected):
+    def rows(by):
+        return write_lines(tmp_path / "r.jsonl", [{"sha256": "0a" * 32, "start_s": i, "end_s": i + 1 + by} for i in range(4)])
+
+    file = write_npy(tmp_path / "v.npy", vectors[:4])
+    assert vidx(data, "--input", file, "--rows", rows(0)).returncode == 0
+    with sqlite3.connect(data / "catalog.db") as catalog:
+        catalog.execute("DELETE FROM vectors")
+    done = vidx(data, "--input", file, "--rows", rows(shift))
+    assert done.returncode == 0 and f"1 were stored already; {expected} vectors" in done.stdout, done.stderr
+    assert ("1 stored videos got no vectors" in done.stdout) == (expected == 0)
+
+
 def test_lines_say_what_vectors_are_of(data, vectors, tmp_path):
     lines = [{"video_id": f"film{i // 4}", "filename": f"film{i // 4}.mp4", "start_s": i % 4, "end_s": i % 4 + 0.5,
               "duration_s": 4, "metadata": {"n": i // 4}} for i in range(40)]
@@ -201,6 +215,12 @@ REFUSED = [
     (lambda t, v: [write_lines(t / "v.jsonl", [{"embedding": v[0].tolist(), "start_s": -1}])], "row 1:", "start_s"),
     (lambda t, v: [write_lines(t / "v.jsonl", [{"embedding": v[0].tolist(), "sha256": "x"}])], "row 1:", "sha256"),
     (lambda t, v: [write_lines(t / "v.jsonl", [{"embedding": v[0].tolist(), "metadata": []}])], "row 1:", "metadata"),
+    (lambda t, v: [write_lines(t / "v.jsonl", [{"embedding": v[0].tolist(), "metadata": {"x": "y" * (256 << 10)}}])],
+     "row 1:", "metadata must be at most 262144 bytes"),
+    (lambda t, v: [write_lines(t / "v.jsonl", [{"embedding": v[0].tolist()}, {"x": "y" * (5 << 20)}])],
+     "row 2:", "the line has more than 4194304 bytes"),
+    (lambda t, v: [write_npy(t / "v.npy", np.repeat(v[:1], 10001, 0)), "--rows",
+                   write_lines(t / "r.jsonl", [{"video_id": "a"}] * 10001)], "row 10001:", "more than 10000 rows"),
     (lambda t, v: [write_lines(t / "v.jsonl", [1])], "row 1:", "JSON object"),
     (lambda t, v: [write_lines(t / "v.jsonl", [{"embedding": v[i].tolist(), "video_id": k} for i, k in enumerate("aab" "a")])],
      "row 4:", "row 1"),

@@ -39,7 +39,7 @@ MODULES = {
     "verdict": "base store fingerprint index catalog collection extract evidence media",
     "jobs": "base catalog writer",
     "export": "base catalog filter parquet",
-    "import": "base catalog",
+    "import": "base clip catalog",
     "ingest": "base store media clip catalog collection extract evidence writer verdict jobs",
     "cutter": "base media catalog",
     "library": "base store fingerprint index catalog filter models collection extract writer verdict jobs cutter",

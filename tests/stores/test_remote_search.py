@@ -1,6 +1,8 @@
 """--search: a server without the collection answers out of the store, as the writer does out of memory."""
 
 import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from conftest import KEY, real_milvus, start_mock
@@ -78,6 +80,28 @@ def test_hostile_hits_are_dropped_or_shown_without_what_is_wrong(start, clip, ro
             (200, json.dumps({"code": 0, "data": rows}).encode()) if path.endswith("/search") else None)
         found = search(reader, vector=[1] * 64, k=3)["items"]
         assert len(found) <= 1 and all(h["metadata"] == {} and h["filename"] == "" for h in found)
+
+
+def test_silent_store_does_not_hold_the_stop(start):
+    asked, released = threading.Event(), threading.Event()
+
+    def be_silent(method, path, body):
+        if path.endswith("/search"):
+            asked.set()
+            released.wait(100)
+
+    with start_mock("milvus-v2-mock") as mock:
+        mock.dim = 64
+        reader = start(mock.store, flags=["--search", mock.store.url])
+        mock.hook = be_silent
+        try:
+            with ThreadPoolExecutor() as pool:
+                answer = pool.submit(reader.post, "/v1/search", json={"vector": [1] * 64})
+                assert asked.wait(60)
+                reader.stop()  # fails unless the server ends while the store is still silent
+                assert answer.exception() or answer.result().status_code == 503
+        finally:
+            released.set()
 
 
 def test_address_that_cannot_answer_ends_the_start(start, tmp_path):
