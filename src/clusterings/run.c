@@ -72,6 +72,7 @@ static int list_clips(vx_cluster_run *run, vx_err *err) {
 static size_t bytes_a_clip(const vx_cluster_run *run) {
     size_t dim = (size_t)run->job->model->info->dim, samples = (size_t)integer(run, "min_samples");
     samples = samples ? samples : (size_t)integer(run, "min_cluster_size");
+    samples = samples < VX_CLUSTER_MAX_NEIGHBOURS ? samples : VX_CLUSTER_MAX_NEIGHBOURS;
     return is_density(run) ? dim * 9 + 16 * (samples + 16) + 200 : dim * 4 + 120;
 }
 
