@@ -107,6 +107,17 @@ int vx_catalog_retire_clustering(vx_catalog *catalog, const char *id, vx_err *er
 }
 
 int vx_catalog_retire_clusterings_of(vx_catalog *catalog, int64_t space, vx_err *err) {
+    /* Their members go with the vectors, of which the listener does not hear. */
+    VX_SQL(members, &catalog->writer,
+           "SELECT DISTINCT video FROM cluster_members WHERE clustering IN"
+           " (SELECT row FROM clusterings WHERE space = ? AND state <> ?)");
+    vx_sql_bind_int(&members, space);
+    vx_sql_bind_int(&members, VX_CLUSTERING_DELETED);
+    int rc;
+    while ((rc = vx_sql_next(&members, err)) > 0)
+        vx_catalog_note_changed(catalog, vx_sql_int(&members));
+    if (rc)
+        return rc;
     VX_SQL(
         q, &catalog->writer,
         "UPDATE clusterings SET state = ?, id = id || ':' || row WHERE space = ? AND state <> ?");
