@@ -380,6 +380,11 @@ int vx_density_run(const vx_cluster_input *input, const vx_density_params *p,
         rc = span(&f, input, samples, err);
         if (!rc)
             rc = vx_tree_clusters(f.edges, n, size, labels, &k, err);
+        if (!rc && k > VX_CLUSTER_MAX_K)
+            rc = VX_FAIL(err, VX_CLUSTER_TOO_MANY,
+                         "there are %zu clusters of at least %zu clips, and a clustering has at "
+                         "most %d: raise min_cluster_size",
+                         k, size, VX_CLUSTER_MAX_K);
     }
     if (rc) {
         free(labels);

@@ -74,7 +74,8 @@ int vx_cluster_assign(const vx_cluster_input *input, const float *centroids, siz
     VX_AUTO_FREE vx_neighbour *found = vx_new_array(input->n, sizeof *found);
     if (!found)
         return VX_FAIL(err, -ENOMEM, "no memory to assign %zu vectors", input->n);
-    int rc = vx_cluster_nearest(input, centroids, k, 1, NULL, found, NULL, err);
+    const vx_cluster_work all = {.total = (int64_t)((input->n + PIECE - 1) / PIECE)};
+    int rc = vx_cluster_nearest(input, centroids, k, 1, NULL, found, &all, err);
     for (size_t i = 0; i < input->n && !rc; i++) {
         ret_labels[i] = (int32_t)found[i].id;
         ret_scores[i] = found[i].score > 1 ? 1 : found[i].score;

@@ -146,6 +146,10 @@ static int find_before(const vx_cluster_run *run, vx_clustering_row *ret, bool *
     return rc;
 }
 
+static bool may_go_on(void *job) {
+    return !vx_cluster_job_is_over(job);
+}
+
 static int match_clusters(const vx_cluster_run *run, const vx_clustering_row *before,
                           json_t *clusters, vx_err *err) {
     const vx_clustering *found = run->found;
@@ -156,7 +160,7 @@ static int match_clusters(const vx_cluster_run *run, const vx_clustering_row *be
     if (!match || !cosine)
         return VX_FAIL(err, -ENOMEM, "no memory to compare %zu clusters", found->k);
     int rc = vx_cluster_match(found->centroids, found->k, before->centroids, k_before, (int)dim,
-                              match, cosine, err);
+                              may_go_on, run->job, match, cosine, err);
     for (size_t c = 0; c < found->k && !rc; c++)
         json_object_set_new(json_array_get(clusters, c), "before",
                             match[c] < 0 ? json_null()
