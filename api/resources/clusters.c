@@ -479,8 +479,8 @@ static int make_list(view *v) {
     vx_server *server = v->request->server;
     vx_clustering_row *rows = NULL;
     size_t n = 0, page = v->query.limit;
-    int rc = vx_catalog_list_clusterings(server->catalog, v->query.clustering, 0, page + 1, &rows,
-                                         &n, &v->err);
+    int rc = vx_catalog_list_clusterings(server->catalog, v->query.clustering, 0, page + 1, false,
+                                         &rows, &n, &v->err);
     vx_out_begin(&v->out, NULL, '{');
     vx_out_begin(&v->out, "items", '[');
     for (size_t i = 0; i < n && i < page && !rc; i++)
@@ -554,7 +554,7 @@ void vx_videos_clusters_get(vx_request *request) {
         return;
     int rc = vx_catalog_get_video_alone(catalog, video->row, &alone, &err);
     if (!rc)
-        rc = vx_catalog_list_clusterings(catalog, 0, 0, MAX_LIST, &rows, &n, &err);
+        rc = vx_catalog_list_clusterings(catalog, 0, 0, MAX_LIST, true, &rows, &n, &err);
     VX_AUTO_OUT out = {0};
     vx_out_begin(&out, NULL, '{');
     vx_out_begin(&out, "items", '[');

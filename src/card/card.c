@@ -109,6 +109,21 @@ static void free_buffer(vx_card *card, vx_card_buffer *buffer) {
     free(buffer);
 }
 
+static void give_locked(vx_card *card, vx_card_buffer *buffer) VX_REQUIRES(card->lock) {
+    buffer->next = card->idle;
+    card->idle = buffer;
+    card->memory.used_bytes -= (int64_t)buffer->n_bytes;
+}
+
+/* Gives back all blocks of an arena on the card. */
+static void give_blocks_locked(vx_card *card, block **blocks) VX_REQUIRES(card->lock) {
+    for (block *b; (b = *blocks);) {
+        *blocks = b->next;
+        give_locked(card, b->buffer);
+        free(b);
+    }
+}
+
 /* Gives back all blocks of an arena. */
 static void free_blocks(vx_card *card, block **blocks) {
     for (block *b; (b = *blocks);) {
@@ -249,9 +264,7 @@ void vx_card_give(vx_card *card, vx_card_buffer *buffer) {
     if (!buffer)
         return;
     vx_mutex_lock(&card->lock);
-    buffer->next = card->idle;
-    card->idle = buffer;
-    card->memory.used_bytes -= (int64_t)buffer->n_bytes;
+    give_locked(card, buffer);
     vx_mutex_unlock(&card->lock);
 }
 
@@ -259,6 +272,8 @@ void vx_card_trim(vx_card *card, int64_t quiet_us) {
     vx_card_enter(card);
     vx_mutex_lock(&card->lock);
     card->quiet_until_us = vx_clock_monotonic_us() + quiet_us;
+    for (vx_card_work *w = card->idle_work; w; w = w->next)
+        give_blocks_locked(card, &w->on_card);
     for (vx_card_buffer *oldest; (oldest = take_oldest_locked(card));) {
         vx_mutex_unlock(&card->lock);
         free_buffer(card, oldest);

@@ -273,7 +273,7 @@ typedef struct vx_clustering_row {
     vx_clustering_state state;
     int64_t created_us;
     char *request, *summary; /* JSON; owned */
-    float *centroids;        /* float32 [k, dim]; owned; NULL from vx_catalog_list_clusterings */
+    float *centroids;        /* float32 [k, dim]; owned; NULL before vx_catalog_read_centroids */
     size_t centroid_bytes;
 } vx_clustering_row;
 void vx_clustering_row_clear(vx_clustering_row *clustering);
@@ -310,14 +310,17 @@ int vx_catalog_retire_unfinished_clusterings(vx_catalog *catalog, vx_err *err);
  * false: there was no retired clustering. The listener hears of the videos. */
 int vx_catalog_delete_members(vx_catalog *catalog, int max, bool *ret_more, vx_err *err);
 
-/* A ready one, or (any) also one that is being built. VX_CATALOG_NOT_FOUND. */
+/* A ready one, or (any) also one that is being built; without its centroids. VX_CATALOG_NOT_FOUND. */
 int vx_catalog_get_clustering(vx_catalog *catalog, const char *id, bool any,
                               vx_clustering_row *ret_clustering, vx_err *err);
-/* The ready ones, newest first: rows below before_row (0 = all), of a space (0 = any), up to limit. Gives an
- * array (each vx_clustering_row_clear, then free()). */
+/* Adds them: up to some 16 MB. VX_CATALOG_NOT_FOUND: it was deleted meanwhile. */
+int vx_catalog_read_centroids(vx_catalog *catalog, vx_clustering_row *clustering, vx_err *err);
+/* The ready ones, newest first: rows below before_row (0 = all), of a space (0 = any), up to limit. brief:
+ * request and summary, which may be large, stay NULL. Gives an array (each vx_clustering_row_clear, then
+ * free()). */
 int vx_catalog_list_clusterings(vx_catalog *catalog, int64_t before_row, int64_t space,
-                                size_t limit, vx_clustering_row **ret_clusterings, size_t *ret_n,
-                                vx_err *err);
+                                size_t limit, bool brief, vx_clustering_row **ret_clusterings,
+                                size_t *ret_n, vx_err *err);
 
 typedef struct vx_member_query {
     int64_t clustering;    /* row */

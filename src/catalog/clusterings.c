@@ -107,6 +107,17 @@ int vx_catalog_retire_clustering(vx_catalog *catalog, const char *id, vx_err *er
 }
 
 int vx_catalog_retire_clusterings_of(vx_catalog *catalog, int64_t space, vx_err *err) {
+    /* Their members go with the vectors, of which the listener does not hear. */
+    VX_SQL(members, &catalog->writer,
+           "SELECT DISTINCT video FROM cluster_members WHERE clustering IN"
+           " (SELECT row FROM clusterings WHERE space = ? AND state <> ?)");
+    vx_sql_bind_int(&members, space);
+    vx_sql_bind_int(&members, VX_CLUSTERING_DELETED);
+    int rc;
+    while ((rc = vx_sql_next(&members, err)) > 0)
+        vx_catalog_note_changed(catalog, vx_sql_int(&members));
+    if (rc)
+        return rc;
     VX_SQL(
         q, &catalog->writer,
         "UPDATE clusterings SET state = ?, id = id || ':' || row WHERE space = ? AND state <> ?");
@@ -180,7 +191,7 @@ static int read_clustering(vx_sql *q, vx_clustering_row *ret, vx_err *err) {
     return oom ? VX_FAIL(err, -ENOMEM, "out of memory") : 0;
 }
 
-static int read_centroids(vx_sql *q, vx_clustering_row *ret, vx_err *err) {
+static int copy_centroids(vx_sql *q, vx_clustering_row *ret, vx_err *err) {
     const void *data = vx_sql_blob(q, &ret->centroid_bytes);
     ret->centroids = malloc(ret->centroid_bytes + 1);
     if (!ret->centroids)
@@ -194,8 +205,7 @@ int vx_catalog_get_clustering(vx_catalog *catalog, const char *id, bool any,
                               vx_clustering_row *ret_clustering, vx_err *err) {
     VX_READER(reader, catalog);
     VX_SQL(q, reader.db,
-           "SELECT " CLUSTERING_COLUMNS
-           ", centroids FROM clusterings WHERE id = ? AND state BETWEEN ? AND ?");
+           "SELECT " CLUSTERING_COLUMNS " FROM clusterings WHERE id = ? AND state BETWEEN ? AND ?");
     vx_sql_bind_text(&q, id);
     vx_sql_bind_int(&q, any ? VX_CLUSTERING_BUILDING : VX_CLUSTERING_READY);
     vx_sql_bind_int(&q, VX_CLUSTERING_READY);
@@ -206,25 +216,36 @@ int vx_catalog_get_clustering(vx_catalog *catalog, const char *id, bool any,
         return VX_FAIL(err, VX_CATALOG_NOT_FOUND, "no clustering of that id");
     *ret_clustering = (vx_clustering_row){0};
     rc = read_clustering(&q, ret_clustering, err);
-    if (!rc)
-        rc = read_centroids(&q, ret_clustering, err);
     if (rc)
         vx_clustering_row_clear(ret_clustering);
     return rc;
 }
 
+int vx_catalog_read_centroids(vx_catalog *catalog, vx_clustering_row *clustering, vx_err *err) {
+    VX_READER(reader, catalog);
+    VX_SQL(q, reader.db, "SELECT centroids FROM clusterings WHERE row = ? AND state = ?");
+    vx_sql_bind_int(&q, clustering->row);
+    vx_sql_bind_int(&q, VX_CLUSTERING_READY);
+    int rc = vx_sql_next(&q, err);
+    if (rc == 0)
+        return VX_FAIL(err, VX_CATALOG_NOT_FOUND, "the clustering was deleted");
+    return rc < 0 ? rc : copy_centroids(&q, clustering, err);
+}
+
 int vx_catalog_list_clusterings(vx_catalog *catalog, int64_t before_row, int64_t space,
-                                size_t limit, vx_clustering_row **ret_clusterings, size_t *ret_n,
-                                vx_err *err) {
+                                size_t limit, bool brief, vx_clustering_row **ret_clusterings,
+                                size_t *ret_n, vx_err *err) {
     VX_READER(reader, catalog);
     VX_SQL(q, reader.db,
-           "SELECT " CLUSTERING_COLUMNS
+           "SELECT row, id, space, state, created_us, iif(?5, NULL, request),"
+           " iif(?5, NULL, summary)"
            " FROM clusterings WHERE state = ?1 AND (?2 = 0 OR row < ?2)"
            " AND (?3 = 0 OR space = ?3) ORDER BY row DESC LIMIT ?4");
     vx_sql_bind_int(&q, VX_CLUSTERING_READY);
     vx_sql_bind_int(&q, before_row);
     vx_sql_bind_int(&q, space);
     vx_sql_bind_int(&q, (int64_t)limit);
+    vx_sql_bind_int(&q, brief);
     vx_clustering_row *rows = NULL;
     size_t n = 0, capacity = 0;
     int rc;

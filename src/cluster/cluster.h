@@ -22,7 +22,7 @@
 #include "base/mem.h"
 
 #define VX_CLUSTER_STOPPED VX_CODES_CLUSTER        /* go_on returned false */
-#define VX_CLUSTER_TOO_MANY (VX_CODES_CLUSTER + 1) /* more rows than the method takes */
+#define VX_CLUSTER_TOO_MANY (VX_CODES_CLUSTER + 1) /* more rows or clusters than it takes */
 
 #define VX_CLUSTER_MAX_K 4096
 #define VX_CLUSTER_MAX_ITERATIONS 1000
@@ -88,7 +88,8 @@ typedef struct vx_density_params {
 } vx_density_params;
 
 /* Distances are Euclidean, of unit vectors. Clusters are those of the greatest stability ("excess of mass"),
- * never all points at once. VX_CLUSTER_TOO_MANY: n > VX_CLUSTER_MAX_DENSITY_ROWS.
+ * never all points at once. VX_CLUSTER_TOO_MANY: n > VX_CLUSTER_MAX_DENSITY_ROWS, or more
+ * than VX_CLUSTER_MAX_K clusters.
  * Memory: a second copy of the vectors with codes, and 16 · (min_samples + 16) + 100 bytes a row. */
 int vx_density_run(const vx_cluster_input *input, const vx_density_params *params,
                    vx_clustering **ret_clustering, vx_err *err);
@@ -115,6 +116,8 @@ int vx_cluster_agreement(const int32_t *a, const int32_t *b, size_t n, double *r
                          vx_err *err);
 
 /* For each of k centroids the nearest of k_before others, of the same space: each of those is given to one
- * alone, the closest pairs first. ret_before [k]: its number, -1 = none is left; ret_cosine [k]. */
+ * alone, the closest pairs first. ret_before [k]: its number, -1 = none is left; ret_cosine [k].
+ *   go_on  NULL, or asked for every centroid; false stops it */
 int vx_cluster_match(const float *centroids, size_t k, const float *before, size_t k_before,
-                     int dim, int32_t *ret_before, float *ret_cosine, vx_err *err);
+                     int dim, bool (*go_on)(void *ctx), void *ctx, int32_t *ret_before,
+                     float *ret_cosine, vx_err *err);

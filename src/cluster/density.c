@@ -23,10 +23,11 @@
 #include "cluster_internal.h"
 
 enum {
-    PIECE = 256,      /* points that are searched together */
-    MORE = 16,        /* neighbours beyond min_samples */
-    SMALL = 64,       /* members of a component that are left out one by one */
-    FIRST_SEARCH = 8, /* neighbours outside; then four times as many */
+    PIECE = 256,       /* points that are searched together */
+    MORE = 16,         /* neighbours beyond min_samples */
+    SMALL = 64,        /* members of a component that are left out one by one */
+    FIRST_SEARCH = 8,  /* neighbours outside; then four times as many */
+    AT_ONCE = 1 << 18, /* neighbours that a thread holds: 4 MB, whatever the number of points */
     DEFAULT_SIZE = 5,
 };
 
@@ -205,25 +206,24 @@ static vx_idset *outside(const forest *f, uint32_t root) {
     return vx_take(set);
 }
 
-/* The k nearest outside of some points that are still open; those whose lightest edge is certain now leave
- * the list. */
-static int search_outside(forest *f, vx_index_query *query, uint32_t *open, size_t *n_open,
-                          size_t k, vx_edge *best, vx_err *err) {
-    VX_AUTO_FREE float *vectors = vx_new_array(*n_open, f->dim * sizeof *vectors);
-    VX_AUTO_FREE vx_neighbour *found = vx_new_array(*n_open, k * sizeof *found);
-    VX_AUTO_FREE size_t *counts = vx_new_array(*n_open, sizeof *counts);
+/* The k nearest outside of some points that are still open; those whose lightest edge is not certain yet
+ * are moved to `left`, which may be `open`. */
+static int search_outside(forest *f, vx_index_query *query, const uint32_t *open, size_t n_open,
+                          size_t k, vx_edge *best, uint32_t *left, size_t *n_left, vx_err *err) {
+    VX_AUTO_FREE float *vectors = vx_new_array(n_open, f->dim * sizeof *vectors);
+    VX_AUTO_FREE vx_neighbour *found = vx_new_array(n_open, k * sizeof *found);
+    VX_AUTO_FREE size_t *counts = vx_new_array(n_open, sizeof *counts);
     if (!vectors || !found || !counts)
         return VX_FAIL(err, -ENOMEM, "no memory for neighbours");
-    for (size_t i = 0; i < *n_open; i++)
+    for (size_t i = 0; i < n_open; i++)
         memcpy(vectors + i * f->dim, f->input->vectors + open[i] * f->dim,
                f->dim * sizeof *vectors);
     query->vectors = vectors;
-    query->n = *n_open;
+    query->n = n_open;
     query->k = k;
     query->min_score = isfinite(best->weight) ? score_of(best->weight) : -2;
     int rc = vx_index_search(f->index, query, found, counts, NULL, err);
-    size_t n_left = 0;
-    for (size_t i = 0; i < *n_open && !rc; i++) {
+    for (size_t i = 0; i < n_open && !rc; i++) {
         uint32_t point = open[i];
         float farthest = 0;
         for (size_t j = 0; j < counts[i]; j++) {
@@ -233,9 +233,21 @@ static int search_outside(forest *f, vx_index_query *query, uint32_t *open, size
         }
         improve(best, f->found[point]);
         if (counts[i] == k && farthest < f->found[point].weight && farthest < best->weight)
-            open[n_left++] = point; /* a nearer core may lie behind the k nearest */
+            left[(*n_left)++] = point; /* a nearer core may lie behind the k nearest */
         else
             f->least[point] = fminf(f->found[point].weight, best->weight);
+    }
+    return rc;
+}
+
+/* All that are still open, as many at once as AT_ONCE allows. */
+static int search_open(forest *f, vx_index_query *query, uint32_t *open, size_t *n_open, size_t k,
+                       vx_edge *best, vx_err *err) {
+    size_t at_once = AT_ONCE / k ? AT_ONCE / k : 1, n_left = 0, n;
+    int rc = 0;
+    for (size_t i = 0; i < *n_open && !rc; i += n) {
+        n = *n_open - i < at_once ? *n_open - i : at_once;
+        rc = search_outside(f, query, open + i, n, k, best, open, &n_left, err);
     }
     *n_open = n_left;
     return rc;
@@ -257,7 +269,7 @@ static int search_piece(void *ctx, size_t i, vx_err *err) {
         f->found[open[j]].weight = INFINITY;
     int rc = 0;
     for (size_t k = FIRST_SEARCH; n_open && !rc; k *= 4)
-        rc = search_outside(f, &query, open, &n_open, k < f->n ? k : f->n, &best, err);
+        rc = search_open(f, &query, open, &n_open, k < f->n ? k : f->n, &best, err);
     return rc;
 }
 
@@ -380,6 +392,11 @@ int vx_density_run(const vx_cluster_input *input, const vx_density_params *p,
         rc = span(&f, input, samples, err);
         if (!rc)
             rc = vx_tree_clusters(f.edges, n, size, labels, &k, err);
+        if (!rc && k > VX_CLUSTER_MAX_K)
+            rc = VX_FAIL(err, VX_CLUSTER_TOO_MANY,
+                         "there are %zu clusters of at least %zu clips, and a clustering has at "
+                         "most %d: raise min_cluster_size",
+                         k, size, VX_CLUSTER_MAX_K);
     }
     if (rc) {
         free(labels);

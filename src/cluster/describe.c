@@ -257,7 +257,8 @@ static int by_cosine(const void *x, const void *y) {
 
 /* Few of k · k_before pairs matter: the nearest of each. Those that lose theirs get the nearest that is left. */
 int vx_cluster_match(const float *centroids, size_t k, const float *before, size_t k_before,
-                     int dim, int32_t *ret_before, float *ret_cosine, vx_err *err) {
+                     int dim, bool (*go_on)(void *ctx), void *ctx, int32_t *ret_before,
+                     float *ret_cosine, vx_err *err) {
     size_t n = (size_t)dim, n_taken = 0, n_left = k;
     VX_AUTO_FREE match *best = vx_new_array(k + 1, sizeof *best);
     VX_AUTO_FREE uint8_t *taken = vx_new_array(k_before + 1, 1);
@@ -272,6 +273,8 @@ int vx_cluster_match(const float *centroids, size_t k, const float *before, size
         for (size_t c = 0; c < k; c++) {
             if (ret_before[c] >= 0)
                 continue;
+            if (go_on && !go_on(ctx))
+                return VX_FAIL(err, VX_CLUSTER_STOPPED, "stopped");
             match m = {-2, (uint32_t)c, 0};
             for (size_t b = 0; b < k_before; b++) {
                 if (taken[b])

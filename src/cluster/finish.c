@@ -99,22 +99,47 @@ static int set_centroids(const vx_cluster_input *input, vx_clustering *c, const 
 
 /* ---- scores and outliers ---- */
 
-static void score_rows(const vx_cluster_input *input, vx_clustering *c) {
+/* Rows in no cluster, with the nearest centroid. */
+static int score_others(const vx_cluster_input *input, vx_clustering *c, vx_err *err) {
+    size_t dim = (size_t)input->dim, n = 0, at = 0;
+    for (size_t row = 0; row < c->n; row++)
+        n += c->labels[row] < 0;
+    if (!n || !c->k)
+        return 0;
+    VX_AUTO_FREE float *vectors = vx_new_array(n, dim * sizeof *vectors);
+    VX_AUTO_FREE float *scores = vx_new_array(n, sizeof *scores);
+    VX_AUTO_FREE int32_t *nearest = vx_new_array(n, sizeof *nearest);
+    if (!vectors || !scores || !nearest)
+        return no_memory(c->n, err);
+    for (size_t row = 0; row < c->n; row++)
+        if (c->labels[row] < 0)
+            memcpy(vectors + at++ * dim, input->vectors + row * dim, dim * sizeof *vectors);
+    vx_cluster_input others = *input;
+    others.vectors = vectors;
+    others.n = n;
+    int rc = vx_cluster_assign(&others, c->centroids, c->k, nearest, scores, err);
+    at = 0;
+    for (size_t row = 0; row < c->n && !rc; row++)
+        if (c->labels[row] < 0)
+            c->scores[row] = scores[at++];
+    return rc;
+}
+
+static int score_rows(const vx_cluster_input *input, vx_clustering *c, vx_err *err) {
     size_t dim = (size_t)input->dim;
     double sum = 0;
     for (size_t row = 0; row < c->n; row++) {
-        const float *vector = input->vectors + row * dim;
         int32_t label = c->labels[row];
-        float best =
-            label >= 0 ? vx_cluster_dot(vector, c->centroids + (size_t)label * dim, dim) : -1;
-        for (size_t i = 0; label < 0 && i < c->k; i++) {
-            float score = vx_cluster_dot(vector, c->centroids + i * dim, dim);
-            best = score > best ? score : best;
-        }
-        c->scores[row] = best > 1 ? 1 : best;
-        sum += (double)c->scores[row];
+        float score = label < 0 ? -1
+                                : vx_cluster_dot(input->vectors + row * dim,
+                                                 c->centroids + (size_t)label * dim, dim);
+        c->scores[row] = score > 1 ? 1 : score;
     }
+    int rc = score_others(input, c, err);
+    for (size_t row = 0; row < c->n; row++)
+        sum += (double)c->scores[row];
     c->mean_score = sum / (double)c->n;
+    return rc;
 }
 
 static int by_value(const void *a, const void *b) {
@@ -169,7 +194,7 @@ int vx_cluster_finish(const vx_cluster_input *input, int32_t *labels, size_t k, 
     if (!rc)
         rc = set_centroids(input, c, places, given, err);
     if (!rc)
-        score_rows(input, c);
+        rc = score_rows(input, c, err);
     if (!rc)
         rc = find_outliers(c, err);
     if (!rc)

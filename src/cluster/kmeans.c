@@ -74,7 +74,8 @@ int vx_cluster_assign(const vx_cluster_input *input, const float *centroids, siz
     VX_AUTO_FREE vx_neighbour *found = vx_new_array(input->n, sizeof *found);
     if (!found)
         return VX_FAIL(err, -ENOMEM, "no memory to assign %zu vectors", input->n);
-    int rc = vx_cluster_nearest(input, centroids, k, 1, NULL, found, NULL, err);
+    const vx_cluster_work all = {.total = (int64_t)((input->n + PIECE - 1) / PIECE)};
+    int rc = vx_cluster_nearest(input, centroids, k, 1, NULL, found, &all, err);
     for (size_t i = 0; i < input->n && !rc; i++) {
         ret_labels[i] = (int32_t)found[i].id;
         ret_scores[i] = found[i].score > 1 ? 1 : found[i].score;
@@ -177,8 +178,8 @@ static size_t choose_centroid(seeding *s, size_t k, double *sum, vx_random *rand
     return best;
 }
 
-static int start(run *r, vx_random *random, vx_err *err) {
-    enum { PER_CLUSTER = 8, AT_LEAST = 4096 };
+static int start(run *r, vx_random *random, const vx_cluster_work *at, vx_err *err) {
+    enum { PER_CLUSTER = 8, AT_LEAST = 4096, ASK_EVERY = 16 };
     size_t n = r->k * PER_CLUSTER < AT_LEAST ? AT_LEAST : r->k * PER_CLUSTER;
     n = n < r->input->n ? n : r->input->n;
     VX_AUTO_FREE uint32_t *rows = vx_new_array(n, sizeof *rows);
@@ -192,6 +193,9 @@ static int start(run *r, vx_random *random, vx_err *err) {
     seeding s = {.input = r->input, .rows = rows, .n = n, .distances = distances};
     s.trial = distances + n;
     for (size_t c = 0; c < r->k; c++) {
+        if (c % ASK_EVERY == 0 && r->input->go_on &&
+            !r->input->go_on(r->input->ctx, at->first, at->total))
+            return VX_FAIL(err, VX_CLUSTER_STOPPED, "stopped");
         size_t chosen = choose_centroid(&s, r->k, &sum, random);
         memcpy(r->centroids + c * r->dim, r->input->vectors + rows[chosen] * r->dim,
                r->dim * sizeof *r->centroids);
@@ -312,7 +316,7 @@ static int update(run *r, vx_err *err) {
 static int run_once(run *r, int iterations, uint64_t seed, vx_cluster_work *at, vx_err *err) {
     vx_random random = {.state = seed};
     int64_t end = at->first + (int64_t)at->n * (iterations + 1), changed = 1;
-    int rc = start(r, &random, err);
+    int rc = start(r, &random, at, err);
     for (r->iterations = 0; !rc; r->iterations++) {
         rc = assign(r, r->iterations == 0, at, &changed, err);
         if (rc || !changed || r->iterations == iterations)

@@ -24,6 +24,7 @@ typedef struct curator {
     uint32_t *order; /* [n] rows by cluster, then rank */
     float *scores;   /* [n] cosine with the nearest before, by row */
     uint32_t *near;  /* [n] that one */
+    bool (*interrupted)(void);
 } curator;
 
 static void curator_done(curator *c) {
@@ -95,8 +96,11 @@ static int write_id(const curator *c, uint32_t row, vx_parquet *parquet, vx_err 
 
 /* Ids of the index are ranks, from 1 on: 0 as before_id would mean any. */
 static int find_nearest(curator *c, vx_index *index, const uint32_t *rows, size_t n, vx_err *err) {
+    enum { ASK_EVERY = 256 };
     size_t dim = (size_t)c->in->dim;
     for (size_t i = 0; i < n; i++) {
+        if (i % ASK_EVERY == 0 && c->interrupted && c->interrupted())
+            return VX_FAIL(err, VX_CLUSTER_STOPPED, "interrupted");
         vx_neighbour found;
         size_t n_found = 0;
         const vx_index_query query = {.vectors = c->in->vectors + rows[i] * dim,
@@ -167,7 +171,8 @@ static int write_duplicates(curator *c, const char *folder, double eps, size_t *
 int vx_cluster_folder_write_curator(const char *folder, const vx_embedded *in,
                                     const vx_clustering *found, double eps,
                                     bool (*interrupted)(void), size_t *ret_removed, vx_err *err) {
-    __attribute__((cleanup(curator_done))) curator c = {.in = in, .found = found};
+    __attribute__((cleanup(curator_done)))
+    curator c = {.in = in, .found = found, .interrupted = interrupted};
     c.order = vx_new_array(in->n, sizeof *c.order);
     c.scores = vx_new_array(in->n, sizeof *c.scores);
     c.near = vx_new_array(in->n, sizeof *c.near);
@@ -181,8 +186,6 @@ int vx_cluster_folder_write_curator(const char *folder, const vx_embedded *in,
     for (size_t at = 0, end; at < in->n && !rc; at = end) {
         for (end = at; end < in->n && found->labels[c.order[end]] == found->labels[c.order[at]];)
             end++;
-        if (interrupted && interrupted())
-            return VX_FAIL(err, VX_CLUSTER_STOPPED, "interrupted");
         if (found->labels[c.order[at]] >= 0)
             rc = write_cluster(&c, folder, c.order + at, end - at, err);
     }

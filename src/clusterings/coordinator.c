@@ -35,8 +35,14 @@ static void enqueue(vx_cluster_job *job) {
     while (*end)
         end = &(*end)->next_queued;
     *end = job;
-    owner->n_waiting++;
     vx_cond_signal(&owner->work);
+    vx_mutex_unlock(&owner->mu);
+}
+
+/* n_waiting counts jobs from before they are accepted, so that those on their way through the writer count. */
+static void count_waiting(vx_clusterings *owner, int more) {
+    vx_mutex_lock(&owner->mu);
+    owner->n_waiting = (size_t)((ptrdiff_t)owner->n_waiting + more);
     vx_mutex_unlock(&owner->mu);
 }
 
@@ -92,10 +98,12 @@ static void *run_coordinator(void *ctx) {
 static void on_accepted(vx_job *base, int rc, const vx_err *err) {
     vx_cluster_job *job = VX_CONTAINER_OF(base, vx_cluster_job, job);
     job->accepted(job->ctx, rc, base->id, err);
-    if (rc)
-        free_job(job);
-    else
+    if (!rc) {
         enqueue(job);
+        return;
+    }
+    count_waiting(job->owner, -1);
+    free_job(job);
 }
 
 vx_outcome vx_clusterings_submit(vx_clusterings *owner, json_t *request,
@@ -103,16 +111,21 @@ vx_outcome vx_clusterings_submit(vx_clusterings *owner, json_t *request,
     vx_err err;
     const char *name = json_string_value(json_object_get(request, "model"));
     const vx_model *model = vx_models_find(owner->params.collection->models, name, &err);
-    vx_mutex_lock(&owner->mu);
-    bool full = owner->n_waiting >= VX_CLUSTERINGS_MAX_WAITING;
-    vx_mutex_unlock(&owner->mu);
-    if (full || !model || atomic_load(&owner->stopping)) {
+    if (!model || atomic_load(&owner->stopping)) {
         json_decref(request);
-        return full ? VX_OUTCOME_BUSY : model ? VX_OUTCOME_STOPPING : VX_OUTCOME_INTERNAL;
+        return model ? VX_OUTCOME_STOPPING : VX_OUTCOME_INTERNAL;
     }
     vx_cluster_job *job = new_job(owner, request, model);
     if (!job)
         return VX_OUTCOME_INTERNAL;
+    vx_mutex_lock(&owner->mu);
+    bool full = owner->n_waiting >= VX_CLUSTERINGS_MAX_WAITING;
+    owner->n_waiting += !full;
+    vx_mutex_unlock(&owner->mu);
+    if (full) {
+        free_job(job);
+        return VX_OUTCOME_BUSY;
+    }
     job->accepted = accepted;
     job->ctx = ctx;
     vx_jobs_accept(owner->params.jobs, KIND, &job->job, json_dumps(request, JSON_COMPACT),
@@ -191,6 +204,7 @@ static vx_outcome parse_row(void *ctx, const vx_job_row *row, vx_job **ret_job, 
 static vx_outcome run_parsed(void *ctx, vx_job *job) {
     vx_clusterings *owner = ctx;
     vx_jobs_add(owner->params.jobs, job);
+    count_waiting(owner, 1);
     enqueue(VX_CONTAINER_OF(job, vx_cluster_job, job));
     return VX_OUTCOME_OK;
 }

@@ -124,14 +124,19 @@ static int find_before(const vx_cluster_run *run, vx_clustering_row *ret, bool *
     const char *method = json_string_value(json_object_get(run->job->request, "method"));
     vx_clustering_row *rows = NULL;
     size_t n = 0;
-    int rc = vx_catalog_list_clusterings(catalog, 0, run->row.space, LOOK_AT, &rows, &n, err);
+    int rc =
+        vx_catalog_list_clusterings(catalog, 0, run->row.space, LOOK_AT, false, &rows, &n, err);
     *ret_found = false;
     for (size_t i = 0; i < n; i++) {
         json_t *request = rc || *ret_found ? NULL : json_loads(rows[i].request, 0, NULL);
         const char *other = json_string_value(json_object_get(request, "method"));
         if (other && !strcmp(other, method)) {
-            rc = vx_catalog_get_clustering(catalog, rows[i].id, false, ret, err);
+            rc = vx_catalog_read_centroids(catalog, &rows[i], err);
             *ret_found = !rc;
+            if (!rc) {
+                *ret = rows[i];
+                rows[i] = (vx_clustering_row){0};
+            }
             rc = rc == VX_CATALOG_NOT_FOUND ? 0 : rc;
         }
         json_decref(request);
@@ -139,6 +144,10 @@ static int find_before(const vx_cluster_run *run, vx_clustering_row *ret, bool *
     }
     free(rows);
     return rc;
+}
+
+static bool may_go_on(void *job) {
+    return !vx_cluster_job_is_over(job);
 }
 
 static int match_clusters(const vx_cluster_run *run, const vx_clustering_row *before,
@@ -151,7 +160,7 @@ static int match_clusters(const vx_cluster_run *run, const vx_clustering_row *be
     if (!match || !cosine)
         return VX_FAIL(err, -ENOMEM, "no memory to compare %zu clusters", found->k);
     int rc = vx_cluster_match(found->centroids, found->k, before->centroids, k_before, (int)dim,
-                              match, cosine, err);
+                              may_go_on, run->job, match, cosine, err);
     for (size_t c = 0; c < found->k && !rc; c++)
         json_object_set_new(json_array_get(clusters, c), "before",
                             match[c] < 0 ? json_null()

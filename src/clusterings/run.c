@@ -27,22 +27,27 @@ static bool is_density(const vx_cluster_run *run) {
 
 /* ---- which clips ---- */
 
-static int select_videos(const vx_cluster_run *run, vx_idset **ret_set, vx_err *err) {
+/* The rows that pass the request's filter: of clips, or of videos. */
+static int select_rows(const vx_cluster_run *run, vx_idset **ret_set, bool *ret_of_clips,
+                       vx_err *err) {
     const json_t *json = json_object_get(run->job->request, "filter");
     VX_AUTO(vx_filter) filter = NULL;
     char pointer[VX_FILTER_POINTER_BYTES];
     if (!json)
         return 0;
     int rc = vx_filter_parse(json, NULL, &filter, pointer, err);
-    return rc ? rc
-              : vx_collection_select_set(run->job->owner->params.collection, filter, ret_set, err);
+    if (rc)
+        return rc;
+    *ret_of_clips = vx_filter_is_of_clips(filter);
+    return vx_collection_select_set(run->job->owner->params.collection, filter, ret_set, err);
 }
 
 static int list_clips(vx_cluster_run *run, vx_err *err) {
     const vx_collection *collection = run->job->owner->params.collection;
     VX_AUTO(vx_idset) wanted = NULL;
+    bool of_clips = false;
     size_t n = 0;
-    int rc = select_videos(run, &wanted, err);
+    int rc = select_rows(run, &wanted, &of_clips, err);
     if (!rc)
         rc = vx_index_ids(run->job->model->index, &run->clips, &n, err);
     if (rc)
@@ -52,7 +57,8 @@ static int list_clips(vx_cluster_run *run, vx_err *err) {
         return VX_FAIL(err, -ENOMEM, "no memory for %zu clips", n);
     rc = vx_catalog_find_videos_of_clips(collection->catalog, run->clips, n, run->videos, err);
     for (size_t i = 0; i < n && !rc; i++) {
-        if (!run->videos[i] || (wanted && !vx_idset_contains(wanted, run->videos[i])))
+        if (!run->videos[i] ||
+            (wanted && !vx_idset_contains(wanted, of_clips ? run->clips[i] : run->videos[i])))
             continue;
         run->clips[run->n] = run->clips[i];
         run->videos[run->n++] = run->videos[i];
@@ -66,6 +72,7 @@ static int list_clips(vx_cluster_run *run, vx_err *err) {
 static size_t bytes_a_clip(const vx_cluster_run *run) {
     size_t dim = (size_t)run->job->model->info->dim, samples = (size_t)integer(run, "min_samples");
     samples = samples ? samples : (size_t)integer(run, "min_cluster_size");
+    samples = samples < VX_CLUSTER_MAX_NEIGHBOURS ? samples : VX_CLUSTER_MAX_NEIGHBOURS;
     return is_density(run) ? dim * 9 + 16 * (samples + 16) + 200 : dim * 4 + 120;
 }
 

@@ -90,7 +90,7 @@ static int run_video(void *ctx, const void *const *clips, int n, float *ret_vect
         int limit = atomic_load(&e->batch), take = n - done < limit ? n - done : limit;
         int rc = run_module(e, clips + done, take, ret_vectors + (size_t)done * (size_t)e->info.dim,
                             err);
-        if (rc == -ENOMEM && n_waits == 0)
+        if (rc == -ENOMEM && (take > 1 || n_waits == 0)) /* a single clip counts once */
             note_no_room(e, take);
         if (rc == -ENOMEM && (relieve(e, take, &n_waits) || take > 1))
             continue;

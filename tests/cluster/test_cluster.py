@@ -203,6 +203,24 @@ def test_density_too_many_vectors_are_refused_with_what_to_do(density):
     assert found.run.returncode == 1 and "use k-means" .encode() in found.run.stderr
 
 
+def test_density_more_clusters_than_a_clustering_has_are_refused_with_what_to_do(density):
+    random = np.random.RandomState(41)
+    pairs = np.repeat(random.standard_normal((4200, 32)), 2, axis=0) + 0.01 * random.standard_normal((8400, 32))
+    vectors = (pairs / np.linalg.norm(pairs, axis=1, keepdims=True)).astype(np.float32)
+    found = density(vectors, 2, 1)
+    assert found.run.returncode == 1 and b"raise min_cluster_size" in found.run.stderr, found.run.stderr
+
+
+def test_density_outlier_score_is_the_cosine_with_the_nearest_centroid(density):
+    vectors, _ = blobs(42, 400, 16, 3, 0.3, 60)
+    found = density(vectors, 10)
+    assert (found.labels < 0).any() and found.facts["k"] > 1
+    cosine = vectors.astype(np.float64) @ found.centroids.T.astype(np.float64)
+    own = cosine[np.arange(len(vectors)), found.labels]
+    expected = np.where(found.labels < 0, cosine.max(axis=1), own)
+    assert found.facts["mean_score"] == pytest.approx(expected.mean(), abs=1e-6)
+
+
 # ---- around them --------------------------------------------------------------------------------
 
 

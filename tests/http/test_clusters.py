@@ -186,6 +186,16 @@ def test_filter_of_the_request_restricts_what_is_clustered(server, kmeans):
     assert 0 < part["clips"] < 601 and part["clips_outside"] == 601 - part["clips"]
 
 
+@pytest.mark.parametrize("filter, passes", [
+    ({"clips.start_s": {"$gte": 2}}, lambda m: m["start_s"] >= 2),
+    ({"clips.end_s": {"$lte": 2}}, lambda m: m["end_s"] <= 2),
+])
+def test_filter_by_a_clips_time_clusters_the_clips_that_pass(server, kmeans, filter, passes):
+    wanted = {(m["video_id"], m["start_s"]) for m in members(server, kmeans["id"]) if passes(m)}
+    part = members(server, cluster(server, k=2, filter=filter)["id"])
+    assert 0 < len(wanted) < 601 and {(m["video_id"], m["start_s"]) for m in part} == wanted
+
+
 # ---- videos come and go -------------------------------------------------------------------------
 
 

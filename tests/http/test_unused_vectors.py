@@ -58,6 +58,19 @@ def test_unused_vectors_are_listed_and_deleted_when_asked(left, clip):
     assert (model(server, "small")["vectors"], model(server, "small")["missing"]) == (0, 4)
 
 
+def test_clusters_of_deleted_vectors_are_in_no_filter_any_more(start, clip):
+    server = start(model="tiny,small")
+    for i in range(2):
+        assert server.upload(clip(440 + i), clip="fixed:1.5").status_code == 201
+    job = server.post("/v1/clusters", json={"model": "small", "k": 1}).json()["id"]
+    assert server.wait_for_job(job)["state"] == "done"
+    restart(server, "tiny")
+    wanted = {"filter": json.dumps({"cluster": {"$prefix": "c" + job[1:]}})}
+    assert len(server.get("/v1/videos", params=wanted).json()["items"]) == 2
+    delete(server, "small")
+    wait_until(lambda: server.get("/v1/videos", params=wanted).json()["items"] == [])
+
+
 def test_deleted_video_is_not_counted_among_the_unused(left):
     server, _ = left
     for video in server.get("/v1/videos").json()["items"][:1]:

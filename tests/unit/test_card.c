@@ -80,6 +80,26 @@ static void trimmed_card_gives_back_and_takes_no_more_for_a_while(void **state) 
     close_card(card);
 }
 
+static void trimmed_card_gives_back_what_ended_work_has_kept(void **state) {
+    (void)state;
+    vx_card *card = fake_card(0);
+    vx_card_work *work;
+    vx_err err;
+    void *scratch;
+    assert_int_equal(vx_card_begin(card, &work, &err), 0);
+    assert_int_equal(vx_card_scratch(work, 1000, &scratch, &err), 0);
+    vx_card_trim(card, 0); /* it is in use */
+    assert_int_equal(vx_card_get_memory(card).used_bytes, 1 << 20);
+    vx_card_end(work);
+    vx_card_trim(card, 0);
+    assert_int_equal(vx_card_get_memory(card).bytes, 0);
+    assert_int_equal(vx_card_get_memory(card).used_bytes, 0);
+    assert_int_equal(vx_card_begin(card, &work, &err), 0);
+    assert_int_equal(vx_card_scratch(work, 1000, &scratch, &err), 0);
+    vx_card_end(work);
+    close_card(card);
+}
+
 static void absent_kernels_have_a_reason(void **state) {
     (void)state;
     vx_card_driver driver = fake_driver;
@@ -400,6 +420,7 @@ int main(void) {
         cmocka_unit_test(buffers_are_kept_and_bounded),
         cmocka_unit_test(full_card_refuses_and_does_not_count),
         cmocka_unit_test(trimmed_card_gives_back_and_takes_no_more_for_a_while),
+        cmocka_unit_test(trimmed_card_gives_back_what_ended_work_has_kept),
         cmocka_unit_test(absent_kernels_have_a_reason),
         cmocka_unit_test(hashes_are_those_of_the_cpu),
         cmocka_unit_test(hashes_of_turned_pictures_are_those_of_the_cpu),
