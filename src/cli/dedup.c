@@ -151,6 +151,8 @@ static int scan(const settings *s, const vx_keep_policy *policy, vx_server *serv
     const vx_duplicates_params params = {.collection = server->collection,
                                          .writer = server->writer,
                                          .library = server->library,
+                                         .store = server->store,
+                                         .extractor = &server->extractor,
                                          .threads = (int)(s->threads < 256 ? s->threads : 256)};
     const vx_scan_watch watch = {
         .is_over = is_over, .on_progress = on_progress, .ctx = (void *)(uintptr_t)s};
@@ -186,6 +188,7 @@ static int dedup(const settings *s, const vx_keep_policy *policy, vx_err *err) {
                                      .device = s->device,
                                      .media = {.max_side_px = 8192, .max_duration_s = 86400},
                                      .fingerprints = true,
+                                     .evidence = true,
                                      .no_clients = true};
     rc = vx_server_new(&params, &server, err);
     if (!rc)

@@ -20,8 +20,10 @@
 
 #include "base/outcome.h"
 #include "collection/collection.h"
+#include "extract/extract.h"
 #include "jobs/jobs.h"
 #include "library/library.h"
+#include "store/store.h"
 #include "writer/writer.h"
 
 #define VX_DUPLICATES_KIND "duplicates"
@@ -34,7 +36,10 @@ typedef struct vx_duplicates_params { /* borrows all, until stop */
     vx_writer *writer;
     vx_jobs *jobs; /* gets the kind "duplicates"; NULL: scans are no jobs (vidx dedup) */
     vx_library *library;
-    int threads; /* of comparing vectors; 0 = one per core */
+    const vx_store *store; /* of the files that are looked at again */
+    const vx_extractor
+        *extractor; /* its limits, decoder and slots; not evidence: hashes alone decide */
+    int threads;    /* of comparing vectors; 0 = one per core */
 } vx_duplicates_params;
 
 int vx_duplicates_new(const vx_duplicates_params *params, vx_duplicates **ret_duplicates,

@@ -108,3 +108,31 @@ static int judge_pictures(vx_pair_evidence_video *a, vx_pair_evidence_video *b,
 static const vx_pair_evidence pictures = {"pictures", find_pictures, judge_pictures};
 
 const vx_pair_evidence *const vx_pair_evidence_sources[] = {&pictures, NULL};
+
+/* ---- another look ---- */
+
+void vx_pair_evidence_drop(vx_duplicate_pair *pair) {
+    free(pair->segments);
+    *pair = (vx_duplicate_pair){.a = pair->a,
+                                .b = pair->b,
+                                .kind = VX_VERDICT_NEW,
+                                .score = pair->score,
+                                .share = NAN,
+                                .share_of_a = NAN,
+                                .share_of_b = NAN,
+                                .offset_s = NAN};
+}
+
+int vx_pair_evidence_check(const vx_pair_evidence_video *a, const vx_pair_evidence_video *b,
+                           const vx_verdict_files *files, vx_duplicate_pair *pair, vx_err *err) {
+    vx_evidence_kind said;
+    if (!vx_pair_evidence_is_strong(pair->kind))
+        return 0;
+    float offset_s = isnan(pair->offset_s) ? 0 : pair->offset_s;
+    int rc = vx_verdict_check_pair(b->video, a->video, offset_s, pair->mirrored, files, &said, err);
+    if (rc == VX_MEDIA_STOPPED)
+        return VX_FAIL(err, -ECANCELED, "the comparison was stopped");
+    if (!rc && said == VX_EVIDENCE_OTHER_TAKE)
+        vx_pair_evidence_drop(pair);
+    return rc;
+}

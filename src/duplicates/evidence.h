@@ -37,4 +37,16 @@ typedef struct vx_pair_evidence {
                  vx_err *err);
 } vx_pair_evidence;
 
+/* Looks at the pictures of a pair that is judged a copy, a part or a whole (verdict/). If one is another take of the
+ * other, the pair is `new` again, without segments. b is the newer one. -ECANCELED: files->cancelled. */
+int vx_pair_evidence_check(const vx_pair_evidence_video *a, const vx_pair_evidence_video *b,
+                           const vx_verdict_files *files, vx_duplicate_pair *pair, vx_err *err);
+/* Makes a pair `new` again and frees its segments; keeps a, b and the score. */
+void vx_pair_evidence_drop(vx_duplicate_pair *pair);
+/* Whether a video may go by such a pair. */
+static inline bool vx_pair_evidence_is_strong(vx_verdict_kind kind) {
+    return kind == VX_VERDICT_EXACT || kind == VX_VERDICT_COPY || kind == VX_VERDICT_PART_OF ||
+           kind == VX_VERDICT_CONTAINS;
+}
+
 extern const vx_pair_evidence *const vx_pair_evidence_sources[]; /* NULL behind the last */

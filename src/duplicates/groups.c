@@ -241,6 +241,11 @@ const vx_group_pair *vx_group_find_pair(const vx_group *g, size_t first, size_t 
                       : NULL;
 }
 
+static bool is_stopping(void *ctx) {
+    vx_duplicates *duplicates = ctx;
+    return atomic_load(&duplicates->stopping);
+}
+
 static int compare_now(building *b, size_t first, size_t second, vx_verdict_kind *ret_kind,
                        vx_err *err) {
     vx_collection *collection = b->duplicates->params.collection;
@@ -256,12 +261,21 @@ static int compare_now(building *b, size_t first, size_t second, vx_verdict_kind
                               .share_of_a = NAN,
                               .share_of_b = NAN,
                               .offset_s = NAN};
+    const vx_verdict_files files = {.store = b->duplicates->params.store,
+                                    .extractor = b->duplicates->params.extractor,
+                                    .decode_threads = 1,
+                                    .cancelled = is_stopping,
+                                    .ctx = b->duplicates};
     vx_pair_evidence_video older = {0}, newer = {0};
     int rc = vx_pair_evidence_load(collection, pair.a, &older, err);
     if (!rc)
         rc = vx_pair_evidence_load(collection, pair.b, &newer, err);
     for (int i = 0; vx_pair_evidence_sources[i] && pair.kind == VX_VERDICT_NEW && !rc; i++)
         rc = vx_pair_evidence_sources[i]->judge(&older, &newer, &pair, err);
+    if (!rc)
+        rc = vx_pair_evidence_check(&older, &newer, &files, &pair, err);
+    if (rc == -ECANCELED)
+        rc = VX_FAIL(err, -ESHUTDOWN, "the server is shutting down");
     vx_pair_evidence_done(&older);
     vx_pair_evidence_done(&newer);
     if (rc == VX_CATALOG_NOT_FOUND)

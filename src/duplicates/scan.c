@@ -5,7 +5,8 @@
  *   1. dedup/ gives every pair of clips whose cosine reaches the model's threshold. Of each new video the
  *      nearest videos are noted (near.h); of the others only those that join two groups.
  *   2. Each source of evidence (evidence.h) names more videos, before or behind it in the order.
- *   3. Each candidate is judged: by the evidence, or as similar.
+ *   3. Each candidate is judged: by the evidence, or as similar. Hashes take another take of one fixed camera for
+ *      a copy, so the pictures of what may make a video go are looked at again, as at upload (verdict/).
  * Then one write stores the block's pairs and marks its videos. A scan that stops goes on from the marks.
  *
  * Groups under way are kept as disjoint sets. Once a video has VX_DUPLICATES_PAIRS pairs, a candidate that is
@@ -16,6 +17,8 @@
  * again if one of its pairs goes.
  *
  * Memory: 24 bytes a video, 12 a clip, and what a block needs.
+ *
+ * The file is long because the steps of a block share its lists.
  */
 #include <errno.h>
 #include <math.h>
@@ -30,7 +33,7 @@
 #include "unrelated.h"
 
 /* Raised when the same videos would be judged otherwise. */
-#define RULE_VERSION 1
+#define RULE_VERSION 2
 #define BLOCK_VIDEOS 512
 #define FOUND_MAX 128 /* videos that a source of evidence may name */
 #define SCORED_MAX                                                                                 \
@@ -64,11 +67,6 @@ typedef struct scan {
     vx_duplicate_pair *pairs; /* [n_pairs]; their segments are owned */
     size_t n_pairs, pairs_capacity;
 } scan;
-
-static bool is_strong(vx_verdict_kind kind) {
-    return kind == VX_VERDICT_EXACT || kind == VX_VERDICT_COPY || kind == VX_VERDICT_PART_OF ||
-           kind == VX_VERDICT_CONTAINS;
-}
 
 static void clear_block(scan *s) {
     for (size_t i = 0; i < s->n_pairs; i++)
@@ -107,6 +105,11 @@ static int check_over(const scan *s, vx_err *err) {
 static void tell_progress(const scan *s) {
     if (s->watch->on_progress)
         s->watch->on_progress(s->watch->ctx, s->done, s->total);
+}
+
+static bool is_over(void *ctx) {
+    const scan *s = ctx;
+    return s->watch->is_over && s->watch->is_over(s->watch->ctx);
 }
 
 /* ---- what is to be compared ---- */
@@ -223,7 +226,7 @@ static int note_stored_pair(void *ctx, const vx_duplicate_pair *pair, vx_err *er
     if (a == SIZE_MAX || b == SIZE_MAX || vx_unrelated_has(&s->unrelated, pair->a, pair->b))
         return 0;
     vx_sets_join(s->groups, (uint32_t)a, (uint32_t)b);
-    if (is_strong(pair->kind))
+    if (vx_pair_evidence_is_strong(pair->kind))
         vx_sets_join(s->copies, (uint32_t)a, (uint32_t)b);
     return 0;
 }
@@ -284,6 +287,8 @@ typedef struct subject {
     size_t n, capacity;
     vx_verdict_row inserted; /* its verdict at insert, and the row that this names (0: none) */
     int64_t inserted_of;
+    int64_t other_takes[VX_VERDICT_CHECKS + 1]; /* [n_other_takes] rows that were looked at */
+    size_t n_other_takes;
 } subject;
 
 static void subject_done(subject *v) {
@@ -328,6 +333,13 @@ static bool has_partner(const subject *v, int64_t row) {
     return false;
 }
 
+static bool is_other_take(const subject *v, int64_t row) {
+    for (size_t i = 0; i < v->n_other_takes; i++)
+        if (v->other_takes[i] == row)
+            return true;
+    return false;
+}
+
 /* The best cosine of two clips; NaN where there are too many, or none. */
 static float score_of(const scan *s, size_t a, size_t b) {
     size_t n_a = s->first[a + 1] - s->first[a], n_b = s->first[b + 1] - s->first[b];
@@ -361,6 +373,28 @@ static void use_inserted(const subject *v, int64_t other, vx_duplicate_pair *pai
     pair->mirrored = v->inserted.mirrored;
 }
 
+/* Of one camera there may be a thousand takes: as at upload, after VX_VERDICT_CHECKS of them no match counts, but for
+ * the one that the verdict at insert names. */
+static int look_again(subject *v, int64_t other, const vx_pair_evidence_video *a,
+                      const vx_pair_evidence_video *b, vx_duplicate_pair *pair, vx_err *err) {
+    const scan *s = v->scan;
+    const vx_verdict_files files = {.store = s->p->store,
+                                    .extractor = s->p->extractor,
+                                    .decode_threads = 1,
+                                    .cancelled = is_over,
+                                    .ctx = v->scan};
+    if (!vx_pair_evidence_is_strong(pair->kind))
+        return 0;
+    if (v->n_other_takes >= VX_VERDICT_CHECKS && other != v->inserted_of) {
+        vx_pair_evidence_drop(pair);
+        return 0;
+    }
+    int rc = vx_pair_evidence_check(a, b, &files, pair, err);
+    if (!rc && pair->kind == VX_VERDICT_NEW)
+        v->other_takes[v->n_other_takes++] = other;
+    return rc;
+}
+
 static int judge_by_evidence(subject *v, int64_t other, vx_duplicate_pair *pair, vx_err *err) {
     vx_pair_evidence_video loaded = {0};
     int rc = vx_pair_evidence_load(v->scan->p->collection, other, &loaded, err);
@@ -370,6 +404,10 @@ static int judge_by_evidence(subject *v, int64_t other, vx_duplicate_pair *pair,
                            *b = a == &loaded ? &v->own : &loaded;
     for (int i = 0; vx_pair_evidence_sources[i] && pair->kind == VX_VERDICT_NEW && !rc; i++)
         rc = vx_pair_evidence_sources[i]->judge(a, b, pair, err);
+    if (!rc && pair->kind == VX_VERDICT_NEW)
+        use_inserted(v, other, pair);
+    if (!rc)
+        rc = look_again(v, other, a, b, pair, err);
     vx_pair_evidence_done(&loaded);
     v->scan->report->compared++;
     return rc;
@@ -385,7 +423,7 @@ static int keep_pair(subject *v, size_t other, const vx_duplicate_pair *pair, vx
     s->n_copies_of[v->in_block] += pair->kind == VX_VERDICT_COPY;
     if (!vx_unrelated_has(&s->unrelated, pair->a, pair->b)) {
         vx_sets_join(s->groups, own, (uint32_t)other);
-        if (is_strong(pair->kind))
+        if (vx_pair_evidence_is_strong(pair->kind))
             vx_sets_join(s->copies, own, (uint32_t)other);
     }
     return add_partner(v, s->videos[other], err);
@@ -397,7 +435,7 @@ static int judge_candidate(subject *v, size_t other, float score, bool needed, v
     uint32_t own = (uint32_t)(s->block + v->in_block);
     int64_t row = s->videos[other];
     bool full = s->n_pairs_of[v->in_block] >= VX_DUPLICATES_PAIRS && !needed;
-    if (other == own || has_partner(v, row))
+    if (other == own || has_partner(v, row) || is_other_take(v, row))
         return 0;
     if (full && vx_sets_find(s->copies, own) == vx_sets_find(s->copies, (uint32_t)other)) {
         s->capped[v->in_block] = true;
@@ -412,10 +450,10 @@ static int judge_candidate(subject *v, size_t other, float score, bool needed, v
                               .share_of_b = NAN,
                               .offset_s = NAN};
     int rc = judge_by_evidence(v, row, &pair, err);
-    if (rc)
+    if (rc) {
+        free(pair.segments);
         return rc == VX_CATALOG_NOT_FOUND ? 0 : rc;
-    if (pair.kind == VX_VERDICT_NEW)
-        use_inserted(v, row, &pair);
+    }
     if (pair.kind == VX_VERDICT_NEW && score >= s->model->info->similar_threshold)
         pair.kind = VX_VERDICT_SIMILAR;
     if (pair.kind == VX_VERDICT_SIMILAR && full &&
@@ -532,7 +570,8 @@ static int scan_block(scan *s, vx_err *err) {
 static int apply_basis(void *ctx, vx_err *err) {
     const scan *s = ctx;
     char basis[320];
-    snprintf(basis, sizeof basis, "rule %d, %s %s from %.9g", RULE_VERSION, s->model->info->name,
+    snprintf(basis, sizeof basis, "rule %d%s, %s %s from %.9g", RULE_VERSION,
+             s->p->extractor->evidence ? "" : " without evidence", s->model->info->name,
              s->model->info->digest, (double)s->model->info->similar_threshold);
     return vx_catalog_set_basis(s->p->collection->catalog, basis, err);
 }

@@ -170,7 +170,9 @@ static int open_answering_parts(vx_server *server, vx_err *err) {
     vx_duplicates_params duplicates = {.collection = server->collection,
                                        .writer = server->writer,
                                        .jobs = server->jobs,
-                                       .library = server->library};
+                                       .library = server->library,
+                                       .store = server->store,
+                                       .extractor = &server->extractor};
     const vx_clusterings_params clusterings = {.collection = server->collection,
                                                .writer = server->writer,
                                                .jobs = server->jobs,

@@ -75,6 +75,13 @@ static bool is_whole(const vx_evidence_window *window, double length_s) {
     return window->start_s <= 0 && window->end_s >= length_s;
 }
 
+static void find_path(const vx_store *store, const vx_video *video, char path[PATH_MAX]) {
+    if (video->source_path)
+        snprintf(path, PATH_MAX, "%s", video->source_path);
+    else
+        vx_store_path(store, video->sha256, path, PATH_MAX);
+}
+
 /* Leaves *ret_evidence as it is where there is nothing to compare. */
 static int compare(check *c, const vx_verdict_subject *subject, const vx_video *of, const look *at,
                    vx_evidence *ret_evidence, vx_err *err) {
@@ -83,10 +90,7 @@ static int compare(check *c, const vx_verdict_subject *subject, const vx_video *
     char path[PATH_MAX];
     if (!isfinite(subject->length_s) || !isfinite(of->duration_s))
         return 0;
-    if (of->source_path)
-        snprintf(path, sizeof path, "%s", of->source_path);
-    else
-        vx_store_path(c->files->store, of->sha256, path, sizeof path);
+    find_path(c->files->store, of, path);
     vx_evidence_windows(subject->length_s, of->duration_s, (double)at->offset_s, &of_new,
                         &of_stored);
     if (at->whole &&
@@ -99,25 +103,32 @@ static int compare(check *c, const vx_verdict_subject *subject, const vx_video *
     return rc ? rc : vx_evidence_compare(c->fresh, stored, &params, ret_evidence, err);
 }
 
-/* Looks at one stored video. ret_evidence->kind is NOTHING if it cannot be decoded, or is gone. */
+/* Looks at one stored video. ret_evidence->kind is NOTHING if it cannot be decoded. */
+static int look_at_video(check *c, const vx_verdict_subject *subject, const vx_video *of,
+                         const look *at, vx_evidence *ret_evidence, vx_err *err) {
+    *ret_evidence = (vx_evidence){.motion = NAN};
+    vx_turn_begin(&c->turn);
+    int rc = compare(c, subject, of, at, ret_evidence, err);
+    vx_turn_end(&c->turn);
+    if (rc == VX_MEDIA_STOPPED || rc == -ENOMEM)
+        return rc;
+    if (rc) {
+        vx_log_failed(VX_LOG_DEBUG, "evidence", err, "of=%s", of->id);
+        *ret_evidence = (vx_evidence){.motion = NAN};
+    } else if (c->files->on_check) {
+        c->files->on_check(c->files->ctx, of, ret_evidence);
+    }
+    return 0;
+}
+
+/* As look_at_video; NOTHING too if it is gone. */
 static int look_at(check *c, vx_collection *collection, const vx_verdict_subject *subject,
                    const look *at, vx_video **ret_of, vx_evidence *ret_evidence, vx_err *err) {
     *ret_evidence = (vx_evidence){.motion = NAN};
     int rc = vx_catalog_get_video_by_row(collection->catalog, at->of, ret_of, err);
     if (rc)
         return rc == VX_CATALOG_NOT_FOUND ? 0 : rc;
-    vx_turn_begin(&c->turn);
-    rc = compare(c, subject, *ret_of, at, ret_evidence, err);
-    vx_turn_end(&c->turn);
-    if (rc == VX_MEDIA_STOPPED || rc == -ENOMEM)
-        return rc;
-    if (rc) {
-        vx_log_failed(VX_LOG_DEBUG, "evidence", err, "of=%s", (*ret_of)->id);
-        *ret_evidence = (vx_evidence){.motion = NAN};
-    } else if (c->files->on_check) {
-        c->files->on_check(c->files->ctx, *ret_of, ret_evidence);
-    }
-    return 0;
+    return look_at_video(c, subject, *ret_of, at, ret_evidence, err);
 }
 
 /* Looks at a match of hashes and notes what that says. */
@@ -218,5 +229,26 @@ int vx_verdict_check(vx_collection *collection, const vx_verdict_subject *subjec
     int rc = candidates->unseen ? check_unseen(&c, collection, subject, candidates, err)
                                 : check_all(&c, collection, subject, candidates, err);
     vx_evidence_video_free(c.fresh);
+    return rc;
+}
+
+int vx_verdict_check_pair(const vx_video *newer, const vx_video *older, float offset_s,
+                          bool mirrored, const vx_verdict_files *files, vx_evidence_kind *ret_kind,
+                          vx_err *err) {
+    char path[PATH_MAX];
+    vx_verdict_files of_newer = *files;
+    check c = {.files = &of_newer, .turn = {.slots = files->extractor->slots}};
+    const vx_verdict_subject subject = {.length_s = newer->duration_s};
+    const look at = {.of = older->row, .offset_s = offset_s, .mirrored = mirrored};
+    vx_evidence evidence;
+    *ret_kind = VX_EVIDENCE_NOTHING;
+    if (!files->extractor->evidence || !vx_video_has_file(newer) || !vx_video_has_file(older))
+        return 0;
+    find_path(files->store, newer, path);
+    of_newer.path = path;
+    of_newer.sha256 = newer->sha256;
+    int rc = look_at_video(&c, &subject, older, &at, &evidence, err);
+    vx_evidence_video_free(c.fresh);
+    *ret_kind = rc ? VX_EVIDENCE_NOTHING : evidence.kind;
     return rc;
 }

@@ -101,6 +101,16 @@ typedef struct vx_verdict_files {
 int vx_verdict_check(vx_collection *collection, const vx_verdict_subject *subject,
                      const vx_verdict_files *files, vx_verdict_candidates *candidates, vx_err *err);
 
+/* Looks at the pictures of two stored videos (borrows) whose hashes match. What cannot be decoded, is gone or has no
+ * file says VX_EVIDENCE_NOTHING, and so does every pair if the extractor has no evidence.
+ *   offset_s  time in the older one minus time in the newer one
+ *   files     path and sha256 are not used
+ * Returns 0, VX_MEDIA_STOPPED (cancelled) or -ENOMEM. Threads: any. Cost: decodes up to 32 s of the newer and 64 s of
+ * the older one. */
+int vx_verdict_check_pair(const vx_video *newer, const vx_video *older, float offset_s,
+                          bool mirrored, const vx_verdict_files *files, vx_evidence_kind *ret_kind,
+                          vx_err *err);
+
 /* Inside the writer's transaction; with before_row anywhere. VX_VERDICT_UNSEEN: to be called again after
  * vx_verdict_check.
  *   candidates  NULL: they are found here and now, so that the verdict depends on what is stored and

@@ -122,3 +122,45 @@ def test_background_upload_of_a_take_is_no_copy(server, footage):
     done = server.wait_for_job(job["id"])
     video = server.get(f"/v1/videos/{done['video_id']}").json()
     assert video["duplicate"]["verdict"] in ("new", "similar")
+
+
+def scan(server):
+    return server.wait_for_job(server.post("/v1/duplicates/scan").json()["id"])
+
+
+def copies(server):
+    """The filenames of each group of copies, parts and wholes."""
+    groups = server.get("/v1/duplicates").json()["items"]
+    return sorted(sorted(v["filename"] for v in g["videos"]) for g in groups)
+
+
+def test_scan_groups_a_copy_with_its_take_and_no_other_take(start, footage):
+    server = start()
+    for path in (footage(10, 1), footage(10, 2), footage(10, 1, crf=31)):
+        verdict(server, path)
+    scan(server)
+    assert copies(server) == [sorted(p.name for p in (footage(10, 1), footage(10, 1, crf=31)))]
+
+
+def test_scan_goes_over_what_hashes_alone_called_copies(start, footage):
+    """A store from before anybody looked again, whose verdicts name another take."""
+    server = start("--evidence", "off")
+    for seed in (1, 2):
+        verdict(server, footage(1, seed))
+    scan(server)
+    assert len(copies(server)) == 1, "hashes alone: if this fails, the test proves nothing"
+    server.stop()
+    server = start(data=server.data)
+    scan(server)
+    assert copies(server) == []
+
+
+def test_scan_without_a_file_leaves_the_hashes_to_decide(start, footage):
+    server = start()
+    for crf in (23, 31):
+        video = verdict(server, footage(12, 1, crf=crf))
+    for path in (server.data / "media").rglob("*"):
+        if path.is_file() and path.stem == video["sha256"]:
+            path.unlink()
+    scan(server)
+    assert len(copies(server)) == 1

@@ -44,7 +44,7 @@ MODULES = {
     "cutter": "base media catalog",
     "library": "base store fingerprint index catalog filter models collection extract writer verdict jobs cutter",
     "backfill": "base store media clip index catalog models collection extract writer jobs library",
-    "duplicates": "base fingerprint index catalog filter dedup models collection writer verdict jobs library",
+    "duplicates": "base store fingerprint index catalog filter dedup models collection extract writer verdict jobs library",
     "stores": "base fetch index catalog models writer",
     "search": "base store stores embed index catalog filter models collection extract",
     "clusterings": "base embed cluster index catalog filter models collection writer jobs search",
