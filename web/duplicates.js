@@ -42,7 +42,7 @@ function showDone(text, decisions) {
   const undo = button("Undo", async () => {
     undo.disabled = true;
     try {
-      for (const id of decisions) await api(`/v1/duplicates/decisions/${id}`, { method: "DELETE" });
+      for (const id of decisions) await api(`/v1/duplicate-decisions/${id}`, { method: "DELETE" });
       line.remove();
       note("Undone.");
     } catch (problem) {

@@ -1,4 +1,4 @@
-/* decisions.c — POST /v1/duplicates/{group}/resolve, and /v1/duplicates/decisions. */
+/* decisions.c — POST /v1/duplicates/{group}/resolve, and /v1/duplicate-decisions. */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -283,7 +283,7 @@ void vx_duplicates_resolve_post(vx_request *request) {
         vx_duplicates_run(&r->ask, resolve, finish_resolve);
 }
 
-/* ---- GET /v1/duplicates/decisions, GET and DELETE of one ---- */
+/* ---- GET /v1/duplicate-decisions, GET and DELETE of one ---- */
 
 void vx_decisions_list_get(vx_request *request) {
     vx_catalog *catalog = request->server->catalog;

@@ -17,12 +17,15 @@
 #include "base/mem.h"
 #include "catalog/catalog.h"
 
-#define MAX_ROUNDS 8
+/* A round copies only what is new; each ends the deletions of the one before. */
+#define MAX_ROUNDS 200
 #define PIECE_BYTES ((size_t)1 << 20)
 
 typedef struct copying {
     const char *from, *to; /* folders */
     bool restores;         /* files that are there already are verified too */
+    vx_catalog *live;      /* borrows; of a backup: the catalog that a server may be changing */
+    int64_t vanished;      /* files of videos that were deleted since the catalog was copied */
     vx_backup_report *report;
 } copying;
 
@@ -102,7 +105,19 @@ static bool is_there(const copying *c, const char *target, const char *digest, i
            (!c->restores || !check_digest(fd, digest, target, &err));
 }
 
-/* media/ab/abcd…. One that is missing (lost, or its video was deleted meanwhile) or damaged is counted. */
+/* Counts a file that is not there: it is lost, or its video was deleted since. A video that has come back has its
+ * file before its row: then this is not the last round either. */
+static int note_missing(copying *c, const vx_video *video, const char *source, vx_err *err) {
+    bool is_stored = true;
+    int rc = c->live ? vx_catalog_has_sha256(c->live, video->sha256, &is_stored, err) : 0;
+    if (!rc && c->live && (!is_stored || !access(source, F_OK)))
+        c->vanished++;
+    else if (!rc)
+        c->report->missing++;
+    return rc;
+}
+
+/* media/ab/abcd…. One that is missing or damaged is counted. */
 static int copy_media(copying *c, const vx_video *video, vx_err *err) {
     char digest[65], name[80], source[PATH_MAX], target[PATH_MAX];
     vx_hex_encode(video->sha256, 32, digest);
@@ -125,10 +140,8 @@ static int copy_media(copying *c, const vx_video *video, vx_err *err) {
         unlink(target);
     vx_err why;
     rc = copy_file(c, source, target, digest, &why);
-    if (rc == -ENOENT) {
-        c->report->missing++;
-        return 0;
-    }
+    if (rc == -ENOENT)
+        return note_missing(c, video, source, err);
     if (rc == VX_BACKUP_BAD) {
         c->report->damaged++;
         vx_log_failed(VX_LOG_ERROR, "backup", &why, "video=%s copied=no", video->id);
@@ -214,18 +227,18 @@ static int remove_unnamed(copying *c, const char *catalog_path, vx_err *err) {
 
 /* ---- backup and restore ---- */
 
-/* Whether a file is missing because its video was deleted since the catalog was copied. */
-static int copy_until_complete(copying *c, vx_catalog *live, const char *copy, vx_err *err) {
-    int64_t missing = -1;
+/* Until no video was deleted between the copy of the catalog and that of its file. */
+static int copy_until_complete(copying *c, const char *copy, vx_err *err) {
     for (int round = 0; round < MAX_ROUNDS; round++) {
-        int rc = vx_catalog_copy(live, copy, err);
+        c->vanished = 0;
+        int rc = vx_catalog_copy(c->live, copy, err);
         if (!rc)
             rc = copy_all_media(c, copy, err);
-        if (rc || !c->report->missing || c->report->missing == missing)
+        if (rc || !c->vanished)
             return rc;
-        missing = c->report->missing;
     }
-    return 0;
+    return VX_FAIL(err, -EBUSY,
+                   "videos were deleted all the time; try again when there are fewer deletions");
 }
 
 /* A log that was left by a reader of the catalog before would be taken for that of the new one. */
@@ -283,8 +296,9 @@ int vx_backup_run(const char *data_dir, const char *to_dir, vx_backup_report *re
         rc = make_folder(to_dir, err);
     if (!rc)
         rc = vx_catalog_open_to_read(path, &live, err);
+    c.live = live;
     if (!rc)
-        rc = copy_until_complete(&c, live, copy, err);
+        rc = copy_until_complete(&c, copy, err);
     if (!rc)
         rc = put_into_place(copy, final, err);
     if (!rc)

@@ -60,7 +60,7 @@ def test_delete_shows_what_would_go_and_can_be_undone(opened, server, films, sho
     assert len(videos(server)) == 4
     opened.locator("#dup-done").get_by_text("Undo").click()
     expect(opened.locator("#dup-groups > li")).to_have_count(2)
-    assert server.get("/v1/duplicates/decisions").json()["items"] == []
+    assert server.get("/v1/duplicate-decisions").json()["items"] == []
 
 
 def test_not_duplicates_leaves_the_list_and_stays_away(opened, server):
@@ -77,7 +77,7 @@ def test_all_groups_can_be_decided_at_once(opened, server):
     opened.get_by_text("Delete all of them").click()
     expect(opened.locator("#dup-done")).to_contain_text("2 videos")
     expect(opened.locator("#dup-groups > li")).to_have_count(0)
-    decisions = server.get("/v1/duplicates/decisions").json()["items"]
+    decisions = server.get("/v1/duplicate-decisions").json()["items"]
     assert [d["action"] for d in decisions] == ["delete", "delete"] and all(d["pending"] == 1 for d in decisions), json.dumps(decisions)
 
 

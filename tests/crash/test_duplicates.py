@@ -104,7 +104,7 @@ def test_deletion_that_is_killed_goes_on_after_the_restart(server):
     assert len(answer.json()["deleted"]) == N
     server.kill()
     server.start()
-    wait_until(lambda: not server.get(f"/v1/duplicates/decisions/{decision['id']}").json()["pending"],
+    wait_until(lambda: not server.get(f"/v1/duplicate-decisions/{decision['id']}").json()["pending"],
                "the copies stay", 540)
     assert [v["id"] for v in server.get("/v1/videos").json()["items"]] == [group["keeper"]["video_id"]]
 

@@ -41,7 +41,12 @@ def test_catalog_of_before_checksums_gets_them_and_is_ready(tmp_path, tiny_model
         server.upload(path)
     with sqlite3.connect(server.data / "catalog.db") as catalog:
         before = catalog.execute("SELECT checksum FROM vectors").fetchall()
+        for (name,) in catalog.execute("SELECT name FROM sqlite_schema WHERE type = 'trigger'").fetchall():
+            catalog.execute(f"DROP TRIGGER {name}")
         catalog.executescript("""
+            DROP TABLE duplicate_decision_videos; DROP TABLE duplicate_decisions; DROP TABLE duplicate_basis;
+            DROP TABLE duplicate_scanned; DROP TABLE duplicate_pairs; DROP TABLE cluster_members;
+            DROP TABLE clusterings; DROP TABLE stores; DROP TABLE changes;
             ALTER TABLE vectors DROP COLUMN checksum; ALTER TABLE fingerprints DROP COLUMN checksum;
             CREATE TRIGGER vectors_insert_counts AFTER INSERT ON vectors BEGIN
                 UPDATE spaces SET vectors = vectors + 1 WHERE row = NEW.key >> 40; END;
@@ -53,7 +58,8 @@ def test_catalog_of_before_checksums_gets_them_and_is_ready(tmp_path, tiny_model
             DROP INDEX videos_by_rules; ALTER TABLE videos DROP COLUMN rules;
             ALTER TABLE videos DROP COLUMN sample_aspect_ratio; ALTER TABLE videos DROP COLUMN rotation_deg;
             ALTER TABLE videos DROP COLUMN hdr; ALTER TABLE videos DROP COLUMN clip_rule;
-            DROP TABLE metadata_indexes;
+            DROP TABLE metadata_indexes; DROP INDEX videos_by_fingerprints;
+            ALTER TABLE videos DROP COLUMN fingerprints;
             PRAGMA user_version = 2""")
     with server:
         assert server.get("/v1/health/ready").json() == {"status": "ready"}

@@ -267,7 +267,7 @@ def test_dry_run_lists_what_would_go_and_changes_nothing(empty, films):
     plan = resolve(empty, group, "delete", dry_run=True).json()
     assert [v["video_id"] for v in plan["deleted"]] == [ids["small.mp4"]]
     assert plan["decision"]["bytes"] == films["small.mp4"].stat().st_size == group["removable_bytes"]
-    assert plan["decision"]["id"] is None and empty.get("/v1/duplicates/decisions").json()["items"] == []
+    assert plan["decision"]["id"] is None and empty.get("/v1/duplicate-decisions").json()["items"] == []
     assert members(empty) == [["small.mp4", "zoom.mp4"]]
 
 
@@ -277,7 +277,7 @@ def test_delete_removes_copies_and_keeps_the_keeper(empty, films):
     [group] = groups(empty)
     done = resolve(empty, group, "delete", keep="largest_picture", revision=group["revision"]).json()
     assert {v["video_id"] for v in done["deleted"]} == {ids["small.mp4"], ids["worse.mp4"]}
-    wait_until(lambda: not empty.get(f"/v1/duplicates/decisions/{done['decision']['id']}").json()["pending"])
+    wait_until(lambda: not empty.get(f"/v1/duplicate-decisions/{done['decision']['id']}").json()["pending"])
     assert [v["id"] for v in empty.get("/v1/videos").json()["items"]] == [ids["zoom.mp4"]]
     assert groups(empty, state="all") == []
 
@@ -289,9 +289,9 @@ def test_delete_with_a_delay_can_be_undone_until_then(empty, films):
     decision = resolve(empty, group, "delete", delay_s=3600).json()["decision"]
     assert decision["pending"] == 1 and decision["due_at"] > decision["created_at"]
     assert groups(empty) == [] and groups(empty, state="decided")[0]["decision"] == decision["id"]
-    assert empty.delete(f"/v1/duplicates/decisions/{decision['id']}").status_code == 204
+    assert empty.delete(f"/v1/duplicate-decisions/{decision['id']}").status_code == 204
     assert members(empty) == [["small.mp4", "zoom.mp4"]]
-    assert_problem(empty.delete(f"/v1/duplicates/decisions/{decision['id']}"), 404, "not-found")
+    assert_problem(empty.delete(f"/v1/duplicate-decisions/{decision['id']}"), 404, "not-found")
 
 
 def stored(server):
@@ -299,7 +299,7 @@ def stored(server):
 
 
 def pending(server, decision):
-    return server.get(f"/v1/duplicates/decisions/{decision['id']}").json()["pending"]
+    return server.get(f"/v1/duplicate-decisions/{decision['id']}").json()["pending"]
 
 
 def make_due(server, *decisions):
@@ -379,7 +379,7 @@ def test_not_duplicates_is_remembered_by_scans_inserts_and_restarts(empty, films
     again = empty.upload(films["small.mp4"]).json()
     assert again["id"] == ids["small.mp4"] and again["duplicate"]["verdict"] == "new"
     assert forgotten()
-    assert empty.delete(f"/v1/duplicates/decisions/{decision['id']}").status_code == 204
+    assert empty.delete(f"/v1/duplicate-decisions/{decision['id']}").status_code == 204
     wait_until(lambda: empty.get(small).json()["duplicate"]["of"] == ids["zoom.mp4"], "the verdict does not come back")
     assert members(empty) == [["small.mp4", "zoom.mp4"]]
 

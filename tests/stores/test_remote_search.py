@@ -52,6 +52,7 @@ def test_reader_finds_what_the_writer_finds(filled):
             assert [h["clip_id"] for h in have["items"]] == [h["clip_id"] for h in want["items"]]
             for a, b in zip(have["items"], want["items"]):
                 assert a.pop("score") == pytest.approx(b.pop("score"), abs=1e-5)
+                assert (a.pop("has_file"), b.pop("has_file")) == (False, True)  # the reader has no files
                 assert a == b  # also rank, times, filename and metadata
 
 
