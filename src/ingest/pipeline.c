@@ -52,8 +52,13 @@ static int adopt_file(vx_ingest_item *item, vx_video *stored, vx_err *err) {
         rc = vx_upload_restore(item->upload, err);
     if (!rc)
         rc = vx_writer_run(params->writer, apply_adoption, NULL, &a, err);
-    if (rc == VX_CATALOG_NOT_FOUND) /* another upload of it was first */
-        rc = 0;
+    if (rc == VX_CATALOG_NOT_FOUND) { /* another upload of it was first, or it was deleted */
+        bool has = false;
+        rc = vx_catalog_has_video(params->collection->catalog, stored->row, &has, err);
+        if (!rc && !has)
+            rc = VX_FAIL(err, -EAGAIN, "video %s was deleted during this upload: upload it again",
+                         stored->id);
+    }
     if (rc)
         return rc;
     free(stored->source_path);

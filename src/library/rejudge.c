@@ -11,7 +11,8 @@
  *
  * Stored are the hashes of two frames per second. They suffice for a copy of the whole, and most of these
  * videos are one. For any other verdict the file is decoded again, because an upload is asked with more
- * frames and with their mirror images (extract/).
+ * frames and with their mirror images (extract/). As at upload, a match of hashes counts after another look at the
+ * pictures alone (verdict/); a video without a file is judged by its hashes.
  */
 #include <errno.h>
 #include <limits.h>
@@ -172,6 +173,13 @@ static bool is_over(void *ctx) {
     return atomic_load(&s->library->stopping) || atomic_load(&s->job->cancelled);
 }
 
+static void find_path(const stored_video *s, char path[PATH_MAX]) {
+    if (s->video->source_path)
+        snprintf(path, PATH_MAX, "%s", s->video->source_path);
+    else
+        vx_store_path(s->library->params.store, s->video->sha256, path, PATH_MAX);
+}
+
 /* False, after a line in the log, when the file cannot be decoded: then what is stored has to do. */
 static bool decode_fingerprint(stored_video *s) {
     const vx_library_params *p = &s->library->params;
@@ -179,10 +187,7 @@ static bool decode_fingerprint(stored_video *s) {
     vx_extract found = {0};
     vx_err err;
     vx_store_table_path(p->store, s->video->sha256, table_path, PATH_MAX);
-    if (s->video->source_path)
-        snprintf(path, PATH_MAX, "%s", s->video->source_path);
-    else
-        vx_store_path(p->store, s->video->sha256, path, PATH_MAX);
+    find_path(s, path);
     const vx_extract_watch watch = {.cancelled = is_over, .ctx = s};
     const vx_extract_params params = {.path = path,
                                       .table_path = table_path,
@@ -203,14 +208,31 @@ static bool decode_fingerprint(stored_video *s) {
     return !outcome;
 }
 
+/* -ECANCELED: is_over. */
 static int judge(stored_video *s, judged *ret, vx_err *err) {
     vx_collection *collection = s->library->params.collection;
     vx_verdict_candidates candidates = {0};
     VX_AUTO(vx_video) of = NULL;
+    char path[PATH_MAX];
+    find_path(s, path);
+    const vx_verdict_files files = {.store = s->library->params.store,
+                                    .extractor = s->library->params.extractor,
+                                    .path = path,
+                                    .sha256 = s->video->sha256,
+                                    .decode_threads = 1,
+                                    .cancelled = is_over,
+                                    .ctx = s};
     int rc = vx_verdict_find_candidates(collection, &s->subject, &candidates, err);
-    if (!rc)
-        rc = vx_verdict_decide(collection, &s->subject, &candidates, &ret->verdict, &of, err);
+    for (bool again = !rc; again; again = rc == VX_VERDICT_UNSEEN) {
+        rc = vx_video_has_file(s->video)
+                 ? vx_verdict_check(collection, &s->subject, &files, &candidates, err)
+                 : 0;
+        if (!rc)
+            rc = vx_verdict_decide(collection, &s->subject, &candidates, &ret->verdict, &of, err);
+    }
     vx_verdict_candidates_clear(&candidates);
+    if (rc == VX_MEDIA_STOPPED)
+        return VX_FAIL(err, -ECANCELED, "the job was broken off");
     ret->of = of ? of->row : 0;
     return rc;
 }
@@ -280,8 +302,10 @@ static int rejudge_rows(vx_library *library, vx_job *job, const int64_t *rows, s
     int rc = 0;
     for (size_t i = 0; i < n && !rc; i++) {
         rc = judge_stored(library, job, rows[i], seen, &g.items[g.n], err);
-        if (atomic_load(&library->stopping) || atomic_load(&job->cancelled))
+        if (atomic_load(&library->stopping) || atomic_load(&job->cancelled)) {
+            rc = rc == -ECANCELED ? 0 : rc;
             break; /* the last one may have been broken off */
+        }
         g.n += !rc;
         rc = rc == VX_CATALOG_NOT_FOUND ? 0 : rc;
         if (!rc && vx_clock_monotonic_us() - start_us >= WRITE_AFTER_US) {

@@ -9,6 +9,7 @@ TESTS = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(TESTS / "tools"), str(TESTS / "recall")]
 import corpus  # noqa: E402
 import takes  # noqa: E402
+from server import wait_until  # noqa: E402
 
 BY_PICTURES = ("copy", "part_of", "contains", "shared_segment")
 SIZE = 26  # of what moves: too small for the hashes
@@ -164,3 +165,13 @@ def test_scan_without_a_file_leaves_the_hashes_to_decide(start, footage):
             path.unlink()
     scan(server)
     assert len(copies(server)) == 1
+
+
+def test_take_whose_original_is_deleted_is_no_copy_of_another_take(start, footage):
+    server = start()
+    first, original, copy = (verdict(server, footage(13, seed, crf=crf)) for seed, crf in ((1, 23), (2, 23), (2, 31)))
+    assert copy["duplicate"]["of"] == original["id"]
+    assert server.delete(f"/v1/videos/{original['id']}").ok
+    found = wait_until(lambda: (d := server.get(f"/v1/videos/{copy['id']}").json()["duplicate"])["of"] != original["id"] and d,
+                       "the copy was not judged anew")
+    assert found["verdict"] in ("new", "similar"), (found, first["id"])
