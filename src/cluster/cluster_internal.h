@@ -32,7 +32,7 @@ float vx_cluster_dot(const float *a, const float *b, size_t n);
 /* Makes a vector a unit vector; false: it has no direction. */
 bool vx_cluster_normalize(const double *sum, int dim, float *ret);
 
-/* kmeans.c: the k nearest centroids of each row (k 1 or 2), through an index of the centroids.
+/* assign.c: the k nearest centroids of each row (k 1 or 2), through an index of the centroids.
  *   floors  [n] a score that some centroid reaches; NULL = not known
  *   ret     [n, k] ids are the numbers of centroids; *work tells where this stands in the whole */
 int vx_cluster_nearest(const vx_cluster_input *input, const float *centroids, size_t n_centroids,
