@@ -1,14 +1,11 @@
 /* cluster.c — vidx cluster: settings, signals and exit codes; cluster_folder/ does the work. */
-#include <signal.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "cli.h"
 #include "cluster_folder/cluster_folder.h"
+#include "interrupt.h"
 #include "options.h"
-
-#define EXIT_INTERRUPTED 130
 
 typedef struct settings {
     const char *input, *output, *method;
@@ -47,17 +44,6 @@ static const char usage[] =
     "kmeans_results, pairwise_results and duplicates.\n\n"
     "Exit code: 0 done; 1 failed; 2 wrong usage; 130 interrupted.";
 
-static atomic_bool interrupted;
-
-static bool is_interrupted(void) {
-    return atomic_load(&interrupted);
-}
-
-static void on_signal(int number) {
-    (void)number;
-    atomic_store(&interrupted, true);
-}
-
 static int check(const settings *s, vx_err *err) {
     bool density = !strcmp(s->method, "density");
     if (!s->input || !s->output)
@@ -94,9 +80,7 @@ int vx_command_cluster(int argc, char **argv) {
         fprintf(stderr, "vidx cluster: %s\n", err.msg);
         return 2;
     }
-    struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESTART | SA_RESETHAND};
-    sigaction(SIGINT, &action, NULL);
-    sigaction(SIGTERM, &action, NULL);
+    vx_interrupt_catch();
     const vx_cluster_folder_params params = {
         .input = s.input,
         .output = s.output,
@@ -110,10 +94,10 @@ int vx_command_cluster(int argc, char **argv) {
                        .min_samples = (int)s.min_samples},
         .eps = s.eps,
         .quiet = s.quiet,
-        .interrupted = is_interrupted,
+        .interrupted = vx_interrupted,
     };
     rc = vx_cluster_folder_run(&params, &err);
     if (rc)
         fprintf(stderr, "vidx cluster: %s\n", err.msg);
-    return rc == VX_CLUSTER_STOPPED ? EXIT_INTERRUPTED : rc ? 1 : 0;
+    return rc == VX_CLUSTER_STOPPED ? VX_EXIT_INTERRUPTED : rc ? 1 : 0;
 }

@@ -1,8 +1,6 @@
 /* dedup.c — vidx dedup: duplicates among the videos of a folder that vidx embed has read, or of the data folder
  * of a stopped server; duplicates/ does the work. */
 #include <limits.h>
-#include <signal.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -10,11 +8,10 @@
 #include "base/log.h"
 #include "cli.h"
 #include "duplicates/duplicates.h"
+#include "interrupt.h"
 #include "models_folder.h"
 #include "options.h"
 #include "server/server.h"
-
-#define EXIT_INTERRUPTED 130
 
 typedef struct settings {
     const char *index, *models, *model, *device, *keep, *format;
@@ -56,16 +53,9 @@ static const char usage[] =
     "relative to the folder that vidx embed read.\n\n"
     "Exit code: 0 done; 1 failed; 2 wrong usage; 130 interrupted.";
 
-static atomic_bool interrupted;
-
-static void on_signal(int number) {
-    (void)number;
-    atomic_store(&interrupted, true);
-}
-
 static bool is_over(void *ctx) {
     (void)ctx;
-    return atomic_load(&interrupted);
+    return vx_interrupted();
 }
 
 static void on_progress(void *ctx, int64_t done, int64_t total) {
@@ -187,7 +177,7 @@ static int dedup(const settings *s, const vx_keep_policy *policy, vx_err *err) {
                                                          : "auto",
                                      .device = s->device,
                                      .media = {.max_side_px = 8192, .max_duration_s = 86400},
-                                     .fingerprints = true,
+                                     .fingerprints = VX_FINGERPRINTS_FULL,
                                      .evidence = true,
                                      .no_clients = true};
     rc = vx_server_new(&params, &server, err);
@@ -195,10 +185,7 @@ static int dedup(const settings *s, const vx_keep_policy *policy, vx_err *err) {
         rc = vx_server_start(server, err);
     if (rc)
         return rc;
-    const struct sigaction action = {.sa_handler = on_signal,
-                                     .sa_flags = SA_RESTART | (int)SA_RESETHAND};
-    sigaction(SIGINT, &action, NULL);
-    sigaction(SIGTERM, &action, NULL);
+    vx_interrupt_catch();
     return scan(s, policy, server, err);
 }
 
@@ -228,5 +215,5 @@ int vx_command_dedup(int argc, char **argv) {
     if (!rc)
         return 0;
     fprintf(stderr, "vidx dedup: %s\n", err.msg);
-    return wrong ? 2 : atomic_load(&interrupted) ? EXIT_INTERRUPTED : 1;
+    return wrong ? 2 : vx_interrupted() ? VX_EXIT_INTERRUPTED : 1;
 }

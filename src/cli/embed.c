@@ -1,6 +1,5 @@
 /* embed.c — vidx embed: settings, signals and exit codes; batch/ does the work. */
 #include <signal.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -8,6 +7,7 @@
 #include "base/thread.h"
 #include "batch/batch.h"
 #include "cli.h"
+#include "interrupt.h"
 #include "models_folder.h"
 #include "options.h"
 #include "server/server.h"
@@ -15,7 +15,6 @@
 #define DEFAULT_MODEL "efficientnet-lite0"
 #define VARIANT_OF "cosmos-embed1-"
 #define EXIT_SKIPPED 3
-#define EXIT_INTERRUPTED 130 /* as a shell says of a program that SIGINT ended */
 
 typedef struct settings {
     const char *input, *output, *models, *model, *variant, *device, *hybrid, *clip, *layout,
@@ -78,24 +77,6 @@ static const char usage[] =
     "Exit code: 0 done; 1 failed; 2 wrong usage; 3 done, but some videos were skipped; 130\n"
     "interrupted.";
 
-static atomic_bool interrupted;
-
-static bool is_interrupted(void) {
-    return atomic_load(&interrupted);
-}
-
-static void on_signal(int number) {
-    (void)number;
-    atomic_store(&interrupted, true);
-}
-
-/* SA_RESETHAND: a second signal ends the process, which loses nothing that is stored. */
-static void catch_signals(void) {
-    struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESTART | SA_RESETHAND};
-    sigaction(SIGINT, &action, NULL);
-    sigaction(SIGTERM, &action, NULL);
-}
-
 static int find_model(const settings *s, const char **ret_model, vx_err *err) {
     static const char *const models[] = {VARIANT_OF "224p", VARIANT_OF "336p", VARIANT_OF "448p"};
     *ret_model = s->model ? s->model : DEFAULT_MODEL;
@@ -151,7 +132,7 @@ static int embed(const settings *s, const char *model, vx_batch_end *ret_end, vx
         .write_clips = s->write_clips,
         .encoder = s->encoder,
         .quiet = s->quiet,
-        .interrupted = is_interrupted,
+        .interrupted = vx_interrupted,
     };
     VX_AUTO(vx_batch) batch = NULL;
     VX_AUTO(vx_server) server = NULL; /* declared after the batch, which uses it: closed first */
@@ -189,7 +170,7 @@ static int embed(const settings *s, const char *model, vx_batch_end *ret_end, vx
         .workers =
             server->n_decodes < VX_BATCH_WORKERS_MAX ? server->n_decodes : VX_BATCH_WORKERS_MAX,
     };
-    catch_signals(); /* not earlier: while the model is loaded, a signal may simply end the process */
+    vx_interrupt_catch(); /* not earlier: while the model is loaded, a signal may simply end the process */
     return vx_batch_run(batch, &parts, ret_end, err);
 }
 
@@ -197,7 +178,7 @@ int vx_command_embed(int argc, char **argv) {
     static const int exit_codes[] = {[VX_BATCH_DONE] = 0,
                                      [VX_BATCH_SOME_SKIPPED] = EXIT_SKIPPED,
                                      [VX_BATCH_SOME_FAILED] = 1,
-                                     [VX_BATCH_INTERRUPTED] = EXIT_INTERRUPTED};
+                                     [VX_BATCH_INTERRUPTED] = VX_EXIT_INTERRUPTED};
     settings s = {0};
     vx_err err = {0};
     const char *model = NULL;

@@ -98,8 +98,10 @@ int vx_command_sync(int argc, char **argv) {
                "not of vidx\n",
                (long long)view.points, (long long)view.differing, (long long)view.missing,
                (long long)view.stray, (long long)view.foreign);
-    printf("sent %lld clips, deleted %lld", (long long)view.sent, (long long)view.removed);
-    printf(view.refused ? ", %lld refused: %s\n" : "\n", (long long)view.refused, view.last_error);
+    if (!rc || view.sent || view.removed)
+        printf("sent %lld clips, deleted %lld\n", (long long)view.sent, (long long)view.removed);
+    if (view.refused)
+        printf("%lld were refused: %s\n", (long long)view.refused, view.last_error);
     if (!rc)
         return view.refused ? 1 : 0;
     fprintf(stderr, "vidx sync: %s\n", err.msg);
