@@ -4,44 +4,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "api/http/json_text.h"
 #include "api/http/reply.h"
 #include "api/http/text.h"
 #include "base/log.h"
 #include "base/mem.h"
 
 #define MAX_VECTOR 65536
-
-typedef struct shape {
-    int depth;
-    size_t n_values; /* estimate: commas and opening brackets */
-} shape;
-
-/* Counts brackets and commas outside strings, before anything is allocated. jansson alone would nest
- * 2048 levels deep and spend 400 bytes of memory on each "{}". */
-static shape measure(const char *text, size_t n) {
-    shape found = {0};
-    int depth = 0;
-    bool in_string = false;
-    for (size_t i = 0; i < n; i++) {
-        char c = text[i];
-        if (in_string) {
-            if (c == '\\')
-                i++;
-            else if (c == '"')
-                in_string = false;
-        } else if (c == '"') {
-            in_string = true;
-        } else if (c == '{' || c == '[') {
-            found.n_values++;
-            found.depth = ++depth > found.depth ? depth : found.depth;
-        } else if (c == '}' || c == ']') {
-            depth--;
-        } else {
-            found.n_values += c == ',';
-        }
-    }
-    return found;
-}
 
 /* jansson's message, or a clearer one where jansson's mentions its own flags. */
 static const char *reason(const json_error_t *error) {
@@ -65,19 +34,23 @@ static const char *reason(const json_error_t *error) {
 }
 
 json_t *vx_json_parse(vx_request *request, const char *what, const char *text, size_t n) {
-    shape found = measure(text, n);
-    if (found.depth > VX_JSON_MAX_DEPTH) {
+    VX_AUTO(vx_json_text) read = vx_json_text_read(text, n);
+    if (!read) {
+        request->failed = true;
+        return NULL;
+    }
+    if (read->depth > VX_JSON_MAX_DEPTH) {
         vx_reply_problem(request, VX_PROBLEM_BAD_JSON, "%s is nested deeper than %d levels.", what,
                          VX_JSON_MAX_DEPTH);
         return NULL;
     }
-    if (found.n_values > VX_JSON_MAX_VALUES) {
+    if (read->n_values > VX_JSON_MAX_VALUES) {
         vx_reply_problem(request, VX_PROBLEM_BAD_JSON, "%s contains more than %d values.", what,
                          VX_JSON_MAX_VALUES);
         return NULL;
     }
     json_error_t error;
-    json_t *root = json_loadb(text, n, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &error);
+    json_t *root = vx_json_text_parse(read, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &error);
     if (!root && json_error_code(&error) == json_error_out_of_memory) {
         request->failed = true;
         return NULL;

@@ -2,36 +2,46 @@
 
 static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
-/* 0..63, or 64 for what is no digit. */
+/* A digit's value plus 1; 0 for what is no digit. */
+static const uint8_t digits[256] = {
+    ['A'] = 1,  2,  3,  4,  5,  6,  7,  8,  9,  10, 11,         12,         13,
+    14,         15, 16, 17, 18, 19, 20, 21, 22, 23, 24,         25,         26,
+    ['a'] = 27, 28, 29, 30, 31, 32, 33, 34, 35, 36, 37,         38,         39,
+    40,         41, 42, 43, 44, 45, 46, 47, 48, 49, 50,         51,         52,
+    ['0'] = 53, 54, 55, 56, 57, 58, 59, 60, 61, 62, ['+'] = 63, ['/'] = 64,
+};
+
 static uint32_t digit_of(char c) {
-    if (c >= 'A' && c <= 'Z')
-        return (uint32_t)(c - 'A');
-    if (c >= 'a' && c <= 'z')
-        return (uint32_t)(c - 'a') + 26;
-    if (c >= '0' && c <= '9')
-        return (uint32_t)(c - '0') + 52;
-    return c == '+' ? 62 : c == '/' ? 63 : 64;
+    return digits[(uint8_t)c] - UINT32_C(1);
+}
+
+/* Three bytes of four digits; false: one is no digit. */
+static bool decode_four(const char *text, uint8_t *ret_bytes) {
+    uint32_t a = digit_of(text[0]), b = digit_of(text[1]), c = digit_of(text[2]),
+             d = digit_of(text[3]);
+    uint32_t bits = a << 18 | b << 12 | c << 6 | d;
+    ret_bytes[0] = (uint8_t)(bits >> 16);
+    ret_bytes[1] = (uint8_t)(bits >> 8);
+    ret_bytes[2] = (uint8_t)bits;
+    return ((a | b | c | d) & 64) == 0;
 }
 
 bool vx_base64_decode(const char *text, size_t n, bool last, uint8_t *ret_bytes, size_t *ret_n) {
-    size_t out = 0, padding = 0;
-    if (n % 4)
+    size_t padding = 0, n_whole = n;
+    bool good = n % 4 == 0;
+    if (!good)
         return false;
     while (last && padding < 2 && padding < n && text[n - 1 - padding] == '=')
         padding++;
-    for (size_t i = 0; i < n; i += 4) {
-        uint32_t bits = 0;
-        for (size_t k = 0; k < 4; k++) {
-            uint32_t digit = i + k < n - padding ? digit_of(text[i + k]) : 0;
-            if (digit > 63)
-                return false;
-            bits = bits << 6 | digit;
-        }
-        for (int shift = 16; shift >= 0; shift -= 8)
-            ret_bytes[out++] = (uint8_t)(bits >> shift);
+    if (padding) {
+        char end[4] = {text[n - 4], text[n - 3], padding < 2 ? text[n - 2] : 'A', 'A'};
+        n_whole = n - 4;
+        good = decode_four(end, ret_bytes + n_whole / 4 * 3);
     }
-    *ret_n = out - padding;
-    return true;
+    for (size_t i = 0; i < n_whole; i += 4)
+        good &= decode_four(text + i, ret_bytes + i / 4 * 3);
+    *ret_n = n / 4 * 3 - padding;
+    return good;
 }
 
 void vx_base64_encode(const void *bytes, size_t n, char *ret_text) {

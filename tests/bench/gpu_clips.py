@@ -5,9 +5,10 @@ Made with the program ffmpeg (./dev bundle --with-encoders builds one) and kept 
 `aligned`: one a second and on the grid, which flatters a decoder that may jump from one to the next.
 
 Encoding 512 clips takes ten minutes on 16 cores, so fewer films are encoded, cut into their groups of
-pictures, and each clip is put together of groups of other films, without encoding again. Every clip has a
-sequence of pictures of its own; a single group occurs in several clips at the same place, always beside
-others.
+pictures, and each clip is put together of groups of other films, without encoding again. The first clips are
+these films, which have no pictures in common. Every other clip has a sequence of pictures of its own; a
+single group occurs in several clips at the same place, always beside others. So hashes find many of
+them to share pictures, which real footage does not.
 """
 import os
 import shutil
@@ -76,7 +77,9 @@ def encode(kind, number, preset, folder):
 
 
 def order_of(number, n_groups, films):
-    """The film of each group of a clip: another order for each of up to films ** 3 clips."""
+    """The film of each group of a clip: first the films, then another order for each of up to films ** 3 clips."""
+    if number < films:
+        return [number] * n_groups
     first, second, third = number % films, number // films % films, number // films ** 2
     return [(first + k * (second + 1) + k * k * third) % films for k in range(n_groups)]
 
