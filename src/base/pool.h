@@ -13,9 +13,10 @@
 typedef struct vx_pool vx_pool;
 
 typedef struct vx_pool_params {
-    const char *name;                   /* of the threads: up to 15 characters; borrows */
-    int n_threads;                      /* from 1; no more than 256 are started */
-    size_t capacity;                    /* items that may wait, from 1 */
+    const char *name; /* of the threads: up to 15 characters; borrows */
+    int n_threads;    /* from 1; no more than 256 are started */
+    size_t capacity;  /* items that may wait, from 1 */
+    int nice;         /* of the threads, and of those that they start; 0 as others */
     void (*run)(void *ctx, void *item); /* on one of the threads; takes item */
     void *ctx;
 } vx_pool_params;
