@@ -13,12 +13,12 @@
 typedef struct vx_pool vx_pool;
 
 typedef struct vx_pool_params {
-    const char *name; /* of the threads: up to 15 characters; borrows */
-    int n_threads;    /* from 1; no more than 256 are started */
-    size_t capacity;  /* items that may wait, from 1 */
-    int nice;         /* of the threads, and of those that they start; 0 as others */
+    const char *name;                   /* of the threads: up to 15 characters; borrows */
+    int n_threads;                      /* from 1; no more than 256 are started */
+    size_t capacity;                    /* items that may wait, from 1 */
     void (*run)(void *ctx, void *item); /* on one of the threads; takes item */
     void *ctx;
+    int nice; /* of the threads, and of those that they start; 0 as others */
 } vx_pool_params;
 
 /* 0, -EINVAL, -ENOMEM or why a thread cannot be started; then none is left running. */
