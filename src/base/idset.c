@@ -33,9 +33,26 @@ vx_idset *vx_idset_new(const int64_t *ids, size_t n) {
     return set;
 }
 
+/* Whether bits for the numbers from the first to the first + last are much more than n numbers. */
+static bool is_sparse(uint64_t last, size_t n) {
+    return last / BITS_PER_ID >= n && last >= BITS_ALWAYS;
+}
+
+vx_idset *vx_idset_new_bitmap(int64_t first, int64_t last, size_t n) {
+    uint64_t span = (uint64_t)last - (uint64_t)first;
+    VX_AUTO(vx_idset) set = is_sparse(span, n) ? NULL : vx_new(vx_idset);
+    if (!set || !(set->bits = vx_new_array(span / 64 + 2, sizeof *set->bits)))
+        return NULL;
+    set->first = first;
+    set->n_bits = span + 1;
+    return vx_take(set);
+}
+
 vx_idset *vx_idset_free(vx_idset *set) {
-    if (set)
-        free(set->ids);
+    if (!set)
+        return NULL;
+    free(set->ids);
+    free(set->bits);
     free(set);
     return NULL;
 }
@@ -50,59 +67,34 @@ int vx_idset_append(vx_idset *set, int64_t id) {
 }
 
 bool vx_idset_contains(const vx_idset *set, int64_t id) {
+    uint64_t at = (uint64_t)id - (uint64_t)set->first;
+    if (set->bits)
+        return at < set->n_bits && (set->bits[at / 64] >> at % 64 & 1);
     return set->n && bsearch(&id, set->ids, set->n, sizeof id, compare_ids);
 }
 
-/* Walks both sets in order and keeps what is only in a, in both, only in b. */
-static vx_idset *combine(const vx_idset *a, const vx_idset *b, bool only_a, bool both,
-                         bool only_b) {
-    vx_idset *set = with_room((only_a || both ? a->n : 0) + (only_b ? b->n : 0));
-    if (!set)
-        return NULL;
-    for (size_t i = 0, j = 0; i < a->n || j < b->n;) {
-        bool in_a = j == b->n || (i < a->n && a->ids[i] <= b->ids[j]);
-        bool in_b = i == a->n || (j < b->n && b->ids[j] <= a->ids[i]);
-        int64_t id = in_a ? a->ids[i] : b->ids[j];
-        if (in_a && in_b ? both : in_a ? only_a : only_b)
-            set->ids[set->n++] = id;
-        i += in_a;
-        j += in_b;
-    }
-    return set;
-}
-
-vx_idset *vx_idset_and(const vx_idset *a, const vx_idset *b) {
-    return combine(a, b, false, true, false);
-}
-
-vx_idset *vx_idset_or(const vx_idset *a, const vx_idset *b) {
-    return combine(a, b, true, true, true);
-}
-
-vx_idset *vx_idset_without(const vx_idset *a, const vx_idset *b) {
-    return combine(a, b, true, false, false);
-}
-
 int vx_idset_bits_init(vx_idset_bits *bits, const vx_idset *set) {
-    *bits = (vx_idset_bits){.set = set};
-    if (!set->n)
+    *bits =
+        (vx_idset_bits){.set = set, .bits = set->bits, .first = set->first, .n_bits = set->n_bits};
+    if (set->bits || !set->n)
         return 0;
     bits->first = set->ids[0];
     uint64_t last = (uint64_t)set->ids[set->n - 1] - (uint64_t)bits->first;
-    if (last / BITS_PER_ID >= set->n && last >= BITS_ALWAYS)
+    if (is_sparse(last, set->n))
         return 0;
-    bits->bits = vx_new_array(last / 64 + 1, sizeof *bits->bits);
-    if (!bits->bits)
+    bits->own = vx_new_array(last / 64 + 1, sizeof *bits->own);
+    if (!bits->own)
         return -ENOMEM;
+    bits->bits = bits->own;
     bits->n_bits = last + 1;
     for (size_t i = 0; i < set->n; i++) {
         uint64_t at = (uint64_t)set->ids[i] - (uint64_t)bits->first;
-        bits->bits[at / 64] |= (uint64_t)1 << at % 64;
+        bits->own[at / 64] |= (uint64_t)1 << at % 64;
     }
     return 0;
 }
 
 void vx_idset_bits_done(vx_idset_bits *bits) {
-    free(bits->bits);
+    free(bits->own);
     *bits = (vx_idset_bits){0};
 }

@@ -1,9 +1,9 @@
 /* idset.h — a set of row numbers, such as the videos that pass a filter.
  *
- * A sorted array and nothing else: a set is made once (SQLite gives rows in rising order), combined
- * a few times, read by one search and freed. A compressed bitmap (CRoaring) is smaller, but every
- * step would cost more: a million rows take 8 MB here and combine in about a millisecond. Who must
- * test millions of numbers makes a bitmap first (vx_idset_bits): one bit a number then.
+ * A sorted array, or a bitmap of the rows from the first to the last: who makes the set chooses. A filter
+ * makes bitmaps, 125 KB for a million rows, where the array would take 8 MB and most of the filter's time.
+ * Who must test millions of numbers prepares the set (vx_idset_bits). A compressed bitmap (CRoaring) is
+ * smaller, but sets are made, read by one search and freed.
  *
  * Threads: any may read one set at once; who changes or frees it is alone.
  */
@@ -16,26 +16,26 @@
 #include "mem.h"
 
 typedef struct vx_idset {
-    int64_t *ids; /* [n], rising, none twice; owned */
+    int64_t *ids; /* [n], rising, none twice; owned; NULL: a bitmap */
     size_t n, capacity;
+    uint64_t *bits; /* [n_bits / 64 + 1] bit i: first + i; owned; NULL: an array */
+    int64_t first;
+    uint64_t n_bits;
 } vx_idset;
 
 /* The set of these numbers (int64 [n], any order, repeats allowed; borrows). NULL: no memory. */
 vx_idset *vx_idset_new(const int64_t *ids, size_t n);
+/* An empty bitmap for the numbers first..last, whose bits and n the caller fills in. NULL: no memory, or they
+ * lie so far apart that a bitmap for n of them would be much larger than an array. */
+vx_idset *vx_idset_new_bitmap(int64_t first, int64_t last, size_t n);
 vx_idset *vx_idset_free(vx_idset *set);
 VX_DEFINE_AUTO(vx_idset, vx_idset_free)
 
-/* Adds a number that is greater than all in the set, or the greatest again. 0, -ENOMEM, or -EINVAL:
- * it is smaller. Nothing changes on failure. */
+/* Adds a number to an array: one that is greater than all in it, or the greatest again. 0, -ENOMEM, or
+ * -EINVAL: it is smaller. Nothing changes on failure. */
 int vx_idset_append(vx_idset *set, int64_t id);
 
 bool vx_idset_contains(const vx_idset *set, int64_t id);
-
-/* New sets: what is in both, in either, in the first alone ("not" is `all` without the set).
- * NULL: no memory. */
-vx_idset *vx_idset_and(const vx_idset *a, const vx_idset *b);
-vx_idset *vx_idset_or(const vx_idset *a, const vx_idset *b);
-vx_idset *vx_idset_without(const vx_idset *a, const vx_idset *b);
 
 /* ---- many look-ups ---- */
 
@@ -43,8 +43,9 @@ vx_idset *vx_idset_without(const vx_idset *a, const vx_idset *b);
  * greatest. Where these lie so far apart that the bitmap would be much larger than the set, look-ups
  * search the set. */
 typedef struct vx_idset_bits {
-    const vx_idset *set; /* borrowed */
-    uint64_t *bits;      /* bit i: first + i; NULL: search the set; owned */
+    const vx_idset *set;  /* borrowed */
+    const uint64_t *bits; /* bit i: first + i; NULL: search the set; the set's, or `own` */
+    uint64_t *own;        /* owned */
     int64_t first;
     uint64_t n_bits;
 } vx_idset_bits;
@@ -58,4 +59,17 @@ static inline bool vx_idset_bits_have(const vx_idset_bits *bits, int64_t id) {
         return vx_idset_contains(bits->set, id);
     uint64_t at = (uint64_t)id - (uint64_t)bits->first;
     return at < bits->n_bits && (bits->bits[at / 64] >> at % 64 & 1);
+}
+
+/* Bit i: first + i is in the set, of a bitmap (bits->bits). */
+static inline uint64_t vx_idset_bits_64(const vx_idset_bits *bits, int64_t first) {
+    uint64_t at = (uint64_t)first - (uint64_t)bits->first, word = 0;
+    if (at < bits->n_bits) {
+        word = bits->bits[at / 64] >> at % 64;
+        if (at % 64 && (at | 63) + 1 < bits->n_bits)
+            word |= bits->bits[at / 64 + 1] << (64 - at % 64);
+    } else if (-at < 64 && bits->n_bits) { /* the set begins among them */
+        word = bits->bits[0] << -at;
+    }
+    return word;
 }

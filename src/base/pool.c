@@ -1,6 +1,7 @@
 #include "pool.h"
 
 #include <errno.h>
+#include <sys/resource.h>
 
 #include "queue.h"
 #include "thread.h"
@@ -16,6 +17,8 @@ struct vx_pool {
 
 static void *run(void *ctx) {
     vx_pool *pool = ctx;
+    if (pool->params.nice)
+        setpriority(PRIO_PROCESS, 0, pool->params.nice); /* on Linux of this thread alone */
     for (void *item; (item = vx_queue_pop(pool->queue));)
         pool->params.run(pool->params.ctx, item);
     return NULL;

@@ -18,6 +18,7 @@ typedef struct vx_pool_params {
     size_t capacity;                    /* items that may wait, from 1 */
     void (*run)(void *ctx, void *item); /* on one of the threads; takes item */
     void *ctx;
+    int nice; /* of the threads, and of those that they start; 0 as others */
 } vx_pool_params;
 
 /* 0, -EINVAL, -ENOMEM or why a thread cannot be started; then none is left running. */

@@ -217,7 +217,9 @@ char *vx_sql_text(vx_sql *q, bool *oom) {
 
 void vx_sql_text_into(vx_sql *q, char *buffer, size_t capacity) {
     const unsigned char *text = sqlite3_column_text(q->stmt, q->n_read++);
-    snprintf(buffer, capacity, "%s", text ? (const char *)text : "");
+    size_t n = text ? strnlen((const char *)text, capacity - 1) : 0;
+    memcpy(buffer, text ? (const char *)text : "", n);
+    buffer[n] = '\0';
 }
 
 const void *vx_sql_blob(vx_sql *q, size_t *ret_bytes) {

@@ -54,7 +54,7 @@ static const vx_option table[] = {
      "videos decoded at once; they take turns (0 means cores + 1, and 28 more with a GPU that "
      "decodes)"},
     {"search-threads", VX_OPTION_COUNT, AT(search_threads), NULL, "N",
-     "searches answered at once (0 means cores + 1)"},
+     "searches answered at once, and threads in each index (0 means cores + 30, and one per core)"},
     {"http-threads", VX_OPTION_COUNT, AT(http_threads), NULL, "N", "threads for HTTP (0 means 8)"},
     {"queue", VX_OPTION_COUNT, AT(queue), "1024", "N",
      "most videos waiting or being processed; further uploads get 503"},

@@ -243,6 +243,7 @@ void vx_collection_close_columns(vx_collection *collection) {
 typedef struct catalog_selection {
     vx_collection *collection;
     const vx_filter_selection *asked;
+    bool clips;    /* of a filter of clips: their rows */
     int64_t *rows; /* [n]; owned */
     size_t n, capacity;
 } catalog_selection;
@@ -264,9 +265,9 @@ static int match_clips(catalog_selection *s, int64_t row, vx_err *err) {
     if (!passes)
         return VX_FAIL(err, -ENOMEM, "no memory for %zu clips", video->n_clips);
     rc = vx_filter_match(s->asked->filter, video, &any, passes, err);
-    if (!rc && any && !s->asked->clips)
+    if (!rc && any && !s->clips)
         return add_selected(s, row, err);
-    for (size_t i = 0; s->asked->clips && i < video->n_clips && !rc; i++)
+    for (size_t i = 0; s->clips && i < video->n_clips && !rc; i++)
         if (passes[i])
             rc = add_selected(s, video->clips[i].row, err);
     return rc;
@@ -288,46 +289,56 @@ static int by_row(const void *a, const void *b) {
     return (x > y) - (x < y);
 }
 
-static void reverse(int64_t *rows, size_t n) {
-    for (size_t i = 0; i < n / 2; i++) {
-        int64_t swapped = rows[i];
-        rows[i] = rows[n - 1 - i];
-        rows[n - 1 - i] = swapped;
-    }
+/* Every video is read, while the columns cannot be trusted. What passes, rising: a video that was read again has
+ * clips that are newer than those of later videos. */
+static int select_in_catalog(catalog_selection *s, vx_err *err) {
+    int rc = vx_catalog_scan_videos(s->collection->catalog, match_video, s, err);
+    if (!rc && s->n)
+        qsort(s->rows, s->n, sizeof *s->rows, by_row);
+    return rc;
 }
 
-/* Every video is read, while the columns cannot be trusted. */
-static int select_in_catalog(vx_collection *collection, const vx_filter_selection *asked,
-                             int64_t **ret_rows, size_t *ret_n, vx_err *err) {
+static int list_in_catalog(vx_collection *collection, const vx_filter_selection *asked,
+                           int64_t **ret_rows, size_t *ret_n, vx_err *err) {
     catalog_selection s = {.collection = collection, .asked = asked};
-    int rc = vx_catalog_scan_videos(collection->catalog, match_video, &s, err);
-    if (!rc && !s.rows && !(s.rows = vx_new_array(1, sizeof *s.rows)))
+    int rc = select_in_catalog(&s, err);
+    size_t n = asked->max && s.n > asked->max ? asked->max : s.n;
+    int64_t *newest = rc ? NULL : vx_new_array(n + 1, sizeof *newest);
+    if (!rc && !newest)
         rc = VX_FAIL(err, -ENOMEM, "no memory to select videos");
-    if (rc) {
-        free(s.rows);
-        return rc;
-    }
-    if (asked
-            ->clips) /* a video that was read again has some that are newer than those of later videos */
-        qsort(s.rows, s.n, sizeof *s.rows, by_row);
-    reverse(s.rows, s.n);
-    *ret_rows = s.rows;
-    *ret_n = asked->max && s.n > asked->max ? asked->max : s.n;
-    return 0;
+    for (size_t i = 0; newest && i < n; i++)
+        newest[i] = s.rows[s.n - 1 - i];
+    free(s.rows);
+    *ret_rows = newest;
+    *ret_n = n;
+    return rc;
 }
 
-static int select_rows(vx_collection *collection, vx_filter_selection *asked, int64_t **ret_rows,
-                       size_t *ret_n, vx_err *err) {
+static int set_in_catalog(vx_collection *collection, const vx_filter_selection *asked, bool clips,
+                          vx_idset **ret_set, vx_err *err) {
+    catalog_selection s = {.collection = collection, .asked = asked, .clips = clips};
+    int rc = select_in_catalog(&s, err);
+    vx_idset *set = rc ? NULL : vx_idset_new(s.rows, s.n);
+    free(s.rows);
+    *ret_set = set;
+    return rc || set ? rc : VX_FAIL(err, -ENOMEM, "no memory for %zu rows", s.n);
+}
+
+int vx_collection_select(vx_collection *collection, const vx_filter *filter, int64_t below_row,
+                         size_t max, int64_t **ret_rows, size_t *ret_n, vx_err *err) {
+    const vx_filter_selection asked = {.filter = filter,
+                                       .below_row = below_row,
+                                       .max = max,
+                                       .read_metadata = read_metadata,
+                                       .ctx = collection->catalog};
     VX_AUTO_FREE int64_t *rows = NULL;
     size_t n = 0, n_read;
     int rc = 0;
-    asked->read_metadata = read_metadata;
-    asked->ctx = collection->catalog;
     bool lost = vx_collection_has_lost_columns(collection); /* they may be healed meanwhile */
     if (!lost)
-        rc = vx_filter_columns_select(collection->columns, asked, &rows, &n, &n_read, err);
+        rc = vx_filter_columns_select(collection->columns, &asked, &rows, &n, &n_read, err);
     if (lost || vx_collection_has_lost_columns(collection)) /* perhaps only now */
-        return select_in_catalog(collection, asked, ret_rows, ret_n, err);
+        return list_in_catalog(collection, &asked, ret_rows, ret_n, err);
     if (rc)
         return rc;
     *ret_rows = vx_take(rows);
@@ -335,27 +346,21 @@ static int select_rows(vx_collection *collection, vx_filter_selection *asked, in
     return 0;
 }
 
-int vx_collection_select(vx_collection *collection, const vx_filter *filter, int64_t below_row,
-                         size_t max, int64_t **ret_rows, size_t *ret_n, vx_err *err) {
-    vx_filter_selection asked = {.filter = filter, .below_row = below_row, .max = max};
-    return select_rows(collection, &asked, ret_rows, ret_n, err);
-}
-
 static int select_set(vx_collection *collection, const vx_filter *filter, bool clips,
                       vx_idset **ret_set, vx_err *err) {
-    vx_filter_selection asked = {.filter = filter, .clips = clips};
-    VX_AUTO_FREE int64_t *rows = NULL;
-    size_t n;
-    int rc = select_rows(collection, &asked, &rows, &n, err);
-    if (rc)
-        return rc;
-    reverse(rows, n); /* rising */
-    VX_AUTO(vx_idset) set = vx_new(vx_idset);
-    if (!set)
-        return VX_FAIL(err, -ENOMEM, "no memory for %zu rows", n);
-    *set = (vx_idset){.ids = vx_take(rows), .n = n, .capacity = n};
-    *ret_set = vx_take(set);
-    return 0;
+    const vx_filter_selection asked = {
+        .filter = filter, .read_metadata = read_metadata, .ctx = collection->catalog};
+    VX_AUTO(vx_idset) set = NULL;
+    size_t n_read;
+    int rc = 0;
+    bool lost = vx_collection_has_lost_columns(collection);
+    if (!lost)
+        rc = vx_filter_columns_select_set(collection->columns, &asked, clips, &set, &n_read, err);
+    if (lost || vx_collection_has_lost_columns(collection))
+        return set_in_catalog(collection, &asked, clips, ret_set, err);
+    if (!rc)
+        *ret_set = vx_take(set);
+    return rc;
 }
 
 int vx_collection_select_set(vx_collection *collection, const vx_filter *filter, vx_idset **ret_set,

@@ -90,15 +90,23 @@ bool vx_cell_text(vx_cell *cell, const char *text, size_t n) {
     return append_tagged(cell, 's', &length, sizeof length) && append(cell, text, n);
 }
 
+/* One loop without branches, so that the compiler can take many bytes at once. */
+bool vx_filter_lower_ascii(const char *text, size_t n, char *ret) {
+    unsigned char all = 0;
+    for (size_t i = 0; i < n; i++) {
+        unsigned char c = (unsigned char)text[i];
+        all |= c;
+        ret[i] = (char)(c + ((unsigned char)(c - 'A') < 26) * ('a' - 'A'));
+    }
+    ret[n] = '\0';
+    return all < 0x80;
+}
+
 char *vx_filter_fold(const char *text, size_t n) {
-    if (!is_ascii(text, n))
+    VX_AUTO_FREE char *folded = malloc(n + 1);
+    if (folded && !vx_filter_lower_ascii(text, n, folded))
         return map(text, n, UTF8PROC_CASEFOLD);
-    char *folded = malloc(n + 1);
-    for (size_t i = 0; folded && i < n; i++)
-        folded[i] = (char)(text[i] >= 'A' && text[i] <= 'Z' ? text[i] + ('a' - 'A') : text[i]);
-    if (folded)
-        folded[n] = '\0';
-    return folded;
+    return vx_take(folded);
 }
 
 /* ---- scalars ---- */
@@ -119,6 +127,17 @@ static uint32_t length_of(const unsigned char *p) {
     uint32_t n;
     memcpy(&n, p + 1, sizeof n);
     return n;
+}
+
+#define EXACT_IN_DOUBLE (INT64_C(1) << 53) /* up to here a whole number is the same as a double */
+
+double vx_cell_number(const unsigned char *cell, size_t n) {
+    if (n != 10 || *cell != VX_CELL_ONE || (cell[1] != 'i' && cell[1] != 'r'))
+        return NAN;
+    int64_t whole = cell[1] == 'i' ? int_of(cell + 1) : 0;
+    if (whole > EXACT_IN_DOUBLE || whole < -EXACT_IN_DOUBLE)
+        return NAN;
+    return cell[1] == 'i' ? (double)whole : real_of(cell + 1);
 }
 
 size_t vx_scalar_bytes(const unsigned char *p) {

@@ -7,7 +7,7 @@
 #define MAY_BE_DEAD 4096 /* slots; beyond that, half of them */
 
 void vx_clip_slots_init(vx_clip_slots *clips) {
-    *clips = (vx_clip_slots){0};
+    *clips = (vx_clip_slots){.is_rising = true};
     for (size_t i = 0; i < VX_CLIP_FIELDS; i++)
         clips->columns[i].field.row = (int)(vx_n_video_fields() + i);
 }
@@ -46,6 +46,9 @@ bool vx_clip_slots_append(vx_clip_slots *clips, uint32_t video_slot, const vx_cl
     vx_cell cell = {0};
     size_t slot = clips->n++;
     bool fine = true;
+    clips->is_rising &= !slot || clip->row > clips->rows[slot - 1];
+    clips->first_row = !slot || clip->row < clips->first_row ? clip->row : clips->first_row;
+    clips->last_row = !slot || clip->row > clips->last_row ? clip->row : clips->last_row;
     clips->rows[slot] = clip->row;
     clips->videos[slot] = video_slot;
     for (size_t i = 0; i < VX_CLIP_FIELDS && fine; i++)

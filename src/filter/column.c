@@ -1,6 +1,7 @@
 /* column.c — see the header. Open addressing with linear steps; a value that is given up closes its gap. */
 #include "column.h"
 
+#include <math.h>
 #include <string.h>
 
 #define MAX_CELL_BYTES 1024 /* longer ones are few, and read from the metadata */
@@ -17,6 +18,7 @@ const unsigned char *vx_column_cell(const vx_column *column, const vx_column_val
 
 void vx_column_empty(vx_column *column) {
     free(column->values);
+    free(column->numbers);
     free(column->bytes);
     free(column->table);
     free(column->codes);
@@ -45,7 +47,7 @@ bool vx_column_reserve(vx_column *column, size_t slots) {
 
 size_t vx_column_memory_bytes(const vx_column *column) {
     return column->capacity * sizeof *column->codes +
-           column->values_capacity * sizeof *column->values +
+           column->values_capacity * (sizeof *column->values + sizeof *column->numbers) +
            column->table_size * sizeof *column->table + column->bytes_capacity;
 }
 
@@ -117,8 +119,13 @@ static bool grow_values(vx_column *column) {
     vx_column_value *grown = vx_regrow(column->values, capacity, sizeof *grown);
     if (!grown)
         return false;
-    grown[VX_CODE_UNKNOWN] = grown[VX_CODE_LONG] = (vx_column_value){0};
     column->values = grown;
+    double *numbers = vx_regrow(column->numbers, capacity, sizeof *numbers);
+    if (!numbers)
+        return false;
+    column->numbers = numbers;
+    grown[VX_CODE_UNKNOWN] = grown[VX_CODE_LONG] = (vx_column_value){0};
+    numbers[VX_CODE_UNKNOWN] = numbers[VX_CODE_LONG] = NAN;
     column->values_capacity = capacity;
     return true;
 }
@@ -196,9 +203,16 @@ static uint32_t take_code(vx_column *column, const unsigned char *bytes, size_t 
         column->n_bytes += n;
     }
     column->values[code] = fresh;
+    column->numbers[code] = vx_cell_number(bytes, n);
+    column->n_arrays += *bytes == VX_CELL_ARRAY;
     column->table[place] = code;
     column->n_used++;
     return code;
+}
+
+uint32_t vx_column_find(const vx_column *column, const unsigned char *cell, size_t n,
+                        uint64_t key) {
+    return column->n_used ? column->table[place_of(column, hash_of(cell, n, key), cell, n)] : 0;
 }
 
 void vx_column_clear(vx_column *column, size_t slot) {
@@ -209,6 +223,7 @@ void vx_column_clear(vx_column *column, size_t slot) {
     vx_column_value *value = &column->values[code];
     empty_place(column,
                 place_of(column, value->hash, vx_column_cell(column, value), value->n_bytes));
+    column->n_arrays -= *vx_column_cell(column, value) == VX_CELL_ARRAY;
     column->n_unused_bytes += is_inside(value) ? 0 : value->n_bytes;
     *value = (vx_column_value){.next_free = column->first_free};
     column->first_free = code;

@@ -30,7 +30,10 @@ typedef struct vx_column {
     uint32_t *codes; /* [capacity] per slot */
     size_t capacity;
     vx_column_value *values; /* [n_values] from VX_CODE_FIRST on */
+    double *
+        numbers; /* [n_values] vx_cell_number() of each, so that a comparison reads 8 bytes a value */
     size_t n_values, values_capacity, n_used;
+    size_t n_arrays;     /* values that are arrays */
     uint32_t first_free; /* 0 = none */
     uint32_t *table;     /* [table_size] codes by hash, 0 = empty; a power of two */
     size_t table_size;
@@ -51,5 +54,7 @@ bool vx_column_set(vx_column *column, size_t slot, const vx_cell *cell, uint64_t
 void vx_column_clear(vx_column *column, size_t slot);
 /* A slot gets the value of another one, which is unknown then. */
 void vx_column_move(vx_column *column, size_t from, size_t to);
+/* The code of that value; 0: no slot has it. */
+uint32_t vx_column_find(const vx_column *column, const unsigned char *cell, size_t n, uint64_t key);
 const unsigned char *vx_column_cell(const vx_column *column, const vx_column_value *value);
 size_t vx_column_memory_bytes(const vx_column *column);

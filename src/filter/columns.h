@@ -10,6 +10,8 @@ typedef struct vx_clip_slots {
     uint32_t *videos; /* [n] slot of the video; VX_NO_SLOT: the clip is gone */
     vx_column columns[VX_CLIP_FIELDS];
     size_t n, capacity, n_dead;
+    int64_t first_row, last_row; /* that ever were among `rows` */
+    bool is_rising;              /* rows rise */
 } vx_clip_slots;
 #define VX_NO_SLOT UINT32_MAX
 

@@ -15,11 +15,12 @@
  * evaluator cannot disagree with another.
  *
  * Columns  a value is stored once a field, with a code; a video has the 4-byte code. A condition is
- *          tested once a value, then looked up for each video, 64 at a time
+ *          tested once a value, then looked up for each video, 64 at a time; numbers are compared without
+ *          looking at values (evaluate.h). Large sets are selected by several threads
  * Errs     VX_FILTER_BAD (> 0): the client's; -ENOMEM, and what read_metadata returns
  * Threads  vx_filter: immutable, any. vx_filter_columns: any; changes hold up selections and are held up
  *          by them, for about 1 ms for 100,000 videos and a condition
- * Memory   about 300 bytes a video, and 4 to 40 and the value for each declared field; 20 to 90 a clip
+ * Memory   about 300 bytes a video, and 4 to 52 and the value for each declared field; 20 to 90 a clip
  */
 #pragma once
 
@@ -28,6 +29,7 @@
 #include <stdint.h>
 
 #include "base/err.h"
+#include "base/idset.h"
 #include "base/mem.h"
 #include "catalog/catalog.h"
 
@@ -121,12 +123,15 @@ typedef int (*vx_filter_read_metadata)(void *ctx, int64_t video_row, char **ret_
 typedef struct vx_filter_selection {
     const vx_filter *filter;
     int64_t below_row; /* only videos below this row; 0 = all */
-    size_t max;        /* the newest so many videos; 0 = all */
-    bool clips; /* of a filter of clips: the rows of clips, not those of their videos; no max */
+    size_t max;        /* of a list: the newest so many videos; 0 = all */
     vx_filter_read_metadata read_metadata;
     void *ctx;
 } vx_filter_selection;
 /* The rows of the videos that pass, newest first; gives the array (free()). *ret_read: how often metadata had
- * to be read. Rows of clips fall too. Every put and remove that has returned before counts. */
+ * to be read. Every put and remove that has returned before counts. */
 int vx_filter_columns_select(vx_filter_columns *columns, const vx_filter_selection *selection,
                              int64_t **ret_rows, size_t *ret_n, size_t *ret_read, vx_err *err);
+/* The same as a set; gives it.
+ *   clips  of a filter of clips: the rows of clips, not those of their videos */
+int vx_filter_columns_select_set(vx_filter_columns *columns, const vx_filter_selection *selection,
+                                 bool clips, vx_idset **ret_set, size_t *ret_read, vx_err *err);

@@ -32,6 +32,9 @@ bool vx_cell_int(vx_cell *cell, int64_t value);
 bool vx_cell_real(vx_cell *cell, double value); /* not finite: null, as the API shows it */
 bool vx_cell_text(vx_cell *cell, const char *text, size_t n);
 
+/* The number that a cell is, if it is one and a double has it exactly; else NaN. */
+double vx_cell_number(const unsigned char *cell, size_t n);
+
 /* The bytes of the scalar at p. */
 size_t vx_scalar_bytes(const unsigned char *p);
 /* < 0, 0, > 0; false: of different kinds, so neither is smaller. Kinds with an order are numbers and
@@ -40,6 +43,8 @@ bool vx_scalar_compare(const unsigned char *a, const unsigned char *b, int *ret_
 /* Some order of all scalars, in which only equal ones are equal: < 0, 0, > 0. */
 int vx_scalar_order(const unsigned char *a, const unsigned char *b);
 
+/* ASCII without case, with a 0 behind it (ret: [n + 1]); false: it is not ASCII. */
+bool vx_filter_lower_ascii(const char *text, size_t n, char *ret);
 /* Without case and in NFC (Unicode default case folding). Gives text (free()); NULL: no memory, or not
  * UTF-8. */
 char *vx_filter_fold(const char *text, size_t n);
@@ -99,11 +104,10 @@ typedef enum vx_test {
     VX_TEST_CONTAINS,
 } vx_test;
 
-/* An order or WITHIN of one number, for a cell of one number: most of what is compared at all. */
+/* An order or WITHIN of one number: the cells of one number that pass lie from low to high. */
 typedef struct vx_interval {
     bool is_known;
-    int64_t first, last; /* whole numbers that pass; first > last: none */
-    double low, high;    /* other numbers that pass lie above low and below high */
+    double low, high;
 } vx_interval;
 
 typedef struct vx_condition {
@@ -112,8 +116,10 @@ typedef struct vx_condition {
     vx_cell operands; /* scalars behind each other, as in a cell */
     size_t *at;       /* [n] where each begins; of IN in the order of their bytes; owned */
     size_t n;
+    uint64_t marks;  /* a bit for each of them, so that most others are told apart at once */
     bool or_missing; /* IN: null is an operand */
     char *folded;    /* CONTAINS: the text, folded; NULL if it is none; owned */
+    size_t n_folded; /* bytes of it */
     vx_interval interval;
 } vx_condition;
 /* Once the operands are there. */

@@ -10,8 +10,26 @@ static const unsigned char *operand(const vx_condition *c, size_t i) {
     return c->operands.bytes + c->at[i];
 }
 
+/* A bit for each scalar, by its length, its beginning and its end: most that are no operand have another one
+ * than the operands. */
+static uint64_t mark_of(const unsigned char *scalar) {
+    size_t n = vx_scalar_bytes(scalar);
+    uint32_t first = *scalar, last = 0;
+    if (n >= 9) { /* numbers, and texts of 4 bytes or more */
+        size_t from = *scalar == 's' ? 5 : 1;
+        memcpy(&first, scalar + from, sizeof first);
+        memcpy(&last, scalar + n - sizeof last, sizeof last);
+    } else if (n > 5) {
+        first = scalar[5] | (uint32_t)scalar[n - 1] << 8 | (uint32_t)scalar[5 + (n - 5) / 2] << 16;
+    }
+    uint64_t hash = ((uint64_t)first << 32 | last) + n;
+    return UINT64_C(1) << (hash * UINT64_C(0x9e3779b97f4a7c15) >> 58);
+}
+
 static bool is_in(const vx_condition *c, const unsigned char *scalar) {
     size_t low = 0, high = c->n;
+    if (!(c->marks & mark_of(scalar)))
+        return false;
     while (low < high) {
         size_t middle = (low + high) / 2;
         int order = vx_scalar_order(scalar, operand(c, middle));
@@ -39,14 +57,20 @@ static bool has_prefix(const unsigned char *scalar, const unsigned char *prefix)
     return *scalar == 's' && n <= vx_scalar_bytes(scalar) && !memcmp(scalar + 5, prefix + 5, n - 5);
 }
 
+enum { SHORT_TEXT = 1024 };
+
 /* Inside of a text; an element of a list is equal or not. Without memory nothing is contained. */
 static bool contains(const vx_condition *c, const unsigned char *scalar, bool element) {
+    char lower[SHORT_TEXT + 1];
     if (element)
         return is_in(c, scalar);
     if (*scalar != 's' || !c->folded)
         return false;
-    VX_AUTO_FREE char *folded =
-        vx_filter_fold((const char *)scalar + 5, vx_scalar_bytes(scalar) - 5);
+    const char *text = (const char *)scalar + 5;
+    size_t n = vx_scalar_bytes(scalar) - 5;
+    if (n <= SHORT_TEXT && vx_filter_lower_ascii(text, n, lower))
+        return memmem(lower, n, c->folded, c->n_folded);
+    VX_AUTO_FREE char *folded = vx_filter_fold(text, n);
     return folded && strstr(folded, c->folded);
 }
 
@@ -77,42 +101,40 @@ static bool scalar_passes(const vx_condition *c, const unsigned char *scalar, bo
 
 /* ---- numbers ---- */
 
-#define EXACT_IN_DOUBLE (INT64_C(1) << 53) /* up to here a whole number is the same as a double */
+/* Of an operand, as vx_cell_number() has it. */
+static double number_of(const vx_condition *c, size_t i) {
+    unsigned char cell[10] = {VX_CELL_ONE};
+    size_t n = vx_scalar_bytes(operand(c, i));
+    if (n != sizeof cell - 1)
+        return NAN;
+    memcpy(cell + 1, operand(c, i), n);
+    return vx_cell_number(cell, sizeof cell);
+}
 
+/* Whole numbers beyond 2^53 have no number in a cell, and are compared as scalars. */
 void vx_condition_prepare(vx_condition *c) {
+    for (size_t i = 0; i < c->n; i++)
+        c->marks |= mark_of(operand(c, i));
+    c->n_folded = c->folded ? strlen(c->folded) : 0;
     bool below = c->test == VX_TEST_LT || c->test == VX_TEST_LTE;
     bool above = c->test == VX_TEST_GT || c->test == VX_TEST_GTE;
     bool within = c->test == VX_TEST_WITHIN && c->n == 2;
-    if ((!below && !above && !within) || *operand(c, 0) != 'i')
+    if (!below && !above && !within)
         return;
-    int64_t first, last;
-    memcpy(&first, operand(c, 0) + 1, sizeof first);
-    memcpy(&last, operand(c, within) + 1, sizeof last);
-    if (first < -EXACT_IN_DOUBLE || last > EXACT_IN_DOUBLE || first > EXACT_IN_DOUBLE)
-        return;
-    c->interval = (vx_interval){.is_known = true,
-                                .first = below ? INT64_MIN : first + (c->test == VX_TEST_GT),
-                                .last = above ? INT64_MAX : last - (c->test == VX_TEST_LT),
-                                .low = below ? -INFINITY : (double)first,
-                                .high = above ? INFINITY : (double)last};
-}
-
-/* A cell is its shape, a tag and 8 bytes. */
-static bool is_inside(const vx_interval *interval, const unsigned char *cell) {
-    int64_t whole;
-    double real;
-    if (cell[1] == 'i') {
-        memcpy(&whole, cell + 2, sizeof whole);
-        return whole >= interval->first && whole <= interval->last;
-    }
-    memcpy(&real, cell + 2, sizeof real); /* never whole, so never equal to a bound */
-    return real > interval->low && real < interval->high;
+    double first = number_of(c, 0), last = within ? number_of(c, 1) : first;
+    if (c->test == VX_TEST_GT)
+        first = nextafter(first, INFINITY);
+    if (c->test == VX_TEST_LT)
+        last = nextafter(last, -INFINITY);
+    c->interval = (vx_interval){.is_known = !isnan(first) && !isnan(last),
+                                .low = below ? -INFINITY : first,
+                                .high = above ? INFINITY : last};
 }
 
 bool vx_condition_passes(const vx_condition *c, const unsigned char *cell, size_t n) {
-    if (c->interval.is_known && n == 10 && *cell == VX_CELL_ONE &&
-        (cell[1] == 'i' || cell[1] == 'r'))
-        return is_inside(&c->interval, cell);
+    double number = c->interval.is_known ? vx_cell_number(cell, n) : (double)NAN;
+    if (!isnan(number))
+        return number >= c->interval.low && number <= c->interval.high;
     if (c->test == VX_TEST_EXISTS || *cell == VX_CELL_MISSING)
         return c->test == VX_TEST_EXISTS ? *cell != VX_CELL_MISSING : c->or_missing;
     for (size_t at = 1; at < n; at += vx_scalar_bytes(cell + at))

@@ -382,6 +382,36 @@ static int read_object(parser *p, const json_t *object, const char *field, vx_no
     return rc;
 }
 
+/* ---- order ---- */
+
+/* What a test of a value costs, roughly: a comparison of numbers, one of texts, a search in them. */
+static unsigned cost_of(const vx_filter *filter, const vx_node *node) {
+    unsigned cost = 0;
+    if (node->kind == VX_NODE_CONDITION) {
+        const vx_condition *c = &filter->conditions[node->first];
+        bool is_cheap = c->interval.is_known || c->test == VX_TEST_IN || c->test == VX_TEST_EXISTS;
+        return c->test == VX_TEST_CONTAINS ? 16 : is_cheap ? 1 : 4;
+    }
+    for (size_t i = 0; i < node->n; i++)
+        cost += cost_of(filter, &filter->nodes[node->first + i]);
+    return cost;
+}
+
+/* The cheap ones of $and and $or first: what they decide the others need not look at. */
+static void order_children(vx_filter *filter, const vx_node *node) {
+    vx_node *children = filter->nodes + node->first;
+    if (node->kind == VX_NODE_CONDITION)
+        return;
+    for (size_t i = 0; i < node->n; i++) {
+        vx_node child = children[i];
+        size_t at = i;
+        order_children(filter, &child);
+        for (; at > 0 && cost_of(filter, &children[at - 1]) > cost_of(filter, &child); at--)
+            children[at] = children[at - 1];
+        children[at] = child;
+    }
+}
+
 int vx_filter_parse(const json_t *json, const json_t *also, vx_filter **ret_filter,
                     char ret_pointer[VX_FILTER_POINTER_BYTES], vx_err *err) {
     VX_AUTO(vx_filter) filter = vx_new(vx_filter);
@@ -403,6 +433,7 @@ int vx_filter_parse(const json_t *json, const json_t *also, vx_filter **ret_filt
     filter->nodes[both] = node;
     filter->nodes[both + 1] = other;
     filter->root = (vx_node){VX_NODE_AND, both, 2};
+    order_children(filter, &filter->root);
     *ret_filter = vx_take(filter);
     return 0;
 }

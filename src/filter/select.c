@@ -1,269 +1,181 @@
-/* select.c — the videos that pass a filter.
+/* select.c — the videos, or clips, that pass a filter: as a list, or as a set.
  *
- * First, under the lock, the columns are read 64 videos at a time: for each video a condition, and so the
- * filter, is true, false or not known. A condition is tested once for a value, where it first matters: what
- * other conditions have decided already is not looked at. (Three values combine as Kleene's do: false and unknown is false.) Then, without the lock,
- * the metadata of those that are not known is read and the filter decided with it.
+ * First, under the lock, the columns are evaluated (evaluate.h). Then, without the lock, the metadata of those
+ * that are not known is read and the filter decided with it.
  *
- * A filter of clips does the same with 64 clips at a time; what it asks of videos is looked up by way of
- * the video that each clip belongs to.
+ * A list is evaluated from the newest slot on and ends where enough are found; a set at once, by several threads.
  */
 #include <errno.h>
 #include <jansson.h>
 #include <string.h>
 
-#include "columns.h"
-
-#define ALL UINT64_MAX
-
-/* 64 videos: for which it is surely true, and for which it may be. */
-typedef struct three_valued {
-    uint64_t yes, maybe;
-} three_valued;
+#include "evaluate.h"
 
 typedef struct undecided {
     int64_t row;   /* that of the video, or the clip if clips are asked for */
     int64_t video; /* whose metadata decides */
-    size_t words;  /* where the three_valued of the conditions are */
+    size_t words;  /* where the words of the conditions are */
     int bit;       /* in each of them */
 } undecided;
-
-/* Of one condition; zeros at first. */
-enum verdict_on_value { NOT_TESTED, FAILS, PASSES };
 
 typedef struct selecting {
     const vx_filter_selection *selection;
     const vx_filter *filter;
-    const vx_column **column; /* [n_conditions] NULL: none */
-    uint8_t **passes;         /* [n_conditions][n_values of the column] a verdict_on_value */
-    int64_t *rows;            /* that pass; of videos newest first */
+    vx_evaluation evaluation; /* under the lock */
+    bool of_clips;            /* rows are those of clips */
+    int64_t *rows;            /* of a list: that pass, newest first */
     size_t n_rows, rows_capacity;
-    undecided *open; /* newest first */
+    vx_idset *set;   /* of a set: that pass. As an array in any order, until sort_set() */
+    undecided *open; /* of a list newest first */
     size_t n_open, open_capacity;
-    three_valued *words; /* of the conditions, for each 64 videos among which one is undecided */
+    vx_three_valued *words; /* of the conditions, for each 64 slots among which one is undecided */
     size_t n_words, words_capacity;
 } selecting;
 
 static void selecting_done(selecting *s) {
-    for (size_t i = 0; s->passes && i < s->filter->n_conditions; i++)
-        free(s->passes[i]);
-    free(s->passes);
-    free(s->column);
+    vx_evaluation_done(&s->evaluation);
+    vx_idset_free(s->set);
     free(s->rows);
     free(s->open);
     free(s->words);
 }
 
-/* ---- each condition, once a value ---- */
+/* ---- what is undecided ---- */
 
-static const vx_column *column_of(const vx_filter_columns *columns, const vx_field *field) {
-    if (vx_field_is_of_clips(field))
-        return &columns->clips.columns[(size_t)field->row - vx_n_video_fields()];
-    if (field->row >= 0)
-        return &columns->fixed[field->row];
-    for (size_t i = 0; i < columns->n_declared; i++)
-        if (!strcmp(columns->declared[i].field.name, field->name))
-            return &columns->declared[i];
-    return NULL;
+static int64_t row_of(const selecting *s, const vx_filter_columns *columns, size_t slot) {
+    if (s->of_clips)
+        return columns->clips.rows[slot];
+    return columns->rows[s->filter->of_clips ? columns->clips.videos[slot] : slot];
 }
 
-/* Which column each condition reads, and room for what it says of each value. */
-static bool find_columns(selecting *s, const vx_filter_columns *columns) {
-    size_t n = s->filter->n_conditions;
-    s->column = vx_new_array(n + 1, sizeof *s->column);
-    s->passes = vx_new_array(n + 1, sizeof *s->passes);
-    if (!s->column || !s->passes)
-        return false;
-    for (size_t i = 0; i < n; i++) {
-        s->column[i] = column_of(columns, &s->filter->conditions[i].field);
-        if (s->column[i] && !(s->passes[i] = calloc(s->column[i]->n_values + VX_CODE_FIRST, 1)))
-            return false;
-    }
-    return true;
-}
-
-static uint8_t test_value(const selecting *s, size_t condition, uint32_t code) {
-    const vx_column_value *value = &s->column[condition]->values[code];
-    bool passes = vx_condition_passes(&s->filter->conditions[condition],
-                                      vx_column_cell(s->column[condition], value), value->n_bytes);
-    return s->passes[condition][code] = passes ? PASSES : FAILS;
-}
-
-/* ---- 64 videos, or clips ---- */
-
-/* What is being read: 64 slots of videos, or of clips. */
-typedef struct window {
-    size_t slot;            /* the first */
-    const uint32_t *videos; /* [64] of clips: the slots of their videos; NULL: they are videos */
-} window;
-
-/* The codes of the wanted ones. What they lead to is asked for from memory before any of it is needed: columns
- * of many values are larger than caches, and windows come from the last to the first, which no processor
- * foresees. (Four conditions over 100,000 videos: 2.5 ms in place of 8.) */
-static void fetch(const selecting *s, const window *w, size_t condition, uint64_t wanted,
-                  uint32_t codes[64]) {
-    const vx_column *column = s->column[condition];
-    const uint8_t *passes = s->passes[condition];
-    bool by_video = w->videos && !vx_field_is_of_clips(&s->filter->conditions[condition].field);
-    for (size_t i = 0; i < 64 && !by_video && w->slot >= 64; i += 16)
-        __builtin_prefetch(column->codes + w->slot - 64 + i);
-    for (uint64_t left = wanted; left; left &= left - 1) {
-        unsigned i = (unsigned)__builtin_ctzll(left);
-        codes[i] = column->codes[by_video ? w->videos[i] : w->slot + i];
-        __builtin_prefetch(passes + codes[i]);
-    }
-    for (uint64_t left = wanted; left; left &= left - 1) {
-        uint32_t code = codes[__builtin_ctzll(left)];
-        if (passes[code] == NOT_TESTED)
-            __builtin_prefetch(column->values + code);
-    }
-}
-
-/* Of the wanted ones; the others are false. */
-static three_valued read_condition(const selecting *s, const window *w, size_t condition,
-                                   uint64_t wanted) {
-    three_valued word = {0, 0};
-    uint32_t codes[64];
-    if (!s->column[condition])
-        return (three_valued){0, ALL};
-    fetch(s, w, condition, wanted, codes);
-    for (; wanted; wanted &= wanted - 1) {
-        unsigned i = (unsigned)__builtin_ctzll(wanted);
-        if (codes[i] < VX_CODE_FIRST) {
-            word.maybe |= UINT64_C(1) << i;
-            continue;
-        }
-        uint8_t verdict = s->passes[condition][codes[i]];
-        if (verdict == NOT_TESTED)
-            verdict = test_value(s, condition, codes[i]);
-        word.yes |= (uint64_t)(verdict == PASSES) << i;
-    }
-    word.maybe |= word.yes;
-    return word;
-}
-
-/* Of the wanted ones; the others are anything. */
-static three_valued combine(const selecting *s, const window *w, const vx_node *node,
-                            uint64_t wanted) {
-    const vx_node *children = s->filter->nodes + node->first;
-    three_valued word = {ALL, ALL}, other;
-    switch (node->kind) {
-    case VX_NODE_CONDITION:
-        return read_condition(s, w, node->first, wanted);
-    case VX_NODE_NOT:
-        other = combine(s, w, children, wanted);
-        return (three_valued){~other.maybe, ~other.yes};
-    case VX_NODE_AND:
-        for (size_t i = 0; i < node->n && wanted; i++) {
-            other = combine(s, w, &children[i], wanted);
-            word = (three_valued){word.yes & other.yes, word.maybe & other.maybe};
-            wanted &= word.maybe;
-        }
-        return word;
-    case VX_NODE_OR:
-        word = (three_valued){0, 0};
-        for (size_t i = 0; i < node->n && wanted; i++) {
-            other = combine(s, w, &children[i], wanted);
-            word = (three_valued){word.yes | (other.yes & wanted),
-                                  word.maybe | (other.maybe & wanted)};
-            wanted &= ~word.yes;
-        }
-        return word;
-    }
-    return word;
-}
-
-/* What every condition says of those that are open. */
-static bool keep_words(selecting *s, const window *w, uint64_t open) {
+/* The open ones of 64 slots, the newest first, with what every condition says of them. */
+static bool add_undecided(selecting *s, const vx_filter_columns *columns, size_t slot,
+                          uint64_t open) {
     size_t n = s->filter->n_conditions, wanted = s->n_words + n;
     if (wanted > s->words_capacity) {
-        three_valued *grown = vx_regrow(s->words, 2 * wanted, sizeof *grown);
+        vx_three_valued *grown = vx_regrow(s->words, 2 * wanted, sizeof *grown);
         if (!grown)
             return false;
         s->words = grown;
         s->words_capacity = 2 * wanted;
     }
     for (size_t i = 0; i < n; i++)
-        s->words[s->n_words + i] = read_condition(s, w, i, open);
+        s->words[s->n_words + i] = vx_evaluate_condition(&s->evaluation, i, slot, open);
+    for (int bit; open; open &= ~(UINT64_C(1) << bit)) {
+        bit = 63 - __builtin_clzll(open);
+        size_t at = slot + (size_t)bit;
+        size_t video = s->filter->of_clips ? columns->clips.videos[at] : at;
+        if (!vx_make_room(s->open, s->n_open, s->open_capacity))
+            return false;
+        s->open[s->n_open++] =
+            (undecided){row_of(s, columns, at), columns->rows[video], s->n_words, bit};
+    }
     s->n_words = wanted;
     return true;
 }
 
-static bool add_row(selecting *s, int64_t row) {
-    if (s->n_rows && s->rows[s->n_rows - 1] == row) /* a video of which a clip passed before */
+/* ---- a list of videos ---- */
+
+static bool add_rows(selecting *s, const int64_t *rows, uint64_t passing) {
+    for (int bit; passing; passing &= ~(UINT64_C(1) << bit)) {
+        bit = 63 - __builtin_clzll(passing);
+        if (!vx_make_room(s->rows, s->n_rows, s->rows_capacity))
+            return false;
+        s->rows[s->n_rows++] = rows[bit];
+    }
+    return true;
+}
+
+static bool list_videos(selecting *s, const vx_filter_columns *columns) {
+    size_t max = s->selection->max, end = (s->evaluation.n_slots + 63) / 64;
+    while (end > 0 && (!max || s->n_rows < max)) {
+        size_t slot = --end * 64;
+        vx_three_valued word = vx_evaluate_64(&s->evaluation, slot);
+        uint64_t open = word.maybe & ~word.yes;
+        if (!add_rows(s, columns->rows + slot, word.yes) ||
+            (open && !add_undecided(s, columns, slot, open)))
+            return false;
+    }
+    return true;
+}
+
+/* ---- a set ---- */
+
+static bool add_to_set(vx_idset *set, int64_t row) {
+    if (!set->bits) {
+        if (!vx_make_room(set->ids, set->n, set->capacity))
+            return false;
+        set->ids[set->n++] = row;
         return true;
-    if (!vx_make_room(s->rows, s->n_rows, s->rows_capacity))
-        return false;
-    s->rows[s->n_rows++] = row;
-    return true;
-}
-
-static bool add_undecided(selecting *s, undecided one) {
-    if (!vx_make_room(s->open, s->n_open, s->open_capacity))
-        return false;
-    s->open[s->n_open++] = one;
-    return true;
-}
-
-/* there: of which slots there is something; rows, videos: of each slot what undecided has. */
-static bool add_64(selecting *s, const window *w, uint64_t there, const int64_t *rows,
-                   const int64_t *videos) {
-    three_valued word = combine(s, w, &s->filter->root, there);
-    uint64_t open = word.maybe & ~word.yes & there, left = word.maybe & there;
-    size_t words = s->n_words;
-    if (open && !keep_words(s, w, open))
-        return false;
-    while (left) {
-        int bit = 63 - __builtin_clzll(left);
-        left &= ~(UINT64_C(1) << bit);
-        bool fine = open >> bit & 1
-                        ? add_undecided(s, (undecided){rows[bit], videos[bit], words, bit})
-                        : add_row(s, rows[bit]);
-        if (!fine)
-            return false;
     }
+    uint64_t at = (uint64_t)row - (uint64_t)set->first;
+    set->bits[at / 64] |= UINT64_C(1) << at % 64;
     return true;
 }
 
-static bool read_videos(selecting *s, const vx_filter_columns *columns) {
-    const vx_filter_selection *selection = s->selection;
-    size_t end = selection->below_row > 0 ? vx_columns_slot(columns, selection->below_row)
-                                          : columns->n_slots;
-    while (end > 0 && (!selection->max || s->n_rows < selection->max)) {
-        size_t slot = (end - 1) / 64 * 64, n = end - slot;
-        uint64_t there = columns->alive[slot / 64] & (n < 64 ? (UINT64_C(1) << n) - 1 : ALL);
-        if (!add_64(s, &(window){slot, NULL}, there, columns->rows + slot, columns->rows + slot))
-            return false;
-        end = slot;
+/* 64 slots. Where their rows follow each other, as they mostly do, all at once. */
+static bool add_64_to_set(selecting *s, const vx_filter_columns *columns, size_t slot,
+                          uint64_t passing) {
+    vx_idset *set = s->set;
+    const int64_t *rows = s->of_clips ? columns->clips.rows : columns->rows;
+    bool rising = s->of_clips ? columns->clips.is_rising : !s->filter->of_clips;
+    if (set->bits && rising && slot + 64 <= s->evaluation.n_slots &&
+        rows[slot + 63] - rows[slot] == 63) {
+        uint64_t at = (uint64_t)rows[slot] - (uint64_t)set->first;
+        set->bits[at / 64] |= passing << at % 64;
+        set->bits[at / 64 + 1] |= passing >> 1 >> (63 - at % 64);
+        return true;
     }
+    for (; passing; passing &= passing - 1)
+        if (!add_to_set(set, row_of(s, columns, slot + (size_t)__builtin_ctzll(passing))))
+            return false;
     return true;
 }
 
-static bool read_64_clips(selecting *s, const vx_filter_columns *columns, size_t slot, size_t n) {
+/* A bitmap, or an array where the rows lie too far apart. */
+static vx_idset *new_set(const selecting *s, const vx_filter_columns *columns) {
     const vx_clip_slots *clips = &columns->clips;
-    int64_t below_row = s->selection->below_row > 0 ? s->selection->below_row : INT64_MAX;
-    int64_t videos[64];
-    uint64_t there = 0;
-    for (size_t i = 0; i < n; i++) {
-        uint32_t video = clips->videos[slot + i];
-        videos[i] = video == VX_NO_SLOT ? 0 : columns->rows[video];
-        there |= (uint64_t)(video != VX_NO_SLOT && videos[i] < below_row) << i;
+    int64_t first = 0, last = 0;
+    size_t n = s->of_clips ? clips->n : columns->n_slots;
+    if (n) {
+        first = s->of_clips ? clips->first_row : columns->rows[0];
+        last = s->of_clips ? clips->last_row : columns->rows[n - 1];
     }
-    return add_64(s, &(window){slot, clips->videos + slot}, there,
-                  s->selection->clips ? clips->rows + slot : videos, videos);
+    vx_idset *set = vx_idset_new_bitmap(first, last, n);
+    return set ? set : vx_idset_new(NULL, 0);
 }
 
-static bool read_columns(selecting *s, const vx_filter_columns *columns) {
-    if (!find_columns(s, columns))
+static bool fill_set(selecting *s, const vx_filter_columns *columns) {
+    size_t n = (s->evaluation.n_slots + 63) / 64;
+    VX_AUTO_FREE vx_three_valued *words = vx_new_array(n + 1, sizeof *words);
+    if (!words || !(s->set = new_set(s, columns)))
         return false;
-    if (!s->filter->of_clips)
-        return read_videos(s, columns);
-    for (size_t end = columns->clips.n, slot; end > 0; end = slot) {
-        slot = (end - 1) / 64 * 64;
-        if (!read_64_clips(s, columns, slot, end - slot))
+    vx_evaluate_all(&s->evaluation, words);
+    for (size_t i = 0; i < n; i++) {
+        uint64_t open = words[i].maybe & ~words[i].yes;
+        if (!add_64_to_set(s, columns, i * 64, words[i].yes) ||
+            (open && !add_undecided(s, columns, i * 64, open)))
             return false;
     }
     return true;
+}
+
+static int rising(const void *a, const void *b) {
+    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+    return (x > y) - (x < y);
+}
+
+/* A video may be in an array for several clips. */
+static void sort_set(vx_idset *set) {
+    size_t n = 0;
+    for (size_t i = 0; set->bits && i < set->n_bits; i += 64)
+        n += (size_t)__builtin_popcountll(set->bits[i / 64]);
+    if (!set->bits && set->n)
+        qsort(set->ids, set->n, sizeof *set->ids, rising);
+    for (size_t i = 0; !set->bits && i < set->n; i++)
+        if (!n || set->ids[n - 1] != set->ids[i])
+            set->ids[n++] = set->ids[i];
+    set->n = n;
 }
 
 /* ---- what the columns left open ---- */
@@ -284,7 +196,7 @@ static void decision_done(decision *d) {
 }
 
 static bool passes_condition(decision *d, size_t i) {
-    const three_valued *word = &d->s->words[d->item->words + i];
+    const vx_three_valued *word = &d->s->words[d->item->words + i];
     if (word->yes >> d->item->bit & 1)
         return true;
     if (!(word->maybe >> d->item->bit & 1))
@@ -362,49 +274,76 @@ static int merge_videos(const selecting *s, decision *d, int64_t **ret_rows, siz
     return 0;
 }
 
-static int falling(const void *a, const void *b) {
-    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
-    return (x < y) - (x > y);
-}
-
-/* The same where the rows came by clips: in some order, and videos more than once. */
-static int merge_clips(selecting *s, decision *d, int64_t **ret_rows, size_t *ret_n, vx_err *err) {
+static int decide_set(selecting *s, decision *d, vx_err *err) {
     for (size_t i = 0; i < s->n_open; i++) {
         bool found;
         int rc = decide(d, &s->open[i], &found, err);
-        if (!rc && found && !add_row(s, s->open[i].row))
-            rc = VX_FAIL(err, -ENOMEM, "no memory to select clips");
+        if (!rc && found && !add_to_set(s->set, s->open[i].row))
+            rc = VX_FAIL(err, -ENOMEM, "no memory to select videos");
         if (rc)
             return rc;
     }
-    bool sorted = true;
-    for (size_t i = 1; i < s->n_rows && sorted; i++)
-        sorted = s->rows[i - 1] > s->rows[i];
-    if (!sorted)
-        qsort(s->rows, s->n_rows, sizeof *s->rows, falling);
-    size_t n = 0;
-    for (size_t i = 0; i < s->n_rows; i++)
-        if (!n || s->rows[n - 1] != s->rows[i])
-            s->rows[n++] = s->rows[i];
-    if (!s->rows && !(s->rows = vx_new_array(1, sizeof *s->rows)))
-        return VX_FAIL(err, -ENOMEM, "no memory to select clips");
-    *ret_rows = vx_take(s->rows);
-    *ret_n = s->selection->max && n > s->selection->max ? s->selection->max : n;
+    sort_set(s->set);
     return 0;
+}
+
+/* The greatest rows of a set, falling. */
+static int list_set(const vx_idset *set, size_t max, int64_t **ret_rows, size_t *ret_n,
+                    vx_err *err) {
+    size_t n = 0;
+    max = max && max < set->n ? max : set->n;
+    int64_t *rows = vx_new_array(max + 1, sizeof *rows);
+    if (!rows)
+        return VX_FAIL(err, -ENOMEM, "no memory for %zu videos", max);
+    for (; !set->bits && n < max; n++)
+        rows[n] = set->ids[set->n - 1 - n];
+    for (uint64_t at = set->n_bits; set->bits && n < max; at--)
+        if (vx_idset_contains(set, set->first + (int64_t)at - 1))
+            rows[n++] = set->first + (int64_t)at - 1;
+    *ret_rows = rows;
+    *ret_n = n;
+    return 0;
+}
+
+/* ---- both ---- */
+
+static int select_under_lock(selecting *s, vx_filter_columns *columns, bool list, vx_err *err) {
+    s->filter = s->selection->filter;
+    vx_rwlock_read(&columns->lock);
+    bool fine = vx_evaluation_init(&s->evaluation, columns, s->filter, s->selection->below_row) &&
+                (list ? list_videos(s, columns) : fill_set(s, columns));
+    vx_rwlock_end_read(&columns->lock);
+    return fine ? 0 : VX_FAIL(err, -ENOMEM, "no memory to select videos");
+}
+
+static int select_set(selecting *s, vx_filter_columns *columns, decision *d, vx_err *err) {
+    int rc = select_under_lock(s, columns, false, err);
+    return rc ? rc : decide_set(s, d, err);
 }
 
 int vx_filter_columns_select(vx_filter_columns *columns, const vx_filter_selection *selection,
                              int64_t **ret_rows, size_t *ret_n, size_t *ret_read, vx_err *err) {
-    __attribute__((cleanup(selecting_done)))
-    selecting s = {.selection = selection, .filter = selection->filter};
-    vx_rwlock_read(&columns->lock);
-    bool fine = read_columns(&s, columns);
-    vx_rwlock_end_read(&columns->lock);
-    if (!fine)
-        return VX_FAIL(err, -ENOMEM, "no memory to select videos");
+    __attribute__((cleanup(selecting_done))) selecting s = {.selection = selection};
     __attribute__((cleanup(decision_done))) decision d = {.s = &s};
-    int rc = s.filter->of_clips ? merge_clips(&s, &d, ret_rows, ret_n, err)
-                                : merge_videos(&s, &d, ret_rows, ret_n, err);
+    int rc = 0;
+    if (selection->filter->of_clips) {
+        rc = select_set(&s, columns, &d, err);
+        rc = rc ? rc : list_set(s.set, selection->max, ret_rows, ret_n, err);
+    } else {
+        rc = select_under_lock(&s, columns, true, err);
+        rc = rc ? rc : merge_videos(&s, &d, ret_rows, ret_n, err);
+    }
     *ret_read = d.n_read;
+    return rc;
+}
+
+int vx_filter_columns_select_set(vx_filter_columns *columns, const vx_filter_selection *selection,
+                                 bool clips, vx_idset **ret_set, size_t *ret_read, vx_err *err) {
+    __attribute__((cleanup(selecting_done)))
+    selecting s = {.selection = selection, .of_clips = clips && selection->filter->of_clips};
+    __attribute__((cleanup(decision_done))) decision d = {.s = &s};
+    int rc = select_set(&s, columns, &d, err);
+    *ret_read = d.n_read;
+    *ret_set = rc ? NULL : vx_take(s.set);
     return rc;
 }

@@ -47,11 +47,14 @@ static inline int32_t four_codes(const int8_t *query) {
 /* ---- AVX2 ---- */
 
 /* The instruction for 8-bit products (maddubs) saturates at 16 bits, so bytes are spread to 16 bits
- * first: those at even places and those at odd ones. */
+ * first: those at even places and those at odd ones.
+ *   n_rows  in vectors of 8: so many registers are there that a tile goes through at once for one query, which
+ *           reads memory in order; for two, half of it */
 __attribute__((target("avx2"), always_inline)) static inline void
-half_avx2(const uint8_t *half, size_t groups, const int8_t *queries, size_t n, int32_t *ret) {
+rows_avx2(const uint8_t *rows, size_t n_rows, size_t groups, const int8_t *queries, size_t n,
+          int32_t *ret) {
     const __m256i low_bytes = _mm256_set1_epi16(0xff);
-    __m256i sums[2][4] = {0};
+    __m256i sums[2][8] = {0};
     for (size_t g = 0; g < groups; g++) {
         __m256i even[2], odd[2];
         UNROLL for (size_t q = 0; q < n; q++) {
@@ -59,8 +62,8 @@ half_avx2(const uint8_t *half, size_t groups, const int8_t *queries, size_t n, i
             even[q] = _mm256_srai_epi16(_mm256_slli_epi16(four, 8), 8);
             odd[q] = _mm256_srai_epi16(four, 8);
         }
-        UNROLL for (size_t r = 0; r < 4; r++) {
-            __m256i codes = _mm256_load_si256((const __m256i *)(half + g * 256) + r);
+        UNROLL for (size_t r = 0; r < n_rows; r++) {
+            __m256i codes = _mm256_load_si256((const __m256i *)(rows + g * 256) + r);
             __m256i code_even = _mm256_and_si256(codes, low_bytes);
             __m256i code_odd = _mm256_srli_epi16(codes, 8);
             UNROLL for (size_t q = 0; q < n; q++) {
@@ -71,22 +74,19 @@ half_avx2(const uint8_t *half, size_t groups, const int8_t *queries, size_t n, i
         }
     }
     UNROLL for (size_t q = 0; q < n; q++) {
-        UNROLL for (size_t r = 0; r < 4; r++)
+        UNROLL for (size_t r = 0; r < n_rows; r++)
             _mm256_storeu_si256((__m256i *)(ret + q * VX_TILE_ROWS) + r, sums[q][r]);
     }
 }
 
 __attribute__((target("avx2"))) static void
 tile_avx2(const uint8_t *tile, size_t groups, const int8_t *queries, size_t n, int32_t *ret) {
-    for (size_t half = 0; half < 2; half++) {
-        const uint8_t *codes = tile + half * 128;
-        int32_t *dots = ret + half * 32;
-        size_t q = 0;
-        for (; q + 2 <= n; q += 2)
-            half_avx2(codes, groups, queries + q * 4 * groups, 2, dots + q * VX_TILE_ROWS);
-        if (q < n)
-            half_avx2(codes, groups, queries + q * 4 * groups, 1, dots + q * VX_TILE_ROWS);
+    for (; n >= 2; n -= 2, queries += 2 * 4 * groups, ret += 2 * VX_TILE_ROWS) {
+        rows_avx2(tile, 4, groups, queries, 2, ret);
+        rows_avx2(tile + 128, 4, groups, queries, 2, ret + 32);
     }
+    if (n)
+        rows_avx2(tile, 8, groups, queries, 1, ret);
 }
 
 __attribute__((target("avx2"))) static uint64_t

@@ -60,7 +60,8 @@ static void empty_locked(vx_gpu *gpu) VX_REQUIRES(&gpu->mu) {
 /* ---- copying ---- */
 
 static int64_t row_bytes(const vx_gpu *gpu) {
-    return (int64_t)(gpu->groups * 4 + 2 * sizeof(float) + AT_ONCE * sizeof(float));
+    size_t own = gpu->groups * 4 + 2 * sizeof(float) + 2 * sizeof(int64_t);
+    return (int64_t)(own + AT_ONCE * sizeof(float));
 }
 
 /* Whether all segments fit beside what must stay free. */
@@ -77,6 +78,15 @@ static bool has_room_locked(vx_gpu *gpu, vx_err *err) VX_REQUIRES(&gpu->mu) {
     return false;
 }
 
+static vx_code_tiles tiles_from(const vx_segment *segment, size_t tile) {
+    size_t row = tile * VX_TILE_ROWS;
+    return (vx_code_tiles){.tiles = vx_codes_tile(&segment->codes, tile),
+                           .scales = segment->codes.scales + row,
+                           .errors = segment->codes.errors + row,
+                           .ids = segment->ids + row,
+                           .groups = segment->groups + row};
+}
+
 /* The whole tiles of a segment that have changed since they were copied, in runs. */
 static int copy_segment_locked(vx_gpu *gpu, size_t at, vx_err *err) VX_REQUIRES(&gpu->mu) {
     copied *own = &gpu->segments[at];
@@ -85,18 +95,17 @@ static int copy_segment_locked(vx_gpu *gpu, size_t at, vx_err *err) VX_REQUIRES(
     const vx_row_codes *codes = &segment->codes;
     size_t n_tiles = segment->n / VX_TILE_ROWS, first = 0, end;
     bool is_new = at == gpu->n_copied;
+    vx_code_tiles tiles = tiles_from(segment, 0);
     int rc = is_new || n_tiles != own->n_tiles
-                 ? gpu->device.put(gpu->scan, at, 0, 0, n_tiles, codes->tiles, codes->scales,
-                                   codes->errors, err)
+                 ? gpu->device.put(gpu->scan, at, 0, 0, n_tiles, &tiles, err)
                  : 0;
     for (; !rc && first < n_tiles; first = end + 1) {
         end = first;
         while (end < n_tiles && (is_new || vx_segment_tile_changed(segment, end)))
             end++;
+        tiles = tiles_from(segment, first);
         if (end > first)
-            rc = gpu->device.put(gpu->scan, at, first, end - first, n_tiles,
-                                 vx_codes_tile(codes, first), codes->scales + first * VX_TILE_ROWS,
-                                 codes->errors + first * VX_TILE_ROWS, err);
+            rc = gpu->device.put(gpu->scan, at, first, end - first, n_tiles, &tiles, err);
     }
     if (!rc) {
         vx_segment_note_copied(segment, n_tiles);
@@ -216,8 +225,7 @@ static size_t rows_to_ask_for(const vx_probe *probe) {
 }
 
 static bool is_for_gpu(const vx_probe *probe) {
-    return probe->top.k && rows_to_ask_for(probe) <= MAX_K && probe->max_score == INFINITY &&
-           !probe->before_id;
+    return probe->top.k && rows_to_ask_for(probe) <= MAX_K;
 }
 
 static bool is_full_enough_locked(const vx_gpu *gpu) VX_REQUIRES(&gpu->mu) {
@@ -253,8 +261,9 @@ static int sort_rows(vx_gpu_found *found, size_t query, const vx_code_row *rows,
     return 0;
 }
 
-static int run_locked(vx_gpu *gpu, const vx_probe *probes, size_t n, size_t at, vx_gpu_found *found,
-                      vx_err *err) VX_REQUIRES(&gpu->mu) {
+static int run_locked(vx_gpu *gpu, const vx_probe *probes, size_t n, size_t at,
+                      const vx_code_selection *selected, vx_gpu_found *found, vx_err *err)
+    VX_REQUIRES(&gpu->mu) {
     vx_code_query queries[AT_ONCE];
     size_t counts[AT_ONCE], now = n - at < AT_ONCE ? n - at : AT_ONCE;
     for (size_t i = 0; i < now; i++) {
@@ -266,9 +275,12 @@ static int run_locked(vx_gpu *gpu, const vx_probe *probes, size_t n, size_t at, 
                                      .width = vx_codes_width(gpu->max_length, coded),
                                      .range = (coded->length + coded->error) * gpu->max_length,
                                      .lowest = probe->bound,
+                                     .highest = probe->max_score,
+                                     .before_id = probe->before_id,
                                      .k = rows_to_ask_for(probe)};
     }
-    int rc = gpu->device.run(gpu->scan, queries, now, gpu->rows, counts, found->bars + at, err);
+    int rc = gpu->device.run(gpu->scan, queries, now, selected, gpu->rows, counts, found->bars + at,
+                             err);
     for (size_t i = 0; i < now && !rc; i++) {
         bool fits = counts[i] <= VX_CODE_SCAN_ROOM;
         if (!fits)
@@ -296,7 +308,16 @@ static vx_gpu_found *found_new_locked(const vx_gpu *gpu, size_t n) VX_REQUIRES(&
     return found;
 }
 
-vx_gpu_found *vx_gpu_ask(vx_gpu *gpu, const vx_probe *probes, size_t n) {
+vx_gpu_found *vx_gpu_ask(vx_gpu *gpu, const vx_probe *probes, size_t n,
+                         const vx_selected *selected) {
+    vx_code_selection bits = {.bits = NULL};
+    if (selected && !selected->bits.bits)
+        return NULL;
+    if (selected)
+        bits = (vx_code_selection){.bits = selected->bits.bits,
+                                   .first = selected->bits.first,
+                                   .n_bits = selected->bits.n_bits,
+                                   .by_id = selected->by_id};
     for (size_t i = 0; i < n; i++)
         if (!is_for_gpu(&probes[i]))
             return NULL;
@@ -305,7 +326,7 @@ vx_gpu_found *vx_gpu_ask(vx_gpu *gpu, const vx_probe *probes, size_t n) {
     vx_mutex_lock(&gpu->mu);
     vx_gpu_found *found = is_full_enough_locked(gpu) ? found_new_locked(gpu, n) : NULL;
     for (size_t at = 0; found && at < n && !rc; at += AT_ONCE)
-        rc = run_locked(gpu, probes, n, at, found, &err);
+        rc = run_locked(gpu, probes, n, at, &bits, found, &err);
     if (rc) {
         give_up_locked(gpu, &err);
         found = vx_gpu_found_free(found);

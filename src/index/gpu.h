@@ -5,7 +5,8 @@
  * has at that moment, and scans the rest of each segment by its codes in memory: the last rows, and all of a
  * segment from which rows were removed since it was copied.
  *
- * Filtered searches and those with a greatest score do not use the GPU.
+ * A filter goes to the GPU as a bitmap of groups or ids; a set that is no bitmap, since its numbers lie far
+ * apart, is searched for in memory.
  *
  * Threads: any. Lock order: the GPU's, then a segment's; nothing waits for the GPU's while it holds another
  * one but the writer's (segmented_index.c) for `wake`.
@@ -23,9 +24,10 @@ typedef struct vx_gpu_device {
                vx_err *err);
     vx_code_scan *(*free)(vx_code_scan *scan);
     int (*put)(vx_code_scan *scan, size_t segment, size_t first, size_t n, size_t n_tiles,
-               const uint8_t *tiles, const float *scales, const float *errors, vx_err *err);
-    int (*run)(vx_code_scan *scan, const vx_code_query *queries, size_t n, vx_code_row *ret_rows,
-               size_t *ret_n, float *ret_bars, vx_err *err);
+               const vx_code_tiles *tiles, vx_err *err);
+    int (*run)(vx_code_scan *scan, const vx_code_query *queries, size_t n,
+               const vx_code_selection *selected, vx_code_row *ret_rows, size_t *ret_n,
+               float *ret_bars, vx_err *err);
 } vx_gpu_device;
 
 typedef struct vx_gpu vx_gpu;
@@ -47,5 +49,7 @@ void vx_gpu_sync(vx_gpu *gpu);
 bool vx_gpu_release(vx_gpu *gpu);
 void vx_gpu_get_state(vx_gpu *gpu, vx_index_gpu_state *ret_state);
 
-/* NULL: the GPU is empty, or not for these. Gives the found. */
-vx_gpu_found *vx_gpu_ask(vx_gpu *gpu, const vx_probe *probes, size_t n);
+/* NULL: the GPU is empty, or not for these. Gives the found.
+ *   selected  of all probes; NULL = all rows may be results */
+vx_gpu_found *vx_gpu_ask(vx_gpu *gpu, const vx_probe *probes, size_t n,
+                         const vx_selected *selected);

@@ -92,7 +92,7 @@ typedef struct vx_index_gpu_state {
 } vx_index_gpu_state;
 
 /* Keeps a copy of the codes on a GPU from now on, which searches read in place of those in memory: a quarter
- * of the vectors' size and 40 bytes a row. Answers are the same. Where there is no room, or no longer, it is
+ * of the vectors' size and 56 bytes a row. Answers are the same. Where there is no room, or no longer, it is
  * tried again every ten minutes. Once; for an index with codes. 0, -ENOMEM, -EINVAL. */
 int vx_index_use_gpu(vx_index *index, const vx_index_gpu *gpu, vx_err *err);
 /* Waits until it has what is in the index now, or no room for it. */

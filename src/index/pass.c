@@ -233,8 +233,7 @@ static int merge(vx_pass *p, size_t i, vx_probe *probe) {
 }
 
 void vx_pass_ask(vx_pass *p, vx_gpu *gpu) {
-    if (!p->selected)
-        p->found = vx_gpu_ask(gpu, p->probes, p->n);
+    p->found = vx_gpu_ask(gpu, p->probes, p->n, p->selected);
 }
 
 void vx_pass_scan(vx_pass *p, size_t segment) {

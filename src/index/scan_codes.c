@@ -6,6 +6,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/simd.h"
 #include "first_pass.h"
 
 /* Dot products that are computed before they are looked at: 8 KiB of them. */
@@ -36,16 +37,36 @@ static void consider(const vx_rows *rows, scan *s, size_t row, int32_t dot) {
                       codes->errors[row] * s->bar.norm + s->width);
 }
 
-/* Bit i: row i of the tile that begins at row `first` is there and selected. */
+/* Of 64 keys that all lie in base..base + 63: bit i of the result is that of key i in `bits`. False: they do
+ * not. */
+VX_SIMD_CLONES static bool pick_bits(const int64_t *keys, int64_t base, uint64_t bits,
+                                     uint64_t *ret) {
+    uint64_t picked = 0, all = 0;
+#pragma omp simd reduction(| : picked, all)
+    for (uint64_t i = 0; i < VX_TILE_ROWS; i++) {
+        uint64_t at = (uint64_t)keys[i] - (uint64_t)base;
+        all |= at;
+        picked |= (bits >> (at & 63) & 1) << i;
+    }
+    *ret = picked;
+    return all < 64;
+}
+
+/* Bit i: row i of the tile that begins at row `first` is there and selected. Mostly rows lie in the order of
+ * their groups and ids, so those of a tile are near each other. */
 static uint64_t selected_rows(const vx_rows *rows, size_t first, const vx_selected *selected) {
     size_t n = rows->n - first;
     if (!selected)
         return n >= VX_TILE_ROWS ? ~(uint64_t)0 : ((uint64_t)1 << n) - 1;
     const int64_t *keys = (selected->by_id ? rows->ids : rows->groups) + first;
     uint64_t wanted = 0;
+    if (n >= VX_TILE_ROWS && selected->bits.bits &&
+        pick_bits(keys, keys[0], vx_idset_bits_64(&selected->bits, keys[0]), &wanted))
+        return wanted;
+    wanted = 0;
     bool has = false;
     for (size_t i = 0; i < n && i < VX_TILE_ROWS; i++) {
-        if (i == 0 || keys[i] != keys[i - 1]) /* rows of one group mostly lie together */
+        if (i == 0 || keys[i] != keys[i - 1])
             has = vx_idset_bits_have(&selected->bits, keys[i]);
         wanted |= (uint64_t)has << i;
     }

@@ -9,7 +9,9 @@
  *            queued (as many as fit). Who finishes the last query of a pass writes the answers and wakes
  *            the callers
  *
- * Nothing waits for company: an idle searcher starts a lone query at once.
+ * Nothing waits for company: an idle searcher starts a lone query at once. Its caller then works like one of the
+ * threads until it has its answer, which saves waking one to begin and being woken at the end. Callers that come
+ * later only wait, or each would begin a pass of its own.
  *
  * Locks. `mu` guards the queue, the segment list, and what the passes have still to do.
  * Each pass has its own `mu` for the results found so far, so that merging long result lists does
@@ -40,6 +42,7 @@ struct vx_searcher {
     vx_gpu *gpu VX_GUARDED;      /* NULL: none */
     bool asking VX_GUARDED;      /* a pass is with the GPU: the next one waits, and grows */
     vx_pass *scanned VX_GUARDED; /* a list of those with queries to hand out */
+    size_t n_passes VX_GUARDED;  /* under way */
     vx_segment **segments VX_GUARDED;
     size_t n_segments VX_GUARDED;
     pthread_t *threads;
@@ -107,11 +110,13 @@ static void open_pass_locked(vx_searcher *s) VX_REQUIRES(&s->mu) {
         for (vx_index_request *r = requests; r; r = r->next)
             r->rc = VX_FAIL(&r->err, -ENOMEM, "no memory to search for %zu queries", r->query.n);
         wake_locked(requests);
-    } else if (p->n_segments == 0) {
-        begin_settling_locked(s, p);
-    } else {
-        begin_scanning_locked(s, p);
+        return;
     }
+    s->n_passes++;
+    if (p->n_segments == 0)
+        begin_settling_locked(s, p);
+    else
+        begin_scanning_locked(s, p);
 }
 
 static void scan_locked(vx_searcher *s) VX_REQUIRES(&s->mu) {
@@ -139,24 +144,31 @@ static void settle_locked(vx_searcher *s) VX_REQUIRES(&s->mu) {
     vx_mutex_unlock(&s->mu);
     vx_pass_answer(p);
     vx_mutex_lock(&s->mu);
+    s->n_passes--;
     wake_locked(p->requests);
     vx_pass_free(p);
+}
+
+/* One step of what there is to do; false: nothing. */
+static bool work_locked(vx_searcher *s) VX_REQUIRES(&s->mu) {
+    if (s->scanned)
+        settle_locked(s);
+    else if (s->open)
+        scan_locked(s);
+    else if (s->queue_head && !s->asking)
+        open_pass_locked(s);
+    else
+        return false;
+    return true;
 }
 
 static void *thread_main(void *arg) {
     vx_searcher *s = arg;
     vx_faiss_set_up_thread();
     vx_mutex_lock(&s->mu);
-    while (!s->stop) {
-        if (s->scanned)
-            settle_locked(s);
-        else if (s->open)
-            scan_locked(s);
-        else if (s->queue_head && !s->asking)
-            open_pass_locked(s);
-        else
+    while (!s->stop)
+        if (!work_locked(s))
             vx_cond_wait(&s->work, &s->mu);
-    }
     vx_mutex_unlock(&s->mu);
     return NULL;
 }
@@ -222,12 +234,16 @@ void vx_searcher_use_gpu(vx_searcher *s, vx_gpu *gpu) {
 
 static int submit(vx_searcher *s, vx_index_request *r, vx_err *err) {
     vx_cond_init(&r->wake);
+    vx_faiss_set_up_thread();
     vx_mutex_lock(&s->mu);
+    bool is_alone = !s->n_passes && !s->queue_head;
     *s->queue_tail = r;
     s->queue_tail = &r->next;
-    vx_cond_signal(&s->work);
+    if (!is_alone)
+        vx_cond_signal(&s->work);
     while (!r->done)
-        vx_cond_wait(&r->wake, &s->mu);
+        if (!is_alone || !work_locked(s))
+            vx_cond_wait(&r->wake, &s->mu);
     vx_mutex_unlock(&s->mu);
     vx_cond_done(&r->wake);
     if (r->rc && err)

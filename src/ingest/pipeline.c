@@ -26,6 +26,9 @@
 #include "ingest_internal.h"
 
 #define SEALERS 16
+/* Behind answers to queries, which take milliseconds where a video takes seconds; before those decodes that
+ * only fill up cores (media/decoder.c). */
+#define WORKERS_NICE 5
 
 static void end_with_error(vx_ingest_item *item, int rc, const vx_err *err) {
     vx_ingest_result result = {.outcome = vx_outcome_of_error(rc, err), .err = *err};
@@ -424,6 +427,7 @@ int vx_ingest_start(vx_ingest *in, vx_err *err) {
                              .ctx = in};
     int rc = vx_pool_new(&params, &in->sealers, err);
     params.name = "vx-ingest";
+    params.nice = WORKERS_NICE;
     params.n_threads = in->params.threads;
     params.run = work_on;
     return rc ? rc : vx_pool_new(&params, &in->workers, err);

@@ -86,24 +86,29 @@ static size_t merge(const search *s, vx_neighbour *all, size_t n) {
     return kept;
 }
 
-/* Appends one hit; a row without a committed video is no hit. */
-static int add_hit(const search *s, const vx_neighbour *neighbour, vx_err *err) {
-    VX_AUTO(vx_video) video = NULL;
-    int rc = vx_catalog_get_video_of_clip(s->catalog, neighbour->id, &video, err);
-    if (rc == VX_CATALOG_NOT_FOUND)
-        return 0;
-    if (rc)
-        return rc;
-    vx_hit *hit = &s->hits->items[s->hits->n++];
-    *hit = (vx_hit){.start_s = video->clips[0].start_s,
-                    .end_s = video->clips[0].end_s,
-                    .score = neighbour->score,
-                    .has_file = vx_video_has_file(video),
-                    .filename = vx_take(video->filename),
-                    .metadata = vx_take(video->metadata)};
-    strcpy(hit->video_id, video->id);
-    vx_clip_id_of(video->id, video->clips[0].index, hit->clip_id);
-    return 0;
+/* Appends hits for n neighbours, at one look at the catalog; a row without a committed video is no hit. */
+static int add_hits(const search *s, const vx_neighbour *neighbours, size_t n, vx_err *err) {
+    VX_AUTO_FREE int64_t *rows = vx_new_array(n + 1, sizeof *rows);
+    VX_AUTO_FREE vx_clip_hit *found = vx_new_array(n + 1, sizeof *found);
+    if (!rows || !found)
+        return VX_FAIL(err, -ENOMEM, "no memory for %zu hits", n);
+    for (size_t i = 0; i < n; i++)
+        rows[i] = neighbours[i].id;
+    int rc = vx_catalog_get_clip_hits(s->catalog, rows, n, found, err);
+    for (size_t i = 0; i < n && !rc; i++) {
+        if (!found[i].filename)
+            continue;
+        vx_hit *hit = &s->hits->items[s->hits->n++];
+        *hit = (vx_hit){.start_s = found[i].start_s,
+                        .end_s = found[i].end_s,
+                        .score = neighbours[i].score,
+                        .has_file = found[i].has_file,
+                        .filename = found[i].filename,
+                        .metadata = found[i].metadata};
+        strcpy(hit->video_id, found[i].video_id);
+        vx_clip_id_of(hit->video_id, found[i].index, hit->clip_id);
+    }
+    return rc;
 }
 
 static bool is_behind(const vx_neighbour *neighbour, const vx_search_cursor *cursor) {
@@ -126,9 +131,12 @@ static int set_hits(const search *s, const vx_neighbour *found, size_t n, vx_err
     while (query->after.position && i < n && !is_behind(&found[i], &query->after))
         i++;
     int rc = 0;
-    for (; i < n && hits->n < query->k && !rc; i++) {
-        rc = add_hit(s, &found[i], err);
-        hits->end = (vx_search_cursor){found[i].score, found[i].id, skipped(s) + hits->n};
+    while (i < n && hits->n < query->k && !rc) {
+        size_t left = n - i, now = query->k - hits->n;
+        now = now < left ? now : left;
+        rc = add_hits(s, &found[i], now, err);
+        i += now;
+        hits->end = (vx_search_cursor){found[i - 1].score, found[i - 1].id, skipped(s) + hits->n};
     }
     hits->more = i < n && hits->end.position < VX_SEARCH_MAX_DEPTH;
     hits->work = work;

@@ -9,6 +9,9 @@
 #include "base/clock.h"
 
 #define QUEUE_CAPACITY 4096
+/* Beside one per core: searches mostly sleep while the index works, which joins those that wait there into one
+ * pass over its rows. So many more at once cost it little more than one. */
+#define MORE_THREADS 30
 #define FILES_WAITING 8 /* for each one at work */
 
 typedef struct task {
@@ -175,7 +178,7 @@ int vx_search_start(vx_collection *collection, const vx_extractor *extractor, vx
     vx_mutex_init(&search->mu);
     vx_pool_params params = {
         .name = "vx-search",
-        .n_threads = threads ? threads : vx_thread_cores() + 1,
+        .n_threads = threads ? threads : vx_thread_cores() + MORE_THREADS,
         .capacity = QUEUE_CAPACITY,
         .run = run_task,
         .ctx = search,

@@ -140,7 +140,7 @@ VX_DEFINE_AUTO(vx_search_request, vx_search_request_free)
 
 typedef struct vx_search vx_search;
 
-/* Borrows all until stop. remote: answers searches by the default model, NULL: the indexes do. threads: searches at once; 0 = cores + 1. Beside these, searches by file run
+/* Borrows all until stop. remote: answers searches by the default model, NULL: the indexes do. threads: searches at once; 0 = cores + 30. Beside these, searches by file run
  * half as many at once as there are cores, two at least; eight times as many may wait. */
 int vx_search_start(vx_collection *collection, const vx_extractor *extractor, vx_remote *remote,
                     int threads, vx_search **ret_search, vx_err *err);

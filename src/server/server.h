@@ -43,7 +43,7 @@ typedef struct vx_server_params {
     const char *clip;    /* default clip rule; NULL = auto */
     const char *encoder; /* for clips as files: FFmpeg's name of one; NULL = auto */
     int ingest_threads; /* videos decoded at once; 0 = cores + 1, and what a GPU decodes beside them */
-    int search_threads;           /* 0 = cores + 1, and in each index one per core */
+    int search_threads;           /* 0 = cores + 30, and in each index one per core */
     int queue_capacity;           /* videos between submit and their end; 0 = 1024 */
     int64_t max_upload_bytes;     /* 0 = no limit */
     int64_t cluster_memory_bytes; /* for one job that clusters; 0 = 4 GiB */

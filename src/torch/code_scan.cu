@@ -27,17 +27,20 @@ constexpr int FIRST_ROWS =
 struct segment {
     const uint8_t *tiles;
     const float *scales, *errors;
+    const int64_t *ids, *groups;
     uint32_t n_tiles;
 };
 
 struct query {
-    float scale, norm, width, range, lowest;
+    float scale, norm, width, range, lowest, highest;
+    int64_t before_id;
     uint32_t k;
 };
 
 struct batch {
     query queries[AT_ONCE];
     int n;
+    vx_code_selection selected; // its bits are on the device
 };
 
 struct picked {
@@ -107,19 +110,30 @@ __device__ float off(const query &q, float error) {
     return __fadd_rn(__fmul_rn(error, q.norm), q.width);
 }
 
-// Block (x, query). Calls visit(row of all, its score, its bound) for each row that is there.
+__device__ bool may_be_result(const segment &s, uint32_t row, const query &q,
+                              const vx_code_selection &selected) {
+    if (q.before_id && s.ids[row] >= q.before_id)
+        return false;
+    if (!selected.bits)
+        return true;
+    uint64_t at = static_cast<uint64_t>((selected.by_id ? s.ids : s.groups)[row]) -
+                  static_cast<uint64_t>(selected.first);
+    return at < selected.n_bits && (selected.bits[at / 64] >> (at % 64) & 1);
+}
+
+// Block (x, query). Calls visit(row of all, its score, its bound) for each row that is there and may be a result.
 template <class Visit>
 __device__ void each_row(const segment *segments, int n_tiles, int segment_tiles, const query &q,
-                         const float *scores, Visit visit) {
+                         const vx_code_selection &selected, const float *scores, Visit visit) {
     size_t end = static_cast<size_t>(n_tiles) * TILE_ROWS;
     for (size_t i = blockIdx.x * static_cast<size_t>(blockDim.x) + threadIdx.x; i < end;
          i += static_cast<size_t>(gridDim.x) * blockDim.x) {
         int tile = static_cast<int>(i / TILE_ROWS);
         const segment &s = segments[tile / segment_tiles];
         uint32_t own = static_cast<uint32_t>(tile % segment_tiles);
-        if (own < s.n_tiles)
-            visit(static_cast<uint32_t>(i), scores[i],
-                  off(q, s.errors[own * TILE_ROWS + i % TILE_ROWS]));
+        uint32_t row = own * TILE_ROWS + static_cast<uint32_t>(i % TILE_ROWS);
+        if (own < s.n_tiles && may_be_result(s, row, q, selected))
+            visit(static_cast<uint32_t>(i), scores[i], off(q, s.errors[row]));
     }
 }
 
@@ -131,10 +145,11 @@ __global__ void count_leasts(const segment *segments, int n_tiles, int segment_t
         own[i] = 0;
     __syncthreads();
     float per_unit = BINS / (2 * q.range);
-    each_row(segments, n_tiles, segment_tiles, q, scores + blockIdx.y * n_rows,
+    each_row(segments, n_tiles, segment_tiles, q, b.selected, scores + blockIdx.y * n_rows,
              [&](uint32_t, float score, float bound) {
                  float at = (score - bound + q.range) * per_unit;
-                 if (at >= 0) // false for NaN, and for rows without a bound
+                 bool is_certain = score + bound <= q.highest;
+                 if (is_certain && at >= 0) // false for NaN, and for rows without a bound
                      atomicAdd(&own[at < BINS - 1 ? static_cast<int>(at) : BINS - 1], 1u);
              });
     __syncthreads();
@@ -176,9 +191,9 @@ __global__ void pick_rows(const segment *segments, int n_tiles, int segment_tile
                           const float *scores, size_t n_rows, answers *ret) {
     const query q = b.queries[blockIdx.y];
     float bar = ret->bars[blockIdx.y];
-    each_row(segments, n_tiles, segment_tiles, q, scores + blockIdx.y * n_rows,
+    each_row(segments, n_tiles, segment_tiles, q, b.selected, scores + blockIdx.y * n_rows,
              [&](uint32_t index, float score, float bound) {
-                 if (score + bound < bar) // false for NaN
+                 if (score + bound < bar || score - bound > q.highest) // false for NaN
                      return;
                  uint32_t place = atomicAdd(&ret->counts[blockIdx.y], 1u);
                  if (place < ROOM)
@@ -199,6 +214,8 @@ struct vx_code_scan {
     float *scores; // [AT_ONCE, n_scores]
     size_t n_scores;
     uint32_t *bins;
+    uint64_t *bits; // [n_words]: what is selected
+    size_t n_words;
     answers *found, *host_found; // the second page-locked
 };
 
@@ -247,14 +264,18 @@ int add_segment(vx_code_scan *s, vx_err *err) {
     }
     uint8_t *tiles = nullptr;
     float *scales = nullptr;
+    int64_t *ids = nullptr;
     cudaError_t code = cudaMalloc(&tiles, rows * s->groups * 4);
     if (code == cudaSuccess)
         code = cudaMalloc(&scales, 2 * rows * sizeof(float));
+    if (code == cudaSuccess)
+        code = cudaMalloc(&ids, 2 * rows * sizeof(int64_t));
     if (code != cudaSuccess) {
         cudaFree(tiles);
+        cudaFree(scales);
         return fail(code, "a segment of codes on the GPU", err);
     }
-    s->segments[s->n_segments++] = {tiles, scales, scales + rows, 0};
+    s->segments[s->n_segments++] = {tiles, scales, scales + rows, ids, ids + rows, 0};
     return 0;
 }
 
@@ -277,6 +298,26 @@ int grow_scores(vx_code_scan *s, size_t n_rows, vx_err *err) {
     return 0;
 }
 
+// The bits of what is selected, for one run.
+int send_selected(vx_code_scan *s, const vx_code_selection *selected, vx_code_selection *ret,
+                  vx_err *err) {
+    *ret = *selected;
+    if (!selected->bits)
+        return 0;
+    size_t n_words = selected->n_bits / 64 + 1, used = (selected->n_bits + 63) / 64;
+    if (n_words > s->n_words) {
+        cudaFree(s->bits);
+        s->bits = nullptr;
+        s->n_words = 0;
+        TRY(cudaMalloc(&s->bits, n_words * sizeof(uint64_t)));
+        s->n_words = n_words;
+    }
+    TRY(cudaMemcpyAsync(s->bits, selected->bits, used * sizeof(uint64_t), cudaMemcpyHostToDevice,
+                        s->stream));
+    ret->bits = s->bits;
+    return 0;
+}
+
 template <int Q> int launch_scores(vx_code_scan *s, int n_tiles, const batch &b, vx_err *err) {
     constexpr int TILES_A_BLOCK = THREADS / THREADS_A_TILE;
     size_t shared = s->groups * Q * sizeof(int);
@@ -291,15 +332,17 @@ template <int Q> int launch_scores(vx_code_scan *s, int n_tiles, const batch &b,
 }
 
 // At most AT_ONCE queries; their answers lie in host_found but for the rows behind FIRST_ROWS.
-int run_batch(vx_code_scan *s, const vx_code_query *queries, int n, vx_err *err) {
+int run_batch(vx_code_scan *s, const vx_code_query *queries, int n,
+              const vx_code_selection &selected, vx_err *err) {
     int n_tiles = static_cast<int>(s->n_segments * s->segment_tiles);
     int wide = n > 1 ? AT_ONCE : 1, tiles = static_cast<int>(s->segment_tiles);
     batch b = {};
     b.n = n;
+    b.selected = selected;
     for (int q = 0; q < wide; q++) {
         const vx_code_query &from = queries[q < n ? q : 0];
-        b.queries[q] = {from.scale, from.norm,   from.width,
-                        from.range, from.lowest, static_cast<uint32_t>(from.k)};
+        b.queries[q] = {from.scale,  from.norm,    from.width,     from.range,
+                        from.lowest, from.highest, from.before_id, static_cast<uint32_t>(from.k)};
         for (size_t g = 0; g < s->groups; g++)
             memcpy(&s->host_packed[g * wide + q], from.codes + 4 * g, sizeof(int));
     }
@@ -375,6 +418,7 @@ extern "C" vx_code_scan *vx_code_scan_free(vx_code_scan *s) noexcept {
     for (size_t i = 0; i < s->n_segments; i++) {
         cudaFree(const_cast<uint8_t *>(s->segments[i].tiles));
         cudaFree(const_cast<float *>(s->segments[i].scales));
+        cudaFree(const_cast<int64_t *>(s->segments[i].ids));
     }
     free(s->segments);
     cudaFree(s->device_segments);
@@ -382,6 +426,7 @@ extern "C" vx_code_scan *vx_code_scan_free(vx_code_scan *s) noexcept {
     cudaFreeHost(s->host_packed);
     cudaFree(s->scores);
     cudaFree(s->bins);
+    cudaFree(s->bits);
     cudaFree(s->found);
     cudaFreeHost(s->host_found);
     if (s->stream)
@@ -392,20 +437,23 @@ extern "C" vx_code_scan *vx_code_scan_free(vx_code_scan *s) noexcept {
 }
 
 extern "C" int vx_code_scan_put(vx_code_scan *s, size_t at, size_t first, size_t n, size_t n_tiles,
-                                const uint8_t *tiles, const float *scales, const float *errors,
-                                vx_err *err) noexcept {
+                                const vx_code_tiles *tiles, vx_err *err) noexcept {
     TRY(cudaSetDevice(s->device));
     if (at == s->n_segments)
         if (int rc = add_segment(s, err))
             return rc;
     segment &own = s->segments[at];
     size_t tile_bytes = s->groups * TILE_ROWS * 4, row = first * TILE_ROWS;
-    TRY(cudaMemcpyAsync(const_cast<uint8_t *>(own.tiles) + first * tile_bytes, tiles,
-                        n * tile_bytes, cudaMemcpyHostToDevice, s->stream));
-    TRY(cudaMemcpyAsync(const_cast<float *>(own.scales) + row, scales,
-                        n * TILE_ROWS * sizeof(float), cudaMemcpyHostToDevice, s->stream));
-    TRY(cudaMemcpyAsync(const_cast<float *>(own.errors) + row, errors,
-                        n * TILE_ROWS * sizeof(float), cudaMemcpyHostToDevice, s->stream));
+    auto copy = [&](const void *to, const void *from, size_t bytes) {
+        return cudaMemcpyAsync(const_cast<void *>(to), from, bytes, cudaMemcpyHostToDevice,
+                               s->stream);
+    };
+    size_t n_rows = n * TILE_ROWS;
+    TRY(copy(own.tiles + first * tile_bytes, tiles->tiles, n * tile_bytes));
+    TRY(copy(own.scales + row, tiles->scales, n_rows * sizeof(float)));
+    TRY(copy(own.errors + row, tiles->errors, n_rows * sizeof(float)));
+    TRY(copy(own.ids + row, tiles->ids, n_rows * sizeof(int64_t)));
+    TRY(copy(own.groups + row, tiles->groups, n_rows * sizeof(int64_t)));
     own.n_tiles = static_cast<uint32_t>(n_tiles);
     if (int rc = send_table(s, err))
         return rc;
@@ -413,12 +461,15 @@ extern "C" int vx_code_scan_put(vx_code_scan *s, size_t at, size_t first, size_t
 }
 
 extern "C" int vx_code_scan_run(vx_code_scan *s, const vx_code_query *queries, size_t n,
-                                vx_code_row *ret_rows, size_t *ret_n, float *ret_bars,
-                                vx_err *err) noexcept {
+                                const vx_code_selection *selected, vx_code_row *ret_rows,
+                                size_t *ret_n, float *ret_bars, vx_err *err) noexcept {
     TRY(cudaSetDevice(s->device));
+    vx_code_selection there;
+    if (int rc = send_selected(s, selected, &there, err))
+        return rc;
     for (size_t done = 0; done < n; done += AT_ONCE) {
         int now = static_cast<int>(n - done < AT_ONCE ? n - done : AT_ONCE);
-        if (int rc = run_batch(s, queries + done, now, err))
+        if (int rc = run_batch(s, queries + done, now, there, err))
             return rc;
         for (int q = 0; q < now; q++) {
             ret_bars[done + q] = s->host_found->bars[q];

@@ -17,23 +17,23 @@ vx_code_scan *vx_code_scan_free(vx_code_scan *scan) {
 }
 
 int vx_code_scan_put(vx_code_scan *scan, size_t segment, size_t first, size_t n, size_t n_tiles,
-                     const uint8_t *tiles, const float *scales, const float *errors, vx_err *err) {
+                     const vx_code_tiles *tiles, vx_err *err) {
     (void)scan;
     (void)segment;
     (void)first;
     (void)n;
     (void)n_tiles;
     (void)tiles;
-    (void)scales;
-    (void)errors;
     return VX_FAIL(err, VX_TORCH_NO_DEVICE, "vidx was built without CUDA");
 }
 
 int vx_code_scan_run(vx_code_scan *scan, const vx_code_query *queries, size_t n,
-                     vx_code_row *ret_rows, size_t *ret_n, float *ret_bars, vx_err *err) {
+                     const vx_code_selection *selected, vx_code_row *ret_rows, size_t *ret_n,
+                     float *ret_bars, vx_err *err) {
     (void)scan;
     (void)queries;
     (void)n;
+    (void)selected;
     (void)ret_rows;
     (void)ret_n;
     (void)ret_bars;

@@ -6,7 +6,7 @@
  *   {"declare": ["metadata.a"], "fill": 10}    and tells the columns about the first 10 videos
  *   {"select": {…}, "below": 7, "max": 3}      {"rows": […], "match": […], "read": n}: by the columns and
  *                                              by each video, or {"bad": message, "at": pointer}; of a filter
- *                                              of clips also "clips" and "match_clips"
+ *                                              of clips also "clips" and "match_clips"; "set": without max
  *   {"bench": {…}, "rounds": 10}               {"ms": best}
  */
 #include <jansson.h>
@@ -124,14 +124,22 @@ static json_t *match_all(const vx_filter *filter, json_t *ret_clips) {
     return list;
 }
 
-static void add_clips(json_t *answer, vx_filter_selection selection) {
-    VX_AUTO_FREE int64_t *rows = NULL;
-    size_t n, n_read;
+/* A set as a list, newest first. */
+static json_t *select_set(vx_filter_selection selection, bool clips) {
+    VX_AUTO(vx_idset) set = NULL;
+    size_t n_read;
     vx_err err;
-    selection.clips = true;
+    json_t *list = json_array();
     selection.max = 0;
-    check(vx_filter_columns_select(columns, &selection, &rows, &n, &n_read, &err), &err);
-    json_object_set_new(answer, "clips", rows_of(rows, n));
+    check(vx_filter_columns_select_set(columns, &selection, clips, &set, &n_read, &err), &err);
+    for (size_t i = set->n; set->ids && i > 0; i--)
+        json_array_append_new(list, json_integer(set->ids[i - 1]));
+    for (int64_t at = (int64_t)set->n_bits - 1; set->bits && at >= 0; at--)
+        if (vx_idset_contains(set, set->first + at))
+            json_array_append_new(list, json_integer(set->first + at));
+    if (json_array_size(list) != set->n)
+        exit(3);
+    return list;
 }
 
 static json_t *answer(const json_t *command, const json_t *json, bool bench) {
@@ -167,8 +175,9 @@ static json_t *answer(const json_t *command, const json_t *json, bool bench) {
     json_t *clips = json_array();
     json_object_set_new(found, "match", match_all(filter, clips));
     json_object_set_new(found, "match_clips", clips);
+    json_object_set_new(found, "set", select_set(selection, false));
     if (vx_filter_is_of_clips(filter))
-        add_clips(found, selection);
+        json_object_set_new(found, "clips", select_set(selection, true));
     return found;
 }
 

@@ -288,6 +288,7 @@ def test_filter_selects_what_plain_python_does(videos, filters, declared, n_fill
             assert not answer["match_clips"]
         assert answer["match"] == expected, wanted
         assert answer["rows"] == expected, wanted
+        assert answer["set"] == expected, wanted
         page = tool.ask(select=wanted, below=len(videos) + 2, max=2)
         assert page["rows"] == [row for row in expected if row < len(videos) + 2][:2]
     tool.close()
@@ -349,6 +350,30 @@ def test_clips_of_many_videos_that_came_and_went_are_selected_by_their_times(too
     assert answer["rows"] == [row for row in sorted(left, reverse=True) if row > 1000]
     assert answer["clips"] == sorted((clip for row, made in left.items() if row > 1000 for clip, start, _ in made
                                       if start >= 3), reverse=True)
+
+
+def test_set_of_many_videos_is_their_list(tool):
+    """Rows that follow each other go into a set 64 at a time, others one by one; several threads look at them."""
+    tool.tell(declare=["metadata.n"], fill=0)
+    row, clip_rows, clips = 70, itertools.count(11), {}
+    for i in range(60_000):
+        row += 1 if i % 1000 else 13
+        clips[row] = [(next(clip_rows), 0, 1 + i % 5)]
+        tool.tell(put={**video_of(row, n=i * 7919 % 60_000 / 4), "clips": clips[row]})
+    for i in range(300):  # they get new clips, which are newer than those of later videos
+        clips[100 + i] = [(next(clip_rows), 0, 9), (next(clip_rows), 0, 2)]
+        tool.tell(put={**video_of(100 + i, n=i), "clips": clips[100 + i]})
+    for i in range(2000):
+        tool.tell(remove=1000 + 3 * i)
+        clips.pop(1000 + 3 * i, None)
+    for wanted in ({"metadata.n": {"$lt": 3000}, "bytes": {"$gt": 90}}, {"filename": {"$contains": "77.M"}},
+                   {"metadata.n": {"$in": [5, 7.25, 9]}}, {"$not": {"metadata.n": {"$gte": 14_000.25}}}):
+        answer = tool.ask(select=wanted)
+        assert answer["set"] == answer["rows"] == answer["match"] and answer["rows"], wanted
+    answer = tool.ask(select={"clips.end_s": {"$lte": 2}})
+    assert answer["rows"] == answer["set"] == answer["match"]
+    assert answer["clips"] == sorted((clip for made in clips.values() for clip, _, end in made if end <= 2),
+                                     reverse=True)
 
 
 # ---- what is refused ----

@@ -10,6 +10,7 @@ struct vx_code_scan {
         size_t n_tiles;
         uint8_t *tiles;
         float *scales, *errors;
+        int64_t *ids, *groups;
     } segments[256];
 };
 
@@ -56,6 +57,8 @@ static vx_code_scan *fake_free(vx_code_scan *scan) {
         free(scan->segments[i].tiles);
         free(scan->segments[i].scales);
         free(scan->segments[i].errors);
+        free(scan->segments[i].ids);
+        free(scan->segments[i].groups);
     }
     free(scan);
     atomic_fetch_sub(&fake.n_open, 1);
@@ -63,7 +66,7 @@ static vx_code_scan *fake_free(vx_code_scan *scan) {
 }
 
 static int fake_put(vx_code_scan *scan, size_t segment, size_t first, size_t n, size_t n_tiles,
-                    const uint8_t *tiles, const float *scales, const float *errors, vx_err *err) {
+                    const vx_code_tiles *tiles, vx_err *err) {
     if (fake.fail_put && --fake.fail_put == 0)
         return VX_FAIL(err, VX_TORCH_OUT_OF_MEMORY, "the fake device has no memory");
     struct fake_segment *own = &scan->segments[segment];
@@ -72,14 +75,19 @@ static int fake_put(vx_code_scan *scan, size_t segment, size_t first, size_t n, 
         own->tiles = aligned_alloc(64, scan->segment_tiles * tile_bytes);
         own->scales = vx_new_array(scan->segment_tiles * VX_TILE_ROWS, sizeof *own->scales);
         own->errors = vx_new_array(scan->segment_tiles * VX_TILE_ROWS, sizeof *own->errors);
+        own->ids = vx_new_array(scan->segment_tiles * VX_TILE_ROWS, sizeof *own->ids);
+        own->groups = vx_new_array(scan->segment_tiles * VX_TILE_ROWS, sizeof *own->groups);
         scan->n_segments++;
     }
     assert_true(segment < scan->n_segments && n_tiles <= scan->segment_tiles &&
                 first + n <= n_tiles);
     if (n) {
-        memcpy(own->tiles + first * tile_bytes, tiles, n * tile_bytes);
-        memcpy(own->scales + first * VX_TILE_ROWS, scales, n * VX_TILE_ROWS * sizeof *scales);
-        memcpy(own->errors + first * VX_TILE_ROWS, errors, n * VX_TILE_ROWS * sizeof *errors);
+        size_t row = first * VX_TILE_ROWS, n_rows = n * VX_TILE_ROWS;
+        memcpy(own->tiles + first * tile_bytes, tiles->tiles, n * tile_bytes);
+        memcpy(own->scales + row, tiles->scales, n_rows * sizeof(float));
+        memcpy(own->errors + row, tiles->errors, n_rows * sizeof(float));
+        memcpy(own->ids + row, tiles->ids, n_rows * sizeof(int64_t));
+        memcpy(own->groups + row, tiles->groups, n_rows * sizeof(int64_t));
     }
     own->n_tiles = n_tiles;
     return 0;
@@ -90,8 +98,17 @@ static int compare_floats(const void *a, const void *b) {
     return (x < y) - (x > y);
 }
 
-/* Calls visit for each row, with its score and bound. */
+static bool fake_may_take(const vx_code_query *query, const vx_code_selection *selected, int64_t id,
+                          int64_t group) {
+    uint64_t at = (uint64_t)(selected->by_id ? id : group) - (uint64_t)selected->first;
+    if (query->before_id && id >= query->before_id)
+        return false;
+    return !selected->bits || (at < selected->n_bits && selected->bits[at / 64] >> at % 64 & 1);
+}
+
+/* Calls visit for each row that may be a result, with its score and bound. */
 static void fake_each(const vx_code_scan *scan, const vx_code_query *query,
+                      const vx_code_selection *selected,
                       void (*visit)(void *ctx, vx_code_row row, float bound), void *ctx) {
     size_t n_kernels = 0;
     while (vx_dots_kernel_at(n_kernels))
@@ -107,6 +124,8 @@ static void fake_each(const vx_code_scan *scan, const vx_code_query *query,
                        query->codes, 1, dots);
             for (uint32_t i = 0; i < VX_TILE_ROWS; i++) {
                 uint32_t row = tile * VX_TILE_ROWS + i;
+                if (!fake_may_take(query, selected, own->ids[row], own->groups[row]))
+                    continue;
                 float score = (float)(dots[i] - offset) * own->scales[row] * query->scale;
                 visit(ctx, (vx_code_row){s, row, score},
                       own->errors[row] * query->norm + query->width);
@@ -116,7 +135,7 @@ static void fake_each(const vx_code_scan *scan, const vx_code_query *query,
 }
 
 typedef struct fake_found {
-    float *leasts, bar;
+    float *leasts, bar, highest;
     size_t n;
     vx_code_row *rows;
 } fake_found;
@@ -124,12 +143,13 @@ typedef struct fake_found {
 static void fake_count(void *ctx, vx_code_row row, float bound) {
     fake_found *found = ctx;
     float least = row.score - bound;
-    found->leasts[found->n++] = least == least ? least : -INFINITY;
+    bool is_certain = row.score + bound <= found->highest && least == least;
+    found->leasts[found->n++] = is_certain ? least : -INFINITY;
 }
 
 static void fake_pick(void *ctx, vx_code_row row, float bound) {
     fake_found *found = ctx;
-    if (row.score + bound < found->bar)
+    if (row.score + bound < found->bar || row.score - bound > found->highest)
         return;
     if (found->n < fake.room)
         found->rows[found->n] = row;
@@ -137,7 +157,8 @@ static void fake_pick(void *ctx, vx_code_row row, float bound) {
 }
 
 static int fake_run(vx_code_scan *scan, const vx_code_query *queries, size_t n,
-                    vx_code_row *ret_rows, size_t *ret_n, float *ret_bars, vx_err *err) {
+                    const vx_code_selection *selected, vx_code_row *ret_rows, size_t *ret_n,
+                    float *ret_bars, vx_err *err) {
     atomic_fetch_add(&fake.n_runs, 1);
     if (fake.fail_run && --fake.fail_run == 0)
         return VX_FAIL(err, -EIO, "the fake device is broken");
@@ -146,13 +167,14 @@ static int fake_run(vx_code_scan *scan, const vx_code_query *queries, size_t n,
         n_rows += scan->segments[s].n_tiles * VX_TILE_ROWS;
     float *leasts = vx_new_array(n_rows, sizeof *leasts);
     for (size_t q = 0; q < n; q++) {
-        fake_found found = {.leasts = leasts};
-        fake_each(scan, &queries[q], fake_count, &found);
+        fake_found found = {.leasts = leasts, .highest = queries[q].highest};
+        fake_each(scan, &queries[q], selected, fake_count, &found);
         qsort(leasts, found.n, sizeof *leasts, compare_floats);
         float bar = found.n >= queries[q].k ? leasts[queries[q].k - 1] : -INFINITY;
-        found = (fake_found){.bar = bar > queries[q].lowest ? bar : queries[q].lowest,
+        found = (fake_found){.highest = queries[q].highest,
+                             .bar = bar > queries[q].lowest ? bar : queries[q].lowest,
                              .rows = ret_rows + q * VX_CODE_SCAN_ROOM};
-        fake_each(scan, &queries[q], fake_pick, &found);
+        fake_each(scan, &queries[q], selected, fake_pick, &found);
         ret_n[q] = found.n > fake.room ? VX_CODE_SCAN_ROOM + 1 : found.n;
         ret_bars[q] = found.bar;
     }

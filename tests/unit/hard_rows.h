@@ -93,7 +93,8 @@ static size_t expected(const vx_index_query *asked, const list *l, const int64_t
         double sum = 0;
         for (int d = 0; d < l->dim; d++)
             sum += (double)asked->vectors[d] * l->vectors[i * (size_t)l->dim + (size_t)d];
-        if ((float)sum >= asked->min_score && selects(asked, l->ids[i], groups[i]))
+        bool is_low = !asked->has_max_score || (float)sum <= asked->max_score;
+        if ((float)sum >= asked->min_score && is_low && selects(asked, l->ids[i], groups[i]))
             all[n++] = (vx_neighbour){l->ids[i], groups[i], (float)sum};
     }
     qsort(all, n, sizeof *all, oracle_order);
@@ -164,6 +165,9 @@ static void check_questions(vx_index *index, const float *queries, const list *l
             VX_AUTO(vx_idset) without = vx_idset_new(l->ids + 60, 200);
             asked.not_ids = without;
             asked.before_id = 70000;
+            check_query(index, asked, l, groups);
+            asked.has_max_score = true;
+            asked.max_score = 0.3f;
             check_query(index, asked, l, groups);
             asked = (vx_index_query){.vectors = queries,
                                      .n = rng_next(r) % 2 ? 1 : QUERIES,

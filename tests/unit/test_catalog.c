@@ -99,6 +99,32 @@ static void clip_row_leads_to_its_video_with_that_clip_alone(void **state) {
     }
 }
 
+static void hits_of_clips_are_what_their_videos_say(void **state) {
+    fixture *f = *state;
+    VX_AUTO(vx_video) a = add_video(f, 1, 2);
+    VX_AUTO(vx_video) b = add_video(f, 2, 3);
+    const int64_t rows[] = {b->clips[2].row, 7777, a->clips[0].row, b->clips[2].row};
+    const vx_video *const videos[] = {b, NULL, a, b};
+    vx_clip_hit hits[VX_LEN(rows)];
+    OK(vx_catalog_get_clip_hits(f->catalog, rows, VX_LEN(rows), hits, &oops));
+    for (size_t i = 0; i < VX_LEN(rows); i++) {
+        const vx_video *v = videos[i];
+        if (!v) {
+            assert_null(hits[i].filename);
+            continue;
+        }
+        const vx_clip *clip = v == a ? &v->clips[0] : &v->clips[2];
+        assert_string_equal(hits[i].video_id, v->id);
+        assert_string_equal(hits[i].filename, v->filename);
+        assert_string_equal(hits[i].metadata, v->metadata);
+        assert_int_equal(hits[i].has_file, vx_video_has_file(v));
+        assert_int_equal(hits[i].index, clip->index);
+        assert_true(hits[i].start_s == clip->start_s && hits[i].end_s == clip->end_s);
+        free(hits[i].filename);
+        free(hits[i].metadata);
+    }
+}
+
 static void unknown_things_are_not_found(void **state) {
     fixture *f = *state;
     const uint8_t sha256[32] = {9};
@@ -499,6 +525,7 @@ int main(void) {
         TEST(video_inserted_reads_back_every_field_after_reopening),
         cmocka_unit_test(video_id_is_the_start_of_the_hash),
         TEST(clip_row_leads_to_its_video_with_that_clip_alone),
+        TEST(hits_of_clips_are_what_their_videos_say),
         TEST(unknown_things_are_not_found),
         TEST(video_of_known_bytes_exists),
         TEST(video_with_a_forged_id_is_refused_not_taken_for_the_stored),

@@ -76,6 +76,40 @@ static vx_index_work work_of(const library *l) {
     return work;
 }
 
+/* The same rows are asked of the device with a filter, a greatest score, or only for smaller ids; a set that is no
+ * bitmap is not for it. */
+static void restricted_search_scans_on_the_gpu(void **state) {
+    (void)state;
+    library l;
+    library_init(&l);
+    use_fake(l.index);
+    int64_t odd[N / 2], apart[] = {1, INT64_MAX - 1};
+    for (size_t i = 0; i < VX_LEN(odd); i++)
+        odd[i] = 2 * (int64_t)i + 1;
+    VX_AUTO(vx_idset) some = vx_idset_new(odd, VX_LEN(odd));
+    VX_AUTO(vx_idset) sparse = vx_idset_new(apart, VX_LEN(apart));
+    const vx_index_query asked[] = {
+        {.vectors = l.queries, .n = 1, .k = 10, .min_score = -1, .groups = some},
+        {.vectors = l.queries, .n = 1, .k = 10, .min_score = -1, .ids = some},
+        {.vectors = l.queries,
+         .n = 1,
+         .k = 10,
+         .min_score = -1,
+         .max_score = 0.1f,
+         .has_max_score = true},
+        {.vectors = l.queries, .n = 1, .k = 10, .min_score = -1, .before_id = 100},
+        {.vectors = l.queries, .n = 1, .k = 10, .min_score = -1, .groups = sparse}};
+    for (size_t i = 0; i < VX_LEN(asked); i++) {
+        vx_neighbour got[10];
+        size_t n_got;
+        vx_index_work work;
+        assert_int_equal(vx_index_search(l.index, &asked[i], got, &n_got, &work, NULL), 0);
+        assert_int_equal(n_got, asked[i].groups == sparse ? 1 : 10);
+        assert_int_equal(work.rows_on_gpu > 0, asked[i].groups != sparse);
+    }
+    library_done(&l);
+}
+
 static void search_scans_on_the_gpu_what_lies_there(void **state) {
     (void)state;
     library l;
@@ -262,6 +296,7 @@ int main(void) {
         cmocka_unit_test(search_by_gpu_matches_brute_force),
         cmocka_unit_test(search_by_gpu_without_room_for_its_rows_matches_brute_force),
         cmocka_unit_test(search_scans_on_the_gpu_what_lies_there),
+        cmocka_unit_test(restricted_search_scans_on_the_gpu),
         cmocka_unit_test(search_after_removal_does_not_use_the_old_copy),
         cmocka_unit_test(search_when_the_gpu_fails_goes_on_without_it),
         cmocka_unit_test(gpu_without_room_is_not_used),
