@@ -609,6 +609,9 @@ int vx_duplicates_scan(const vx_duplicates_params *params, const vx_filter *filt
     const vx_dedup_indexed indexed = {.index = s.model->index, .ids = s.clips, .n = s.n_clips};
     const vx_dedup_rows rows = vx_dedup_rows_of_index(&indexed);
     rc = vx_dedup_new(&rows, s.model->info->similar_threshold, params->threads, &s.dedup, err);
+    const vx_dedup_gpu gpu = {.device = s.model->info->device, .first = s.first[s.n_known]};
+    if (!rc && !strncmp(gpu.device, "cuda", 4))
+        vx_dedup_use_gpu(s.dedup, &gpu);
     ret_report->among = (int64_t)s.n_videos;
     s.block = s.n_known;
     s.total = cost_of(&s, s.n_known, s.n_videos - s.n_known);
