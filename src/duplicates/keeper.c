@@ -156,7 +156,7 @@ int vx_keep_compare(const vx_keep_policy *policy, const vx_keep_facts *a, const 
 static void explain_folder(const vx_keep_policy *policy, const char *path, char *text,
                            size_t capacity) {
     size_t folder = (size_t)-folder_of(policy, path);
-    snprintf(text, capacity, "it is in %s", policy->folders[folder]);
+    snprintf(text, capacity, "it is in the folder %s", policy->folders[folder]);
 }
 
 static void explain_measure(const vx_keep_policy *policy, const vx_keep_facts *best,
@@ -173,7 +173,7 @@ static void explain_measure(const vx_keep_policy *policy, const vx_keep_facts *b
         if (policy->by == VX_KEEP_PATH)
             explain_folder(policy, best->filename, text, capacity);
         else if (policy->by == VX_KEEP_METADATA)
-            snprintf(text, capacity, "its %s is the greatest", policy->names);
+            snprintf(text, capacity, "it has the greatest metadata.%s", policy->names);
         else
             snprintf(text, capacity, "it is the newest");
         break;
@@ -211,7 +211,7 @@ static int explain_tie(const vx_keep_policy *policy, const vx_keep_facts *best, 
     };
     bool in_folder = folder_of(policy, best->filename) > -(double)policy->n_folders;
     int n = policy->by == VX_KEEP_METADATA
-                ? snprintf(text, capacity, "none has a greater %s; of the equal ones ",
+                ? snprintf(text, capacity, "none has a greater metadata.%s; of the equal ones ",
                            policy->names)
             : policy->by == VX_KEEP_PATH && !in_folder
                 ? snprintf(text, capacity, "none is in the folders of your list; of all ")
