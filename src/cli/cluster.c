@@ -24,7 +24,7 @@ static const vx_option table[] = {
     {"output", VX_OPTION_TEXT, AT(output), NULL, "DIR",
      "folder for the results, which must not exist or be empty"},
     {"method", VX_OPTION_TEXT, AT(method), "kmeans", "NAME",
-     "kmeans: every clip is in a cluster; density: HDBSCAN"},
+     "kmeans: every clip is in a cluster; density: HDBSCAN, of up to 200000 clips"},
     {"k", VX_OPTION_COUNT, AT(k), "0", "N", "kmeans: how many clusters (0: vidx chooses)"},
     {"max-k", VX_OPTION_COUNT, AT(max_k), "256", "N", "kmeans: the most to choose from"},
     {"iterations", VX_OPTION_COUNT, AT(iterations), "50", "N", "kmeans: at most so many"},

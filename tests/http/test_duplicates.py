@@ -247,6 +247,25 @@ def test_unrelated_videos_of_a_large_group_do_not_go_for_each_other(empty, films
     assert {v["video_id"] for v in group["videos"] if v["action"] == "keep"} == {ids["0.mp4"], ids["18.mp4"]}
 
 
+def test_request_about_a_large_group_decodes_few_files_and_a_scan_for_its_policy_the_rest(empty, films, tmp_path):
+    """Of 40 copies 23 have no pair with the newest one; a request compares 16 of them."""
+    copies = {f"{i}.mp4": tmp_path / f"{i}.mp4" for i in range(40)}
+    for name, path in copies.items():
+        ffmpeg("-i", films["part.mp4"], "-c", "copy", "-metadata", f"title={name}", path)
+    upload(empty, copies, *copies)
+    scan(empty)
+
+    def unchecked():
+        [group] = groups(empty, keep="newest")
+        videos = empty.get(f"/v1/duplicates/{group['id']}", params={"keep": "newest"}).json()["videos"]
+        assert sum(v["action"] == "keep" for v in videos) == 1 + sum(v["unchecked"] for v in videos)
+        return sum(v["unchecked"] for v in videos)
+    left = unchecked()
+    assert 0 < left <= 23 - 16
+    scan(empty, keep="newest")
+    assert unchecked() == 0
+
+
 def test_nothing_goes_that_no_kept_video_holds(empty, films):
     """more.mp4 has all of zoom.mp4, but not the other way round: with the shorter one kept first, both stay."""
     ids = upload(empty, films, "zoom.mp4", "more.mp4", "part.mp4")
@@ -438,6 +457,17 @@ def test_export_has_a_line_for_each_video(empty, films):
     lines = [json.loads(line) for line in empty.get("/v1/duplicates", params={"format": "jsonl"}).text.splitlines()]
     assert [(x["video_id"], x["action"], x.get("kept_video_id")) for x in lines] == [
         (ids["zoom.mp4"], "keep", None), (ids["small.mp4"], "delete", ids["zoom.mp4"])]
+
+
+def test_scan_for_a_policy_is_another_job_than_that_for_the_default(empty, films):
+    """Jobs that wait or run are shared by those who ask for the same."""
+    upload(empty, films, "zoom.mp4", "small.mp4")
+    ids = [empty.post("/v1/duplicates/scan", params=params).json()["id"] for params in ({}, {"keep": "oldest"})]
+    for job in ids:
+        wait_until(lambda job=job: empty.get(f"/v1/jobs/{job}").json()["finished_at"], "the scan does not end")
+        assert empty.get(f"/v1/jobs/{job}").json()["state"] == "done"
+    assert ids[0] != ids[1]
+    assert_problem(empty.post("/v1/duplicates/scan", params={"keep": "best"}), 400, "bad-parameter")
 
 
 # ---- hostile ----
