@@ -74,8 +74,7 @@ static int find_files(vx_batch *batch, vx_err *err) {
         return vx_batch_find_files_at(p->places, p->n_places, on_problem, batch, &batch->files,
                                       err);
     int rc = find_folder(p->input, batch->input, err);
-    return rc ? rc
-              : vx_batch_find_files(batch->input, on_problem, batch, &batch->files, err);
+    return rc ? rc : vx_batch_find_files(batch->input, on_problem, batch, &batch->files, err);
 }
 
 static void say_what_is_there(const vx_batch *batch) {
@@ -85,7 +84,7 @@ static void say_what_is_there(const vx_batch *batch) {
         return;
     vx_batch_say(NULL, "%zu videos, %.1f MB in %s", batch->files->n,
                  (double)batch->files->bytes / 1e6,
-                 !batch->p.places          ? batch->input
+                 !batch->p.places         ? batch->input
                  : batch->p.n_places == 1 ? batch->p.places[0]
                                           : several);
     if (batch->files->n_symlinks)

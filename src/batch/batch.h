@@ -32,7 +32,7 @@ typedef struct vx_batch_params {
      * is stored of other places stays. */
     const char *const *places;
     size_t n_places;
-    const char *models_dir;     /* where the models come from, for people to read */
+    const char *models_dir; /* where the models come from, for people to read */
     vx_batch_layout layout;
     double dedup_threshold;    /* cosine, 0..1: also list near-duplicate clips; 0 = do not */
     bool write_clips;          /* also write each clip as a file */
@@ -60,7 +60,8 @@ typedef enum vx_batch_end {
 
 enum {
     VX_BATCH_WORKERS_MAX = 256,
-    VX_BATCH_QUEUE = 2048, /* that ingest must have: 1000 are inside, and for a moment those that end */
+    VX_BATCH_QUEUE =
+        2048, /* that ingest must have: 1000 are inside, and for a moment those that end */
 };
 
 /* The whole job. After an end by INTERRUPTED, or a failure, ingest takes no more videos.

@@ -191,7 +191,7 @@ int vx_batch_find_files_at(const char *const *places, size_t n, vx_batch_on_prob
     walk w = {.files = files, .root_chars = SIZE_MAX, .on_problem = on_problem, .ctx = ctx};
     for (size_t i = 0; i < n; i++) {
         struct stat info;
-        int rc = stat(places[i], &info)   ? VX_FAIL_ERRNO(err, "cannot read %s", places[i])
+        int rc = stat(places[i], &info)  ? VX_FAIL_ERRNO(err, "cannot read %s", places[i])
                  : S_ISDIR(info.st_mode) ? walk_folder(&w, places[i], err)
                                          : add_file(&w, places[i], &info, err);
         if (rc)

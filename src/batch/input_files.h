@@ -29,7 +29,8 @@ typedef struct vx_batch_files {
     int64_t bytes;
     size_t n_symlinks; /* to videos and folders; passed over */
     bool complete;     /* every folder could be read */
-    const char *const *places; /* [n_places] absolute, sorted; borrowed; NULL: one folder, to which paths are relative */
+    const char *const *
+        places; /* [n_places] absolute, sorted; borrowed; NULL: one folder, to which paths are relative */
     size_t n_places;
 } vx_batch_files;
 vx_batch_files *vx_batch_files_free(vx_batch_files *files);

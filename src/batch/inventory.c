@@ -17,7 +17,8 @@ struct vx_batch_inventory {
     void *by_id;        /* tsearch tree of vx_batch_video */
     vx_batch_video **videos;
     size_t n, capacity;
-    vx_batch_file **unseen; /* known files in folders that could not be read, or in other places; owned */
+    vx_batch_file *
+        *unseen; /* known files in folders that could not be read, or in other places; owned */
     size_t n_unseen;
     size_t *n_gone; /* [files->n_places] */
 
@@ -187,7 +188,8 @@ static int load_video(vx_batch_inventory *inventory, const vx_video *stored, vx_
     int rc = 0;
     if (!settings || strcmp(settings, inventory->settings))
         rc = VX_FAIL(err, -EEXIST,
-                     "it was made with '%s' and this run is '%s': choose another --output (vidx dedup: --state), or "
+                     "it was made with '%s' and this run is '%s': choose another --output (vidx "
+                     "dedup: --state), or "
                      "remove the folder .vidx in it to start over",
                      settings ? settings : "vidx serve", inventory->settings);
     if (!rc)

@@ -48,7 +48,8 @@ static const vx_option table[] = {
 static const char usage[] =
     "usage: vidx cluster --input DIR --output DIR [options]\n\n"
     "Groups the clips in the output of vidx embed. Writes labels.npy, points.npy, centroids.npy,\n"
-    "members.jsonl, clusters.jsonl and summary.json, row for row as embeddings.npy. If the model takes\n"
+    "members.jsonl, clusters.jsonl and summary.json, row for row as embeddings.npy. If the model "
+    "takes\n"
     "text, clusters.jsonl has the concepts nearest to each cluster as its names. With --eps also\n"
     "kmeans_results, pairwise_results and duplicates.\n\n"
     "Exit code: 0 done; 1 failed; 2 wrong usage; 130 interrupted.";

@@ -36,7 +36,8 @@ typedef struct settings {
 #define AT(field) offsetof(settings, field)
 static const vx_option table[] = {
     {"state", VX_OPTION_TEXT, AT(state), NULL, "DIR",
-     "where what is known of videos is kept between runs (default: vidx/dedup in $XDG_STATE_HOME, or in "
+     "where what is known of videos is kept between runs (default: vidx/dedup in $XDG_STATE_HOME, "
+     "or in "
      "~/.local/state)"},
     {"index", VX_OPTION_TEXT, AT(index), NULL, "DIR",
      "instead of PLACE: output folder of vidx embed, or data folder of a server that is stopped"},
@@ -63,13 +64,18 @@ static const vx_option table[] = {
 static const char usage[] =
     "usage: vidx dedup [options] PLACE...\n"
     "       vidx dedup [options] --index DIR\n\n"
-    "Finds duplicate videos in folders, and below them, and among files. Reads what is new, compares\n"
+    "Finds duplicate videos in folders, and below them, and among files. Reads what is new, "
+    "compares\n"
     "all videos with each other and prints groups of duplicates, with the one to keep and why.\n"
-    "Nothing is deleted. Run again, also after an interruption, it reads and compares only what came\n"
+    "Nothing is deleted. Run again, also after an interruption, it reads and compares only what "
+    "came\n"
     "since. Links are not followed; which files are videos: vidx embed.\n\n"
-    "A video may go only if a kept one holds all of it: it has the same bytes, is a copy or a part\n"
-    "of that one. One in a trash or hidden folder never wins. --format paths prints the files that\n"
-    "may go, one a line (none whose name has a line break); with --index as they are stored: relative\n"
+    "A video may go only if a kept one holds all of it: it has the same bytes, is a copy or a "
+    "part\n"
+    "of that one. One in a trash or hidden folder never wins. --format paths prints the files "
+    "that\n"
+    "may go, one a line (none whose name has a line break); with --index as they are stored: "
+    "relative\n"
     "to the folder that vidx embed read.\n\n"
     "Exit code: 0 done; 1 failed; 2 wrong usage; 3 done, but some files could not be read (STATE/\n"
     "failed.jsonl says why); 130 interrupted.";
@@ -105,7 +111,8 @@ static void on_progress(void *ctx, int64_t done, int64_t total) {
     double elapsed_s = (double)(now_us - p->started_us) / 1e6, share = (double)done / (double)total;
     p->told_us = now_us;
     vx_clock_length(done ? elapsed_s / share - elapsed_s : (double)NAN, eta);
-    fprintf(stderr, p->is_terminal ? "\rcomparing: %.0f %%, ETA %s\033[K" : "comparing: %.0f %%, ETA %s\n",
+    fprintf(stderr,
+            p->is_terminal ? "\rcomparing: %.0f %%, ETA %s\033[K" : "comparing: %.0f %%, ETA %s\n",
             100 * share, *eta ? eta : "-");
 }
 
@@ -224,7 +231,8 @@ static int open_server(const settings *s, const char *data, const char *models, 
         .model = model,
         .device = s->device,
         .no_hybrid = true,
-        .ingest_threads = (int)(s->threads < VX_BATCH_WORKERS_MAX ? s->threads : VX_BATCH_WORKERS_MAX),
+        .ingest_threads =
+            (int)(s->threads < VX_BATCH_WORKERS_MAX ? s->threads : VX_BATCH_WORKERS_MAX),
         .queue_capacity = VX_BATCH_QUEUE,
         .media = {.max_side_px = 8192, .max_duration_s = 86400},
         .fingerprints = VX_FINGERPRINTS_FULL,
@@ -255,13 +263,14 @@ static int dedup_index(const settings *s, const vx_keep_policy *policy, const ch
 
 static int find_state(const settings *s, char ret_path[PATH_MAX], vx_err *err) {
     const char *base = getenv("XDG_STATE_HOME"), *home = getenv("HOME");
-    int n = s->state ? snprintf(ret_path, PATH_MAX, "%s", s->state)
+    int n = s->state                 ? snprintf(ret_path, PATH_MAX, "%s", s->state)
             : base && base[0] == '/' ? snprintf(ret_path, PATH_MAX, "%s/vidx/dedup", base)
             : home && *home ? snprintf(ret_path, PATH_MAX, "%s/.local/state/vidx/dedup", home)
                             : PATH_MAX;
-    return n < PATH_MAX ? 0
-                        : VX_FAIL(err, VX_OPTION_WRONG,
-                                  "no folder for what is known between runs: --state DIR is needed");
+    return n < PATH_MAX
+               ? 0
+               : VX_FAIL(err, VX_OPTION_WRONG,
+                         "no folder for what is known between runs: --state DIR is needed");
 }
 
 static int read_places(vx_batch *batch, vx_server *server, vx_batch_end *ret_end, vx_err *err) {
@@ -293,8 +302,8 @@ static int dedup_places(const settings *s, const vx_keep_policy *policy, const c
     if (!rc)
         rc = vx_batch_open(&params, &batch, err);
     if (!rc)
-        rc = open_server(s, vx_batch_data_dir(batch), models, s->model ? s->model : VX_DEFAULT_MODEL,
-                         &server, err);
+        rc = open_server(s, vx_batch_data_dir(batch), models,
+                         s->model ? s->model : VX_DEFAULT_MODEL, &server, err);
     if (!rc)
         rc = read_places(batch, server, ret_end, err);
     return rc || *ret_end == VX_BATCH_INTERRUPTED ? rc : scan(s, policy, server, err);
@@ -344,9 +353,10 @@ static int read_policy(const settings *s, vx_keep_policy *ret_policy, vx_err *er
         n += (size_t)snprintf(text + n, sizeof text - n, "%c%s", i ? ',' : ':',
                               real ? real : ret_policy->folders[i]);
         if (n >= sizeof text || (real && strchr(real, ',')))
-            return VX_FAIL(err, VX_OPTION_WRONG,
-                           "--keep: the real paths of the folders have a comma, or more than %d bytes",
-                           VX_KEEP_MAX_BYTES);
+            return VX_FAIL(
+                err, VX_OPTION_WRONG,
+                "--keep: the real paths of the folders have a comma, or more than %d bytes",
+                VX_KEEP_MAX_BYTES);
     }
     return vx_keep_policy_parse(text, ret_policy, err);
 }
@@ -371,8 +381,7 @@ int vx_command_dedup(int argc, char **argv) {
     vx_err err = {0};
     vx_batch_end end = VX_BATCH_DONE;
     int first = argc;
-    int rc =
-        vx_options_parse_operands(usage, table, VX_LEN(table), argc, argv, &s, &first, &err);
+    int rc = vx_options_parse_operands(usage, table, VX_LEN(table), argc, argv, &s, &first, &err);
     if (rc == VX_OPTION_HELP)
         return 0;
     vx_log_set_level(VX_LOG_ERROR);
@@ -385,8 +394,5 @@ int vx_command_dedup(int argc, char **argv) {
         return EXIT_INTERRUPTED;
     if (rc)
         vx_batch_print_error("vidx dedup", &err);
-    return rc == VX_OPTION_WRONG        ? 2
-           : rc                         ? 1
-           : end == VX_BATCH_DONE       ? 0
-                                        : EXIT_SKIPPED;
+    return rc == VX_OPTION_WRONG ? 2 : rc ? 1 : end == VX_BATCH_DONE ? 0 : EXIT_SKIPPED;
 }

@@ -27,7 +27,8 @@ static const vx_option table[] = {
     {"model", VX_OPTION_TEXT, AT(model), NULL, "NAME",
      "whose vectors (default: the only model that has some)"},
     {"clustering", VX_OPTION_TEXT, AT(clustering), NULL, "ID",
-     "jsonl and parquet: also the cluster of each clip in this clustering; labels: int32 [rows], the "
+     "jsonl and parquet: also the cluster of each clip in this clustering; labels: int32 [rows], "
+     "the "
      "cluster of each row of npy, -1 in none"},
     {"filter", VX_OPTION_TEXT, AT(filter), NULL, "JSON",
      "only what passes, for example '{\"metadata.camera\": \"front\"}'; see Filters in "
@@ -41,7 +42,8 @@ static int read_format(const char *name, vx_export_format *ret_format, vx_err *e
             *ret_format = (vx_export_format)i;
             return 0;
         }
-    return VX_FAIL(err, VX_OPTION_WRONG, "--format must be faiss, npy, jsonl, parquet or labels, not '%s'", name);
+    return VX_FAIL(err, VX_OPTION_WRONG,
+                   "--format must be faiss, npy, jsonl, parquet or labels, not '%s'", name);
 }
 
 static int read_filter(const char *text, vx_filter **ret_filter, vx_err *err) {

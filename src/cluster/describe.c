@@ -187,8 +187,8 @@ int vx_cluster_name(const float *centroids, size_t k, const float *texts, size_t
             numbers[at] = (int32_t)t;
         }
         for (size_t i = 0; i < n_found; i++)
-            ret_cosine[c * n_best + i] = vx_cluster_dot(
-                centroids + c * n, texts + (size_t)ret_best[c * n_best + i] * n, n);
+            ret_cosine[c * n_best + i] =
+                vx_cluster_dot(centroids + c * n, texts + (size_t)ret_best[c * n_best + i] * n, n);
     }
     return 0;
 }

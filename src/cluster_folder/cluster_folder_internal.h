@@ -12,7 +12,7 @@ typedef struct vx_embedded {
     const float *vectors; /* [n, dim], in the mapped file */
     size_t n;
     int dim;
-    char **clip_ids, **files; /* [n]; owned */
+    char **clip_ids, **files;   /* [n]; owned */
     char model[64], digest[65]; /* as the first line of clips.jsonl says; "" = it does not */
     void *mapped;
     size_t mapped_bytes;

@@ -24,8 +24,8 @@ static int add_concept(concepts *c, const char *text, const char *path, vx_err *
     if (!n)
         return 0;
     if (n > MAX_CONCEPT_BYTES || c->n == MAX_CONCEPTS)
-        return VX_FAIL(err, -EINVAL, "%s may have %d concepts, one a line of at most %d bytes", path,
-                       MAX_CONCEPTS, MAX_CONCEPT_BYTES);
+        return VX_FAIL(err, -EINVAL, "%s may have %d concepts, one a line of at most %d bytes",
+                       path, MAX_CONCEPTS, MAX_CONCEPT_BYTES);
     c->texts[c->n++] = (vx_text){text, n};
     return 0;
 }
@@ -57,20 +57,22 @@ static int read_concepts(const char *path, concepts *c, vx_err *err) {
 static float *embed(const vx_cluster_folder_params *p, const vx_embedded *in, const concepts *c,
                     vx_err *err) {
     VX_AUTO(vx_embedder) embedder = NULL;
-    const vx_embedder_params params = {.models_dir = p->models_dir, .name = in->model, .device = "cpu"};
+    const vx_embedder_params params = {
+        .models_dir = p->models_dir, .name = in->model, .device = "cpu"};
     if (vx_embedder_open(&params, &embedder, err))
         return NULL;
     const vx_model_info *info = vx_embedder_info(embedder);
     if (strcmp(info->digest, in->digest) || info->dim != in->dim) {
-        VX_FAIL(err, -EINVAL, "%s in %s is another version than that which made the vectors", in->model,
-                p->models_dir);
+        VX_FAIL(err, -EINVAL, "%s in %s is another version than that which made the vectors",
+                in->model, p->models_dir);
         return NULL;
     }
     VX_AUTO_FREE float *vectors = vx_new_array(c->n, (size_t)in->dim * sizeof *vectors);
     int rc = vectors ? 0 : VX_FAIL(err, -ENOMEM, "no memory for %zu concepts", c->n);
     for (size_t i = 0; i < c->n && !rc; i += AT_ONCE) {
         int n = (int)(c->n - i < AT_ONCE ? c->n - i : AT_ONCE);
-        rc = vx_embedder_run_texts(embedder, c->texts + i, n, vectors + i * (size_t)in->dim, NULL, err);
+        rc = vx_embedder_run_texts(embedder, c->texts + i, n, vectors + i * (size_t)in->dim, NULL,
+                                   err);
     }
     return rc ? NULL : vx_take(vectors);
 }
@@ -120,7 +122,8 @@ int vx_cluster_folder_names(const vx_cluster_folder_params *p, const vx_embedded
     if (!p->models_dir || !found->k || !in->model[0] || !takes_text(p->models_dir, in->model)) {
         if (p->concepts)
             return VX_FAIL(err, -EINVAL, "no names: %s in %s takes no text",
-                           in->model[0] ? in->model : "the model", p->models_dir ? p->models_dir : "no folder");
+                           in->model[0] ? in->model : "the model",
+                           p->models_dir ? p->models_dir : "no folder");
         return 0;
     }
     int rc = read_concepts(p->concepts, &c, err);

@@ -74,13 +74,13 @@ static int add_names(const vx_cluster_run *run, json_t *clusters, vx_err *err) {
         return 0;
     if (!best || !cosine)
         return VX_FAIL(err, -ENOMEM, "no memory for %zu names", found->k);
-    rc = vx_cluster_name(found->centroids, found->k, vectors, n, (int)dim, n_best, best, cosine, err);
+    rc = vx_cluster_name(found->centroids, found->k, vectors, n, (int)dim, n_best, best, cosine,
+                         err);
     for (size_t c = 0; c < found->k && !rc; c++) {
         json_t *cluster = json_array_get(clusters, c);
         json_object_set_new(cluster, "name", json_string(texts[best[c * n_best]].text));
-        json_object_set_new(
-            cluster, "names",
-            names_of(texts, best + c * n_best, cosine + c * n_best, n_best));
+        json_object_set_new(cluster, "names",
+                            names_of(texts, best + c * n_best, cosine + c * n_best, n_best));
     }
     return rc;
 }

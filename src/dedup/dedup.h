@@ -85,7 +85,8 @@ typedef struct vx_dedup_device {
 typedef struct vx_dedup_gpu {
     const char *device; /* "cuda:N"; borrows, for the call */
     size_t first;       /* rows before it are only compared with */
-    int64_t min_pairs;  /* fewer are compared by the processors; 0: 10^9, which take two cores some seconds;
+    int64_t
+        min_pairs; /* fewer are compared by the processors; 0: 10^9, which take two cores some seconds;
                            -1: all are for the GPU */
     const vx_dedup_device *functions; /* borrows, until free; NULL: CUDA's */
 } vx_dedup_gpu;

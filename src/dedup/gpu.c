@@ -67,9 +67,10 @@ static int check_room(const vx_dedup_device *device, const char *name, const vx_
     int rc = device->memory(name, &free_bytes, &total_bytes, err);
     if (rc || free_bytes - needed >= total_bytes / 4)
         return rc;
-    return VX_FAIL(err, VX_TORCH_OUT_OF_MEMORY,
-                   "%zu vectors need %.1f GiB of %s, which has %.1f free, and a quarter of it is to stay so",
-                   rows->n, (double)needed / 0x1p30, name, (double)free_bytes / 0x1p30);
+    return VX_FAIL(
+        err, VX_TORCH_OUT_OF_MEMORY,
+        "%zu vectors need %.1f GiB of %s, which has %.1f free, and a quarter of it is to stay so",
+        rows->n, (double)needed / 0x1p30, name, (double)free_bytes / 0x1p30);
 }
 
 int vx_gpu_pairs_new(const vx_dedup_gpu *gpu, const vx_dedup_rows *rows, vx_gpu_pairs **ret_pairs,
@@ -89,7 +90,7 @@ int vx_gpu_pairs_new(const vx_dedup_gpu *gpu, const vx_dedup_rows *rows, vx_gpu_
                  ? VX_FAIL(err, VX_TORCH_OUT_OF_MEMORY, "%zu vectors are too many", rows->n)
                  : check_room(p->device, gpu->device, rows, err);
     if (!rc)
-        rc = p->device->new(gpu->device, rows->n, rows->dim, &p->scan, err);
+        rc = p->device->new (gpu->device, rows->n, rows->dim, &p->scan, err);
     if (!rc)
         rc = put_rows(p, rows, err);
     if (!rc)

@@ -10,7 +10,7 @@
 struct vx_dedup {
     vx_dedup_rows rows;
     vx_products *products;
-    vx_gpu_pairs *gpu; /* NULL: the processors do all */
+    vx_gpu_pairs *gpu;          /* NULL: the processors do all */
     float *block;               /* [VX_DEDUP_BLOCK, dim] */
     float bars[VX_DEDUP_BLOCK]; /* all the threshold */
 };

@@ -40,7 +40,8 @@ typedef struct vx_duplicates_params { /* borrows all, until stop */
     const vx_extractor
         *extractor; /* its limits, decoder and slots; not evidence: hashes alone decide */
     int threads;    /* of comparing vectors; 0 = one per core */
-    bool listed;    /* videos are files that a folder lists (batch/inventory.h): files with the same bytes make groups,
+    bool
+        listed; /* videos are files that a folder lists (batch/inventory.h): files with the same bytes make groups,
                        and a video's age is that of its file */
     /* With listed: only files below these places count, absolute [n_places]; NULL: all. Folders above all places
      * do not set a file aside. */
@@ -130,9 +131,10 @@ typedef struct vx_group_video {
     double duration_s; /* NaN: not known */
     bool set_aside;    /* in a trash or hidden folder */
     bool no_file;      /* none is stored or listed, or it is missing: it lets no other one go */
-    bool keep;         /* by the policy; else it may go: a kept one holds all of it. `same` goes in any case */
-    size_t of;         /* which one that is; its own number if it is kept */
-    bool unchecked;    /* kept for want of a comparison with a kept one, see vx_duplicates_plan */
+    bool
+        keep; /* by the policy; else it may go: a kept one holds all of it. `same` goes in any case */
+    size_t of;      /* which one that is; its own number if it is kept */
+    bool unchecked; /* kept for want of a comparison with a kept one, see vx_duplicates_plan */
 } vx_group_video;
 
 /* Two videos of a group: what the second is to the first. */

@@ -92,8 +92,8 @@ static int write_json_line(FILE *out, const line *l, vx_err *err) {
         fine = !json_object_set_new(object, "relation", json_string(l->relation));
     if (fine && l->pair) {
         json_t *pair =
-            json_pack("{s:o, s:o, s:o, s:b}", "share", real_or_null((double)l->pair->share), "score",
-                      real_or_null((double)l->pair->score), "offset_s",
+            json_pack("{s:o, s:o, s:o, s:b}", "share", real_or_null((double)l->pair->share),
+                      "score", real_or_null((double)l->pair->score), "offset_s",
                       real_or_null((double)l->pair->offset_s), "mirrored", (int)l->pair->mirrored);
         fine = pair && !json_object_update(object, pair);
         json_decref(pair);

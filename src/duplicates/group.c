@@ -84,7 +84,8 @@ static int by_place(const void *a, const void *b) {
     return (x->row > y->row) - (x->row < y->row);
 }
 
-static int copy_pairs(vx_group_build *b, const vx_scan_snapshot *s, const uint32_t *pairs, vx_err *err) {
+static int copy_pairs(vx_group_build *b, const vx_scan_snapshot *s, const uint32_t *pairs,
+                      vx_err *err) {
     vx_group *g = b->group;
     VX_AUTO_FREE place *places = vx_new_array(g->n_videos + 1, sizeof *places);
     if (!places)
@@ -285,9 +286,9 @@ static int compare_with_kept(vx_group_build *b, const staying *s, size_t i, vx_e
         if (vx_group_find_pair(b->group, s->kept[k], i) ||
             vx_unrelated_has(&b->snapshot->unrelated, b->group->videos[s->kept[k]].row, v->row))
             continue;
-        v->unchecked = k >= KEPT_MAX || b->n_compared >= VX_GROUP_COMPARED_MAX ||
-                       (b->duplicates->params.extractor->evidence &&
-                        b->n_looks >= b->query->max_looks);
+        v->unchecked =
+            k >= KEPT_MAX || b->n_compared >= VX_GROUP_COMPARED_MAX ||
+            (b->duplicates->params.extractor->evidence && b->n_looks >= b->query->max_looks);
         if (v->unchecked)
             return 0;
         rc = compare_now(b, s->kept[k], i, &now, err);

@@ -17,9 +17,9 @@ typedef struct vx_group_build {
     vx_duplicates *duplicates;   /* borrows all */
     const vx_group_query *query; /* its watch ends a build: -ECANCELED */
     const vx_scan_snapshot *snapshot;
-    bool compare;         /* what has no pair is judged now, up to query->max_looks by decoded pictures */
-    vx_group *group;      /* what was made; the caller's */
-    vx_keep_facts *facts; /* [n_videos] in the order of the policy; owned */
+    bool compare; /* what has no pair is judged now, up to query->max_looks by decoded pictures */
+    vx_group *group;          /* what was made; the caller's */
+    vx_keep_facts *facts;     /* [n_videos] in the order of the policy; owned */
     vx_duplicate_pair *found; /* [n_found] by comparing; owned, with their segments */
     size_t n_found, found_capacity, n_compared, n_looks;
 } vx_group_build;

@@ -101,13 +101,11 @@ const char *vx_keep_choose_file(const vx_keep_policy *policy, const vx_group_vid
 typedef enum measure { NO_FILE, SET_ASIDE, CHOSEN, PIXELS, BITRATE, LENGTH, AGE, MEASURES } measure;
 
 /* What a policy chooses by; CHOSEN: by none of the others. */
-static const measure chosen_by[] = {[VX_KEEP_LARGEST_PICTURE] = PIXELS,
-                                    [VX_KEEP_HIGHEST_BITRATE] = BITRATE,
-                                    [VX_KEEP_LONGEST] = LENGTH,
-                                    [VX_KEEP_OLDEST] = AGE,
-                                    [VX_KEEP_NEWEST] = CHOSEN,
-                                    [VX_KEEP_PATH] = CHOSEN,
-                                    [VX_KEEP_METADATA] = CHOSEN};
+static const measure chosen_by[] = {
+    [VX_KEEP_LARGEST_PICTURE] = PIXELS, [VX_KEEP_HIGHEST_BITRATE] = BITRATE,
+    [VX_KEEP_LONGEST] = LENGTH,         [VX_KEEP_OLDEST] = AGE,
+    [VX_KEEP_NEWEST] = CHOSEN,          [VX_KEEP_PATH] = CHOSEN,
+    [VX_KEEP_METADATA] = CHOSEN};
 
 static double measure_of(const vx_keep_policy *policy, const vx_keep_facts *f, measure m) {
     const vx_group_video *v = f->video;
@@ -244,5 +242,6 @@ void vx_keep_explain(const vx_keep_policy *policy, const vx_keep_facts *best,
     }
     measure m = find_difference(policy, best, second);
     int n = m > CHOSEN ? explain_tie(policy, best, ret_text, capacity) : 0;
-    explain_measure(policy, best, second, m == CHOSEN ? chosen_by[policy->by] : m, ret_text + n, capacity - (size_t)n);
+    explain_measure(policy, best, second, m == CHOSEN ? chosen_by[policy->by] : m, ret_text + n,
+                    capacity - (size_t)n);
 }

@@ -7,7 +7,7 @@
 typedef struct vx_keep_facts {
     const vx_group_video *video;
     const char *filename; /* borrows: of the video's files the one that stays, if one does */
-    bool no_file; /* now */
+    bool no_file;         /* now */
     double
         metadata; /* the field's value: a number, true 1, false 0, another value -inf; NaN: none */
 } vx_keep_facts;

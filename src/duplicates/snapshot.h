@@ -18,7 +18,8 @@ typedef struct vx_settled { /* a video of a decision to keep or delete */
 typedef struct vx_scan_snapshot {
     atomic_int references;
     unsigned long long video_changes, pair_changes; /* as of which it was read */
-    vx_group_video *videos; /* [n_videos] by row: those of pairs, and of which several files are listed */
+    vx_group_video
+        *videos; /* [n_videos] by row: those of pairs, and of which several files are listed */
     size_t n_videos;
     vx_scan_snapshot_pair *pairs; /* [n_pairs] by rows; those of unrelated videos are left out */
     size_t n_pairs;

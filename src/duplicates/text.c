@@ -56,8 +56,9 @@ static void print_group(FILE *out, const vx_group *g, size_t number) {
     size_t n_files = g->n_videos;
     for (size_t i = 0; i < g->n_videos; i++)
         n_files += g->videos[i].n_same;
-    fprintf(out, "%sGroup %zu: %zu files, %.1f MB, of which %.1f MB may go\n", number > 1 ? "\n" : "",
-            number, n_files, (double)g->bytes / 1e6, (double)g->removable_bytes / 1e6);
+    fprintf(out, "%sGroup %zu: %zu files, %.1f MB, of which %.1f MB may go\n",
+            number > 1 ? "\n" : "", number, n_files, (double)g->bytes / 1e6,
+            (double)g->removable_bytes / 1e6);
     for (size_t i = 0; i < g->n_videos; i++) {
         const vx_group_video *v = &g->videos[i];
         fputs(v->keep ? "  keep    " : "  may go  ", out);

@@ -36,7 +36,8 @@ typedef struct vx_export_params {
     int64_t space;
     int dim;
     vx_export_format format;
-    const char *clustering; /* id; needed by labels, NULL elsewhere: none; borrows, until vx_export_open returns */
+    const char *
+        clustering; /* id; needed by labels, NULL elsewhere: none; borrows, until vx_export_open returns */
     const vx_filter
         *filter; /* only what passes; NULL = all; borrows, until vx_export_open returns */
     const atomic_bool *stop; /* NULL, or once true the search for what passes ends */

@@ -6,12 +6,18 @@
 #include "export_internal.h"
 
 static const vx_parquet_column columns[] = {
-    {"id", VX_PARQUET_UTF8},        {"embedding", VX_PARQUET_LIST_FLOAT},
-    {"faiss_id", VX_PARQUET_INT64}, {"video_id", VX_PARQUET_UTF8},
-    {"sha256", VX_PARQUET_UTF8},    {"clip_index", VX_PARQUET_INT64},
-    {"start_s", VX_PARQUET_DOUBLE}, {"end_s", VX_PARQUET_DOUBLE},
-    {"filename", VX_PARQUET_UTF8},  {"duration_s", VX_PARQUET_DOUBLE},
-    {"metadata", VX_PARQUET_UTF8},  {"created_at", VX_PARQUET_UTF8},
+    {"id", VX_PARQUET_UTF8},
+    {"embedding", VX_PARQUET_LIST_FLOAT},
+    {"faiss_id", VX_PARQUET_INT64},
+    {"video_id", VX_PARQUET_UTF8},
+    {"sha256", VX_PARQUET_UTF8},
+    {"clip_index", VX_PARQUET_INT64},
+    {"start_s", VX_PARQUET_DOUBLE},
+    {"end_s", VX_PARQUET_DOUBLE},
+    {"filename", VX_PARQUET_UTF8},
+    {"duration_s", VX_PARQUET_DOUBLE},
+    {"metadata", VX_PARQUET_UTF8},
+    {"created_at", VX_PARQUET_UTF8},
     {"model", VX_PARQUET_UTF8},
     {"cluster", VX_PARQUET_INT64}, /* with a clustering */
     {"cluster_score", VX_PARQUET_DOUBLE},

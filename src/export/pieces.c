@@ -37,7 +37,8 @@ const char *vx_export_refuses(vx_export_format format, const char *clustering) {
     if (format == VX_EXPORT_LABELS && !clustering)
         return "labels are those of a clustering: name it.";
     if (clustering && (format == VX_EXPORT_FAISS || format == VX_EXPORT_NPY))
-        return "faiss and npy hold vectors alone: jsonl and parquet have clusters, and labels has them "
+        return "faiss and npy hold vectors alone: jsonl and parquet have clusters, and labels has "
+               "them "
                "row for row as npy.";
     return NULL;
 }

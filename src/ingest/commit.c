@@ -105,7 +105,8 @@ static int name_bytes(const char *name) {
 static int reject(video_write *w, vx_video *of, vx_err *err) {
     const vx_verdict_row *v = &w->result.verdict;
     const char *name = w->item->filename;
-    char new_length[VX_CLOCK_LENGTH_BYTES], of_length[VX_CLOCK_LENGTH_BYTES], at[VX_CLOCK_LENGTH_BYTES];
+    char new_length[VX_CLOCK_LENGTH_BYTES], of_length[VX_CLOCK_LENGTH_BYTES],
+        at[VX_CLOCK_LENGTH_BYTES];
     w->result.outcome = VX_OUTCOME_DUPLICATE;
     w->result.video = of;
     vx_clock_length(w->item->work->extract.info.duration_s, new_length);

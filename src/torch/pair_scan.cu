@@ -20,7 +20,8 @@
 
 namespace {
 
-constexpr int TILE = 128, STEP = 32, PITCH = STEP + 8; // of a shared row: 8 more against bank conflicts
+constexpr int TILE = 128, STEP = 32,
+              PITCH = STEP + 8; // of a shared row: 8 more against bank conflicts
 constexpr int THREADS = 256, PUT_ROWS = VX_PAIR_SCAN_PUT;
 constexpr float SCALE = 256;
 
@@ -54,18 +55,42 @@ struct tiles {
 __device__ void load_step(tiles &t, int buffer, const job &j, size_t row, size_t other, int k) {
 #pragma unroll
     for (int i = 0; i < TILE * STEP / 8 / THREADS; i++) {
-        int at = static_cast<int>(threadIdx.x) + i * THREADS, r = at / (STEP / 8), c = at % (STEP / 8) * 8;
+        int at = static_cast<int>(threadIdx.x) + i * THREADS, r = at / (STEP / 8),
+            c = at % (STEP / 8) * 8;
         __pipeline_memcpy_async(&t.rows[buffer][r][c], j.rows + (row + r) * j.dim + k + c, 16);
         __pipeline_memcpy_async(&t.others[buffer][r][c], j.rows + (other + r) * j.dim + k + c, 16);
     }
     __pipeline_commit();
 }
 
+using products = wmma::fragment<wmma::accumulator, 16, 16, 16, float>;
+
+// Adds the products of a step to a warp's 64 rows x 32 others.
+__device__ void multiply_step(const tiles &t, int buffer, int row, int other,
+                              products (&sums)[4][2]) {
+#pragma unroll
+    for (int at = 0; at < STEP; at += 16) {
+        wmma::fragment<wmma::matrix_a, 16, 16, 16, __half, wmma::row_major> rows[4];
+        wmma::fragment<wmma::matrix_b, 16, 16, 16, __half, wmma::col_major> others[2];
+#pragma unroll
+        for (int a = 0; a < 4; a++)
+            wmma::load_matrix_sync(rows[a], &t.rows[buffer][row + 16 * a][at], PITCH);
+#pragma unroll
+        for (int b = 0; b < 2; b++)
+            wmma::load_matrix_sync(others[b], &t.others[buffer][other + 16 * b][at], PITCH);
+#pragma unroll
+        for (int a = 0; a < 4; a++)
+#pragma unroll
+            for (int b = 0; b < 2; b++)
+                wmma::mma_sync(sums[a][b], rows[a], others[b], sums[a][b]);
+    }
+}
+
 // A warp's 16 x 16 products, in shared memory.
-__device__ void pick(const job &j, const float *products, uint32_t row, uint32_t other) {
+__device__ void pick(const job &j, const float *written, uint32_t row, uint32_t other) {
     for (uint32_t i = threadIdx.x % 32; i < 256; i += 32) {
         uint32_t r = row + i / 16, o = other + i % 16;
-        if (!(products[i] >= j.bar) || o >= r || r >= j.row_end || o >= j.other_end)
+        if (!(written[i] >= j.bar) || o >= r || r >= j.row_end || o >= j.other_end)
             continue;
         uint32_t place = atomicAdd(j.count, 1u);
         if (place < VX_PAIR_SCAN_ROOM)
@@ -81,8 +106,9 @@ __global__ void __launch_bounds__(THREADS) find_pairs(job j) {
     uint32_t row = j.row + blockIdx.x * TILE, other = j.other + blockIdx.y * TILE;
     if (other >= row + TILE)
         return; // all of them stand behind the rows
-    int warp = static_cast<int>(threadIdx.x / 32), warp_row = warp / 4 * 64, warp_other = warp % 4 * 32;
-    wmma::fragment<wmma::accumulator, 16, 16, 16, float> sums[4][2];
+    int warp = static_cast<int>(threadIdx.x / 32), warp_row = warp / 4 * 64,
+        warp_other = warp % 4 * 32;
+    products sums[4][2];
 #pragma unroll
     for (int a = 0; a < 4; a++)
 #pragma unroll
@@ -98,25 +124,11 @@ __global__ void __launch_bounds__(THREADS) find_pairs(job j) {
         else
             __pipeline_wait_prior(0);
         __syncthreads();
-#pragma unroll
-        for (int at = 0; at < STEP; at += 16) {
-            wmma::fragment<wmma::matrix_a, 16, 16, 16, __half, wmma::row_major> rows[4];
-            wmma::fragment<wmma::matrix_b, 16, 16, 16, __half, wmma::col_major> others[2];
-#pragma unroll
-            for (int a = 0; a < 4; a++)
-                wmma::load_matrix_sync(rows[a], &t.rows[buffer][warp_row + 16 * a][at], PITCH);
-#pragma unroll
-            for (int b = 0; b < 2; b++)
-                wmma::load_matrix_sync(others[b], &t.others[buffer][warp_other + 16 * b][at], PITCH);
-#pragma unroll
-            for (int a = 0; a < 4; a++)
-#pragma unroll
-                for (int b = 0; b < 2; b++)
-                    wmma::mma_sync(sums[a][b], rows[a], others[b], sums[a][b]);
-        }
+        multiply_step(t, buffer, warp_row, warp_other, sums);
         __syncthreads(); // before the buffer is written again
     }
-    float *products = reinterpret_cast<float *>(&t) + warp * 256; // the tiles are not needed any more
+    float *products =
+        reinterpret_cast<float *>(&t) + warp * 256; // the tiles are not needed any more
 #pragma unroll
     for (int a = 0; a < 4; a++)
 #pragma unroll
@@ -127,9 +139,9 @@ __global__ void __launch_bounds__(THREADS) find_pairs(job j) {
                 any |= sums[a][b].x[i] >= j.bar; // false for NaN
             if (!__any_sync(0xffffffffu, any))
                 continue;
-            wmma::store_matrix_sync(products, sums[a][b], 16, wmma::mem_row_major);
+            wmma::store_matrix_sync(written, sums[a][b], 16, wmma::mem_row_major);
             __syncwarp();
-            pick(j, products, row + warp_row + 16 * a, other + warp_other + 16 * b);
+            pick(j, written, row + warp_row + 16 * a, other + warp_other + 16 * b);
             __syncwarp();
         }
 #endif
@@ -271,7 +283,8 @@ extern "C" int vx_pair_scan_run(vx_pair_scan *s, const vx_pair_scan_run_params *
     *ret_n = count;
     size_t n = count <= VX_PAIR_SCAN_ROOM ? count : 0; // a part of them is of no use
     if (n) {
-        TRY(cudaMemcpyAsync(ret_found, s->found, n * sizeof *s->found, cudaMemcpyDeviceToHost, s->stream));
+        TRY(cudaMemcpyAsync(ret_found, s->found, n * sizeof *s->found, cudaMemcpyDeviceToHost,
+                            s->stream));
         TRY(cudaStreamSynchronize(s->stream));
     }
     return 0;

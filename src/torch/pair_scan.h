@@ -44,9 +44,10 @@ int vx_pair_scan_put(vx_pair_scan *scan, size_t first, size_t n, const float *ro
                      vx_err *err) VX_PAIR_SCAN_NOEXCEPT;
 
 typedef struct vx_pair_scan_run_params {
-    size_t row, n_rows;     /* these rows, each */
-    size_t other, n_others; /* with these others that stand before it; n_others <= VX_PAIR_SCAN_OTHERS */
-    float at_least;         /* pairs whose product there is at least this */
+    size_t row, n_rows; /* these rows, each */
+    size_t other,
+        n_others;   /* with these others that stand before it; n_others <= VX_PAIR_SCAN_OTHERS */
+    float at_least; /* pairs whose product there is at least this */
 } vx_pair_scan_run_params;
 /* In no order.
  *   ret_found  [VX_PAIR_SCAN_ROOM]

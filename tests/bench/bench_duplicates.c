@@ -27,7 +27,7 @@ typedef struct bench {
     int threads;
     const char *device; /* NULL: the processors */
     size_t n_pairs;
-    double copied_s; /* that copying to the GPU took */
+    double copied_s;    /* that copying to the GPU took */
     atomic_size_t next; /* block pair of the floor */
 } bench;
 
@@ -111,7 +111,8 @@ static double pairs_s(bench *b) {
     double start_s = now_s();
     b->n_pairs = 0;
     die_on(vx_dedup_new(&rows, 0.95f, b->threads, &dedup, &err), &err);
-    if (b->device && !vx_dedup_use_gpu(dedup, &(vx_dedup_gpu){.device = b->device, .min_pairs = -1}))
+    if (b->device &&
+        !vx_dedup_use_gpu(dedup, &(vx_dedup_gpu){.device = b->device, .min_pairs = -1}))
         exit(1); /* the log says why */
     b->copied_s = now_s() - start_s;
     for (size_t first = 0; first < b->n; first += VX_DEDUP_BLOCK) {
@@ -133,8 +134,11 @@ static double keep_s(bench *b) {
 
 /* Ends the process where both do not find the same number of pairs of the first rows. */
 static void check_gpu(const bench *all) {
-    bench b = {.vectors = all->vectors, .n = all->n < 20000 ? all->n : 20000, .dim = all->dim,
-               .threads = vx_thread_cores(), .device = all->device};
+    bench b = {.vectors = all->vectors,
+               .n = all->n < 20000 ? all->n : 20000,
+               .dim = all->dim,
+               .threads = vx_thread_cores(),
+               .device = all->device};
     pairs_s(&b);
     size_t n_on_gpu = b.n_pairs;
     b.device = NULL;
@@ -142,7 +146,8 @@ static void check_gpu(const bench *all) {
     printf("checked_pairs %zu\n", b.n_pairs);
     if (b.n_pairs == n_on_gpu)
         return;
-    fprintf(stderr, "bench_duplicates: the GPU found %zu pairs, the processors %zu\n", n_on_gpu, b.n_pairs);
+    fprintf(stderr, "bench_duplicates: the GPU found %zu pairs, the processors %zu\n", n_on_gpu,
+            b.n_pairs);
     exit(1);
 }
 

@@ -91,9 +91,10 @@ static void check_shapes(const vx_dedup_gpu *gpu) {
     static const struct {
         size_t n, dim, centres, first;
         float bar;
-    } shapes[] = {{1, 8, 1, 0, 0.9f},           {129, 1, 7, 0, 0.9f},     {700, 3, 60, 0, 0.99f},
-                  {5000, 24, 1500, 0, 0.9f},    {1100, 256, 300, 0, 0.9f}, {1100, 256, 300, 623, 0.9f},
-                  {500, 1280, 100, 0, 0.95f},  {150, 8192, 30, 0, 0.9f}, {2100, 64, 2100, 0, 0.2f}};
+    } shapes[] = {
+        {1, 8, 1, 0, 0.9f},         {129, 1, 7, 0, 0.9f},      {700, 3, 60, 0, 0.99f},
+        {5000, 24, 1500, 0, 0.9f},  {1100, 256, 300, 0, 0.9f}, {1100, 256, 300, 623, 0.9f},
+        {500, 1280, 100, 0, 0.95f}, {150, 8192, 30, 0, 0.9f},  {2100, 64, 2100, 0, 0.2f}};
     size_t n_hits = 0;
     for (size_t i = 0; i < VX_LEN(shapes); i++) {
         float *vectors = rows_near(shapes[i].n, shapes[i].dim, shapes[i].centres);

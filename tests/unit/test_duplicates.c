@@ -77,14 +77,16 @@ static void what_is_equal_by_the_policy_is_decided_by_the_next_measure(void **st
     vx_group_video a = plain("a"), b = plain("b");
     b.bytes = 2000000;
     check("largest_picture", b, a, NAN, NAN,
-          "none has a larger picture; of the equal ones it has the highest bit rate: 2000 kbit/s, the "
+          "none has a larger picture; of the equal ones it has the highest bit rate: 2000 kbit/s, "
+          "the "
           "next has 1000 kbit/s");
     check("oldest", b, a, NAN, NAN,
           "none is older; of the equal ones it has the highest bit rate: 2000 kbit/s, the next has "
           "1000 kbit/s");
-    check("path:x", b, a, NAN, NAN,
-          "none is in the folders of your list; of all it has the highest bit rate: 2000 kbit/s, the "
-          "next has 1000 kbit/s");
+    check(
+        "path:x", b, a, NAN, NAN,
+        "none is in the folders of your list; of all it has the highest bit rate: 2000 kbit/s, the "
+        "next has 1000 kbit/s");
     check("metadata:stars", b, a, 3, 3,
           "none has a greater metadata.stars; of the equal ones it has the highest bit rate: 2000 "
           "kbit/s, the next has 1000 kbit/s");
@@ -152,7 +154,8 @@ static void words_that_do_not_fit_are_cut(void **state) {
     vx_group_video a = plain("a"), b = plain("b");
     a.bytes++;
     assert_int_equal(vx_keep_policy_parse("largest_picture", &policy, &err), 0);
-    const vx_keep_facts best = {.video = &a, .filename = a.filename}, second = {.video = &b, .filename = b.filename};
+    const vx_keep_facts best = {.video = &a, .filename = a.filename},
+                        second = {.video = &b, .filename = b.filename};
     for (size_t capacity = 1; capacity < 120; capacity++) {
         char *text = malloc(capacity); /* for the sanitizer */
         vx_keep_explain(&policy, &best, &second, text, capacity);
@@ -163,7 +166,8 @@ static void words_that_do_not_fit_are_cut(void **state) {
 
 static void wrong_policy_is_refused_and_a_right_one_is_split(void **state) {
     (void)state;
-    static const char *const wrong[] = {"", "best", "oldest:x", "path", "path:", "path:a,,b", "path:,", "metadata:", "metadata"};
+    static const char *const wrong[] = {
+        "", "best", "oldest:x", "path", "path:", "path:a,,b", "path:,", "metadata:", "metadata"};
     vx_keep_policy policy;
     vx_err err;
     char text[VX_KEEP_MAX_BYTES + 2] = "path:";
@@ -238,7 +242,8 @@ static void nearest_are_the_best_whatever_the_order(void **state) {
         qsort(near.items, near.n, sizeof *near.items, by_rank);
         assert_int_equal(near.n, VX_NEAR_MAX);
         for (size_t i = 0; i < VX_NEAR_MAX; i++)
-            assert_true(near.items[i].video == best[i].video && near.items[i].score == best[i].score);
+            assert_true(near.items[i].video == best[i].video &&
+                        near.items[i].score == best[i].score);
         for (size_t i = VX_NEAR_MAX; i < VIDEOS; i++)
             assert_true(was_left[best[i].video]);
     }
@@ -258,7 +263,8 @@ static void sets_are_those_of_brute_force_and_named_by_their_least(void **state)
             uint32_t a = next_random(&random) >> 8, b = next_random(&random) >> 8;
             a %= N;
             b %= N;
-            uint32_t low = label[a] < label[b] ? label[a] : label[b], high = label[a] ^ label[b] ^ low;
+            uint32_t low = label[a] < label[b] ? label[a] : label[b],
+                     high = label[a] ^ label[b] ^ low;
             assert_int_equal(vx_sets_join(parent, a, b), low != high);
             for (uint32_t k = 0; k < N; k++)
                 label[k] = label[k] == high ? low : label[k];

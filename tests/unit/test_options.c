@@ -40,8 +40,10 @@ static void words_without_an_option_are_operands_where_these_are_taken(void **st
     settings s = {0};
     vx_err err;
     int first;
-    assert_int_equal(vx_options_parse("usage", table, VX_LEN(table), 7, argv, &s, &err), VX_OPTION_WRONG);
-    assert_int_equal(vx_options_parse_operands("usage", table, VX_LEN(table), 7, argv, &s, &first, &err), 0);
+    assert_int_equal(vx_options_parse("usage", table, VX_LEN(table), 7, argv, &s, &err),
+                     VX_OPTION_WRONG);
+    assert_int_equal(
+        vx_options_parse_operands("usage", table, VX_LEN(table), 7, argv, &s, &first, &err), 0);
     assert_true(s.threads == 3 && !s.off && first == 4);
     assert_string_equal(argv[4], "a");
     assert_string_equal(argv[6], "--off");
