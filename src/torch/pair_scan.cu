@@ -127,7 +127,7 @@ __global__ void __launch_bounds__(THREADS) find_pairs(job j) {
         multiply_step(t, buffer, warp_row, warp_other, sums);
         __syncthreads(); // before the buffer is written again
     }
-    float *products =
+    float *written =
         reinterpret_cast<float *>(&t) + warp * 256; // the tiles are not needed any more
 #pragma unroll
     for (int a = 0; a < 4; a++)
