@@ -5,6 +5,7 @@
 #include "duplicates_internal.h"
 #include "keeper.h"
 #include "snapshot.h"
+#include "verdict/verdict.h"
 
 typedef struct vx_group_members { /* borrows */
     const uint32_t *videos;       /* [n_videos] numbers of videos of the snapshot */
@@ -20,6 +21,7 @@ typedef struct vx_group_build {
     bool compare; /* what has no pair is judged now, up to query->max_looks by decoded pictures */
     vx_group *group;          /* what was made; the caller's */
     vx_keep_facts *facts;     /* [n_videos] in the order of the policy; owned */
+    vx_verdict_looks *looks;  /* owned */
     vx_duplicate_pair *found; /* [n_found] by comparing; owned, with their segments */
     size_t n_found, found_capacity, n_compared, n_looks;
 } vx_group_build;
