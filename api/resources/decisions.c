@@ -270,6 +270,7 @@ static bool read_resolution(vx_request *request, json_t *body, resolution *r) {
     r->ask.query.filter = r->ask.filter;
     r->ask.query.policy = &r->ask.policy;
     r->ask.query.state = -1;
+    r->ask.query.max_looks = VX_DUPLICATES_MAX_LOOKS;
     r->ask.request = request;
     return true;
 }

@@ -30,9 +30,12 @@ static void finish_scan(vx_request *request) {
 
 void vx_duplicates_scan_post(vx_request *request) {
     VX_AUTO(vx_filter) filter = NULL;
-    if (vx_filters_read_value(request, NULL, &filter) && vx_change_begin(request, finish_scan))
+    vx_keep_policy policy;
+    const char *keep = vx_request_value(request, "keep");
+    if (vx_filters_read_value(request, NULL, &filter) &&
+        vx_duplicates_read_policy(request, keep, &policy) && vx_change_begin(request, finish_scan))
         vx_change_refuse(request, vx_duplicates_submit(request->server->duplicates,
-                                                       vx_request_value(request, "filter"),
+                                                       vx_request_value(request, "filter"), keep,
                                                        vx_change_done_as_job, request));
 }
 
@@ -117,6 +120,7 @@ static vx_duplicates_ask *read_ask(vx_request *request) {
     ask->request = request;
     ask->query.state = ask->query.state == 2 ? -1 : ask->query.state;
     ask->query.limit = ask->format ? 0 : (size_t)limit;
+    ask->query.max_looks = VX_DUPLICATES_MAX_LOOKS;
     ask->query.min_score = (float)min_score;
     ask->query.filter = ask->filter;
     ask->query.policy = &ask->policy;

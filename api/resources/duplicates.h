@@ -25,6 +25,9 @@ typedef struct vx_duplicates_ask {
 } vx_duplicates_ask;
 void vx_duplicates_ask_free(void *ask);
 
+/* Files that a request decodes to compare pairs, at most; the scan does what is left (its parameter keep). */
+#define VX_DUPLICATES_MAX_LOOKS 16
+
 /* Each returns false after a reply. text NULL: the default. */
 bool vx_duplicates_read_kinds(vx_request *request, const char *text, unsigned *ret_kinds);
 bool vx_duplicates_read_policy(vx_request *request, const char *text, vx_keep_policy *ret_policy);

@@ -101,7 +101,7 @@ static ssize_t read_stream(void *ctx, uint64_t at, char *buffer, size_t capacity
 
 static void add_headers(vx_request *request, vx_export_format format, int64_t rows) {
     static const char *const names[] = {"video_index.faiss", "embeddings.npy", "clips.jsonl",
-                                        "embeddings.parquet"};
+                                        "embeddings.parquet", "labels.npy"};
     char text[96];
     vx_reply_header(request, MHD_HTTP_HEADER_CONTENT_TYPE, vx_export_content_type(format));
     vx_reply_header(request, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
@@ -115,6 +115,10 @@ static void finish(vx_request *request) {
     export_request *e = request->state;
     if (e->refused) {
         vx_reply_problem(request, VX_PROBLEM_BUSY, NULL);
+        return;
+    }
+    if (e->rc == VX_CATALOG_NOT_FOUND) {
+        vx_reply_problem(request, VX_PROBLEM_NOT_FOUND, "Not found: %s.", e->err.msg);
         return;
     }
     if (e->rc) {
@@ -159,12 +163,19 @@ static bool read_request(vx_request *request, export_request *e) {
         vx_reply_problem(request, VX_PROBLEM_WRONG_SPACE, "%s", err.msg);
         return false;
     }
+    const char *clustering = vx_request_value(request, "clustering");
+    const char *refused = vx_export_refuses((vx_export_format)format, clustering);
+    if (refused) {
+        vx_reply_problem(request, VX_PROBLEM_BAD_PARAMETER, "format: %s", refused);
+        return false;
+    }
     e->request = request;
     e->params = (vx_export_params){.catalog = server->catalog,
                                    .model = model->info->name,
                                    .space = model->space,
                                    .dim = model->info->dim,
                                    .format = (vx_export_format)format,
+                                   .clustering = clustering,
                                    .filter = e->filter,
                                    .stop = &server->stopping};
     return true;

@@ -29,3 +29,12 @@ void vx_clock_iso(int64_t unix_us, char ret_text[VX_CLOCK_ISO_BYTES]) {
     strftime(day_and_time, sizeof day_and_time, "%Y-%m-%dT%H:%M:%S", &parts);
     snprintf(ret_text, VX_CLOCK_ISO_BYTES, "%s.%03dZ", day_and_time, milliseconds);
 }
+
+void vx_clock_length(double seconds, char ret_text[VX_CLOCK_LENGTH_BYTES]) {
+    long s = seconds >= 0 && seconds < 1e9 ? (long)(seconds + 0.5) : -1;
+    ret_text[0] = '\0';
+    if (s >= 3600)
+        snprintf(ret_text, VX_CLOCK_LENGTH_BYTES, "%ld:%02ld:%02ld", s / 3600, s / 60 % 60, s % 60);
+    else if (s >= 0)
+        snprintf(ret_text, VX_CLOCK_LENGTH_BYTES, "%ld:%02ld", s / 60, s % 60);
+}

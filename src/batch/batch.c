@@ -47,8 +47,8 @@ const char *vx_batch_data_dir(const vx_batch *batch) {
     return batch->data;
 }
 
-void vx_batch_print_error(const vx_err *err) {
-    vx_batch_say(NULL, "vidx embed: %s", err->msg);
+void vx_batch_print_error(const char *command, const vx_err *err) {
+    vx_batch_say(NULL, "%s: %s", command, err->msg);
 }
 
 /* ---- the folders ---- */
@@ -65,7 +65,30 @@ static void on_problem(void *ctx, const char *path, const char *reason) {
     vx_batch *batch = ctx;
     vx_err err;
     if (vx_batch_failures_skip(batch->failures, path, reason, &err))
-        vx_batch_print_error(&err);
+        vx_batch_say(NULL, "%s", err.msg);
+}
+
+static int find_files(vx_batch *batch, vx_err *err) {
+    const vx_batch_params *p = &batch->p;
+    if (p->places)
+        return vx_batch_find_files_at(p->places, p->n_places, on_problem, batch, &batch->files,
+                                      err);
+    int rc = find_folder(p->input, batch->input, err);
+    return rc ? rc : vx_batch_find_files(batch->input, on_problem, batch, &batch->files, err);
+}
+
+static void say_what_is_there(const vx_batch *batch) {
+    char several[32];
+    snprintf(several, sizeof several, "%zu places", batch->p.n_places);
+    if (batch->p.quiet)
+        return;
+    vx_batch_say(NULL, "%zu videos, %.1f MB in %s", batch->files->n,
+                 (double)batch->files->bytes / 1e6,
+                 !batch->p.places         ? batch->input
+                 : batch->p.n_places == 1 ? batch->p.places[0]
+                                          : several);
+    if (batch->files->n_symlinks)
+        vx_batch_say(NULL, "%zu symbolic links are not followed", batch->files->n_symlinks);
 }
 
 int vx_batch_open(const vx_batch_params *params, vx_batch **ret_batch, vx_err *err) {
@@ -75,22 +98,16 @@ int vx_batch_open(const vx_batch_params *params, vx_batch **ret_batch, vx_err *e
     batch->p = *params;
     batch->progress.quiet = params->quiet;
     batch->started_us = vx_clock_monotonic_us();
-    int rc = find_folder(params->input, batch->input, err);
+    int rc = find_files(batch, err);
     if (!rc)
         rc = vx_batch_make_folders(params->output, err);
     if (!rc)
         rc = find_folder(params->output, batch->output, err);
     if (!rc)
         rc = vx_batch_join(batch->data, batch->output, ".vidx", err);
-    if (!rc)
-        rc = vx_batch_find_files(batch->input, on_problem, batch, &batch->files, err);
     if (rc)
         return rc;
-    if (!params->quiet)
-        vx_batch_say(NULL, "%zu videos, %.1f MB in %s", batch->files->n,
-                     (double)batch->files->bytes / 1e6, batch->input);
-    if (!params->quiet && batch->files->n_symlinks)
-        vx_batch_say(NULL, "%zu symbolic links are not followed", batch->files->n_symlinks);
+    say_what_is_there(batch);
     *ret_batch = vx_take(batch);
     return 0;
 }
@@ -99,13 +116,20 @@ int vx_batch_open(const vx_batch_params *params, vx_batch **ret_batch, vx_err *e
 
 /* A disk that is not mounted looks like a folder without videos. */
 static int check_not_emptied(const vx_batch *batch, vx_err *err) {
+    const char *emptied = batch->p.input;
     size_t stored = vx_batch_inventory_count(batch->inventory);
-    if (batch->files->n || !stored || !batch->files->complete)
+    bool gone = !batch->p.places && !batch->files->n && stored;
+    for (size_t i = 0; i < batch->p.n_places && !gone; i++) {
+        emptied = batch->p.places[i];
+        stored = vx_batch_inventory_count_gone(batch->inventory, emptied);
+        gone = stored && !vx_batch_files_below(batch->files, emptied);
+    }
+    if (!gone || !batch->files->complete)
         return 0;
     return VX_FAIL(err, -ENOENT,
                    "%s has no videos any more, but %s has %zu: is a disk not mounted? "
                    "Remove %s to start over",
-                   batch->p.input, batch->p.output, stored, batch->data);
+                   emptied, batch->p.output, stored, batch->data);
 }
 
 static int embed(vx_batch *batch, vx_err *err) {
@@ -122,7 +146,7 @@ static int embed(vx_batch *batch, vx_err *err) {
         return rc;
     vx_batch_run_context context = {
         .parts = &batch->parts,
-        .input = batch->input,
+        .input = batch->p.places ? NULL : batch->input,
         .files = batch->files,
         .inventory = batch->inventory,
         .failures = batch->failures,
@@ -223,6 +247,8 @@ static int write_curator(vx_batch *batch, vx_err *err) {
 
 static int write_duplicates(vx_batch *batch, vx_err *err) {
     size_t removed;
+    if (batch->p.layout == VX_BATCH_LAYOUT_NONE)
+        return 0;
     if (!(batch->p.dedup_threshold > 0))
         return vx_batch_remove_duplicates(batch->output, err);
     int rc = vx_batch_write_duplicates(batch->parts.collection->models->items[0].index,
@@ -255,7 +281,8 @@ static int write_outputs(vx_batch *batch, bool *ret_stopped, vx_err *err) {
         rc = open_clip_files(batch, err);
     if (!rc)
         rc = batch->p.layout == VX_BATCH_LAYOUT_CURATOR ? write_curator(batch, err)
-                                                        : write_vidx(batch, err);
+             : batch->p.layout == VX_BATCH_LAYOUT_VIDX  ? write_vidx(batch, err)
+                                                        : 0;
     if (!rc && batch->clip_files)
         rc = finish_clip_files(batch, err);
     if (rc == VX_MEDIA_STOPPED) {

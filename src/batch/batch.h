@@ -1,5 +1,5 @@
 /* batch.h — `vidx embed`: turns every video below a folder into vectors in an output folder, without
- * a server.
+ * a server. `vidx dedup` reads the videos of its folders by it, too, and writes no outputs.
  *
  *   vx_batch_open   looks at both folders and lists the videos
  *   vx_batch_run    embeds what is new, fills in missing vectors, writes the outputs
@@ -23,11 +23,16 @@
 typedef enum vx_batch_layout {
     VX_BATCH_LAYOUT_VIDX,    /* video_index.faiss, embeddings.npy, clips.jsonl: layout_vidx.h */
     VX_BATCH_LAYOUT_CURATOR, /* NeMo Curator's tree: layout_curator.h */
+    VX_BATCH_LAYOUT_NONE,    /* nothing but the catalog and failed.jsonl */
 } vx_batch_layout;
 
 typedef struct vx_batch_params {
     const char *input, *output; /* folders as they were typed; all borrowed until free */
-    const char *models_dir;     /* where the models come from, for people to read */
+    /* Instead of input, and with LAYOUT_NONE: folders and files [n_places], absolute, without symbolic links. What
+     * is stored of other places stays. */
+    const char *const *places;
+    size_t n_places;
+    const char *models_dir; /* where the models come from, for people to read */
     vx_batch_layout layout;
     double dedup_threshold;    /* cosine, 0..1: also list near-duplicate clips; 0 = do not */
     bool write_clips;          /* also write each clip as a file */
@@ -53,7 +58,11 @@ typedef enum vx_batch_end {
     VX_BATCH_INTERRUPTED,  /* the same call goes on; outputs may be those of an earlier run */
 } vx_batch_end;
 
-enum { VX_BATCH_WORKERS_MAX = 256 };
+enum {
+    VX_BATCH_WORKERS_MAX = 256,
+    VX_BATCH_QUEUE =
+        2048, /* that ingest must have: 1000 are inside, and for a moment those that end */
+};
 
 /* The whole job. After an end by INTERRUPTED, or a failure, ingest takes no more videos.
  *   parts    copied; what it points to is borrowed until free
@@ -61,5 +70,5 @@ enum { VX_BATCH_WORKERS_MAX = 256 };
  * -errno ends the run early; what was embedded stays. */
 int vx_batch_run(vx_batch *batch, const vx_batch_parts *parts, vx_batch_end *ret_end, vx_err *err);
 
-/* "vidx embed: <message>" on stderr, with control characters as \xNN. */
-void vx_batch_print_error(const vx_err *err);
+/* "<command>: <message>" on stderr, with control characters as \xNN. */
+void vx_batch_print_error(const char *command, const vx_err *err);

@@ -90,10 +90,9 @@ static void *run_hasher(void *ctx) {
     run *r = ctx;
     char path[PATH_MAX];
     for (task *t; (t = vx_queue_pop(r->to_hash)); post(t)) {
-        if (snprintf(path, sizeof path, "%s/%s", r->c->input, t->file->path) < (int)sizeof path)
+        t->hash_rc = vx_batch_file_path(r->c->input, t->file, path, &t->err);
+        if (!t->hash_rc)
             t->hash_rc = vx_upload_external(path, &t->upload, &t->err);
-        else
-            t->hash_rc = VX_FAIL(&t->err, -ENAMETOOLONG, "its path is too long");
         if (!t->hash_rc)
             memcpy(t->sha256, vx_upload_sha256(t->upload), sizeof t->sha256);
     }

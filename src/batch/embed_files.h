@@ -26,7 +26,7 @@
 /* What the steps of a run work on. All borrowed. */
 typedef struct vx_batch_run_context {
     const vx_batch_parts *parts;
-    const char *input; /* absolute */
+    const char *input; /* absolute; NULL: the files' paths are */
     vx_batch_files *files;
     vx_batch_inventory *inventory;
     vx_batch_failures *failures; /* videos that fail are added, and named on stderr */

@@ -1,4 +1,4 @@
-/* input_files.h — the video files below a folder, as they were when it was walked.
+/* input_files.h — the video files below a folder, or below several places, as they were when these were walked.
  *
  * A file is taken for a video by its suffix; media/ finds out what it really holds. Symbolic links
  * are not followed. An output folder may lie below the input, so folders named .vidx are left out,
@@ -6,6 +6,7 @@
  */
 #pragma once
 
+#include <limits.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -16,7 +17,7 @@
 struct vx_batch_video; /* inventory.h */
 
 typedef struct vx_batch_file {
-    char *path; /* relative to the folder, UTF-8; owned */
+    char *path; /* relative to the folder, or absolute (vx_batch_find_files_at), UTF-8; owned */
     int64_t bytes, mtime_ns;
     struct vx_batch_video *video; /* the stored video with its bytes; NULL = not known yet */
     struct vx_batch_file *next;   /* the next file of that video */
@@ -28,6 +29,9 @@ typedef struct vx_batch_files {
     int64_t bytes;
     size_t n_symlinks; /* to videos and folders; passed over */
     bool complete;     /* every folder could be read */
+    const char *const *
+        places; /* [n_places] absolute, sorted; borrowed; NULL: one folder, to which paths are relative */
+    size_t n_places;
 } vx_batch_files;
 vx_batch_files *vx_batch_files_free(vx_batch_files *files);
 VX_DEFINE_AUTO(vx_batch_files, vx_batch_files_free)
@@ -38,6 +42,20 @@ typedef void (*vx_batch_on_problem)(void *ctx, const char *path, const char *rea
 /* folder: an absolute path. -errno when the folder itself cannot be read. */
 int vx_batch_find_files(const char *folder, vx_batch_on_problem on_problem, void *ctx,
                         vx_batch_files **ret_files, vx_err *err);
+
+/* The files below several folders, and files, which need no suffix; each file once. Paths are absolute.
+ *   places  [n] absolute paths without symbolic links; borrows, as long as the files live */
+int vx_batch_find_files_at(const char *const *places, size_t n, vx_batch_on_problem on_problem,
+                           void *ctx, vx_batch_files **ret_files, vx_err *err);
+/* Whether a path is in what was walked, if there is such a file. */
+bool vx_batch_files_cover(const vx_batch_files *files, const char *path);
+/* Whether there are files below a place, or whether it is one. */
+bool vx_batch_files_below(const vx_batch_files *files, const char *place);
+/* Whether a path is that place or lies below it. */
+bool vx_batch_is_below(const char *path, const char *place);
+/* Where a file is. folder: that of relative paths. -ENAMETOOLONG. */
+int vx_batch_file_path(const char *folder, const vx_batch_file *file, char ret_path[PATH_MAX],
+                       vx_err *err);
 
 /* Whether a file is hidden, or in a hidden folder or a trash folder, below the input folder: a part of
  * its path begins with a dot, or has one of the names that systems give to their trash. */

@@ -17,8 +17,10 @@ struct vx_batch_inventory {
     void *by_id;        /* tsearch tree of vx_batch_video */
     vx_batch_video **videos;
     size_t n, capacity;
-    vx_batch_file **unseen; /* known files in folders that could not be read; owned */
+    vx_batch_file *
+        *unseen; /* known files in folders that could not be read, or in other places; owned */
     size_t n_unseen;
+    size_t *n_gone; /* [files->n_places] */
 
     vx_mutex mu; /* for what the writer's thread reports */
     vx_cond reported;
@@ -47,6 +49,7 @@ vx_batch_inventory *vx_batch_inventory_free(vx_batch_inventory *inventory) {
         free(inventory->unseen[i]);
     }
     free(inventory->unseen);
+    free(inventory->n_gone);
     vx_cond_done(&inventory->reported);
     vx_mutex_done(&inventory->mu);
     free(inventory);
@@ -138,7 +141,7 @@ json_t *vx_batch_inventory_paths(const char *metadata) {
 
 /* ---- what is stored already ---- */
 
-/* A file that the walk could not see because its folder could not be read. */
+/* A file that the walk could not see, because its folder could not be read or is in none of the places. */
 static int add_unseen_file(vx_batch_inventory *inventory, vx_batch_video *video,
                            const vx_batch_file *entry, vx_err *err) {
     size_t n = inventory->n_unseen + 1;
@@ -165,8 +168,11 @@ static int load_file(vx_batch_inventory *inventory, vx_batch_video *video, json_
         .mtime_ns = json_integer_value(json_object_get(json, "mtime_ns")),
     };
     vx_batch_file *file = entry.path ? vx_batch_files_find(inventory->files, entry.path) : NULL;
-    if (entry.path && !file && !inventory->files->complete)
+    if (entry.path && !file &&
+        !(inventory->files->complete && vx_batch_files_cover(inventory->files, entry.path)))
         return add_unseen_file(inventory, video, &entry, err);
+    for (size_t i = 0; i < inventory->files->n_places && entry.path && !file; i++)
+        inventory->n_gone[i] += vx_batch_is_below(entry.path, inventory->files->places[i]);
     if (file && !file->video && file->bytes == entry.bytes && file->mtime_ns == entry.mtime_ns)
         attach(video, file);
     else
@@ -182,7 +188,8 @@ static int load_video(vx_batch_inventory *inventory, const vx_video *stored, vx_
     int rc = 0;
     if (!settings || strcmp(settings, inventory->settings))
         rc = VX_FAIL(err, -EEXIST,
-                     "it was made with '%s' and this run is '%s': choose another --output, or "
+                     "it was made with '%s' and this run is '%s': choose another --output (vidx "
+                     "dedup: --state), or "
                      "remove the folder .vidx in it to start over",
                      settings ? settings : "vidx serve", inventory->settings);
     if (!rc)
@@ -222,6 +229,9 @@ int vx_batch_inventory_open(const vx_batch_parts *parts, vx_batch_files *files,
     vx_cond_init(&inventory->reported);
     inventory->parts = parts;
     inventory->files = files;
+    inventory->n_gone = vx_new_array(files->n_places + 1, sizeof *inventory->n_gone);
+    if (!inventory->n_gone)
+        return VX_FAIL(err, -ENOMEM, "no memory for the list of videos");
     describe_settings(parts, inventory->settings);
     int rc = load(inventory, err);
     if (rc)
@@ -250,6 +260,13 @@ bool vx_batch_inventory_has_file(const vx_batch_inventory *inventory, const char
 
 size_t vx_batch_inventory_count(const vx_batch_inventory *inventory) {
     return inventory->n;
+}
+
+size_t vx_batch_inventory_count_gone(const vx_batch_inventory *inventory, const char *place) {
+    size_t i = 0;
+    while (i < inventory->files->n_places && strcmp(inventory->files->places[i], place))
+        i++;
+    return i < inventory->files->n_places ? inventory->n_gone[i] : 0;
 }
 
 int vx_batch_inventory_files(const vx_batch_inventory *inventory, bool first_only,

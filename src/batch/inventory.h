@@ -24,7 +24,8 @@ typedef struct vx_batch_video {
 typedef struct vx_batch_inventory vx_batch_inventory;
 
 /* Reads the catalog and connects every known and unchanged file with its video
- * (files->items[].video). Files of an unreadable folder count as still there. Borrows both.
+ * (files->items[].video). Files of an unreadable folder, and those of other places than were walked, count as
+ * still there. Borrows both.
  * -EEXIST: the output was made with another first model, clip rule or fingerprint setting. (Vectors
  * that further models have not made are for missing_vectors.h.) */
 int vx_batch_inventory_open(const vx_batch_parts *parts, vx_batch_files *files,
@@ -44,6 +45,8 @@ int vx_batch_inventory_add_file(vx_batch_inventory *inventory, const char *video
 bool vx_batch_inventory_has_file(const vx_batch_inventory *inventory, const char *video_id);
 /* Stored videos, with or without files. */
 size_t vx_batch_inventory_count(const vx_batch_inventory *inventory);
+/* How many stored files are gone from a place that was walked. */
+size_t vx_batch_inventory_count_gone(const vx_batch_inventory *inventory, const char *place);
 
 /* Every file of a stored video, those under unreadable folders too, ascending by path.
  *   first_only  of several files with the same bytes only the first

@@ -86,10 +86,8 @@ static vx_outcome fill_video(filling *f, const incomplete *i, vx_err *err) {
     char path[PATH_MAX];
     if (vx_catalog_get_video(f->c->parts->collection->catalog, i->file->video->id, &video, err))
         return VX_OUTCOME_INTERNAL;
-    if (snprintf(path, sizeof path, "%s/%s", f->c->input, i->file->path) >= (int)sizeof path) {
-        VX_FAIL(err, -ENAMETOOLONG, "its path is too long");
+    if (vx_batch_file_path(f->c->input, i->file, path, err))
         return VX_OUTCOME_MEDIA_DAMAGED;
-    }
     vx_extract_watch watch = {.cancelled = is_stopped, .ctx = f};
     const vx_missing_vectors want = {
         .extractor = f->c->parts->extractor,

@@ -1,6 +1,7 @@
 /* progress.c — see the header. */
 #include "progress.h"
 
+#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -24,17 +25,6 @@ void vx_batch_progress_start(vx_batch_progress *progress, const vx_batch_counts 
     progress->drawn_us = progress->is_terminal ? 0 : progress->started_us; /* the bar at once */
 }
 
-/* "1:02:03", "2:03"; "-" when the rate is not known yet. */
-static void format_time(double seconds, char *out, size_t capacity) {
-    long long s = seconds < 1e9 ? (long long)(seconds + 0.5) : -1;
-    if (s < 0)
-        snprintf(out, capacity, "-");
-    else if (s < 3600)
-        snprintf(out, capacity, "%lld:%02lld", s / 60, s % 60);
-    else
-        snprintf(out, capacity, "%lld:%02lld:%02lld", s / 3600, s / 60 % 60, s % 60);
-}
-
 static double share_done(const vx_batch_progress *p, const vx_batch_counts *counts) {
     if (p->total_bytes > 0)
         return (double)counts->bytes / (double)p->total_bytes;
@@ -47,15 +37,16 @@ static void format_text(const vx_batch_progress *p, const vx_batch_counts *count
     double elapsed_s = (double)(vx_clock_monotonic_us() - p->started_us + 1) / 1e6;
     double bytes_per_s = (double)(counts->bytes - p->before.bytes) / elapsed_s;
     double videos_per_s = (double)(counts->videos - p->before.videos) / elapsed_s;
-    char eta[32];
-    format_time(bytes_per_s > 0 ? (double)(p->total_bytes - counts->bytes) / bytes_per_s : 1e9, eta,
-                sizeof eta);
+    char eta[VX_CLOCK_LENGTH_BYTES];
+    vx_clock_length(bytes_per_s > 0 ? (double)(p->total_bytes - counts->bytes) / bytes_per_s
+                                    : (double)NAN,
+                    eta);
     char failed[32] = "";
     if (counts->failed)
         snprintf(failed, sizeof failed, ", %zu failed", counts->failed);
     snprintf(out, capacity,
              "%3.0f%% %zu/%zu videos, ETA %s%s, %.1f MB/s, %.1f videos/s, %lld clips",
-             100 * share_done(p, counts), counts->videos, p->total_videos, eta, failed,
+             100 * share_done(p, counts), counts->videos, p->total_videos, *eta ? eta : "-", failed,
              bytes_per_s / 1e6, videos_per_s, (long long)counts->clips);
 }
 

@@ -434,6 +434,12 @@ int vx_snapshot_count_vectors(vx_snapshot *snapshot, int64_t space, int64_t *ret
 void vx_snapshot_begin_clips(vx_snapshot *snapshot, int64_t video_row, int64_t space);
 int vx_snapshot_next_clip(vx_snapshot *snapshot, int dim, vx_clip *ret_clip, float *ret_vector,
                           vx_err *err);
+/* The row of a finished clustering of that space. VX_CATALOG_NOT_FOUND. */
+int vx_snapshot_find_clustering(vx_snapshot *snapshot, const char *id, int64_t space,
+                                int64_t *ret_clustering, vx_err *err);
+/* The cluster of a clip, and its cosine with the centroid; -1 and NaN: it is in none, or not in the clustering. */
+int vx_snapshot_get_cluster(vx_snapshot *snapshot, int64_t clustering, int64_t clip,
+                            int32_t *ret_cluster, float *ret_score, vx_err *err);
 
 /* ---- Fingerprints: bytes that the fingerprint module packed, one for each video ---- */
 

@@ -75,23 +75,28 @@ int vx_catalog_delete_decision(vx_catalog *catalog, int64_t row, vx_err *err) {
     return rc < 0 ? rc : vx_sql_next(&q, err);
 }
 
+/* The columns of DECISION_VIDEO, in their order. */
+#define DECISION_VIDEO "m.video, m.role, m.video_row, m.bytes, m.pending, m.of_row"
+static void read_video(vx_sql *q, vx_decision_video *ret) {
+    vx_sql_text_into(q, ret->id, sizeof ret->id);
+    ret->role = (vx_decision_role)vx_sql_int(q);
+    ret->row = vx_sql_int(q);
+    ret->bytes = vx_sql_int(q);
+    ret->pending = vx_sql_int(q) != 0;
+    ret->of = vx_sql_int(q);
+}
+
 static int read_videos(vx_db *db, vx_decision *decision, vx_err *err) {
     VX_SQL(q, db,
-           "SELECT video, role, video_row, bytes, pending, of_row FROM duplicate_decision_videos"
-           " WHERE decision = ? ORDER BY video");
+           "SELECT " DECISION_VIDEO " FROM duplicate_decision_videos m WHERE m.decision = ?"
+           " ORDER BY m.video");
     vx_sql_bind_int(&q, decision->row);
     size_t capacity = 0;
     int rc;
     while ((rc = vx_sql_next(&q, err)) > 0) {
         if (!vx_make_room(decision->videos, decision->n, capacity))
             return VX_FAIL(err, -ENOMEM, "out of memory");
-        vx_decision_video *video = &decision->videos[decision->n++];
-        vx_sql_text_into(&q, video->id, sizeof video->id);
-        video->role = (vx_decision_role)vx_sql_int(&q);
-        video->row = vx_sql_int(&q);
-        video->bytes = vx_sql_int(&q);
-        video->pending = vx_sql_int(&q) != 0;
-        video->of = vx_sql_int(&q);
+        read_video(&q, &decision->videos[decision->n++]);
     }
     return rc;
 }
@@ -186,7 +191,7 @@ int vx_catalog_find_due(vx_catalog *catalog, int64_t now_us, size_t max,
                         int64_t *ret_next_us, vx_err *err) {
     VX_READER(reader, catalog);
     VX_SQL(q, reader.db,
-           "SELECT d.due_us, d.row, m.video, m.role, m.video_row, m.bytes, m.pending, m.of_row"
+           "SELECT d.due_us, d.row, " DECISION_VIDEO
            " FROM duplicate_decision_videos m JOIN duplicate_decisions d ON d.row = m.decision"
            " WHERE m.pending = 1 ORDER BY d.due_us, d.row, m.video LIMIT ?");
     vx_sql_bind_int(&q, (int64_t)max + 1);
@@ -199,14 +204,8 @@ int vx_catalog_find_due(vx_catalog *catalog, int64_t now_us, size_t max,
             *ret_next_us = due_us;
             return 0;
         }
-        vx_decision_video *video = &ret_videos[*ret_n];
-        ret_decisions[(*ret_n)++] = vx_sql_int(&q);
-        vx_sql_text_into(&q, video->id, sizeof video->id);
-        video->role = (vx_decision_role)vx_sql_int(&q);
-        video->row = vx_sql_int(&q);
-        video->bytes = vx_sql_int(&q);
-        video->pending = vx_sql_int(&q) != 0;
-        video->of = vx_sql_int(&q);
+        ret_decisions[*ret_n] = vx_sql_int(&q);
+        read_video(&q, &ret_videos[(*ret_n)++]);
     }
     return rc;
 }

@@ -1,6 +1,7 @@
 /* snapshot.c — one read transaction, used over many calls. */
 #include <errno.h>
 #include <inttypes.h>
+#include <math.h>
 #include <string.h>
 
 #include "catalog_internal.h"
@@ -101,4 +102,32 @@ int vx_snapshot_next_clip(vx_snapshot *snapshot, int dim, vx_clip *ret_clip, flo
                        ret_clip->row);
     memcpy(ret_vector, data, bytes);
     return 1;
+}
+
+int vx_snapshot_find_clustering(vx_snapshot *snapshot, const char *id, int64_t space,
+                                int64_t *ret_clustering, vx_err *err) {
+    VX_SQL(q, &snapshot->db, "SELECT row, space FROM clusterings WHERE id = ? AND state = ?");
+    vx_sql_bind_text(&q, id);
+    vx_sql_bind_int(&q, VX_CLUSTERING_READY);
+    int rc = vx_sql_next(&q, err);
+    if (rc < 0)
+        return rc;
+    if (rc == 0)
+        return VX_FAIL(err, VX_CATALOG_NOT_FOUND, "there is no clustering %.30s", id);
+    *ret_clustering = vx_sql_int(&q);
+    return vx_sql_int(&q) == space
+               ? 0
+               : VX_FAIL(err, VX_CATALOG_NOT_FOUND, "the clustering %.30s is of another model", id);
+}
+
+int vx_snapshot_get_cluster(vx_snapshot *snapshot, int64_t clustering, int64_t clip,
+                            int32_t *ret_cluster, float *ret_score, vx_err *err) {
+    VX_SQL(q, &snapshot->db,
+           "SELECT cluster, score FROM cluster_members WHERE clip = ? AND clustering = ?");
+    vx_sql_bind_int(&q, clip);
+    vx_sql_bind_int(&q, clustering);
+    int rc = vx_sql_next(&q, err);
+    *ret_cluster = rc > 0 ? (int32_t)vx_sql_int(&q) : -1;
+    *ret_score = *ret_cluster >= 0 ? (float)vx_sql_real(&q) : NAN;
+    return rc < 0 ? rc : 0;
 }

@@ -1,7 +1,9 @@
 /* cli.h — one function per subcommand; argv[0] is its name. Each returns the process's exit code: 0
- * done, 1 failed (check: problems are left), 2 wrong usage; embed also 3 (done, but some videos were
+ * done, 1 failed (check: problems are left), 2 wrong usage; embed and dedup also 3 (done, but some videos were
  * skipped); embed, cluster and dedup 130 (interrupted). */
 #pragma once
+
+#define VX_DEFAULT_MODEL "efficientnet-lite0" /* of vidx embed and vidx dedup */
 
 /* --help texts of options that several subcommands have. */
 #define VX_MODELS_HELP                                                                             \

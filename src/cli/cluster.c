@@ -5,10 +5,11 @@
 #include "cli.h"
 #include "cluster_folder/cluster_folder.h"
 #include "interrupt.h"
+#include "models_folder.h"
 #include "options.h"
 
 typedef struct settings {
-    const char *input, *output, *method;
+    const char *input, *output, *method, *models, *concepts;
     int64_t k, max_k, iterations, restarts, seed, min_cluster_size, min_samples;
     double eps;
     bool quiet;
@@ -20,7 +21,7 @@ static const vx_option table[] = {
     {"output", VX_OPTION_TEXT, AT(output), NULL, "DIR",
      "folder for the results, which must not exist or be empty"},
     {"method", VX_OPTION_TEXT, AT(method), "kmeans", "NAME",
-     "kmeans: every clip is in a cluster; density: HDBSCAN"},
+     "kmeans: every clip is in a cluster; density: HDBSCAN, of up to 200000 clips"},
     {"k", VX_OPTION_COUNT, AT(k), "0", "N", "kmeans: how many clusters (0: vidx chooses)"},
     {"max-k", VX_OPTION_COUNT, AT(max_k), "256", "N", "kmeans: the most to choose from"},
     {"iterations", VX_OPTION_COUNT, AT(iterations), "50", "N", "kmeans: at most so many"},
@@ -33,14 +34,20 @@ static const vx_option table[] = {
     {"eps", VX_OPTION_REAL, AT(eps), NULL, "EPS",
      "kmeans: also write what NeMo Curator's semantic deduplication writes; clips whose cosine to "
      "another of their cluster is 1 - EPS or more are listed as duplicates"},
+    {"models", VX_OPTION_TEXT, AT(models), NULL, "DIR",
+     "folder of the model packages, for names (default: as vidx embed finds them)"},
+    {"concepts", VX_OPTION_TEXT, AT(concepts), NULL, "FILE",
+     "what clusters may be called, a concept a line, where the model of the vectors takes text "
+     "(default: common things, places and doings)"},
     {"quiet", VX_OPTION_FLAG, AT(quiet), NULL, NULL, "print only what went wrong"},
 };
 
 static const char usage[] =
     "usage: vidx cluster --input DIR --output DIR [options]\n\n"
     "Groups the clips in the output of vidx embed. Writes labels.npy, points.npy, centroids.npy,\n"
-    "members.jsonl, clusters.jsonl and summary.json, row for row as embeddings.npy; with --eps "
-    "also\n"
+    "members.jsonl, clusters.jsonl and summary.json, row for row as embeddings.npy. If the model "
+    "takes\n"
+    "text, clusters.jsonl has the concepts nearest to each cluster as its names. With --eps also\n"
     "kmeans_results, pairwise_results and duplicates.\n\n"
     "Exit code: 0 done; 1 failed; 2 wrong usage; 130 interrupted.";
 
@@ -80,6 +87,9 @@ int vx_command_cluster(int argc, char **argv) {
         fprintf(stderr, "vidx cluster: %s\n", err.msg);
         return 2;
     }
+    char models[PATH_MAX];
+    vx_err none;
+    bool has_models = !vx_models_folder_find(s.models, models, &none);
     vx_interrupt_catch();
     const vx_cluster_folder_params params = {
         .input = s.input,
@@ -93,6 +103,8 @@ int vx_command_cluster(int argc, char **argv) {
         .by_density = {.min_cluster_size = (int)s.min_cluster_size,
                        .min_samples = (int)s.min_samples},
         .eps = s.eps,
+        .models_dir = has_models ? models : NULL,
+        .concepts = s.concepts,
         .quiet = s.quiet,
         .interrupted = vx_interrupted,
     };

@@ -12,7 +12,6 @@
 #include "options.h"
 #include "server/server.h"
 
-#define DEFAULT_MODEL "efficientnet-lite0"
 #define VARIANT_OF "cosmos-embed1-"
 #define EXIT_SKIPPED 3
 
@@ -31,7 +30,7 @@ static const vx_option table[] = {
      "folder for the results; created if it does not exist"},
     {"models", VX_OPTION_TEXT, AT(models), NULL, "DIR", VX_MODELS_HELP},
     {"model", VX_OPTION_TEXT, AT(model), NULL, "NAME[,NAME]",
-     "model packages to use (default " DEFAULT_MODEL ")"},
+     "model packages to use (default " VX_DEFAULT_MODEL ")"},
     {"variant", VX_OPTION_TEXT, AT(variant), NULL, "SIZE",
      "224p, 336p or 448p: short for --model " VARIANT_OF "SIZE"},
     {"device", VX_OPTION_TEXT, AT(device), "auto", "DEVICE", "auto, cpu or cuda:N"},
@@ -79,7 +78,7 @@ static const char usage[] =
 
 static int find_model(const settings *s, const char **ret_model, vx_err *err) {
     static const char *const models[] = {VARIANT_OF "224p", VARIANT_OF "336p", VARIANT_OF "448p"};
-    *ret_model = s->model ? s->model : DEFAULT_MODEL;
+    *ret_model = s->model ? s->model : VX_DEFAULT_MODEL;
     if (!s->variant)
         return 0;
     size_t i = 0;
@@ -149,8 +148,7 @@ static int embed(const settings *s, const char *model, vx_batch_end *ret_end, vx
         .no_hybrid = !strcmp(s->hybrid, "off"),
         .clip = s->clip,
         .ingest_threads = workers,
-        .queue_capacity =
-            2 * 1024, /* vidx embed has 1000 inside, and for a moment those that end */
+        .queue_capacity = VX_BATCH_QUEUE,
         .media = {.max_side_px = (int)s->max_side, .max_duration_s = s->max_duration},
         .reproducible = true,
         .no_clients = true,
@@ -188,14 +186,14 @@ int vx_command_embed(int argc, char **argv) {
     if (!rc)
         rc = check_settings(&s, &model, &err);
     if (rc) {
-        vx_batch_print_error(&err);
+        vx_batch_print_error("vidx embed", &err);
         return 2;
     }
     vx_log_set_level(VX_LOG_ERROR); /* batch/ reports on single videos */
     signal(SIGPIPE, SIG_IGN);
     vx_batch_end end;
     if (embed(&s, model, &end, &err)) {
-        vx_batch_print_error(&err);
+        vx_batch_print_error("vidx embed", &err);
         return 1;
     }
     return exit_codes[end];

@@ -15,31 +15,35 @@
 #include "spaces.h"
 
 typedef struct settings {
-    const char *data, *format, *output, *model, *filter;
+    const char *data, *format, *output, *model, *clustering, *filter;
 } settings;
 
 #define AT(field) offsetof(settings, field)
 static const vx_option table[] = {
     {"data", VX_OPTION_TEXT, AT(data), "data", "DIR", "the data folder of vidx serve"},
-    {"format", VX_OPTION_TEXT, AT(format), "jsonl", "NAME", "faiss, npy, jsonl or parquet"},
+    {"format", VX_OPTION_TEXT, AT(format), "jsonl", "NAME", "faiss, npy, jsonl, parquet or labels"},
     {"output", VX_OPTION_TEXT, AT(output), "-", "FILE",
      "where to write it; - is the standard output"},
     {"model", VX_OPTION_TEXT, AT(model), NULL, "NAME",
      "whose vectors (default: the only model that has some)"},
+    {"clustering", VX_OPTION_TEXT, AT(clustering), NULL, "ID",
+     "jsonl and parquet: also the cluster of each clip in this clustering; labels: int32 [rows], "
+     "the "
+     "cluster of each row of npy, -1 in none"},
     {"filter", VX_OPTION_TEXT, AT(filter), NULL, "JSON",
      "only what passes, for example '{\"metadata.camera\": \"front\"}'; see Filters in "
      "openapi.yaml"},
 };
 
 static int read_format(const char *name, vx_export_format *ret_format, vx_err *err) {
-    static const char *const names[] = {"faiss", "npy", "jsonl", "parquet"};
+    static const char *const names[] = {"faiss", "npy", "jsonl", "parquet", "labels"};
     for (size_t i = 0; i < VX_LEN(names); i++)
         if (!strcmp(name, names[i])) {
             *ret_format = (vx_export_format)i;
             return 0;
         }
-    return VX_FAIL(err, VX_OPTION_WRONG, "--format must be faiss, npy, jsonl or parquet, not '%s'",
-                   name);
+    return VX_FAIL(err, VX_OPTION_WRONG,
+                   "--format must be faiss, npy, jsonl, parquet or labels, not '%s'", name);
 }
 
 static int read_filter(const char *text, vx_filter **ret_filter, vx_err *err) {
@@ -99,6 +103,9 @@ static int run(const settings *s, vx_err *err) {
     vx_vector_space space = {0};
     char path[PATH_MAX];
     int rc = read_format(s->format, &format, err);
+    const char *refused = rc ? NULL : vx_export_refuses(format, s->clustering);
+    if (refused)
+        rc = VX_FAIL(err, VX_OPTION_WRONG, "--format %s", refused);
     if (!rc)
         rc = read_filter(s->filter, &filter, err);
     if (!rc)
@@ -112,6 +119,7 @@ static int run(const settings *s, vx_err *err) {
                                      .space = space.row,
                                      .dim = space.dim,
                                      .format = format,
+                                     .clustering = s->clustering,
                                      .filter = filter};
     if (!rc)
         rc = vx_export_open(&params, &export, err);

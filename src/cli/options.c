@@ -217,13 +217,20 @@ static int read_arguments(const parser *p, const struct option *longs, int argc,
                 return rc;
         }
     }
-    if (optind < argc)
-        return VX_FAIL(err, VX_OPTION_WRONG, "'%s' is not an option; see --help", argv[optind]);
     return 0;
 }
 
 int vx_options_parse(const char *usage, const vx_option *table, size_t n, int argc, char **argv,
                      void *settings, vx_err *err) {
+    int first;
+    int rc = vx_options_parse_operands(usage, table, n, argc, argv, settings, &first, err);
+    return rc || first == argc
+               ? rc
+               : VX_FAIL(err, VX_OPTION_WRONG, "'%s' is not an option; see --help", argv[first]);
+}
+
+int vx_options_parse_operands(const char *usage, const vx_option *table, size_t n, int argc,
+                              char **argv, void *settings, int *ret_first, vx_err *err) {
     parser p = {table, n, settings};
     VX_AUTO_FREE struct option *longs = vx_new_array(n + 3, sizeof *longs);
     if (!longs)
@@ -251,5 +258,6 @@ int vx_options_parse(const char *usage, const vx_option *table, size_t n, int ar
         rc = read_environment(&p, err);
     if (!rc)
         rc = read_arguments(&p, longs, argc, argv, true, &config, &help, err);
+    *ret_first = optind;
     return rc;
 }

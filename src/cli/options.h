@@ -33,6 +33,9 @@ typedef struct vx_option {
 #define VX_OPTION_HELP VX_CODES_OPTIONS        /* --help was given and printed: exit 0 */
 #define VX_OPTION_WRONG (VX_CODES_OPTIONS + 1) /* the message says which option and why: exit 2 */
 
-/* argv[0] is the subcommand. settings: the struct the offsets mean. */
+/* argv[0] is the subcommand. settings: the struct the offsets mean. A word that belongs to no option is refused. */
 int vx_options_parse(const char *usage, const vx_option *table, size_t n, int argc, char **argv,
                      void *settings, vx_err *err);
+/* The same, and takes such words (operands): argv is reordered, and they are argv[*ret_first .. argc). */
+int vx_options_parse_operands(const char *usage, const vx_option *table, size_t n, int argc,
+                              char **argv, void *settings, int *ret_first, vx_err *err);

@@ -106,9 +106,12 @@ int vx_cluster_project(const vx_cluster_input *input, float *ret_points, double 
 /* The concept nearest to each centroid, compared by how they differ from the mean of all concepts: vectors
  * of texts lie in a corner of their own, where one general concept would be nearest to everything.
  *   texts      borrows float32 [n_texts, dim], n_texts > 0
- *   ret_best   [k, n_best] numbers of concepts, the nearest first; n_best <= n_texts */
+ *   ret_best    [k, n_best] numbers of concepts, the nearest first; n_best <= n_texts
+ *   ret_cosine  [k, n_best] of centroid and concept as they are */
 int vx_cluster_name(const float *centroids, size_t k, const float *texts, size_t n_texts, int dim,
-                    size_t n_best, int32_t *ret_best, vx_err *err);
+                    size_t n_best, int32_t *ret_best, float *ret_cosine, vx_err *err);
+/* For names, where nobody gives concepts: common things, places and doings in videos. NULL behind the last one. */
+extern const char *const vx_cluster_concepts[];
 
 /* Adjusted Rand index (L. Hubert, P. Arabie: Comparing Partitions, 1985) of two labellings of the same n
  * things: 1 the same, about 0 unrelated. -1 counts as a label like any other. */

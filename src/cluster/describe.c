@@ -164,7 +164,7 @@ static void center_texts(const float *texts, size_t n, size_t dim, float *ret) {
 }
 
 int vx_cluster_name(const float *centroids, size_t k, const float *texts, size_t n_texts, int dim,
-                    size_t n_best, int32_t *ret_best, vx_err *err) {
+                    size_t n_best, int32_t *ret_best, float *ret_cosine, vx_err *err) {
     size_t n = (size_t)dim;
     VX_AUTO_FREE float *centered = vx_new_array(n_texts, n * sizeof *centered);
     VX_AUTO_FREE float *best = vx_new_array(n_best, sizeof *best);
@@ -186,6 +186,9 @@ int vx_cluster_name(const float *centroids, size_t k, const float *texts, size_t
             best[at] = score;
             numbers[at] = (int32_t)t;
         }
+        for (size_t i = 0; i < n_found; i++)
+            ret_cosine[c * n_best + i] =
+                vx_cluster_dot(centroids + c * n, texts + (size_t)ret_best[c * n_best + i] * n, n);
     }
     return 0;
 }

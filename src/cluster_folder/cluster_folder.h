@@ -6,7 +6,8 @@
  *          points.npy      float32 [rows, 2]: principal components
  *          centroids.npy   float32 [k, dim]
  *          members.jsonl   a line per row: row, clip_id, file, cluster, score, outlier, point
- *          clusters.jsonl  a line per cluster: number, clips, representatives (clip ids, nearest first)
+ *          clusters.jsonl  a line per cluster: number, clips, representatives (clip ids, nearest first), and
+ *                          name and names (the nearest concepts) where the model takes text
  *          summary.json    how the clusters came about
  *        with eps, also what NeMo Curator's SemanticDeduplicationWorkflow writes (curator.c)
  * The folder is made under another name and renamed at the end, so that nobody sees half of it.
@@ -26,6 +27,8 @@ typedef struct vx_cluster_folder_params {
     vx_density_params by_density;
     double
         eps; /* > 0: also write Curator's layout; clips with a cosine of 1 - eps to one kept before go */
+    const char *models_dir; /* of the model whose text side gives names; NULL: no names */
+    const char *concepts;   /* file with a concept a line, for names; NULL: vidx's own */
     bool quiet;
     bool (*interrupted)(void); /* true: end soon, with VX_CLUSTER_STOPPED; nothing is left */
 } vx_cluster_folder_params;

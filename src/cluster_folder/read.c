@@ -90,6 +90,8 @@ static int read_line(vx_embedded *in, const char *line, size_t number, vx_err *e
     const json_t *row = json_object_get(object, "row");
     const char *id = json_string_value(json_object_get(object, "clip_id"));
     const char *file = json_string_value(json_object_get(object, "file"));
+    const char *model = json_string_value(json_object_get(object, "model"));
+    const char *digest = json_string_value(json_object_get(object, "model_digest"));
     json_int_t at = json_integer_value(row);
     int rc = 0;
     if (!json_is_integer(row) || at < 0 || (size_t)at >= in->n || !id)
@@ -101,6 +103,10 @@ static int read_line(vx_embedded *in, const char *line, size_t number, vx_err *e
         in->files[at] = strdup(file ? file : "");
         if (!in->clip_ids[at] || !in->files[at])
             rc = VX_FAIL(err, -ENOMEM, "no memory for clip %s", id);
+    }
+    if (number == 1 && model && digest) {
+        snprintf(in->model, sizeof in->model, "%s", model);
+        snprintf(in->digest, sizeof in->digest, "%s", digest);
     }
     json_decref(object);
     return rc;

@@ -54,7 +54,11 @@ static int write_all(const vx_cluster_folder_params *p, const char *folder, cons
                      const vx_clustering *found, const float *points, const double share[2],
                      vx_err *err) {
     size_t removed = 0;
-    int rc = vx_cluster_folder_write(folder, in, found, points, share, err);
+    json_t *names = NULL;
+    int rc = vx_cluster_folder_names(p, in, found, &names, err);
+    if (!rc)
+        rc = vx_cluster_folder_write(folder, in, found, points, share, names, err);
+    json_decref(names);
     if (!rc && p->eps > 0)
         rc = vx_cluster_folder_write_curator(folder, in, found, p->eps, p->interrupted, &removed,
                                              err);

@@ -96,8 +96,19 @@ static int by_score(const void *a, const void *b, void *ctx) {
     return (x > y) - (x < y);
 }
 
+static json_t *describe_cluster(int32_t number, size_t n, json_t *ids, const json_t *names) {
+    json_t *cluster = json_pack("{s:i, s:I, s:o}", "number", number, "clips", (json_int_t)n,
+                                "representatives", ids);
+    json_t *own = json_array_get(names, (size_t)number);
+    if (cluster && own) {
+        json_object_set(cluster, "name", json_object_get(json_array_get(own, 0), "concept"));
+        json_object_set(cluster, "names", own);
+    }
+    return cluster;
+}
+
 static int write_clusters(const char *folder, const vx_embedded *in, const vx_clustering *found,
-                          vx_err *err) {
+                          const json_t *names, vx_err *err) {
     VX_AUTO_FREE uint32_t *order = vx_new_array(in->n, sizeof *order);
     FILE *file;
     if (!order)
@@ -118,8 +129,7 @@ static int write_clusters(const char *folder, const vx_embedded *in, const vx_cl
         if (label < 0)
             json_decref(ids);
         else
-            fine = write_line(file, json_pack("{s:i, s:I, s:o}", "number", label, "clips",
-                                              (json_int_t)(end - at), "representatives", ids));
+            fine = write_line(file, describe_cluster(label, end - at, ids, names));
     }
     rc = vx_close_durably(file, "clusters.jsonl", err);
     return fine ? rc : VX_FAIL(err, -EIO, "writing clusters.jsonl");
@@ -141,7 +151,8 @@ static int write_summary(const char *folder, const vx_clustering *found, const d
 }
 
 int vx_cluster_folder_write(const char *folder, const vx_embedded *in, const vx_clustering *found,
-                            const float *points, const double share[2], vx_err *err) {
+                            const float *points, const double share[2], const json_t *names,
+                            vx_err *err) {
     size_t dim = (size_t)in->dim;
     int rc = vx_write_npy(folder, "labels.npy", "<i4", found->labels, in->n, 0, err);
     if (!rc)
@@ -151,6 +162,6 @@ int vx_cluster_folder_write(const char *folder, const vx_embedded *in, const vx_
     if (!rc)
         rc = write_members(folder, in, found, points, err);
     if (!rc)
-        rc = write_clusters(folder, in, found, err);
+        rc = write_clusters(folder, in, found, names, err);
     return rc ? rc : write_summary(folder, found, share, err);
 }

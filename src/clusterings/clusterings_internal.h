@@ -61,6 +61,3 @@ int vx_cluster_publish(vx_cluster_run *run, vx_err *err);
 int vx_cluster_forget(vx_clusterings *owner, const char *clustering_id, vx_err *err);
 /* Deletes members of retired clusterings; ends early when the server stops. */
 int vx_cluster_drop(vx_clusterings *owner, vx_err *err);
-
-/* concepts.c: for names, where the client gives none. NULL behind the last one. */
-extern const char *const vx_cluster_concepts[];

@@ -49,16 +49,11 @@ static float *embed(const vx_cluster_run *run, const vx_text *texts, size_t n) {
     return vectors;
 }
 
-static json_t *names_of(const vx_text *texts, const float *vectors, const float *centroid,
-                        size_t dim, const int32_t *best, size_t n_best) {
+static json_t *names_of(const vx_text *texts, const int32_t *best, const float *cosine, size_t n) {
     json_t *names = json_array();
-    for (size_t i = 0; i < n_best; i++) {
-        double cosine = 0;
-        for (size_t d = 0; d < dim; d++)
-            cosine += (double)vectors[(size_t)best[i] * dim + d] * (double)centroid[d];
+    for (size_t i = 0; i < n; i++)
         json_array_append_new(names, json_pack("{s:s, s:f}", "concept", texts[best[i]].text,
-                                               "cosine", round(cosine * 1e4) / 1e4));
-    }
+                                               "cosine", round((double)cosine[i] * 1e4) / 1e4));
     return names;
 }
 
@@ -74,17 +69,18 @@ static int add_names(const vx_cluster_run *run, json_t *clusters, vx_err *err) {
     VX_AUTO_FREE float *vectors = embed(run, texts, n);
     size_t n_best = n < NAMES ? n : NAMES;
     VX_AUTO_FREE int32_t *best = vx_new_array(found->k, n_best * sizeof *best);
+    VX_AUTO_FREE float *cosine = vx_new_array(found->k, n_best * sizeof *cosine);
     if (!vectors)
         return 0;
-    if (!best)
+    if (!best || !cosine)
         return VX_FAIL(err, -ENOMEM, "no memory for %zu names", found->k);
-    rc = vx_cluster_name(found->centroids, found->k, vectors, n, (int)dim, n_best, best, err);
+    rc = vx_cluster_name(found->centroids, found->k, vectors, n, (int)dim, n_best, best, cosine,
+                         err);
     for (size_t c = 0; c < found->k && !rc; c++) {
         json_t *cluster = json_array_get(clusters, c);
         json_object_set_new(cluster, "name", json_string(texts[best[c * n_best]].text));
-        json_object_set_new(
-            cluster, "names",
-            names_of(texts, vectors, found->centroids + c * dim, dim, best + c * n_best, n_best));
+        json_object_set_new(cluster, "names",
+                            names_of(texts, best + c * n_best, cosine + c * n_best, n_best));
     }
     return rc;
 }

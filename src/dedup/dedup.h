@@ -15,6 +15,7 @@
  * Threads  a call is one thread's; it starts others, which end before it returns
  * Memory   a block, and for each thread 4 MiB and two chunks of 512 rows; hits of a tile (the products of
  *          2048 rows with 2048 others for each thread) at 24 bytes, up to 100 MiB a thread where all match
+ *          On a GPU 2 bytes a number of all rows, and for one chunk of pairs 8 MiB here
  * Cost     n * n / 2 * dim multiplications; figures: tests/bench/README.md
  */
 #pragma once
@@ -26,6 +27,7 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "index/index.h"
+#include "torch/pair_scan.h"
 
 #define VX_DEDUP_STOPPED VX_CODES_DEDUP /* go_on returned false */
 #define VX_DEDUP_BLOCK 2048             /* most rows of a block */
@@ -68,6 +70,31 @@ VX_DEFINE_AUTO(vx_dedup, vx_dedup_free)
 /* Compares rows [first, first + n), n <= VX_DEDUP_BLOCK, with all rows before each. */
 int vx_dedup_compare(vx_dedup *dedup, size_t first, size_t n, vx_dedup_on_hits on_hits, void *ctx,
                      vx_err *err);
+
+/* The device, so that tests can bring one of their own: torch/pair_scan.h's functions, and its memory. */
+typedef struct vx_dedup_device {
+    int (*memory)(const char *device, int64_t *ret_free_bytes, int64_t *ret_total_bytes,
+                  vx_err *err);
+    int (*new)(const char *device, size_t n_rows, size_t dim, vx_pair_scan **ret_scan, vx_err *err);
+    vx_pair_scan *(*free)(vx_pair_scan *scan);
+    int (*put)(vx_pair_scan *scan, size_t first, size_t n, const float *rows, vx_err *err);
+    int (*run)(vx_pair_scan *scan, const vx_pair_scan_run_params *params, vx_pair_found *ret_found,
+               size_t *ret_n, vx_err *err);
+} vx_dedup_device;
+
+typedef struct vx_dedup_gpu {
+    const char *device; /* "cuda:N"; borrows, for the call */
+    size_t first;       /* rows before it are only compared with */
+    int64_t
+        min_pairs; /* fewer are compared by the processors; 0: 10^9, which take two cores some seconds;
+                           -1: all are for the GPU */
+    const vx_dedup_device *functions; /* borrows, until free; NULL: CUDA's */
+} vx_dedup_gpu;
+/* Copies the rows to a GPU, which from here on finds the pairs that vx_dedup_compare scores: the same hits in the same
+ * order. Where too many rows are alike for it, and for good once the device fails, the processors do it, which the
+ * log says. False: they do it from the beginning, as the pairs are few, or the device has no room, which the log says
+ * too. Reads all rows. */
+bool vx_dedup_use_gpu(vx_dedup *dedup, const vx_dedup_gpu *gpu);
 
 /* The products alone, as BLAS (sgemm) rounds them: float32 [n_a, n_b], of a [n_a, dim] and b [n_b, dim]. On
  * the calling thread. For measuring what the rest costs. */

@@ -2,12 +2,15 @@
 #include <errno.h>
 #include <math.h>
 
+#include "base/log.h"
 #include "dedup.h"
+#include "gpu.h"
 #include "products.h"
 
 struct vx_dedup {
     vx_dedup_rows rows;
     vx_products *products;
+    vx_gpu_pairs *gpu;          /* NULL: the processors do all */
     float *block;               /* [VX_DEDUP_BLOCK, dim] */
     float bars[VX_DEDUP_BLOCK]; /* all the threshold */
 };
@@ -51,9 +54,28 @@ vx_dedup *vx_dedup_free(vx_dedup *d) {
     if (!d)
         return NULL;
     vx_products_free(d->products);
+    vx_gpu_pairs_free(d->gpu);
     free(d->block);
     free(d);
     return NULL;
+}
+
+/* Of n rows the products of each from `first` on with all before it. */
+static double count_pairs(size_t first, size_t n) {
+    return ((double)n - (double)first) * ((double)n + (double)first) / 2;
+}
+
+bool vx_dedup_use_gpu(vx_dedup *d, const vx_dedup_gpu *gpu) {
+    double least = gpu->min_pairs ? (double)gpu->min_pairs : 1e9;
+    vx_err err;
+    if (count_pairs(gpu->first, d->rows.n) < least)
+        return false;
+    int rc = vx_gpu_pairs_new(gpu, &d->rows, &d->gpu, &err);
+    if (rc)
+        vx_log_failed(VX_LOG_WARN, "dedup", &err, "device=%s used=no", gpu->device);
+    else
+        vx_log(VX_LOG_INFO, "dedup", "device=%s vectors=%zu used=yes", gpu->device, d->rows.n);
+    return !rc;
 }
 
 typedef struct caller {
@@ -79,18 +101,37 @@ static int pass_on(void *ctx, const vx_dedup_hit *hits, size_t n, vx_err *err) {
     return rc;
 }
 
+/* As many others from job->from on as a GPU takes at once; ret_done: it did. */
+static int try_gpu(vx_dedup *d, const vx_products_job *job, bool *ret_done, vx_err *err) {
+    bool dense = false, broken = false;
+    int rc = vx_gpu_pairs_find(d->gpu, job, &dense, &broken, err);
+    *ret_done = !dense && !broken;
+    if (broken) {
+        vx_log_failed(VX_LOG_WARN, "dedup", err, "hint=\"the processors go on\"");
+        d->gpu = vx_gpu_pairs_free(d->gpu);
+    }
+    return rc;
+}
+
 int vx_dedup_compare(vx_dedup *d, size_t first, size_t n, vx_dedup_on_hits on_hits, void *ctx,
                      vx_err *err) {
     caller c = {on_hits, ctx, first};
     const float *block = d->rows.vectors ? d->rows.vectors + first * d->rows.dim : d->block;
     int rc = d->rows.vectors ? 0 : d->rows.read(d->rows.ctx, first, n, d->block, err);
-    const vx_products_job job = {.block = block,
-                                 .n_block = n,
-                                 .others = &d->rows,
-                                 .n_others = first + n,
-                                 .first = first,
-                                 .bars = d->bars,
-                                 .on_hits = pass_on,
-                                 .ctx = &c};
-    return rc ? rc : vx_products_find(d->products, &job, err);
+    vx_products_job job = {.block = block,
+                           .n_block = n,
+                           .others = &d->rows,
+                           .first = first,
+                           .bars = d->bars,
+                           .on_hits = pass_on,
+                           .ctx = &c};
+    for (; job.from < first + n && !rc; job.from = job.n_others) {
+        bool done = false;
+        bool at_once = !d->gpu || first + n - job.from < VX_PAIR_SCAN_OTHERS;
+        job.n_others = at_once ? first + n : job.from + VX_PAIR_SCAN_OTHERS;
+        rc = d->gpu ? try_gpu(d, &job, &done, err) : 0;
+        if (!rc && !done)
+            rc = vx_products_find(d->products, &job, err);
+    }
+    return rc;
 }

@@ -15,7 +15,7 @@
 #include "base/thread.h"
 #include "index/index.h"
 
-enum { CHUNK = 512, CHUNKS_PER_THREAD = 4, MAX_THREADS = 256 };
+enum { CHUNK = VX_PRODUCTS_CHUNK, CHUNKS_PER_THREAD = 4, MAX_THREADS = 256 };
 
 typedef struct chunk_hits {
     vx_dedup_hit *items;
@@ -224,7 +224,7 @@ VX_NO_LOCK_ANALYSIS static int find_in_tile(tile *t, vx_err *err) {
 int vx_products_find(vx_products *products, const vx_products_job *job, vx_err *err) {
     size_t tile_rows = products->n_chunks * CHUNK;
     int rc = 0;
-    for (size_t first = 0; first < job->n_others && !rc; first += tile_rows) {
+    for (size_t first = job->from; first < job->n_others && !rc; first += tile_rows) {
         tile t = {.products = products,
                   .job = job,
                   .first = first,

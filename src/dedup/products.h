@@ -11,7 +11,10 @@
 
 #include "dedup.h"
 
-enum { VX_PRODUCTS_ROWS = VX_DEDUP_BLOCK }; /* rows of a block */
+enum {
+    VX_PRODUCTS_ROWS = VX_DEDUP_BLOCK, /* rows of a block */
+    VX_PRODUCTS_CHUNK = 512,           /* others whose hits come in one call */
+};
 
 typedef struct vx_products vx_products;
 
@@ -24,6 +27,7 @@ typedef struct vx_products_job { /* borrows all, for the call */
     const float *block;          /* float32 [n_block, dim] */
     size_t n_block;              /* up to VX_PRODUCTS_ROWS */
     const vx_dedup_rows *others;
+    size_t from;     /* and only from this one on, a multiple of VX_PRODUCTS_CHUNK */
     size_t n_others; /* the first so many of them */
     size_t first;    /* row i of the block meets only others below first + i */
     const float

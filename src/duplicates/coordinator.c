@@ -12,6 +12,7 @@ typedef struct vx_duplicates_job {
     vx_job job;
     vx_duplicates *duplicates; /* borrows */
     char *filter;              /* its JSON text; NULL: all videos; owned */
+    char *keep;                /* a policy; NULL: the default; owned */
     struct vx_duplicates_job *next_queued, *next_live;
 } vx_duplicates_job;
 
@@ -22,17 +23,20 @@ static vx_duplicates_job *free_job(vx_duplicates_job *job) {
         return NULL;
     vx_jobs_remove(job->duplicates->params.jobs, &job->job);
     free(job->filter);
+    free(job->keep);
     free(job);
     return NULL;
 }
 
-static vx_duplicates_job *new_job(vx_duplicates *d, const char *filter) {
+static vx_duplicates_job *new_job(vx_duplicates *d, const char *filter, const char *keep) {
     vx_duplicates_job *job = vx_new(vx_duplicates_job);
     if (!job)
         return NULL;
-    *job = (vx_duplicates_job){.duplicates = d, .filter = filter ? strdup(filter) : NULL};
+    *job = (vx_duplicates_job){.duplicates = d,
+                               .filter = filter ? strdup(filter) : NULL,
+                               .keep = keep ? strdup(keep) : NULL};
     atomic_store(&job->job.phase, VX_PHASE_COMMIT);
-    return filter && !job->filter ? free_job(job) : job;
+    return (filter && !job->filter) || (keep && !job->keep) ? free_job(job) : job;
 }
 
 static void add_live(vx_duplicates_job *job) {
@@ -137,26 +141,19 @@ static int scan(vx_duplicates_job *job, vx_scan_report *report, vx_err *err) {
     return rc;
 }
 
-/* Of large groups not every pair was compared: those with the keeper of the default policy are, so that a list
- * says of each video whether it may go. Best effort: a group that is looked at makes up for it. */
-static void compare_with_keepers(vx_duplicates_job *job) {
+/* Of large groups not every pair was compared: those with what the policy keeps are, so that a list says of each video
+ * whether it may go. What fails here leaves the scan done: those videos stay unchecked. */
+static int compare_with_keepers(vx_duplicates_job *job, vx_err *err) {
     vx_keep_policy policy;
-    vx_group_page page;
-    vx_err err;
-    int rc = vx_keep_policy_parse("largest_picture", &policy, &err);
-    const vx_group_query query = {.policy = &policy, .state = -1};
-    if (rc || vx_duplicates_list(job->duplicates, &query, &page, &err))
-        return;
-    for (size_t i = 0; i < page.n && !is_over(job); i++) {
-        VX_AUTO(vx_group) group = NULL;
-        bool unchecked = false;
-        for (size_t k = 0; k < page.groups[i]->n_videos; k++)
-            unchecked |= page.groups[i]->videos[k].unchecked;
-        if (unchecked &&
-            vx_duplicates_plan(job->duplicates, &query, page.groups[i]->id, &group, &err))
-            vx_log_failed(VX_LOG_WARN, VX_DUPLICATES_KIND, &err, "job=%s", job->job.id);
-    }
-    vx_group_page_clear(&page);
+    const vx_scan_watch watch = {.is_over = is_over, .ctx = job};
+    int rc = vx_keep_policy_parse(job->keep ? job->keep : "largest_picture", &policy, err);
+    const vx_group_query query = {.policy = &policy, .state = -1, .watch = &watch};
+    if (!rc)
+        rc = vx_duplicates_complete(job->duplicates, &query, err);
+    if (!rc || is_over(job))
+        return rc;
+    vx_log_failed(VX_LOG_WARN, VX_DUPLICATES_KIND, err, "job=%s", job->job.id);
+    return 0;
 }
 
 static void run_job(vx_duplicates_job *job) {
@@ -165,7 +162,7 @@ static void run_job(vx_duplicates_job *job) {
     vx_err err = {0};
     int rc = scan(job, &report, &err);
     if (!rc)
-        compare_with_keepers(job);
+        rc = compare_with_keepers(job, &err);
     bool cancelled = atomic_load(&job->job.cancelled), bad = rc == VX_FILTER_BAD;
     vx_outcome outcome = cancelled ? VX_OUTCOME_CANCELLED
                          : bad     ? VX_OUTCOME_BAD_REQUEST
@@ -218,6 +215,7 @@ typedef struct accept_write {
     vx_write write;
     vx_duplicates *duplicates;
     char *filter;           /* NULL: all videos; owned */
+    char *keep;             /* NULL: the default; owned */
     vx_duplicates_job *job; /* made by this write; NULL: there was one */
     char job_id[VX_JOB_ID_CHARS + 1];
     vx_duplicates_accepted accepted;
@@ -226,13 +224,17 @@ typedef struct accept_write {
 
 /* One that waits looks at the same videos when it begins. One that runs may have begun before the last
  * uploads, but a client that asks while it runs asks for its result. */
+static bool is_same(const char *a, const char *b) {
+    return !a == !b && (!a || !strcmp(a, b));
+}
+
 static bool find_same(accept_write *a) {
     vx_duplicates *d = a->duplicates;
     bool found = false;
     vx_mutex_lock(&d->mu);
     for (vx_duplicates_job *job = d->jobs; job && !found; job = job->next_live) {
-        found = !atomic_load(&job->job.cancelled) && !job->filter == !a->filter &&
-                (!a->filter || !strcmp(job->filter, a->filter));
+        found = !atomic_load(&job->job.cancelled) && is_same(job->filter, a->filter) &&
+                is_same(job->keep, a->keep);
         if (found)
             strcpy(a->job_id, job->job.id);
     }
@@ -240,10 +242,8 @@ static bool find_same(accept_write *a) {
     return found;
 }
 
-static char *request_json(const char *filter) {
-    if (!filter)
-        return strdup("{}");
-    json_t *object = json_pack("{s:s}", "filter", filter);
+static char *request_json(const char *filter, const char *keep) {
+    json_t *object = json_pack("{s:s*, s:s*}", "filter", filter, "keep", keep);
     char *text = object ? json_dumps(object, JSON_COMPACT) : NULL;
     json_decref(object);
     return text;
@@ -254,8 +254,8 @@ static int apply_accept(vx_write *write, vx_err *err) {
     vx_duplicates *d = a->duplicates;
     if (find_same(a))
         return 0;
-    VX_AUTO_FREE char *request = request_json(a->filter);
-    a->job = request ? new_job(d, a->filter) : NULL;
+    VX_AUTO_FREE char *request = request_json(a->filter, a->keep);
+    a->job = request ? new_job(d, a->filter, a->keep) : NULL;
     if (!a->job)
         return VX_FAIL(err, -ENOMEM, "no memory for a job");
     int rc = vx_jobs_prepare(d->params.jobs, VX_DUPLICATES_KIND, &a->job->job, err);
@@ -269,6 +269,14 @@ static int apply_accept(vx_write *write, vx_err *err) {
     return 0;
 }
 
+static void free_accept(accept_write *a) {
+    if (a) {
+        free(a->filter);
+        free(a->keep);
+    }
+    free(a);
+}
+
 static void finish_accept(vx_write *write, int rc, const vx_err *err) {
     accept_write *a = VX_CONTAINER_OF(write, accept_write, write);
     if (a->job && !rc) {
@@ -278,29 +286,25 @@ static void finish_accept(vx_write *write, int rc, const vx_err *err) {
         free_job(a->job);
     }
     a->accepted(a->ctx, rc, a->job_id, err);
-    free(a->filter);
-    free(a);
+    free_accept(a);
 }
 
-vx_outcome vx_duplicates_submit(vx_duplicates *d, const char *filter_json,
+vx_outcome vx_duplicates_submit(vx_duplicates *d, const char *filter_json, const char *keep,
                                 vx_duplicates_accepted accepted, void *ctx) {
     accept_write *a = vx_new(accept_write);
-    char *filter = filter_json ? strdup(filter_json) : NULL;
-    if (!a || (filter_json && !filter)) {
-        free(a);
-        free(filter);
+    if (!a)
         return VX_OUTCOME_INTERNAL;
-    }
     *a = (accept_write){.write = {.apply = apply_accept, .done = finish_accept},
                         .duplicates = d,
-                        .filter = filter,
+                        .filter = filter_json ? strdup(filter_json) : NULL,
+                        .keep = keep ? strdup(keep) : NULL,
                         .accepted = accepted,
                         .ctx = ctx};
-    vx_outcome refused = vx_writer_submit(d->params.writer, &a->write, VX_WRITER_REFUSE);
-    if (refused) {
-        free(filter);
-        free(a);
-    }
+    vx_outcome refused = (filter_json && !a->filter) || (keep && !a->keep)
+                             ? VX_OUTCOME_INTERNAL
+                             : vx_writer_submit(d->params.writer, &a->write, VX_WRITER_REFUSE);
+    if (refused)
+        free_accept(a);
     return refused;
 }
 
@@ -308,7 +312,8 @@ vx_outcome vx_duplicates_submit(vx_duplicates *d, const char *filter_json,
 
 static vx_outcome parse(void *ctx, const vx_job_row *row, vx_job **ret_job, vx_err *err) {
     json_t *request = json_loads(row->request, 0, NULL);
-    vx_duplicates_job *job = new_job(ctx, json_string_value(json_object_get(request, "filter")));
+    vx_duplicates_job *job = new_job(ctx, json_string_value(json_object_get(request, "filter")),
+                                     json_string_value(json_object_get(request, "keep")));
     json_decref(request);
     if (!job) {
         VX_FAIL(err, -ENOMEM, "no memory for job %s", row->id);

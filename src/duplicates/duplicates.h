@@ -40,6 +40,13 @@ typedef struct vx_duplicates_params { /* borrows all, until stop */
     const vx_extractor
         *extractor; /* its limits, decoder and slots; not evidence: hashes alone decide */
     int threads;    /* of comparing vectors; 0 = one per core */
+    bool
+        listed; /* videos are files that a folder lists (batch/inventory.h): files with the same bytes make groups,
+                       and a video's age is that of its file */
+    /* With listed: only files below these places count, absolute [n_places]; NULL: all. Folders above all places
+     * do not set a file aside. */
+    const char *const *places;
+    size_t n_places;
 } vx_duplicates_params;
 
 int vx_duplicates_new(const vx_duplicates_params *params, vx_duplicates **ret_duplicates,
@@ -79,9 +86,11 @@ int vx_duplicates_scan(const vx_duplicates_params *params, const vx_filter *filt
  * short. */
 typedef void (*vx_duplicates_accepted)(void *ctx, int rc, const char *job_id, const vx_err *err);
 /* Never blocks. BUSY, STOPPING or INTERNAL (no memory): accepted is not called.
- *   filter_json  NULL, or the text of a filter that was parsed before; borrows */
+ *   filter_json  NULL, or the text of a filter that was parsed before; borrows
+ *   keep         the text of a policy that was parsed before, or NULL: largest_picture. In groups in which not every
+ *                pair was compared, those with what it keeps are; borrows */
 vx_outcome vx_duplicates_submit(vx_duplicates *duplicates, const char *filter_json,
-                                vx_duplicates_accepted accepted, void *ctx);
+                                const char *keep, vx_duplicates_accepted accepted, void *ctx);
 
 /* ---- groups ---- */
 
@@ -114,14 +123,18 @@ typedef struct vx_group_video {
     int64_t row;
     char id[VX_VIDEO_ID_CHARS + 1];
     char *filename; /* owned */
-    int64_t bytes, created_us;
+    /* Further listed files with its bytes, each ended by NUL, n_same_bytes with these; NULL: none; owned. */
+    char *same;
+    size_t n_same, n_same_bytes;
+    int64_t bytes, created_us; /* of the upload, or of the listed file */
     int width_px, height_px;
     double duration_s; /* NaN: not known */
     bool set_aside;    /* in a trash or hidden folder */
     bool no_file;      /* none is stored or listed, or it is missing: it lets no other one go */
-    bool keep;         /* by the policy; else it may go: a kept one holds all of it */
-    size_t of;         /* which one that is; its own number if it is kept */
-    bool unchecked;    /* kept for want of a comparison with a kept one, see vx_duplicates_plan */
+    bool
+        keep; /* by the policy; else it may go: a kept one holds all of it. `same` goes in any case */
+    size_t of;      /* which one that is; its own number if it is kept */
+    bool unchecked; /* kept for want of a comparison with a kept one, see vx_duplicates_plan */
 } vx_group_video;
 
 /* Two videos of a group: what the second is to the first. */
@@ -161,6 +174,9 @@ typedef struct vx_group_query {
     int64_t
         after_bytes; /* the page begins behind the group of these removable bytes and id; "" = at the start */
     char after_id[VX_VIDEO_ID_CHARS + 1];
+    /* Of vx_duplicates_plan: */
+    size_t max_looks;           /* pairs whose files are decoded, at most */
+    const vx_scan_watch *watch; /* NULL, or its is_over ends it */
 } vx_group_query;
 /* The relations that a person calls duplicates. */
 #define VX_GROUP_KINDS                                                                             \
@@ -179,10 +195,17 @@ void vx_group_page_clear(vx_group_page *page);
  * since the last call: some 20 µs a video of a group. */
 int vx_duplicates_list(vx_duplicates *duplicates, const vx_group_query *query,
                        vx_group_page *ret_page, vx_err *err);
-/* One group, with videos that have no pair with a kept one compared with it: up to 20,000 comparisons, and 256
- * for one video; those that had less are unchecked. Such pairs are stored. -ESHUTDOWN: begin_stop. VX_CATALOG_NOT_FOUND: there is no group of that id under the query. Blocks. */
+#define VX_GROUP_COMPARED_MAX 20000
+/* One group, with videos that have no pair with a kept one compared with it: up to VX_GROUP_COMPARED_MAX comparisons,
+ * of which max_looks decode files, and 256 for one video; those that had less are unchecked. Such pairs are stored, so
+ * that another call goes on. -ESHUTDOWN: begin_stop. -ECANCELED: the watch. VX_CATALOG_NOT_FOUND: there is no group of
+ * that id under the query. Blocks. */
 int vx_duplicates_plan(vx_duplicates *duplicates, const vx_group_query *query, const char *group_id,
                        vx_group **ret_group, vx_err *err);
+
+/* As vx_duplicates_plan, again and again, in all groups of the query, without a bound of looks or comparisons. Best effort
+ * where groups change meanwhile. Blocks: for minutes, where much must be looked at; the watch ends it. */
+int vx_duplicates_complete(vx_duplicates *duplicates, const vx_group_query *query, vx_err *err);
 
 /* ---- decisions (decide.c) ---- */
 
@@ -200,11 +223,15 @@ typedef struct vx_duplicates_stats {
 } vx_duplicates_stats;
 void vx_duplicates_get_stats(vx_duplicates *duplicates, vx_duplicates_stats *ret_stats);
 
-/* ---- files of groups (export.c) ---- */
+/* ---- files of groups (export.c, text.c) ---- */
 
-typedef enum vx_groups_format { VX_GROUPS_CSV, VX_GROUPS_JSONL } vx_groups_format;
-/* A line for each video of each group: CSV by RFC 4180 with a first line of names, or JSON objects. Errors are
- * those of the stream. */
+typedef enum vx_groups_format {
+    VX_GROUPS_CSV,   /* RFC 4180 with a first line of names */
+    VX_GROUPS_JSONL, /* JSON objects */
+    VX_GROUPS_TEXT,  /* for people (text.c) */
+    VX_GROUPS_PATHS, /* only the names of what may go */
+} vx_groups_format;
+/* A line for each video of each group, and for each further file. Errors are those of the stream. */
 int vx_groups_write(const vx_group_page *page, vx_groups_format format, FILE *out, vx_err *err);
 
 /* The pair of two of its videos, first < second; NULL: no such pair is known. */

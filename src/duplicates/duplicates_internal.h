@@ -1,4 +1,4 @@
-/* duplicates_internal.h — what coordinator.c, groups.c and decide.c share. */
+/* duplicates_internal.h — what the files of src/duplicates share. */
 #pragma once
 
 #include "base/thread.h"
@@ -28,6 +28,10 @@ struct vx_duplicates {
 static inline void vx_duplicates_note_change(vx_duplicates *duplicates) {
     atomic_fetch_add(&duplicates->changes, 1);
 }
+
+/* text.c */
+void vx_groups_print_text(const vx_group_page *page, FILE *out);
+void vx_groups_print_paths(const vx_group_page *page, FILE *out);
 
 /* decide.c: the thread of deletions. */
 void *vx_duplicates_run_deleter(void *duplicates);

@@ -7,6 +7,8 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/path.h"
+
 static const char *const words[] = {
     [VX_KEEP_LARGEST_PICTURE] = "largest_picture",
     [VX_KEEP_HIGHEST_BITRATE] = "highest_bitrate",
@@ -87,14 +89,26 @@ static double folder_of(const vx_keep_policy *policy, const char *path) {
     return -(double)policy->n_folders;
 }
 
+const char *vx_keep_choose_file(const vx_keep_policy *policy, const vx_group_video *v) {
+    const char *best = v->filename, *path = v->same;
+    for (size_t i = 0; i < v->n_same && policy->by == VX_KEEP_PATH; i++, path += strlen(path) + 1)
+        if (folder_of(policy, path) > folder_of(policy, best) &&
+            (v->set_aside || !vx_path_is_set_aside(path)))
+            best = path;
+    return best;
+}
+
 typedef enum measure { NO_FILE, SET_ASIDE, CHOSEN, PIXELS, BITRATE, LENGTH, AGE, MEASURES } measure;
+
+/* What a policy chooses by; CHOSEN: by none of the others. */
+static const measure chosen_by[] = {
+    [VX_KEEP_LARGEST_PICTURE] = PIXELS, [VX_KEEP_HIGHEST_BITRATE] = BITRATE,
+    [VX_KEEP_LONGEST] = LENGTH,         [VX_KEEP_OLDEST] = AGE,
+    [VX_KEEP_NEWEST] = CHOSEN,          [VX_KEEP_PATH] = CHOSEN,
+    [VX_KEEP_METADATA] = CHOSEN};
 
 static double measure_of(const vx_keep_policy *policy, const vx_keep_facts *f, measure m) {
     const vx_group_video *v = f->video;
-    static const measure own[] = {[VX_KEEP_LARGEST_PICTURE] = PIXELS,
-                                  [VX_KEEP_HIGHEST_BITRATE] = BITRATE,
-                                  [VX_KEEP_LONGEST] = LENGTH,
-                                  [VX_KEEP_OLDEST] = AGE};
     switch (m) {
     case NO_FILE:
         return -(double)f->no_file;
@@ -102,12 +116,12 @@ static double measure_of(const vx_keep_policy *policy, const vx_keep_facts *f, m
         return -(double)v->set_aside;
     case CHOSEN:
         if (policy->by == VX_KEEP_PATH)
-            return folder_of(policy, v->filename);
+            return folder_of(policy, f->filename);
         if (policy->by == VX_KEEP_METADATA)
             return isnan(f->metadata) ? -(double)INFINITY : fmax(f->metadata, -1e300);
         if (policy->by == VX_KEEP_NEWEST)
             return (double)v->created_us;
-        return measure_of(policy, f, own[policy->by]);
+        return measure_of(policy, f, chosen_by[policy->by]);
     case PIXELS:
         return (double)v->width_px * v->height_px;
     case BITRATE:
@@ -137,11 +151,14 @@ int vx_keep_compare(const vx_keep_policy *policy, const vx_keep_facts *a, const 
 
 /* ---- in words ---- */
 
-static void explain_chosen(const vx_keep_policy *policy, const vx_keep_facts *best,
-                           const vx_keep_facts *second, char *text, size_t capacity);
+static void explain_folder(const vx_keep_policy *policy, const char *path, char *text,
+                           size_t capacity) {
+    size_t folder = (size_t)-folder_of(policy, path);
+    snprintf(text, capacity, "it is in the folder %s", policy->folders[folder]);
+}
 
-static void explain_measure(const vx_keep_facts *best, const vx_keep_facts *second, measure m,
-                            char *text, size_t capacity) {
+static void explain_measure(const vx_keep_policy *policy, const vx_keep_facts *best,
+                            const vx_keep_facts *second, measure m, char *text, size_t capacity) {
     const vx_group_video *a = best->video, *b = second->video;
     switch (m) {
     case NO_FILE:
@@ -150,53 +167,81 @@ static void explain_measure(const vx_keep_facts *best, const vx_keep_facts *seco
     case SET_ASIDE:
         snprintf(text, capacity, "the others are in trash or hidden folders");
         break;
+    case CHOSEN: /* of the policies whose measure is no other one */
+        if (policy->by == VX_KEEP_PATH)
+            explain_folder(policy, best->filename, text, capacity);
+        else if (policy->by == VX_KEEP_METADATA)
+            snprintf(text, capacity, "it has the greatest metadata.%s", policy->names);
+        else
+            snprintf(text, capacity, "it is the newest");
+        break;
     case PIXELS:
-        snprintf(text, capacity, "it has the largest picture: %d × %d; the next has %d × %d",
+        snprintf(text, capacity, "it has the largest picture: %d × %d, the next has %d × %d",
                  a->width_px, a->height_px, b->width_px, b->height_px);
         break;
     case BITRATE:
         snprintf(text, capacity,
-                 "it has the highest bit rate: %.0f kbit/s; the next has %.0f kbit/s",
+                 "it has the highest bit rate: %.0f kbit/s, the next has %.0f kbit/s",
                  bitrate_of(a) / 1e3, bitrate_of(b) / 1e3);
         break;
     case LENGTH:
-        snprintf(text, capacity, "it is the longest: %.1f s; the next has %.1f s", a->duration_s,
+        snprintf(text, capacity, "it is the longest: %.1f s, the next has %.1f s", a->duration_s,
                  b->duration_s > 0 ? b->duration_s : 0);
         break;
+    case AGE:
+        snprintf(text, capacity, "it is the oldest");
+        break;
     default:
-        snprintf(text, capacity, "it was stored first");
+        snprintf(text, capacity, "its id comes first, as they are equal in all else");
     }
 }
 
-static void explain_chosen(const vx_keep_policy *policy, const vx_keep_facts *best,
-                           const vx_keep_facts *second, char *text, size_t capacity) {
-    static const measure own[] = {[VX_KEEP_LARGEST_PICTURE] = PIXELS,
-                                  [VX_KEEP_HIGHEST_BITRATE] = BITRATE,
-                                  [VX_KEEP_LONGEST] = LENGTH,
-                                  [VX_KEEP_OLDEST] = AGE};
-    size_t folder = (size_t)-measure_of(policy, best, CHOSEN);
-    if (policy->by == VX_KEEP_PATH)
-        snprintf(text, capacity, "it is in the folder %s", policy->folders[folder]);
-    else if (policy->by == VX_KEEP_METADATA)
-        snprintf(text, capacity, "its metadata.%s is the greatest", policy->names);
-    else if (policy->by == VX_KEEP_NEWEST)
-        snprintf(text, capacity, "it was stored last");
+/* By what the policy asks for, several are equal. */
+static int explain_tie(const vx_keep_policy *policy, const vx_keep_facts *best, char *text,
+                       size_t capacity) {
+    static const char *const none[] = {
+        [VX_KEEP_LARGEST_PICTURE] = "has a larger picture",
+        [VX_KEEP_HIGHEST_BITRATE] = "has a higher bit rate",
+        [VX_KEEP_LONGEST] = "is longer",
+        [VX_KEEP_OLDEST] = "is older",
+        [VX_KEEP_NEWEST] = "is newer",
+        [VX_KEEP_PATH] = "is in an earlier folder of your list",
+    };
+    bool in_folder = folder_of(policy, best->filename) > -(double)policy->n_folders;
+    int n = policy->by == VX_KEEP_METADATA
+                ? snprintf(text, capacity, "none has a greater metadata.%s; of the equal ones ",
+                           policy->names)
+            : policy->by == VX_KEEP_PATH && !in_folder
+                ? snprintf(text, capacity, "none is in the folders of your list; of all ")
+                : snprintf(text, capacity, "none %s; of the equal ones ", none[policy->by]);
+    return n < (int)capacity ? n : (int)capacity - 1;
+}
+
+static void explain_file(const vx_keep_policy *policy, const vx_keep_facts *only, char *text,
+                         size_t capacity) {
+    const vx_group_video *v = only->video;
+    bool preferred = policy->by == VX_KEEP_PATH &&
+                     folder_of(policy, only->filename) > -(double)policy->n_folders;
+    bool others_aside = !v->set_aside && v->n_same;
+    const char *path = v->same;
+    for (size_t i = 0; i < v->n_same; i++, path += strlen(path) + 1)
+        others_aside &= vx_path_is_set_aside(path);
+    if (others_aside)
+        snprintf(text, capacity, "the others are in trash or hidden folders");
+    else if (preferred)
+        explain_folder(policy, only->filename, text, capacity);
     else
-        explain_measure(best, second, own[policy->by], text, capacity);
+        snprintf(text, capacity, "all have the same bytes, and its path comes first");
 }
 
 void vx_keep_explain(const vx_keep_policy *policy, const vx_keep_facts *best,
                      const vx_keep_facts *second, char *ret_text, size_t capacity) {
-    measure m = find_difference(policy, best, second);
-    int n = 0;
-    if (m > CHOSEN) {
-        n = snprintf(ret_text, capacity, "several are equal by %s; of these ", policy->text);
-        n = n < (int)capacity ? n : (int)capacity - 1;
+    if (!second) {
+        explain_file(policy, best, ret_text, capacity);
+        return;
     }
-    if (m == CHOSEN)
-        explain_chosen(policy, best, second, ret_text, capacity);
-    else if (m == MEASURES)
-        snprintf(ret_text + n, capacity - (size_t)n, "all else is equal, and it has the least id");
-    else
-        explain_measure(best, second, m, ret_text + n, capacity - (size_t)n);
+    measure m = find_difference(policy, best, second);
+    int n = m > CHOSEN ? explain_tie(policy, best, ret_text, capacity) : 0;
+    explain_measure(policy, best, second, m == CHOSEN ? chosen_by[policy->by] : m, ret_text + n,
+                    capacity - (size_t)n);
 }

@@ -55,6 +55,7 @@ typedef struct scan {
         *groups; /* disjoint sets [n_videos]: by copies, parts and wholes; by any pair */
     vx_unrelated unrelated;
     vx_dedup *dedup;
+    vx_verdict_looks *looks;
     int64_t done, total;
     /* the block: */
     size_t block, n_block; /* its first video, and how many */
@@ -83,6 +84,7 @@ static void scan_done(scan *s) {
     if (s->near)
         clear_block(s);
     vx_dedup_free(s->dedup);
+    vx_verdict_looks_free(s->looks);
     vx_unrelated_done(&s->unrelated);
     free(s->videos);
     free(s->clips);
@@ -381,6 +383,7 @@ static int look_again(subject *v, int64_t other, const vx_pair_evidence_video *a
     const vx_verdict_files files = {.store = s->p->store,
                                     .extractor = s->p->extractor,
                                     .decode_threads = 1,
+                                    .looks = s->looks,
                                     .cancelled = is_over,
                                     .ctx = v->scan};
     if (!vx_pair_evidence_is_strong(pair->kind))
@@ -590,7 +593,8 @@ static int open_scan(scan *s, const vx_filter *filter, vx_err *err) {
     s->copies = vx_sets_new(s->n_videos);
     s->groups = vx_sets_new(s->n_videos);
     s->near = vx_new_array(BLOCK_VIDEOS, sizeof *s->near);
-    if (!s->copies || !s->groups || !s->near)
+    s->looks = vx_verdict_looks_new();
+    if (!s->looks || !s->copies || !s->groups || !s->near)
         return VX_FAIL(err, -ENOMEM, "no memory to compare %zu videos", s->n_videos);
     return vx_catalog_scan_pairs(s->p->collection->catalog, note_stored_pair, s, err);
 }
@@ -609,6 +613,9 @@ int vx_duplicates_scan(const vx_duplicates_params *params, const vx_filter *filt
     const vx_dedup_indexed indexed = {.index = s.model->index, .ids = s.clips, .n = s.n_clips};
     const vx_dedup_rows rows = vx_dedup_rows_of_index(&indexed);
     rc = vx_dedup_new(&rows, s.model->info->similar_threshold, params->threads, &s.dedup, err);
+    const vx_dedup_gpu gpu = {.device = s.model->info->device, .first = s.first[s.n_known]};
+    if (!rc && !strncmp(gpu.device, "cuda", 4))
+        vx_dedup_use_gpu(s.dedup, &gpu);
     ret_report->among = (int64_t)s.n_videos;
     s.block = s.n_known;
     s.total = cost_of(&s, s.n_known, s.n_videos - s.n_known);

@@ -16,7 +16,7 @@ vx_scan_snapshot *vx_scan_snapshot_free(vx_scan_snapshot *s) {
     if (!s || atomic_fetch_sub(&s->references, 1) > 1)
         return NULL;
     for (size_t i = 0; i < s->n_videos; i++)
-        free(s->videos[i].filename);
+        free(s->videos[i].filename), free(s->videos[i].same);
     free(s->videos);
     free(s->pairs);
     free(s->settled);
@@ -41,23 +41,30 @@ void vx_pair_turn(vx_duplicate_pair *pair) {
 
 typedef struct loading {
     vx_scan_snapshot *snapshot;
+    const vx_duplicates_params *params;
     vx_catalog *catalog;
     size_t pairs_capacity, settled_capacity;
     int64_t *rows; /* [n_rows] of the videos of pairs, with repeats */
     size_t n_rows, rows_capacity;
 } loading;
 
+static int note_row(loading *l, int64_t row, vx_err *err) {
+    if (!vx_make_room(l->rows, l->n_rows, l->rows_capacity))
+        return VX_FAIL(err, -ENOMEM, "no memory for the videos of groups");
+    l->rows[l->n_rows++] = row;
+    return 0;
+}
+
 static int note_pair(void *ctx, const vx_duplicate_pair *pair, vx_err *err) {
     loading *l = ctx;
     vx_scan_snapshot *s = l->snapshot;
     if (vx_unrelated_has(&s->unrelated, pair->a, pair->b))
         return 0;
-    const int64_t rows[2] = {pair->a, pair->b};
-    for (int i = 0; i < 2; i++) {
-        if (!vx_make_room(l->rows, l->n_rows, l->rows_capacity))
-            return VX_FAIL(err, -ENOMEM, "no memory for %zu pairs", s->n_pairs);
-        l->rows[l->n_rows++] = rows[i];
-    }
+    int rc = note_row(l, pair->a, err);
+    if (!rc)
+        rc = note_row(l, pair->b, err);
+    if (rc)
+        return rc;
     if (!vx_make_room(s->pairs, s->n_pairs, l->pairs_capacity))
         return VX_FAIL(err, -ENOMEM, "no memory for %zu pairs", s->n_pairs);
     s->pairs[s->n_pairs++] = (vx_scan_snapshot_pair){.pair = *pair};
@@ -69,25 +76,82 @@ static int by_row(const void *a, const void *b) {
     return (x > y) - (x < y);
 }
 
-/* Of vidx embed and vidx dedup the files are in the metadata, relative to the input folder: see
- * batch/inventory.h. Gives the first of them that is not set aside, else the first; NULL: it has none. */
-static char *find_listed_file(const char *metadata, bool *ret_set_aside) {
-    json_t *object = metadata ? json_loads(metadata, 0, NULL) : NULL;
-    json_t *files = json_object_get(object, "made_with") ? json_object_get(object, "files") : NULL;
-    const char *found = NULL;
-    *ret_set_aside = true;
-    for (size_t i = 0; i < json_array_size(files) && *ret_set_aside; i++) {
-        const char *path = json_string_value(json_object_get(json_array_get(files, i), "path"));
-        bool aside = path && vx_path_is_set_aside(path);
-        if (path && (!found || !aside)) {
-            found = path;
-            *ret_set_aside = aside;
+/* ---- listed files ----
+ *
+ * Of vidx embed and vidx dedup the files are in the metadata: see batch/inventory.h. */
+
+static bool is_below(const char *path, const char *place) {
+    size_t n = strlen(place);
+    while (n && place[n - 1] == '/')
+        n--;
+    return !strncmp(path, place, n) && (path[n] == '/' || !path[n]);
+}
+
+/* How much of an absolute path all places have in common, up to a slash. */
+static size_t chars_above(const vx_duplicates_params *p) {
+    size_t n = p->n_places ? strlen(p->places[0]) : 0;
+    for (size_t i = 1; i < p->n_places; i++) {
+        size_t same = 0, slash = 0;
+        for (; same < n && p->places[i][same] == p->places[0][same]; same++)
+            slash = p->places[0][same] == '/' ? same : slash;
+        bool whole = same == n && (p->places[i][same] == '/' || !p->places[i][same]);
+        n = whole ? n : slash;
+    }
+    return n;
+}
+
+/* NULL: it does not count. */
+static const char *path_of(const vx_duplicates_params *p, const json_t *file) {
+    const char *path = json_string_value(json_object_get(file, "path"));
+    bool counts = path && !p->places;
+    for (size_t i = 0; i < p->n_places && path && !counts; i++)
+        counts = is_below(path, p->places[i]);
+    return counts ? path : NULL;
+}
+
+/* Sets filename, set_aside and the time by the first file that is not set aside, else the first; and same by the
+ * others. Leaves filename NULL where none counts. */
+static int read_files(const vx_duplicates_params *p, const json_t *files, vx_group_video *v,
+                      vx_err *err) {
+    size_t above = chars_above(p), n = json_array_size(files), best = n;
+    for (size_t i = 0; i < n; i++) {
+        const char *path = path_of(p, json_array_get(files, i));
+        bool aside = path && vx_path_is_set_aside(path + (strlen(path) > above ? above : 0));
+        v->n_same += path && best < n;
+        v->n_same_bytes += path ? strlen(path) + 1 : 0;
+        if (path && (best == n || (v->set_aside && !aside))) {
+            best = i;
+            v->set_aside = aside;
         }
     }
-    char *copy = found ? strdup(found) : NULL;
-    json_decref(object);
-    return copy;
+    if (best == n)
+        return 0;
+    const json_t *file = json_array_get(files, best);
+    v->filename = strdup(path_of(p, file));
+    v->n_same_bytes -= strlen(path_of(p, file)) + 1;
+    v->same = v->n_same ? malloc(v->n_same_bytes) : NULL;
+    if (!v->filename || (v->n_same && !v->same))
+        return VX_FAIL(err, -ENOMEM, "no memory for the videos of groups");
+    if (json_is_integer(json_object_get(file, "mtime_ns")))
+        v->created_us = json_integer_value(json_object_get(file, "mtime_ns")) / 1000;
+    char *end = v->same;
+    for (size_t i = 0; i < n; i++) {
+        const char *path = i == best ? NULL : path_of(p, json_array_get(files, i));
+        end = path ? stpcpy(end, path) + 1 : end;
+    }
+    return 0;
 }
+
+/* NULL: it is no video of a list. */
+static json_t *files_of(const char *metadata) {
+    json_t *object = metadata ? json_loads(metadata, 0, NULL) : NULL;
+    json_t *files = json_object_get(object, "made_with") ? json_object_get(object, "files") : NULL;
+    json_incref(files);
+    json_decref(object);
+    return files;
+}
+
+/* ---- videos ---- */
 
 static int load_video(loading *l, int64_t row, vx_err *err) {
     VX_AUTO(vx_video) video = NULL;
@@ -101,13 +165,45 @@ static int load_video(loading *l, int64_t row, vx_err *err) {
                         .height_px = video->height_px,
                         .duration_s = video->duration_s};
     strcpy(v.id, video->id);
-    v.filename = find_listed_file(video->metadata, &v.set_aside);
-    v.no_file = !v.filename && !vx_video_has_file(video);
-    if (!v.filename && (v.filename = strdup(video->filename)))
-        v.set_aside = vx_path_is_set_aside(v.filename);
-    if (!v.filename)
-        return VX_FAIL(err, -ENOMEM, "no memory for the videos of groups");
+    json_t *files = files_of(video->metadata);
+    rc = read_files(l->params, files, &v, err);
+    json_decref(files);
+    if (!v.filename && !l->params->places && !rc) {
+        v.no_file = !vx_video_has_file(video);
+        v.filename = strdup(video->filename);
+        v.set_aside = v.filename && vx_path_is_set_aside(v.filename);
+        rc = v.filename ? 0 : VX_FAIL(err, -ENOMEM, "no memory for the videos of groups");
+    }
+    if (rc || !v.filename) { /* it is in none of the places */
+        free(v.filename);
+        free(v.same);
+        return rc;
+    }
     l->snapshot->videos[l->snapshot->n_videos++] = v;
+    return 0;
+}
+
+/* Videos of which several files are listed make groups without pairs. */
+static int note_listed(loading *l, vx_err *err) {
+    enum { AT_ONCE = 1000 };
+    vx_video_query query = {.limit = AT_ONCE};
+    for (size_t n = AT_ONCE; n == AT_ONCE;) {
+        vx_video **page = NULL;
+        int rc = vx_catalog_list_videos(l->catalog, &query, &page, &n, err);
+        if (rc)
+            return rc;
+        for (size_t i = 0; i < n; i++) {
+            json_t *files = rc ? NULL : files_of(page[i]->metadata);
+            query.before_row = page[i]->row;
+            if (json_array_size(files) > 1)
+                rc = note_row(l, page[i]->row, err);
+            json_decref(files);
+            vx_video_free(page[i]);
+        }
+        free(page);
+        if (rc)
+            return rc;
+    }
     return 0;
 }
 
@@ -177,20 +273,24 @@ int vx_scan_snapshot_compare_settled(const void *a, const void *b) {
     return (x->decision > y->decision) - (x->decision < y->decision);
 }
 
-int vx_scan_snapshot_load(vx_collection *collection, vx_scan_snapshot **ret_snapshot, vx_err *err) {
+int vx_scan_snapshot_load(const vx_duplicates_params *params, vx_scan_snapshot **ret_snapshot,
+                          vx_err *err) {
     VX_AUTO(vx_scan_snapshot) s = vx_new(vx_scan_snapshot);
     if (!s)
         return VX_FAIL(err, -ENOMEM, "no memory for groups");
     atomic_store(&s->references, 1);
-    loading l = {.snapshot = s, .catalog = collection->catalog};
-    int rc = vx_unrelated_load(collection->catalog, &s->unrelated, err);
+    vx_catalog *catalog = params->collection->catalog;
+    loading l = {.snapshot = s, .params = params, .catalog = catalog};
+    int rc = vx_unrelated_load(catalog, &s->unrelated, err);
     if (!rc)
-        rc = vx_catalog_scan_pairs(collection->catalog, note_pair, &l, err);
+        rc = vx_catalog_scan_pairs(catalog, note_pair, &l, err);
+    if (!rc && params->listed)
+        rc = note_listed(&l, err);
     if (!rc)
         rc = load_videos(&l, err);
     if (!rc) {
         number_pairs(s);
-        rc = vx_catalog_scan_decided(collection->catalog, note_settled, &l, err);
+        rc = vx_catalog_scan_decided(catalog, note_settled, &l, err);
     }
     free(l.rows);
     if (rc)

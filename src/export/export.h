@@ -6,8 +6,10 @@
  *            npy      NumPy, float32 [n, dim], the same rows in the same order
  *            jsonl    a JSON object a line and clip, with its vector in digits that read back the same
  *            parquet  the same columns; `id` and `embedding` are those of NeMo Curator
+ *            labels   NumPy, int32 [n]: the cluster of each row in a clustering, -1: in none
+ *          With a clustering, jsonl and parquet have the columns cluster and cluster_score, too.
  *          The id of FAISS is `faiss_id` of jsonl and parquet; it never belongs to another clip.
- * Errs     -EIO (a damaged vector: the file would not be whole), -ENOMEM, -ECANCELED
+ * Errs     VX_CATALOG_NOT_FOUND (no such clustering of this model), -EIO (a damaged vector: the file would not be whole), -ENOMEM, -ECANCELED
  * Threads  external lock
  * Memory   a vector and a buffer; 16 MiB for parquet; 8 bytes a row for faiss; 8 bytes a video with a filter
  */
@@ -24,8 +26,9 @@ typedef enum vx_export_format {
     VX_EXPORT_NPY,
     VX_EXPORT_JSONL,
     VX_EXPORT_PARQUET,
+    VX_EXPORT_LABELS,
 } vx_export_format;
-#define VX_EXPORT_FORMATS "faiss npy jsonl parquet" /* the names, in that order */
+#define VX_EXPORT_FORMATS "faiss npy jsonl parquet labels" /* the names, in that order */
 
 typedef struct vx_export_params {
     vx_catalog *catalog; /* borrows, until free */
@@ -33,6 +36,8 @@ typedef struct vx_export_params {
     int64_t space;
     int dim;
     vx_export_format format;
+    const char *
+        clustering; /* id; needed by labels, NULL elsewhere: none; borrows, until vx_export_open returns */
     const vx_filter
         *filter; /* only what passes; NULL = all; borrows, until vx_export_open returns */
     const atomic_bool *stop; /* NULL, or once true the search for what passes ends */
@@ -47,5 +52,7 @@ VX_DEFINE_AUTO(vx_export, vx_export_free)
 int64_t vx_export_rows(const vx_export *export);
 /* The next piece, mostly below 1 MiB; borrowed until the next call. *ret_n 0: that was all. */
 int vx_export_next(vx_export *export, const void **ret_bytes, size_t *ret_n, vx_err *err);
+/* NULL, or what is wrong with a clustering, or none, in this format: a sentence. */
+const char *vx_export_refuses(vx_export_format format, const char *clustering);
 /* The media type of a format. */
 const char *vx_export_content_type(vx_export_format format);

@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <jansson.h>
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/clock.h"
@@ -34,6 +35,14 @@ static void append_metadata(vx_export_buffer *out, const char *json) {
         vx_export_append(out, *p == '\n' || *p == '\r' ? " " : p, 1);
 }
 
+static void append_cluster(vx_export_buffer *out, const vx_export_row *row) {
+    char text[96] = ",\"cluster\":null,\"cluster_score\":null";
+    if (row->cluster >= 0)
+        snprintf(text, sizeof text, ",\"cluster\":%d,\"cluster_score\":%.6f", (int)row->cluster,
+                 (double)row->cluster_score);
+    vx_export_append(out, text, strlen(text));
+}
+
 int vx_export_jsonl_row(vx_export_buffer *out, const vx_export_row *row, vx_err *err) {
     json_t *object = facts(row);
     VX_AUTO_FREE char *text =
@@ -42,6 +51,8 @@ int vx_export_jsonl_row(vx_export_buffer *out, const vx_export_row *row, vx_err 
     if (!text)
         return VX_FAIL(err, -ENOMEM, "no memory for a line of the export");
     vx_export_append(out, text, strlen(text) - 1);
+    if (row->has_cluster)
+        append_cluster(out, row);
     append_metadata(out, row->video->metadata ? row->video->metadata : "{}");
     vx_export_append(out, ",\"embedding\":[", 14);
     for (int i = 0; i < row->dim; i++) {

@@ -6,14 +6,23 @@
 #include "export_internal.h"
 
 static const vx_parquet_column columns[] = {
-    {"id", VX_PARQUET_UTF8},        {"embedding", VX_PARQUET_LIST_FLOAT},
-    {"faiss_id", VX_PARQUET_INT64}, {"video_id", VX_PARQUET_UTF8},
-    {"sha256", VX_PARQUET_UTF8},    {"clip_index", VX_PARQUET_INT64},
-    {"start_s", VX_PARQUET_DOUBLE}, {"end_s", VX_PARQUET_DOUBLE},
-    {"filename", VX_PARQUET_UTF8},  {"duration_s", VX_PARQUET_DOUBLE},
-    {"metadata", VX_PARQUET_UTF8},  {"created_at", VX_PARQUET_UTF8},
+    {"id", VX_PARQUET_UTF8},
+    {"embedding", VX_PARQUET_LIST_FLOAT},
+    {"faiss_id", VX_PARQUET_INT64},
+    {"video_id", VX_PARQUET_UTF8},
+    {"sha256", VX_PARQUET_UTF8},
+    {"clip_index", VX_PARQUET_INT64},
+    {"start_s", VX_PARQUET_DOUBLE},
+    {"end_s", VX_PARQUET_DOUBLE},
+    {"filename", VX_PARQUET_UTF8},
+    {"duration_s", VX_PARQUET_DOUBLE},
+    {"metadata", VX_PARQUET_UTF8},
+    {"created_at", VX_PARQUET_UTF8},
     {"model", VX_PARQUET_UTF8},
+    {"cluster", VX_PARQUET_INT64}, /* with a clustering */
+    {"cluster_score", VX_PARQUET_DOUBLE},
 };
+enum { CLUSTER_COLUMNS = 2 };
 
 static int take_bytes(void *ctx, const void *bytes, size_t n, vx_err *err) {
     (void)err; /* `failed` tells */
@@ -21,8 +30,10 @@ static int take_bytes(void *ctx, const void *bytes, size_t n, vx_err *err) {
     return 0;
 }
 
-int vx_export_parquet_begin(vx_export_buffer *out, vx_parquet **ret_writer, vx_err *err) {
-    return vx_parquet_new(columns, VX_LEN(columns), take_bytes, out, ret_writer, err);
+int vx_export_parquet_begin(vx_export_buffer *out, bool with_clusters, vx_parquet **ret_writer,
+                            vx_err *err) {
+    size_t n = VX_LEN(columns) - (with_clusters ? 0 : CLUSTER_COLUMNS);
+    return vx_parquet_new(columns, n, take_bytes, out, ret_writer, err);
 }
 
 static vx_parquet_value seconds(double value) {
@@ -49,6 +60,8 @@ int vx_export_parquet_row(vx_parquet *writer, const vx_export_row *row, vx_err *
         {.text = video->metadata ? video->metadata : "{}"},
         {.text = created},
         {.text = row->model},
+        {.is_null = row->cluster < 0, .integer = row->cluster},
+        seconds((double)row->cluster_score),
     };
     return vx_parquet_write(writer, values, err);
 }

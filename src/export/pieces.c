@@ -10,6 +10,7 @@
 struct vx_export {
     vx_export_params params;
     vx_snapshot *snapshot;
+    int64_t clustering; /* its row; 0: none */
     int64_t n_rows, n_written;
     /* What passes the filter; NULL without one. */
     int64_t *videos; /* [n_videos] rows, rising; owned */
@@ -30,6 +31,16 @@ const char *vx_export_content_type(vx_export_format format) {
     return format == VX_EXPORT_JSONL     ? "application/x-ndjson"
            : format == VX_EXPORT_PARQUET ? "application/vnd.apache.parquet"
                                          : "application/octet-stream";
+}
+
+const char *vx_export_refuses(vx_export_format format, const char *clustering) {
+    if (format == VX_EXPORT_LABELS && !clustering)
+        return "labels are those of a clustering: name it.";
+    if (clustering && (format == VX_EXPORT_FAISS || format == VX_EXPORT_NPY))
+        return "faiss and npy hold vectors alone: jsonl and parquet have clusters, and labels has "
+               "them "
+               "row for row as npy.";
+    return NULL;
 }
 
 vx_export *vx_export_free(vx_export *export) {
@@ -134,11 +145,15 @@ int vx_export_open(const vx_export_params *params, vx_export **ret_export, vx_er
         return VX_FAIL(err, -ENOMEM, "no memory for an export");
     export->params = *params;
     int rc = vx_catalog_open_snapshot(params->catalog, &export->snapshot, err);
+    if (!rc && params->clustering)
+        rc = vx_snapshot_find_clustering(export->snapshot, params->clustering, params->space,
+                                         &export->clustering, err);
     if (!rc && params->filter)
         rc = select_all(export, err);
     else if (!rc)
         rc = vx_snapshot_count_vectors(export->snapshot, params->space, &export->n_rows, err);
     export->params.filter = NULL;
+    export->params.clustering = NULL;
     if (!rc)
         *ret_export = vx_take(export);
     return rc;
@@ -158,17 +173,27 @@ static int begin(vx_export *export, vx_err *err) {
     case VX_EXPORT_JSONL:
         return 0;
     case VX_EXPORT_PARQUET:
-        return vx_export_parquet_begin(&export->out, &export->parquet, err);
+        return vx_export_parquet_begin(&export->out, export->clustering, &export->parquet, err);
+    case VX_EXPORT_LABELS:
+        vx_export_npy_begin(&export->out, 0, export->n_rows);
+        return 0;
     }
     return 0;
 }
 
 static int write_row(vx_export *export, const vx_clip *clip, vx_err *err) {
-    const vx_export_row row = {.video = export->video,
-                               .clip = clip,
-                               .model = export->params.model,
-                               .vector = export->vector,
-                               .dim = export->params.dim};
+    vx_export_row row = {.video = export->video,
+                         .clip = clip,
+                         .model = export->params.model,
+                         .vector = export->vector,
+                         .dim = export->params.dim,
+                         .has_cluster = export->clustering};
+    int rc = row.has_cluster
+                 ? vx_snapshot_get_cluster(export->snapshot, export->clustering, clip->row,
+                                           &row.cluster, &row.cluster_score, err)
+                 : 0;
+    if (rc)
+        return rc;
     switch (export->params.format) {
     case VX_EXPORT_FAISS:
         if (!vx_make_room(export->ids, export->n_ids, export->ids_capacity))
@@ -183,6 +208,9 @@ static int write_row(vx_export *export, const vx_clip *clip, vx_err *err) {
         return vx_export_jsonl_row(&export->out, &row, err);
     case VX_EXPORT_PARQUET:
         return vx_export_parquet_row(export->parquet, &row, err);
+    case VX_EXPORT_LABELS:
+        vx_export_append(&export->out, &row.cluster, sizeof row.cluster);
+        return 0;
     }
     return 0;
 }

@@ -94,18 +94,6 @@ static int insert(video_write *w, vx_err *err) {
     return rc;
 }
 
-/* "0:09", "1:02:03"; "" if it is not known. */
-static void format_length(double seconds, char *text, size_t capacity) {
-    text[0] = 0;
-    if (!(seconds >= 0 && seconds < 1e9))
-        return;
-    long s = lround(seconds);
-    if (s >= 3600)
-        snprintf(text, capacity, "%ld:%02ld:%02ld", s / 3600, s / 60 % 60, s % 60);
-    else
-        snprintf(text, capacity, "%ld:%02ld", s / 60, s % 60);
-}
-
 /* A long name loses its end, never a part of a character: the sentence must stay whole. */
 static int name_bytes(const char *name) {
     size_t n = strlen(name);
@@ -117,12 +105,13 @@ static int name_bytes(const char *name) {
 static int reject(video_write *w, vx_video *of, vx_err *err) {
     const vx_verdict_row *v = &w->result.verdict;
     const char *name = w->item->filename;
-    char new_length[24], of_length[24], at[24];
+    char new_length[VX_CLOCK_LENGTH_BYTES], of_length[VX_CLOCK_LENGTH_BYTES],
+        at[VX_CLOCK_LENGTH_BYTES];
     w->result.outcome = VX_OUTCOME_DUPLICATE;
     w->result.video = of;
-    format_length(w->item->work->extract.info.duration_s, new_length, sizeof new_length);
-    format_length(of->duration_s, of_length, sizeof of_length);
-    format_length(fmax((double)v->offset_s, 0), at, sizeof at);
+    vx_clock_length(w->item->work->extract.info.duration_s, new_length);
+    vx_clock_length(of->duration_s, of_length);
+    vx_clock_length(fmax((double)v->offset_s, 0), at);
     if (v->kind == VX_VERDICT_COPY)
         VX_FAIL(
             &w->result.err, 1,

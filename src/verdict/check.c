@@ -48,6 +48,58 @@ static int open_fresh(check *c, const vx_evidence_window *window, vx_err *err) {
     return open_window(c, c->files->path, c->files->sha256, window, &c->fresh, err);
 }
 
+/* ---- what was decoded last ---- */
+
+enum { KEPT_LOOKS = 8 };
+
+struct vx_verdict_looks {
+    struct kept_look {
+        uint8_t sha256[32];
+        vx_evidence_window window;
+        vx_evidence_video *video; /* owned; NULL: empty */
+        uint64_t used;            /* when, of `clock` */
+    } items[KEPT_LOOKS];
+    uint64_t clock;
+};
+
+vx_verdict_looks *vx_verdict_looks_new(void) {
+    return vx_new(vx_verdict_looks);
+}
+
+vx_verdict_looks *vx_verdict_looks_free(vx_verdict_looks *looks) {
+    for (size_t i = 0; looks && i < KEPT_LOOKS; i++)
+        vx_evidence_video_free(looks->items[i].video);
+    free(looks);
+    return NULL;
+}
+
+/* Lends the video; the next but one call may free it. */
+static int open_kept(check *c, const char *path, const uint8_t sha256[32],
+                     const vx_evidence_window *window, vx_evidence_video **ret_video, vx_err *err) {
+    vx_verdict_looks *looks = c->files->looks;
+    struct kept_look *slot = NULL, *oldest = looks->items;
+    for (struct kept_look *k = looks->items; k < looks->items + KEPT_LOOKS && !slot; k++) {
+        oldest = k->used < oldest->used ? k : oldest;
+        if (k->video && !memcmp(k->sha256, sha256, sizeof k->sha256) &&
+            k->window.start_s == window->start_s && k->window.end_s == window->end_s)
+            slot = k;
+    }
+    if (!slot) {
+        slot = oldest;
+        slot->video = vx_evidence_video_free(slot->video);
+        int rc = open_window(c, path, sha256, window, &slot->video, err);
+        if (rc)
+            return rc;
+        memcpy(slot->sha256, sha256, sizeof slot->sha256);
+        slot->window = *window;
+    }
+    slot->used = ++looks->clock;
+    *ret_video = slot->video;
+    return 0;
+}
+
+/* ---- one look ---- */
+
 /* The match as the hashes found it; of rows that only the writer knew, where it is. */
 static int find_offset(vx_collection *collection, const vx_verdict_subject *subject, int64_t video,
                        vx_verdict *ret_match, vx_err *err) {
@@ -96,10 +148,17 @@ static int compare(check *c, const vx_verdict_subject *subject, const vx_video *
     if (at->whole &&
         !(is_whole(&of_new, subject->length_s) && is_whole(&of_stored, of->duration_s)))
         return 0;
+    const vx_evidence_params params = {.mirrored = at->mirrored, .either_way = at->either_way};
+    if (c->files->looks) {
+        vx_evidence_video *older, *newer;
+        int rc = open_kept(c, path, of->sha256, &of_stored, &older, err);
+        if (!rc)
+            rc = open_kept(c, c->files->path, c->files->sha256, &of_new, &newer, err);
+        return rc ? rc : vx_evidence_compare(newer, older, &params, ret_evidence, err);
+    }
     int rc = open_window(c, path, of->sha256, &of_stored, &stored, err);
     if (!rc)
         rc = open_fresh(c, &of_new, err);
-    const vx_evidence_params params = {.mirrored = at->mirrored, .either_way = at->either_way};
     return rc ? rc : vx_evidence_compare(c->fresh, stored, &params, ret_evidence, err);
 }
 

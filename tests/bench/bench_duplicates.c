@@ -1,10 +1,12 @@
 /* All pairs of many vectors, beside the matrix products alone; bench_duplicates.py runs it.
  *
  *   bench_duplicates N DIM [THREADS]
+ *   bench_duplicates N DIM cuda:0
  *
  * Prints one "name value" per line. The floor is the BLAS's sgemm over half of the N x N products, in
  * blocks as large as suit it best, on the same number of threads. Both sides get the same vectors: random
- * ones, of which one in a hundred is near another.
+ * ones, of which one in a hundred is near another. With a GPU: its time, that of copying the rows there included, and the
+ * same pairs of the first 20,000 rows by the processors.
  */
 #include <math.h>
 #include <pthread.h>
@@ -23,7 +25,9 @@ typedef struct bench {
     const float *vectors; /* [n, dim] */
     size_t n, dim;
     int threads;
+    const char *device; /* NULL: the processors */
     size_t n_pairs;
+    double copied_s;    /* that copying to the GPU took */
     atomic_size_t next; /* block pair of the floor */
 } bench;
 
@@ -107,6 +111,10 @@ static double pairs_s(bench *b) {
     double start_s = now_s();
     b->n_pairs = 0;
     die_on(vx_dedup_new(&rows, 0.95f, b->threads, &dedup, &err), &err);
+    if (b->device &&
+        !vx_dedup_use_gpu(dedup, &(vx_dedup_gpu){.device = b->device, .min_pairs = -1}))
+        exit(1); /* the log says why */
+    b->copied_s = now_s() - start_s;
     for (size_t first = 0; first < b->n; first += VX_DEDUP_BLOCK) {
         size_t n = b->n - first < VX_DEDUP_BLOCK ? b->n - first : VX_DEDUP_BLOCK;
         die_on(vx_dedup_compare(dedup, first, n, count_pairs, b, &err), &err);
@@ -124,15 +132,51 @@ static double keep_s(bench *b) {
     return now_s() - start_s;
 }
 
+/* Ends the process where both do not find the same number of pairs of the first rows. */
+static void check_gpu(const bench *all) {
+    bench b = {.vectors = all->vectors,
+               .n = all->n < 20000 ? all->n : 20000,
+               .dim = all->dim,
+               .threads = vx_thread_cores(),
+               .device = all->device};
+    pairs_s(&b);
+    size_t n_on_gpu = b.n_pairs;
+    b.device = NULL;
+    pairs_s(&b);
+    printf("checked_pairs %zu\n", b.n_pairs);
+    if (b.n_pairs == n_on_gpu)
+        return;
+    fprintf(stderr, "bench_duplicates: the GPU found %zu pairs, the processors %zu\n", n_on_gpu,
+            b.n_pairs);
+    exit(1);
+}
+
+static void measure_gpu(bench *b) {
+    double before_mb = peak_mb();
+    check_gpu(b);
+    for (int round = 0; round < 2; round++) {
+        double s = pairs_s(b), products = (double)b->n * (double)b->n / 2 * (double)b->dim;
+        printf("gpu_s %.3f\ncopied_s %.3f\ntflops %.1f\n", s, b->copied_s,
+               2 * products / (s - b->copied_s) / 1e12);
+    }
+    printf("pairs %zu\nextra_mb %.0f\n", b->n_pairs, peak_mb() - before_mb);
+}
+
 int main(int argc, char **argv) {
+    bool gpu = argc > 3 && !strncmp(argv[3], "cuda", 4);
     bench b = {.n = argc > 1 ? strtoul(argv[1], NULL, 10) : 100000,
                .dim = argc > 2 ? strtoul(argv[2], NULL, 10) : 256,
-               .threads = argc > 3 ? atoi(argv[3]) : vx_thread_cores()};
+               .device = gpu ? argv[3] : NULL,
+               .threads = argc > 3 && !gpu ? atoi(argv[3]) : vx_thread_cores()};
     VX_AUTO_FREE float *vectors = vx_new_array(b.n * b.dim, sizeof *vectors);
     if (!vectors || b.threads < 1 || b.threads > MAX_THREADS)
         return 1;
     fill_units(vectors, b.n, b.dim);
     b.vectors = vectors;
+    if (gpu) {
+        measure_gpu(&b);
+        return 0;
+    }
     double before_mb = peak_mb();
     printf("pairs_s %.3f\n", pairs_s(&b));
     printf("pairs %zu\n", b.n_pairs);

@@ -9,7 +9,7 @@ import numpy as np
 import pandas
 import pytest
 from data import blobs
-from server import BINARY, wait_until
+from server import BINARY, Server, wait_until
 
 
 @pytest.fixture
@@ -167,3 +167,51 @@ def test_missing_files_and_rows_are_named(embedded, tmp_path):
     os.remove(folder / "clips.jsonl")
     assert "clips.jsonl" in cluster(folder, tmp_path / "out", code=1)
     assert "embeddings.npy" in cluster(tmp_path / "nowhere", tmp_path / "out", code=1)
+
+
+@pytest.fixture
+def words(tiny_model, tmp_path):
+    """words(texts): the vectors that the model tiny-text gives these texts, and the line of clips.jsonl that names the model."""
+    with Server(tmp_path / "data", tiny_model, model="tiny-text") as server:
+        [model] = [m for m in server.get("/v1/models").json()["items"] if m["name"] == "tiny-text"]
+
+        def make(texts):
+            items = server.post("/v1/embeddings", json={"model": "tiny-text", "input": texts}).json()["data"]
+            return np.array([x["embedding"] for x in items]), {"model": "tiny-text", "model_digest": model["digest"]}
+        yield make
+
+
+def with_model(folder, model):
+    changed = [json.dumps({**line, **model}) + "\n" for line in lines(folder / "clips.jsonl")]
+    (folder / "clips.jsonl").write_text("".join(changed))
+    return folder
+
+
+def test_clusters_have_the_nearest_concepts_as_names(embedded, words, tiny_model, tmp_path):
+    concepts = ["a red car", "two dogs on a beach", "snow", "a piano"]
+    vectors, model = words(concepts)
+    folder = with_model(embedded(np.repeat(vectors[:2], 5, axis=0)), model)
+    (tmp_path / "concepts.txt").write_text("\n".join(concepts) + "\n\n")
+    cluster(folder, tmp_path / "out", "--k", 2, "--models", tiny_model, "--concepts", tmp_path / "concepts.txt")
+    clusters = lines(tmp_path / "out" / "clusters.jsonl")
+    assert {c["name"] for c in clusters} == set(concepts[:2])
+    for c in clusters:
+        own = vectors[concepts.index(c["name"])]
+        assert [x["concept"] for x in c["names"]][0] == c["name"] and len(c["names"]) == 3
+        assert [x["cosine"] for x in c["names"]] == pytest.approx([own @ vectors[concepts.index(x["concept"])] for x in c["names"]], abs=1e-3)
+    cluster(folder, tmp_path / "ours", "--k", 2, "--models", tiny_model)
+    assert all(c["name"] and c["name"] not in concepts[:2] for c in lines(tmp_path / "ours" / "clusters.jsonl"))
+
+
+def test_other_version_of_the_model_gives_no_names(embedded, tiny_model, tmp_path):
+    folder = with_model(embedded(blobs(47, 50, 64, 2, 0.5)[0]), {"model": "tiny-text", "model_digest": "0" * 64})
+    assert "another version" in cluster(folder, tmp_path / "out", "--k", 2, "--models", tiny_model)
+    assert all("name" not in c for c in lines(tmp_path / "out" / "clusters.jsonl"))
+
+
+@pytest.mark.parametrize("content", [b"", b"x" * 300, b"a\0b", b"word\n" * 1001])
+def test_wrong_list_of_concepts_is_refused(embedded, tiny_model, tmp_path, content):
+    folder = with_model(embedded(blobs(48, 50, 64, 2, 0.5)[0]), {"model": "tiny-text", "model_digest": "0" * 64})
+    (tmp_path / "concepts.txt").write_bytes(content)
+    said = cluster(folder, tmp_path / "out", "--k", 2, "--models", tiny_model, "--concepts", tmp_path / "concepts.txt", code=1)
+    assert "concepts" in said and not (tmp_path / "out").exists()

@@ -1,13 +1,17 @@
 """Clusterings: found by a job, listed, paged, used as a filter, deleted; and what videos that come and go do."""
 
+import io
+import json
 import re
+import subprocess
 import sys
 
 import numpy as np
+import pyarrow.parquet as parquet
 import pytest
 from conftest import assert_problem
 from filled import fill
-from server import ROOT, wait_until
+from server import BINARY, ROOT, wait_until
 
 sys.path.append(str(ROOT / "tests" / "cluster"))
 from data import blobs  # noqa: E402
@@ -219,6 +223,45 @@ def test_deleted_video_leaves_its_clusters_and_the_counts_stay_right(server):
     now = server.get(f"/v1/clusters/{found['id']}").json()
     assert now["clips"] == sum(c["clips"] for c in now["clusters"]) == len(left) < found["clips"]
     assert now["clips_found"] == found["clips"]
+
+
+# ---- exported ----
+
+def exported(server, **params):
+    answer = server.get("/v1/export", params={"model": "tiny-text", **params})
+    assert answer.status_code == 200, answer.text
+    return answer.content
+
+
+def test_export_has_the_cluster_of_each_clip(server, kmeans):
+    wanted = {m["clip_id"]: (m["cluster"], m["score"]) for m in members(server, kmeans["id"])}
+    rows = [json.loads(line) for line in exported(server, format="jsonl", clustering=kmeans["id"]).splitlines()]
+    assert len(rows) >= len(wanted) > 0
+    for row in rows:
+        cluster, score = wanted.get(row["id"], (None, None))
+        assert row["cluster"] == cluster and (score is None) == (row["cluster_score"] is None)
+        assert score is None or row["cluster_score"] == pytest.approx(score, abs=1e-4)
+    table = parquet.read_table(io.BytesIO(exported(server, format="parquet", clustering=kmeans["id"])))
+    assert table["cluster"].to_pylist() == [r["cluster"] for r in rows]
+    assert table["cluster_score"].to_pylist() == [r["cluster_score"] for r in rows]
+    labels = np.load(io.BytesIO(exported(server, format="labels", clustering=kmeans["id"])))
+    assert labels.dtype == np.int32 and labels.tolist() == [-1 if r["cluster"] is None else r["cluster"] for r in rows]
+    vectors = np.load(io.BytesIO(exported(server, format="npy")))
+    assert np.array_equal(vectors, np.array([r["embedding"] for r in rows], np.float32))
+    assert "cluster" not in json.loads(exported(server, format="jsonl").splitlines()[0])
+
+
+def test_command_exports_the_same_labels(server, kmeans):
+    done = subprocess.run([BINARY, "export", "--data", server.data, "--model", "tiny-text", "--format", "labels", "--clustering",
+                           kmeans["id"]], capture_output=True, timeout=60, check=True)
+    assert done.stdout == exported(server, format="labels", clustering=kmeans["id"])
+
+
+@pytest.mark.parametrize("params, status, kind", [
+    ({"format": "labels"}, 400, "bad-parameter"), ({"format": "npy", "clustering": "c" + "0" * 24}, 400, "bad-parameter"),
+    ({"format": "jsonl", "clustering": "c" + "0" * 24}, 404, "not-found"), ({"format": "labels", "clustering": "x"}, 404, "not-found")])
+def test_wrong_clustering_of_an_export_is_refused(server, params, status, kind):
+    assert_problem(server.get("/v1/export", params=params), status, kind)
 
 
 def test_clusterings_survive_a_restart(server, kmeans):

@@ -193,11 +193,11 @@ def test_policy_chooses_the_keeper_and_says_why(empty, films):
     empty.patch(f"/v1/videos/{ids['small.mp4']}", json={"metadata": {"a": {"rating": 5}}})
     scan(empty)
     assert keeper(empty, "largest_picture")[0] == "zoom.mp4"
-    assert "bit rate" in keeper(empty, "largest_picture")[1]
+    assert keeper(empty, "largest_picture")[1].startswith("none has a larger picture; of the equal ones it has the highest bit rate: ")
     assert keeper(empty, "highest_bitrate")[0] == "zoom.mp4"
-    assert keeper(empty, "oldest") == ("worse.mp4", "it was stored first")
-    assert keeper(empty, "newest") == ("zoom.mp4", "it was stored last")
-    assert keeper(empty, "metadata:a.rating") == ("small.mp4", "its metadata.a.rating is the greatest")
+    assert keeper(empty, "oldest") == ("worse.mp4", "it is the oldest")
+    assert keeper(empty, "newest") == ("zoom.mp4", "it is the newest")
+    assert keeper(empty, "metadata:a.rating") == ("small.mp4", "it has the greatest metadata.a.rating")
     empty.patch(f"/v1/videos/{ids['worse.mp4']}", json={"filename": "best/of/worse.mp4"})
     assert keeper(empty, "path:best/of,other") == ("best/of/worse.mp4", "it is in the folder best/of")
 
@@ -245,6 +245,25 @@ def test_unrelated_videos_of_a_large_group_do_not_go_for_each_other(empty, films
     assert resolve(empty, pair, "not_duplicates", filter=two).ok
     group = empty.get(f"/v1/duplicates/{group['id']}", params={"keep": "oldest"}).json()
     assert {v["video_id"] for v in group["videos"] if v["action"] == "keep"} == {ids["0.mp4"], ids["18.mp4"]}
+
+
+def test_request_about_a_large_group_decodes_few_files_and_a_scan_for_its_policy_the_rest(empty, films, tmp_path):
+    """Of 40 copies 23 have no pair with the newest one; a request compares 16 of them."""
+    copies = {f"{i}.mp4": tmp_path / f"{i}.mp4" for i in range(40)}
+    for name, path in copies.items():
+        ffmpeg("-i", films["part.mp4"], "-c", "copy", "-metadata", f"title={name}", path)
+    upload(empty, copies, *copies)
+    scan(empty)
+
+    def unchecked():
+        [group] = groups(empty, keep="newest")
+        videos = empty.get(f"/v1/duplicates/{group['id']}", params={"keep": "newest"}).json()["videos"]
+        assert sum(v["action"] == "keep" for v in videos) == 1 + sum(v["unchecked"] for v in videos)
+        return sum(v["unchecked"] for v in videos)
+    left = unchecked()
+    assert 0 < left <= 23 - 16
+    scan(empty, keep="newest")
+    assert unchecked() == 0
 
 
 def test_nothing_goes_that_no_kept_video_holds(empty, films):
@@ -438,6 +457,17 @@ def test_export_has_a_line_for_each_video(empty, films):
     lines = [json.loads(line) for line in empty.get("/v1/duplicates", params={"format": "jsonl"}).text.splitlines()]
     assert [(x["video_id"], x["action"], x.get("kept_video_id")) for x in lines] == [
         (ids["zoom.mp4"], "keep", None), (ids["small.mp4"], "delete", ids["zoom.mp4"])]
+
+
+def test_scan_for_a_policy_is_another_job_than_that_for_the_default(empty, films):
+    """Jobs that wait or run are shared by those who ask for the same."""
+    upload(empty, films, "zoom.mp4", "small.mp4")
+    ids = [empty.post("/v1/duplicates/scan", params=params).json()["id"] for params in ({}, {"keep": "oldest"})]
+    for job in ids:
+        wait_until(lambda job=job: empty.get(f"/v1/jobs/{job}").json()["finished_at"], "the scan does not end")
+        assert empty.get(f"/v1/jobs/{job}").json()["state"] == "done"
+    assert ids[0] != ids[1]
+    assert_problem(empty.post("/v1/duplicates/scan", params={"keep": "best"}), 400, "bad-parameter")
 
 
 # ---- hostile ----

@@ -28,7 +28,7 @@ MODULES = {
     "filter": "base catalog",
     "check": "base store catalog",
     "backup": "base catalog",
-    "dedup": "base index",
+    "dedup": "base torch index",
     "cluster": "base index",
     "parquet": "base",
     "models": "base torch embed index catalog",
@@ -54,7 +54,7 @@ MODULES = {
     "batch/curator": "base media clip parquet",
     "batch": "base store media clip index catalog dedup parquet models collection extract writer ingest "
              "library backfill batch/curator",
-    "cluster_folder": "base index cluster parquet",
+    "cluster_folder": "base embed index cluster parquet",
     "api/http": "base store server",
     "api/resources": "base store media clip embed index cluster catalog filter models collection extract evidence export search clusterings embeddings "
                      "ingest cutter jobs library backfill duplicates stores server api/http",
@@ -64,7 +64,7 @@ MODULES = {
 MODULES = {name: set(may_use.split()) for name, may_use in MODULES.items()}
 
 # Where the public header has another name, or others may see every header.
-PUBLIC = {"torch": ("torch_shim.h", "code_scan.h"), "card": ("card.h", "driver.h"),
+PUBLIC = {"torch": ("torch_shim.h", "code_scan.h", "pair_scan.h"), "card": ("card.h", "driver.h"),
           "frame": ("frame.h", "samples.h")}
 OPEN = {"base", "api/http"}
 

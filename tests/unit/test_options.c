@@ -34,6 +34,21 @@ static int parse(settings *s, vx_err *err, const char *a, const char *b) {
     return vx_options_parse("usage", table, VX_LEN(table), 1 + !!a + !!b, argv, s, err);
 }
 
+static void words_without_an_option_are_operands_where_these_are_taken(void **state) {
+    (void)state;
+    char *argv[] = {"cmd", "a", "--threads", "3", "b", "--", "--off", NULL};
+    settings s = {0};
+    vx_err err;
+    int first;
+    assert_int_equal(vx_options_parse("usage", table, VX_LEN(table), 7, argv, &s, &err),
+                     VX_OPTION_WRONG);
+    assert_int_equal(
+        vx_options_parse_operands("usage", table, VX_LEN(table), 7, argv, &s, &first, &err), 0);
+    assert_true(s.threads == 3 && !s.off && first == 4);
+    assert_string_equal(argv[4], "a");
+    assert_string_equal(argv[6], "--off");
+}
+
 static const char *config_file(const char *text) {
     static char path[64];
     snprintf(path, sizeof path, "/tmp/vidx-options-%d.json", (int)getpid());
@@ -131,6 +146,7 @@ static void help_lists_every_setting_and_is_reported(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(words_without_an_option_are_operands_where_these_are_taken),
         cmocka_unit_test_teardown(settings_without_anything_are_the_defaults, clean_up),
         cmocka_unit_test_teardown(settings_in_several_places_the_later_wins, clean_up),
         cmocka_unit_test_teardown(sizes_with_units_are_powers_of_1024, clean_up),

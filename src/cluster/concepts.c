@@ -1,6 +1,6 @@
 /* concepts.c — what clusters of videos are called where the client has no list of its own: things, places and
  * doings that are common in videos. */
-#include "clusterings_internal.h"
+#include "cluster.h"
 
 const char *const vx_cluster_concepts[] = {
     "person",
