@@ -188,7 +188,7 @@ static int dedup(const settings *s, const vx_keep_policy *policy, vx_err *err) {
                                      .device = s->device,
                                      .media = {.max_side_px = 8192, .max_duration_s = 86400},
                                      .fingerprints = true,
-                                     .evidence = true,
+                                     .evidence = VX_EVIDENCE_FAST,
                                      .no_clients = true};
     rc = vx_server_new(&params, &server, err);
     if (!rc)
