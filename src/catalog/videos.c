@@ -173,8 +173,9 @@ static void bind_verdict(vx_sql *q, const vx_verdict_row *verdict) {
     vx_sql_bind_int(q, verdict->mirrored);
 }
 #define SET_VERDICT                                                                                \
-    "UPDATE videos SET verdict = ?, duplicate_of = ?, score = ?, share = ?, share_of_new = ?,"     \
-    " share_of_stored = ?, offset_s = ?, mirrored = ?, updated_us = ?"
+    "UPDATE videos SET verdict = ?1, duplicate_of = ?2, score = ?3, share = ?4, share_of_new = ?5," \
+    " share_of_stored = ?6, offset_s = ?7, mirrored = ?8, updated_us ="                            \
+    " CASE WHEN verdict = ?1 AND duplicate_of = ?2 THEN updated_us ELSE ?9 END"
 
 static int changed_row(vx_catalog *catalog, int64_t row, vx_err *err) {
     if (sqlite3_changes(catalog->writer.handle) == 0)
@@ -187,7 +188,7 @@ int vx_catalog_set_verdict(vx_catalog *catalog, int64_t row, const vx_verdict_ro
     int rc = vx_catalog_check_writing(catalog, err);
     if (rc)
         return rc;
-    VX_SQL(q, &catalog->writer, SET_VERDICT ", rejudge = 0, evidence = ? WHERE row = ?");
+    VX_SQL(q, &catalog->writer, SET_VERDICT ", rejudge = 0, evidence = ?10 WHERE row = ?11");
     bind_verdict(&q, verdict);
     vx_sql_bind_int(&q, vx_clock_unix_us());
     vx_sql_bind_int(&q, evidence);
@@ -199,7 +200,7 @@ int vx_catalog_set_verdict(vx_catalog *catalog, int64_t row, const vx_verdict_ro
 /* ---- the second look ---- */
 
 static int revise(vx_catalog *catalog, int64_t row, const vx_verdict_row *revised, vx_err *err) {
-    VX_SQL(q, &catalog->writer, SET_VERDICT " WHERE row = ?");
+    VX_SQL(q, &catalog->writer, SET_VERDICT " WHERE row = ?10");
     bind_verdict(&q, revised);
     vx_sql_bind_int(&q, vx_clock_unix_us());
     vx_sql_bind_int(&q, row);

@@ -83,20 +83,6 @@ static int look_at(check *c, vx_collection *collection, const vx_verdict_subject
     return look_at_video(c, subject, *ret_of, at, ret_evidence, err);
 }
 
-/* Looks at a match of hashes and notes what that says. */
-static int check_match(check *c, vx_collection *collection, const vx_verdict_subject *subject,
-                       const vx_verdict *match, vx_verdict_candidates *candidates, vx_err *err) {
-    VX_AUTO(vx_video) of = NULL;
-    vx_evidence evidence;
-    const look at = {.of = match->of, .offset_s = match->offset_s, .mirrored = match->mirrored};
-    int rc = look_at(c, collection, subject, &at, &of, &evidence, err);
-    if (rc)
-        return rc;
-    candidates->seen[candidates->n_seen] = match->of;
-    candidates->said[candidates->n_seen++] = evidence.kind;
-    return 0;
-}
-
 /* ---- what only pictures show ---- */
 
 /* The relation along the line on which two whole videos move alike. False: much of what should meet does not. */
@@ -120,6 +106,33 @@ static bool relate(const vx_evidence *e, double new_s, double stored_s, vx_verdi
     ret->motion = e->motion;
     ret->mirrored = e->mirrored;
     return true;
+}
+
+/* Hashes count what a faster copy shows, not when: of one at another speed they see parts. */
+static void correct_relation(const vx_verdict_subject *subject, const vx_video *of,
+                             const vx_evidence *evidence, vx_verdict_found *shown) {
+    vx_evidence_window of_new, of_stored;
+    vx_evidence_windows(subject->length_s, of->duration_s, 0, &of_new, &of_stored);
+    if (evidence->kind == VX_EVIDENCE_COPY && evidence->speed != 1 &&
+        is_whole(&of_new, subject->length_s) && is_whole(&of_stored, of->duration_s) &&
+        relate(evidence, subject->length_s, of->duration_s, shown))
+        shown->of = of->row;
+}
+
+/* Looks at a match of hashes and notes what that says. */
+static int check_match(check *c, vx_collection *collection, const vx_verdict_subject *subject,
+                       const vx_verdict *match, vx_verdict_candidates *candidates, vx_err *err) {
+    VX_AUTO(vx_video) of = NULL;
+    vx_evidence evidence;
+    const look at = {.of = match->of, .offset_s = match->offset_s, .mirrored = match->mirrored};
+    int rc = look_at(c, collection, subject, &at, &of, &evidence, err);
+    if (rc)
+        return rc;
+    candidates->seen[candidates->n_seen] = match->of;
+    candidates->said[candidates->n_seen++] = evidence.kind;
+    if (of)
+        correct_relation(subject, of, &evidence, &candidates->shown);
+    return 0;
 }
 
 static int check_similar(check *c, vx_collection *collection, const vx_verdict_subject *subject,
