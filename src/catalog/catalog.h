@@ -101,7 +101,7 @@ typedef enum vx_evidence_state {
     VX_EVIDENCE_NONE,    /* no, and nobody will */
     VX_EVIDENCE_PENDING, /* not yet: its verdict may be revised */
     VX_EVIDENCE_DONE,
-} vx_evidence_state;                                      /* stored: append, never renumber */
+} vx_evidence_state;                                         /* stored: append, never renumber */
 const char *vx_evidence_state_name(vx_evidence_state state); /* "none", "pending", "done" */
 
 /* Gives (a jansson object) {"verdict","of","score","share","share_of_new",

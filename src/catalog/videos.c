@@ -173,7 +173,8 @@ static void bind_verdict(vx_sql *q, const vx_verdict_row *verdict) {
     vx_sql_bind_int(q, verdict->mirrored);
 }
 #define SET_VERDICT                                                                                \
-    "UPDATE videos SET verdict = ?1, duplicate_of = ?2, score = ?3, share = ?4, share_of_new = ?5," \
+    "UPDATE videos SET verdict = ?1, duplicate_of = ?2, score = ?3, share = ?4, share_of_new = "   \
+    "?5,"                                                                                          \
     " share_of_stored = ?6, offset_s = ?7, mirrored = ?8, updated_us ="                            \
     " CASE WHEN verdict = ?1 AND duplicate_of = ?2 THEN updated_us ELSE ?9 END"
 
@@ -230,9 +231,10 @@ int vx_catalog_end_second_look(vx_catalog *catalog, int64_t row, const vx_verdic
 int vx_catalog_count_pending(vx_catalog *catalog, int64_t *ret_n, int64_t *ret_oldest_us,
                              vx_err *err) {
     VX_READER(reader, catalog);
-    VX_SQL(q, reader.db,
-           "SELECT count(*), (SELECT created_us FROM videos WHERE evidence = 1 ORDER BY row LIMIT 1)"
-           " FROM videos WHERE evidence = 1");
+    VX_SQL(
+        q, reader.db,
+        "SELECT count(*), (SELECT created_us FROM videos WHERE evidence = 1 ORDER BY row LIMIT 1)"
+        " FROM videos WHERE evidence = 1");
     int rc = vx_sql_next(&q, err);
     if (rc < 0)
         return rc;

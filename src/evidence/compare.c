@@ -15,8 +15,8 @@
 enum {
     FRESH_PICTURES = 4,    /* with features */
     PASSAGE_PICTURES = 12, /* the same where only a passage may be shared */
-    FEATURES = 500,     /* of a picture */
-    GOOD_INLIERS = 14,  /* of the second-best picture */
+    FEATURES = 500,        /* of a picture */
+    GOOD_INLIERS = 14,     /* of the second-best picture */
 };
 /* One picture with features in each so many seconds: of the stored video, and of a new one that may share a passage. */
 static const double STORED_PICTURE_S = 1.5, FRESH_PICTURE_S = 2.5;
@@ -53,7 +53,8 @@ static int least_pairs(int n_fresh, bool passage) {
 
 /* Measures the movement in one layout; keeps it in *best if it agrees more than what is there. */
 static int try_layout(const vx_footage *fresh, const vx_footage *stored, const vx_layout *layout,
-                      const manner *how, const vx_evidence *geometry, vx_evidence *best, vx_err *err) {
+                      const manner *how, const vx_evidence *geometry, vx_evidence *best,
+                      vx_err *err) {
     vx_footage a = {0}, b = {0};
     VX_AUTO_FREE uint8_t *mask = NULL;
     vx_motion motion = {0};

@@ -63,7 +63,7 @@ typedef enum vx_evidence_kind {
     VX_EVIDENCE_NOTHING, /* they do not lie on each other, or the windows are too short: nothing is said */
     VX_EVIDENCE_COPY,       /* the same things move in both */
     VX_EVIDENCE_OTHER_TAKE, /* they lie on each other, and other things move */
-    VX_EVIDENCE_STILL, /* they lie on each other, and nothing moves in either */
+    VX_EVIDENCE_STILL,      /* they lie on each other, and nothing moves in either */
     VX_EVIDENCE_KINDS,
 } vx_evidence_kind;
 const char *vx_evidence_kind_name(vx_evidence_kind kind); /* static */
@@ -81,7 +81,8 @@ typedef struct vx_evidence {
         n_pairs; /* pictures of the new video; those that met one of the stored on the line */
     double speed,
         offset_s; /* the line: time in the stored video = speed times time in the new one + offset */
-    double first_s, last_s; /* times in the new video of the first and the last picture that met one */
+    double first_s,
+        last_s; /* times in the new video of the first and the last picture that met one */
     float change_new,
         change_stored; /* how much moves: mean variance over time, grey levels squared */
     /* How they lie on each other. */
@@ -95,7 +96,8 @@ typedef struct vx_evidence {
 #define VX_EVIDENCE_PASSAGE_PAIRS 8
 
 typedef struct vx_evidence_params {
-    bool passage;    /* they may have only a stretch of the windows in common; else half of the new one */
+    bool
+        passage; /* they may have only a stretch of the windows in common; else half of the new one */
     bool mirrored;   /* the new one is flipped left to right */
     bool either_way; /* that is not known: both are tried */
 } vx_evidence_params;

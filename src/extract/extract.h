@@ -34,7 +34,7 @@
 
 /* How much is asked of the pictures of videos before and after a verdict (verdict/, verify/). */
 typedef enum vx_evidence_level {
-    VX_EVIDENCE_OFF,  /* hashes and vectors alone decide */
+    VX_EVIDENCE_OFF, /* hashes and vectors alone decide */
     VX_EVIDENCE_FAST, /* matches are checked before they count, and a second look finds what hashes do not see */
     VX_EVIDENCE_DEEP, /* and that look also searches by parts of the pictures, turned too */
 } vx_evidence_level;
@@ -82,7 +82,7 @@ typedef struct vx_extract_params {
     const vx_clip_spec *clip; /* the rule to cut by; NULL = these clips: */
     const vx_span *spans;
     size_t n_spans;
-    const vx_extract_view *views; /* [n_spans] with spans; NULL: all of every picture */
+    const vx_extract_view *views;  /* [n_spans] with spans; NULL: all of every picture */
     unsigned models;               /* bit i = models->items[i] */
     bool fingerprints;             /* if the extractor makes them at all */
     int decode_threads;            /* 0 = one per core */

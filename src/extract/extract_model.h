@@ -22,8 +22,8 @@ typedef struct vx_want {
 } vx_want;
 
 typedef struct vx_extract_model {
-    vx_model *model; /* borrows */
-    vx_turn *turn;   /* of the run, which decodes; borrows */
+    vx_model *model;              /* borrows */
+    vx_turn *turn;                /* of the run, which decodes; borrows */
     const vx_extract_view *views; /* [n_clips]; NULL: all of every picture; borrows */
     vx_want *wants;
     size_t n_wants, next_want;

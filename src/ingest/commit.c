@@ -84,8 +84,7 @@ static int begin_second_look(video_write *w, vx_err *err) {
     if (video->evidence != VX_EVIDENCE_PENDING)
         return 0;
     const unsigned long long itself = 1;
-    if (!work->looked ||
-        atomic_load(&collection->recent.n) != work->candidates.n_recent + itself)
+    if (!work->looked || atomic_load(&collection->recent.n) != work->candidates.n_recent + itself)
         return vx_verify_begin(w->item->ingest->params.verify, &w->verify_job, err);
     VX_AUTO_FREE char *looks = vx_verdict_looks_json(&work->looks);
     video->evidence = VX_EVIDENCE_DONE;

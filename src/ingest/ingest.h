@@ -33,7 +33,8 @@ typedef struct vx_ingest_item {
     char *metadata;    /* JSON object text, not NULL */
     vx_clip_spec clip;
     bool reject_duplicates;
-    bool waits_for_evidence; /* the second look comes before the verdict; so with reject_duplicates */
+    bool
+        waits_for_evidence; /* the second look comes before the verdict; so with reject_duplicates */
     bool in_order;   /* judged and stored after all such items that were submitted before it, and
                         judged by a scan at that moment: the verdict and the rows depend on the
                         order of submission alone. No two of them that are inside may have the same
@@ -64,7 +65,7 @@ typedef struct vx_ingest_params { /* borrows all, until free */
     vx_collection *collection;
     vx_store *store;
     vx_writer *writer;
-    vx_jobs *jobs; /* gets the kind "ingest" */
+    vx_jobs *jobs;     /* gets the kind "ingest" */
     vx_verify *verify; /* NULL: nobody looks a second time */
     const vx_extractor *extractor;
     int threads; /* videos in work at once, of which as many decode as extractor->slots allows */

@@ -206,8 +206,9 @@ int vx_sweep_new(const vx_sweep_params *params, vx_sweep **ret_sweep, vx_err *er
     sweep->params = *params;
     vx_mutex_init(&sweep->mu);
     vx_cond_init(&sweep->ended);
-    vx_jobs_add_kind(params->jobs,
-                     &(vx_job_kind){.name = params->kind, .ctx = sweep, .parse = parse, .run = run});
+    vx_jobs_add_kind(
+        params->jobs,
+        &(vx_job_kind){.name = params->kind, .ctx = sweep, .parse = parse, .run = run});
     *ret_sweep = sweep;
     return 0;
 }

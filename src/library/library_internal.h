@@ -12,8 +12,8 @@ struct vx_library {
     bool started;
     vx_mutex mu;
     vx_cond wake;
-    bool asked VX_GUARDED;      /* a round is wanted now */
-    vx_sweep *rejudge;          /* rejudge.c */
+    bool asked VX_GUARDED; /* a round is wanted now */
+    vx_sweep *rejudge;     /* rejudge.c */
 };
 
 /* The upkeep thread runs a round soon. */

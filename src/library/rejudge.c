@@ -234,7 +234,8 @@ static void undo_verdicts(void *ctx) {
 }
 
 static int write_verdicts(group *g, vx_job *job, vx_err *err) {
-    int rc = g->n ? vx_writer_run(g->library->params.writer, apply_verdicts, undo_verdicts, g, err) : 0;
+    int rc =
+        g->n ? vx_writer_run(g->library->params.writer, apply_verdicts, undo_verdicts, g, err) : 0;
     if (!rc)
         vx_verify_finish(g->library->params.verify, vx_take(g->verify_job), 0);
     if (!rc)

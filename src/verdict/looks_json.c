@@ -11,7 +11,8 @@ static json_t *number(double value) {
 }
 
 static json_t *span(const vx_span *s) {
-    return json_pack("[o, o]", number(round(s->start_s * 1e3) / 1e3), number(round(s->end_s * 1e3) / 1e3));
+    return json_pack("[o, o]", number(round(s->start_s * 1e3) / 1e3),
+                     number(round(s->end_s * 1e3) / 1e3));
 }
 
 static json_t *box(const vx_evidence_box *b) {
@@ -28,7 +29,7 @@ static const char *reason(const vx_verdict_look *look) {
     case VX_EVIDENCE_COPY:
         return look->relation != VX_VERDICT_NEW
                    ? "the same things move in both"
-                   : "the same things move in both, but too few of the pictures that should meet do";
+                   : "the same things move in both, but in too few pictures to be sure";
     case VX_EVIDENCE_OTHER_TAKE:
         return "they lie on each other, but other things move: another recording of one camera";
     case VX_EVIDENCE_STILL:
@@ -42,8 +43,8 @@ static const char *reason(const vx_verdict_look *look) {
 static json_t *look_json(const vx_verdict_look *look) {
     const vx_evidence *e = &look->evidence;
     bool lies = !isnan(e->motion), related = look->relation != VX_VERDICT_NEW;
-    json_t *object = json_pack("{s:s, s:o, s:s?, s:s, s:s, s:o, s:i}", "video_id", look->of, "score",
-                               number((double)look->score), "relation",
+    json_t *object = json_pack("{s:s, s:o, s:s?, s:s, s:s, s:o, s:i}", "video_id", look->of,
+                               "score", number((double)look->score), "relation",
                                related ? vx_verdict_name(look->relation) : NULL, "result",
                                vx_evidence_kind_name(e->kind), "reason", reason(look), "motion",
                                number((double)e->motion), "inliers", e->n_inliers);

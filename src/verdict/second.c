@@ -145,7 +145,8 @@ static int find_hits(second *s, const probe *probes, size_t n, hit **ret_hits, s
                                   .k = NEIGHBOURS,
                                   .min_score = -2, /* no floor */
                                   .by_group = true,
-                                  .before_id = s->subject->before_row ? s->subject->before_clip : 0};
+                                  .before_id =
+                                      s->subject->before_row ? s->subject->before_clip : 0};
     int rc = n ? vx_index_search(model->index, &query, near, n_near, NULL, err) : 0;
     if (rc)
         return rc;
@@ -153,8 +154,7 @@ static int find_hits(second *s, const probe *probes, size_t n, hit **ret_hits, s
     for (size_t i = 0; i < n; i++)
         for (size_t k = 0; k < n_near[i]; k++) {
             const vx_neighbour *found = &near[i * NEIGHBOURS + k];
-            hits[(*ret_n)++] =
-                (hit){found->group, found->id, k, probes[i].time_s, found->score};
+            hits[(*ret_n)++] = (hit){found->group, found->id, k, probes[i].time_s, found->score};
         }
     qsort(hits, *ret_n, sizeof *hits, by_rank);
     *ret_hits = vx_take(hits);
@@ -230,19 +230,21 @@ static void relate(const second *s, const vx_video *of, vx_verdict_look *look) {
     double a = e->speed * look->in_new.start_s + e->offset_s,
            b = e->speed * look->in_new.end_s + e->offset_s;
     look->in_stored = (vx_span){fmax(0, fmin(a, b)), fmin(of->duration_s, fmax(a, b))};
-    bool all_of_new = look->in_new.start_s <= slack_s &&
-                      look->in_new.end_s >= s->subject->length_s - slack_s;
-    bool all_of_stored = look->in_stored.start_s <= slack_s &&
-                         look->in_stored.end_s >= of->duration_s - slack_s;
-    look->relation = all_of_new ? all_of_stored ? VX_VERDICT_COPY : VX_VERDICT_PART_OF
+    bool all_of_new =
+        look->in_new.start_s <= slack_s && look->in_new.end_s >= s->subject->length_s - slack_s;
+    bool all_of_stored =
+        look->in_stored.start_s <= slack_s && look->in_stored.end_s >= of->duration_s - slack_s;
+    look->relation = all_of_new      ? all_of_stored ? VX_VERDICT_COPY : VX_VERDICT_PART_OF
                      : all_of_stored ? VX_VERDICT_CONTAINS
                                      : VX_VERDICT_SHARED_SEGMENT;
 }
 
-/* Of the pictures between its ends so many must have met. */
-static bool is_dense(const vx_evidence *e) {
-    const double least = 0.8, fps = 2;
-    return e->n_pairs >= least * ((e->last_s - e->first_s) * fps + 1);
+/* Enough pictures met, and of those between the first and the last most. Among a thousand clips of two seconds, none
+ * of them a copy, three pairs moved alike in four pictures. */
+static bool is_sure(const vx_evidence *e) {
+    const double least_share = 0.8, fps = 2;
+    const int least = 6;
+    return e->n_pairs >= least && e->n_pairs >= least_share * ((e->last_s - e->first_s) * fps + 1);
 }
 
 static int compare(second *s, const hit *at, const vx_video *of, vx_verdict_look *look,
@@ -251,8 +253,9 @@ static int compare(second *s, const hit *at, const vx_video *of, vx_verdict_look
     const vx_evidence_window of_new = window_of_new(s->subject->length_s, at->time_s);
     const vx_evidence_window of_stored =
         window_of_stored(of->duration_s, middle_of_clip(of, at->clip));
-    int rc = vx_windows_compare(&s->windows, &of_new, of, &of_stored, &params, &look->evidence, err);
-    if (rc || look->evidence.kind != VX_EVIDENCE_COPY || !is_dense(&look->evidence))
+    int rc =
+        vx_windows_compare(&s->windows, &of_new, of, &of_stored, &params, &look->evidence, err);
+    if (rc || look->evidence.kind != VX_EVIDENCE_COPY || !is_sure(&look->evidence))
         return rc;
     rc = find_span(s, of, &of_new, &look->evidence, &look->in_new, err);
     if (!rc)
@@ -398,8 +401,9 @@ int vx_verdict_may_be_closer(vx_collection *collection, const vx_verdict_subject
                              const vx_verdict_candidates *candidates, bool *ret_may, vx_err *err) {
     vx_verdict match;
     int rc = vx_verdict_find_match(collection, subject, candidates, &match, err);
-    *ret_may = !rc && vx_verdict_wants_look(match.kind) &&
-               vx_verdict_wants_look(candidates->shown.of ? candidates->shown.kind : VX_VERDICT_NEW);
+    *ret_may =
+        !rc && vx_verdict_wants_look(match.kind) &&
+        vx_verdict_wants_look(candidates->shown.of ? candidates->shown.kind : VX_VERDICT_NEW);
     return rc;
 }
 

@@ -39,9 +39,9 @@ typedef struct vx_verdict_subject {
     const vx_span *spans; /* [n_clips] of the clips, for vx_verdict_look_again; NULL: not known */
     double length_s;      /* NaN: not known */
     int width_px, height_px; /* for vx_verdict_look_again; 0: not known */
-    int64_t before_row;  /* compare only with videos of rows below; 0: with all */
-    int64_t before_clip; /* and their clips; with before_row alone */
-    const int64_t *more; /* [n_more] further candidates, <= VX_VERDICT_MORE; may be gone */
+    int64_t before_row;      /* compare only with videos of rows below; 0: with all */
+    int64_t before_clip;     /* and their clips; with before_row alone */
+    const int64_t *more;     /* [n_more] further candidates, <= VX_VERDICT_MORE; may be gone */
     size_t n_more;
 } vx_verdict_subject;
 
@@ -118,14 +118,15 @@ typedef struct vx_verdict_look {
     float score;     /* cosine by which it was found */
     bool unreadable; /* its file, or the new one's, is gone or cannot be decoded */
     vx_evidence evidence;
-    vx_verdict_kind relation; /* copy, part_of, contains, shared_segment; new: none */
+    vx_verdict_kind relation;  /* copy, part_of, contains, shared_segment; new: none */
     vx_span in_new, in_stored; /* what they share; valid unless new */
 } vx_verdict_look;
 
 typedef struct vx_verdict_looks {
     vx_verdict_look items[2 * VX_VERDICT_LOOKS];
     size_t n;
-    vx_verdict_found found; /* the closest relation, of those the one that moves most alike; of = 0: none */
+    vx_verdict_found
+        found; /* the closest relation, of those the one that moves most alike; of = 0: none */
 } vx_verdict_looks;
 
 /* Looks at the nearest stored videos, but none that people said is unrelated; with subject->before_row at older ones

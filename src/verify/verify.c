@@ -51,8 +51,8 @@ typedef struct stored_video {
     vx_verify *verify;
     const vx_job *job;
     vx_video *video;
-    float *vectors;  /* float32 [subject.n_clips, dim] */
-    vx_span *spans;  /* [subject.n_clips] */
+    float *vectors; /* float32 [subject.n_clips, dim] */
+    vx_span *spans; /* [subject.n_clips] */
     vx_verdict_subject subject;
     vx_verdict_looks looks;
     char *json; /* of the looks */
@@ -143,8 +143,8 @@ static int apply_looks(void *ctx, vx_err *err) {
     stored_video *s = ctx;
     vx_collection *collection = s->verify->params.collection;
     vx_verdict_row revised;
-    int rc = vx_verdict_revise(collection, &s->video->duplicate, &s->looks, &s->revised, &revised,
-                               err);
+    int rc =
+        vx_verdict_revise(collection, &s->video->duplicate, &s->looks, &s->revised, &revised, err);
     if (!rc)
         rc = vx_catalog_end_second_look(collection->catalog, s->video->row, &s->video->duplicate,
                                         s->revised ? &revised : NULL, s->json, err);

@@ -50,6 +50,6 @@ typedef struct vx_verify_stats {
     int64_t videos, revised;          /* second looks that ended; those that changed a verdict */
     int64_t looks[VX_EVIDENCE_KINDS]; /* stored videos that were looked at, by what that said */
     int64_t looks_us;                 /* time that all took */
-    int64_t pending, lag_us; /* videos that wait; for how long the oldest does */
+    int64_t pending, lag_us;          /* videos that wait; for how long the oldest does */
 } vx_verify_stats;
 int vx_verify_get_stats(vx_verify *verify, vx_verify_stats *ret_stats, vx_err *err);
