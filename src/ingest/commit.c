@@ -49,6 +49,8 @@ static int new_video(const vx_ingest_item *item, const vx_verdict_row *verdict,
     video->created_us = vx_clock_unix_us();
     video->duplicate = *verdict;
     video->evidence = vx_verify_state(item->ingest->params.verify, verdict->kind);
+    if (item->work->looked && video->evidence == VX_EVIDENCE_DONE)
+        video->evidence = VX_EVIDENCE_PENDING; /* until its looks are noted */
     snprintf(video->decode_path, sizeof video->decode_path, "%s", extract->decode_path);
     video->frames_decoded = extract->stats.frames_decoded;
     video->frames_total = extract->stats.frames_total;
@@ -81,10 +83,12 @@ static int begin_second_look(video_write *w, vx_err *err) {
     vx_ingest_work *work = w->item->work;
     vx_collection *collection = w->item->ingest->params.collection;
     vx_video *video = w->result.video;
+    bool settled = !vx_verdict_wants_look(video->duplicate.kind);
     if (video->evidence != VX_EVIDENCE_PENDING)
         return 0;
     const unsigned long long itself = 1;
-    if (!work->looked || atomic_load(&collection->recent.n) != work->candidates.n_recent + itself)
+    unsigned long long n_seen = work->candidates.n_recent + itself;
+    if (!work->looked || (!settled && atomic_load(&collection->recent.n) != n_seen))
         return vx_verify_begin(w->item->ingest->params.verify, &w->verify_job, err);
     VX_AUTO_FREE char *looks = vx_verdict_looks_json(&work->looks);
     video->evidence = VX_EVIDENCE_DONE;

@@ -53,9 +53,9 @@ int vx_windows_compare(vx_windows *w, const vx_evidence_window *of_new, const vx
     *ret_evidence = (vx_evidence){.motion = NAN};
     vx_windows_path(w->files->store, of, path);
     vx_turn_begin(&w->turn);
-    int rc = open_window(w, path, of->sha256, of_stored, &stored, err);
+    int rc = open_fresh(w, of_new, err);
     if (!rc)
-        rc = open_fresh(w, of_new, err);
+        rc = open_window(w, path, of->sha256, of_stored, &stored, err);
     if (!rc)
         rc = vx_evidence_compare(w->fresh, stored, params, ret_evidence, err);
     vx_turn_end(&w->turn);

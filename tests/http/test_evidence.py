@@ -83,6 +83,7 @@ def test_evidence_wait_answers_with_the_revised_verdict(start, footage):
     done(server, original)
     crop = upload(server, footage(3, CROP, "crop"), evidence="wait")
     assert (crop["duplicate"]["verdict"], crop["duplicate"]["of"], crop["evidence"]) == ("copy", original["id"], "done")
+    assert [look["relation"] for look in looks(server, crop)] == ["copy"]
     other = upload(server, footage(4), evidence="wait")
     assert (other["duplicate"]["verdict"], other["evidence"]) == ("new", "done")
     assert {look["relation"] for look in looks(server, other)} == {None}
