@@ -96,10 +96,10 @@ typedef struct vx_evidence {
 #define VX_EVIDENCE_PASSAGE_PAIRS 8
 
 typedef struct vx_evidence_params {
-    bool
-        passage; /* they may have only a stretch of the windows in common; else half of the new one */
     bool mirrored;   /* the new one is flipped left to right */
     bool either_way; /* that is not known: both are tried */
+    bool
+        passage; /* a stretch that they share is enough; else half of the new one's pictures must meet */
 } vx_evidence_params;
 
 /* Compares two videos (borrows); params NULL: all zero. Deterministic. Returns 0 or -ENOMEM. */
