@@ -65,8 +65,8 @@ typedef struct vx_ingest_params { /* borrows all, until free */
     vx_collection *collection;
     vx_store *store;
     vx_writer *writer;
-    vx_jobs *jobs;     /* gets the kind "ingest" */
-    vx_verify *verify; /* NULL: nobody looks a second time */
+    vx_jobs *jobs; /* gets the kind "ingest" */
+    vx_verify *verify;
     const vx_extractor *extractor;
     int threads; /* videos in work at once, of which as many decode as extractor->slots allows */
     int long_videos; /* of these, long ones (extract.h), 1..threads */

@@ -27,8 +27,7 @@ typedef struct vx_library_params { /* borrows all, until free */
     vx_store *store;
     vx_writer *writer;
     vx_jobs *jobs;
-    const vx_extractor *extractor;
-    vx_verify *verify; /* NULL: nobody looks a second time */
+    vx_verify *verify; /* also has the extractor that reads files again */
     vx_cutter *cutter; /* NULL: nobody cuts clips */
 } vx_library_params;
 

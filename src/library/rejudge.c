@@ -133,7 +133,7 @@ static bool decode_fingerprint(stored_video *s) {
                                       .fingerprints = true,
                                       .decode_threads = 1,
                                       .watch = &watch};
-    vx_outcome outcome = vx_extract_run(p->extractor, &params, &found, &err);
+    vx_outcome outcome = vx_extract_run(vx_verify_extractor(p->verify), &params, &found, &err);
     if (!outcome && found.fingerprint.n_frames) {
         vx_fp_video_clear(&s->fingerprint);
         s->fingerprint = found.fingerprint;
@@ -153,7 +153,7 @@ static int judge(stored_video *s, judged *ret, vx_err *err) {
     char path[PATH_MAX];
     find_path(s, path);
     const vx_verdict_files files = {.store = s->library->params.store,
-                                    .extractor = s->library->params.extractor,
+                                    .extractor = vx_verify_extractor(s->library->params.verify),
                                     .path = path,
                                     .sha256 = s->video->sha256,
                                     .decode_threads = 1,

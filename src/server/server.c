@@ -134,7 +134,7 @@ static int open_writing_parts(vx_server *server, vx_err *err) {
                                      .writer = server->writer,
                                      .jobs = server->jobs,
                                      .extractor = &server->extractor};
-    if (!rc && !p->no_clients)
+    if (!rc)
         rc = vx_verify_new(&verify, &server->verify, err);
     /* Twice as many in work as decode, and half of those long: see ingest/long_videos.c. */
     int n_decodes = server->n_decodes;
@@ -160,7 +160,6 @@ static int open_writing_parts(vx_server *server, vx_err *err) {
                                  .store = server->store,
                                  .writer = server->writer,
                                  .jobs = server->jobs,
-                                 .extractor = &server->extractor,
                                  .verify = server->verify,
                                  .cutter = server->cutter};
     return rc ? rc : vx_library_start(&library, &server->library, err);
@@ -230,7 +229,7 @@ static int recover(vx_server *server, vx_err *err) {
                n_jobs);
     if (!rc)
         rc = vx_ingest_start(server->ingest, err);
-    if (!rc && server->verify)
+    if (!rc && !server->params.no_clients)
         rc = vx_verify_start(server->verify, err);
     if (!rc && server->clusterings)
         rc = vx_clusterings_start(server->clusterings, err);

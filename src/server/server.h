@@ -77,7 +77,7 @@ typedef struct vx_server {
     vx_collection *collection;
     vx_writer *writer;
     vx_jobs *jobs;
-    vx_verify *verify; /* NULL without clients */
+    vx_verify *verify; /* started with clients alone */
     vx_ingest *ingest;
     vx_stores *stores;
     vx_library *library;

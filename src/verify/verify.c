@@ -24,14 +24,20 @@ struct vx_verify {
     atomic_bool stopping;
     pthread_t thread;
     bool started;
+    bool
+        looks; /* was started; stays when the thread has ended: what is stored then waits for the next start */
     vx_mutex mu;
     vx_cond woken;
     bool asked VX_GUARDED; /* a job waits */
     vx_verify_stats stats VX_GUARDED;
 };
 
+const vx_extractor *vx_verify_extractor(const vx_verify *verify) {
+    return verify->params.extractor;
+}
+
 vx_evidence_state vx_verify_state(const vx_verify *verify, vx_verdict_kind verdict) {
-    if (!verify || !verify->params.extractor->evidence)
+    if (!verify->looks || !verify->params.extractor->evidence)
         return VX_EVIDENCE_NONE;
     return vx_verdict_wants_look(verdict) ? VX_EVIDENCE_PENDING : VX_EVIDENCE_DONE;
 }
@@ -297,7 +303,7 @@ int vx_verify_new(const vx_verify_params *params, vx_verify **ret_verify, vx_err
 int vx_verify_start(vx_verify *verify, vx_err *err) {
     leftover l = {.verify = verify};
     int rc = vx_thread_start(&verify->thread, "vx-verify", run, verify, err);
-    verify->started = !rc;
+    verify->started = verify->looks = !rc;
     if (!rc)
         rc = vx_writer_run(verify->params.writer, apply_leftover, undo_leftover, &l, err);
     if (!rc)

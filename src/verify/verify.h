@@ -39,7 +39,8 @@ void vx_verify_stop(vx_verify *verify);
 /* After the writer. NULL-safe. */
 vx_verify *vx_verify_free(vx_verify *verify);
 
-/* The state of a video that gets this verdict: NONE if verify is NULL or its evidence OFF. */
+const vx_extractor *vx_verify_extractor(const vx_verify *verify);
+/* The state of a video that gets this verdict: NONE if it was not started, or its evidence is OFF. */
 vx_evidence_state vx_verify_state(const vx_verify *verify, vx_verdict_kind verdict);
 /* Inside a transaction that makes videos pending, as its last step: makes the job, unless there is one (NULL).
  * _finish: after that transaction, rc 0 = committed; another rc on the writer's thread alone. */
