@@ -16,6 +16,7 @@ bool vx_videos_check_upload(vx_request *request);
 void vx_videos_list(vx_request *request);
 void vx_videos_get(vx_request *request);
 void vx_videos_copies_get(vx_request *request);
+void vx_videos_evidence_get(vx_request *request);
 void vx_videos_patch(vx_request *request);
 void vx_videos_delete(vx_request *request);
 /* content.c, clips.c, thumbnail.c, vectors.c */

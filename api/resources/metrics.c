@@ -27,6 +27,7 @@ typedef struct store_report {
 typedef struct report {
     vx_ingest_stats ingest;
     vx_search_stats query;
+    vx_verify_stats verify;
     vx_duplicates_stats duplicates;
     vx_decoder_stats decoder;           /* zeros without a card */
     model_report models[VX_MODELS_MAX]; /* [n_models], the default first */
@@ -90,6 +91,8 @@ static int gather(vx_request *request, report *r, vx_err *err) {
         rc = vx_catalog_count_outdated(server->catalog, VX_MEDIA_RULES,
                                        (int)server->extractor.fingerprints, &r->videos_outdated,
                                        err);
+    if (!rc)
+        rc = vx_verify_get_stats(server->verify, &r->verify, err);
     if (!rc)
         rc = vx_catalog_count_jobs(server->catalog, &r->jobs_parked, &r->jobs_waiting, err);
     if (!rc)
@@ -245,6 +248,20 @@ static const metric metrics[] = {
      AT(ingest.phase_now), PHASE},
     {"ingest_phase_seconds_total", COUNTER, "Time spent, by phase.", "ingest.phases.*.total_s",
      AT(ingest.phase_us), PHASE, SECONDS},
+
+    {"evidence_pending_videos", GAUGE, "Videos that wait for the second look at their pictures.",
+     "evidence.pending", AT(verify.pending)},
+    {"evidence_lag_seconds", GAUGE, "For how long the oldest of these has waited.",
+     "evidence.lag_s", AT(verify.lag_us), NONE, SECONDS},
+    {"evidence_videos_total", COUNTER, "Videos that were looked at a second time.",
+     "evidence.videos", AT(verify.videos)},
+    {"evidence_revised_total", COUNTER, "Verdicts that this revised.", "evidence.revised",
+     AT(verify.revised)},
+    {"evidence_looks_total", COUNTER,
+     "Stored videos that they were compared with, by what that said.", "evidence.looks.*",
+     AT(verify.looks), EVIDENCE},
+    {"evidence_seconds_total", COUNTER, "Time that took.", "evidence.seconds", AT(verify.looks_us),
+     NONE, SECONDS},
 
     {"decoded_videos_total", COUNTER,
      "With a GPU: videos decoded, by path (mixed: the GPU gave up).", NULL, AT(decoder.n_clips),

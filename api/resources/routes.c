@@ -3,7 +3,7 @@
 #include "api/resources/handlers.h"
 #include "base/mem.h"
 
-#define UPLOAD_FIELDS "metadata clip on_duplicate wait"
+#define UPLOAD_FIELDS "metadata clip on_duplicate evidence wait"
 #define SEARCH_FIELDS "k min_score max_score group_by offset cursor histogram explain filter model"
 #define GROUP_FIELDS "kind min_score filter keep"
 
@@ -18,6 +18,7 @@ static const vx_route rows[] = {
     {"PATCH", "/v1/videos/{id}", VX_ACCEPT_JSON, "", "", vx_videos_patch},
     {"DELETE", "/v1/videos/{id}", 0, "", "", vx_videos_delete},
     {"GET", "/v1/videos/{id}/copies", 0, "limit cursor filter count", "", vx_videos_copies_get},
+    {"GET", "/v1/videos/{id}/evidence", 0, "", "", vx_videos_evidence_get},
     {"GET", "/v1/videos/{id}/content", 0, "", "", vx_content_get},
     {"GET", "/v1/videos/{id}/clips/{n}/content", 0, "copy", "", vx_clip_content_get},
     {"GET", "/v1/videos/{id}/thumbnail", 0, "t size", "", vx_thumbnail_get},

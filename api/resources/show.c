@@ -80,6 +80,8 @@ void vx_show_video(vx_out *out, const char *key, const vx_video *video,
     vx_out_string(out, "status", "ready"); /* a video is in the catalog once it is searchable */
     show_clips(out, video);
     vx_show_verdict(out, "duplicate", verdict ? verdict : &video->duplicate);
+    vx_out_string(out, "evidence", vx_evidence_state_name(video->evidence));
+    vx_show_time(out, "updated_at", video->updated_us);
     vx_out_begin(out, "decode", '{');
     vx_out_string(out, "path", text_or_null(video->decode_path));
     vx_out_int(out, "frames_decoded", video->frames_decoded);

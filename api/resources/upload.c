@@ -42,7 +42,7 @@ typedef struct upload_options {
     const char *filename; /* borrows from the request */
     json_t *metadata;     /* owned; an object, or NULL */
     vx_clip_spec clip;
-    int reject, wait;
+    int reject, wait, wait_for_evidence;
 } upload_options;
 
 static bool read_clip(vx_request *request, vx_clip_spec *ret_clip) {
@@ -76,6 +76,7 @@ static bool read_options(vx_request *request, upload_options *ret_options) {
     if (!vx_videos_check_filename(request, ret_options->filename) ||
         !read_clip(request, &ret_options->clip) ||
         !vx_params_choice(request, "on_duplicate", "flag reject", 0, &ret_options->reject) ||
+        !vx_params_choice(request, "evidence", "later wait", 0, &ret_options->wait_for_evidence) ||
         !vx_params_choice(request, "wait", "false true", 1, &ret_options->wait))
         return false;
     if (metadata)
@@ -100,6 +101,7 @@ static bool fill_item(vx_request *request, vx_ingest_item *item) {
         item->clip = options.clip;
         item->upload = vx_body_take_upload(request);
         item->reject_duplicates = options.reject;
+        item->waits_for_evidence = options.reject || options.wait_for_evidence;
         item->background = !options.wait;
         snprintf(item->request_id, sizeof item->request_id, "%s", request->id);
         request->failed |= !item->filename || !item->metadata;

@@ -63,6 +63,31 @@ void vx_videos_get(vx_request *request) {
     vx_reply_json(request, VX_SUCCESS_OK, &out);
 }
 
+void vx_videos_evidence_get(vx_request *request) {
+    VX_AUTO(vx_video) video = vx_videos_find(request);
+    VX_AUTO_FREE char *looks = NULL;
+    vx_err err;
+    if (!video)
+        return;
+    int rc = vx_catalog_get_looks(request->server->catalog, video->row, &looks, &err);
+    if (rc == VX_CATALOG_NOT_FOUND) {
+        vx_reply_not_found(request, "video", request->args[0]);
+        return;
+    }
+    if (rc) {
+        vx_reply_failure(request, &err);
+        return;
+    }
+    VX_AUTO_OUT out = {0};
+    vx_out_begin(&out, NULL, '{');
+    vx_out_string(&out, "evidence", vx_evidence_state_name(video->evidence));
+    vx_show_time(&out, "updated_at", video->updated_us);
+    vx_show_verdict(&out, "duplicate", &video->duplicate);
+    vx_out_json(&out, "looks", looks ? looks : "[]");
+    vx_out_end(&out, '}');
+    vx_reply_json(request, VX_SUCCESS_OK, &out);
+}
+
 /* ---- Changes (the request waits for the writer) ---- */
 
 static void finish_delete(vx_request *request) {

@@ -96,6 +96,14 @@ typedef struct vx_verdict_row {
 
 vx_verdict_row vx_verdict_row_new(void); /* `new`: nothing known */
 
+/* Whether the pictures of a video were looked at a second time (verify/), for what hashes do not see. */
+typedef enum vx_evidence_state {
+    VX_EVIDENCE_NONE,    /* no, and nobody will */
+    VX_EVIDENCE_PENDING, /* not yet: its verdict may be revised */
+    VX_EVIDENCE_DONE,
+} vx_evidence_state;                                         /* stored: append, never renumber */
+const char *vx_evidence_state_name(vx_evidence_state state); /* "none", "pending", "done" */
+
 /* Gives (a jansson object) {"verdict","of","score","share","share_of_new",
  * "share_of_stored","offset_s","mirrored"}, NaN as null; NULL
  * without memory. The fields and digits are those of the HTTP API's `duplicate`, for job reports and
@@ -135,6 +143,8 @@ typedef struct vx_video {
         *clusters; /* "c….3,c….none": where its clips are, each once; NULL: in no clustering, or not
                            asked for. Set by vx_catalog_get_video_by_row, _get_video_alone and the scans */
     int fingerprints; /* which pictures were hashed: a vx_fingerprints of extract.h */
+    vx_evidence_state evidence;
+    int64_t updated_us; /* UNIX time in µs at which its verdict last changed; 0: never */
     vx_clip *clips;
     size_t n_clips;
 } vx_video;
@@ -155,9 +165,23 @@ int vx_catalog_orphan_copies(vx_catalog *catalog, const char *video_id, size_t m
                              vx_err *err);
 /* Removes the video, its clips, vectors and fingerprint, and orphans all its copies. VX_CATALOG_NOT_FOUND. */
 int vx_catalog_delete_video(vx_catalog *catalog, const char *video_id, vx_err *err);
-/* Replaces a video's verdict, which then no longer waits. VX_CATALOG_NOT_FOUND. */
+/* Replaces a video's verdict, which then no longer waits to be judged anew. VX_CATALOG_NOT_FOUND. */
 int vx_catalog_set_verdict(vx_catalog *catalog, int64_t row, const vx_verdict_row *verdict,
-                           vx_err *err);
+                           vx_evidence_state evidence, vx_err *err);
+/* The second look at a video that is pending has ended: its verdict becomes `revised` (NULL: it stays), and looks
+ * (JSON, borrows) what was seen. VX_CATALOG_NOT_FOUND: it is gone, is not pending, waits to be judged anew, or has
+ * another verdict than the one that the look started from. */
+int vx_catalog_end_second_look(vx_catalog *catalog, int64_t row, const vx_verdict_row *seen,
+                               const vx_verdict_row *revised, const char *looks, vx_err *err);
+/* The oldest videos above a row that wait for their second look: rows, rising, up to max into ret_rows. Those that
+ * wait to be judged anew come first to that. */
+int vx_catalog_find_pending(vx_catalog *catalog, int64_t above_row, size_t max, int64_t *ret_rows,
+                            size_t *ret_n, vx_err *err);
+/* How many these are, and when the oldest was stored (0: there is none). */
+int vx_catalog_count_pending(vx_catalog *catalog, int64_t *ret_n, int64_t *ret_oldest_us,
+                             vx_err *err);
+/* What the second look at a video saw: gives JSON (free()), NULL: there was none. VX_CATALOG_NOT_FOUND. */
+int vx_catalog_get_looks(vx_catalog *catalog, int64_t row, char **ret_looks, vx_err *err);
 /* The oldest videos above a row that wait to be judged anew: rows, rising, up to max into ret_rows. */
 int vx_catalog_find_rejudged(vx_catalog *catalog, int64_t above_row, size_t max, int64_t *ret_rows,
                              size_t *ret_n, vx_err *err);

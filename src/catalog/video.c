@@ -23,6 +23,11 @@ void vx_clip_id_of(const char *video_id, int index, char ret_id[VX_CLIP_ID_CHARS
     snprintf(ret_id, VX_CLIP_ID_CHARS + 1, "%s.%d", video_id, index);
 }
 
+const char *vx_evidence_state_name(vx_evidence_state state) {
+    static const char *const names[] = {"none", "pending", "done"};
+    return names[state];
+}
+
 const char *vx_verdict_name(vx_verdict_kind kind) {
     static const char *const names[] = {
         [VX_VERDICT_NEW] = "new",

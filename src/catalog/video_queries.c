@@ -12,7 +12,7 @@
     " height_px, fps, duration_s, created_us, verdict, duplicate_of, score, share,"                \
     " share_of_new, share_of_stored, offset_s,"                                                    \
     " mirrored, decode_path, frames_decoded, frames_total, sample_aspect_ratio, rotation_deg,"     \
-    " hdr, clip_rule, rules, fingerprints"
+    " hdr, clip_rule, rules, fingerprints, evidence, updated_us"
 
 /* And where its clips are in clusterings, as filters name it. */
 #define CLUSTERS_COLUMN                                                                            \
@@ -76,6 +76,8 @@ static int read_video(vx_sql *q, vx_video **ret_video, vx_err *err) {
     vx_sql_text_into(q, video->clip_rule, sizeof video->clip_rule);
     video->rules = (int)vx_sql_int(q);
     video->fingerprints = (int)vx_sql_int(q);
+    video->evidence = (vx_evidence_state)vx_sql_int(q);
+    video->updated_us = vx_sql_int(q);
     if (oom)
         return VX_FAIL(err, -ENOMEM, "out of memory");
     *ret_video = vx_take(video);

@@ -4,6 +4,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "catalog_internal.h"
 
 /* The id is unique; the whole SHA-256 is compared so that a forged file with the same first
@@ -52,8 +53,8 @@ static int insert_video_row(vx_catalog *catalog, vx_video *video, vx_err *err) {
            "INSERT INTO videos (row, id, sha256, filename, source_path, metadata, bytes, container,"
            " codec, width_px, height_px, fps, duration_s, created_us, verdict, duplicate_of, score,"
            " share, share_of_new, share_of_stored, offset_s, mirrored, decode_path, frames_decoded,"
-           " frames_total, sample_aspect_ratio, rotation_deg, hdr, clip_rule, rules,"
-           " fingerprints) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
+           " frames_total, sample_aspect_ratio, rotation_deg, hdr, clip_rule, rules, fingerprints,"
+           " evidence) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
            " ON CONFLICT (id) DO NOTHING");
     vx_sql_bind_int(&q, row);
     vx_sql_bind_text(&q, video->id);
@@ -81,6 +82,7 @@ static int insert_video_row(vx_catalog *catalog, vx_video *video, vx_err *err) {
     vx_sql_bind_int(&q, video->frames_decoded);
     vx_sql_bind_int(&q, video->frames_total);
     bind_looks(&q, video);
+    vx_sql_bind_int(&q, video->evidence);
     rc = vx_sql_run(&q, err);
     if (rc)
         return rc;
@@ -133,10 +135,11 @@ int vx_catalog_orphan_copies(vx_catalog *catalog, const char *video_id, size_t m
     VX_SQL(
         q, &catalog->writer,
         "UPDATE videos SET verdict = ?, duplicate_of = '', score = NULL, share = NULL,"
-        " share_of_new = NULL, share_of_stored = NULL, offset_s = NULL, mirrored = 0, rejudge = 1"
-        " WHERE row IN (SELECT row FROM videos WHERE duplicate_of = ? AND duplicate_of <> '' LIMIT "
-        "?)");
+        " share_of_new = NULL, share_of_stored = NULL, offset_s = NULL, mirrored = 0, rejudge = 1,"
+        " updated_us = ? WHERE row IN (SELECT row FROM videos WHERE duplicate_of = ? AND"
+        " duplicate_of <> '' LIMIT ?)");
     vx_sql_bind_int(&q, VX_VERDICT_NEW);
+    vx_sql_bind_int(&q, vx_clock_unix_us());
     vx_sql_bind_text(&q, video_id);
     vx_sql_bind_int(&q, max > INT64_MAX ? INT64_MAX : (int64_t)max);
     rc = vx_sql_run(&q, err);
@@ -158,28 +161,98 @@ int vx_catalog_delete_video(vx_catalog *catalog, const char *video_id, vx_err *e
     return rc ? rc : vx_catalog_orphan_copies(catalog, video_id, SIZE_MAX, &n, err);
 }
 
+/* From verdict to mirrored. */
+static void bind_verdict(vx_sql *q, const vx_verdict_row *verdict) {
+    vx_sql_bind_int(q, (int64_t)verdict->kind);
+    vx_sql_bind_text(q, verdict->of);
+    vx_sql_bind_real(q, (double)verdict->score);
+    vx_sql_bind_real(q, (double)verdict->share);
+    vx_sql_bind_real(q, (double)verdict->share_of_new);
+    vx_sql_bind_real(q, (double)verdict->share_of_stored);
+    vx_sql_bind_real(q, (double)verdict->offset_s);
+    vx_sql_bind_int(q, verdict->mirrored);
+}
+#define SET_VERDICT                                                                                \
+    "UPDATE videos SET verdict = ?1, duplicate_of = ?2, score = ?3, share = ?4, share_of_new = "   \
+    "?5,"                                                                                          \
+    " share_of_stored = ?6, offset_s = ?7, mirrored = ?8, updated_us ="                            \
+    " CASE WHEN verdict = ?1 AND duplicate_of = ?2 THEN updated_us ELSE ?9 END"
+
+static int changed_row(vx_catalog *catalog, int64_t row, vx_err *err) {
+    if (sqlite3_changes(catalog->writer.handle) == 0)
+        return VX_FAIL(err, VX_CATALOG_NOT_FOUND, "no video %" PRId64, row);
+    return 0;
+}
+
 int vx_catalog_set_verdict(vx_catalog *catalog, int64_t row, const vx_verdict_row *verdict,
-                           vx_err *err) {
+                           vx_evidence_state evidence, vx_err *err) {
     int rc = vx_catalog_check_writing(catalog, err);
     if (rc)
         return rc;
-    VX_SQL(
-        q, &catalog->writer,
-        "UPDATE videos SET verdict = ?, duplicate_of = ?, score = ?, share = ?, share_of_new = ?,"
-        " share_of_stored = ?, offset_s = ?, mirrored = ?, rejudge = 0 WHERE row = ?");
-    vx_sql_bind_int(&q, (int64_t)verdict->kind);
-    vx_sql_bind_text(&q, verdict->of);
-    vx_sql_bind_real(&q, (double)verdict->score);
-    vx_sql_bind_real(&q, (double)verdict->share);
-    vx_sql_bind_real(&q, (double)verdict->share_of_new);
-    vx_sql_bind_real(&q, (double)verdict->share_of_stored);
-    vx_sql_bind_real(&q, (double)verdict->offset_s);
-    vx_sql_bind_int(&q, verdict->mirrored);
+    VX_SQL(q, &catalog->writer, SET_VERDICT ", rejudge = 0, evidence = ?10 WHERE row = ?11");
+    bind_verdict(&q, verdict);
+    vx_sql_bind_int(&q, vx_clock_unix_us());
+    vx_sql_bind_int(&q, evidence);
     vx_sql_bind_int(&q, row);
     rc = vx_sql_run(&q, err);
-    if (!rc && sqlite3_changes(catalog->writer.handle) == 0)
-        rc = VX_FAIL(err, VX_CATALOG_NOT_FOUND, "no video %" PRId64, row);
-    return rc;
+    return rc ? rc : changed_row(catalog, row, err);
+}
+
+/* ---- the second look ---- */
+
+static int revise(vx_catalog *catalog, int64_t row, const vx_verdict_row *revised, vx_err *err) {
+    VX_SQL(q, &catalog->writer, SET_VERDICT " WHERE row = ?10");
+    bind_verdict(&q, revised);
+    vx_sql_bind_int(&q, vx_clock_unix_us());
+    vx_sql_bind_int(&q, row);
+    return vx_sql_run(&q, err);
+}
+
+int vx_catalog_end_second_look(vx_catalog *catalog, int64_t row, const vx_verdict_row *seen,
+                               const vx_verdict_row *revised, const char *looks, vx_err *err) {
+    int rc = vx_catalog_check_writing(catalog, err);
+    if (rc)
+        return rc;
+    VX_SQL(q, &catalog->writer,
+           "UPDATE videos SET evidence = ?, looks = ? WHERE row = ? AND evidence = ?"
+           " AND rejudge = 0 AND verdict = ? AND duplicate_of = ?");
+    vx_sql_bind_int(&q, VX_EVIDENCE_DONE);
+    vx_sql_bind_text(&q, looks);
+    vx_sql_bind_int(&q, row);
+    vx_sql_bind_int(&q, VX_EVIDENCE_PENDING);
+    vx_sql_bind_int(&q, (int64_t)seen->kind);
+    vx_sql_bind_text(&q, seen->of);
+    rc = vx_sql_run(&q, err);
+    if (!rc)
+        rc = changed_row(catalog, row, err);
+    return rc || !revised ? rc : revise(catalog, row, revised, err);
+}
+
+int vx_catalog_count_pending(vx_catalog *catalog, int64_t *ret_n, int64_t *ret_oldest_us,
+                             vx_err *err) {
+    VX_READER(reader, catalog);
+    VX_SQL(
+        q, reader.db,
+        "SELECT count(*), (SELECT created_us FROM videos WHERE evidence = 1 ORDER BY row LIMIT 1)"
+        " FROM videos WHERE evidence = 1");
+    int rc = vx_sql_next(&q, err);
+    if (rc < 0)
+        return rc;
+    *ret_n = vx_sql_int(&q);
+    *ret_oldest_us = vx_sql_int(&q);
+    return 0;
+}
+
+int vx_catalog_get_looks(vx_catalog *catalog, int64_t row, char **ret_looks, vx_err *err) {
+    VX_READER(reader, catalog);
+    VX_SQL(q, reader.db, "SELECT looks FROM videos WHERE row = ?");
+    vx_sql_bind_int(&q, row);
+    int rc = vx_sql_next(&q, err);
+    if (rc <= 0)
+        return rc ? rc : VX_FAIL(err, VX_CATALOG_NOT_FOUND, "no video %" PRId64, row);
+    bool oom = false;
+    *ret_looks = vx_sql_text(&q, &oom);
+    return oom ? VX_FAIL(err, -ENOMEM, "out of memory") : 0;
 }
 
 int vx_catalog_adopt_file(vx_catalog *catalog, int64_t row, int64_t bytes, vx_err *err) {
@@ -213,6 +286,17 @@ int vx_catalog_find_rejudged(vx_catalog *catalog, int64_t above_row, size_t max,
     VX_READER(reader, catalog);
     VX_SQL(q, reader.db,
            "SELECT row FROM videos WHERE rejudge = 1 AND row > ? ORDER BY row LIMIT ?");
+    vx_sql_bind_int(&q, above_row);
+    vx_sql_bind_int(&q, (int64_t)max);
+    return read_rows(&q, max, ret_rows, ret_n, err);
+}
+
+int vx_catalog_find_pending(vx_catalog *catalog, int64_t above_row, size_t max, int64_t *ret_rows,
+                            size_t *ret_n, vx_err *err) {
+    VX_READER(reader, catalog);
+    VX_SQL(q, reader.db,
+           "SELECT row FROM videos WHERE evidence = 1 AND rejudge = 0 AND row > ?"
+           " ORDER BY row LIMIT ?");
     vx_sql_bind_int(&q, above_row);
     vx_sql_bind_int(&q, (int64_t)max);
     return read_rows(&q, max, ret_rows, ret_n, err);

@@ -223,7 +223,7 @@ static int open_server(const settings *s, const char *data, const char *models, 
         .queue_capacity = VX_BATCH_QUEUE,
         .media = {.max_side_px = 8192, .max_duration_s = 86400},
         .fingerprints = VX_FINGERPRINTS_FULL,
-        .evidence = true,
+        .evidence = VX_EVIDENCE_FAST,
         .reproducible = true,
         .no_clients = true};
     int rc = vx_server_new(&params, ret_server, err);

@@ -47,9 +47,10 @@ static const vx_option table[] = {
     {"clip", VX_OPTION_TEXT, AT(clip), "auto", "RULE", VX_CLIP_HELP},
     {"fingerprints", VX_OPTION_TEXT, AT(fingerprints), "full", "full|frames|off",
      VX_FINGERPRINTS_HELP},
-    {"evidence", VX_OPTION_TEXT, AT(evidence), "fast", "fast|off",
+    {"evidence", VX_OPTION_TEXT, AT(evidence), "fast", "fast|deep|off",
      "fast: before a video is called a copy by its frames' hashes, look at the pictures of both "
-     "again, to tell it from another recording of the same camera"},
+     "again, to tell it from another recording of the same camera; and afterwards look at the "
+     "nearest videos for what hashes do not see. deep: also search by parts of its pictures"},
     {"ingest-threads", VX_OPTION_COUNT, AT(ingest_threads), NULL, "N",
      "videos decoded at once; they take turns (0 means cores + 1, and 28 more with a GPU that "
      "decodes)"},
@@ -196,6 +197,13 @@ static int start(const settings *s, vx_server *server, const vx_http *http, cons
     return *ret_stopped ? 0 : run.rc;
 }
 
+/* OFF for what is no level, too. */
+static vx_evidence_level level_of_evidence(const char *name) {
+    return !strcmp(name, "deep")   ? VX_EVIDENCE_DEEP
+           : !strcmp(name, "fast") ? VX_EVIDENCE_FAST
+                                   : VX_EVIDENCE_OFF;
+}
+
 static int serve(const settings *s, const sigset_t *signals, vx_err *err) {
     char models[PATH_MAX];
     int rc = vx_models_folder_find(s->models, models, err);
@@ -224,7 +232,7 @@ static int serve(const settings *s, const sigset_t *signals, vx_err *err) {
                   .timeout_s = s->fetch_timeout},
         .store_hosts = s->store_hosts,
         .store_keys = s->store_keys,
-        .evidence = !strcmp(s->evidence, "fast"),
+        .evidence = level_of_evidence(s->evidence),
         .search_url = s->search,
     };
     vx_fingerprints_of_name(s->fingerprints, &params.fingerprints);
@@ -266,8 +274,8 @@ int vx_command_serve(int argc, char **argv) {
         VX_FAIL(&err, 1, "--log-level must be debug, info, warn or error, not '%s'", s.log_level);
         return fail(&err, 2);
     }
-    if (strcmp(s.evidence, "fast") != 0 && strcmp(s.evidence, "off") != 0) {
-        VX_FAIL(&err, 1, "--evidence must be fast or off, not '%s'", s.evidence);
+    if (level_of_evidence(s.evidence) == VX_EVIDENCE_OFF && strcmp(s.evidence, "off") != 0) {
+        VX_FAIL(&err, 1, "--evidence must be fast, deep or off, not '%s'", s.evidence);
         return fail(&err, 2);
     }
     if (strcmp(s.hybrid, "auto") != 0 && strcmp(s.hybrid, "off") != 0) {

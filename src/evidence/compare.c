@@ -13,11 +13,13 @@
 #include "video.h"
 
 enum {
-    FRESH_PICTURES = 4, /* with features */
-    FEATURES = 500,     /* of a picture */
-    GOOD_INLIERS = 14,  /* of the second-best picture */
+    FRESH_PICTURES = 4,    /* with features */
+    PASSAGE_PICTURES = 12, /* the same where only a passage may be shared */
+    FEATURES = 500,        /* of a picture */
+    GOOD_INLIERS = 14,     /* of the second-best picture */
 };
-static const double STORED_PICTURE_S = 1.5; /* one with features in each so many seconds */
+/* One picture with features in each so many seconds: of the stored video, and of a new one that may share a passage. */
+static const double STORED_PICTURE_S = 1.5, FRESH_PICTURE_S = 2.5;
 static const float COPY_FROM = 0.49f, OTHER_TAKE_BELOW = 0.35f;
 static const float LIES_FROM = 0.7f; /* still correlation: whole pictures lie on each other */
 /* Change of one side at least, for its movement to be no noise. */
@@ -38,18 +40,30 @@ static vx_evidence_box box_of(const double box[4], const vx_footage *f) {
                              share(box[3], f->h_px)};
 }
 
+/* How two videos are compared in one step. */
+typedef struct manner {
+    bool mirrored, any_speed, passage;
+} manner;
+
+/* Pictures that must meet on a line. */
+static int least_pairs(int n_fresh, bool passage) {
+    int n = n_fresh / 2 > VX_MOTION_MIN_PAIRS ? n_fresh / 2 : VX_MOTION_MIN_PAIRS;
+    return passage && n > VX_EVIDENCE_PASSAGE_PAIRS ? VX_EVIDENCE_PASSAGE_PAIRS : n;
+}
+
 /* Measures the movement in one layout; keeps it in *best if it agrees more than what is there. */
 static int try_layout(const vx_footage *fresh, const vx_footage *stored, const vx_layout *layout,
-                      bool any_speed, const vx_evidence *geometry, vx_evidence *best, vx_err *err) {
+                      const manner *how, const vx_evidence *geometry, vx_evidence *best,
+                      vx_err *err) {
     vx_footage a = {0}, b = {0};
     VX_AUTO_FREE uint8_t *mask = NULL;
     vx_motion motion = {0};
     int rc = vx_layout_apply(layout, fresh, stored, &a, &b, &mask, err);
     const vx_motion_params params = {.speeds = SPEEDS,
-                                     .n_speeds = any_speed ? (int)VX_LEN(SPEEDS) : 1,
+                                     .n_speeds = how->any_speed ? (int)VX_LEN(SPEEDS) : 1,
                                      .mask = mask,
-                                     .min_pairs =
-                                         fresh->n / 2 > VX_MOTION_MIN_PAIRS ? fresh->n / 2 : 0};
+                                     .min_pairs = least_pairs(fresh->n, how->passage),
+                                     .passage = how->passage};
     if (!rc)
         rc = vx_motion_compare(&a, &b, &params, &motion, err);
     vx_footage_clear(&a);
@@ -63,6 +77,8 @@ static int try_layout(const vx_footage *fresh, const vx_footage *stored, const v
     best->n_pairs = motion.n_pairs;
     best->speed = motion.speed;
     best->offset_s = motion.offset_s;
+    best->first_s = motion.first_s;
+    best->last_s = motion.last_s;
     best->change_new = motion.change_a;
     best->change_stored = motion.change_b;
     best->in_new = box_of(layout->box_a, fresh);
@@ -70,21 +86,31 @@ static int try_layout(const vx_footage *fresh, const vx_footage *stored, const v
     return 0;
 }
 
-static int try_whole(vx_evidence_video *fresh, vx_evidence_video *stored, bool mirrored,
-                     bool any_speed, vx_evidence *best, vx_err *err) {
+static int try_whole(vx_evidence_video *fresh, vx_evidence_video *stored, const manner *how,
+                     vx_evidence *best, vx_err *err) {
     const vx_footage *a = &fresh->footage, *b = &stored->footage;
-    const vx_layout layout = vx_layout_whole(a, b, mirrored);
-    const vx_evidence geometry = {.mirrored = mirrored, .scale = share(b->w_px, a->w_px)};
-    return try_layout(a, b, &layout, any_speed, &geometry, best, err);
+    const vx_layout layout = vx_layout_whole(a, b, how->mirrored);
+    const vx_evidence geometry = {.mirrored = how->mirrored, .scale = share(b->w_px, a->w_px)};
+    return try_layout(a, b, &layout, how, &geometry, best, err);
+}
+
+/* Of the new video, how many pictures get features. */
+static int count_fresh(const vx_footage *f, bool passage) {
+    double length_s = passage && f->n ? f->time_s[f->n - 1] - f->time_s[0] : 0;
+    int n = (int)(length_s / FRESH_PICTURE_S);
+    n = n < PASSAGE_PICTURES ? n : PASSAGE_PICTURES;
+    return n > FRESH_PICTURES ? n : FRESH_PICTURES;
 }
 
 /* Of each new picture the best similarity to any stored one; the two best of these. */
-static int find_geometry(vx_evidence_video *fresh, vx_evidence_video *stored, bool mirrored,
+static int find_geometry(vx_evidence_video *fresh, vx_evidence_video *stored, const manner *how,
                          vx_similarity ret_best[2], vx_err *err) {
+    const bool mirrored = how->mirrored;
     const vx_footage *b = &stored->footage;
     double length_s = b->n ? b->time_s[b->n - 1] - b->time_s[0] : 0;
     int n_stored = (int)fmin(VX_EVIDENCE_ORB_MAX, 1 + ceil(length_s / STORED_PICTURE_S));
-    int rc = vx_evidence_find_features(fresh, mirrored, FRESH_PICTURES, FEATURES, err);
+    int rc = vx_evidence_find_features(fresh, mirrored, count_fresh(&fresh->footage, how->passage),
+                                       FEATURES, err);
     if (!rc)
         rc = vx_evidence_find_features(stored, false, n_stored, FEATURES, err);
     for (int i = 0; i < fresh->features[mirrored].n && !rc; i++) {
@@ -106,20 +132,21 @@ static int find_geometry(vx_evidence_video *fresh, vx_evidence_video *stored, bo
 }
 
 /* Tries the layouts of the two best similarities. */
-static int try_features(vx_evidence_video *fresh, vx_evidence_video *stored, bool mirrored,
-                        bool any_speed, vx_evidence *best, vx_err *err) {
+static int try_features(vx_evidence_video *fresh, vx_evidence_video *stored, const manner *how,
+                        vx_evidence *best, vx_err *err) {
     vx_similarity found[2] = {0};
-    int rc = find_geometry(fresh, stored, mirrored, found, err), n_inliers = found[1].n_inliers;
+    int rc = find_geometry(fresh, stored, how, found, err), n_inliers = found[1].n_inliers;
+    if (best->motion < -1 && n_inliers > best->n_inliers)
+        best->n_inliers = n_inliers; /* if they are too few, that is why */
     for (int i = 0; i < 2 && !rc && n_inliers >= GOOD_INLIERS; i++) {
         vx_layout layout;
         if (!vx_layout_of(&fresh->footage, &stored->footage, &found[i], &layout))
             continue;
         const vx_evidence geometry = {.n_inliers = n_inliers,
-                                      .mirrored = mirrored,
+                                      .mirrored = how->mirrored,
                                       .scale = (float)vx_similarity_scale(&found[i]),
                                       .turn_deg = (float)vx_similarity_turn_deg(&found[i])};
-        rc =
-            try_layout(&fresh->footage, &stored->footage, &layout, any_speed, &geometry, best, err);
+        rc = try_layout(&fresh->footage, &stored->footage, &layout, how, &geometry, best, err);
     }
     return rc;
 }
@@ -146,14 +173,15 @@ int vx_evidence_compare(vx_evidence_video *fresh, vx_evidence_video *stored,
     int rc = 0;
     for (int any_speed = 0; any_speed < 2 && best.motion < COPY_FROM && !rc; any_speed++) {
         for (int mirrored = 0; mirrored < 2 && best.motion < COPY_FROM && !rc; mirrored++) {
+            const manner how = {mirrored, any_speed, p->passage};
             vx_evidence whole = none;
             if (!p->either_way && p->mirrored != mirrored)
                 continue;
-            rc = try_whole(fresh, stored, mirrored, any_speed, &whole, err);
+            rc = try_whole(fresh, stored, &how, &whole, err);
             if (whole.still >= LIES_FROM && whole.motion > best.motion)
                 best = whole;
             if (!rc && best.motion < COPY_FROM)
-                rc = try_features(fresh, stored, mirrored, any_speed, &best, err);
+                rc = try_features(fresh, stored, &how, &best, err);
         }
         if (best.motion < -1)
             break; /* what does not lie on each other is not tried at other speeds */

@@ -81,18 +81,25 @@ typedef struct vx_evidence {
         n_pairs; /* pictures of the new video; those that met one of the stored on the line */
     double speed,
         offset_s; /* the line: time in the stored video = speed times time in the new one + offset */
+    double first_s,
+        last_s; /* times in the new video of the first and the last picture that met one */
     float change_new,
         change_stored; /* how much moves: mean variance over time, grey levels squared */
     /* How they lie on each other. */
-    int n_inliers; /* of the second-best picture; 0: as they are, found without features */
+    int n_inliers; /* of the second-best picture; 0: as they are, found without features. Where motion is NaN: too few */
     bool mirrored;
     float scale, turn_deg;             /* of the new one in the stored one; clockwise */
     vx_evidence_box in_new, in_stored; /* what they share */
 } vx_evidence;
 
+/* Pictures of a passage, at least: four seconds of the new video. */
+#define VX_EVIDENCE_PASSAGE_PAIRS 8
+
 typedef struct vx_evidence_params {
     bool mirrored;   /* the new one is flipped left to right */
     bool either_way; /* that is not known: both are tried */
+    bool
+        passage; /* a stretch that they share is enough; else half of the new one's pictures must meet */
 } vx_evidence_params;
 
 /* Compares two videos (borrows); params NULL: all zero. Deterministic. Returns 0 or -ENOMEM. */

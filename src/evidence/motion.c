@@ -19,6 +19,9 @@ enum { REDUCTION = 4, BEST_LINES = 8 };
 static const float STILL_MIN = 0.3f; /* pairs of pictures that differ more do not count */
 static const double STEP_S = 0.25;   /* between two offsets at most */
 static const double OVERLAY_FACTOR = 6, OVERLAY_CHANGE = 60;
+/* A stretch of a line goes on while its pictures are more alike than this, and so much is lost for one without a
+ * partner. */
+static const float PASSAGE_FROM = 0.55f, PASSAGE_GAP = 0.3f;
 static const float FLAT_VARIANCE = 4; /* a picture with less has nothing to correlate */
 
 void vx_footage_clear(vx_footage *footage) {
@@ -201,6 +204,7 @@ typedef struct search {
     float *still; /* [a->n, b->n] correlation of two pictures; owned */
     sums s;       /* for the small pictures */
     int min_pairs;
+    bool passage;
     line best[BEST_LINES]; /* best first */
     int n_best;
 } search;
@@ -239,6 +243,7 @@ static int search_init(search *s, const vx_footage *a, const vx_footage *b,
                        const vx_motion_params *params, vx_err *err) {
     *s = (search){.a = a, .b = b};
     s->min_pairs = params->min_pairs ? params->min_pairs : VX_MOTION_MIN_PAIRS;
+    s->passage = params->passage;
     int rc = reduce(a, &s->small_a, err);
     if (!rc)
         rc = reduce(b, &s->small_b, err);
@@ -281,6 +286,40 @@ static int pairs_along(const search *s, double speed, double offset_s, vx_motion
     return n;
 }
 
+/* Leaves the stretch of the pairs that is most alike. Returns how many. */
+static int keep_passage(const search *s, vx_motion_pair *pairs, int n, float *ret_still) {
+    float sum = 0, best = 0;
+    int from = 0, first = 0, end = 0;
+    for (int i = 0; i < n; i++) {
+        if (i)
+            sum -= PASSAGE_GAP * (float)(pairs[i].a - pairs[i - 1].a - 1);
+        if (sum <= 0) {
+            sum = 0;
+            from = i;
+        }
+        sum += s->still[pairs[i].a * s->b->n + pairs[i].b] - PASSAGE_FROM;
+        if (sum > best) {
+            best = sum;
+            first = from;
+            end = i + 1;
+        }
+    }
+    float still = 0;
+    for (int i = first; i < end; i++) {
+        still += s->still[pairs[i].a * s->b->n + pairs[i].b];
+        pairs[i - first] = pairs[i];
+    }
+    *ret_still = end > first ? still / (float)(end - first) : 0;
+    return end - first;
+}
+
+/* The pairs of a line that count. */
+static int choose_pairs(const search *s, double speed, double offset_s, vx_motion_pair *ret_pairs,
+                        float *ret_still) {
+    int n = pairs_along(s, speed, offset_s, ret_pairs, ret_still);
+    return s->passage ? keep_passage(s, ret_pairs, n, ret_still) : n;
+}
+
 static void keep_if_good(search *s, line found) {
     int at = s->n_best < BEST_LINES ? s->n_best++ : BEST_LINES;
     while (at > 0 && s->best[at - 1].correlation < found.correlation) {
@@ -304,7 +343,7 @@ static void try_lines(search *s, double speed) {
     for (double o = ceil(from_s / step_s); o <= floor(to_s / step_s) && step_s > 0; o++) {
         vx_motion m = {0};
         float still;
-        int n = pairs_along(s, speed, o * step_s, pairs, &still);
+        int n = choose_pairs(s, speed, o * step_s, pairs, &still);
         if (n < s->min_pairs)
             continue;
         measure(&s->small_a, &s->small_b, pairs, n, s->small_mask, &s->s, &m);
@@ -328,7 +367,7 @@ int vx_motion_compare(const vx_footage *a, const vx_footage *b, const vx_motion_
     for (int i = 0; i < s.n_best && !rc; i++) {
         vx_motion m;
         float still;
-        int n = pairs_along(&s, s.best[i].speed, s.best[i].offset_s, pairs, &still);
+        int n = choose_pairs(&s, s.best[i].speed, s.best[i].offset_s, pairs, &still);
         rc = vx_motion_along(a, b, pairs, n, params->mask, &m, err);
         if (rc || !m.n_pairs || (ret_motion->n_pairs && m.correlation <= ret_motion->correlation))
             continue;
@@ -336,6 +375,8 @@ int vx_motion_compare(const vx_footage *a, const vx_footage *b, const vx_motion_
         ret_motion->still = still;
         ret_motion->speed = s.best[i].speed;
         ret_motion->offset_s = s.best[i].offset_s;
+        ret_motion->first_s = a->time_s[pairs[0].a];
+        ret_motion->last_s = a->time_s[pairs[n - 1].a];
     }
     search_clear(&s);
     return rc;

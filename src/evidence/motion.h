@@ -35,6 +35,7 @@ typedef struct vx_motion_params {
     const uint8_t
         *mask;     /* uint8 [h, w] borrows: 0 = a pixel that does not count; NULL: all count */
     int min_pairs; /* lines with fewer pairs of pictures do not count; 0 = VX_MOTION_MIN_PAIRS */
+    bool passage;  /* of a line only the stretch counts whose pictures look alike */
 } vx_motion_params;
 
 typedef struct vx_motion {
@@ -44,6 +45,7 @@ typedef struct vx_motion {
     float change_a,
         change_b; /* mean variance over time of the pixels that count, grey levels squared */
     double speed, offset_s;
+    double first_s, last_s; /* times in a of the first and the last of the pairs */
 } vx_motion;
 
 /* Below this variance a video does not move: what is left is the encoder's noise. */
@@ -54,7 +56,7 @@ typedef struct vx_motion {
 int vx_motion_compare(const vx_footage *a, const vx_footage *b, const vx_motion_params *params,
                       vx_motion *ret_motion, vx_err *err);
 
-/* One line alone, for its pairs [n]: pictures i of a and k of b. still is not set. -ENOMEM. */
+/* One line alone, for its pairs [n]: pictures i of a and k of b. Only n_pairs to change_b are set, but for still. -ENOMEM. */
 typedef struct vx_motion_pair {
     int a, b;
 } vx_motion_pair;

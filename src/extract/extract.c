@@ -104,6 +104,7 @@ static int plan_models(run *r, vx_err *err) {
         vx_extract_model *part = &r->parts[r->n_parts++];
         part->model = &r->extractor->models->items[i];
         part->turn = &r->turn;
+        part->views = r->params->views;
         rc = vx_extract_model_plan(part, r->media, r->out->spans, r->out->n_clips, err);
     }
     return rc;

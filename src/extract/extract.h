@@ -30,6 +30,14 @@
 #include "fingerprint_modes.h"
 #include "media/media.h"
 #include "models/models.h"
+#include "view.h"
+
+/* How much is asked of the pictures of videos before and after a verdict (verdict/, verify/). */
+typedef enum vx_evidence_level {
+    VX_EVIDENCE_OFF, /* hashes and vectors alone decide */
+    VX_EVIDENCE_FAST, /* matches are checked before they count, and a second look finds what hashes do not see */
+    VX_EVIDENCE_DEEP, /* and that look also searches by parts of the pictures, turned too */
+} vx_evidence_level;
 
 /* What every run needs. Plain data that its maker fills in; constant while runs go on. */
 typedef struct vx_extractor {
@@ -40,7 +48,7 @@ typedef struct vx_extractor {
     vx_decoder *decoder; /* borrows; NULL: the CPU decodes */
     vx_slots *slots;     /* borrows; NULL: runs do not wait for each other */
     vx_fingerprints fingerprints;
-    bool evidence; /* matches of fingerprints are checked by the pictures before they count */
+    vx_evidence_level evidence;
 } vx_extractor;
 
 typedef struct vx_extract {
@@ -74,6 +82,7 @@ typedef struct vx_extract_params {
     const vx_clip_spec *clip; /* the rule to cut by; NULL = these clips: */
     const vx_span *spans;
     size_t n_spans;
+    const vx_extract_view *views;  /* [n_spans] with spans; NULL: all of every picture */
     unsigned models;               /* bit i = models->items[i] */
     bool fingerprints;             /* if the extractor makes them at all */
     int decode_threads;            /* 0 = one per core */

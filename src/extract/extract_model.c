@@ -86,11 +86,15 @@ int vx_extract_model_plan(vx_extract_model *part, const vx_media *media, const v
 
 /* ---- pictures ---- */
 
-static int resize(const vx_model_info *m, vx_extract_picture *p, float *to, vx_err *err) {
+static int resize(const vx_model_info *m, vx_extract_picture *p, const vx_extract_view *view,
+                  float *to, vx_err *err) {
     int rc = 0;
     if (!p->rgb)
         rc = vx_picture_rgb(p->picture, &p->rgb, err);
-    return rc ? rc : vx_preprocess_frame(&m->preprocess, p->rgb, to, err);
+    if (!rc)
+        rc = view ? vx_extract_prepare_view(&m->preprocess, p->rgb, view, to, err)
+                  : vx_preprocess_frame(&m->preprocess, p->rgb, to, err);
+    return rc;
 }
 
 static int claim(vx_extract_model *part, size_t clip, vx_err *err) {
@@ -107,6 +111,7 @@ static int claim(vx_extract_model *part, size_t clip, vx_err *err) {
 static int fill_slots(vx_extract_model *part, vx_extract_picture *picture, vx_err *err) {
     const vx_model_info *m = part->model->info;
     const float *prepared = NULL;
+    size_t prepared_for = 0; /* the clip whose view it is */
     for (; part->next_want < part->n_wants && part->wants[part->next_want].frame == picture->frame;
          part->next_want++) {
         const vx_want *w = &part->wants[part->next_want];
@@ -114,14 +119,16 @@ static int fill_slots(vx_extract_model *part, vx_extract_picture *picture, vx_er
         if (rc)
             return rc;
         float *to = vx_slot_clip(part->slots[w->clip]) + (size_t)w->place * part->picture_floats;
-        if (picture->card && vx_slot_is_pinned(part->slots[w->clip])) {
+        const vx_extract_view *view = part->views ? &part->views[w->clip] : NULL;
+        if (!view && picture->card && vx_slot_is_pinned(part->slots[w->clip])) {
             rc = vx_extract_card_prepare(picture->card, &m->preprocess,
                                          vx_picture_frame(picture->picture), to, err);
-        } else if (prepared) {
+        } else if (prepared && (!view || prepared_for == w->clip)) {
             memcpy(to, prepared, part->picture_floats * sizeof(float));
         } else {
-            rc = resize(m, picture, to, err);
+            rc = resize(m, picture, view, to, err);
             prepared = to;
+            prepared_for = w->clip;
         }
         if (rc)
             return rc;

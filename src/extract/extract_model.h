@@ -12,6 +12,7 @@
 #include "extract_card.h"
 #include "media/media.h"
 #include "models/models.h"
+#include "view.h"
 
 /* One picture that one clip's tensor wants. Sorted by frame, so that a cursor follows the decode. */
 typedef struct vx_want {
@@ -21,8 +22,9 @@ typedef struct vx_want {
 } vx_want;
 
 typedef struct vx_extract_model {
-    vx_model *model; /* borrows */
-    vx_turn *turn;   /* of the run, which decodes; borrows */
+    vx_model *model;              /* borrows */
+    vx_turn *turn;                /* of the run, which decodes; borrows */
+    const vx_extract_view *views; /* [n_clips]; NULL: all of every picture; borrows */
     vx_want *wants;
     size_t n_wants, next_want;
 

@@ -18,6 +18,7 @@ typedef struct video_write {
     vx_ingest_result result;
     bool indexed; /* the rows are in the in-memory indexes */
     int64_t started_us;
+    vx_job *verify_job; /* for the second look at it, if this made it */
 } video_write;
 
 /* ---- the insert ---- */
@@ -47,6 +48,9 @@ static int new_video(const vx_ingest_item *item, const vx_verdict_row *verdict,
     video->duration_s = extract->info.duration_s;
     video->created_us = vx_clock_unix_us();
     video->duplicate = *verdict;
+    video->evidence = vx_verify_state(item->ingest->params.verify, verdict->kind);
+    if (item->work->looked && video->evidence == VX_EVIDENCE_DONE)
+        video->evidence = VX_EVIDENCE_PENDING; /* until its looks are noted */
     snprintf(video->decode_path, sizeof video->decode_path, "%s", extract->decode_path);
     video->frames_decoded = extract->stats.frames_decoded;
     video->frames_total = extract->stats.frames_total;
@@ -73,6 +77,25 @@ static vx_collection_data data_of(const vx_ingest_item *item) {
                                 .n_frames = extract->fingerprint.n_stored};
 }
 
+/* The second look is still to come, or was part of the upload. Of that, what was stored since then saw nothing: then
+ * there is another. */
+static int begin_second_look(video_write *w, vx_err *err) {
+    vx_ingest_work *work = w->item->work;
+    vx_collection *collection = w->item->ingest->params.collection;
+    vx_video *video = w->result.video;
+    bool settled = !vx_verdict_wants_look(video->duplicate.kind);
+    if (video->evidence != VX_EVIDENCE_PENDING)
+        return 0;
+    const unsigned long long itself = 1;
+    unsigned long long n_seen = work->candidates.n_recent + itself;
+    if (!work->looked || (!settled && atomic_load(&collection->recent.n) != n_seen))
+        return vx_verify_begin(w->item->ingest->params.verify, &w->verify_job, err);
+    VX_AUTO_FREE char *looks = vx_verdict_looks_json(&work->looks);
+    video->evidence = VX_EVIDENCE_DONE;
+    return vx_catalog_end_second_look(collection->catalog, video->row, &video->duplicate, NULL,
+                                      looks, err);
+}
+
 /* The row of a background job ends in the same transaction as its video begins. If the job was
  * cancelled before, its row has ended: then nothing is stored. */
 static int insert(video_write *w, vx_err *err) {
@@ -91,7 +114,7 @@ static int insert(video_write *w, vx_err *err) {
     if (!rc)
         rc = vx_collection_index(collection, w->result.video, &data, err);
     w->indexed = !rc;
-    return rc;
+    return rc ? rc : begin_second_look(w, err);
 }
 
 /* A long name loses its end, never a part of a character: the sentence must stay whole. */
@@ -164,6 +187,7 @@ static void finish_video(vx_write *write, int rc, const vx_err *err) {
     video_write *w = VX_CONTAINER_OF(write, video_write, write);
     vx_ingest_item *item = w->item;
     vx_ingest_add_time(item->ingest, VX_PHASE_COMMIT, vx_clock_monotonic_us() - w->started_us);
+    vx_verify_finish(item->ingest->params.verify, w->verify_job, rc);
     if (rc == VX_VERDICT_UNSEEN) { /* before anything was changed */
         vx_ingest_check_again(item);
     } else if (rc) {

@@ -12,6 +12,7 @@
 #include "extract/extract.h"
 #include "jobs/jobs.h"
 #include "store/store.h"
+#include "verify/verify.h"
 #include "writer/writer.h"
 
 typedef struct vx_ingest vx_ingest;
@@ -32,6 +33,8 @@ typedef struct vx_ingest_item {
     char *metadata;    /* JSON object text, not NULL */
     vx_clip_spec clip;
     bool reject_duplicates;
+    bool
+        waits_for_evidence; /* the second look comes before the verdict; so with reject_duplicates */
     bool in_order;   /* judged and stored after all such items that were submitted before it, and
                         judged by a scan at that moment: the verdict and the rows depend on the
                         order of submission alone. No two of them that are inside may have the same
@@ -63,6 +66,7 @@ typedef struct vx_ingest_params { /* borrows all, until free */
     vx_store *store;
     vx_writer *writer;
     vx_jobs *jobs; /* gets the kind "ingest" */
+    vx_verify *verify;
     const vx_extractor *extractor;
     int threads; /* videos in work at once, of which as many decode as extractor->slots allows */
     int long_videos; /* of these, long ones (extract.h), 1..threads */

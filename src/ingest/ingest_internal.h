@@ -16,6 +16,8 @@ typedef struct vx_ingest_work {
     vx_extract extract;
     vx_verdict_subject subject; /* borrows from extract */
     vx_verdict_candidates candidates;
+    bool looked; /* the second look has ended, with these looks: */
+    vx_verdict_looks looks;
     /* What the sealer and the worker found. The item goes on to the writer when both have ended. */
     atomic_int n_awaited;
     int seal_rc;

@@ -237,7 +237,24 @@ static void on_check(void *ctx, const vx_video *of, const vx_evidence *evidence)
            (double)evidence->motion, evidence->n_inliers);
 }
 
-/* Looks at the pictures of what the hashes call a copy. */
+/* For an item that waits for it: looks a second time, once. */
+static int look_again(vx_ingest_item *item, const vx_verdict_files *files, vx_err *err) {
+    vx_ingest_work *work = item->work;
+    vx_collection *collection = item->ingest->params.collection;
+    bool wanted = false;
+    if (!item->waits_for_evidence || work->looked || !files->extractor->evidence)
+        return 0;
+    int rc = vx_verdict_may_be_closer(collection, &work->subject, &work->candidates, &wanted, err);
+    if (rc || !wanted)
+        return rc;
+    rc = vx_verdict_look_again(collection, &work->subject, files, &work->looks, err);
+    work->looked = !rc;
+    if (!rc && work->looks.found.of)
+        work->candidates.shown = work->looks.found;
+    return rc;
+}
+
+/* Looks at the pictures of what the hashes call a copy, and then of what else is near if the item waits for that. */
 static void check_matches(vx_ingest_item *item, vx_ingest_result *result) {
     vx_ingest *in = item->ingest;
     vx_ingest_work *work = item->work;
@@ -252,6 +269,8 @@ static void check_matches(vx_ingest_item *item, vx_ingest_result *result) {
     int64_t start_us = vx_clock_monotonic_us();
     int rc = vx_verdict_check(in->params.collection, &work->subject, &files, &work->candidates,
                               &result->err);
+    if (!rc)
+        rc = look_again(item, &files, &result->err);
     vx_mutex_lock(&in->mu);
     in->stats.checks_us += vx_clock_monotonic_us() - start_us;
     vx_mutex_unlock(&in->mu);
@@ -267,6 +286,9 @@ static void find_candidates(vx_ingest_item *item, vx_ingest_result *result) {
     work->subject = (vx_verdict_subject){.vectors = work->extract.vectors[0],
                                          .n_clips = work->extract.n_clips,
                                          .fingerprint = &work->extract.fingerprint,
+                                         .spans = work->extract.spans,
+                                         .width_px = work->extract.info.width_px,
+                                         .height_px = work->extract.info.height_px,
                                          .length_s = work->extract.info.duration_s};
     vx_ingest_enter_phase(item, VX_PHASE_COMMIT, 0, 0);
     if (item->in_order) /* what it finds would depend on what is stored at this moment */

@@ -12,10 +12,11 @@ char *vx_upload_job_request(const vx_ingest_item *item) {
     vx_hex_encode(vx_upload_sha256(item->upload), 32, digest);
     char clip[96];
     vx_clip_describe(&item->clip, clip);
-    json_t *object = json_pack(
-        "{s:s, s:s, s:s, s:s, s:s, s:b, s:s}", "file", vx_upload_name(item->upload), "sha256",
-        digest, "filename", item->filename, "metadata", item->metadata, "request_id",
-        item->request_id, "reject_duplicates", (int)item->reject_duplicates, "clip", clip);
+    json_t *object =
+        json_pack("{s:s, s:s, s:s, s:s, s:s, s:b, s:s, s:b}", "file", vx_upload_name(item->upload),
+                  "sha256", digest, "filename", item->filename, "metadata", item->metadata,
+                  "request_id", item->request_id, "reject_duplicates", (int)item->reject_duplicates,
+                  "clip", clip, "wait_for_evidence", (int)item->waits_for_evidence);
     char *text = object ? json_dumps(object, JSON_COMPACT) : NULL;
     json_decref(object);
     return text;
@@ -25,14 +26,16 @@ char *vx_upload_job_request(const vx_ingest_item *item) {
 static bool read_request(const json_t *object, vx_ingest_item *item, const char **ret_file,
                          uint8_t ret_sha256[32]) {
     const char *digest, *filename, *metadata, *request_id, *clip;
-    int reject;
-    if (json_unpack((json_t *)object, "{s:s, s:s, s:s, s:s, s:s, s:b, s:s}", "file", ret_file,
+    int reject, wait = 0; /* not in rows of older versions */
+    if (json_unpack((json_t *)object, "{s:s, s:s, s:s, s:s, s:s, s:b, s:s, s?b}", "file", ret_file,
                     "sha256", &digest, "filename", &filename, "metadata", &metadata, "request_id",
-                    &request_id, "reject_duplicates", &reject, "clip", &clip))
+                    &request_id, "reject_duplicates", &reject, "clip", &clip, "wait_for_evidence",
+                    &wait))
         return false;
     item->filename = strdup(filename);
     item->metadata = strdup(metadata);
     item->reject_duplicates = reject != 0;
+    item->waits_for_evidence = wait != 0;
     item->background = true;
     snprintf(item->request_id, sizeof item->request_id, "%s", request_id);
     return item->filename && item->metadata && vx_hex_decode(digest, 32, ret_sha256) &&

@@ -70,7 +70,7 @@ typedef struct vx_job_kind {
     void (*on_cancel)(void *ctx);
 } vx_job_kind;
 
-#define VX_JOB_KINDS_MAX 8
+#define VX_JOB_KINDS_MAX 16
 
 /* Borrows catalog and writer until free. */
 int vx_jobs_new(vx_catalog *catalog, vx_writer *writer, vx_jobs **ret_jobs, vx_err *err);

@@ -17,6 +17,7 @@
 #include "extract/extract.h"
 #include "jobs/jobs.h"
 #include "store/store.h"
+#include "verify/verify.h"
 #include "writer/writer.h"
 
 typedef struct vx_library vx_library;
@@ -26,7 +27,7 @@ typedef struct vx_library_params { /* borrows all, until free */
     vx_store *store;
     vx_writer *writer;
     vx_jobs *jobs;
-    const vx_extractor *extractor;
+    vx_verify *verify; /* also has the extractor that reads files again */
     vx_cutter *cutter; /* NULL: nobody cuts clips */
 } vx_library_params;
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "base/thread.h"
+#include "jobs/sweep.h"
 #include "library.h"
 
 struct vx_library {
@@ -11,12 +12,8 @@ struct vx_library {
     bool started;
     vx_mutex mu;
     vx_cond wake;
-    bool asked VX_GUARDED;      /* a round is wanted now */
-    vx_job *rejudge VX_GUARDED; /* that waits or runs; owned */
-    vx_cond rejudge_ended;
-    bool rejudge_durable VX_GUARDED; /* its row is committed */
-    bool
-        rejudge_again; /* videos were marked while a cancelled job had not ended; the writer's thread's */
+    bool asked VX_GUARDED; /* a round is wanted now */
+    vx_sweep *rejudge;     /* rejudge.c */
 };
 
 /* The upkeep thread runs a round soon. */
@@ -29,7 +26,7 @@ static inline void vx_library_wake_upkeep(vx_library *library) {
 
 /* rejudge.c: judges all that wait; ends early when the library stops. Waits. */
 int vx_library_rejudge(vx_library *library, vx_err *err);
-void vx_library_add_rejudge_kind(vx_library *library);
+int vx_library_new_rejudge(vx_library *library, vx_err *err);
 
 /* missing_files.c: notes in the collection, and logs, whose file is gone or cut off; ends early when the
  * library stops. Waits. */

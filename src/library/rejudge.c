@@ -2,12 +2,11 @@
  * read again (backfill/reread.c).
  *
  * The transaction that deletes the original marks them (videos.rejudge) and makes a durable job of the kind
- * "rejudge", unless one waits or runs. The upkeep thread takes the marked videos from the oldest on. It
+ * "rejudge", unless one waits or runs (jobs/sweep.h). The upkeep thread takes the marked videos from the oldest on. It
  * compares each with older ones alone, as when it was stored: of copies that lost their original the oldest
  * becomes `new` and the others its copies. As older videos can only go, this needs no transaction. The writer
  * gets the verdicts of up to AT_ONCE videos in one write, which looks only whether the videos are still there,
- * so that uploads commit in between. The marks say what is left, and the job goes on from them after a restart.
- * If it is cancelled they stay, and the next job takes them too.
+ * so that uploads commit in between.
  *
  * Stored are the hashes of two frames per second. They suffice for a copy of the whole, and most of these
  * videos are one. For any other verdict the file is decoded again, because an upload is asked with more
@@ -47,69 +46,6 @@ static void note_original(originals *o, int64_t row) {
     o->rows[o->n++ % VX_VERDICT_MORE] = row;
 }
 
-/* ---- the job ---- */
-
-static vx_job *new_job(void) {
-    vx_job *job = vx_new(vx_job);
-    if (job)
-        atomic_store(&job->phase, VX_PHASE_COMMIT);
-    return job;
-}
-
-static void set_job(vx_library *library, vx_job *job, bool durable) {
-    vx_mutex_lock(&library->mu);
-    library->rejudge = job;
-    library->rejudge_durable = durable;
-    if (!job)
-        vx_cond_signal(&library->rejudge_ended);
-    vx_mutex_unlock(&library->mu);
-}
-
-static vx_job *get_job(vx_library *library, bool only_durable) {
-    vx_mutex_lock(&library->mu);
-    vx_job *job = only_durable && !library->rejudge_durable ? NULL : library->rejudge;
-    vx_mutex_unlock(&library->mu);
-    return job;
-}
-
-static void free_job(vx_library *library, vx_job *job) {
-    vx_jobs_remove(library->params.jobs, job);
-    free(job);
-}
-
-int vx_library_begin_rejudge(vx_library *library, vx_job **ret_job, vx_err *err) {
-    *ret_job = NULL;
-    vx_job *live = get_job(library, false);
-    if (live) { /* one that is cancelled ends without these */
-        library->rejudge_again |= atomic_load(&live->cancelled);
-        return 0;
-    }
-    vx_job *job = new_job();
-    if (!job)
-        return VX_FAIL(err, -ENOMEM, "no memory for a job");
-    int rc = vx_jobs_prepare(library->params.jobs, KIND, job, err);
-    if (!rc)
-        rc = vx_jobs_insert(library->params.jobs, KIND, job, "{}", err);
-    if (rc) {
-        free_job(library, job);
-        return rc;
-    }
-    vx_jobs_add(library->params.jobs, job);
-    set_job(library, job, false);
-    *ret_job = job;
-    return 0;
-}
-
-void vx_library_finish_rejudge(vx_library *library, vx_job *job, int rc) {
-    if (!job)
-        return;
-    set_job(library, rc ? NULL : job, true);
-    if (rc)
-        free_job(library, job);
-    else
-        vx_library_wake_upkeep(library);
-}
-
 /* ---- one video ---- */
 
 typedef struct stored_video {
@@ -125,6 +61,7 @@ typedef struct stored_video {
 typedef struct judged {
     int64_t row, of; /* of: the video that the verdict names; 0 = none */
     vx_verdict_row verdict;
+    vx_evidence_state evidence;
 } judged;
 
 static void stored_video_done(stored_video *s) {
@@ -196,7 +133,7 @@ static bool decode_fingerprint(stored_video *s) {
                                       .fingerprints = true,
                                       .decode_threads = 1,
                                       .watch = &watch};
-    vx_outcome outcome = vx_extract_run(p->extractor, &params, &found, &err);
+    vx_outcome outcome = vx_extract_run(vx_verify_extractor(p->verify), &params, &found, &err);
     if (!outcome && found.fingerprint.n_frames) {
         vx_fp_video_clear(&s->fingerprint);
         s->fingerprint = found.fingerprint;
@@ -216,7 +153,7 @@ static int judge(stored_video *s, judged *ret, vx_err *err) {
     char path[PATH_MAX];
     find_path(s, path);
     const vx_verdict_files files = {.store = s->library->params.store,
-                                    .extractor = s->library->params.extractor,
+                                    .extractor = vx_verify_extractor(s->library->params.verify),
                                     .path = path,
                                     .sha256 = s->video->sha256,
                                     .decode_threads = 1,
@@ -256,6 +193,8 @@ static int judge_stored(vx_library *library, const vx_job *job, int64_t row, ori
         ret->of = 0;
         rc = 0;
     }
+    if (!rc && vx_video_has_file(s.video))
+        ret->evidence = vx_verify_state(library->params.verify, ret->verdict.kind);
     if (!rc)
         note_original(seen, ret->of ? ret->of : row);
     stored_video_done(&s);
@@ -268,11 +207,13 @@ typedef struct group {
     vx_library *library;
     judged items[AT_ONCE];
     size_t n;
+    vx_job *verify_job; /* for the second look at them, if this made it */
 } group;
 
 static int apply_verdicts(void *ctx, vx_err *err) {
-    const group *g = ctx;
+    group *g = ctx;
     vx_catalog *catalog = g->library->params.collection->catalog;
+    bool pending = false;
     int rc = 0;
     for (size_t i = 0; i < g->n && !rc; i++) {
         const judged *j = &g->items[i];
@@ -280,14 +221,23 @@ static int apply_verdicts(void *ctx, vx_err *err) {
         if (j->of)
             rc = vx_catalog_has_video(catalog, j->of, &has, err);
         if (!rc && has) /* else it keeps its mark, and is judged once more */
-            rc = vx_catalog_set_verdict(catalog, j->row, &j->verdict, err);
+            rc = vx_catalog_set_verdict(catalog, j->row, &j->verdict, j->evidence, err);
+        pending |= j->evidence == VX_EVIDENCE_PENDING;
         rc = rc == VX_CATALOG_NOT_FOUND ? 0 : rc; /* deleted meanwhile */
     }
-    return rc;
+    return rc || !pending ? rc : vx_verify_begin(g->library->params.verify, &g->verify_job, err);
+}
+
+static void undo_verdicts(void *ctx) {
+    group *g = ctx;
+    vx_verify_finish(g->library->params.verify, vx_take(g->verify_job), -EIO);
 }
 
 static int write_verdicts(group *g, vx_job *job, vx_err *err) {
-    int rc = g->n ? vx_writer_run(g->library->params.writer, apply_verdicts, NULL, g, err) : 0;
+    int rc =
+        g->n ? vx_writer_run(g->library->params.writer, apply_verdicts, undo_verdicts, g, err) : 0;
+    if (!rc)
+        vx_verify_finish(g->library->params.verify, vx_take(g->verify_job), 0);
     if (!rc)
         atomic_fetch_add(&job->done, (long long)g->n);
     g->n = 0;
@@ -316,7 +266,8 @@ static int rejudge_rows(vx_library *library, vx_job *job, const int64_t *rows, s
     return rc ? rc : write_verdicts(&g, job, err);
 }
 
-static int rejudge_marked(vx_library *library, vx_job *job, vx_err *err) {
+static int rejudge_marked(void *ctx, vx_job *job, vx_err *err) {
+    vx_library *library = ctx;
     vx_catalog *catalog = library->params.collection->catalog;
     int64_t rows[AT_ONCE], last = 0;
     size_t n = 0;
@@ -335,125 +286,44 @@ static int rejudge_marked(vx_library *library, vx_job *job, vx_err *err) {
     return rc;
 }
 
-typedef struct ending {
-    vx_library *library;
-    vx_job *job;
-    vx_job *next; /* made for videos that were marked after this one was cancelled */
-    bool more;    /* videos were marked meanwhile */
-} ending;
-
-static int apply_end(void *ctx, vx_err *err) {
-    ending *end = ctx;
-    vx_library *library = end->library;
+static int find_marks(void *ctx, bool *ret_any, vx_err *err) {
+    const vx_library *library = ctx;
     int64_t row;
     size_t n = 0;
-    int rc = 0;
-    if (!atomic_load(&end->job->cancelled))
-        rc = vx_catalog_find_rejudged(library->params.collection->catalog, 0, 1, &row, &n, err);
-    end->more = n > 0;
-    if (rc || n)
-        return rc;
-    VX_AUTO_FREE char *result = vx_jobs_result(VX_OUTCOME_OK, NULL, NULL, NULL);
-    rc = vx_jobs_end(library->params.jobs, end->job->id, VX_JOB_DONE, result, err);
-    if (rc && rc != VX_JOBS_ENDED && rc != VX_CATALOG_NOT_FOUND)
-        return rc;
-    set_job(library, NULL, false); /* whoever marks more from here on makes another job */
-    if (!library->rejudge_again)
-        return 0;
-    library->rejudge_again = false;
-    return vx_library_begin_rejudge(library, &end->next, err);
+    int rc = vx_catalog_find_rejudged(library->params.collection->catalog, 0, 1, &row, &n, err);
+    *ret_any = n > 0;
+    return rc;
 }
 
-static void undo_end(void *ctx) {
-    ending *end = ctx;
-    if (end->next) {
-        vx_library_finish_rejudge(end->library, end->next, -ECANCELED);
-        end->library->rejudge_again = true;
-        end->next = NULL;
-    }
-    if (!end->more)
-        set_job(end->library, end->job, true);
+static void wake(void *ctx) {
+    vx_library_wake_upkeep(ctx);
 }
 
-/* Broken off or failed by a fault of ours: the marks stay, and the job is made again from its row. */
-static void try_again(vx_library *library, vx_job *job, vx_outcome outcome, const vx_err *why) {
-    set_job(library, NULL, false);
-    vx_jobs_try_again(library->params.jobs, job, outcome, why);
-    free(job);
+int vx_library_new_rejudge(vx_library *library, vx_err *err) {
+    const vx_sweep_params params = {.jobs = library->params.jobs,
+                                    .writer = library->params.writer,
+                                    .kind = KIND,
+                                    .phase = VX_PHASE_COMMIT,
+                                    .stopping = &library->stopping,
+                                    .find_marks = find_marks,
+                                    .work = rejudge_marked,
+                                    .wake = wake,
+                                    .ctx = library};
+    return vx_sweep_new(&params, &library->rejudge, err);
 }
 
 int vx_library_rejudge(vx_library *library, vx_err *err) {
-    vx_job *job = get_job(library, true);
-    if (!job)
-        return 0;
-    atomic_store(&job->started_us, vx_clock_monotonic_us());
-    int rc = vx_jobs_begin(library->params.jobs, job, err);
-    if (rc == VX_JOBS_ENDED) { /* as the end of one that is cancelled later */
-        atomic_store(&job->cancelled, true);
-        rc = 0;
-    }
-    ending end = {.library = library, .job = job, .more = true};
-    while (!rc && end.more) {
-        rc = rejudge_marked(library, job, err);
-        if (!rc && atomic_load(&library->stopping))
-            rc = VX_FAIL(err, -ESHUTDOWN, "the server is shutting down");
-        if (!rc)
-            rc = vx_writer_run(library->params.writer, apply_end, undo_end, &end, err);
-    }
-    if (rc) {
-        try_again(library, job, vx_outcome_of_error(rc, err), err);
-        return rc == -ESHUTDOWN ? 0 : rc;
-    }
-    vx_log(VX_LOG_INFO, KIND, "job=%s videos=%lld", job->id, (long long)atomic_load(&job->done));
-    free_job(library, job);
-    vx_library_finish_rejudge(library, end.next, 0);
-    return 0;
+    return vx_sweep_run(library->rejudge, err);
+}
+
+int vx_library_begin_rejudge(vx_library *library, vx_job **ret_job, vx_err *err) {
+    return vx_sweep_begin(library->rejudge, ret_job, err);
+}
+
+void vx_library_finish_rejudge(vx_library *library, vx_job *job, int rc) {
+    vx_sweep_finish(library->rejudge, job, rc);
 }
 
 void vx_library_wait_rejudged(vx_library *library) {
-    vx_mutex_lock(&library->mu);
-    while (library->rejudge && !atomic_load(&library->stopping))
-        vx_cond_wait(&library->rejudge_ended, &library->mu);
-    vx_mutex_unlock(&library->mu);
-}
-
-/* ---- jobs made again from their rows ---- */
-
-/* One is enough for all that wait; another finds nothing to do then. */
-static vx_outcome parse(void *ctx, const vx_job_row *row, vx_job **ret_job, vx_err *err) {
-    if (get_job(ctx, false)) {
-        VX_FAIL(err, -EBUSY, "another job judges videos anew");
-        return VX_OUTCOME_BUSY;
-    }
-    vx_job *job = new_job();
-    if (!job) {
-        VX_FAIL(err, -ENOMEM, "no memory for job %s", row->id);
-        return VX_OUTCOME_BUSY;
-    }
-    strcpy(job->id, row->id);
-    *ret_job = job;
-    return VX_OUTCOME_OK;
-}
-
-static vx_outcome run(void *ctx, vx_job *job) {
-    vx_library *library = ctx;
-    vx_mutex_lock(&library->mu);
-    bool taken = library->rejudge != NULL;
-    if (!taken) {
-        library->rejudge = job;
-        library->rejudge_durable = true;
-    }
-    vx_mutex_unlock(&library->mu);
-    if (taken) {
-        free(job);
-        return VX_OUTCOME_BUSY;
-    }
-    vx_jobs_add(library->params.jobs, job);
-    vx_library_wake_upkeep(library);
-    return VX_OUTCOME_OK;
-}
-
-void vx_library_add_rejudge_kind(vx_library *library) {
-    const vx_job_kind kind = {.name = KIND, .ctx = library, .parse = parse, .run = run};
-    vx_jobs_add_kind(library->params.jobs, &kind);
+    vx_sweep_wait(library->rejudge);
 }

@@ -113,9 +113,9 @@ int vx_library_start(const vx_library_params *params, vx_library **ret_library, 
     library->params = *params;
     vx_mutex_init(&library->mu);
     vx_cond_init(&library->wake);
-    vx_cond_init(&library->rejudge_ended);
-    vx_library_add_rejudge_kind(library);
-    int rc = vx_thread_start(&library->thread, "vx-upkeep", run_upkeep, library, err);
+    int rc = vx_library_new_rejudge(library, err);
+    if (!rc)
+        rc = vx_thread_start(&library->thread, "vx-upkeep", run_upkeep, library, err);
     if (rc) {
         vx_library_free(library);
         return rc;
@@ -136,14 +136,10 @@ void vx_library_stop(vx_library *library) {
     library->started = false;
 }
 
-VX_NO_LOCK_ANALYSIS vx_library *vx_library_free(vx_library *library) {
+vx_library *vx_library_free(vx_library *library) {
     if (!library)
         return NULL;
-    if (library->rejudge) {
-        vx_jobs_remove(library->params.jobs, library->rejudge);
-        free(library->rejudge);
-    }
-    vx_cond_done(&library->rejudge_ended);
+    vx_sweep_free(library->rejudge);
     vx_cond_done(&library->wake);
     vx_mutex_done(&library->mu);
     free(library);

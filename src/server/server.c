@@ -129,12 +129,20 @@ static int open_writing_parts(vx_server *server, vx_err *err) {
     int rc = vx_writer_start(server->catalog, server->store, &server->writer, err);
     if (!rc)
         rc = vx_jobs_new(server->catalog, server->writer, &server->jobs, err);
+    const vx_verify_params verify = {.collection = server->collection,
+                                     .store = server->store,
+                                     .writer = server->writer,
+                                     .jobs = server->jobs,
+                                     .extractor = &server->extractor};
+    if (!rc)
+        rc = vx_verify_new(&verify, &server->verify, err);
     /* Twice as many in work as decode, and half of those long: see ingest/long_videos.c. */
     int n_decodes = server->n_decodes;
     vx_ingest_params ingest = {.collection = server->collection,
                                .store = server->store,
                                .writer = server->writer,
                                .jobs = server->jobs,
+                               .verify = server->verify,
                                .extractor = &server->extractor,
                                .threads = p->no_clients ? n_decodes : 2 * n_decodes,
                                .long_videos = n_decodes,
@@ -152,7 +160,7 @@ static int open_writing_parts(vx_server *server, vx_err *err) {
                                  .store = server->store,
                                  .writer = server->writer,
                                  .jobs = server->jobs,
-                                 .extractor = &server->extractor,
+                                 .verify = server->verify,
                                  .cutter = server->cutter};
     return rc ? rc : vx_library_start(&library, &server->library, err);
 }
@@ -221,6 +229,8 @@ static int recover(vx_server *server, vx_err *err) {
                n_jobs);
     if (!rc)
         rc = vx_ingest_start(server->ingest, err);
+    if (!rc && !server->params.no_clients)
+        rc = vx_verify_start(server->verify, err);
     if (!rc && server->clusterings)
         rc = vx_clusterings_start(server->clusterings, err);
     if (!rc && server->backfill)
@@ -289,6 +299,8 @@ void vx_server_begin_stop(vx_server *server) {
         vx_writer_begin_stop(server->writer);
     if (server->ingest)
         vx_ingest_begin_stop(server->ingest);
+    if (server->verify)
+        vx_verify_begin_stop(server->verify);
     if (server->search)
         vx_search_begin_stop(server->search);
     if (server->embeddings)
@@ -316,6 +328,7 @@ vx_server *vx_server_close(vx_server *server) {
     vx_server_begin_stop(server);
     vx_jobs_stop(server->jobs);
     vx_library_stop(server->library);
+    vx_verify_stop(server->verify);
     vx_embeddings_stop(server->embeddings);
     vx_search_stop(server->search);
     vx_remote_close(server->remote);
@@ -326,6 +339,7 @@ vx_server *vx_server_close(vx_server *server) {
     vx_stores_end(server->stores);
     vx_writer_stop(server->writer);
     vx_library_free(server->library);
+    vx_verify_free(server->verify);
     vx_cutter_stop(server->cutter); /* deletions, on the writer's thread, call it */
     vx_stores_free(server->stores);
     vx_jobs_free(server->jobs);

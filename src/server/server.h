@@ -4,7 +4,7 @@
  * model (embed/) and one for shots (clip/), one writer, the search pool and that of searches by file, each
  * index's own threads, the embeddings pool, one cutter, one backfill coordinator with its helpers, one scanner for
  * duplicates with the threads of a comparison, one that deletes what was decided, one
- * coordinator of clusterings with its helpers, one for each outside store, one upkeep thread, main (signals).
+ * coordinator of clusterings with its helpers, one for each outside store, one for second looks, one upkeep thread, main (signals).
  *
  * Lock order, outermost first: in-flight table (ingest/) → backfill table, duplicates table and groups → job table (jobs/) → index /
  * fingerprint index (inside their modules) → stores and then each store (stores/) → catalog reader pool. Innermost, with nothing taken under
@@ -32,6 +32,7 @@
 #include "search/search.h"
 #include "store/store.h"
 #include "stores/stores.h"
+#include "verify/verify.h"
 #include "writer/writer.h"
 
 typedef struct vx_server_params {
@@ -53,7 +54,7 @@ typedef struct vx_server_params {
     const char *store_hosts, *store_keys; /* of outside stores, as vx_stores_params has them */
     const char *search_url; /* of the store that answers searches; NULL: the indexes do */
     vx_fingerprints fingerprints;
-    bool evidence;     /* as vx_extractor has it */
+    vx_evidence_level evidence;
     bool reproducible; /* as vx_embedder_params has it */
     bool no_clients;   /* nobody asks anything: no search, embeddings, cutter and backfill */
 } vx_server_params;
@@ -76,6 +77,7 @@ typedef struct vx_server {
     vx_collection *collection;
     vx_writer *writer;
     vx_jobs *jobs;
+    vx_verify *verify; /* started with clients alone */
     vx_ingest *ingest;
     vx_stores *stores;
     vx_library *library;

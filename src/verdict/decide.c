@@ -326,7 +326,7 @@ int vx_verdict_decide(vx_collection *collection, const vx_verdict_subject *subje
         rc = judge(collection, subject, &e, candidates, &found, err);
     if (rc)
         return rc;
-    if (shown && !is_by_pictures(found.kind)) {
+    if (shown && vx_rule_closeness(candidates->shown.kind) > vx_rule_closeness(found.kind)) {
         rc = prefer_shown(collection, &candidates->shown, &found, err);
         if (rc)
             return rc;

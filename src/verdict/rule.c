@@ -22,16 +22,20 @@ static vx_verdict_kind relation_of(const vx_fp_coverage *coverage) {
     return coverage->whole_b ? VX_VERDICT_CONTAINS : VX_VERDICT_SHARED_SEGMENT;
 }
 
-/* < 0: a is the closer relation; of equal ones the one that matches more. */
-static int compare_relations(const vx_relation *a, const vx_relation *b) {
+int vx_rule_closeness(vx_verdict_kind kind) {
     static const int closeness[VX_VERDICT_KINDS] = {
         [VX_VERDICT_COPY] = 4,
         [VX_VERDICT_PART_OF] = 3,
         [VX_VERDICT_CONTAINS] = 2,
         [VX_VERDICT_SHARED_SEGMENT] = 1,
     };
+    return closeness[kind];
+}
+
+/* < 0: a is the closer relation; of equal ones the one that matches more. */
+static int compare_relations(const vx_relation *a, const vx_relation *b) {
     if (a->kind != b->kind)
-        return closeness[b->kind] - closeness[a->kind];
+        return vx_rule_closeness(b->kind) - vx_rule_closeness(a->kind);
     if (a->kind != VX_VERDICT_COPY && a->kind != VX_VERDICT_PART_OF &&
         a->coverage.share_of_a != b->coverage.share_of_a)
         return a->coverage.share_of_a > b->coverage.share_of_a ? -1 : 1;

@@ -83,4 +83,7 @@ typedef struct vx_verdict {
     bool mirrored; /* pictures match: flipped left to right */
 } vx_verdict;
 
+/* How close a relation is: copy 4, part_of 3, contains 2, shared_segment 1; all else 0. */
+int vx_rule_closeness(vx_verdict_kind kind);
+
 int vx_rule_decide(const vx_rule_input *in, vx_verdict *ret_verdict, vx_err *err);

@@ -36,14 +36,16 @@ typedef struct vx_verdict_subject {
     const float *vectors; /* of the default model: float32 [n_clips, dim], unit length */
     size_t n_clips;
     const vx_fp_video *fingerprint;
-    double length_s;     /* NaN: not known */
-    int64_t before_row;  /* compare only with videos of rows below; 0: with all */
-    int64_t before_clip; /* and their clips; with before_row alone */
-    const int64_t *more; /* [n_more] further candidates, <= VX_VERDICT_MORE; may be gone */
+    const vx_span *spans; /* [n_clips] of the clips, for vx_verdict_look_again; NULL: not known */
+    double length_s;      /* NaN: not known */
+    int width_px, height_px; /* for vx_verdict_look_again; 0: not known */
+    int64_t before_row;      /* compare only with videos of rows below; 0: with all */
+    int64_t before_clip;     /* and their clips; with before_row alone */
+    const int64_t *more;     /* [n_more] further candidates, <= VX_VERDICT_MORE; may be gone */
     size_t n_more;
 } vx_verdict_subject;
 
-/* A match that the pictures showed. */
+/* What the pictures showed. */
 typedef struct vx_verdict_found {
     vx_verdict_kind kind;
     int64_t of; /* catalog row */
@@ -108,6 +110,51 @@ typedef struct vx_verdict_files {
  * Cost: nothing where no hashes match and nothing is similar; else decodes up to 32 s of the new video and 64 s of a stored one. */
 int vx_verdict_check(vx_collection *collection, const vx_verdict_subject *subject,
                      const vx_verdict_files *files, vx_verdict_candidates *candidates, vx_err *err);
+
+/* ---- the second look (second.c) ----
+ *
+ * What hashes do not see (a crop, a frame around it, another speed, a passage in a compilation), the pictures of the
+ * nearest videos show. Those are the nearest by vector, however far: of the new video's clips, of single moments of
+ * it, and, where these bring nothing and the level is deep, of parts of its pictures and of them turned.
+ */
+
+#define VX_VERDICT_LOOKS 8 /* stored videos for each of both searches */
+
+/* A stored video whose pictures were compared with the new one's. */
+typedef struct vx_verdict_look {
+    char of[VX_VIDEO_ID_CHARS + 1];
+    float score;     /* cosine by which it was found */
+    bool unreadable; /* its file, or the new one's, is gone or cannot be decoded */
+    vx_evidence evidence;
+    vx_verdict_kind relation;  /* copy, part_of, contains, shared_segment; new: none */
+    vx_span in_new, in_stored; /* what they share; valid unless new */
+} vx_verdict_look;
+
+typedef struct vx_verdict_looks {
+    vx_verdict_look items[2 * VX_VERDICT_LOOKS];
+    size_t n;
+    vx_verdict_found
+        found; /* the closest relation, of those the one that moves most alike; of = 0: none */
+} vx_verdict_looks;
+
+/* Looks at the nearest stored videos, but none that people said is unrelated; with subject->before_row at older ones
+ * alone. Ends with the first copy or part_of. A file that cannot be read costs only its own look.
+ * Returns 0, VX_MEDIA_STOPPED (cancelled), or -errno.
+ * Threads: any. Cost: decodes the new video's moments, and for each look up to 32 s of it and 64 s of a stored one. */
+int vx_verdict_look_again(vx_collection *collection, const vx_verdict_subject *subject,
+                          const vx_verdict_files *files, vx_verdict_looks *ret_looks, vx_err *err);
+/* Whether the second look may find a closer verdict than what vx_verdict_check left (as of the scan). */
+int vx_verdict_may_be_closer(vx_collection *collection, const vx_verdict_subject *subject,
+                             const vx_verdict_candidates *candidates, bool *ret_may, vx_err *err);
+/* Whether a verdict leaves room for a closer one. */
+bool vx_verdict_wants_look(vx_verdict_kind kind);
+/* The verdict that the looks give a video that has another: false, and *ret_verdict untouched, if it is no closer.
+ * VX_CATALOG_NOT_FOUND: what they found is gone. */
+int vx_verdict_revise(vx_collection *collection, const vx_verdict_row *verdict,
+                      const vx_verdict_looks *looks, bool *ret_revised, vx_verdict_row *ret_verdict,
+                      vx_err *err);
+/* Gives the looks as a JSON array (free()), as the HTTP API has them; NULL without memory. */
+char *vx_verdict_looks_json(const vx_verdict_looks *looks);
 
 /* Looks at the pictures of two stored videos (borrows) whose hashes match. What cannot be decoded, is gone or has no
  * file says VX_EVIDENCE_NOTHING, and so does every pair if the extractor has no evidence.

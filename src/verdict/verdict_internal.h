@@ -1,5 +1,7 @@
-/* verdict_internal.h — what check.c needs of decide.c. Threads: any. */
+/* verdict_internal.h — what check.c and second.c need of decide.c and windows.c. Threads: any. */
 #pragma once
+
+#include <limits.h>
 
 #include "rule.h"
 #include "verdict.h"
@@ -16,3 +18,22 @@ int vx_verdict_find_similar(vx_collection *collection, const vx_verdict_subject 
 /* Loads a stored video's frames (vx_rule_load; ctx: the collection). */
 int vx_verdict_load_fingerprint(void *ctx, int64_t video, vx_fp_frame **ret_frames, size_t *ret_n,
                                 double *ret_length_s, vx_err *err);
+
+/* ---- windows.c: parts of files, decoded ---- */
+
+typedef struct vx_windows {
+    const vx_verdict_files *files; /* borrows */
+    vx_turn turn;                  /* decodes take turns like all others */
+    vx_evidence_video *fresh;      /* the new video's part that was looked at last; owned */
+    vx_evidence_window of_fresh;
+} vx_windows;
+void vx_windows_clear(vx_windows *windows);
+
+/* Decodes a part of a stored video (gives ret_stored) and of the new one (windows->fresh, which stays for the next
+ * call) and compares them. *ret_evidence is all zero, and motion NaN, after any failure.
+ * 0; VX_MEDIA_STOPPED; another vx_media_outcome or -errno: one of them cannot be decoded; -ENOMEM. */
+int vx_windows_compare(vx_windows *windows, const vx_evidence_window *of_new, const vx_video *of,
+                       const vx_evidence_window *of_stored, const vx_evidence_params *params,
+                       vx_evidence *ret_evidence, vx_err *err);
+/* The path of a stored video's file. */
+void vx_windows_path(const vx_store *store, const vx_video *video, char path[PATH_MAX]);

@@ -114,6 +114,21 @@ def test_other_takes_of_one_camera_are_told_from_copies(folder, room):
             assert found.name == "other_take", found
 
 
+def test_passage_in_a_compilation_is_found_with_its_ends(folder, original):
+    parts = [take(60, 1, 8), corpus.crop(20)(take(1, 1)[100:275], RATE)[0], take(61, 1, 8)]
+    h, w = parts[1].shape[1:3]
+    film = write(folder, "compilation", np.concatenate([p[:, :h, :w] for p in parts]))
+    found = look(film, original, offset_s=-4, passage=True, either_way=True)
+    assert found.name == "copy" and found.speed == 1
+    assert found.offset_s == pytest.approx(4 - 8, abs=.25)
+    assert found.first_s == pytest.approx(8, abs=.75) and found.last_s == pytest.approx(15, abs=.75)
+
+
+def test_passage_of_another_take_is_no_copy(folder):
+    film = write(folder, "other-compilation", np.concatenate([take(62, 1, 8), take(2, 2, 8), take(63, 1, 8)]))
+    assert look(film, write(folder, "take-2-1", take(2, 1)), passage=True, either_way=True).name != "copy"
+
+
 def test_still_scene_says_that_nothing_moves(folder):
     room = noise(np.random.default_rng(5), W, H, 12)[None].repeat(100, 0)
     found = look(write(folder, "still-1", room), write(folder, "still-2", room, crf=30))

@@ -59,7 +59,9 @@ def test_catalog_of_before_checksums_gets_them_and_is_ready(tmp_path, tiny_model
             ALTER TABLE videos DROP COLUMN sample_aspect_ratio; ALTER TABLE videos DROP COLUMN rotation_deg;
             ALTER TABLE videos DROP COLUMN hdr; ALTER TABLE videos DROP COLUMN clip_rule;
             DROP TABLE metadata_indexes; DROP INDEX videos_by_fingerprints;
-            ALTER TABLE videos DROP COLUMN fingerprints;
+            ALTER TABLE videos DROP COLUMN fingerprints; DROP INDEX videos_to_verify;
+            ALTER TABLE videos DROP COLUMN evidence; ALTER TABLE videos DROP COLUMN looks;
+            ALTER TABLE videos DROP COLUMN updated_us;
             PRAGMA user_version = 2""")
     with server:
         assert server.get("/v1/health/ready").json() == {"status": "ready"}

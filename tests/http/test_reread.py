@@ -87,6 +87,8 @@ def looks_old(server, id):
 
 
 def state_of(server, ids):
+    """Once nobody looks at them a second time any more."""
+    wait_until(lambda: server.get("/v1/stats").json()["evidence"]["pending"] == 0, "second looks do not end")
     return [server.get(f"/v1/videos/{id}").json() for id in ids], [vectors(server, id) for id in ids]
 
 

@@ -26,13 +26,13 @@ class Footage(ct.Structure):
 
 class MotionParams(ct.Structure):
     _fields_ = [("speeds", ct.c_void_p), ("n_speeds", ct.c_int), ("mask", ct.c_void_p),
-                ("min_pairs", ct.c_int)]
+                ("min_pairs", ct.c_int), ("passage", ct.c_bool)]
 
 
 class Motion(ct.Structure):
     _fields_ = [("n_pairs", ct.c_int), ("correlation", ct.c_float), ("still", ct.c_float),
                 ("change_a", ct.c_float), ("change_b", ct.c_float), ("speed", ct.c_double),
-                ("offset_s", ct.c_double)]
+                ("offset_s", ct.c_double), ("first_s", ct.c_double), ("last_s", ct.c_double)]
 
 
 class Window(ct.Structure):
@@ -40,7 +40,7 @@ class Window(ct.Structure):
 
 
 class Params(ct.Structure):
-    _fields_ = [("mirrored", ct.c_bool), ("either_way", ct.c_bool)]
+    _fields_ = [("mirrored", ct.c_bool), ("either_way", ct.c_bool), ("passage", ct.c_bool)]
 
 
 class Box(ct.Structure):
@@ -55,7 +55,8 @@ KINDS = ["nothing", "copy", "other_take", "still"]
 
 class Evidence(ct.Structure):
     _fields_ = [("kind", ct.c_int), ("motion", ct.c_float), ("still", ct.c_float), ("n_new", ct.c_int),
-                ("n_pairs", ct.c_int), ("speed", ct.c_double), ("offset_s", ct.c_double), ("change_new", ct.c_float),
+                ("n_pairs", ct.c_int), ("speed", ct.c_double), ("offset_s", ct.c_double), ("first_s", ct.c_double),
+                ("last_s", ct.c_double), ("change_new", ct.c_float),
                 ("change_stored", ct.c_float), ("n_inliers", ct.c_int), ("mirrored", ct.c_bool), ("scale", ct.c_float),
                 ("turn_deg", ct.c_float), ("in_new", Box), ("in_stored", Box)]
 
@@ -96,10 +97,10 @@ def windows(new_length_s, stored_length_s, offset_s=0.0):
     return found[0], found[1]
 
 
-def compare(fresh, stored, mirrored=False, either_way=False):
+def compare(fresh, stored, mirrored=False, either_way=False, passage=False):
     """Two Videos to an Evidence."""
     found = Evidence()
-    _checked(lib.vxt_evidence_compare(fresh.pointer, stored.pointer, ct.byref(Params(mirrored, either_way)),
+    _checked(lib.vxt_evidence_compare(fresh.pointer, stored.pointer, ct.byref(Params(mirrored, either_way, passage)),
                                       ct.byref(found)))
     return found
 

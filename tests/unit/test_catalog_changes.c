@@ -34,7 +34,7 @@ static void listener_hears_of_every_video_that_a_commit_changed(void **state) {
     strcpy(verdict.of, original->id);
     h = (heard){.n = 0};
     OK(vx_catalog_begin(f->catalog, &oops));
-    OK(vx_catalog_set_verdict(f->catalog, copy->row, &verdict, &oops));
+    OK(vx_catalog_set_verdict(f->catalog, copy->row, &verdict, VX_EVIDENCE_NONE, &oops));
     OK(vx_catalog_merge_metadata(f->catalog, other->id, "{\"a\":1}", &oops));
     assert_int_equal(h.calls, 0);
     OK(vx_catalog_commit(f->catalog, &oops));

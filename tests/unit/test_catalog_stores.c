@@ -111,7 +111,7 @@ static void vectors_of_another_model_and_verdicts_are_no_change(void **state) {
     vx_verdict_row verdict = vx_verdict_row_new();
     OK(vx_catalog_begin(f->catalog, &oops));
     OK(vx_catalog_insert_vectors(f->catalog, space, &video->clips[0].row, 1, vector, 2, &oops));
-    OK(vx_catalog_set_verdict(f->catalog, video->row, &verdict, &oops));
+    OK(vx_catalog_set_verdict(f->catalog, video->row, &verdict, VX_EVIDENCE_NONE, &oops));
     OK(vx_catalog_commit(f->catalog, &oops));
     assert_int_equal(changes_above(f, at, changes), 0);
 }

@@ -1,0 +1,437 @@
+/* second.c — the second look (see verdict.h): searches by vectors of the new video's moments, and compares the pictures
+ * of what is nearest.
+ *
+ * A vector of the whole new video says little of a compilation, and one of the whole picture little of a picture in a
+ * picture. So the stored clips near each moment are taken in turn, the nearest of every moment first.
+ */
+#include <errno.h>
+#include <math.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "verdict_internal.h"
+
+enum {
+    NEIGHBOURS = 8, /* of each vector */
+    CLIPS = 16,     /* of the new video's clips, evenly spread */
+    MOMENTS = 16,   /* of the new video, at most */
+    VIEWS = 9,      /* of a picture */
+    VIEW_TIMES = 2,
+    MOST = CLIPS + MOMENTS + VIEWS * VIEW_TIMES,
+};
+static const double MOMENT_S = 4;        /* one in each so many seconds */
+static const double MOMENT_LENGTH_S = 1; /* of which the model sees pictures */
+
+/* What the stored videos are searched by. */
+typedef struct probe {
+    double time_s; /* in the new video */
+    const float *vector;
+} probe;
+
+/* A stored clip near one. */
+typedef struct hit {
+    int64_t video, clip; /* catalog rows */
+    size_t rank;         /* among those near the probe */
+    double time_s;       /* of the probe */
+    float score;
+} hit;
+
+typedef struct second {
+    vx_collection *collection;
+    const vx_verdict_subject *subject;
+    const vx_verdict_files *files;
+    vx_windows windows;
+    int64_t seen[2 * VX_VERDICT_LOOKS]; /* [n_seen] that were looked at */
+    size_t n_seen;
+    int64_t *unrelated; /* [n_unrelated] that people said are; owned */
+    size_t n_unrelated;
+    vx_verdict_looks *looks;
+} second;
+
+static bool is_cancelled(void *ctx) {
+    const second *s = ctx;
+    return s->files->cancelled && s->files->cancelled(s->files->ctx);
+}
+
+/* ---- the new video's vectors ---- */
+
+/* Vectors of spans of the new video, float32 [n, dim] (gives; NULL: its file cannot be read). */
+static int embed_spans(second *s, const vx_span *spans, const vx_extract_view *views, size_t n,
+                       float **ret_vectors, vx_err *err) {
+    const vx_extract_watch watch = {.cancelled = is_cancelled, .ctx = s};
+    char table_path[PATH_MAX];
+    vx_store_table_path(s->files->store, s->files->sha256, table_path, sizeof table_path);
+    const vx_extract_params params = {.path = s->files->path,
+                                      .table_path = table_path,
+                                      .spans = spans,
+                                      .n_spans = n,
+                                      .views = views,
+                                      .models = 1,
+                                      .decode_threads = s->files->decode_threads,
+                                      .watch = &watch};
+    vx_extract extract = {0};
+    vx_outcome outcome = vx_extract_run(s->files->extractor, &params, &extract, err);
+    *ret_vectors = vx_take(extract.vectors[0]);
+    vx_extract_clear(&extract);
+    if (outcome == VX_OUTCOME_CANCELLED || outcome == VX_OUTCOME_STOPPING)
+        return VX_FAIL(err, VX_MEDIA_STOPPED, "the look was stopped");
+    if (outcome && vx_outcome_is_our_fault(outcome) && err->code != -ENOENT)
+        return err->code < 0 ? err->code : -EIO;
+    if (outcome)
+        vx_log_failed(VX_LOG_DEBUG, "evidence", err, "path=%s", s->files->path);
+    return 0;
+}
+
+/* The spans of single moments. Returns how many. */
+static size_t choose_moments(double length_s, vx_span ret_spans[MOMENTS]) {
+    double wanted = ceil(length_s / MOMENT_S);
+    size_t n = wanted < 3 ? 3 : wanted > MOMENTS ? MOMENTS : (size_t)wanted;
+    for (size_t i = 0; i < n; i++) {
+        double middle_s = length_s * ((double)i + 0.5) / (double)n;
+        ret_spans[i] = (vx_span){fmax(0, middle_s - MOMENT_LENGTH_S / 2),
+                                 fmin(length_s, middle_s + MOMENT_LENGTH_S / 2)};
+    }
+    return n;
+}
+
+/* Whole, the centre, four quarters that overlap, the band of a wide film, and both quarter turns. */
+static size_t choose_views(const vx_verdict_subject *subject, vx_extract_view ret_views[VIEWS]) {
+    const float quarter = 0.55f;
+    float aspect = subject->width_px > 0 && subject->height_px > 0
+                       ? (float)subject->width_px / (float)subject->height_px
+                       : 16 / 9.0f;
+    float band = fminf(1, aspect * 9 / 16) / 2; /* half its height */
+    const vx_extract_view views[VIEWS] = {
+        {0, 0, 1, 1, 0},
+        {0.2f, 0.2f, 0.8f, 0.8f, 0},
+        {0, 0, quarter, quarter, 0},
+        {1 - quarter, 0, 1, quarter, 0},
+        {0, 1 - quarter, quarter, 1, 0},
+        {1 - quarter, 1 - quarter, 1, 1, 0},
+        {0, 0.5f - band, 1, 0.5f + band, 0},
+        {0, 0, 1, 1, 1},
+        {0, 0, 1, 1, -1},
+    };
+    memcpy(ret_views, views, sizeof views);
+    return VIEWS;
+}
+
+/* ---- what is near ---- */
+
+/* The nearest of every probe first. */
+static int by_rank(const void *a, const void *b) {
+    const hit *x = a, *y = b;
+    if (x->rank != y->rank)
+        return x->rank < y->rank ? -1 : 1;
+    if (x->score != y->score)
+        return x->score > y->score ? -1 : 1;
+    return x->video < y->video ? -1 : x->video > y->video;
+}
+
+/* Gives ret_hits [ret_n], best first. */
+static int find_hits(second *s, const probe *probes, size_t n, hit **ret_hits, size_t *ret_n,
+                     vx_err *err) {
+    const vx_model *model = &s->collection->models->items[0];
+    size_t dim = (size_t)model->info->dim, n_near[MOST];
+    VX_AUTO_FREE float *vectors = vx_new_array(n, dim * sizeof *vectors);
+    VX_AUTO_FREE vx_neighbour *near = vx_new_array(n, NEIGHBOURS * sizeof *near);
+    VX_AUTO_FREE hit *hits = vx_new_array(n, NEIGHBOURS * sizeof *hits);
+    if (!vectors || !near || !hits)
+        return VX_FAIL(err, -ENOMEM, "no memory to search by %zu vectors", n);
+    for (size_t i = 0; i < n; i++)
+        memcpy(vectors + i * dim, probes[i].vector, dim * sizeof *vectors);
+    const vx_index_query query = {.vectors = vectors,
+                                  .n = n,
+                                  .k = NEIGHBOURS,
+                                  .min_score = -2, /* no floor */
+                                  .by_group = true,
+                                  .before_id =
+                                      s->subject->before_row ? s->subject->before_clip : 0};
+    int rc = n ? vx_index_search(model->index, &query, near, n_near, NULL, err) : 0;
+    if (rc)
+        return rc;
+    *ret_n = 0;
+    for (size_t i = 0; i < n; i++)
+        for (size_t k = 0; k < n_near[i]; k++) {
+            const vx_neighbour *found = &near[i * NEIGHBOURS + k];
+            hits[(*ret_n)++] = (hit){found->group, found->id, k, probes[i].time_s, found->score};
+        }
+    qsort(hits, *ret_n, sizeof *hits, by_rank);
+    *ret_hits = vx_take(hits);
+    return 0;
+}
+
+/* ---- one look ---- */
+
+static double middle_of_clip(const vx_video *video, int64_t clip) {
+    for (size_t i = 0; i < video->n_clips; i++)
+        if (video->clips[i].row == clip)
+            return (video->clips[i].start_s + video->clips[i].end_s) / 2;
+    return video->duration_s / 2;
+}
+
+/* All of a video that is short enough, else a part around a time. */
+static vx_evidence_window window_at(double length_s, double whole_s, double part_s, double middle_s,
+                                    double fps) {
+    if (length_s <= whole_s)
+        return (vx_evidence_window){0, length_s, fps};
+    double start_s = fmax(0, fmin(middle_s - part_s / 2, length_s - part_s));
+    return (vx_evidence_window){start_s, start_s + part_s, fps};
+}
+
+static vx_evidence_window window_of_new(double length_s, double middle_s) {
+    return window_at(length_s, 32, 16, middle_s, 2);
+}
+
+static vx_evidence_window window_of_stored(double length_s, double middle_s) {
+    return window_at(length_s, 64, 64, middle_s, 4);
+}
+
+/* Whether the videos also move alike along the line of `e` around a time of the new one. */
+static int holds_at(second *s, const vx_video *of, const vx_evidence *e, double time_s,
+                    bool *ret_holds, vx_err *err) {
+    const vx_evidence_params params = {.mirrored = e->mirrored, .passage = true};
+    const vx_evidence_window of_new = window_at(s->subject->length_s, 0, 8, time_s, 2);
+    const vx_evidence_window of_stored =
+        window_at(of->duration_s, 0, 24, e->speed * time_s + e->offset_s, 4);
+    vx_evidence found;
+    int rc = vx_windows_compare(&s->windows, &of_new, of, &of_stored, &params, &found, err);
+    double off_s = e->speed * time_s + e->offset_s - found.speed * time_s - found.offset_s;
+    *ret_holds = !rc && found.kind == VX_EVIDENCE_COPY && fabs(off_s) <= 1;
+    return rc;
+}
+
+/* What they share, in times of the new video: from the first to the last picture that met, and on to where the line
+ * leaves one of the videos, if no more than a moment lies between, or if pictures there meet too. */
+static int find_span(second *s, const vx_video *of, const vx_evidence_window *of_new,
+                     const vx_evidence *e, vx_span *ret_span, vx_err *err) {
+    const double moment_s = 1.25, window_edge_s = 1;
+    double ends[2] = {-e->offset_s / e->speed, (of->duration_s - e->offset_s) / e->speed};
+    double start_s = fmax(0, fmin(ends[0], ends[1]));
+    double end_s = fmin(s->subject->length_s, fmax(ends[0], ends[1]));
+    *ret_span = (vx_span){e->first_s, e->last_s};
+    bool starts = e->first_s - start_s <= moment_s, ends_so = end_s - e->last_s <= moment_s;
+    int rc = 0;
+    if (!starts && e->first_s - of_new->start_s <= window_edge_s)
+        rc = holds_at(s, of, e, start_s + 4, &starts, err);
+    if (!rc && !ends_so && of_new->end_s - e->last_s <= window_edge_s)
+        rc = holds_at(s, of, e, end_s - 4, &ends_so, err);
+    if (starts)
+        ret_span->start_s = start_s;
+    if (ends_so)
+        ret_span->end_s = end_s;
+    return rc;
+}
+
+static void relate(const second *s, const vx_video *of, vx_verdict_look *look) {
+    const double slack_s =
+        0.75; /* half a second, as hashes allow, and half of a step between two lines */
+    const vx_evidence *e = &look->evidence;
+    double a = e->speed * look->in_new.start_s + e->offset_s,
+           b = e->speed * look->in_new.end_s + e->offset_s;
+    look->in_stored = (vx_span){fmax(0, fmin(a, b)), fmin(of->duration_s, fmax(a, b))};
+    bool all_of_new =
+        look->in_new.start_s <= slack_s && look->in_new.end_s >= s->subject->length_s - slack_s;
+    bool all_of_stored =
+        look->in_stored.start_s <= slack_s && look->in_stored.end_s >= of->duration_s - slack_s;
+    look->relation = all_of_new      ? all_of_stored ? VX_VERDICT_COPY : VX_VERDICT_PART_OF
+                     : all_of_stored ? VX_VERDICT_CONTAINS
+                                     : VX_VERDICT_SHARED_SEGMENT;
+}
+
+/* Enough pictures met, and of those between the first and the last most. Among a thousand clips of two seconds, none
+ * of them a copy, three pairs moved alike in four pictures. */
+static bool is_sure(const vx_evidence *e) {
+    const double least_share = 0.8, fps = 2;
+    const int least = 6;
+    return e->n_pairs >= least && e->n_pairs >= least_share * ((e->last_s - e->first_s) * fps + 1);
+}
+
+static int compare(second *s, const hit *at, const vx_video *of, vx_verdict_look *look,
+                   vx_err *err) {
+    const vx_evidence_params params = {.either_way = true, .passage = true};
+    const vx_evidence_window of_new = window_of_new(s->subject->length_s, at->time_s);
+    const vx_evidence_window of_stored =
+        window_of_stored(of->duration_s, middle_of_clip(of, at->clip));
+    int rc =
+        vx_windows_compare(&s->windows, &of_new, of, &of_stored, &params, &look->evidence, err);
+    if (rc || look->evidence.kind != VX_EVIDENCE_COPY || !is_sure(&look->evidence))
+        return rc;
+    rc = find_span(s, of, &of_new, &look->evidence, &look->in_new, err);
+    if (!rc)
+        relate(s, of, look);
+    return rc;
+}
+
+/* Keeps the closest relation. */
+static void keep_closest(vx_verdict_looks *looks, const vx_verdict_look *look, const vx_video *of,
+                         double new_s) {
+    vx_verdict_found *best = &looks->found;
+    int closer = vx_rule_closeness(look->relation) - (best->of ? vx_rule_closeness(best->kind) : 0);
+    if (closer < 0 || (closer == 0 && (!best->of || look->evidence.motion <= best->motion)))
+        return;
+    *best = (vx_verdict_found){
+        .kind = look->relation,
+        .of = of->row,
+        .share_of_new = (float)fmin(1, (look->in_new.end_s - look->in_new.start_s) / new_s),
+        .share_of_stored =
+            (float)fmin(1, (look->in_stored.end_s - look->in_stored.start_s) / of->duration_s),
+        .offset_s = roundf((float)look->evidence.offset_s * 1e3f) / 1e3f + 0.0f,
+        .motion = look->evidence.motion,
+        .mirrored = look->evidence.mirrored,
+    };
+}
+
+static int look_at(second *s, const hit *at, vx_err *err) {
+    VX_AUTO(vx_video) of = NULL;
+    int rc = vx_catalog_get_video_by_row(s->collection->catalog, at->video, &of, err);
+    if (rc == VX_CATALOG_NOT_FOUND)
+        return 0;
+    if (rc || !vx_video_has_file(of) || !isfinite(of->duration_s) || of->duration_s <= 0)
+        return rc;
+    vx_verdict_look look = {.score = at->score, .evidence = {.motion = NAN}};
+    strcpy(look.of, of->id);
+    rc = compare(s, at, of, &look, err);
+    if (rc == VX_MEDIA_STOPPED || rc == -ENOMEM)
+        return rc;
+    if (rc) {
+        vx_log_failed(VX_LOG_DEBUG, "evidence", err, "of=%s", of->id);
+        look.unreadable = true;
+        look.relation = VX_VERDICT_NEW;
+    } else if (s->files->on_check) {
+        s->files->on_check(s->files->ctx, of, &look.evidence);
+    }
+    s->looks->items[s->looks->n++] = look;
+    keep_closest(s->looks, &look, of, s->subject->length_s);
+    return 0;
+}
+
+/* ---- all looks ---- */
+
+static bool is_among(const int64_t *rows, size_t n, int64_t row) {
+    for (size_t i = 0; i < n; i++)
+        if (rows[i] == row)
+            return true;
+    return false;
+}
+
+static bool is_settled(const second *s) {
+    return s->looks->found.of && !vx_verdict_wants_look(s->looks->found.kind);
+}
+
+static int look_at_nearest(second *s, const probe *probes, size_t n, vx_err *err) {
+    VX_AUTO_FREE hit *hits = NULL;
+    size_t n_hits = 0, most = s->n_seen + VX_VERDICT_LOOKS;
+    int rc = find_hits(s, probes, n, &hits, &n_hits, err);
+    for (size_t i = 0; i < n_hits && s->n_seen < most && !rc && !is_settled(s); i++) {
+        if (is_cancelled(s))
+            return VX_FAIL(err, VX_MEDIA_STOPPED, "the look was stopped");
+        if (is_among(s->seen, s->n_seen, hits[i].video) ||
+            is_among(s->unrelated, s->n_unrelated, hits[i].video))
+            continue;
+        s->seen[s->n_seen++] = hits[i].video;
+        rc = look_at(s, &hits[i], err);
+    }
+    return rc;
+}
+
+static int look_by_moments(second *s, vx_err *err) {
+    const vx_verdict_subject *subject = s->subject;
+    size_t dim = (size_t)s->collection->models->items[0].info->dim, n = 0;
+    VX_AUTO_FREE float *vectors = NULL;
+    vx_span spans[MOMENTS];
+    probe probes[MOST];
+    size_t n_moments = choose_moments(subject->length_s, spans);
+    int rc = embed_spans(s, spans, NULL, n_moments, &vectors, err);
+    size_t n_clips = subject->n_clips < CLIPS ? subject->n_clips : CLIPS;
+    for (size_t i = 0; i < n_clips; i++) {
+        size_t clip = i * subject->n_clips / n_clips;
+        const vx_span *span = subject->spans ? &subject->spans[clip] : NULL;
+        double time_s = span ? (span->start_s + span->end_s) / 2 : subject->length_s / 2;
+        probes[n++] = (probe){time_s, subject->vectors + clip * dim};
+    }
+    for (size_t i = 0; i < n_moments && vectors; i++)
+        probes[n++] = (probe){(spans[i].start_s + spans[i].end_s) / 2, vectors + i * dim};
+    return rc ? rc : look_at_nearest(s, probes, n, err);
+}
+
+static int look_by_views(second *s, vx_err *err) {
+    size_t dim = (size_t)s->collection->models->items[0].info->dim, n = 0;
+    VX_AUTO_FREE float *vectors = NULL;
+    vx_span spans[VIEWS * VIEW_TIMES];
+    vx_extract_view views[VIEWS * VIEW_TIMES];
+    probe probes[VIEWS * VIEW_TIMES];
+    for (int i = 0; i < VIEW_TIMES; i++) {
+        double middle_s = s->subject->length_s * (i + 0.5) / VIEW_TIMES;
+        size_t end = n + choose_views(s->subject, views + n);
+        for (; n < end; n++)
+            spans[n] = (vx_span){fmax(0, middle_s - MOMENT_LENGTH_S / 2),
+                                 fmin(s->subject->length_s, middle_s + MOMENT_LENGTH_S / 2)};
+    }
+    int rc = embed_spans(s, spans, views, n, &vectors, err);
+    if (rc || !vectors)
+        return rc;
+    for (size_t i = 0; i < n; i++)
+        probes[i] = (probe){(spans[i].start_s + spans[i].end_s) / 2, vectors + i * dim};
+    return look_at_nearest(s, probes, n, err);
+}
+
+int vx_verdict_look_again(vx_collection *collection, const vx_verdict_subject *subject,
+                          const vx_verdict_files *files, vx_verdict_looks *ret_looks, vx_err *err) {
+    second s = {.collection = collection,
+                .subject = subject,
+                .files = files,
+                .windows = {.files = files, .turn = {.slots = files->extractor->slots}},
+                .looks = ret_looks};
+    *ret_looks = (vx_verdict_looks){0};
+    if (!files->extractor->evidence || !isfinite(subject->length_s) || subject->length_s <= 0)
+        return 0;
+    int rc = vx_catalog_find_unrelated(collection->catalog, subject->id, &s.unrelated,
+                                       &s.n_unrelated, err);
+    if (!rc)
+        rc = look_by_moments(&s, err);
+    if (!rc && !ret_looks->found.of && files->extractor->evidence == VX_EVIDENCE_DEEP)
+        rc = look_by_views(&s, err);
+    vx_windows_clear(&s.windows);
+    free(s.unrelated);
+    return rc;
+}
+
+int vx_verdict_may_be_closer(vx_collection *collection, const vx_verdict_subject *subject,
+                             const vx_verdict_candidates *candidates, bool *ret_may, vx_err *err) {
+    vx_verdict match;
+    int rc = vx_verdict_find_match(collection, subject, candidates, &match, err);
+    *ret_may =
+        !rc && vx_verdict_wants_look(match.kind) &&
+        vx_verdict_wants_look(candidates->shown.of ? candidates->shown.kind : VX_VERDICT_NEW);
+    return rc;
+}
+
+bool vx_verdict_wants_look(vx_verdict_kind kind) {
+    return kind != VX_VERDICT_EXACT && kind != VX_VERDICT_COPY && kind != VX_VERDICT_PART_OF;
+}
+
+int vx_verdict_revise(vx_collection *collection, const vx_verdict_row *verdict,
+                      const vx_verdict_looks *looks, bool *ret_revised, vx_verdict_row *ret_verdict,
+                      vx_err *err) {
+    const vx_verdict_found *found = &looks->found;
+    VX_AUTO(vx_video) of = NULL;
+    *ret_revised = false;
+    if (!found->of || vx_rule_closeness(found->kind) <= vx_rule_closeness(verdict->kind))
+        return 0;
+    int rc = vx_catalog_get_video_alone(collection->catalog, found->of, &of, err);
+    if (rc)
+        return rc;
+    *ret_revised = true;
+    *ret_verdict = (vx_verdict_row){
+        .kind = found->kind,
+        .score = strcmp(verdict->of, of->id) != 0 ? NAN : verdict->score,
+        .share = found->motion,
+        .share_of_new = found->share_of_new,
+        .share_of_stored = found->share_of_stored,
+        .offset_s = found->offset_s,
+        .mirrored = found->mirrored,
+    };
+    strcpy(ret_verdict->of, of->id);
+    return 0;
+}

@@ -1,0 +1,349 @@
+#include "verify.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <math.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/thread.h"
+#include "jobs/sweep.h"
+
+#define KIND "evidence"
+enum {
+    AT_ONCE = 64,
+    NICE = 10, /* a tenth of what a thread of uploads gets where they use all cores */
+};
+
+struct vx_verify {
+    vx_verify_params params;
+    vx_sweep *sweep;
+    atomic_bool stopping;
+    pthread_t thread;
+    bool started;
+    bool
+        looks; /* was started; stays when the thread has ended: what is stored then waits for the next start */
+    vx_mutex mu;
+    vx_cond woken;
+    bool asked VX_GUARDED; /* a job waits */
+    vx_verify_stats stats VX_GUARDED;
+};
+
+const vx_extractor *vx_verify_extractor(const vx_verify *verify) {
+    return verify->params.extractor;
+}
+
+vx_evidence_state vx_verify_state(const vx_verify *verify, vx_verdict_kind verdict) {
+    if (!verify->looks || !verify->params.extractor->evidence)
+        return VX_EVIDENCE_NONE;
+    return vx_verdict_wants_look(verdict) ? VX_EVIDENCE_PENDING : VX_EVIDENCE_DONE;
+}
+
+int vx_verify_begin(vx_verify *verify, vx_job **ret_job, vx_err *err) {
+    return vx_sweep_begin(verify->sweep, ret_job, err);
+}
+
+void vx_verify_finish(vx_verify *verify, vx_job *job, int rc) {
+    if (job)
+        vx_sweep_finish(verify->sweep, job, rc);
+}
+
+/* ---- one video ---- */
+
+typedef struct stored_video {
+    vx_verify *verify;
+    const vx_job *job;
+    vx_video *video;
+    float *vectors; /* float32 [subject.n_clips, dim] */
+    vx_span *spans; /* [subject.n_clips] */
+    vx_verdict_subject subject;
+    vx_verdict_looks looks;
+    char *json; /* of the looks */
+    bool revised;
+} stored_video;
+
+static void stored_video_done(stored_video *s) {
+    free(s->json);
+    free(s->spans);
+    free(s->vectors);
+    vx_video_free(s->video);
+}
+
+/* Clips whose vectors are not there are left out. */
+static int read_clips(stored_video *s, vx_err *err) {
+    const vx_model *model = &s->verify->params.collection->models->items[0];
+    size_t dim = (size_t)model->info->dim;
+    s->vectors = vx_new_array(s->video->n_clips, dim * sizeof *s->vectors);
+    s->spans = vx_new_array(s->video->n_clips, sizeof *s->spans);
+    if (!s->vectors || !s->spans)
+        return VX_FAIL(err, -ENOMEM, "no memory for %zu vectors", s->video->n_clips);
+    for (size_t i = 0; i < s->video->n_clips; i++) {
+        const vx_clip *clip = &s->video->clips[i];
+        if (vx_index_get(model->index, clip->row, s->vectors + s->subject.n_clips * dim, err))
+            continue;
+        s->spans[s->subject.n_clips++] = (vx_span){clip->start_s, clip->end_s};
+    }
+    return 0;
+}
+
+static int read_stored(stored_video *s, int64_t row, vx_err *err) {
+    vx_catalog *catalog = s->verify->params.collection->catalog;
+    int rc = vx_catalog_get_video_by_row(catalog, row, &s->video, err);
+    if (!rc)
+        rc = read_clips(s, err);
+    if (rc)
+        return rc;
+    vx_verdict_subject *subject = &s->subject;
+    strcpy(subject->id, s->video->id);
+    subject->vectors = s->vectors;
+    subject->spans = s->spans;
+    subject->length_s = s->video->duration_s;
+    subject->width_px = s->video->width_px;
+    subject->height_px = s->video->height_px;
+    subject->before_row = row;
+    subject->before_clip = s->video->n_clips ? s->video->clips[0].row : 0;
+    return 0;
+}
+
+static bool is_over(void *ctx) {
+    const stored_video *s = ctx;
+    return atomic_load(&s->verify->stopping) || atomic_load(&s->job->cancelled);
+}
+
+static void on_check(void *ctx, const vx_video *of, const vx_evidence *evidence) {
+    stored_video *s = ctx;
+    vx_mutex_lock(&s->verify->mu);
+    s->verify->stats.looks[evidence->kind]++;
+    vx_mutex_unlock(&s->verify->mu);
+    vx_log(VX_LOG_DEBUG, KIND, "video=%s of=%s kind=%s motion=%.3f inliers=%d", s->video->id,
+           of->id, vx_evidence_kind_name(evidence->kind), (double)evidence->motion,
+           evidence->n_inliers);
+}
+
+static int look_again(stored_video *s, vx_err *err) {
+    const vx_verify_params *p = &s->verify->params;
+    char path[PATH_MAX];
+    if (s->video->source_path)
+        snprintf(path, sizeof path, "%s", s->video->source_path);
+    else
+        vx_store_path(p->store, s->video->sha256, path, sizeof path);
+    const vx_verdict_files files = {.store = p->store,
+                                    .extractor = p->extractor,
+                                    .path = path,
+                                    .sha256 = s->video->sha256,
+                                    .decode_threads = 1,
+                                    .cancelled = is_over,
+                                    .on_check = on_check,
+                                    .ctx = s};
+    if (!vx_video_has_file(s->video))
+        return 0;
+    return vx_verdict_look_again(p->collection, &s->subject, &files, &s->looks, err);
+}
+
+/* If a video is gone, or its verdict has changed since, nothing is written: what is still pending is looked at once
+ * more. */
+static int apply_looks(void *ctx, vx_err *err) {
+    stored_video *s = ctx;
+    vx_collection *collection = s->verify->params.collection;
+    vx_verdict_row revised;
+    int rc =
+        vx_verdict_revise(collection, &s->video->duplicate, &s->looks, &s->revised, &revised, err);
+    if (!rc)
+        rc = vx_catalog_end_second_look(collection->catalog, s->video->row, &s->video->duplicate,
+                                        s->revised ? &revised : NULL, s->json, err);
+    return rc;
+}
+
+static void note_end(stored_video *s, int64_t took_us) {
+    vx_verify *verify = s->verify;
+    vx_mutex_lock(&verify->mu);
+    verify->stats.videos++;
+    verify->stats.revised += s->revised;
+    verify->stats.looks_us += took_us;
+    vx_mutex_unlock(&verify->mu);
+    if (s->revised)
+        vx_log(VX_LOG_INFO, "revised", "video=%s was=%s verdict=%s", s->video->id,
+               vx_verdict_name(s->video->duplicate.kind), vx_verdict_name(s->looks.found.kind));
+}
+
+/* A video whose own data is damaged must not stop the others: it is done, with nothing found. */
+static int verify_video(vx_verify *verify, vx_job *job, int64_t row, vx_err *err) {
+    stored_video s = {.verify = verify, .job = job};
+    int64_t start_us = vx_clock_monotonic_us();
+    int rc = read_stored(&s, row, err);
+    if (!rc)
+        rc = look_again(&s, err);
+    if (rc == -EIO && s.video) {
+        vx_log_failed(VX_LOG_WARN, KIND, err, "video=%s", s.video->id);
+        s.looks = (vx_verdict_looks){0};
+        rc = 0;
+    }
+    if (!rc && !(s.json = vx_verdict_looks_json(&s.looks)))
+        rc = VX_FAIL(err, -ENOMEM, "no memory for what was seen");
+    if (!rc)
+        rc = vx_writer_run(verify->params.writer, apply_looks, NULL, &s, err);
+    if (!rc)
+        note_end(&s, vx_clock_monotonic_us() - start_us);
+    stored_video_done(&s);
+    return rc == VX_CATALOG_NOT_FOUND || rc == VX_MEDIA_STOPPED ? 0 : rc;
+}
+
+/* ---- all of them ---- */
+
+static int verify_pending(void *ctx, vx_job *job, vx_err *err) {
+    vx_verify *verify = ctx;
+    vx_catalog *catalog = verify->params.collection->catalog;
+    int64_t rows[AT_ONCE], last = 0, oldest_us;
+    size_t n = 1;
+    int64_t n_pending = 0;
+    int rc = verify->params.extractor->evidence
+                 ? vx_catalog_count_pending(catalog, &n_pending, &oldest_us, err)
+                 : 0;
+    if (n_pending)
+        atomic_store(&job->total, atomic_load(&job->done) + n_pending);
+    while (!rc && n && n_pending) {
+        rc = vx_catalog_find_pending(catalog, last, AT_ONCE, rows, &n, err);
+        for (size_t i = 0; i < n && !rc; i++) {
+            if (atomic_load(&verify->stopping) || atomic_load(&job->cancelled))
+                return 0;
+            rc = verify_video(verify, job, rows[i], err);
+            atomic_fetch_add(&job->done, !rc);
+            last = rows[i];
+        }
+    }
+    return rc;
+}
+
+static int find_marks(void *ctx, bool *ret_any, vx_err *err) {
+    const vx_verify *verify = ctx;
+    int64_t row;
+    size_t n = 0;
+    int rc = verify->params.extractor->evidence
+                 ? vx_catalog_find_pending(verify->params.collection->catalog, 0, 1, &row, &n, err)
+                 : 0;
+    *ret_any = n > 0;
+    return rc;
+}
+
+/* ---- the thread ---- */
+
+static void wake(void *ctx) {
+    vx_verify *verify = ctx;
+    vx_mutex_lock(&verify->mu);
+    verify->asked = true;
+    vx_cond_signal(&verify->woken);
+    vx_mutex_unlock(&verify->mu);
+}
+
+static void *run(void *ctx) {
+    vx_verify *verify = ctx;
+    setpriority(PRIO_PROCESS, (id_t)gettid(), NICE); /* without it, only slower for others */
+    vx_mutex_lock(&verify->mu);
+    while (!atomic_load(&verify->stopping)) {
+        if (!verify->asked) {
+            vx_cond_wait(&verify->woken, &verify->mu);
+            continue;
+        }
+        verify->asked = false;
+        vx_mutex_unlock(&verify->mu);
+        vx_err err;
+        if (vx_sweep_run(verify->sweep, &err))
+            vx_log_failed(VX_LOG_WARN, KIND, &err, "hint=\"it is tried again\"");
+        vx_mutex_lock(&verify->mu);
+    }
+    vx_mutex_unlock(&verify->mu);
+    return NULL;
+}
+
+typedef struct leftover {
+    vx_verify *verify;
+    vx_job *job;
+} leftover;
+
+static int apply_leftover(void *ctx, vx_err *err) {
+    leftover *l = ctx;
+    bool any = false;
+    int rc = find_marks(l->verify, &any, err);
+    return rc || !any ? rc : vx_verify_begin(l->verify, &l->job, err);
+}
+
+static void undo_leftover(void *ctx) {
+    leftover *l = ctx;
+    vx_verify_finish(l->verify, vx_take(l->job), -EIO);
+}
+
+int vx_verify_new(const vx_verify_params *params, vx_verify **ret_verify, vx_err *err) {
+    vx_verify *verify = vx_new(vx_verify);
+    if (!verify)
+        return VX_FAIL(err, -ENOMEM, "no memory for the second look");
+    verify->params = *params;
+    vx_mutex_init(&verify->mu);
+    vx_cond_init(&verify->woken);
+    const vx_sweep_params sweep = {.jobs = params->jobs,
+                                   .writer = params->writer,
+                                   .kind = KIND,
+                                   .phase = VX_PHASE_COMMIT,
+                                   .stopping = &verify->stopping,
+                                   .find_marks = find_marks,
+                                   .work = verify_pending,
+                                   .wake = wake,
+                                   .ctx = verify};
+    int rc = vx_sweep_new(&sweep, &verify->sweep, err);
+    if (rc)
+        vx_verify_free(verify);
+    else
+        *ret_verify = verify;
+    return rc;
+}
+
+/* A job that was cancelled, or a run with evidence off, may have left videos that wait. */
+int vx_verify_start(vx_verify *verify, vx_err *err) {
+    leftover l = {.verify = verify};
+    int rc = vx_thread_start(&verify->thread, "vx-verify", run, verify, err);
+    verify->started = verify->looks = !rc;
+    if (!rc)
+        rc = vx_writer_run(verify->params.writer, apply_leftover, undo_leftover, &l, err);
+    if (!rc)
+        vx_verify_finish(verify, l.job, 0);
+    return rc;
+}
+
+void vx_verify_begin_stop(vx_verify *verify) {
+    vx_mutex_lock(&verify->mu);
+    atomic_store(&verify->stopping, true);
+    vx_cond_signal(&verify->woken);
+    vx_mutex_unlock(&verify->mu);
+}
+
+void vx_verify_stop(vx_verify *verify) {
+    if (!verify || !verify->started)
+        return;
+    vx_verify_begin_stop(verify);
+    pthread_join(verify->thread, NULL);
+    verify->started = false;
+}
+
+vx_verify *vx_verify_free(vx_verify *verify) {
+    if (!verify)
+        return NULL;
+    vx_sweep_free(verify->sweep);
+    vx_cond_done(&verify->woken);
+    vx_mutex_done(&verify->mu);
+    free(verify);
+    return NULL;
+}
+
+int vx_verify_get_stats(vx_verify *verify, vx_verify_stats *ret_stats, vx_err *err) {
+    int64_t oldest_us = 0;
+    vx_mutex_lock(&verify->mu);
+    *ret_stats = verify->stats;
+    vx_mutex_unlock(&verify->mu);
+    int rc = vx_catalog_count_pending(verify->params.collection->catalog, &ret_stats->pending,
+                                      &oldest_us, err);
+    ret_stats->lag_us = oldest_us ? vx_clock_unix_us() - oldest_us : 0;
+    ret_stats->lag_us = ret_stats->lag_us > 0 ? ret_stats->lag_us : 0;
+    return rc;
+}

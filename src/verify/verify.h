@@ -1,0 +1,56 @@
+/* verify.h — the second look at a new video, after its upload was answered.
+ *
+ * Hashes and vectors decide the verdict of an upload, and the answer says `evidence: pending` where the pictures of
+ * the nearest stored videos may show a closer one (verdict/second.c). The transaction that stores the video marks it
+ * so (videos.evidence), and makes a durable job of the kind "evidence" unless one waits or runs (jobs/sweep.h). One
+ * thread takes the marked videos from the oldest on, beside uploads and with less of the processor than they have, so
+ * that it may fall behind while they come; what it finds revises the verdict in a transaction of its own, if both
+ * videos are still there and the verdict is the one that it saw.
+ *
+ * Each video is compared with older ones alone, as at its upload.
+ *
+ * Threads: begin and undo on the writer's; the others any.
+ */
+#pragma once
+
+#include "collection/collection.h"
+#include "extract/extract.h"
+#include "jobs/jobs.h"
+#include "store/store.h"
+#include "verdict/verdict.h"
+#include "writer/writer.h"
+
+typedef struct vx_verify vx_verify;
+
+typedef struct vx_verify_params { /* borrows all, until free */
+    vx_collection *collection;
+    vx_store *store;
+    vx_writer *writer;
+    vx_jobs *jobs;                 /* gets the kind "evidence" */
+    const vx_extractor *extractor; /* its evidence: OFF looks at nothing */
+} vx_verify_params;
+
+int vx_verify_new(const vx_verify_params *params, vx_verify **ret_verify, vx_err *err);
+/* Starts the thread, which goes on with what waits. Before vx_jobs_start. */
+int vx_verify_start(vx_verify *verify, vx_err *err);
+void vx_verify_begin_stop(vx_verify *verify);
+/* Ends the thread; before the writer stops. NULL-safe. */
+void vx_verify_stop(vx_verify *verify);
+/* After the writer. NULL-safe. */
+vx_verify *vx_verify_free(vx_verify *verify);
+
+const vx_extractor *vx_verify_extractor(const vx_verify *verify);
+/* The state of a video that gets this verdict: NONE if it was not started, or its evidence is OFF. */
+vx_evidence_state vx_verify_state(const vx_verify *verify, vx_verdict_kind verdict);
+/* Inside a transaction that makes videos pending, as its last step: makes the job, unless there is one (NULL).
+ * _finish: after that transaction, rc 0 = committed; another rc on the writer's thread alone. */
+int vx_verify_begin(vx_verify *verify, vx_job **ret_job, vx_err *err);
+void vx_verify_finish(vx_verify *verify, vx_job *job, int rc);
+
+typedef struct vx_verify_stats {
+    int64_t videos, revised;          /* second looks that ended; those that changed a verdict */
+    int64_t looks[VX_EVIDENCE_KINDS]; /* stored videos that were looked at, by what that said */
+    int64_t looks_us;                 /* time that all took */
+    int64_t pending, lag_us;          /* videos that wait; for how long the oldest does */
+} vx_verify_stats;
+int vx_verify_get_stats(vx_verify *verify, vx_verify_stats *ret_stats, vx_err *err);
