@@ -39,7 +39,7 @@ MODULES = {
     "verdict": "base store fingerprint index catalog collection extract evidence media",
     "jobs": "base catalog writer",
     "export": "base catalog filter parquet",
-    "import": "base clip catalog",
+    "import": "base store clip catalog parquet models collection writer jobs",
     "ingest": "base store media clip catalog collection extract evidence writer verdict jobs",
     "cutter": "base media catalog",
     "library": "base store fingerprint index catalog filter models collection extract writer verdict jobs cutter",
@@ -49,14 +49,14 @@ MODULES = {
     "search": "base store stores embed index catalog filter models collection extract",
     "clusterings": "base embed cluster index catalog filter models collection writer jobs search",
     "embeddings": "base store fetch frame media preprocess embed models extract search",
-    "server": "base store stores fetch media clip catalog models collection extract writer jobs ingest cutter "
+    "server": "base store stores fetch media clip catalog models collection extract writer jobs import ingest cutter "
               "library backfill duplicates search clusterings embeddings",
     "batch/curator": "base media clip parquet",
     "batch": "base store media clip index catalog dedup parquet models collection extract writer ingest "
              "library backfill batch/curator",
     "cluster_folder": "base index cluster parquet",
     "api/http": "base store server",
-    "api/resources": "base store media clip embed index cluster catalog filter models collection extract evidence export search clusterings embeddings "
+    "api/resources": "base store media clip embed index cluster catalog filter models collection extract evidence export import search clusterings embeddings "
                      "ingest cutter jobs library backfill duplicates stores server api/http",
     "cli": "base store stores writer media clip catalog filter extract check backup export import duplicates server batch cluster cluster_folder api/http api/resources",
     "main": "cli",
@@ -64,7 +64,8 @@ MODULES = {
 MODULES = {name: set(may_use.split()) for name, may_use in MODULES.items()}
 
 # Where the public header has another name, or others may see every header.
-PUBLIC = {"torch": ("torch_shim.h", "code_scan.h"), "card": ("card.h", "driver.h"),
+PUBLIC = {"import": ("import.h", "imports.h"), "parquet": ("parquet.h", "read.h"),
+          "torch": ("torch_shim.h", "code_scan.h"), "card": ("card.h", "driver.h"),
           "frame": ("frame.h", "samples.h")}
 OPEN = {"base", "api/http"}
 
