@@ -60,16 +60,20 @@ def check_clips():
 
 
 def build():
-    """{file: ScriptModule}: float32 for every device, bfloat16 for CPUs that multiply it in tiles."""
+    """{file: ScriptModule}: float32 for every device, bfloat16 for CPUs that multiply it in tiles, where
+    this machine can check it."""
     import torch
+    from common.processor import runs_bfloat16
     from common.tower import round_to_bfloat16, script_frame_mean
     from network import EfficientNetLite0, Features
 
     full, rounded = (Features(load_weights(EfficientNetLite0())) for _ in range(2))
     round_to_bfloat16(rounded)
     example = torch.zeros(4, 3, SIZE, SIZE)
-    return {"video.pt": script_frame_mean(full, example, torch.float32, group=4),
-            "video.bf16.pt": script_frame_mean(rounded, example, torch.bfloat16, group=T)}
+    archives = {"video.pt": script_frame_mean(full, example, torch.float32, group=4)}
+    if runs_bfloat16():
+        archives["video.bf16.pt"] = script_frame_mean(rounded, example, torch.bfloat16, group=T)
+    return archives
 
 
 def build_text():
@@ -107,7 +111,13 @@ def self_check(archives):
     return figures
 
 
-def manifest(figures, text):
+def manifest(figures, text, archives):
+    ways = [
+        {"file": "video.pt", "device": "cuda", "dtype": "fp32", "max_batch": 16,
+         "memory_bytes": 3 << 30},
+        {"file": "video.bf16.pt", "device": "cpu", "dtype": "bf16", "needs_amx": True, "max_batch": 1},
+        {"file": "video.pt", "device": "cpu", "dtype": "fp32", "max_batch": 1},
+    ]
     return {
         "format": 1,
         "name": "efficientnet-lite0",
@@ -119,13 +129,7 @@ def manifest(figures, text):
         "frames": {"count": T, "fps": 2.0, "sampling": "spread"},
         "picture": {"width": SIZE, "height": SIZE, "filter": "bilinear_antialias",
                     "fit": "squash", "mean": MEAN, "std": STD},
-        "video": [
-            {"file": "video.pt", "device": "cuda", "dtype": "fp32", "max_batch": 16,
-             "memory_bytes": 3 << 30},
-            {"file": "video.bf16.pt", "device": "cpu", "dtype": "bf16", "needs_amx": True,
-             "max_batch": 1},
-            {"file": "video.pt", "device": "cpu", "dtype": "fp32", "max_batch": 1},
-        ],
+        "video": [way for way in ways if way["file"] in archives],
         "text": text,
         "threshold": THRESHOLD,
         "self_check": figures,
@@ -144,7 +148,7 @@ def main():
     archives = build()
     files, text = build_text()
     figures = self_check(archives) | {"text": text_sources(), "made_from": made_from}
-    package.write(output, manifest(figures, text), archives | files)
+    package.write(output, manifest(figures, text, archives), archives | files)
     print(f"wrote {output}: {json.dumps(figures)}")
 
 

@@ -62,6 +62,14 @@ def test_variant_that_this_machine_prefers_stays_in_the_same_space(clips, refere
     assert (vectors * reference).sum(1).min() >= 0.999
 
 
+def test_package_has_bfloat16_where_this_machine_can_run_it():
+    """Its convolutions need AVX-512; on a machine without it the export must not fail."""
+    capable = torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    assert ("video.bf16.pt" in MANIFEST["files"]) == capable
+    assert {way["dtype"] for way in MANIFEST["video"] if way["device"] == "cpu"} == \
+        ({"bf16", "fp32"} if capable else {"fp32"})
+
+
 def test_different_film_is_further_away_than_any_rounding(reference):
     scores = reference @ reference.T
     np.fill_diagonal(scores, -1)

@@ -142,6 +142,8 @@ def only(models, name, dtype, into):
 def test_vectors_equal_the_reference(folder, decoded, model, tmp_path, rule, dtype):
     name, models, reference, known = model
     manifest = only(models, name, dtype, tmp_path)
+    if not manifest["video"]:
+        pytest.skip(f"the package was exported on a machine that cannot run {dtype}")
     cosines, answers = [], []
     for line, vector in embed(folder, tmp_path, name, rule, tmp_path / "out"):
         key = line["file"], line["start_s"], line["end_s"]
