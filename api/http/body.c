@@ -209,6 +209,10 @@ vx_upload *vx_body_take_upload(vx_request *request) {
     return body->form ? vx_form_take_upload(body->form) : vx_take(body->upload);
 }
 
+vx_upload *vx_body_take_rows(const vx_request *request) {
+    return request->body->form ? vx_form_take_rows(request->body->form) : NULL;
+}
+
 const char *vx_body_filename(const vx_request *request) {
     return request->body && request->body->form ? vx_form_filename(request->body->form) : NULL;
 }

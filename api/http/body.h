@@ -29,5 +29,7 @@ void vx_body_free(vx_request *request);
 json_t *vx_body_json(const vx_request *request);
 /* The uploaded file, not sealed; gives it once. NULL if there was none. */
 vx_upload *vx_body_take_upload(vx_request *request);
+/* The second file of a form, as above (VX_ACCEPT_ROWS). */
+vx_upload *vx_body_take_rows(const vx_request *request);
 /* The file name from the multipart part, once that has begun; borrows, NULL if there is none. */
 const char *vx_body_filename(const vx_request *request);

@@ -19,23 +19,31 @@
  * than the file limit plus this cannot contain an acceptable file. */
 #define FRAMING_BYTES ((int64_t)1 << 20)
 
+/* A part that is a file. */
+typedef struct form_file {
+    vx_upload *upload;
+    bool has_begun;
+    int64_t bytes;
+    char *filename; /* owned; NULL: it has none */
+} form_file;
+
 struct vx_form {
     vx_request *request; /* borrows */
     vx_multipart *reader;
-    vx_upload *upload;
-    bool has_file, in_file;
-    int64_t file_bytes;
-    char *filename;
-    char *field; /* name of the field that is being read; NULL = none */
-    vx_out text; /* its bytes so far */
+    form_file file, rows; /* the parts of these names */
+    form_file *in;        /* the one that is being read; NULL = none */
+    char *field;          /* name of the field that is being read; NULL = none */
+    vx_out text;          /* its bytes so far */
 };
 
 vx_form *vx_form_free(vx_form *form) {
     if (!form)
         return NULL;
     vx_multipart_free(form->reader);
-    vx_upload_free(form->upload);
-    free(form->filename);
+    vx_upload_free(form->file.upload);
+    vx_upload_free(form->rows.upload);
+    free(form->file.filename);
+    free(form->rows.filename);
     free(form->field);
     vx_out_clear(&form->text);
     free(form);
@@ -44,26 +52,29 @@ vx_form *vx_form_free(vx_form *form) {
 
 /* ---- Parts, as the reader finds them; false ends the reading, with a reply ---- */
 
-static bool begin_file(vx_form *form, const char *filename) {
-    if (form->file_bytes) {
+static bool begin_file(vx_form *form, form_file *file, const char *name, const char *filename) {
+    if (file->bytes) {
         vx_reply_problem(form->request, VX_PROBLEM_BAD_PARAMETER,
-                         "There are several parts named file; send one video per request.");
+                         "There are several parts named %s; send one per request.", name);
         return false;
     }
-    form->has_file = form->in_file = true;
-    free(form->filename);
-    form->filename = filename ? strdup(filename) : NULL;
-    form->request->failed |= filename && !form->filename;
+    file->has_begun = true;
+    form->in = file;
+    free(file->filename);
+    file->filename = filename ? strdup(filename) : NULL;
+    form->request->failed |= filename && !file->filename;
     if (form->request->failed || !vx_params_check(form->request))
         return false;
-    return form->upload || vx_incoming_begin(form->request, -1, &form->upload);
+    return file->upload || vx_incoming_begin(form->request, -1, &file->upload);
 }
 
 static bool on_begin(void *ctx, const char *name, const char *filename) {
     vx_form *form = ctx;
     const char *known = form->request->route->fields;
     if (!strcmp(name, "file"))
-        return begin_file(form, filename);
+        return begin_file(form, &form->file, name, filename);
+    if ((form->request->route->accepts & VX_ACCEPT_ROWS) && !strcmp(name, "rows"))
+        return begin_file(form, &form->rows, name, filename);
     if (!vx_word_in(known, name)) {
         char shown[80], list[160];
         vx_reply_problem(
@@ -78,9 +89,9 @@ static bool on_begin(void *ctx, const char *name, const char *filename) {
 
 static bool on_data(void *ctx, const char *bytes, size_t n) {
     vx_form *form = ctx;
-    if (form->in_file) {
-        form->file_bytes += (int64_t)n;
-        return vx_incoming_write(form->request, form->upload, bytes, n);
+    if (form->in) {
+        form->in->bytes += (int64_t)n;
+        return vx_incoming_write(form->request, form->in->upload, bytes, n);
     }
     if (n > MAX_FIELD_BYTES - form->text.n) {
         vx_reply_problem(form->request, VX_PROBLEM_BODY_TOO_LARGE,
@@ -97,8 +108,8 @@ static bool on_data(void *ctx, const char *bytes, size_t n) {
 static bool on_end(void *ctx) {
     vx_form *form = ctx;
     vx_request *request = form->request;
-    if (form->in_file) {
-        form->in_file = false;
+    if (form->in) {
+        form->in = NULL;
         return true;
     }
     VX_AUTO_FREE char *name = vx_take(form->field);
@@ -146,7 +157,7 @@ vx_form *vx_form_new(vx_request *request, int64_t body_bytes) {
     /* Begun here and not with its part, so that a file that exceeds the limit or the room on the disk
      * is refused before it is sent. */
     if (form->reader && body_bytes > FRAMING_BYTES)
-        vx_incoming_begin(request, body_bytes - FRAMING_BYTES, &form->upload);
+        vx_incoming_begin(request, body_bytes - FRAMING_BYTES, &form->file.upload);
     return form;
 }
 
@@ -165,16 +176,22 @@ void vx_form_end(vx_form *form) {
         return;
     if (fault)
         vx_reply_problem(request, VX_PROBLEM_BAD_MULTIPART, "%s", fault);
-    else if (!form->has_file)
+    else if (!form->file.has_begun)
         vx_reply_problem(request, VX_PROBLEM_FILE_MISSING, "The form has no part named file.");
-    else if (!form->file_bytes)
+    else if (!form->file.bytes)
         vx_reply_problem(request, VX_PROBLEM_FILE_EMPTY, "The part file has no bytes.");
+    else if (form->rows.has_begun && !form->rows.bytes)
+        vx_reply_problem(request, VX_PROBLEM_FILE_EMPTY, "The part rows has no bytes.");
 }
 
 vx_upload *vx_form_take_upload(vx_form *form) {
-    return vx_take(form->upload);
+    return vx_take(form->file.upload);
+}
+
+vx_upload *vx_form_take_rows(vx_form *form) {
+    return vx_take(form->rows.upload);
 }
 
 const char *vx_form_filename(const vx_form *form) {
-    return form->filename;
+    return form->file.filename;
 }

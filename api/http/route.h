@@ -14,6 +14,8 @@ struct vx_request;
 #define VX_ACCEPT_JSON 1
 #define VX_ACCEPT_FORM 2 /* multipart/form-data with one part named `file` */
 #define VX_ACCEPT_RAW 4  /* any other content type: the body is the file */
+/* Added to VX_ACCEPT_FORM: there may be a second file, `rows`. */
+#define VX_ACCEPT_ROWS 64
 /* Added to a kind: the route follows OpenAI's API. Problems become its error object, wrong fields
  * are 422, and the body may be up to max_embeddings_json_bytes long. */
 #define VX_LIKE_OPENAI 8

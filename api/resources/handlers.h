@@ -51,8 +51,11 @@ void vx_duplicates_resolve_post(vx_request *request);
 void vx_decisions_list_get(vx_request *request);
 void vx_decisions_one_get(vx_request *request);
 void vx_decisions_one_delete(vx_request *request);
-/* indexes.c */
+/* export.c, import.c */
 void vx_export_get(vx_request *request);
+void vx_import_post(vx_request *request);
+bool vx_import_check_request(vx_request *request);
+/* indexes.c */
 void vx_indexes_get(vx_request *request);
 void vx_indexes_put(vx_request *request);
 /* models.c */

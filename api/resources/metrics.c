@@ -29,6 +29,7 @@ typedef struct report {
     vx_search_stats query;
     vx_verify_stats verify;
     vx_duplicates_stats duplicates;
+    vx_imports_stats imports;
     vx_decoder_stats decoder;           /* zeros without a card */
     model_report models[VX_MODELS_MAX]; /* [n_models], the default first */
     int n_models;
@@ -75,6 +76,7 @@ static int gather(vx_request *request, report *r, vx_err *err) {
     vx_ingest_get_stats(server->ingest, &r->ingest);
     vx_search_get_stats(server->search, &r->query);
     vx_duplicates_get_stats(server->duplicates, &r->duplicates);
+    vx_imports_get_stats(server->imports, &r->imports);
     r->missing_files = vx_collection_count_missing_files(server->collection);
     r->filter_bytes = (int64_t)vx_filter_columns_memory_bytes(server->collection->columns);
     r->filter_rebuilding = vx_collection_has_lost_columns(server->collection);
@@ -293,6 +295,18 @@ static const metric metrics[] = {
      AT(duplicates.bytes_deleted)},
     {"duplicate_deletions_failed_total", COUNTER, "Times that deleting failed; it is tried again.",
      "duplicates.deletions_failed", AT(duplicates.deletions_failed)},
+
+    {"imports_finished_total", COUNTER, "Imports that ended, by outcome.", "imports.finished.*",
+     AT(imports.finished), OUTCOME},
+    {"import_rows_total", COUNTER, "Rows that imports read.", "imports.rows", AT(imports.rows)},
+    {"import_rows_refused_total", COUNTER, "Rows that imports refused.", "imports.rows_refused",
+     AT(imports.refused)},
+    {"import_videos_total", COUNTER, "Videos that imports stored.", "imports.videos",
+     AT(imports.videos)},
+    {"import_vectors_total", COUNTER, "Vectors that imports stored.", "imports.vectors",
+     AT(imports.vectors)},
+    {"import_seconds_total", COUNTER, "Time spent importing.", "imports.total_s",
+     AT(imports.total_us), NONE, SECONDS},
 
     {"clusterings", GAUGE, "Clusterings that are stored.", "clusterings", AT(clusterings)},
 

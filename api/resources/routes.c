@@ -4,6 +4,7 @@
 #include "base/mem.h"
 
 #define UPLOAD_FIELDS "metadata clip on_duplicate evidence wait"
+#define IMPORT_FIELDS "model filename source normalize wait"
 #define SEARCH_FIELDS "k min_score max_score group_by offset cursor histogram explain filter model"
 #define GROUP_FIELDS "kind min_score filter keep"
 
@@ -44,6 +45,8 @@ static const vx_route rows[] = {
     {"GET", "/v1/metadata-indexes", 0, "", "", vx_indexes_get},
     {"PUT", "/v1/metadata-indexes", VX_ACCEPT_JSON, "", "", vx_indexes_put},
     {"GET", "/v1/export", 0, "format model clustering filter", "", vx_export_get},
+    {"POST", "/v1/import", VX_ACCEPT_FORM | VX_ACCEPT_RAW | VX_ACCEPT_ROWS, IMPORT_FIELDS,
+     IMPORT_FIELDS, vx_import_post, vx_import_check_request},
     {"POST", "/v1/embeddings", VX_ACCEPT_JSON | VX_LIKE_OPENAI, "", "", vx_embeddings_post},
     {"GET", "/v1/jobs", 0, "limit cursor count state", "", vx_jobs_list_get},
     {"GET", "/v1/jobs/{id}", 0, "", "", vx_jobs_one_get},

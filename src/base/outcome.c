@@ -16,6 +16,7 @@ static const char *const names[] = {
     [VX_OUTCOME_BAD_REQUEST] = "bad_request",
     [VX_OUTCOME_NOT_FOUND] = "not_found",
     [VX_OUTCOME_WRONG_SPACE] = "wrong_space",
+    [VX_OUTCOME_IMPORT_REFUSED] = "import_refused",
     [VX_OUTCOME_BUSY] = "busy",
     [VX_OUTCOME_NO_SPACE] = "no_space",
     [VX_OUTCOME_CANCELLED] = "cancelled",

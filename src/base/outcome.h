@@ -20,6 +20,7 @@ typedef enum vx_outcome {
     VX_OUTCOME_BAD_REQUEST,     /* a value is wrong; the message names it */
     VX_OUTCOME_NOT_FOUND,
     VX_OUTCOME_WRONG_SPACE, /* a vector or model of another vector space than the index searched */
+    VX_OUTCOME_IMPORT_REFUSED, /* files of an import, or some of their rows, cannot be used */
     VX_OUTCOME_BUSY,     /* a queue is full, or memory, files or threads have run out: try again */
     VX_OUTCOME_NO_SPACE, /* the disk is full, or this user's share of it */
     VX_OUTCOME_CANCELLED,

@@ -18,7 +18,7 @@ typedef struct settings {
 static const vx_option table[] = {
     {"data", VX_OPTION_TEXT, AT(data), "data", "DIR", "the data folder of vidx serve"},
     {"input", VX_OPTION_TEXT, AT(input), NULL, "FILE",
-     "FAISS (IndexFlatIP), NumPy (float32), or JSON lines with embedding"},
+     "FAISS (IndexFlatIP), NumPy (float32), Parquet or JSON lines with embedding"},
     {"rows", VX_OPTION_TEXT, AT(rows), NULL, "FILE",
      "JSON lines that tell what each vector of FAISS or NumPy is of"},
     {"model", VX_OPTION_TEXT, AT(model), NULL, "NAME",
@@ -75,6 +75,7 @@ static int run(const settings *s, vx_err *err) {
         print_refusals(&report);
     else
         print_report(&report, (double)(vx_clock_monotonic_us() - start_us) / 1e6);
+    vx_import_report_done(&report);
     return rc;
 }
 

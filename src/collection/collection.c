@@ -180,3 +180,33 @@ void vx_collection_remove_vectors(vx_collection *collection, const vx_video *vid
         vx_index_remove(collection->models->items[m].index, added + (size_t)m * video->n_clips,
                         n_added[m], NULL);
 }
+
+/* ---- vectors that were imported ---- */
+
+static vx_index *index_of_space(vx_collection *collection, int64_t space) {
+    const vx_models *models = collection->models;
+    for (int m = 0; m < models->n; m++)
+        if (models->items[m].space == space)
+            return models->items[m].index;
+    return NULL;
+}
+
+int vx_collection_index_vectors(vx_collection *collection, int64_t space, const int64_t *clips,
+                                const int64_t *videos, const float *vectors, size_t n,
+                                vx_err *err) {
+    vx_index *index = index_of_space(collection, space);
+    int rc = index && n ? vx_index_add(index, clips, videos, vectors, n, err) : 0;
+    for (size_t i = 0; i < n && !rc; i++)
+        if (i == 0 || videos[i] != videos[i - 1])
+            vx_collection_note_recent(collection, videos[i]);
+    return rc;
+}
+
+void vx_collection_unindex_vectors(vx_collection *collection, int64_t space, const int64_t *clips,
+                                   size_t n) {
+    vx_index *index = index_of_space(collection, space);
+    vx_err err;
+    if (index && n && vx_index_remove(index, clips, n, &err))
+        vx_log_failed(VX_LOG_WARN, "index", &err,
+                      "hint=\"imported vectors stay in memory until a restart\"");
+}

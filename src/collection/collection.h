@@ -124,6 +124,17 @@ int vx_collection_add_vectors(vx_collection *collection, const vx_video *video,
 void vx_collection_remove_vectors(vx_collection *collection, const vx_video *video,
                                   const int64_t *added, const size_t n_added[VX_MODELS_MAX]);
 
+/* Enters vectors of many videos, which are inserted, into the index of one model; nothing if no loaded model
+ * has the space.
+ *   clips, videos  int64 [n]: rows; those of a video side by side
+ *   vectors        float32 [n, dim]
+ * On failure none of them is in it. */
+int vx_collection_index_vectors(vx_collection *collection, int64_t space, const int64_t *clips,
+                                const int64_t *videos, const float *vectors, size_t n, vx_err *err);
+/* Takes them out again: their transaction failed. */
+void vx_collection_unindex_vectors(vx_collection *collection, int64_t space, const int64_t *clips,
+                                   size_t n);
+
 /* ---- filters (columns.c) ---- */
 
 /* The rows of the videos that pass, newest first; gives the array (free()).

@@ -13,6 +13,7 @@ void vx_import_reader_close(vx_import_reader *reader) {
     vx_vector_file_close(&reader->vectors);
     if (reader->lines)
         fclose(reader->lines);
+    vx_parquet_close(reader->parquet);
     json_decref(reader->row.facts);
     free(reader->row.vector);
     free(reader->line);
@@ -20,24 +21,27 @@ void vx_import_reader_close(vx_import_reader *reader) {
 }
 
 int vx_import_reader_open(vx_import_reader *reader, const vx_import_params *params, vx_err *err) {
-    bool is_lines = false;
+    const char *name = params->name ? params->name : params->vectors_path;
+    vx_import_kind kind = VX_IMPORT_ARRAY;
     reader->params = params;
     reader->row.id = -1;
     reader->row.vector = vx_new_array((size_t)params->dim, sizeof(float));
     if (!reader->row.vector)
         return VX_FAIL(err, -ENOMEM, "no memory for a vector");
-    int rc = vx_vector_file_open(params->vectors_path, &reader->vectors, &is_lines, err);
+    int rc = vx_vector_file_open(params->vectors_path, &reader->vectors, &kind, err);
+    if (!rc && kind == VX_IMPORT_PARQUET)
+        rc = vx_import_open_parquet(reader, err);
     if (rc)
-        return rc;
-    if (!is_lines && reader->vectors.dim != params->dim)
-        return VX_FAIL(err, VX_IMPORT_BAD, "%s has vectors of %d numbers, and the model has %d",
-                       params->vectors_path, reader->vectors.dim, params->dim);
-    if (is_lines && params->rows_path)
+        return VX_WRAP(err, "%.200s", name), rc;
+    if (kind == VX_IMPORT_ARRAY && reader->vectors.dim != params->dim)
+        return VX_FAIL(err, VX_IMPORT_BAD, "%.200s has vectors of %d numbers, and the model has %d",
+                       name, reader->vectors.dim, params->dim);
+    if (kind != VX_IMPORT_ARRAY && params->rows_path)
         return VX_FAIL(err, VX_IMPORT_BAD,
-                       "%s is no file of FAISS or NumPy, and has its vectors in its "
-                       "lines: leave out the second file",
-                       params->vectors_path);
-    const char *path = is_lines ? params->vectors_path : params->rows_path;
+                       "%.200s is no file of FAISS or NumPy, and says itself what its vectors are "
+                       "of: leave out the second file",
+                       name);
+    const char *path = kind == VX_IMPORT_LINES ? params->vectors_path : params->rows_path;
     if (path && !(reader->lines = fopen(path, "re")))
         return VX_FAIL_ERRNO(err, "opening %s", path);
     return 0;
@@ -130,6 +134,10 @@ static int read_vector(vx_import_reader *reader, vx_err *err) {
 
 int vx_import_reader_next(vx_import_reader *reader, vx_err *err) {
     reader->row.number++;
+    if (reader->parquet) {
+        int rc = vx_import_next_parquet(reader, err);
+        return rc == 1 ? check_vector(reader, err) : rc;
+    }
     int has_vector = reader->vectors.file ? read_vector(reader, err) : 1;
     if (has_vector < 0)
         return has_vector;
@@ -143,4 +151,10 @@ int vx_import_reader_next(vx_import_reader *reader, vx_err *err) {
         return has_line;
     int rc = reader->vectors.file ? 1 : take_embedding(reader, err);
     return rc == 1 ? check_vector(reader, err) : rc;
+}
+
+int64_t vx_import_reader_rows(const vx_import_reader *reader) {
+    return reader->parquet        ? vx_parquet_rows(reader->parquet)
+           : reader->vectors.file ? reader->vectors.n
+                                  : 0;
 }

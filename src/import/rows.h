@@ -5,6 +5,7 @@
 
 #include "base/mem.h"
 #include "import.h"
+#include "parquet/read.h"
 
 /* Vectors behind each other in a file, and perhaps ids. */
 typedef struct vx_vector_file {
@@ -14,9 +15,12 @@ typedef struct vx_vector_file {
     int dim;
 } vx_vector_file;
 
-/* Recognises the file and checks its header against its size. VX_IMPORT_BAD; -errno. *ret_is_lines: it is
- * neither FAISS nor NumPy, so JSON lines. */
-int vx_vector_file_open(const char *path, vx_vector_file *ret_file, bool *ret_is_lines,
+/* What a file is, by its first bytes: FAISS or NumPy, Parquet, or else JSON lines. */
+typedef enum vx_import_kind { VX_IMPORT_ARRAY, VX_IMPORT_PARQUET, VX_IMPORT_LINES } vx_import_kind;
+
+/* Recognises the file and, of an array, checks its header against its size; of another kind *ret_file stays
+ * empty. VX_IMPORT_BAD; -errno. */
+int vx_vector_file_open(const char *path, vx_vector_file *ret_file, vx_import_kind *ret_kind,
                         vx_err *err);
 void vx_vector_file_close(vx_vector_file *file);
 
@@ -30,7 +34,8 @@ typedef struct vx_import_row {
 typedef struct vx_import_reader {
     const vx_import_params *params;
     vx_vector_file vectors;
-    FILE *lines; /* NULL: there are none */
+    FILE *lines;                /* NULL: there are none */
+    vx_parquet_reader *parquet; /* NULL: it is none */
     char *line;
     size_t line_capacity;
     vx_import_row row;
@@ -41,5 +46,15 @@ int vx_import_reader_open(vx_import_reader *reader, const vx_import_params *para
 void vx_import_reader_close(vx_import_reader *reader);
 /* 1: reader->row is the next one; 0: no more. VX_IMPORT_ROW_BAD: the row cannot be used, err says why, and the
  * next call goes on behind it. < 0 */
-#define VX_IMPORT_ROW_BAD (VX_CODES_IMPORT + 1)
+#define VX_IMPORT_ROW_BAD (VX_CODES_IMPORT + 2)
 int vx_import_reader_next(vx_import_reader *reader, vx_err *err);
+/* How many there are; 0: that is known at their end. */
+int64_t vx_import_reader_rows(const vx_import_reader *reader);
+
+/* ---- parquet_source.c ---- */
+
+/* Opens it, and looks whether it has vectors. VX_IMPORT_BAD; -errno. */
+int vx_import_open_parquet(vx_import_reader *reader, vx_err *err);
+/* The vector, not checked yet, and facts of the next row. As vx_import_reader_next; VX_IMPORT_BAD: the file is
+ * damaged from there on. */
+int vx_import_next_parquet(vx_import_reader *reader, vx_err *err);

@@ -106,7 +106,8 @@ void vx_vector_file_close(vx_vector_file *v) {
     *v = (vx_vector_file){0};
 }
 
-int vx_vector_file_open(const char *path, vx_vector_file *v, bool *ret_is_lines, vx_err *err) {
+int vx_vector_file_open(const char *path, vx_vector_file *v, vx_import_kind *ret_kind,
+                        vx_err *err) {
     struct stat facts;
     char magic[6] = "";
     int64_t ids_at = 0;
@@ -116,8 +117,10 @@ int vx_vector_file_open(const char *path, vx_vector_file *v, bool *ret_is_lines,
     size_t n = fread(magic, 1, sizeof magic, v->file);
     bool is_faiss = n >= 4 && magic[0] == 'I' && magic[1] == 'x';
     bool is_npy = n == 6 && !memcmp(magic, "\x93NUMPY", 6);
-    *ret_is_lines = !is_faiss && !is_npy;
-    if (*ret_is_lines) {
+    *ret_kind = is_faiss || is_npy                    ? VX_IMPORT_ARRAY
+                : n >= 4 && !memcmp(magic, "PAR1", 4) ? VX_IMPORT_PARQUET
+                                                      : VX_IMPORT_LINES;
+    if (*ret_kind != VX_IMPORT_ARRAY) {
         vx_vector_file_close(v);
         return 0;
     }
@@ -128,7 +131,5 @@ int vx_vector_file_open(const char *path, vx_vector_file *v, bool *ret_is_lines,
         if (!v->ids_file || fseeko(v->ids_file, ids_at, SEEK_SET))
             rc = VX_FAIL_ERRNO(err, "opening %s", path);
     }
-    if (rc)
-        VX_WRAP(err, "%s", path);
     return rc;
 }

@@ -144,7 +144,7 @@ void vx_job_view_clear(vx_job_view *view);
 
 /* VX_CATALOG_NOT_FOUND or -errno. */
 int vx_jobs_get(vx_jobs *jobs, const char *id, vx_job_view *ret_view, vx_err *err);
-/* Newest first; cursor = the last item's id of the page before, "" = first page. state: a vx_job_state
+/* Newest first, reports without their `refusals`; cursor = the last item's id of the page before, "" = first page. state: a vx_job_state
  * or VX_JOBS_ANY. */
 int vx_jobs_list(vx_jobs *jobs, const char *cursor, int state, size_t limit,
                  vx_job_view **ret_views, size_t *ret_n, vx_err *err);

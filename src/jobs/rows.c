@@ -181,7 +181,8 @@ static char *copy_string(const json_t *object, const char *key) {
     return text ? strdup(text) : NULL;
 }
 
-static void view_result(vx_job_view *view, const char *result) {
+/* whole: with what may be long. */
+static void view_result(vx_job_view *view, const char *result, bool whole) {
     json_t *object = result ? json_loads(result, 0, NULL) : NULL;
     const char *outcome = json_string_value(json_object_get(object, "outcome"));
     const char *video = json_string_value(json_object_get(object, "video_id"));
@@ -189,7 +190,9 @@ static void view_result(vx_job_view *view, const char *result) {
     if (video)
         snprintf(view->video_id, sizeof view->video_id, "%s", video);
     view->message = copy_string(object, "message");
-    const json_t *report = json_object_get(object, "report");
+    json_t *report = json_object_get(object, "report");
+    if (!whole)
+        json_object_del(report, "refusals");
     view->report = report ? json_dumps(report, AS_STORED) : NULL;
     json_decref(object);
 }
@@ -218,7 +221,7 @@ bool vx_job_row_is_unfinished(const vx_job_row *row) {
 }
 
 /* Takes what row holds. */
-static void view_of_row(vx_jobs *jobs, vx_job_row *row, vx_job_view *ret_view) {
+static void view_of_row(vx_jobs *jobs, vx_job_row *row, bool whole, vx_job_view *ret_view) {
     /* Running is who is live: a row may say so of a job whose try has just failed. */
     *ret_view = (vx_job_view){.state = VX_JOB_QUEUED, .eta_s = NAN};
     strcpy(ret_view->id, row->id);
@@ -246,7 +249,7 @@ static void view_of_row(vx_jobs *jobs, vx_job_row *row, vx_job_view *ret_view) {
     ret_view->filename = copy_string(request, "filename");
     ret_view->model = copy_string(request, "model");
     json_decref(request);
-    view_result(ret_view, row->result);
+    view_result(ret_view, row->result, whole);
     if (row->state == VX_JOB_PARKED) {
         ret_view->outcome = VX_OUTCOME_INTERNAL;
         ret_view->message = ret_view->last_error ? strdup(ret_view->last_error) : NULL;
@@ -258,7 +261,7 @@ int vx_jobs_get(vx_jobs *jobs, const char *id, vx_job_view *ret_view, vx_err *er
     vx_job_row row = {0};
     int rc = vx_catalog_get_job(jobs->catalog, id, &row, err);
     if (!rc)
-        view_of_row(jobs, &row, ret_view);
+        view_of_row(jobs, &row, true, ret_view);
     return rc;
 }
 
@@ -276,7 +279,7 @@ int vx_jobs_list(vx_jobs *jobs, const char *cursor, int state, size_t limit,
         rc = VX_FAIL(err, -ENOMEM, "no memory for %zu jobs", n);
     for (size_t i = 0; i < n; i++) {
         if (views)
-            view_of_row(jobs, &rows[i], &views[i]);
+            view_of_row(jobs, &rows[i], false, &views[i]);
         else
             vx_job_row_clear(&rows[i]);
     }

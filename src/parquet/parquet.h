@@ -10,7 +10,7 @@
  * Cost     a copy of each value; memory 16 MiB plus one row
  *
  * Own code, as no library fits: Debian 12 packages none, pyarrow's and DuckDB's are C++ libraries
- * of 100 MB and more at run time for what are a few hundred lines here. Reading is not offered.
+ * of 100 MB and more at run time for what are a few hundred lines here. read.h reads.
  */
 #pragma once
 

@@ -193,6 +193,12 @@ static int open_answering_parts(vx_server *server, vx_err *err) {
         rc = vx_remote_open(&remote, &server->remote, err);
     if (!rc)
         rc = vx_clusterings_new(&clusterings, &server->clusterings, err);
+    const vx_imports_params imports = {.collection = server->collection,
+                                       .store = server->store,
+                                       .writer = server->writer,
+                                       .jobs = server->jobs};
+    if (!rc)
+        rc = vx_imports_new(&imports, &server->imports, err);
     if (!rc)
         rc = vx_duplicates_new(&duplicates, &server->duplicates, err);
     if (!rc)
@@ -214,7 +220,9 @@ static bool is_known(void *ctx, const uint8_t sha256[32]) {
 }
 
 static bool is_needed(void *ctx, const char *name) {
-    return vx_ingest_needs_file(((vx_server *)ctx)->ingest, name);
+    const vx_server *server = ctx;
+    return vx_ingest_needs_file(server->ingest, name) ||
+           (server->imports && vx_imports_needs_file(server->imports, name));
 }
 
 /* Unfinished jobs are found and what nobody needs is removed, before anything new is accepted. */
@@ -233,6 +241,8 @@ static int recover(vx_server *server, vx_err *err) {
         rc = vx_verify_start(server->verify, err);
     if (!rc && server->clusterings)
         rc = vx_clusterings_start(server->clusterings, err);
+    if (!rc && server->imports)
+        rc = vx_imports_start(server->imports, err);
     if (!rc && server->backfill)
         rc = vx_backfill_start(server->backfill, err);
     if (!rc && server->duplicates)
@@ -307,6 +317,8 @@ void vx_server_begin_stop(vx_server *server) {
         vx_embeddings_begin_stop(server->embeddings);
     if (server->clusterings)
         vx_clusterings_begin_stop(server->clusterings);
+    if (server->imports)
+        vx_imports_begin_stop(server->imports);
     if (server->cutter)
         vx_cutter_begin_stop(server->cutter);
     if (server->backfill)
@@ -335,6 +347,7 @@ vx_server *vx_server_close(vx_server *server) {
     vx_backfill_stop(server->backfill);
     vx_duplicates_stop(server->duplicates);
     vx_clusterings_stop(server->clusterings);
+    vx_imports_stop(server->imports);
     vx_ingest_stop(server->ingest);
     vx_stores_end(server->stores);
     vx_writer_stop(server->writer);
@@ -345,6 +358,7 @@ vx_server *vx_server_close(vx_server *server) {
     vx_jobs_free(server->jobs);
     vx_backfill_free(server->backfill);
     vx_clusterings_free(server->clusterings);
+    vx_imports_free(server->imports);
     vx_duplicates_free(server->duplicates);
     vx_ingest_free(server->ingest);
     vx_collection_close(server->collection);

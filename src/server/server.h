@@ -4,7 +4,8 @@
  * model (embed/) and one for shots (clip/), one writer, the search pool and that of searches by file, each
  * index's own threads, the embeddings pool, one cutter, one backfill coordinator with its helpers, one scanner for
  * duplicates with the threads of a comparison, one that deletes what was decided, one
- * coordinator of clusterings with its helpers, one for each outside store, one for second looks, one upkeep thread, main (signals).
+ * coordinator of clusterings with its helpers, one that runs imports and one that seals their files, one for each
+ * outside store, one for second looks, one upkeep thread, main (signals).
  *
  * Lock order, outermost first: in-flight table (ingest/) → backfill table, duplicates table and groups → job table (jobs/) → index /
  * fingerprint index (inside their modules) → stores and then each store (stores/) → catalog reader pool. Innermost, with nothing taken under
@@ -25,6 +26,7 @@
 #include "duplicates/duplicates.h"
 #include "embeddings/embeddings.h"
 #include "extract/extract.h"
+#include "import/imports.h"
 #include "ingest/ingest.h"
 #include "jobs/jobs.h"
 #include "library/library.h"
@@ -83,6 +85,7 @@ typedef struct vx_server {
     vx_library *library;
     vx_remote *remote; /* NULL: searches are answered here */
     vx_search *search; /* from here on NULL without clients */
+    vx_imports *imports;
     vx_clusterings *clusterings;
     vx_embeddings *embeddings;
     vx_cutter *cutter;

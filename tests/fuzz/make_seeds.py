@@ -11,6 +11,8 @@ import json
 import sys
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 from PIL import Image
 
 HERE = Path(__file__).resolve().parent
@@ -83,6 +85,20 @@ def forms():
     }
 
 
+def parquets():
+    rows = pa.table({"embedding": pa.array([[0.5, -0.5], None, [], [1.0, 2.0], [0.5, None]], pa.list_(pa.float32())),
+                     "text": ["a", None, "", "a", "b"], "real": pa.array([1, None, 3, 1, 1], pa.int32())})
+
+    def written(**options):
+        out = io.BytesIO()
+        pq.write_table(rows, out, **{"store_schema": False, "compression": "none", **options})
+        return out.getvalue()
+
+    return {"dictionary": written(), "plain": written(use_dictionary=False, write_statistics=False), "snappy": written(compression="snappy"),
+            "zstd": written(compression="zstd", data_page_version="2.0"), "gzip": written(compression="gzip", row_group_size=2),
+            "split": written(use_dictionary=False, use_byte_stream_split=["embedding.list.element"])}
+
+
 # Targets whose inputs are text or need no encoder: file name -> content.
 PLAIN = {
     "manifest": {"model": json.dumps(MANIFEST), "shots": json.dumps(SHOTS)},
@@ -95,6 +111,7 @@ PLAIN = {
                 "body": '{"a": 7, "b": -0.5, "c": "\\u00e9\\ud83d\\ude00", "vector": [1, 2.5, -3e2]}',
                 "deep": "[" * 70, "not_utf8": b"/?c=%ff\xff\xc0\x80"},
     "form": forms(),
+    "parquet": parquets(),
 }
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The import: vectors from files of FAISS, NumPy and JSON lines, to the bit; what is wrong in them; and a process
+"""The import: vectors from files of FAISS, NumPy, Parquet and JSON lines, to the bit; what is wrong in them; and a process
 that is killed meanwhile."""
 
 import json
@@ -7,9 +7,13 @@ import signal
 import sqlite3
 import struct
 import subprocess
+import uuid
 
 import faiss
 import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from conftest import assert_problem, wait_until
 from server import BINARY, Server
@@ -67,6 +71,16 @@ def write_lines(path, lines):
     return path
 
 
+def parquet_table(vectors, **columns):
+    return pa.table({"id": [f"clip{i}" for i in range(len(vectors))],
+                     "embedding": pa.array(list(vectors), pa.list_(pa.float32())), **columns})
+
+
+def write_parquet(path, table, **kw):
+    pq.write_table(table, path, **kw)
+    return path
+
+
 def exported(data):
     done = subprocess.run([BINARY, "export", "--data", data], capture_output=True, timeout=60, check=True)
     return [json.loads(line) for line in done.stdout.splitlines()]
@@ -81,6 +95,7 @@ FORMS = {
     "idmap": lambda tmp, v: [write_faiss(tmp / "v.faiss", v, range(1000, 1000 + len(v)))],
     "npy": lambda tmp, v: [write_npy(tmp / "v.npy", v)],
     "jsonl": lambda tmp, v: [write_lines(tmp / "v.jsonl", [{"embedding": row.tolist()} for row in v])],
+    "parquet": lambda tmp, v: [write_parquet(tmp / "v.parquet", parquet_table(v))],
 }
 
 
@@ -144,16 +159,16 @@ def test_lines_say_what_vectors_are_of(data, vectors, tmp_path):
                {key: asked[key] for key in ("filename", "start_s", "end_s", "duration_s", "metadata")}
 
 
-@pytest.mark.parametrize("form", ["jsonl", "npy", "faiss"])
+@pytest.mark.parametrize("form", ["jsonl", "npy", "faiss", "parquet"])
 def test_export_of_one_folder_is_the_same_in_another(folder, data, tiny_model, tmp_path, clip, form):
     with Server(tmp_path / "first", tiny_model) as server:
         ids = [server.upload(clip(seed, seconds=4), clip="fixed:2", metadata='{"a": [1, "é"]}').json()["id"]
                for seed in (400, 401)]
         files = {}
-        for name in ("jsonl", "npy", "faiss"):
+        for name in ("jsonl", "npy", "faiss", "parquet"):
             files[name] = tmp_path / f"export.{name}"
             files[name].write_bytes(server.get("/v1/export", params={"format": name}).content)
-    rows = [] if form == "jsonl" else ["--rows", files["jsonl"]]
+    rows = [] if form in ("jsonl", "parquet") else ["--rows", files["jsonl"]]
     done = vidx(data, "--input", files[form], *rows)
     assert done.returncode == 0, done.stderr
     first, second = exported(tmp_path / "first"), exported(data)
@@ -234,6 +249,46 @@ def test_file_with_something_wrong_is_refused_whole_with_the_row(data, vectors, 
     done = vidx(data, "--input", *make(tmp_path, vectors))
     assert done.returncode == 1 and row in done.stderr and why in done.stderr, done.stderr
     assert stored(data) == 0
+
+
+def test_curators_parquet_is_read_as_it_is(data, vectors, tmp_path):
+    frame = pd.DataFrame({"id": [str(uuid.UUID(int=i)) for i in range(40)], "embedding": [row.tolist() for row in vectors]})
+    frame.to_parquet(tmp_path / "chunk.parquet")
+    done = vidx(data, "--input", tmp_path / "chunk.parquet")
+    assert done.returncode == 0 and "40 videos are new" in done.stdout, done.stderr
+    assert to_bytes(exported(data)) == vectors.tobytes()
+    frame.iloc[::-1].to_parquet(tmp_path / "other.parquet")  # known by their ids, wherever they stand
+    done = vidx(data, "--input", tmp_path / "other.parquet", "--source", "chunk.parquet")
+    assert "0 videos are new, 40 were stored already" in done.stdout, done.stderr
+
+
+def test_pinecones_parquet_is_read(data, vectors, tmp_path):
+    rows = pa.table({"id": [f"p{i}" for i in range(40)], "values": pa.array(list(vectors), pa.list_(pa.float32())),
+                     "metadata": [json.dumps({"n": i}) for i in range(40)]})
+    assert vidx(data, "--input", write_parquet(tmp_path / "v.parquet", rows)).returncode == 0
+    lines = exported(data)
+    assert to_bytes(lines) == vectors.tobytes() and [line["metadata"]["n"] for line in lines] == list(range(40))
+
+
+REFUSED_PARQUET = {
+    "a null vector": (lambda t, v: parquet_table([*v[:3], None, *v[4:]]), "row 4:", "0 numbers"),
+    "not finite": (lambda t, v: parquet_table(changed(v, 6, 3, np.nan)), "row 7: number 3", "finite"),
+    "bad metadata": (lambda t, v: parquet_table(v, metadata=["{"] + ["{}"] * 39), "row 1:", "metadata"),
+    "ids that are numbers": (lambda t, v: pa.table({"embedding": list(v), "id": list(range(40))}), "", "id is not text"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED_PARQUET)
+def test_parquet_with_something_wrong_is_refused_whole_with_the_row(data, vectors, tmp_path, case):
+    make, row, why = REFUSED_PARQUET[case]
+    done = vidx(data, "--input", write_parquet(tmp_path / "v.parquet", make(tmp_path, vectors)))
+    assert done.returncode == 1 and row in done.stderr and why in done.stderr, done.stderr
+    assert stored(data) == 0
+
+
+def test_parquet_that_is_cut_is_refused(data, vectors, tmp_path):
+    done = vidx(data, "--input", *cut(write_parquet(tmp_path / "v.parquet", parquet_table(vectors)), 3))
+    assert done.returncode == 1 and "v.parquet: it does not begin and end" in done.stderr, done.stderr
 
 
 def test_lengths_are_mended_where_that_is_asked_for(data, vectors, tmp_path):

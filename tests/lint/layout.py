@@ -28,7 +28,7 @@ MODULES = {
     "filter": "base catalog",
     "check": "base store catalog",
     "backup": "base catalog",
-    "dedup": "base index",
+    "dedup": "base torch index",
     "cluster": "base index",
     "parquet": "base",
     "models": "base torch embed index catalog",
@@ -40,7 +40,7 @@ MODULES = {
     "jobs": "base catalog writer",
     "verify": "base store index catalog models collection extract evidence media writer verdict jobs",
     "export": "base catalog filter parquet",
-    "import": "base clip catalog",
+    "import": "base store clip catalog parquet models collection writer jobs",
     "ingest": "base store media clip catalog collection extract evidence writer verdict jobs verify",
     "cutter": "base media catalog",
     "library": "base store fingerprint index catalog filter models collection extract writer verdict jobs verify cutter",
@@ -50,14 +50,14 @@ MODULES = {
     "search": "base store stores embed index catalog filter models collection extract",
     "clusterings": "base embed cluster index catalog filter models collection writer jobs search",
     "embeddings": "base store fetch frame media preprocess embed models extract search",
-    "server": "base store stores fetch media clip catalog models collection extract writer jobs verify ingest cutter "
+    "server": "base store stores fetch media clip catalog models collection extract writer jobs verify import ingest cutter "
               "library backfill duplicates search clusterings embeddings",
     "batch/curator": "base media clip parquet",
     "batch": "base store media clip index catalog dedup parquet models collection extract writer ingest "
              "library backfill batch/curator",
     "cluster_folder": "base embed index cluster parquet",
     "api/http": "base store server",
-    "api/resources": "base store media clip embed index cluster catalog filter models collection extract evidence export search clusterings embeddings "
+    "api/resources": "base store media clip embed index cluster catalog filter models collection extract evidence export import search clusterings embeddings "
                      "ingest cutter jobs verify library backfill duplicates stores server api/http",
     "cli": "base store stores writer media clip catalog filter extract check backup export import duplicates server batch cluster cluster_folder api/http api/resources",
     "main": "cli",
@@ -65,7 +65,8 @@ MODULES = {
 MODULES = {name: set(may_use.split()) for name, may_use in MODULES.items()}
 
 # Where the public header has another name, or others may see every header.
-PUBLIC = {"torch": ("torch_shim.h", "code_scan.h", "pair_scan.h"), "card": ("card.h", "driver.h"),
+PUBLIC = {"import": ("import.h", "imports.h"), "parquet": ("parquet.h", "read.h"),
+          "torch": ("torch_shim.h", "code_scan.h", "pair_scan.h"), "card": ("card.h", "driver.h"),
           "frame": ("frame.h", "samples.h"), "jobs": ("jobs.h", "sweep.h")}
 OPEN = {"base", "api/http"}
 

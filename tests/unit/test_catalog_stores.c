@@ -152,13 +152,15 @@ static void change_that_is_undone_was_none(void **state) {
 static void numbers_rise_even_when_every_video_is_gone_and_forgotten(void **state) {
     fixture *f = *state;
     vx_change changes[16];
-    add_store(f, "s", 1);
+    const float vector[2] = {1, 0};
+    int64_t space = add_space(f);
+    add_store(f, "s", space);
     VX_AUTO(vx_video) a = add_video(f, 1, 1);
     VX_AUTO(vx_video) b = add_video(f, 2, 1);
     OK(vx_catalog_begin(f->catalog, &oops));
     OK(vx_catalog_delete_video(f->catalog, a->id, &oops));
     OK(vx_catalog_delete_video(f->catalog, b->id, &oops));
-    vx_outside_row row = {.name = "s"};
+    vx_outside_row row = {.name = "s", .space = space};
     OK(vx_catalog_commit(f->catalog, &oops));
     row.sent = last_change(f);
     OK(vx_catalog_begin(f->catalog, &oops));
@@ -166,6 +168,10 @@ static void numbers_rise_even_when_every_video_is_gone_and_forgotten(void **stat
     OK(vx_catalog_commit(f->catalog, &oops));
     assert_int_equal(changes_above(f, 0, changes), 1); /* the last one */
     VX_AUTO(vx_video) c = add_video(f, 3, 1);
+    assert_int_equal(changes_above(f, row.sent, changes), 0); /* it has nothing for a store yet */
+    OK(vx_catalog_begin(f->catalog, &oops));
+    OK(vx_catalog_insert_vectors(f->catalog, space, &c->clips[0].row, 1, vector, 2, &oops));
+    OK(vx_catalog_commit(f->catalog, &oops));
     assert_int_equal(changes_above(f, row.sent, changes), 1);
     assert_int_equal(changes[0].video, c->row);
 }
