@@ -33,7 +33,7 @@ void vx_group_build_done(vx_group_build *b) {
         free(b->found[i].segments);
     free(b->found);
     free(b->facts);
-    vx_verdict_looks_free(b->looks);
+    vx_verdict_decoded_free(b->decoded);
 }
 
 /* ---- videos and pairs ---- */
@@ -147,7 +147,7 @@ static int judge(vx_group_build *b, vx_duplicate_pair *pair, vx_pair_evidence_vi
     const vx_verdict_files files = {.store = p->store,
                                     .extractor = p->extractor,
                                     .decode_threads = 1,
-                                    .looks = b->looks,
+                                    .decoded = b->decoded,
                                     .cancelled = is_over,
                                     .ctx = b};
     int rc = vx_pair_evidence_load(p->collection, pair->a, older, err);
@@ -409,8 +409,8 @@ int vx_group_build_run(vx_group_build *b, const vx_group_members *members, vx_er
     const vx_scan_snapshot *s = b->snapshot;
     size_t n = members->n_videos;
     vx_group *g = b->group = vx_new(vx_group);
-    b->looks = b->compare ? vx_verdict_looks_new() : NULL;
-    if (!g || (b->compare && !b->looks))
+    b->decoded = b->compare ? vx_verdict_decoded_new() : NULL;
+    if (!g || (b->compare && !b->decoded))
         return VX_FAIL(err, -ENOMEM, "no memory for a group");
     b->facts = vx_new_array(n, sizeof *b->facts);
     g->videos = vx_new_array(n, sizeof *g->videos);

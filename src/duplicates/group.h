@@ -19,10 +19,10 @@ typedef struct vx_group_build {
     const vx_group_query *query; /* its watch ends a build: -ECANCELED */
     const vx_scan_snapshot *snapshot;
     bool compare; /* what has no pair is judged now, up to query->max_looks by decoded pictures */
-    vx_group *group;          /* what was made; the caller's */
-    vx_keep_facts *facts;     /* [n_videos] in the order of the policy; owned */
-    vx_verdict_looks *looks;  /* owned */
-    vx_duplicate_pair *found; /* [n_found] by comparing; owned, with their segments */
+    vx_group *group;             /* what was made; the caller's */
+    vx_keep_facts *facts;        /* [n_videos] in the order of the policy; owned */
+    vx_verdict_decoded *decoded; /* owned */
+    vx_duplicate_pair *found;    /* [n_found] by comparing; owned, with their segments */
     size_t n_found, found_capacity, n_compared, n_looks;
 } vx_group_build;
 

@@ -55,7 +55,7 @@ typedef struct scan {
         *groups; /* disjoint sets [n_videos]: by copies, parts and wholes; by any pair */
     vx_unrelated unrelated;
     vx_dedup *dedup;
-    vx_verdict_looks *looks;
+    vx_verdict_decoded *decoded;
     int64_t done, total;
     /* the block: */
     size_t block, n_block; /* its first video, and how many */
@@ -84,7 +84,7 @@ static void scan_done(scan *s) {
     if (s->near)
         clear_block(s);
     vx_dedup_free(s->dedup);
-    vx_verdict_looks_free(s->looks);
+    vx_verdict_decoded_free(s->decoded);
     vx_unrelated_done(&s->unrelated);
     free(s->videos);
     free(s->clips);
@@ -383,7 +383,7 @@ static int look_again(subject *v, int64_t other, const vx_pair_evidence_video *a
     const vx_verdict_files files = {.store = s->p->store,
                                     .extractor = s->p->extractor,
                                     .decode_threads = 1,
-                                    .looks = s->looks,
+                                    .decoded = s->decoded,
                                     .cancelled = is_over,
                                     .ctx = v->scan};
     if (!vx_pair_evidence_is_strong(pair->kind))
@@ -593,8 +593,8 @@ static int open_scan(scan *s, const vx_filter *filter, vx_err *err) {
     s->copies = vx_sets_new(s->n_videos);
     s->groups = vx_sets_new(s->n_videos);
     s->near = vx_new_array(BLOCK_VIDEOS, sizeof *s->near);
-    s->looks = vx_verdict_looks_new();
-    if (!s->looks || !s->copies || !s->groups || !s->near)
+    s->decoded = vx_verdict_decoded_new();
+    if (!s->decoded || !s->copies || !s->groups || !s->near)
         return VX_FAIL(err, -ENOMEM, "no memory to compare %zu videos", s->n_videos);
     return vx_catalog_scan_pairs(s->p->collection->catalog, note_stored_pair, s, err);
 }

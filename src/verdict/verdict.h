@@ -80,10 +80,10 @@ int vx_verdict_find_candidates(vx_collection *collection, const vx_verdict_subje
 
 /* What was decoded last, for whoever compares many pairs: of a crowd of copies the same video is in most pairs. Up to
  * 8 parts of videos, 26 MB each at most. Threads: external lock. */
-typedef struct vx_verdict_looks vx_verdict_looks;
+typedef struct vx_verdict_decoded vx_verdict_decoded;
 /* NULL: no memory. */
-vx_verdict_looks *vx_verdict_looks_new(void);
-vx_verdict_looks *vx_verdict_looks_free(vx_verdict_looks *looks);
+vx_verdict_decoded *vx_verdict_decoded_new(void);
+vx_verdict_decoded *vx_verdict_decoded_free(vx_verdict_decoded *decoded);
 
 /* The new video's file, and how to decode it and stored ones. All borrowed. */
 typedef struct vx_verdict_files {
@@ -93,7 +93,7 @@ typedef struct vx_verdict_files {
     const char *path;
     const uint8_t *sha256; /* [32] of the new video, for its packet table */
     int decode_threads;
-    vx_verdict_looks *looks;      /* of vx_verdict_check_pair; NULL: nothing is kept */
+    vx_verdict_decoded *decoded;  /* of vx_verdict_check_pair; NULL: nothing is kept */
     bool (*cancelled)(void *ctx); /* may be NULL */
     void *ctx;
     /* May be NULL: told what was found, for statistics and logs. */

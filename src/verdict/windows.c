@@ -48,35 +48,35 @@ static int open_fresh(vx_windows *w, const vx_evidence_window *window, vx_err *e
 
 /* ---- what was decoded last ---- */
 
-enum { KEPT_LOOKS = 8 };
+enum { KEPT = 8 };
 
-struct vx_verdict_looks {
-    struct kept_look {
+struct vx_verdict_decoded {
+    struct kept_part {
         uint8_t sha256[32];
         vx_evidence_window window;
         vx_evidence_video *video; /* owned; NULL: empty */
         uint64_t used;            /* when, of `clock` */
-    } items[KEPT_LOOKS];
+    } items[KEPT];
     uint64_t clock;
 };
 
-vx_verdict_looks *vx_verdict_looks_new(void) {
-    return vx_new(vx_verdict_looks);
+vx_verdict_decoded *vx_verdict_decoded_new(void) {
+    return vx_new(vx_verdict_decoded);
 }
 
-vx_verdict_looks *vx_verdict_looks_free(vx_verdict_looks *looks) {
-    for (size_t i = 0; looks && i < KEPT_LOOKS; i++)
-        vx_evidence_video_free(looks->items[i].video);
-    free(looks);
+vx_verdict_decoded *vx_verdict_decoded_free(vx_verdict_decoded *decoded) {
+    for (size_t i = 0; decoded && i < KEPT; i++)
+        vx_evidence_video_free(decoded->items[i].video);
+    free(decoded);
     return NULL;
 }
 
 /* Lends the video; the next but one call may free it. */
 static int open_kept(vx_windows *w, const char *path, const uint8_t sha256[32],
                      const vx_evidence_window *window, vx_evidence_video **ret_video, vx_err *err) {
-    vx_verdict_looks *looks = w->files->looks;
-    struct kept_look *slot = NULL, *oldest = looks->items;
-    for (struct kept_look *k = looks->items; k < looks->items + KEPT_LOOKS && !slot; k++) {
+    vx_verdict_decoded *decoded = w->files->decoded;
+    struct kept_part *slot = NULL, *oldest = decoded->items;
+    for (struct kept_part *k = decoded->items; k < decoded->items + KEPT && !slot; k++) {
         oldest = k->used < oldest->used ? k : oldest;
         if (k->video && !memcmp(k->sha256, sha256, sizeof k->sha256) &&
             k->window.start_s == window->start_s && k->window.end_s == window->end_s)
@@ -91,7 +91,7 @@ static int open_kept(vx_windows *w, const char *path, const uint8_t sha256[32],
         memcpy(slot->sha256, sha256, sizeof slot->sha256);
         slot->window = *window;
     }
-    slot->used = ++looks->clock;
+    slot->used = ++decoded->clock;
     *ret_video = slot->video;
     return 0;
 }
@@ -107,7 +107,7 @@ int vx_windows_compare(vx_windows *w, const vx_evidence_window *of_new, const vx
     vx_windows_path(w->files->store, of, path);
     vx_turn_begin(&w->turn);
     int rc;
-    if (w->files->looks) {
+    if (w->files->decoded) {
         vx_evidence_video *older, *newer;
         rc = open_kept(w, path, of->sha256, of_stored, &older, err);
         if (!rc)
