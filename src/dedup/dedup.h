@@ -75,7 +75,8 @@ int vx_dedup_compare(vx_dedup *dedup, size_t first, size_t n, vx_dedup_on_hits o
 typedef struct vx_dedup_device {
     int (*memory)(const char *device, int64_t *ret_free_bytes, int64_t *ret_total_bytes,
                   vx_err *err);
-    int (*new)(const char *device, size_t n_rows, size_t dim, vx_pair_scan **ret_scan, vx_err *err);
+    int (*open)(const char *device, size_t n_rows, size_t dim, vx_pair_scan **ret_scan,
+                vx_err *err);
     vx_pair_scan *(*free)(vx_pair_scan *scan);
     int (*put)(vx_pair_scan *scan, size_t first, size_t n, const float *rows, vx_err *err);
     int (*run)(vx_pair_scan *scan, const vx_pair_scan_run_params *params, vx_pair_found *ret_found,

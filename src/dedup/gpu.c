@@ -25,7 +25,7 @@ struct vx_gpu_pairs {
 };
 
 static const vx_dedup_device cuda = {.memory = vx_torch_memory,
-                                     .new = vx_pair_scan_new,
+                                     .open = vx_pair_scan_new,
                                      .free = vx_pair_scan_free,
                                      .put = vx_pair_scan_put,
                                      .run = vx_pair_scan_run};
@@ -90,7 +90,7 @@ int vx_gpu_pairs_new(const vx_dedup_gpu *gpu, const vx_dedup_rows *rows, vx_gpu_
                  ? VX_FAIL(err, VX_TORCH_OUT_OF_MEMORY, "%zu vectors are too many", rows->n)
                  : check_room(p->device, gpu->device, rows, err);
     if (!rc)
-        rc = p->device->new (gpu->device, rows->n, rows->dim, &p->scan, err);
+        rc = p->device->open(gpu->device, rows->n, rows->dim, &p->scan, err);
     if (!rc)
         rc = put_rows(p, rows, err);
     if (!rc)

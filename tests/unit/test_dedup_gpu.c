@@ -88,7 +88,7 @@ static int fake_run(vx_pair_scan *scan, const vx_pair_scan_run_params *p, vx_pai
 }
 
 static const vx_dedup_device device = {
-    .memory = fake_memory, .new = fake_new, .free = fake_free, .put = fake_put, .run = fake_run};
+    .memory = fake_memory, .open = fake_new, .free = fake_free, .put = fake_put, .run = fake_run};
 static const vx_dedup_gpu gpu = {.device = "cuda:0", .min_pairs = -1, .functions = &device};
 
 static int setup(void **state) {
