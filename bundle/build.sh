@@ -116,6 +116,8 @@ build_jansson() {
     with_cmake -DJANSSON_BUILD_DOCS=OFF -DJANSSON_BUILD_SHARED_LIBS=ON -DJANSSON_WITHOUT_TESTS=ON -DJANSSON_EXAMPLES=OFF
 }
 build_cmocka() { with_cmake -DWITH_EXAMPLES=OFF; }
+build_libzstd() { make -j"$jobs" -C lib PREFIX="$prefix" install; }
+build_snappy() { with_cmake -DBUILD_SHARED_LIBS=ON -DSNAPPY_BUILD_TESTS=OFF -DSNAPPY_BUILD_BENCHMARKS=OFF; }
 build_utf8proc() { make -j"$jobs" && make prefix="$prefix" install; }
 build_sqlite3() {
     gcc -O2 -fPIC -shared -Wl,-soname,libsqlite3.so.0 -DSQLITE_THREADSAFE=1 -DSQLITE_ENABLE_COLUMN_METADATA \
@@ -198,7 +200,7 @@ build_libraries() {
     build_each openssl curl & lanes+=($!)
     build_each nasm dav1d x264 x265 ffmpeg & lanes+=($!)
     build_each faiss & lanes+=($!)
-    build_each sqlite3 jansson utf8proc cmocka libmicrohttpd & lanes+=($!)
+    build_each sqlite3 jansson utf8proc libzstd snappy cmocka libmicrohttpd & lanes+=($!)
     for lane in "${lanes[@]}"; do wait "$lane" || failed=1; done
     return $failed
 }
