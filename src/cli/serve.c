@@ -47,10 +47,12 @@ static const vx_option table[] = {
     {"clip", VX_OPTION_TEXT, AT(clip), "auto", "RULE", VX_CLIP_HELP},
     {"fingerprints", VX_OPTION_TEXT, AT(fingerprints), "full", "full|frames|off",
      VX_FINGERPRINTS_HELP},
-    {"evidence", VX_OPTION_TEXT, AT(evidence), "fast", "fast|deep|off",
+    {"evidence", VX_OPTION_TEXT, AT(evidence), "fast", "off|fast|full|deep",
      "fast: before a video is called a copy by its frames' hashes, look at the pictures of both "
-     "again, to tell it from another recording of the same camera; and afterwards look at the "
-     "nearest videos for what hashes do not see. deep: also search by parts of its pictures"},
+     "again, to tell it from another recording of the same camera. full: after the answer, also "
+     "look "
+     "at the nearest videos for what hashes do not see, which decodes up to eight of them for each "
+     "upload. deep: and search by parts of its pictures, turned too"},
     {"ingest-threads", VX_OPTION_COUNT, AT(ingest_threads), NULL, "N",
      "videos decoded at once; they take turns (0 means cores + 1, and 28 more with a GPU that "
      "decodes)"},
@@ -200,6 +202,7 @@ static int start(const settings *s, vx_server *server, const vx_http *http, cons
 /* OFF for what is no level, too. */
 static vx_evidence_level level_of_evidence(const char *name) {
     return !strcmp(name, "deep")   ? VX_EVIDENCE_DEEP
+           : !strcmp(name, "full") ? VX_EVIDENCE_FULL
            : !strcmp(name, "fast") ? VX_EVIDENCE_FAST
                                    : VX_EVIDENCE_OFF;
 }
@@ -275,7 +278,7 @@ int vx_command_serve(int argc, char **argv) {
         return fail(&err, 2);
     }
     if (level_of_evidence(s.evidence) == VX_EVIDENCE_OFF && strcmp(s.evidence, "off") != 0) {
-        VX_FAIL(&err, 1, "--evidence must be fast, deep or off, not '%s'", s.evidence);
+        VX_FAIL(&err, 1, "--evidence must be off, fast, full or deep, not '%s'", s.evidence);
         return fail(&err, 2);
     }
     if (strcmp(s.hybrid, "auto") != 0 && strcmp(s.hybrid, "off") != 0) {

@@ -34,8 +34,9 @@
 
 /* How much is asked of the pictures of videos before and after a verdict (verdict/, verify/). */
 typedef enum vx_evidence_level {
-    VX_EVIDENCE_OFF, /* hashes and vectors alone decide */
-    VX_EVIDENCE_FAST, /* matches are checked before they count, and a second look finds what hashes do not see */
+    VX_EVIDENCE_OFF,  /* hashes and vectors alone decide */
+    VX_EVIDENCE_FAST, /* matches of hashes are checked before they count */
+    VX_EVIDENCE_FULL, /* and a second look at the nearest videos finds what hashes do not see */
     VX_EVIDENCE_DEEP, /* and that look also searches by parts of the pictures, turned too */
 } vx_evidence_level;
 

@@ -242,7 +242,7 @@ static int look_again(vx_ingest_item *item, const vx_verdict_files *files, vx_er
     vx_ingest_work *work = item->work;
     vx_collection *collection = item->ingest->params.collection;
     bool wanted = false;
-    if (!item->waits_for_evidence || work->looked || !files->extractor->evidence)
+    if (!item->waits_for_evidence || work->looked || files->extractor->evidence < VX_EVIDENCE_FULL)
         return 0;
     int rc = vx_verdict_may_be_closer(collection, &work->subject, &work->candidates, &wanted, err);
     if (rc || !wanted)

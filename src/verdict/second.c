@@ -384,7 +384,8 @@ int vx_verdict_look_again(vx_collection *collection, const vx_verdict_subject *s
                 .windows = {.files = files, .turn = {.slots = files->extractor->slots}},
                 .looks = ret_looks};
     *ret_looks = (vx_verdict_looks){0};
-    if (!files->extractor->evidence || !isfinite(subject->length_s) || subject->length_s <= 0)
+    if (files->extractor->evidence < VX_EVIDENCE_FULL || !isfinite(subject->length_s) ||
+        subject->length_s <= 0)
         return 0;
     int rc = vx_catalog_find_unrelated(collection->catalog, subject->id, &s.unrelated,
                                        &s.n_unrelated, err);

@@ -37,7 +37,7 @@ const vx_extractor *vx_verify_extractor(const vx_verify *verify) {
 }
 
 vx_evidence_state vx_verify_state(const vx_verify *verify, vx_verdict_kind verdict) {
-    if (!verify->looks || !verify->params.extractor->evidence)
+    if (!verify->looks || verify->params.extractor->evidence < VX_EVIDENCE_FULL)
         return VX_EVIDENCE_NONE;
     return vx_verdict_wants_look(verdict) ? VX_EVIDENCE_PENDING : VX_EVIDENCE_DONE;
 }
@@ -199,7 +199,7 @@ static int verify_pending(void *ctx, vx_job *job, vx_err *err) {
     int64_t rows[AT_ONCE], last = 0, oldest_us;
     size_t n = 1;
     int64_t n_pending = 0;
-    int rc = verify->params.extractor->evidence
+    int rc = verify->params.extractor->evidence >= VX_EVIDENCE_FULL
                  ? vx_catalog_count_pending(catalog, &n_pending, &oldest_us, err)
                  : 0;
     if (n_pending)
@@ -221,7 +221,7 @@ static int find_marks(void *ctx, bool *ret_any, vx_err *err) {
     const vx_verify *verify = ctx;
     int64_t row;
     size_t n = 0;
-    int rc = verify->params.extractor->evidence
+    int rc = verify->params.extractor->evidence >= VX_EVIDENCE_FULL
                  ? vx_catalog_find_pending(verify->params.collection->catalog, 0, 1, &row, &n, err)
                  : 0;
     *ret_any = n > 0;

@@ -27,7 +27,7 @@ typedef struct vx_verify_params { /* borrows all, until free */
     vx_store *store;
     vx_writer *writer;
     vx_jobs *jobs;                 /* gets the kind "evidence" */
-    const vx_extractor *extractor; /* its evidence: OFF looks at nothing */
+    const vx_extractor *extractor; /* its evidence: below FULL nothing is looked at */
 } vx_verify_params;
 
 int vx_verify_new(const vx_verify_params *params, vx_verify **ret_verify, vx_err *err);
@@ -40,7 +40,7 @@ void vx_verify_stop(vx_verify *verify);
 vx_verify *vx_verify_free(vx_verify *verify);
 
 const vx_extractor *vx_verify_extractor(const vx_verify *verify);
-/* The state of a video that gets this verdict: NONE if it was not started, or its evidence is OFF. */
+/* The state of a video that gets this verdict: NONE if it was not started, or its evidence is below FULL. */
 vx_evidence_state vx_verify_state(const vx_verify *verify, vx_verdict_kind verdict);
 /* Inside a transaction that makes videos pending, as its last step: makes the job, unless there is one (NULL).
  * _finish: after that transaction, rc 0 = committed; another rc on the writer's thread alone. */

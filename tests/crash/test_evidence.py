@@ -28,7 +28,7 @@ def films(tmp_path_factory):
 
 @pytest.fixture
 def server(tmp_path, tiny_model):
-    server = Server(tmp_path / "data", tiny_model)
+    server = Server(tmp_path / "data", tiny_model, flags=("--evidence", "full"))
     with server:
         yield server
 

@@ -69,7 +69,8 @@ def test_video_deleted_during_the_backup_comes_back_without_its_file(serve, clip
 
 def test_job_that_waited_during_the_backup_ends_as_failed_after_the_restore(serve, clip, tmp_path):
     running = serve("data", "slow", "--clip", "fixed:0.2", "--ingest-threads", "1")
-    jobs = [running.upload(clip(seed, seconds=20), wait="false").json()["id"] for seed in range(170, 186)]
+    clips = [clip(seed, seconds=20) for seed in range(170, 186)]  # first: making them takes as long as jobs do
+    jobs = [running.upload(path, wait="false").json()["id"] for path in clips]
     job = jobs[-1]
     paste("mkdir backup", tmp_path)
     assert running.get(f"/v1/jobs/{job}").json()["state"] == "queued"

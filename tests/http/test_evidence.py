@@ -48,7 +48,7 @@ def looks(server, video):
 
 
 def test_crop_is_pending_at_first_and_a_copy_later(start, footage):
-    server = start()
+    server = start("--evidence", "full")
     original = upload(server, footage(1))
     assert done(server, original)["duplicate"]["verdict"] == "new"
     crop = upload(server, footage(1, CROP, "crop"))
@@ -68,7 +68,7 @@ def test_crop_is_pending_at_first_and_a_copy_later(start, footage):
 
 
 def test_reject_waits_for_the_second_look(start, footage):
-    server = start()
+    server = start("--evidence", "full")
     original = upload(server, footage(2))
     body = upload(server, footage(2, CROP, "crop"), 409, on_duplicate="reject")
     assert (body["duplicate"]["verdict"], body["duplicate"]["of"]) == ("copy", original["id"])
@@ -78,7 +78,7 @@ def test_reject_waits_for_the_second_look(start, footage):
 
 
 def test_evidence_wait_answers_with_the_revised_verdict(start, footage):
-    server = start()
+    server = start("--evidence", "full")
     original = upload(server, footage(3))
     done(server, original)
     crop = upload(server, footage(3, CROP, "crop"), evidence="wait")
@@ -102,7 +102,7 @@ def test_evidence_off_looks_at_nothing(start, footage):
 
 def test_near_miss_says_why_it_is_none(start, footage):
     """Another take of the same room that the hashes do not match either, because it is cropped."""
-    server = start()
+    server = start("--evidence", "full")
     upload(server, footage(6))
     path = footage(6).with_name("6-other-take.mp4")
     corpus.write(path, *CROP(takes.take(6, 2, 8), takes.RATE), corpus.x264(23))
@@ -114,7 +114,7 @@ def test_near_miss_says_why_it_is_none(start, footage):
 
 
 def test_copy_by_hashes_needs_no_second_look(start, footage):
-    server = start()
+    server = start("--evidence", "full")
     upload(server, footage(7))
     copy = upload(server, footage(7, crf=31))
     assert (copy["duplicate"]["verdict"], copy["evidence"]) == ("copy", "done")
@@ -129,7 +129,7 @@ def test_copy_by_hashes_needs_no_second_look(start, footage):
     ("mirrored", corpus.chain(CROP, corpus.mirrored), "copy", 0, 1),
 ])
 def test_edit_is_found_with_its_relation_and_line(start, footage, name, change, relation, offset_s, speed):
-    server = start()
+    server = start("--evidence", "full")
     original = upload(server, footage(8, seconds=12))
     video = done(server, upload(server, footage(8, change, name, seconds=12)))
     found = video["duplicate"]
@@ -141,7 +141,7 @@ def test_edit_is_found_with_its_relation_and_line(start, footage, name, change, 
 
 
 def test_clip_inside_a_compilation_is_contained_with_its_span(start, footage):
-    server = start()
+    server = start("--evidence", "full")
     original = upload(server, footage(9, seconds=6))
     frames = [takes.take(20, 5, 7), takes.take(9, 1, 6), takes.take(21, 5, 7)]
     path = footage(9, seconds=6).with_name("compilation.mp4")
@@ -168,7 +168,7 @@ def test_deep_search_finds_a_small_picture_in_a_picture(start, footage):
 
 
 def test_unreadable_stored_file_costs_only_its_own_look(start, footage):
-    server = start()
+    server = start("--evidence", "full")
     ids = [done(server, upload(server, footage(room)))["id"] for room in (11, 12, 13)]
     for video_id, damage in ((ids[0], lambda p: p.unlink()), (ids[1], lambda p: p.write_bytes(b"x" * 9000))):
         sha256 = server.get(f"/v1/videos/{video_id}").json()["sha256"]
@@ -182,7 +182,7 @@ def test_unreadable_stored_file_costs_only_its_own_look(start, footage):
 
 
 def test_copy_whose_original_is_deleted_is_looked_at_again(start, footage):
-    server = start()
+    server = start("--evidence", "full")
     first, second = (done(server, upload(server, footage(14, crf=crf))) for crf in (23, 24))
     crop = done(server, upload(server, footage(14, CROP, "crop")))
     of = crop["duplicate"]["of"]
