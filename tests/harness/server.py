@@ -110,7 +110,7 @@ class Server:
         with open(path, "rb") as file:
             return self.post("/v1/videos", params={"filename": Path(path).name, **params}, data=file)
 
-    def wait_for_job(self, job_id, seconds=60):
+    def wait_for_job(self, job_id, seconds=180):  # with a thread sanitizer on a slow machine a minute is short
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             job = self.get(f"/v1/jobs/{job_id}").json()
