@@ -42,7 +42,7 @@ def videos(server):
 def test_groups_show_the_keeper_and_why(opened, server, shot):
     expect(opened.locator("#dup-scan-note")).to_have_text("Compared 4 new videos with 4.")
     group = opened.locator("#dup-groups > li", has_text="harbour 640x360.mp4").first
-    expect(group).to_contain_text("it has the largest picture: 640 × 360; the next has 320 × 180")
+    expect(group).to_contain_text("it has the largest picture: 640 × 360, the next has 320 × 180")
     expect(group.locator(".stays")).to_contain_text("harbour 640x360.mp4")
     expect(group.locator(".goes")).to_contain_text("Copy")
     expect(opened.locator("#dup-groups > li", has_text="street")).to_contain_text("the others are in trash or hidden folders")
