@@ -217,6 +217,11 @@ int vx_catalog_get_video_by_sha256(vx_catalog *catalog, const uint8_t sha256[32]
                                    vx_video **ret_video, vx_err *err);
 int vx_catalog_get_video_by_row(vx_catalog *catalog, int64_t row, vx_video **ret_video,
                                 vx_err *err);
+/* Calls back for each of these rows, with its video as vx_catalog_get_video_by_row gives it, borrowed until the callback
+ * returns; NULL: there is none any more. All are of one moment. Non-zero stops and is returned. Cheaper than one by one. */
+typedef int (*vx_catalog_on_row)(void *ctx, int64_t row, const vx_video *video, vx_err *err);
+int vx_catalog_read_videos(vx_catalog *catalog, const int64_t *rows, size_t n,
+                           vx_catalog_on_row on_row, void *ctx, vx_err *err);
 /* The video without its clips (n_clips is 0). VX_CATALOG_NOT_FOUND. */
 int vx_catalog_get_video_alone(vx_catalog *catalog, int64_t row, vx_video **ret_video, vx_err *err);
 /* Gives its metadata alone (free()). VX_CATALOG_NOT_FOUND. */

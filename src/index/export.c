@@ -1,42 +1,20 @@
-/* export.c — the index as a FAISS file.
- *
- * The file is written here row by row and not with faiss_write_index(), which needs all rows in one
- * FAISS index: twice the memory. The layout of an IndexFlatIP (FAISS's index_write.cpp; unchanged
- * since the beginning), little-endian, packed:
- *
- *   char[4] "IxFI" | int32 dim | int64 n | int64 1<<20 twice (unused) | uint8 trained = 1
- *   int32 metric = 0 (inner product) | uint64 n·dim | float32 [n, dim]
- */
+/* export.c — the index as a FAISS file, row by row. */
 #include "index.h"
 
 #include <errno.h>
 #include <string.h>
 
 #include "base/whole_file.h"
-
-#define HEADER_BYTES 45
-
-static void put(unsigned char **at, const void *value, size_t n_bytes) {
-    memcpy(*at, value, n_bytes);
-    *at += n_bytes;
-}
+#include "faiss_file.h"
 
 static int write_header(FILE *file, int dim, size_t n_rows) {
-    _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "FAISS files are little-endian");
-    unsigned char header[HEADER_BYTES], *at = header;
-    int32_t dim32 = dim, metric = 0;
-    int64_t n = (int64_t)n_rows, unused = 1 << 20;
+    unsigned char header[VX_FAISS_HEADER_BYTES];
     uint64_t n_floats = (uint64_t)n_rows * (uint64_t)dim;
-    unsigned char trained = 1;
-    put(&at, "IxFI", 4);
-    put(&at, &dim32, sizeof(dim32));
-    put(&at, &n, sizeof(n));
-    put(&at, &unused, sizeof(unused));
-    put(&at, &unused, sizeof(unused));
-    put(&at, &trained, sizeof(trained));
-    put(&at, &metric, sizeof(metric));
-    put(&at, &n_floats, sizeof(n_floats));
-    return fwrite(header, sizeof(header), 1, file) == 1 ? 0 : -1;
+    vx_faiss_write_header(header, "IxFI", dim, (int64_t)n_rows);
+    return fwrite(header, sizeof header, 1, file) == 1 &&
+                   fwrite(&n_floats, sizeof n_floats, 1, file) == 1
+               ? 0
+               : -1;
 }
 
 /* Writes the rows of ids and packs the list: an id removed meanwhile drops out of both. */
