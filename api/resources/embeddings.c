@@ -13,7 +13,7 @@
 #include "base/base64.h"
 #include "server/server.h"
 
-#define FIELDS "input request_type model encoding_format dimensions user"
+#define FIELDS "input request_type model encoding_format dimensions frames user"
 
 typedef enum request_type { TYPE_QUERY, TYPE_TEXTS, TYPE_VIDEOS, TYPE_ABSENT } request_type;
 
@@ -94,6 +94,8 @@ static void finish(vx_request *request) {
         vx_out_begin(&out, NULL, '{');
         vx_out_string(&out, "object", "embedding");
         vx_out_int(&out, "index", (int64_t)i);
+        if (work->inputs[i].kind == VX_INPUT_VIDEO)
+            vx_out_string(&out, "frames", vx_media_frames_name(work->made_of[i]));
         write_vector(&out, work->vectors + i * dim, dim, buffer);
         vx_out_end(&out, '}');
     }
@@ -235,17 +237,22 @@ static bool read_request(vx_request *request, json_t *body, job *j) {
     static const char *const types[] = {
         [TYPE_QUERY] = "query", [TYPE_TEXTS] = "bulk_text", [TYPE_VIDEOS] = "bulk_video"};
     static const char *const formats[] = {"float", "base64"};
-    int type, format;
+    static const char *const frames_names[] = {"exact", "keyframes"};
+    int type, format, frames;
     const char *user;
     if (!vx_json_only(request, body, FIELDS) ||
         !read_word(request, body, "request_type", types, 3,
                    "must be query, bulk_text or bulk_video", &type) ||
         !read_word(request, body, "encoding_format", formats, 2, "must be float or base64",
                    &format) ||
+        !read_word(request, body, "frames", frames_names, 2, "must be exact or keyframes",
+                   &frames) ||
         !vx_json_string(request, body, "user", &user) || !read_model(request, body, j) ||
         !read_inputs(request, body, j->work) || !check_type(request, (request_type)type, j->work))
         return false;
     j->base64 = format == 1;
+    j->work->frames =
+        frames < 2 ? (vx_media_frames)frames : request->server->extractor.frames; /* absent */
     request->param = NULL;
     return true;
 }

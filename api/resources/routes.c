@@ -3,7 +3,7 @@
 #include "api/resources/handlers.h"
 #include "base/mem.h"
 
-#define UPLOAD_FIELDS "metadata clip on_duplicate evidence wait"
+#define UPLOAD_FIELDS "metadata clip frames on_duplicate evidence wait"
 #define IMPORT_FIELDS "model filename source normalize wait"
 #define SEARCH_FIELDS "k min_score max_score group_by offset cursor histogram explain filter model"
 #define GROUP_FIELDS "kind min_score filter keep"
@@ -24,8 +24,8 @@ static const vx_route rows[] = {
     {"GET", "/v1/videos/{id}/clips/{n}/content", 0, "copy", "", vx_clip_content_get},
     {"GET", "/v1/videos/{id}/thumbnail", 0, "t size", "", vx_thumbnail_get},
     {"GET", "/v1/videos/{id}/vectors", 0, "model", "", vx_vectors_get},
-    {"POST", "/v1/search", VX_ACCEPT_JSON | VX_ACCEPT_FORM, "", SEARCH_FIELDS, vx_search_post,
-     vx_search_check},
+    {"POST", "/v1/search", VX_ACCEPT_JSON | VX_ACCEPT_FORM, "", "frames " SEARCH_FIELDS,
+     vx_search_post, vx_search_check},
     {"GET", "/v1/videos/{id}/clusters", 0, "", "", vx_videos_clusters_get},
     {"POST", "/v1/clusters", VX_ACCEPT_JSON, "", "", vx_clusters_post},
     {"GET", "/v1/clusters", 0, "limit cursor", "", vx_clusters_list_get},

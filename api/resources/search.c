@@ -44,6 +44,7 @@ static void write_hit(vx_out *out, const vx_hit *hit, size_t rank) {
     vx_out_int(out, "rank", (int64_t)rank);
     vx_out_string(out, "filename", hit->filename);
     vx_out_bool(out, "has_file", hit->has_file);
+    vx_out_string(out, "frames", hit->frames);
     vx_out_json(out, "metadata", hit->metadata ? hit->metadata : "{}");
     vx_out_end(out, '}');
 }
@@ -115,6 +116,8 @@ static void finish(vx_request *request) {
     VX_AUTO_OUT out = {0};
     vx_out_begin(&out, NULL, '{');
     vx_out_string(&out, "model", result->model);
+    if (result->frames)
+        vx_out_string(&out, "frames", result->frames);
     if (result->store) {
         vx_out_begin(&out, "searched", '{');
         vx_out_string(&out, "store", result->store);
@@ -323,13 +326,15 @@ static bool read_values(vx_request *request, vx_query *question, bool *ret_expla
     *question = defaults;
     int64_t k, offset;
     double min_score, max_score;
-    int histogram, explain;
+    int histogram, explain, frames;
     if (!vx_params_int(request, "k", 1, VX_SEARCH_MAX_K, (int64_t)defaults.k, &k) ||
         !vx_params_int(request, "offset", 0, VX_SEARCH_MAX_DEPTH, 0, &offset) ||
         !vx_params_number(request, "min_score", -1, 1, -1, &min_score) ||
         !vx_params_number(request, "max_score", -1, 1, 1, &max_score) ||
         !vx_params_choice(request, "histogram", "false true", 0, &histogram) ||
         !vx_params_choice(request, "explain", "false true", 0, &explain) ||
+        !vx_params_choice(request, "frames", VX_MEDIA_FRAMES_NAMES,
+                          (int)request->server->extractor.frames, &frames) ||
         !set_cursor(request, question, vx_request_value(request, "cursor")) ||
         !set_group(request, question, vx_request_value(request, "group_by")))
         return false;
@@ -338,6 +343,7 @@ static bool read_values(vx_request *request, vx_query *question, bool *ret_expla
     question->min_score = (float)min_score;
     question->max_score = (float)max_score;
     question->histogram = histogram;
+    question->frames = (vx_media_frames)frames; /* of a file: a form alone */
     *ret_explain = explain;
     return check_options(request, question);
 }

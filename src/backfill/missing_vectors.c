@@ -51,6 +51,7 @@ static vx_outcome extract(const vx_missing_vectors *want, vx_extract *ret_extrac
         .spans = spans,
         .n_spans = n,
         .models = want->models,
+        .frames = want->video->frames,
         .decode_threads = want->decode_threads,
         .watch = want->watch,
     };

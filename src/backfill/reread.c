@@ -134,6 +134,7 @@ static vx_outcome extract(reread *r, vx_err *err) {
                                       .spans = spans,
                                       .n_spans = v->n_clips,
                                       .models = VX_EXTRACT_ALL_MODELS,
+                                      .frames = v->frames,
                                       .fingerprints = true,
                                       .decode_threads = r->decode_threads,
                                       .watch = &watch};
@@ -179,6 +180,7 @@ static int note_media(reread *r, const vx_media_info *info, vx_err *err) {
     now->frames_total = r->has_changed ? r->found.stats.frames_total : r->stored->frames_total;
     now->rules = VX_MEDIA_RULES;
     now->fingerprints = r->has_changed ? (int)r->found.fingerprints : r->stored->fingerprints;
+    now->frames = r->has_changed ? r->found.frames : r->stored->frames;
     now->n_clips = n;
     for (size_t i = 0; i < n; i++)
         now->clips[i] = (vx_clip){.index = (int)i,
@@ -236,9 +238,11 @@ vx_outcome vx_backfill_reread(vx_backfill_job *job, const vx_video *video, const
     vx_outcome outcome = read_header(&r, &info, err);
     if (outcome)
         return outcome;
+    vx_fingerprints wanted =
+        vx_fingerprints_of_frames(job->backfill->params.extractor->fingerprints, video->frames);
     r.same_times = has_same_times(video, &info);
-    r.has_changed = !r.same_times || !has_same_pictures(video, &info) ||
-                    video->fingerprints < (int)job->backfill->params.extractor->fingerprints;
+    r.has_changed =
+        !r.same_times || !has_same_pictures(video, &info) || video->fingerprints < (int)wanted;
     if (r.has_changed) {
         outcome = extract(&r, err);
         if (outcome)

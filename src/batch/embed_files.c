@@ -240,6 +240,7 @@ static vx_ingest_item *new_item(run *r, task *t) {
         return NULL;
     item->upload = vx_take(t->upload);
     item->clip = r->c->parts->extractor->clip;
+    item->frames = r->c->parts->extractor->frames;
     item->in_order = true;
     strcpy(item->request_id, "embed");
     item->done = on_done;

@@ -1,7 +1,7 @@
 /* inventory.h — which file of the input folder is which stored video: the memory of vidx embed.
  *
  * It lives in the catalog: the metadata of a stored video is
- *   {"made_with": "<first model> <digest> <clip rule> <fingerprints>",
+ *   {"made_with": "<first model> <digest> <clip rule> <fingerprints>[ keyframes]",
  *    "files": [{"path", "bytes", "mtime_ns"}]}
  * with every path that has its bytes. The first path is committed together with the video, further
  * ones by _save; a crash before that costs reading those files again, but no embedding. A file whose
@@ -26,7 +26,7 @@ typedef struct vx_batch_inventory vx_batch_inventory;
 /* Reads the catalog and connects every known and unchanged file with its video
  * (files->items[].video). Files of an unreadable folder, and those of other places than were walked, count as
  * still there. Borrows both.
- * -EEXIST: the output was made with another first model, clip rule or fingerprint setting. (Vectors
+ * -EEXIST: the output was made with another first model, clip rule, fingerprint or frames setting. (Vectors
  * that further models have not made are for missing_vectors.h.) */
 int vx_batch_inventory_open(const vx_batch_parts *parts, vx_batch_files *files,
                             vx_batch_inventory **ret_inventory, vx_err *err);

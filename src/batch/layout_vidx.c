@@ -82,10 +82,11 @@ static int write_line(FILE *file, const writer *w, const vx_video *video, size_t
     vx_hex_encode(video->sha256, 32, sha256);
     vx_clip_id_of(video->id, clip->index, clip_id);
     json_t *line = json_pack(
-        "{s:I, s:O, s:s, s:s, s:i, s:f, s:f, s:s, s:s, s:s, s:o}", "row", (json_int_t)row, "file",
-        path, "video_id", video->id, "clip_id", clip_id, "index", clip->index, "start_s",
-        seconds(clip->start_s), "end_s", seconds(clip->end_s), "model", model->name, "model_digest",
-        model->digest, "sha256", sha256, "duplicate", verdict_json(w, video, is_first_file));
+        "{s:I, s:O, s:s, s:s, s:i, s:f, s:f, s:s, s:s, s:s, s:s, s:o}", "row", (json_int_t)row,
+        "file", path, "video_id", video->id, "clip_id", clip_id, "index", clip->index, "start_s",
+        seconds(clip->start_s), "end_s", seconds(clip->end_s), "frames",
+        vx_media_frames_name(video->frames), "model", model->name, "model_digest", model->digest,
+        "sha256", sha256, "duplicate", verdict_json(w, video, is_first_file));
     if (!line)
         return -ENOMEM;
     /* 17 digits would show a float's conversion noise; 11 hold a day to the microsecond. */

@@ -26,6 +26,7 @@
 
 #include "base/err.h"
 #include "base/mem.h"
+#include "media/media.h"
 
 typedef enum vx_catalog_outcome {
     VX_CATALOG_NOT_FOUND = VX_CODES_CATALOG,
@@ -142,7 +143,8 @@ typedef struct vx_video {
     char
         *clusters; /* "c….3,c….none": where its clips are, each once; NULL: in no clustering, or not
                            asked for. Set by vx_catalog_get_video_by_row, _get_video_alone and the scans */
-    int fingerprints; /* which pictures were hashed: a vx_fingerprints of extract.h */
+    int fingerprints;       /* which pictures were hashed: a vx_fingerprints of extract.h */
+    vx_media_frames frames; /* what all its clips are made of */
     vx_evidence_state evidence;
     int64_t updated_us; /* UNIX time in µs at which its verdict last changed; 0: never */
     vx_clip *clips;
@@ -188,7 +190,7 @@ int vx_catalog_find_rejudged(vx_catalog *catalog, int64_t above_row, size_t max,
 /* The video and those whose verdict names it wait to be judged anew; until then verdicts stay. */
 int vx_catalog_mark_rejudged(vx_catalog *catalog, int64_t row, const char *video_id, vx_err *err);
 /* Replaces what was read from the file of video->row: container to duration_s, frames_decoded and the fields
- * from there to fingerprints. VX_CATALOG_NOT_FOUND. */
+ * from there to frames. VX_CATALOG_NOT_FOUND. */
 int vx_catalog_set_media(vx_catalog *catalog, const vx_video *video, vx_err *err);
 /* An imported video, of which there was no file, has one of that size in the store from here on; nobody has read
  * it yet (rules are 0). VX_CATALOG_NOT_FOUND: it is gone, or has a file. */
@@ -237,8 +239,8 @@ int vx_catalog_find_videos_of_clips(vx_catalog *catalog, const int64_t *clips, s
                                     int64_t *ret_videos, vx_err *err);
 /* Seconds; NaN if it is not known. VX_CATALOG_NOT_FOUND. */
 int vx_catalog_get_duration(vx_catalog *catalog, int64_t row, double *ret_s, vx_err *err);
-/* Videos whose file was read by older rules than these, or of which fewer pictures were hashed: rows above a
- * row, rising, up to max into ret_rows; and how many there are. */
+/* Videos whose file was read by older rules than these, or of which fewer pictures were hashed than would be
+ * now (of key frames vx_fingerprints_of_frames): rows above a row, rising, up to max into ret_rows; and how many there are. */
 int vx_catalog_find_outdated(vx_catalog *catalog, int rules, int fingerprints, int64_t above_row,
                              size_t max, int64_t *ret_rows, size_t *ret_n, vx_err *err);
 int vx_catalog_count_outdated(vx_catalog *catalog, int rules, int fingerprints, int64_t *ret_n,
@@ -259,6 +261,7 @@ typedef struct vx_clip_hit {
     int index;
     double start_s, end_s;
     bool has_file;
+    vx_media_frames frames;
     char *filename, *metadata; /* owned; filename NULL: there is no such clip */
 } vx_clip_hit;
 /* Of n clips (any order), all at one moment; a tenth of the cost of so many calls of the one above. On failure

@@ -31,7 +31,7 @@ int vx_catalog_scan_clips(vx_catalog *catalog, vx_catalog_on_clip on_clip, void 
 
 static int read_hit(vx_db *db, int64_t clip_row, vx_clip_hit *ret_hit, vx_err *err) {
     VX_SQL(q, db,
-           "SELECT position, start_s, end_s, id, filename, metadata, source_path"
+           "SELECT position, start_s, end_s, id, filename, metadata, source_path, frames"
            " FROM clips CROSS JOIN videos ON videos.row = video WHERE clips.row = ?");
     vx_sql_bind_int(&q, clip_row);
     *ret_hit = (vx_clip_hit){0};
@@ -47,6 +47,7 @@ static int read_hit(vx_db *db, int64_t clip_row, vx_clip_hit *ret_hit, vx_err *e
     ret_hit->metadata = vx_sql_text(&q, &oom);
     VX_AUTO_FREE char *source_path = vx_sql_text(&q, &oom);
     ret_hit->has_file = !source_path || *source_path;
+    ret_hit->frames = (vx_media_frames)vx_sql_int(&q);
     return oom ? VX_FAIL(err, -ENOMEM, "out of memory") : 0;
 }
 

@@ -12,7 +12,7 @@
     " height_px, fps, duration_s, created_us, verdict, duplicate_of, score, share,"                \
     " share_of_new, share_of_stored, offset_s,"                                                    \
     " mirrored, decode_path, frames_decoded, frames_total, sample_aspect_ratio, rotation_deg,"     \
-    " hdr, clip_rule, rules, fingerprints, evidence, updated_us"
+    " hdr, clip_rule, rules, fingerprints, frames, evidence, updated_us"
 
 /* And where its clips are in clusterings, as filters name it. */
 #define CLUSTERS_COLUMN                                                                            \
@@ -76,6 +76,7 @@ static int read_video(vx_sql *q, vx_video **ret_video, vx_err *err) {
     vx_sql_text_into(q, video->clip_rule, sizeof video->clip_rule);
     video->rules = (int)vx_sql_int(q);
     video->fingerprints = (int)vx_sql_int(q);
+    video->frames = (vx_media_frames)vx_sql_int(q);
     video->evidence = (vx_evidence_state)vx_sql_int(q);
     video->updated_us = vx_sql_int(q);
     if (oom)
@@ -318,11 +319,14 @@ static int read_rows(vx_sql *q, size_t max, int64_t *ret_rows, size_t *ret_n, vx
     return 0;
 }
 
+/* As vx_fingerprints_of_frames has it: on key frames nothing is more than 1. */
+#define HASHED_LESS "(fingerprints < ? AND (frames = 0 OR fingerprints < 1))"
+
 int vx_catalog_find_outdated(vx_catalog *catalog, int rules, int fingerprints, int64_t above_row,
                              size_t max, int64_t *ret_rows, size_t *ret_n, vx_err *err) {
     VX_READER(reader, catalog);
     VX_SQL(q, reader.db,
-           "SELECT row FROM videos WHERE (rules < ? OR fingerprints < ?) AND row > ?"
+           "SELECT row FROM videos WHERE (rules < ? OR " HASHED_LESS ") AND row > ?"
            " ORDER BY row LIMIT ?");
     vx_sql_bind_int(&q, rules);
     vx_sql_bind_int(&q, fingerprints);
@@ -502,7 +506,7 @@ int vx_catalog_count_videos(vx_catalog *catalog, int64_t *ret_n, vx_err *err) {
 int vx_catalog_count_outdated(vx_catalog *catalog, int rules, int fingerprints, int64_t *ret_n,
                               vx_err *err) {
     VX_READER(reader, catalog);
-    VX_SQL(q, reader.db, "SELECT count(*) FROM videos WHERE rules < ? OR fingerprints < ?");
+    VX_SQL(q, reader.db, "SELECT count(*) FROM videos WHERE rules < ? OR " HASHED_LESS);
     vx_sql_bind_int(&q, rules);
     vx_sql_bind_int(&q, fingerprints);
     return read_int(&q, ret_n, err);

@@ -34,7 +34,7 @@ static int next_row(vx_db *db, const char *table, int64_t *last, int64_t *ret_ro
     return 0;
 }
 
-/* From sample_aspect_ratio to fingerprints. */
+/* From sample_aspect_ratio to frames. */
 static void bind_looks(vx_sql *q, const vx_video *video) {
     vx_sql_bind_real(q, video->sample_aspect_ratio);
     vx_sql_bind_real(q, video->rotation_deg < 0 ? (double)NAN : video->rotation_deg);
@@ -42,6 +42,7 @@ static void bind_looks(vx_sql *q, const vx_video *video) {
     vx_sql_bind_text(q, video->clip_rule[0] ? video->clip_rule : NULL);
     vx_sql_bind_int(q, video->rules);
     vx_sql_bind_int(q, video->fingerprints);
+    vx_sql_bind_int(q, video->frames);
 }
 
 static int insert_video_row(vx_catalog *catalog, vx_video *video, vx_err *err) {
@@ -54,7 +55,8 @@ static int insert_video_row(vx_catalog *catalog, vx_video *video, vx_err *err) {
            " codec, width_px, height_px, fps, duration_s, created_us, verdict, duplicate_of, score,"
            " share, share_of_new, share_of_stored, offset_s, mirrored, decode_path, frames_decoded,"
            " frames_total, sample_aspect_ratio, rotation_deg, hdr, clip_rule, rules, fingerprints,"
-           " evidence) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
+           " frames, evidence) VALUES "
+           "(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
            " ON CONFLICT (id) DO NOTHING");
     vx_sql_bind_int(&q, row);
     vx_sql_bind_text(&q, video->id);
@@ -336,7 +338,7 @@ int vx_catalog_set_media(vx_catalog *catalog, const vx_video *video, vx_err *err
            "UPDATE videos SET container = ?, codec = ?, width_px = ?, height_px = ?, fps = ?,"
            " duration_s = ?, decode_path = ?, frames_decoded = ?, frames_total = ?,"
            " sample_aspect_ratio = ?, rotation_deg = ?, hdr = ?, clip_rule = ?, rules = ?,"
-           " fingerprints = ? WHERE row = ?");
+           " fingerprints = ?, frames = ? WHERE row = ?");
     vx_sql_bind_text(&q, video->container);
     vx_sql_bind_text(&q, video->codec);
     vx_sql_bind_int(&q, video->width_px);

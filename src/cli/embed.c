@@ -18,7 +18,7 @@
 
 typedef struct settings {
     const char *input, *output, *models, *model, *variant, *device, *hybrid, *clip, *layout,
-        *encoder, *fingerprints;
+        *encoder, *fingerprints, *frames;
     int64_t threads, max_side;
     double max_duration, dedup;
     bool write_clips, quiet;
@@ -47,6 +47,8 @@ static const vx_option table[] = {
      "FFmpeg video encoder for --write-clips: auto, libx264, libopenh264, mpeg4, h264_nvenc"},
     {"fingerprints", VX_OPTION_TEXT, AT(fingerprints), "full", "full|frames|off",
      VX_FINGERPRINTS_HELP},
+    {"frames", VX_OPTION_TEXT, AT(frames), "exact", "exact|keyframes",
+     "keyframes: show the model the nearest key frames, which are much faster to decode"},
     {"threads", VX_OPTION_COUNT, AT(threads), NULL, "N",
      "videos processed at once (0 means cores + 1, and 28 more with a GPU that decodes)"},
     {"max-side", VX_OPTION_COUNT, AT(max_side), "8192", "PX",
@@ -107,6 +109,10 @@ static int check_settings(const settings *s, const char **ret_model, vx_err *err
     if (!vx_fingerprints_of_name(s->fingerprints, &fingerprints))
         return VX_FAIL(err, VX_OPTION_WRONG, "--fingerprints must be full, frames or off, not '%s'",
                        s->fingerprints);
+    vx_media_frames frames;
+    if (!vx_media_frames_of_name(s->frames, &frames))
+        return VX_FAIL(err, VX_OPTION_WRONG, "--frames must be exact or keyframes, not '%s'",
+                       s->frames);
     vx_clip_spec clip;
     int rc = vx_clip_parse(s->clip, &clip, err);
     if (rc)
@@ -155,6 +161,7 @@ static int embed(const settings *s, const char *model, vx_batch_end *ret_end, vx
         .no_clients = true,
     };
     vx_fingerprints_of_name(s->fingerprints, &server_params.fingerprints);
+    vx_media_frames_of_name(s->frames, &server_params.frames);
     rc = vx_server_new(&server_params, &server, err);
     if (!rc)
         rc = vx_server_start(server, err);

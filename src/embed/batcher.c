@@ -1,10 +1,10 @@
-/* batcher.c — the queue of jobs and the worker that empties it.
+/* batcher.c — the queue of jobs and the lines that empty it.
  *
  * A job stays queued until its last item has been taken. It is the caller's to free once `done` is set
- * under the lock; until then the worker may use it.
+ * under the lock; until then a line may use it.
  *
- * Threads  `lock` guards the queue, the flags, the counters and every job. The batch buffers belong
- *          to the worker and need no lock. `done` is called without it.
+ * Threads  `lock` guards the queue, the flags, the counters and every job. The batch buffers of a line
+ *          belong to its worker and need no lock. `done` is called without it.
  */
 #include "batcher.h"
 
@@ -16,10 +16,13 @@
 #include "base/thread.h"
 #include "torch/torch_shim.h"
 
+enum { REVIVE_US = 1000000, MOST_WAIT = 64 };
+
 struct vx_embed_job {
     vx_batcher *batcher;
     vx_batch_item *items; /* [n_items] */
     float *vectors;       /* [n_items, dim] */
+    int line;             /* that must run it; -1 = any */
     int n_items, n_taken, n_finished;
     int rc; /* 0 or the first failure, explained in err */
     vx_err err;
@@ -31,47 +34,73 @@ struct vx_embed_job {
 typedef struct ticket {
     vx_embed_job *from;
     int index;
+    bool again; /* a line was lost with it: if another one is, it may be its fault */
 } ticket;
 
-struct vx_batcher {
-    vx_batcher_params params;
+/* One device, with the worker that feeds it. */
+typedef struct batch_line {
+    vx_batcher *batcher;
+    int index;
     ticket *tickets;          /* [max_batch] */
     const void **batch_items; /* [max_batch] */
     float *batch_vectors;     /* [max_batch, dim] */
+    pthread_t worker;
+    bool has_worker;
+} batch_line;
+
+struct vx_batcher {
+    vx_batcher_params params;
+    batch_line lines[VX_EMBED_MAX_LINES]; /* [params.n_lines] */
 
     vx_mutex lock;
     vx_cond work;     /* the queue is not empty, or closing */
     vx_cond finished; /* a job is done, or was freed */
     vx_embed_job *first VX_GUARDED, *last VX_GUARDED;
+    ticket *returned
+        VX_GUARDED; /* [n_returned] of lines that were lost; room for n_lines batches */
+    int n_returned VX_GUARDED;
     bool closing VX_GUARDED;
+    int n_lost VX_GUARDED; /* lines */
     int n_jobs VX_GUARDED; /* not freed yet */
     vx_embedder_stats stats VX_GUARDED;
-
-    pthread_t worker;
-    bool has_worker;
 };
 
 /* ---- worker ----------------------------------------------------------------------------------*/
 
+/* The job of the next item that this line may take; NULL: there is none. */
+static vx_embed_job *next_job_locked(const vx_batcher *b, int line) VX_REQUIRES(b->lock) {
+    if (b->n_returned)
+        return b->returned[b->n_returned - 1].from;
+    return b->first && (b->first->line < 0 || b->first->line == line) ? b->first : NULL;
+}
+
 /* Whether the next item may be in one run with those taken. */
-static bool fits_locked(const vx_batcher *b, int n) VX_REQUIRES(b->lock) {
-    if (b->closing || !b->first || n == b->params.max_batch)
+static bool fits_locked(const vx_batcher *b, const batch_line *l, int n) VX_REQUIRES(b->lock) {
+    const vx_embed_job *next = next_job_locked(b, l->index);
+    if (b->closing || !next || n == b->params.max_batch)
         return false;
-    return !n || !b->params.separate_jobs || b->tickets[0].from == b->first;
+    return !n || !b->params.separate_jobs || l->tickets[0].from == next;
+}
+
+static ticket take_locked(vx_batcher *b) VX_REQUIRES(b->lock) {
+    if (b->n_returned)
+        return b->returned[--b->n_returned];
+    vx_embed_job *from = b->first;
+    ticket t = {.from = from, .index = from->n_taken++};
+    if (from->n_taken == from->n_items)
+        b->first = from->next;
+    return t;
 }
 
 /* Takes up to max_batch items from the queue. Waits for the first; 0 once closing. */
-static int take_batch(vx_batcher *b) {
+static int take_batch(batch_line *l) {
+    vx_batcher *b = l->batcher;
     vx_mutex_lock(&b->lock);
-    while (!b->first && !b->closing)
+    while (!next_job_locked(b, l->index) && !b->closing)
         vx_cond_wait(&b->work, &b->lock);
     int n = 0;
-    while (fits_locked(b, n)) {
-        vx_embed_job *from = b->first;
-        b->tickets[n++] = (ticket){from, from->n_taken++};
-        if (from->n_taken == from->n_items)
-            b->first = from->next;
-    }
+    while (fits_locked(b, l, n))
+        l->tickets[n++] = take_locked(b);
     vx_mutex_unlock(&b->lock);
     return n;
 }
@@ -105,29 +134,68 @@ static void tell_done(const vx_batcher *b, const vx_batch_item *item) {
         b->params.done(item->owner);
 }
 
-static void run_batch(vx_batcher *b, int n) {
-    vx_err err;
+/* The line is lost. Its items wait for another one, but for those that have been there: of these, how many are
+ * left in l->tickets. */
+static int give_back(batch_line *l, int n, const vx_err *err) {
+    vx_batcher *b = l->batcher;
+    int n_left = 0;
+    vx_mutex_lock(&b->lock);
+    vx_embedder_line *state = &b->stats.lines[l->index];
+    state->lost = true;
+    snprintf(state->why, sizeof state->why, "%.239s", err->msg);
+    bool others = ++b->n_lost < b->params.n_lines && !b->closing;
+    for (int i = 0; i < n; i++) {
+        ticket t = l->tickets[i];
+        if (!others || t.again || t.from->line >= 0) {
+            l->tickets[n_left++] = t;
+            continue;
+        }
+        t.again = true;
+        b->returned[b->n_returned++] = t;
+    }
+    vx_cond_broadcast(&b->work);
+    vx_mutex_unlock(&b->lock);
+    return n_left;
+}
+
+static void finish_batch(batch_line *l, int n, int failed, vx_err *err) {
+    vx_batcher *b = l->batcher;
     size_t dim = (size_t)b->params.dim;
+    for (int i = 0; i < n; i++) /* before a job is done: then its caller may be gone */
+        tell_done(b, &l->tickets[i].from->items[l->tickets[i].index]);
+    vx_mutex_lock(&b->lock);
+    for (int i = 0; i < n; i++) {
+        ticket t = l->tickets[i];
+        const float *vector = l->batch_vectors + (size_t)i * dim;
+        int rc = failed ? failed : check_vector(b, vector, err);
+        if (!rc)
+            memcpy(t.from->vectors + (size_t)t.index * dim, vector, dim * sizeof(float));
+        finish_item_locked(b, t.from, rc, err);
+    }
+    vx_mutex_unlock(&b->lock);
+}
+
+/* False: the line was lost. */
+static bool run_batch(batch_line *l, int n) {
+    vx_batcher *b = l->batcher;
+    vx_err err = {0};
     int64_t start_us = vx_clock_monotonic_us();
     for (int i = 0; i < n; i++)
-        b->batch_items[i] = b->tickets[i].from->items[b->tickets[i].index].data;
-    int failed = b->params.run(b->params.ctx, b->batch_items, n, b->batch_vectors, &err);
-    int64_t busy_us = vx_clock_monotonic_us() - start_us;
-    for (int i = 0; i < n; i++) /* before a job is done: then its caller may be gone */
-        tell_done(b, &b->tickets[i].from->items[b->tickets[i].index]);
+        l->batch_items[i] = l->tickets[i].from->items[l->tickets[i].index].data;
+    int failed = b->params.run(b->params.ctx, l->index, l->batch_items, n, l->batch_vectors, &err);
+    bool lost = failed == -ENODEV && b->params.revive;
+    if (lost) {
+        n = give_back(l, n, &err);
+        failed = err.code = -EAGAIN;
+    }
     vx_mutex_lock(&b->lock);
     b->stats.clips += n;
     b->stats.batches++;
-    b->stats.busy_us += busy_us;
-    for (int i = 0; i < n; i++) {
-        ticket t = b->tickets[i];
-        const float *vector = b->batch_vectors + (size_t)i * dim;
-        int rc = failed ? failed : check_vector(b, vector, &err);
-        if (!rc)
-            memcpy(t.from->vectors + (size_t)t.index * dim, vector, dim * sizeof(float));
-        finish_item_locked(b, t.from, rc, &err);
-    }
+    b->stats.busy_us += vx_clock_monotonic_us() - start_us;
+    b->stats.lines[l->index].clips += failed ? 0 : n;
     vx_mutex_unlock(&b->lock);
+    finish_batch(l, n, failed, &err);
+    return !lost;
 }
 
 /* Ends the items of a job that no batch has taken. It is in the queue no more. */
@@ -152,32 +220,88 @@ static vx_embed_job *take_first_job(vx_batcher *b, int *ret_n_taken) {
     return job;
 }
 
-/* Every item not yet taken ends here; the ones in a batch have finished before. */
-static void refuse_queued(vx_batcher *b) {
-    vx_err err;
+/* Takes back an item that a lost line has returned. */
+static bool take_returned(vx_batcher *b, ticket *ret_ticket) {
+    vx_mutex_lock(&b->lock);
+    bool some = b->n_returned > 0;
+    if (some)
+        *ret_ticket = b->returned[--b->n_returned];
+    vx_mutex_unlock(&b->lock);
+    return some;
+}
+
+/* Every item that no line is running ends here. */
+static void refuse_queued(vx_batcher *b, int rc, const vx_err *err) {
     int n_taken;
-    VX_FAIL(&err, VX_EMBED_CLOSED, "model %s is shutting down", b->params.model);
+    for (ticket t; take_returned(b, &t);) {
+        tell_done(b, &t.from->items[t.index]);
+        vx_mutex_lock(&b->lock);
+        finish_item_locked(b, t.from, rc, err);
+        vx_mutex_unlock(&b->lock);
+    }
     for (vx_embed_job *job; (job = take_first_job(b, &n_taken));)
-        refuse(b, job, n_taken, VX_EMBED_CLOSED, &err);
+        refuse(b, job, n_taken, rc, err);
+}
+
+/* Why nothing can be run; 0 while a line is left. */
+static int check_lines_locked(const vx_batcher *b, vx_err *err) VX_REQUIRES(b->lock) {
+    if (b->n_lost < b->params.n_lines)
+        return 0;
+    return VX_FAIL(err, -EAGAIN, "model %s has no device that works now; it is tried again. %s",
+                   b->params.model, b->stats.lines[0].why);
+}
+
+/* Waits, and tries to have the device back, until it is; false once closing. */
+static bool revive(batch_line *l) {
+    vx_batcher *b = l->batcher;
+    const int64_t first_us = b->params.revive_us ? b->params.revive_us : REVIVE_US;
+    vx_err err = {0};
+    vx_mutex_lock(&b->lock);
+    int none = check_lines_locked(b, &err);
+    vx_mutex_unlock(&b->lock);
+    if (none)
+        refuse_queued(b, none, &err);
+    for (int64_t wait_us = first_us;; wait_us *= wait_us < MOST_WAIT * first_us ? 2 : 1) {
+        int64_t until_us = vx_clock_monotonic_us() + wait_us;
+        vx_mutex_lock(&b->lock);
+        while (!b->closing && vx_cond_wait_until(&b->work, &b->lock, until_us))
+            ;
+        bool closing = b->closing;
+        vx_mutex_unlock(&b->lock);
+        if (closing)
+            return false;
+        if (b->params.revive(b->params.ctx, l->index, &err) == 0)
+            break;
+    }
+    vx_mutex_lock(&b->lock);
+    b->stats.lines[l->index].lost = false;
+    b->n_lost--;
+    vx_mutex_unlock(&b->lock);
+    return true;
 }
 
 static void *work(void *ctx) {
-    vx_batcher *b = ctx;
+    batch_line *l = ctx;
+    vx_batcher *b = l->batcher;
+    vx_err err;
     /* OpenMP keeps this per thread; a failure costs speed */
     vx_torch_set_threads(b->params.threads, NULL);
-    for (int n; (n = take_batch(b)) > 0;)
-        run_batch(b, n);
-    refuse_queued(b);
+    for (int n; (n = take_batch(l)) > 0;)
+        if (!run_batch(l, n) && !revive(l))
+            break;
+    VX_FAIL(&err, VX_EMBED_CLOSED, "model %s is shutting down", b->params.model);
+    refuse_queued(b, VX_EMBED_CLOSED, &err);
     return NULL;
 }
 
 /* ---- callers ---------------------------------------------------------------------------------*/
 
-static vx_embed_job *job_new(vx_batcher *b, const vx_batch_item *items, int n) {
+static vx_embed_job *job_new(vx_batcher *b, int line, const vx_batch_item *items, int n) {
     vx_embed_job *job = vx_new(vx_embed_job);
     if (!job)
         return NULL;
     job->batcher = b;
+    job->line = line;
     job->n_items = n;
     job->items = vx_new_array((size_t)n, sizeof *job->items);
     job->vectors = vx_new_array((size_t)n, (size_t)b->params.dim * sizeof(float));
@@ -197,38 +321,45 @@ static void job_destroy(vx_embed_job *job) {
     free(job);
 }
 
-/* False once closing. */
-static bool enqueue(vx_batcher *b, vx_embed_job *job) {
+/* 0, VX_EMBED_CLOSED, or -EAGAIN: no device works. */
+static int enqueue(vx_batcher *b, vx_embed_job *job, vx_err *err) {
     vx_mutex_lock(&b->lock);
-    bool closing = b->closing;
-    if (!closing) {
+    int rc = b->closing
+                 ? VX_FAIL(err, VX_EMBED_CLOSED, "model %s is shutting down", b->params.model)
+                 : check_lines_locked(b, err);
+    if (!rc) {
         if (b->first)
             b->last->next = job;
         else
             b->first = job;
         b->last = job;
         b->n_jobs++;
-        vx_cond_signal(&b->work);
+        vx_cond_broadcast(&b->work);
     }
     vx_mutex_unlock(&b->lock);
-    return !closing;
+    return rc;
 }
 
-int vx_batcher_submit(vx_batcher *b, const vx_batch_item *items, int n, vx_embed_job **ret_job,
-                      vx_err *err) {
+static int submit(vx_batcher *b, int line, const vx_batch_item *items, int n,
+                  vx_embed_job **ret_job, vx_err *err) {
     if (n < 1)
         return VX_FAIL(err, -EINVAL, "%d items to embed", n);
-    vx_embed_job *job = job_new(b, items, n);
-    if (job && enqueue(b, job)) {
+    vx_embed_job *job = job_new(b, line, items, n);
+    int rc = job ? enqueue(b, job, err) : VX_FAIL(err, -ENOMEM, "no memory for %d vectors", n);
+    if (!rc) {
         *ret_job = job;
         return 0;
     }
     for (int i = 0; i < n; i++)
         tell_done(b, &items[i]);
-    if (!job)
-        return VX_FAIL(err, -ENOMEM, "no memory for %d vectors", n);
-    job_destroy(job);
-    return VX_FAIL(err, VX_EMBED_CLOSED, "model %s is shutting down", b->params.model);
+    if (job)
+        job_destroy(job);
+    return rc;
+}
+
+int vx_batcher_submit(vx_batcher *b, const vx_batch_item *items, int n, vx_embed_job **ret_job,
+                      vx_err *err) {
+    return submit(b, -1, items, n, ret_job, err);
 }
 
 int vx_embed_job_await(vx_embed_job *job, float *ret_vectors, vx_err *err) {
@@ -286,15 +417,15 @@ vx_embed_job *vx_embed_job_free(vx_embed_job *job) {
     return NULL;
 }
 
-int vx_batcher_run(vx_batcher *b, const void *items, size_t item_bytes, int n, float *ret_vectors,
-                   vx_err *err) {
+int vx_batcher_run(vx_batcher *b, int line, const void *items, size_t item_bytes, int n,
+                   float *ret_vectors, vx_err *err) {
     VX_AUTO_FREE vx_batch_item *list = vx_new_array(n > 0 ? (size_t)n : 1, sizeof *list);
     vx_embed_job *job;
     if (!list)
         return VX_FAIL(err, -ENOMEM, "no memory for %d items", n);
     for (int i = 0; i < n; i++)
         list[i].data = (const char *)items + (size_t)i * item_bytes;
-    int rc = vx_batcher_submit(b, list, n, &job, err);
+    int rc = submit(b, line, list, n, &job, err);
     if (rc)
         return rc;
     rc = vx_embed_job_await(job, ret_vectors, err);
@@ -310,7 +441,7 @@ void vx_batcher_get_stats(vx_batcher *b, vx_embedder_stats *ret_stats) {
 
 void vx_batcher_reset_stats(vx_batcher *b) {
     vx_mutex_lock(&b->lock);
-    b->stats = (vx_embedder_stats){0};
+    b->stats = (vx_embedder_stats){.n_lines = b->params.n_lines};
     vx_mutex_unlock(&b->lock);
 }
 
@@ -319,12 +450,17 @@ void vx_batcher_reset_stats(vx_batcher *b) {
 static int allocate(vx_batcher *b, vx_err *err) {
     const vx_batcher_params *p = &b->params;
     size_t n = (size_t)p->max_batch;
-    b->tickets = vx_new_array(n, sizeof *b->tickets);
-    b->batch_vectors = vx_new_array(n * (size_t)p->dim, sizeof(float));
-    b->batch_items = vx_new_array(n, sizeof *b->batch_items);
-    if (!b->tickets || !b->batch_vectors || !b->batch_items)
-        return VX_FAIL(err, -ENOMEM, "no memory for batches of %d", p->max_batch);
-    return 0;
+    b->returned = vx_new_array(n * (size_t)p->n_lines, sizeof *b->returned);
+    bool fine = b->returned;
+    for (int i = 0; i < p->n_lines && fine; i++) {
+        batch_line *l = &b->lines[i];
+        *l = (batch_line){.batcher = b, .index = i};
+        l->tickets = vx_new_array(n, sizeof *l->tickets);
+        l->batch_vectors = vx_new_array(n * (size_t)p->dim, sizeof(float));
+        l->batch_items = vx_new_array(n, sizeof *l->batch_items);
+        fine = l->tickets && l->batch_vectors && l->batch_items;
+    }
+    return fine ? 0 : VX_FAIL(err, -ENOMEM, "no memory for batches of %d", p->max_batch);
 }
 
 int vx_batcher_start(const vx_batcher_params *params, vx_batcher **ret_batcher, vx_err *err) {
@@ -332,17 +468,20 @@ int vx_batcher_start(const vx_batcher_params *params, vx_batcher **ret_batcher, 
     if (!b)
         return VX_FAIL(err, -ENOMEM, "no memory for a batcher");
     b->params = *params;
+    b->params.n_lines = params->n_lines ? params->n_lines : 1;
     vx_mutex_init(&b->lock);
     vx_cond_init(&b->work);
     vx_cond_init(&b->finished);
+    vx_batcher_reset_stats(b);
     int rc = allocate(b, err);
-    if (!rc)
-        rc = vx_thread_start(&b->worker, "vx-embed", work, b, err);
+    for (int i = 0; i < b->params.n_lines && !rc; i++) {
+        rc = vx_thread_start(&b->lines[i].worker, "vx-embed", work, &b->lines[i], err);
+        b->lines[i].has_worker = !rc;
+    }
     if (rc) {
         vx_batcher_free(b);
         return rc;
     }
-    b->has_worker = true;
     *ret_batcher = b;
     return 0;
 }
@@ -354,15 +493,19 @@ vx_batcher *vx_batcher_free(vx_batcher *b) {
     b->closing = true;
     vx_cond_broadcast(&b->work);
     vx_mutex_unlock(&b->lock);
-    if (b->has_worker)
-        pthread_join(b->worker, NULL);
+    for (int i = 0; i < b->params.n_lines; i++)
+        if (b->lines[i].has_worker)
+            pthread_join(b->lines[i].worker, NULL);
     vx_mutex_lock(&b->lock);
     while (b->n_jobs > 0)
         vx_cond_wait(&b->finished, &b->lock);
     vx_mutex_unlock(&b->lock);
-    free(b->tickets);
-    free(b->batch_items);
-    free(b->batch_vectors);
+    for (int i = 0; i < b->params.n_lines; i++) {
+        free(b->lines[i].tickets);
+        free(b->lines[i].batch_items);
+        free(b->lines[i].batch_vectors);
+    }
+    free(b->returned);
     vx_cond_done(&b->work);
     vx_cond_done(&b->finished);
     vx_mutex_done(&b->lock);

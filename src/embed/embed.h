@@ -17,6 +17,7 @@
 
 #include "base/err.h"
 #include "base/mem.h"
+#include "devices.h"
 #include "preprocess/preprocess.h"
 
 typedef enum vx_embed_outcome {
@@ -66,12 +67,15 @@ typedef struct vx_embedder vx_embedder;
 typedef struct vx_embedder_params {
     const char *models_dir; /* borrows */
     const char *name;       /* borrows */
-    const char *device;     /* "auto", "cpu", "cuda:N"; NULL = auto */
-    const char *dtype;      /* "fp32", "bf16", "fp16"; NULL = the first in the manifest that runs
+    const char *
+        device; /* as vx_devices_parse takes it; NULL = auto. Of several each runs the model, and all
+                               take clips from one queue; texts run on the first */
+    int cpu_lines;     /* so many towers on the CPU, as if they were devices; 0 = 1. For tests */
+    const char *dtype; /* "fp32", "bf16", "fp16"; NULL = the first in the manifest that runs
                                well on the device. Borrows */
-    int max_batch;          /* clips per run; 0 = the manifest's, by device */
-    int threads;            /* intra-op threads on the CPU; 0 = one per core */
-    bool video_only;        /* leave the text tower out; info.has_text still tells of it */
+    int max_batch;     /* clips per run; 0 = the manifest's, by device */
+    int threads;       /* intra-op threads on the CPU; 0 = one per core */
+    bool video_only;   /* leave the text tower out; info.has_text still tells of it */
     bool reproducible; /* on a CPU a batch holds clips of one call only, so that a vector depends
                                on its call alone, to the last bit. A GPU is used as ever: small
                                batches would waste most of its speed */
@@ -166,10 +170,22 @@ int vx_embedder_run_text(vx_embedder *embedder, const char *text, size_t n_bytes
  * as fit; "" when there is none. The files are not looked at. */
 void vx_models_with_text(const char *models_dir, char *ret_names, size_t capacity);
 
+enum { VX_EMBED_MAX_LINES = VX_DEVICES_MAX };
+
+/* One device that runs the video tower. */
+typedef struct vx_embedder_line {
+    char device[16];
+    int64_t clips;
+    bool lost;     /* it cannot be used now, and is tried again */
+    char why[240]; /* when it was last lost; "": never */
+} vx_embedder_line;
+
 typedef struct vx_embedder_stats { /* of the video tower */
     int64_t clips, batches;
-    int64_t busy_us; /* time spent inside the model */
-    int batch;       /* clips per run now: max_batch, or less where the device lacked memory */
+    int64_t busy_us; /* time spent inside the model, of all lines */
+    int n_lines;     /* devices that run it */
+    vx_embedder_line lines[VX_EMBED_MAX_LINES];
+    int batch; /* clips per run now: max_batch, or less where the device lacked memory */
     int64_t out_of_memory;    /* runs that the device had no room for */
     int n_slots, max_slots;   /* memory for clips that is kept */
     int64_t slot_bytes;       /* of each; in host memory */

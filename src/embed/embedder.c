@@ -4,35 +4,46 @@
  * of clips is through.
  */
 #include <errno.h>
+#include <limits.h>
 #include <stdatomic.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/log.h"
 #include "base/thread.h"
 #include "batcher.h"
+#include "line.h"
 #include "package.h"
 #include "slot_pool.h"
 #include "text_tower.h"
 #include "torch/torch_shim.h"
 
+/* A device that runs the video tower. */
+typedef struct tower_line {
+    char device[16];
+    vx_torch_module *module; /* run on the line's worker alone */
+    atomic_int batch;        /* clips that the device has room for, as far as is known */
+    int batch_fit;           /* the largest that it may grow back to; 0 while it is being opened */
+    int full_runs;           /* of that size, since it last changed; the worker's alone */
+} tower_line;
+
 struct vx_embedder {
     vx_model_info info;
-    vx_torch_module *module; /* the video tower's; run on its batcher's worker alone */
+    char path[PATH_MAX]; /* of the video tower's module */
+    tower_line lines[VX_EMBED_MAX_LINES];
+    int n_lines;
     vx_batcher *batcher;
     vx_slot_pool *slots;
     vx_text_tower *text; /* NULL: the package has none */
     size_t clip_floats;  /* T * 3 * H * W */
-    atomic_int batch;    /* clips that the device has room for, as far as is known */
-    int batch_fit;       /* the largest that it may grow back to; 0 while it is being opened */
-    int full_runs;       /* of that size, since it last changed; the worker's alone */
     atomic_llong out_of_memory;
     void (*relieve)(void *ctx); /* NULL: nobody else has memory there */
     void *relieve_ctx;
 };
 
-static int run_module(vx_embedder *e, const void *const *clips, int n, float *ret_vectors,
-                      vx_err *err) {
+static int run_module(vx_embedder *e, tower_line *l, const void *const *clips, int n,
+                      float *ret_vectors, vx_err *err) {
     const vx_model_info *m = &e->info;
     const vx_torch_view clip = {
         .dtype = VX_TORCH_F32,
@@ -40,12 +51,8 @@ static int run_module(vx_embedder *e, const void *const *clips, int n, float *re
         .shape = {m->n_frames, 3, m->preprocess.height_px, m->preprocess.width_px}};
     const vx_torch_view output = {
         .data = ret_vectors, .dtype = VX_TORCH_F32, .n_dims = 2, .shape = {n, m->dim}};
-    int rc = vx_torch_run_parts(e->module, clips, n, &clip, &output, err);
-    if (rc == VX_TORCH_OUT_OF_MEMORY)
-        return VX_FAIL(err, -ENOMEM, "%s lacks memory for %d clips of %s", m->device, n, m->name);
-    if (rc > 0)
-        return VX_WRAP(err, "model %s", m->name), err->code = -EIO;
-    return rc;
+    int rc = vx_torch_run_parts(l->module, clips, n, &clip, &output, err);
+    return vx_line_failed(rc, m->name, l->device, n, err);
 }
 
 /* A device that had no room for one batch mostly has none for the next, and finding that out costs a
@@ -53,18 +60,18 @@ static int run_module(vx_embedder *e, const void *const *clips, int n, float *re
  * again after this many full runs. */
 enum { GROW_RUNS = 200 };
 
-static void note_room(vx_embedder *e, int clips) {
-    int limit = atomic_load(&e->batch), fit = e->batch_fit;
-    if (clips < limit || limit >= fit || ++e->full_runs < GROW_RUNS)
+static void note_room(tower_line *l, int clips) {
+    int limit = atomic_load(&l->batch), fit = l->batch_fit;
+    if (clips < limit || limit >= fit || ++l->full_runs < GROW_RUNS)
         return;
-    e->full_runs = 0;
-    atomic_store(&e->batch, 2 * limit < fit ? 2 * limit : fit);
+    l->full_runs = 0;
+    atomic_store(&l->batch, 2 * limit < fit ? 2 * limit : fit);
 }
 
-static void note_no_room(vx_embedder *e, int clips) {
-    e->full_runs = 0;
+static void note_no_room(vx_embedder *e, tower_line *l, int clips) {
+    l->full_runs = 0;
     atomic_fetch_add(&e->out_of_memory, 1);
-    atomic_store(&e->batch, (clips + 1) / 2);
+    atomic_store(&l->batch, (clips + 1) / 2);
 }
 
 void vx_embedder_on_no_memory(vx_embedder *e, void (*relieve)(void *ctx), void *ctx) {
@@ -83,29 +90,50 @@ static bool relieve(const vx_embedder *e, int clips, int *n_waits) {
     return true;
 }
 
-static int run_video(void *ctx, const void *const *clips, int n, float *ret_vectors, vx_err *err) {
+static int run_video(void *ctx, int line, const void *const *clips, int n, float *ret_vectors,
+                     vx_err *err) {
     vx_embedder *e = ctx;
+    tower_line *l = &e->lines[line];
     int n_waits = 0;
     for (int done = 0; done < n;) {
-        int limit = atomic_load(&e->batch), take = n - done < limit ? n - done : limit;
-        int rc = run_module(e, clips + done, take, ret_vectors + (size_t)done * (size_t)e->info.dim,
-                            err);
+        int limit = atomic_load(&l->batch), take = n - done < limit ? n - done : limit;
+        int rc = run_module(e, l, clips + done, take,
+                            ret_vectors + (size_t)done * (size_t)e->info.dim, err);
         if (rc == -ENOMEM && (take > 1 || n_waits == 0)) /* a single clip counts once */
-            note_no_room(e, take);
+            note_no_room(e, l, take);
         if (rc == -ENOMEM && (relieve(e, take, &n_waits) || take > 1))
             continue;
+        if (rc == -ENODEV)
+            vx_log_failed(VX_LOG_ERROR, "device", err, "model=%s device=%s state=lost",
+                          e->info.name, l->device);
         if (rc)
             return rc;
-        note_room(e, take);
+        note_room(l, take);
         done += take;
     }
     return 0;
 }
 
+/* A module that loads and runs: the device is back. */
+static int revive(void *ctx, int line, vx_err *err) {
+    vx_embedder *e = ctx;
+    tower_line *l = &e->lines[line];
+    VX_AUTO_FREE float *clip = vx_new_array(e->clip_floats, sizeof(float));
+    VX_AUTO_FREE float *vector = vx_new_array((size_t)e->info.dim, sizeof(float));
+    if (!clip || !vector)
+        return VX_FAIL(err, -ENOMEM, "no memory for a clip");
+    int rc = vx_line_load_again(&l->module, e->path, l->device, err);
+    if (!rc)
+        rc = run_module(e, l, (const void *[]){clip}, 1, vector, err);
+    if (!rc)
+        vx_log(VX_LOG_WARN, "device", "model=%s device=%s state=back", e->info.name, l->device);
+    return rc;
+}
+
 int vx_embedder_run(vx_embedder *e, const float *clips, int n_clips, float *ret_vectors,
                     vx_err *err) {
-    return vx_batcher_run(e->batcher, clips, e->clip_floats * sizeof(float), n_clips, ret_vectors,
-                          err);
+    return vx_batcher_run(e->batcher, -1, clips, e->clip_floats * sizeof(float), n_clips,
+                          ret_vectors, err);
 }
 
 /* ---- slots -----------------------------------------------------------------------------------*/
@@ -133,12 +161,12 @@ int vx_embedder_submit(vx_embedder *e, vx_slot *const *slots, int n, vx_embed_jo
     return vx_batcher_submit(e->batcher, items, n, ret_job, err);
 }
 
-/* Two batches, one being run while the next is filled, and the clips that are being written: some, or with
+/* Two batches a line, one being run while the next is filled, and the clips that are being written: some, or with
  * a GPU, which decodes many videos at a time, one of each. No more than most_bytes hold. */
 static int pool_slots(const vx_embedder *e) {
     const int64_t most_bytes = INT64_C(1) << 30;
     int64_t fit = most_bytes / (int64_t)(e->clip_floats * sizeof(float));
-    int wanted = 2 * e->info.max_batch + (strcmp(e->info.device, "cpu") ? 48 : 4);
+    int wanted = 2 * e->info.max_batch * e->n_lines + (strcmp(e->info.device, "cpu") ? 48 : 4);
     return fit < 1 ? 1 : fit < wanted ? (int)fit : wanted;
 }
 
@@ -158,12 +186,19 @@ int vx_embedder_run_text(vx_embedder *e, const char *text, size_t n_bytes, float
 
 void vx_embedder_get_stats(vx_embedder *e, vx_embedder_stats *ret_stats) {
     vx_batcher_get_stats(e->batcher, ret_stats);
-    ret_stats->batch = atomic_load(&e->batch);
+    for (int i = 0; i < e->n_lines; i++) {
+        int n = 0, max = 0, batch = atomic_load(&e->lines[i].batch);
+        snprintf(ret_stats->lines[i].device, sizeof ret_stats->lines[i].device, "%s",
+                 e->lines[i].device);
+        ret_stats->batch = !i || batch < ret_stats->batch ? batch : ret_stats->batch;
+        vx_torch_count_graphs(e->lines[i].module, &n, &max);
+        ret_stats->n_graphs += n;
+        ret_stats->max_graphs += max;
+    }
     ret_stats->out_of_memory = atomic_load(&e->out_of_memory);
     ret_stats->n_slots = vx_slot_pool_made(e->slots);
     ret_stats->max_slots = pool_slots(e);
     ret_stats->slot_bytes = (int64_t)(e->clip_floats * sizeof(float));
-    vx_torch_count_graphs(e->module, &ret_stats->n_graphs, &ret_stats->max_graphs);
 }
 
 const vx_model_info *vx_embedder_info(const vx_embedder *e) {
@@ -175,7 +210,8 @@ const vx_model_info *vx_embedder_info(const vx_embedder *e) {
 /* Where and how to run: the first variant of the manifest that the settings and the machine allow. */
 typedef struct choice {
     const vx_variant *variant;
-    char device[16];
+    vx_devices devices; /* as asked for */
+    char device[16];    /* the first, found out */
     vx_err
         why_not; /* why the last variant for the requested device (auto: the GPU) cannot run here;
                        "" = the first one can */
@@ -211,22 +247,31 @@ static int try_variant(const vx_variant *v, const vx_embedder_params *p, const c
     return 0;
 }
 
+/* For the first device, and whether the others of the list run the same variant. */
 static int choose(const vx_package *package, const vx_embedder_params *p, choice *ret,
                   vx_err *err) {
-    const char *requested = p->device ? p->device : "auto";
-    if (strcmp(requested, "auto") && strcmp(requested, "cpu") && strncmp(requested, "cuda:", 5))
-        return VX_FAIL(err, VX_EMBED_NO_DEVICE, "device '%.40s' is not auto, cpu or cuda:N",
-                       requested);
-    int rc = VX_EMBED_NO_DEVICE;
-    for (int i = 0; i < package->n_variants; i++) {
+    int rc =
+        vx_devices_parse(p->device ? p->device : "auto", vx_torch_cuda_count(), &ret->devices, err);
+    if (rc)
+        return rc;
+    const char *requested = ret->devices.names[0];
+    rc = VX_EMBED_NO_DEVICE;
+    for (int i = 0; i < package->n_variants && !ret->variant; i++) {
         const vx_variant *v = &package->variants[i];
         rc = try_variant(v, p, requested, ret->device, err);
         if (!rc)
-            return ret->variant = v, 0;
-        if (!strncmp(strcmp(requested, "auto") ? requested : "cuda", v->device, strlen(v->device)))
+            ret->variant = v;
+        else if (!strncmp(strcmp(requested, "auto") ? requested : "cuda", v->device,
+                          strlen(v->device)))
             ret->why_not = *err;
     }
-    if (ret->why_not.code) /* a variant for the device tells more than one for another */
+    for (int i = 1; i < ret->devices.n && !rc; i++) {
+        char device[16];
+        rc = try_variant(ret->variant, p, ret->devices.names[i], device, err);
+    }
+    if (!rc)
+        return 0;
+    if (!ret->variant && ret->why_not.code) /* of a variant for the device, not for another */
         rc = (*err = ret->why_not).code;
     return VX_WRAP(err, "model %s", package->info.name), rc;
 }
@@ -246,23 +291,39 @@ int vx_embedder_find_device(const vx_embedder_params *params, char ret_device[16
     return rc;
 }
 
-static int load_module(vx_embedder *e, const vx_package *package, const choice *how, vx_err *err) {
-    char path[sizeof package->dir + sizeof how->variant->file];
+static int load_module(vx_embedder *e, const vx_package *package, const choice *how,
+                       vx_torch_module **ret_module, const char *device, vx_err *err) {
     struct stat facts;
-    snprintf(path, sizeof path, "%s/%s", package->dir, how->variant->file);
-    if (!stat(path, &facts)) /* TorchScript archives hold their tensors as they are in memory */
+    snprintf(e->path, sizeof e->path, "%s/%s", package->dir, how->variant->file);
+    if (!stat(e->path, &facts)) /* TorchScript archives hold their tensors as they are in memory */
         e->info.weights_bytes = facts.st_size;
-    int rc = vx_torch_load(path, how->device, &e->module, err);
-    if (rc == VX_TORCH_OUT_OF_MEMORY || rc == VX_TORCH_NO_DEVICE)
+    int rc = vx_torch_load(e->path, device, ret_module, err);
+    if (rc == VX_TORCH_OUT_OF_MEMORY || rc == VX_TORCH_NO_DEVICE || rc == VX_TORCH_DEVICE_LOST)
         return err->code = VX_EMBED_NO_DEVICE;
     return rc > 0 ? (err->code = VX_EMBED_BAD_PACKAGE) : rc;
+}
+
+/* One line a device; on the CPU as many as the caller wants. */
+static int load_lines(vx_embedder *e, const vx_package *package, const vx_embedder_params *p,
+                      const choice *how, vx_err *err) {
+    int wanted = how->devices.n > 1 ? how->devices.n : p->cpu_lines > 1 ? p->cpu_lines : 1;
+    int rc = 0;
+    while (e->n_lines < wanted && !rc) {
+        tower_line *l = &e->lines[e->n_lines];
+        const char *device = how->devices.n > 1 ? how->devices.names[e->n_lines] : how->device;
+        snprintf(l->device, sizeof l->device, "%s", device);
+        atomic_store(&l->batch, e->info.max_batch);
+        rc = load_module(e, package, how, &l->module, l->device, err);
+        e->n_lines += !rc;
+    }
+    return rc;
 }
 
 /* Turns the failure of a probe into the outcome of opening: the package is bad, or the device. */
 static int judge_probe(int rc, const char *file, vx_err *err) {
     if (rc == -EIO || rc == VX_EMBED_BAD_TEXT)
         return VX_WRAP(err, "%s", file), err->code = VX_EMBED_BAD_PACKAGE;
-    return rc == -ENOMEM ? (err->code = VX_EMBED_NO_DEVICE) : rc;
+    return rc == -ENOMEM || rc == -EAGAIN ? (err->code = VX_EMBED_NO_DEVICE) : rc;
 }
 
 int vx_embedder_fit_batch(int wanted, int64_t free_bytes, int64_t one_clip_bytes,
@@ -275,27 +336,29 @@ int vx_embedder_fit_batch(int wanted, int64_t free_bytes, int64_t one_clip_bytes
 
 /* Measures what runs of one and of two clips need, and sets the batch that fits. Where the device
  * does not count its memory (the CPU), the batch of the manifest stays. */
-static int measure(vx_embedder *e, const float *clips, float *vectors, vx_err *err) {
+static int measure(vx_embedder *e, int line, const float *clips, float *vectors, vx_err *err) {
+    tower_line *l = &e->lines[line];
+    size_t clip_bytes = e->clip_floats * sizeof(float);
     int64_t free_bytes, total_bytes, one = 0, two = 0, before;
-    if (!strcmp(e->info.device, "cpu") || e->info.max_batch < 2 ||
-        vx_torch_memory(e->info.device, &free_bytes, &total_bytes, NULL) ||
-        vx_torch_take_peak(e->info.device, &before, NULL))
+    if (!strcmp(l->device, "cpu") || e->info.max_batch < 2 ||
+        vx_torch_memory(l->device, &free_bytes, &total_bytes, NULL) ||
+        vx_torch_take_peak(l->device, &before, NULL))
         return 0;
-    int rc = vx_embedder_run(e, clips, 1, vectors, err);
-    if (!rc && !(rc = vx_torch_take_peak(e->info.device, &one, err)))
-        rc = vx_embedder_run(e, clips, 2, vectors, err);
+    int rc = vx_batcher_run(e->batcher, line, clips, clip_bytes, 1, vectors, err);
+    if (!rc && !(rc = vx_torch_take_peak(l->device, &one, err)))
+        rc = vx_batcher_run(e->batcher, line, clips, clip_bytes, 2, vectors, err);
     if (!rc)
-        rc = vx_torch_take_peak(e->info.device, &two, err);
+        rc = vx_torch_take_peak(l->device, &two, err);
     if (rc)
         return rc;
-    e->info.run_bytes = one;
+    e->info.run_bytes = one > e->info.run_bytes ? one : e->info.run_bytes;
     int fit = vx_embedder_fit_batch(e->info.max_batch, free_bytes, one, two);
-    if (fit < atomic_load(&e->batch)) /* two clips may have found no room */
-        atomic_store(&e->batch, fit);
+    if (fit < atomic_load(&l->batch)) /* two clips may have found no room */
+        atomic_store(&l->batch, fit);
     return 0;
 }
 
-/* One clip through the worker: proves dim, shape and unit length, and warms up the operators. */
+/* One clip through each line: proves dim, shape and unit length, and warms up the operators. */
 static int probe_video(vx_embedder *e, const char *file, vx_err *err) {
     VX_AUTO_FREE float *clips = vx_new_array(2 * e->clip_floats, sizeof(float));
     VX_AUTO_FREE float *vectors = vx_new_array(2 * (size_t)e->info.dim, sizeof(float));
@@ -303,10 +366,14 @@ static int probe_video(vx_embedder *e, const char *file, vx_err *err) {
         return VX_FAIL(err, -ENOMEM, "no memory for a clip");
     for (size_t i = 0; i < 2 * e->clip_floats; i++)
         clips[i] = (float)(i % 251) / 125.0f - 1.0f; /* any picture but an empty one */
-    int rc = vx_embedder_run(e, clips, 1, vectors, err);
-    if (!rc)
-        rc = measure(e, clips, vectors, err);
-    e->batch_fit = atomic_load(&e->batch);
+    int rc = 0;
+    for (int line = 0; line < e->n_lines && !rc; line++) {
+        rc = vx_batcher_run(e->batcher, line, clips, e->clip_floats * sizeof(float), 1, vectors,
+                            err);
+        if (!rc)
+            rc = measure(e, line, clips, vectors, err);
+        e->lines[line].batch_fit = atomic_load(&e->lines[line].batch);
+    }
     vx_batcher_reset_stats(e->batcher);
     return judge_probe(rc, file, err);
 }
@@ -317,14 +384,18 @@ static int start_video(vx_embedder *e, const vx_package *package, const vx_embed
     e->clip_floats = (size_t)e->info.n_frames * 3 * (size_t)picture->width_px *
                      (size_t)picture->height_px; /* the manifest's limits keep it < 2^28 */
     e->info.max_batch = p->max_batch > 0 ? p->max_batch : how->variant->max_batch;
-    atomic_store(&e->batch, e->info.max_batch);
+    int rc = load_lines(e, package, p, how, err);
+    if (rc)
+        return rc;
     vx_batcher_params params = {
         .model = e->info.name,
         .dim = e->info.dim,
         .max_batch = e->info.max_batch,
         .separate_jobs = p->reproducible && !strcmp(e->info.device, "cpu"),
         .threads = threads,
+        .n_lines = e->n_lines,
         .run = run_video,
+        .revive = revive,
         .ctx = e,
         .done = release_slot,
     };
@@ -333,9 +404,7 @@ static int start_video(vx_embedder *e, const vx_package *package, const vx_embed
                                        .device = e->info.device,
                                        .slot_bytes = e->clip_floats * sizeof(float),
                                        .n_slots = pool_slots(e)};
-    int rc = load_module(e, package, how, err);
-    if (!rc)
-        rc = vx_slot_pool_new(&slots, &e->slots, err);
+    rc = vx_slot_pool_new(&slots, &e->slots, err);
     if (!rc)
         rc = vx_batcher_start(&params, &e->batcher, err);
     return rc ? rc : probe_video(e, how->variant->file, err);
@@ -407,7 +476,8 @@ vx_embedder *vx_embedder_free(vx_embedder *e) {
         vx_slot_pool_close(e->slots);
     vx_batcher_free(e->batcher); /* no worker runs a module any more */
     vx_slot_pool_free(e->slots);
-    vx_torch_free(e->module);
+    for (int i = 0; i < e->n_lines; i++)
+        vx_torch_free(e->lines[i].module);
     vx_text_tower_free(e->text);
     free(e);
     return NULL;

@@ -7,10 +7,12 @@
 #include "text_tower.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <math.h>
 #include <string.h>
 
 #include "batcher.h"
+#include "line.h"
 #include "tokenizer.h"
 #include "torch/torch_shim.h"
 
@@ -22,7 +24,7 @@ enum { LENGTH_STEP = 8 }; /* lengths are multiples of it: a GPU prepares for eac
 
 struct vx_text_tower {
     vx_model_info info;
-    char device[32];
+    char device[32], path[PATH_MAX]; /* of the module */
     vx_tokenizer *tokenizer;
     vx_torch_module *module;
     vx_batcher *batcher;
@@ -43,7 +45,9 @@ static size_t longest(const void *const *items, int n, size_t length) {
 }
 
 /* Of n items int64 [2, length]: the ids of a text and then their mask. */
-static int run_text(void *ctx, const void *const *items, int n, float *ret_vectors, vx_err *err) {
+static int run_text(void *ctx, int line, const void *const *items, int n, float *ret_vectors,
+                    vx_err *err) {
+    (void)line; /* there is one */
     vx_text_tower *tower = ctx;
     const vx_model_info *m = &tower->info;
     size_t length = (size_t)m->text_length;
@@ -62,12 +66,7 @@ static int run_text(void *ctx, const void *const *items, int n, float *ret_vecto
     const vx_torch_view output = {
         .data = ret_vectors, .dtype = VX_TORCH_F32, .n_dims = 2, .shape = {n, m->dim}};
     int rc = vx_torch_run(tower->module, inputs, 2, &output, err);
-    if (rc == VX_TORCH_OUT_OF_MEMORY)
-        return VX_FAIL(err, -ENOMEM, "%s lacks memory for %d texts of %s", tower->device, n,
-                       m->name);
-    if (rc > 0)
-        return VX_WRAP(err, "model %s", m->name), err->code = -EIO;
-    return rc;
+    return vx_line_failed(rc, m->name, tower->device, n, err);
 }
 
 static int encode(const vx_text_tower *tower, vx_text text, int64_t *item, int64_t *tokens,
@@ -100,17 +99,17 @@ int vx_text_tower_run(vx_text_tower *tower, const vx_text *texts, int n, float *
         if (rc)
             return ret_report->bad = i, rc;
     }
-    return vx_batcher_run(tower->batcher, items, item * sizeof *items, n, ret_vectors, err);
+    return vx_batcher_run(tower->batcher, -1, items, item * sizeof *items, n, ret_vectors, err);
 }
 
 static int load(vx_text_tower *tower, const vx_package *package, vx_err *err) {
-    char path[sizeof package->dir + sizeof package->text_file];
+    char path[PATH_MAX];
     snprintf(path, sizeof path, "%s/%s", package->dir, package->text_vocab);
     int rc = vx_tokenizer_open(path, &tower->tokenizer, err);
     if (rc)
         return rc;
-    snprintf(path, sizeof path, "%s/%s", package->dir, package->text_file);
-    rc = vx_torch_load(path, tower->device, &tower->module, err);
+    snprintf(tower->path, sizeof tower->path, "%s/%s", package->dir, package->text_file);
+    rc = vx_torch_load(tower->path, tower->device, &tower->module, err);
     if (rc == VX_TORCH_OUT_OF_MEMORY || rc == VX_TORCH_NO_DEVICE)
         return err->code = VX_EMBED_NO_DEVICE;
     return rc > 0 ? (err->code = VX_EMBED_BAD_PACKAGE) : rc;
@@ -125,6 +124,12 @@ static int allocate(vx_text_tower *tower, vx_err *err) {
     return 0;
 }
 
+static int revive(void *ctx, int line, vx_err *err) {
+    (void)line;
+    vx_text_tower *tower = ctx;
+    return vx_line_load_again(&tower->module, tower->path, tower->device, err);
+}
+
 static int start(vx_text_tower *tower, int threads, vx_err *err) {
     vx_batcher_params params = {
         .model = tower->info.name,
@@ -132,6 +137,7 @@ static int start(vx_text_tower *tower, int threads, vx_err *err) {
         .max_batch = strcmp(tower->device, "cpu") ? MAX_BATCH : CPU_BATCH,
         .threads = threads,
         .run = run_text,
+        .revive = revive,
         .ctx = tower,
     };
     return vx_batcher_start(&params, &tower->batcher, err);
@@ -149,10 +155,10 @@ static int try_without_padding(vx_text_tower *tower, vx_err *err) {
         return VX_FAIL(err, -ENOMEM, "no memory for a text");
     vx_err unread;
     if (encode(tower, (vx_text){words, strlen(words)}, item, &tokens, &unread) ||
-        run_text(tower, (const void *[]){item}, 1, vectors, &unread))
+        run_text(tower, 0, (const void *[]){item}, 1, vectors, &unread))
         return 0;
     tower->cuts_padding = true;
-    bool same = !run_text(tower, (const void *[]){item}, 1, vectors + dim, &unread);
+    bool same = !run_text(tower, 0, (const void *[]){item}, 1, vectors + dim, &unread);
     for (size_t i = 0; i < dim && same; i++)
         same = fabsf(vectors[i] - vectors[dim + i]) < SAME;
     tower->cuts_padding = same;

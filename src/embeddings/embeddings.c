@@ -142,8 +142,9 @@ static int put_file(void *ctx, const void *bytes, size_t n, vx_err *err) {
     return vx_upload_write(ctx, bytes, n, err);
 }
 
-static vx_outcome embed_video(vx_embeddings_request *e, const vx_input *input, float *ret_vector,
+static vx_outcome embed_video(vx_embeddings_request *e, size_t index, float *ret_vector,
                               vx_err *err) {
+    const vx_input *input = &e->inputs[index];
     const vx_embeddings *service = e->work->service;
     vx_models *models = service->extractor->models;
     VX_AUTO(vx_upload) file = NULL;
@@ -158,11 +159,16 @@ static vx_outcome embed_video(vx_embeddings_request *e, const vx_input *input, f
     vx_clip_spec whole = {.mode = VX_CLIP_WHOLE};
     vx_extract extract = {0};
     vx_extract_watch watch = {.cancelled = is_over, .ctx = e};
-    vx_extract_params params = {
-        .path = vx_upload_path(file), .clip = &whole, .models = 1U << slot, .watch = &watch};
+    vx_extract_params params = {.path = vx_upload_path(file),
+                                .clip = &whole,
+                                .models = 1U << slot,
+                                .frames = e->frames,
+                                .watch = &watch};
     vx_outcome outcome = vx_extract_run(service->extractor, &params, &extract, err);
-    if (!outcome)
+    if (!outcome) {
         memcpy(ret_vector, extract.vectors[slot], (size_t)e->model->info->dim * sizeof(float));
+        e->made_of[index] = extract.frames;
+    }
     vx_extract_clear(&extract);
     return outcome;
 }
@@ -251,7 +257,7 @@ static void run_media(vx_embeddings_request *e, size_t index) {
         VX_FAIL(&err, VX_OUTCOME_CANCELLED, "the client has left");
         outcome = VX_OUTCOME_CANCELLED;
     } else if (!has_failed(e)) { /* the others' work would be for nothing */
-        outcome = input->kind == VX_INPUT_VIDEO ? embed_video(e, input, vector, &err)
+        outcome = input->kind == VX_INPUT_VIDEO ? embed_video(e, index, vector, &err)
                                                 : embed_pictures(e, input, vector, &err);
         if (outcome && is_over(e))
             outcome = is_stopping(e) ? VX_OUTCOME_STOPPING : VX_OUTCOME_CANCELLED;

@@ -21,11 +21,12 @@ static json_t *facts(const vx_export_row *row) {
     vx_hex_encode(video->sha256, 32, sha256);
     vx_clip_id_of(video->id, row->clip->index, clip_id);
     vx_clock_iso(video->created_us, created);
-    return json_pack("{s:s, s:I, s:s, s:s, s:i, s:o, s:o, s:s, s:o, s:s, s:s}", "id", clip_id,
+    return json_pack("{s:s, s:I, s:s, s:s, s:i, s:o, s:o, s:s, s:o, s:s, s:s, s:s}", "id", clip_id,
                      "faiss_id", (json_int_t)row->clip->row, "video_id", video->id, "sha256",
                      sha256, "clip_index", row->clip->index, "start_s", number(row->clip->start_s),
                      "end_s", number(row->clip->end_s), "filename", video->filename, "duration_s",
-                     number(video->duration_s), "created_at", created, "model", row->model);
+                     number(video->duration_s), "created_at", created, "model", row->model,
+                     "frames", vx_media_frames_name(video->frames));
 }
 
 /* As it is stored, on one line: outside of its strings JSON has line breaks as blanks only. */

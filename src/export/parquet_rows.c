@@ -19,6 +19,7 @@ static const vx_parquet_column columns[] = {
     {"metadata", VX_PARQUET_UTF8},
     {"created_at", VX_PARQUET_UTF8},
     {"model", VX_PARQUET_UTF8},
+    {"frames", VX_PARQUET_UTF8},
     {"cluster", VX_PARQUET_INT64}, /* with a clustering */
     {"cluster_score", VX_PARQUET_DOUBLE},
 };
@@ -60,6 +61,7 @@ int vx_export_parquet_row(vx_parquet *writer, const vx_export_row *row, vx_err *
         {.text = video->metadata ? video->metadata : "{}"},
         {.text = created},
         {.text = row->model},
+        {.text = vx_media_frames_name(video->frames)},
         {.is_null = row->cluster < 0, .integer = row->cluster},
         seconds((double)row->cluster_score),
     };

@@ -26,6 +26,7 @@ typedef struct run {
 
     vx_extract_model parts[VX_MODELS_MAX]; /* [n_parts] the first must succeed */
     int n_parts;
+    vx_extract_keys keys;
     int64_t *fp_frames; /* frames to fingerprint, ascending, unique */
     size_t n_fp_frames, next_fp;
     vx_fp_track *track; /* NULL: no fingerprints are wanted */
@@ -49,6 +50,7 @@ static void run_clear(run *r) {
     for (int i = 0; i < r->n_parts; i++)
         vx_extract_model_clear(&r->parts[i]);
     vx_extract_card_clear(&r->card);
+    free(r->keys.frames);
     free(r->fp_frames);
     vx_fp_track_free(r->track);
     free(r->frames);
@@ -96,6 +98,14 @@ vx_outcome vx_extract_outcome_of_media(int rc, const vx_err *err) {
     }
 }
 
+static int plan_keys(run *r, vx_err *err) {
+    if (r->params->frames != VX_MEDIA_FRAMES_KEY)
+        return 0;
+    int rc = vx_media_key_frames(r->media, 0, &r->keys.frames, &r->keys.n, err);
+    r->out->frames = r->keys.n ? VX_MEDIA_FRAMES_KEY : VX_MEDIA_FRAMES_EXACT;
+    return rc;
+}
+
 static int plan_models(run *r, vx_err *err) {
     int rc = 0;
     for (int i = 0; i < r->extractor->models->n && !rc; i++) {
@@ -105,7 +115,7 @@ static int plan_models(run *r, vx_err *err) {
         part->model = &r->extractor->models->items[i];
         part->turn = &r->turn;
         part->views = r->params->views;
-        rc = vx_extract_model_plan(part, r->media, r->out->spans, r->out->n_clips, err);
+        rc = vx_extract_model_plan(part, r->media, &r->keys, r->out->spans, r->out->n_clips, err);
     }
     return rc;
 }
@@ -113,9 +123,9 @@ static int plan_models(run *r, vx_err *err) {
 static int plan_fingerprints(run *r, vx_err *err) {
     if (!r->params->fingerprints || !r->extractor->fingerprints)
         return 0;
-    r->out->fingerprints = r->extractor->fingerprints;
+    r->out->fingerprints = vx_fingerprints_of_frames(r->extractor->fingerprints, r->out->frames);
     int rc = vx_extract_fingerprint_frames(r->out->fingerprints, r->extractor->models, r->media,
-                                           r->out->spans, r->out->n_clips, &r->fp_frames,
+                                           &r->keys, r->out->spans, r->out->n_clips, &r->fp_frames,
                                            &r->n_fp_frames, err);
     return rc ? rc : vx_fp_track_new(&r->track, err);
 }
@@ -351,7 +361,9 @@ static vx_outcome probe_and_cut(run *r, vx_err *err) {
         return r->outcome;
     if (rc)
         return rc > 0 ? VX_OUTCOME_BAD_REQUEST : vx_outcome_of_error(rc, err);
-    rc = plan_models(r, err);
+    rc = plan_keys(r, err);
+    if (!rc)
+        rc = plan_models(r, err);
     if (!rc)
         rc = plan_fingerprints(r, err);
     if (!rc)

@@ -8,7 +8,8 @@
  *
  * Fingerprints come at two rates. What is stored depends on the file alone, whatever else was decoded:
  * FULL stores the frame nearest to each half second; FRAMES those that the first model sees and key
- * frames, at most two a second. What the verdict asks with has besides these up to twelve a second of
+ * frames, at most two a second. A run on key frames (VX_MEDIA_FRAMES_KEY) is for speed: FULL counts as
+ * FRAMES there, so that no other picture is decoded. What the verdict asks with has besides these up to twelve a second of
  * the pictures that were decoded anyway, because a copy whose start was cut shows other frames at its
  * half seconds (see vx_fp_compare); FULL also decodes some more for this where that is cheap.
  *
@@ -50,6 +51,7 @@ typedef struct vx_extractor {
     vx_slots *slots;     /* borrows; NULL: runs do not wait for each other */
     vx_fingerprints fingerprints;
     vx_evidence_level evidence;
+    vx_media_frames frames; /* the default of what asks for none */
 } vx_extractor;
 
 typedef struct vx_extract {
@@ -63,6 +65,7 @@ typedef struct vx_extract {
     float *vectors[VX_MODELS_MAX];
     vx_fp_video fingerprint;      /* stored; and frames: these and more, to ask with */
     vx_fingerprints fingerprints; /* how it was made */
+    vx_media_frames frames; /* what the clips are made of: EXACT where no key frame is known */
 } vx_extract;
 void vx_extract_clear(vx_extract *extract);
 
@@ -83,8 +86,9 @@ typedef struct vx_extract_params {
     const vx_clip_spec *clip; /* the rule to cut by; NULL = these clips: */
     const vx_span *spans;
     size_t n_spans;
-    const vx_extract_view *views;  /* [n_spans] with spans; NULL: all of every picture */
-    unsigned models;               /* bit i = models->items[i] */
+    const vx_extract_view *views; /* [n_spans] with spans; NULL: all of every picture */
+    unsigned models;              /* bit i = models->items[i] */
+    vx_media_frames frames;
     bool fingerprints;             /* if the extractor makes them at all */
     int decode_threads;            /* 0 = one per core */
     const vx_extract_watch *watch; /* NULL = nobody */

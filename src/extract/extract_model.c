@@ -64,8 +64,9 @@ static int choose(const vx_model_info *m, const vx_media *media, const vx_span *
     }
 }
 
-int vx_extract_model_plan(vx_extract_model *part, const vx_media *media, const vx_span *spans,
-                          size_t n_clips, vx_err *err) {
+int vx_extract_model_plan(vx_extract_model *part, const vx_media *media,
+                          const vx_extract_keys *keys, const vx_span *spans, size_t n_clips,
+                          vx_err *err) {
     const vx_model_info *m = part->model->info;
     part->n_clips = n_clips;
     int rc = allocate(part, err);
@@ -77,7 +78,11 @@ int vx_extract_model_plan(vx_extract_model *part, const vx_media *media, const v
             return rc;
         vx_model_sample(m, n, picks);
         for (int t = 0; t < m->n_frames; t++)
-            part->wants[part->n_wants++] = (vx_want){chosen[picks[t]], c, t};
+            picks[t] = chosen[picks[t]];
+        vx_media_take_key_frames(media, keys->frames, keys->n, spans[c].start_s, spans[c].end_s,
+                                 picks, m->n_frames);
+        for (int t = 0; t < m->n_frames; t++)
+            part->wants[part->n_wants++] = (vx_want){picks[t], c, t};
     }
     if (!rc)
         qsort(part->wants, part->n_wants, sizeof *part->wants, compare_wants);

@@ -10,6 +10,7 @@
 #include "base/slots.h"
 #include "clip/clip.h"
 #include "extract_card.h"
+#include "frame_lists.h"
 #include "media/media.h"
 #include "models/models.h"
 #include "view.h"
@@ -40,9 +41,11 @@ typedef struct vx_extract_model {
     int64_t prepare_us, embed_us; /* embed_us: waited for the model */
 } vx_extract_model;
 
-/* Plans the T frames of each clip. *part is zero before; _clear follows on failure too. */
-int vx_extract_model_plan(vx_extract_model *part, const vx_media *media, const vx_span *spans,
-                          size_t n_clips, vx_err *err);
+/* Plans the T frames of each clip; keys: of which each is the nearest one; none: the exact frames. *part is
+ * zero before; _clear follows on failure too. */
+int vx_extract_model_plan(vx_extract_model *part, const vx_media *media,
+                          const vx_extract_keys *keys, const vx_span *spans, size_t n_clips,
+                          vx_err *err);
 /* Frees all; what is left wants no pictures and gives no vectors. */
 void vx_extract_model_clear(vx_extract_model *part);
 

@@ -34,13 +34,14 @@ int vx_extract_merge_frames(const int64_t *a, size_t n_a, const int64_t *b, size
 }
 
 /* Those that the first model sees, and the first of all. */
-static int find_model_frames(const vx_models *models, const vx_media *media, const vx_span *spans,
-                             size_t n_spans, int64_t **ret_frames, size_t *ret_n, vx_err *err) {
+static int find_model_frames(const vx_models *models, const vx_media *media,
+                             const vx_extract_keys *keys, const vx_span *spans, size_t n_spans,
+                             int64_t **ret_frames, size_t *ret_n, vx_err *err) {
     vx_extract_model part = {0};
     int rc = 0;
     if (models->n) {
         part.model = (vx_model *)&models->items[0];
-        rc = vx_extract_model_plan(&part, media, spans, n_spans, err);
+        rc = vx_extract_model_plan(&part, media, keys, spans, n_spans, err);
     }
     int64_t *frames = rc ? NULL : vx_new_array(part.n_wants + 1, sizeof *frames);
     if (!rc && !frames)
@@ -54,8 +55,9 @@ static int find_model_frames(const vx_models *models, const vx_media *media, con
 }
 
 int vx_extract_fingerprint_frames(vx_fingerprints mode, const vx_models *models,
-                                  const vx_media *media, const vx_span *spans, size_t n_spans,
-                                  int64_t **ret_frames, size_t *ret_n, vx_err *err) {
+                                  const vx_media *media, const vx_extract_keys *keys,
+                                  const vx_span *spans, size_t n_spans, int64_t **ret_frames,
+                                  size_t *ret_n, vx_err *err) {
     VX_AUTO_FREE int64_t *first = NULL, *second = NULL;
     int64_t n_first = 0, n_second = 0;
     size_t n_seen = 0;
@@ -64,7 +66,7 @@ int vx_extract_fingerprint_frames(vx_fingerprints mode, const vx_models *models,
         rc = vx_media_choose(media, 0, vx_media_get_info(media)->duration_s, 1 / STEP_S, &first,
                              &n_first, err);
     } else {
-        rc = find_model_frames(models, media, spans, n_spans, &first, &n_seen, err);
+        rc = find_model_frames(models, media, keys, spans, n_spans, &first, &n_seen, err);
         n_first = (int64_t)n_seen;
         if (!rc)
             rc = vx_media_key_frames(media, STEP_S, &second, &n_second, err);

@@ -7,6 +7,12 @@
 #include "media/media.h"
 #include "models/models.h"
 
+/* The key frames of a video, ascending; none where its clips are made of exact frames. */
+typedef struct vx_extract_keys {
+    int64_t *frames; /* [n]; owned */
+    int64_t n;
+} vx_extract_keys;
+
 /* All of a [n_a] and b [n_b] (any order, repeats allowed; borrows both) as one list, gives (free()). -ENOMEM. */
 int vx_extract_merge_frames(const int64_t *a, size_t n_a, const int64_t *b, size_t n_b,
                             int64_t **ret_frames, size_t *ret_n, vx_err *err);
@@ -14,8 +20,10 @@ int vx_extract_merge_frames(const int64_t *a, size_t n_a, const int64_t *b, size
 /* The frames whose hashes are stored: gives at least one (free()). Borrows all.
  *   mode    not OFF
  *   models  FRAMES takes those that the first one sees
+ *   keys    of which these are, if any
  *   spans   [n_spans] the clips, >= 1
  * 0 or -errno. */
 int vx_extract_fingerprint_frames(vx_fingerprints mode, const vx_models *models,
-                                  const vx_media *media, const vx_span *spans, size_t n_spans,
-                                  int64_t **ret_frames, size_t *ret_n, vx_err *err);
+                                  const vx_media *media, const vx_extract_keys *keys,
+                                  const vx_span *spans, size_t n_spans, int64_t **ret_frames,
+                                  size_t *ret_n, vx_err *err);

@@ -32,6 +32,7 @@ APPEND(append_filename, vx_cell_text(cell, video->filename, strlen(video->filena
 APPEND(append_bytes, vx_cell_int(cell, video->bytes))
 APPEND(append_created, vx_cell_int(cell, video->created_us))
 APPEND(append_has_file, vx_cell_bool(cell, vx_video_has_file(video)))
+APPEND(append_frames, text_or_null(cell, vx_media_frames_name(video->frames)))
 APPEND(append_container, text_or_null(cell, video->container))
 APPEND(append_codec, text_or_null(cell, video->codec))
 APPEND(append_width, video->width_px ? vx_cell_int(cell, video->width_px) : vx_cell_null(cell))
@@ -76,6 +77,7 @@ const vx_field_row vx_fields[] = {
     {"bytes", VX_FIELD_NUMBER, append_bytes},
     {"has_file", VX_FIELD_BOOL, append_has_file},
     {"created_at", VX_FIELD_DATE, append_created},
+    {"frames", VX_FIELD_STRING, append_frames},
     {"media.container", VX_FIELD_STRING, append_container},
     {"media.codec", VX_FIELD_STRING, append_codec},
     {"media.width", VX_FIELD_NUMBER, append_width},

@@ -34,7 +34,8 @@ typedef struct checking {
     beginning *videos; /* [n]; owned */
     size_t n, capacity;
     uint8_t last[32];
-    int n_clips; /* of the last video */
+    int n_clips;            /* of the last video */
+    vx_media_frames frames; /* likewise */
 } checking;
 
 static int check_row(checking *c, const vx_import_row *row, vx_err *err) {
@@ -42,9 +43,13 @@ static int check_row(checking *c, const vx_import_row *row, vx_err *err) {
     int rc = vx_import_read_facts(c->params, row, &found, err);
     if (rc)
         return rc;
-    if (c->n && !memcmp(found.sha256, c->last, sizeof c->last))
+    bool same = c->n && !memcmp(found.sha256, c->last, sizeof c->last);
+    if (same && found.frames != c->frames)
+        return BAD("frames must be the same in all rows of a video");
+    if (same)
         return c->n_clips++ < VX_CLIP_MAX ? 0 : BAD("its video has more than %d rows", VX_CLIP_MAX);
     c->n_clips = 1;
+    c->frames = found.frames;
     memcpy(c->last, found.sha256, sizeof c->last);
     if (!vx_make_room(c->videos, c->n, c->capacity))
         return VX_FAIL(err, -ENOMEM, "no memory for %zu videos", c->n);

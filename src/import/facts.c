@@ -62,12 +62,23 @@ static int read_id(const vx_import_params *params, const vx_import_row *row, vx_
     return sha256 ? 0 : make_id(params, video_id ? video_id : id ? id : number, ret->sha256, err);
 }
 
+static int read_frames(const json_t *object, vx_media_frames *ret_frames, vx_err *err) {
+    const char *name;
+    int rc = read_text(object, "frames", &name, err);
+    *ret_frames = VX_MEDIA_FRAMES_EXACT;
+    if (!rc && name && !vx_media_frames_of_name(name, ret_frames))
+        rc = BAD("frames must be exact or keyframes");
+    return rc;
+}
+
 int vx_import_read_facts(const vx_import_params *params, const vx_import_row *row,
                          vx_import_facts *ret, vx_err *err) {
     const json_t *object = row->facts;
     int rc = read_id(params, row, ret, err);
     if (!rc)
         rc = read_text(object, "filename", &ret->filename, err);
+    if (!rc)
+        rc = read_frames(object, &ret->frames, err);
     if (!rc)
         rc = read_seconds(object, "start_s", 0, &ret->start_s, err);
     if (!rc)

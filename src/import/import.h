@@ -8,7 +8,8 @@
  * Ids      a row with `sha256` has the id that an upload of that file has. Else the id is made of the source's
  *          name and `video_id`, `id`, the id of FAISS or the row's number: the same file again is the same
  *          videos. A video that is stored stays as it is; if its clips have no vector of the model, and
- *          begin and end where those of the import do (to 1 ms), they get its vectors
+ *          begin and end where those of the import do (to 1 ms) and are made of the same frames (`frames`), they
+ *          get its vectors
  * Result   a video without a file (vx_video_has_file): it is found by searches, and its verdict is `new`
  * Errs     VX_IMPORT_BAD (> 0): the files; nothing is stored, the report says which rows. VX_IMPORT_STOPPED,
  *          -EIO, -ENOSPC, -ENOMEM: the lots before are stored, and the next import of the same files goes on

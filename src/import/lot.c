@@ -25,7 +25,7 @@ static bool have_same_clips(const vx_video *a, const vx_video *b) {
         if (fabs(a->clips[i].start_s - b->clips[i].start_s) > SAME_TIME_S ||
             fabs(a->clips[i].end_s - b->clips[i].end_s) > SAME_TIME_S)
             return false;
-    return a->n_clips == b->n_clips;
+    return a->n_clips == b->n_clips && a->frames == b->frames;
 }
 
 static int have_vectors(const vx_import_lot *lot, const vx_video *stored, bool *ret_any,

@@ -16,6 +16,7 @@ enum {
     VIDEO_ID,
     SHA256,
     FILENAME,
+    FRAMES,
     FIRST_REAL
 };
 static const vx_parquet_wanted columns[] = {
@@ -26,6 +27,7 @@ static const vx_parquet_wanted columns[] = {
     [VIDEO_ID] = {"video_id", VX_PARQUET_WANT_TEXT},
     [SHA256] = {"sha256", VX_PARQUET_WANT_TEXT},
     [FILENAME] = {"filename", VX_PARQUET_WANT_TEXT},
+    [FRAMES] = {"frames", VX_PARQUET_WANT_TEXT},
     [FIRST_REAL] = {"start_s", VX_PARQUET_WANT_REAL},
     {"end_s", VX_PARQUET_WANT_REAL},
     {"duration_s", VX_PARQUET_WANT_REAL},

@@ -42,6 +42,7 @@ static int begin_video(vx_import_lot *lot, const vx_import_facts *facts, int64_t
     video->duplicate = vx_verdict_row_new();
     video->rotation_deg = -1;
     video->rules = NEVER_OUTDATED;
+    video->frames = facts->frames;
     if (!video->filename || !video->source_path || !video->metadata)
         return VX_FAIL(err, -ENOMEM, "no memory for a video");
     lot->videos[lot->n++] = vx_take(video);

@@ -60,6 +60,7 @@ static int new_video(const vx_ingest_item *item, const vx_verdict_row *verdict,
     vx_clip_describe(&item->clip, video->clip_rule);
     video->rules = VX_MEDIA_RULES;
     video->fingerprints = (int)extract->fingerprints;
+    video->frames = extract->frames;
     video->n_clips = extract->n_clips;
     for (size_t i = 0; i < video->n_clips; i++)
         video->clips[i] = (vx_clip){.index = (int)i,

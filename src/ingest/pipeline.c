@@ -195,6 +195,7 @@ static vx_ingest_result extract(vx_ingest_item *item) {
         .table_path = table_path,
         .clip = &item->clip,
         .models = VX_EXTRACT_ALL_MODELS,
+        .frames = item->frames,
         .fingerprints = true,
         .decode_threads = threads < 2 ? 2 : threads,
         .watch = &watch,

@@ -13,10 +13,11 @@ char *vx_upload_job_request(const vx_ingest_item *item) {
     char clip[96];
     vx_clip_describe(&item->clip, clip);
     json_t *object =
-        json_pack("{s:s, s:s, s:s, s:s, s:s, s:b, s:s, s:b}", "file", vx_upload_name(item->upload),
-                  "sha256", digest, "filename", item->filename, "metadata", item->metadata,
-                  "request_id", item->request_id, "reject_duplicates", (int)item->reject_duplicates,
-                  "clip", clip, "wait_for_evidence", (int)item->waits_for_evidence);
+        json_pack("{s:s, s:s, s:s, s:s, s:s, s:b, s:s, s:b, s:s}", "file",
+                  vx_upload_name(item->upload), "sha256", digest, "filename", item->filename,
+                  "metadata", item->metadata, "request_id", item->request_id, "reject_duplicates",
+                  (int)item->reject_duplicates, "clip", clip, "wait_for_evidence",
+                  (int)item->waits_for_evidence, "frames", vx_media_frames_name(item->frames));
     char *text = object ? json_dumps(object, JSON_COMPACT) : NULL;
     json_decref(object);
     return text;
@@ -26,11 +27,12 @@ char *vx_upload_job_request(const vx_ingest_item *item) {
 static bool read_request(const json_t *object, vx_ingest_item *item, const char **ret_file,
                          uint8_t ret_sha256[32]) {
     const char *digest, *filename, *metadata, *request_id, *clip;
-    int reject, wait = 0; /* not in rows of older versions */
-    if (json_unpack((json_t *)object, "{s:s, s:s, s:s, s:s, s:s, s:b, s:s, s?b}", "file", ret_file,
-                    "sha256", &digest, "filename", &filename, "metadata", &metadata, "request_id",
-                    &request_id, "reject_duplicates", &reject, "clip", &clip, "wait_for_evidence",
-                    &wait))
+    const char *frames = vx_media_frames_name(VX_MEDIA_FRAMES_EXACT); /* not in rows of older */
+    int reject, wait = 0;                                             /* versions */
+    if (json_unpack((json_t *)object, "{s:s, s:s, s:s, s:s, s:s, s:b, s:s, s?b, s?s}", "file",
+                    ret_file, "sha256", &digest, "filename", &filename, "metadata", &metadata,
+                    "request_id", &request_id, "reject_duplicates", &reject, "clip", &clip,
+                    "wait_for_evidence", &wait, "frames", &frames))
         return false;
     item->filename = strdup(filename);
     item->metadata = strdup(metadata);
@@ -39,7 +41,8 @@ static bool read_request(const json_t *object, vx_ingest_item *item, const char 
     item->background = true;
     snprintf(item->request_id, sizeof item->request_id, "%s", request_id);
     return item->filename && item->metadata && vx_hex_decode(digest, 32, ret_sha256) &&
-           !vx_clip_parse(clip, &item->clip, NULL);
+           !vx_clip_parse(clip, &item->clip, NULL) &&
+           vx_media_frames_of_name(frames, &item->frames);
 }
 
 vx_outcome vx_upload_job_parse(void *ctx, const vx_job_row *row, vx_job **ret_job, vx_err *err) {

@@ -106,12 +106,26 @@ double vx_media_frame_time(const vx_media *media, int64_t frame);
 int vx_media_choose(const vx_media *media, double start_s, double end_s, double target_fps,
                     int64_t **ret_frames, int64_t *ret_n, vx_err *err);
 
+/* Which frames stand for a clip: those nearest to the sample times, or the key frames nearest to these, of which
+ * each takes one picture to decode. Stored with each video: append, never renumber. */
+typedef enum vx_media_frames { VX_MEDIA_FRAMES_EXACT, VX_MEDIA_FRAMES_KEY } vx_media_frames;
+#define VX_MEDIA_FRAMES_NAMES "exact keyframes"           /* in that order */
+const char *vx_media_frames_name(vx_media_frames frames); /* static */
+bool vx_media_frames_of_name(const char *name,
+                             vx_media_frames *ret_frames); /* false: no such name */
+
 /* The frames at which decoding can start, each at least least_step_s after the one before: every one of them
  * is decoded by itself.
  *   ret_frames  gives an ascending array (free()), which may have no entry
  *   ret_n       its length */
 int vx_media_key_frames(const vx_media *media, double least_step_s, int64_t **ret_frames,
                         int64_t *ret_n, vx_err *err);
+
+/* Replaces each of n frames (ascending before and after) by the key frame nearest in time, ties to the earlier:
+ * of those shown in [start_s, end_s) if there are any, else of all. keys: [n_keys] as vx_media_key_frames gives
+ * them; without any nothing is replaced. */
+void vx_media_take_key_frames(const vx_media *media, const int64_t *keys, int64_t n_keys,
+                              double start_s, double end_s, int64_t *frames, int64_t n);
 
 /* How many pictures must be decoded to get these frames (ascending, unique; borrowed). Decodes
  * nothing; walks the packet table once. */

@@ -63,6 +63,7 @@ static vx_outcome encode_file(vx_search *search, const vx_model *model,
     vx_extract_params params = {.path = vx_upload_path(query->upload),
                                 .clip = &search->extractor->clip,
                                 .models = 1U << slot,
+                                .frames = query->frames,
                                 .watch = &watch};
     vx_outcome outcome = vx_extract_run(search->extractor, &params, &extract, err);
     if (outcome == VX_OUTCOME_CANCELLED && atomic_load(&search->stopping)) {
@@ -71,6 +72,7 @@ static vx_outcome encode_file(vx_search *search, const vx_model *model,
     }
     if (!outcome) {
         encoded->n = extract.n_clips;
+        encoded->frames = vx_media_frames_name(extract.frames);
         encoded->vectors = vx_take(extract.vectors[slot]);
     }
     vx_extract_clear(&extract);

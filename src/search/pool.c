@@ -91,6 +91,7 @@ static vx_outcome answer(vx_search *search, vx_search_request *request, vx_searc
     int64_t start_us = vx_clock_monotonic_us();
     vx_outcome outcome = vx_search_encode(search, model, request, encoded, &result->err);
     result->encode_us = vx_clock_monotonic_us() - start_us;
+    result->frames = encoded[0].frames; /* a file is the only query of its request */
     if (search->remote) {
         result->store = vx_remote_kind(search->remote);
         result->consistency = vx_remote_consistency(search->remote);

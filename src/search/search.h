@@ -48,6 +48,7 @@ typedef struct vx_hit {
     double start_s, end_s;
     float score;
     bool has_file;             /* false: its video was imported */
+    const char *frames;        /* what it is made of, by vx_media_frames_name; NULL: not known */
     char *filename, *metadata; /* owned */
 } vx_hit;
 
@@ -91,9 +92,10 @@ typedef struct vx_search_result {
     vx_outcome outcome;
     const char *model; /* that was searched; NULL when none of that name is loaded. Borrows */
     const char *store,
-        *consistency; /* of the outside store that answered; NULL: the index. Static */
-    vx_err err;       /* of several queries it names the one: "queries[2]: …" */
-    vx_hits *answers; /* [n], in the order of the queries; owned */
+        *consistency;   /* of the outside store that answered; NULL: the index. Static */
+    const char *frames; /* what the clips of a file are made of; NULL: there is none. Static */
+    vx_err err;         /* of several queries it names the one: "queries[2]: …" */
+    vx_hits *answers;   /* [n], in the order of the queries; owned */
     size_t n;
     int64_t encode_us; /* turning all queries into vectors */
     int64_t filter_us; /* finding the videos that pass all filters */
@@ -110,6 +112,7 @@ typedef struct vx_query {
     float *vector; /* VECTOR: float32 [dim], finite, not all zero; normalised here; owned */
     size_t dim;
     vx_upload *upload;        /* FILE; takes; need not be sealed */
+    vx_media_frames frames;   /* FILE: what its clips are to be made of */
     vx_examples like, unlike; /* EXAMPLES: at least one like; with any other subject optional */
     vx_combine combine;       /* only looked at with examples */
     size_t k;      /* 1..VX_SEARCH_MAX_K; with what comes before it <= VX_SEARCH_MAX_DEPTH */

@@ -20,6 +20,7 @@ typedef struct vx_encoded_query {
     const vx_idset
         *selected; /* rows of the videos, or clips, that may be hits; NULL = all; borrows */
     bool selects_clips;
+    const char *frames;     /* what the clips of a file are made of; NULL: it is none; static */
     vx_idset *own_selected; /* the same set, if it is of this query alone; owned */
 } vx_encoded_query;
 void vx_encoded_query_clear(vx_encoded_query *encoded); /* stored.c */

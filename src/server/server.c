@@ -118,6 +118,7 @@ static int open_models(vx_server *server, vx_err *err) {
     extractor->shots = server->shots;
     extractor->limits = p->media;
     extractor->fingerprints = p->fingerprints;
+    extractor->frames = p->frames;
     extractor->evidence = p->evidence;
     return rc;
 }

@@ -56,6 +56,7 @@ typedef struct vx_server_params {
     const char *store_hosts, *store_keys; /* of outside stores, as vx_stores_params has them */
     const char *search_url; /* of the store that answers searches; NULL: the indexes do */
     vx_fingerprints fingerprints;
+    vx_media_frames frames; /* what clips are made of where nobody asks for other frames */
     vx_evidence_level evidence;
     bool reproducible; /* as vx_embedder_params has it */
     bool no_clients;   /* nobody asks anything: no search, embeddings, cutter and backfill */

@@ -59,6 +59,39 @@ bool is_out_of_memory(const char *text) {
            strstr(text, "_ALLOC_FAILED");
 }
 
+// What CUDA says (cudaGetErrorString) when the device itself fails, and not the program: after most of these
+// every call of this process for that device fails. cuBLAS and cuDNN tell the same as an execution that failed.
+bool is_device_lost(const char *text) {
+    static const char *const signs[] = {"all CUDA-capable devices are busy or unavailable",
+                                        "CUDA-capable device(s) is/are busy or unavailable",
+                                        "no CUDA-capable device is detected",
+                                        "uncorrectable ECC error",
+                                        "uncorrectable NVLink error",
+                                        "unspecified launch failure",
+                                        "illegal memory access",
+                                        "hardware stack error",
+                                        "the launch timed out",
+                                        "device-side assert",
+                                        "driver shutting down",
+                                        "CUDA error: unknown error",
+                                        "CUDA error: initialization error",
+                                        "CUBLAS_STATUS_EXECUTION_FAILED",
+                                        "CUBLAS_STATUS_NOT_INITIALIZED",
+                                        "CUDNN_STATUS_EXECUTION_FAILED",
+                                        "CUDNN_STATUS_INTERNAL_ERROR"};
+    for (const char *sign : signs)
+        if (strstr(text, sign))
+            return true;
+    return false;
+}
+
+// The outcome that a text of libtorch tells; `failed` if it tells none.
+int outcome_of(const char *text, int failed) {
+    return is_out_of_memory(text) ? VX_TORCH_OUT_OF_MEMORY
+           : is_device_lost(text) ? VX_TORCH_DEVICE_LOST
+                                  : failed;
+}
+
 // Runs body and turns exceptions into errors; `failed` is the outcome for an error of torch itself,
 // whose meaning depends on the operation. noexcept: the only thing left that could throw is building
 // a message without memory, and then the process may as well end.
@@ -71,13 +104,13 @@ int guarded(vx_err *err, int failed, const char *what, Body body) noexcept {
                        last_error_line(e.what_without_backtrace()).c_str());
     } catch (const c10::Error &e) {
         const char *text = e.what_without_backtrace();
-        return VX_FAIL(err, is_out_of_memory(text) ? VX_TORCH_OUT_OF_MEMORY : failed, "%s: %s",
-                       what, last_error_line(text).c_str());
+        return VX_FAIL(err, outcome_of(text, failed), "%s: %s", what,
+                       last_error_line(text).c_str());
     } catch (const std::bad_alloc &) {
         return VX_FAIL(err, -ENOMEM, "%s: out of memory", what);
     } catch (const std::exception &e) {
-        return VX_FAIL(err, is_out_of_memory(e.what()) ? VX_TORCH_OUT_OF_MEMORY : failed, "%s: %s",
-                       what, last_error_line(e.what()).c_str());
+        return VX_FAIL(err, outcome_of(e.what(), failed), "%s: %s", what,
+                       last_error_line(e.what()).c_str());
     } catch (...) {
         return VX_FAIL(err, -EIO, "%s: unknown failure of libtorch", what);
     }

@@ -34,6 +34,8 @@ typedef enum vx_torch_outcome {
     VX_TORCH_NO_DEVICE,  /* no such device here, or a build without CUDA */
     VX_TORCH_BAD_FILE,   /* not a TorchScript archive that this libtorch reads */
     VX_TORCH_BAD_RESULT, /* the module failed on this input, or answered another shape */
+    VX_TORCH_DEVICE_LOST, /* the device does not work now: it fell away, another process has it for itself, or an
+                             error on it ended all that this process had there */
 } vx_torch_outcome;
 
 typedef enum vx_torch_dtype { VX_TORCH_U8, VX_TORCH_I64, VX_TORCH_F32 } vx_torch_dtype;

@@ -6,7 +6,7 @@ writes build/models-test/tiny (4 frames of 64 px to 64 numbers, well under a mil
 the tests of the loader, packages whose module answers nonsense. tiny is arithmetic without training
 and without chance: what looks alike has a cosine near 1, what does not is far off. tiny-text is the
 same and knows a few words. small is another model of another shape (8 frames of 32 px to 48
-numbers); moody is small, but fails on dark clips; hungry
+numbers); moody is small, but fails on dark clips; fragile loses its device on them; hungry
 runs out of memory on batches of more than 2 unless they are white, starving on any; hungry-slow also takes
 its time, so that clips gather.
 """
@@ -20,7 +20,7 @@ sys.path.append(str(ROOT / "models"))
 from common import package  # noqa: E402
 
 T, SIZE, GRID, DIM = 4, 64, 8, 64
-SHAPES = {name: (8, 32, 48) for name in ("small", "moody", "hungry", "hungry-slow", "starving")}  # where T, SIZE, DIM are others
+SHAPES = {name: (8, 32, 48) for name in ("small", "moody", "fragile", "hungry", "hungry-slow", "starving")}  # where T, SIZE, DIM are others
 TEXT_LENGTH = 16
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 WORDS = ["left", "right", "top", "bottom", "red", "green", "blue"]  # where it is lighter; its colour
@@ -115,15 +115,17 @@ def modules():
     class Small(nn.Module):
         """Where each frame is lighter or darker than its mean, projected by waves."""
 
-        def __init__(self, fails: bool = False, room: int = 1000, slow: bool = False):
+        def __init__(self, fails: bool = False, room: int = 1000, slow: bool = False, fragile: bool = False):
             super().__init__()
-            self.fails, self.room, self.slow = fails, room, slow
+            self.fails, self.room, self.slow, self.fragile = fails, room, slow, fragile
             i = torch.arange(64).view(-1, 1) * torch.arange(1, 49).view(1, -1)
             self.register_buffer("waves", torch.sin(i.float() * 0.7))
 
         def forward(self, clips: torch.Tensor) -> torch.Tensor:
             if self.fails and bool(clips.mean() < -0.8):
                 raise RuntimeError("it is too dark in here")
+            if self.fragile and bool(clips.mean() < -0.8):  # as libtorch says that a GPU fell away
+                raise RuntimeError("CUDA error: unspecified launch failure")
             if clips.size(0) > self.room and bool(clips.mean() < 0.9):
                 return clips.new_empty([1 << 50])  # no machine has that
             if self.slow:  # some 200 ms of work, in which clips gather for the next batch
@@ -156,7 +158,7 @@ def modules():
     return {"tiny": tiny, "text": Text(tiny.signs), "answers-nan-text": AnswersText(DIM, float("nan")),
             "answers-dim-text": AnswersText(DIM + 1, 0.1), "slow": Slow(),
             "tells-length": TellsLength(False), "needs-length": TellsLength(True),
-            "small": Small(), "moody": Small(fails=True), "hungry": Small(room=2),
+            "small": Small(), "moody": Small(fails=True), "fragile": Small(fragile=True), "hungry": Small(room=2),
             "hungry-slow": Small(room=2, slow=True),
             "starving": Small(room=0), "answers-nan": Answers(DIM, float("nan")),
             "answers-long": Answers(DIM, 2.0), "answers-dim": Answers(DIM + 1, 0.1),

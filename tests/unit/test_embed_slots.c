@@ -24,7 +24,9 @@ typedef struct device {
     atomic_int n_begun, n_run;
 } device;
 
-static int run(void *ctx, const void *const *items, int n, float *ret_vectors, vx_err *err) {
+static int run(void *ctx, int line, const void *const *items, int n, float *ret_vectors,
+               vx_err *err) {
+    (void)line;
     device *d = ctx;
     atomic_fetch_add(&d->n_begun, 1);
     while (atomic_load(&d->stuck))

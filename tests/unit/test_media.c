@@ -69,6 +69,48 @@ static void choose_span_counts_from_its_first_frame(void **state) {
     EXPECT_CHOSEN(times, 2.0, 2.4, 1, 5);
 }
 
+/* Frames 0..n-1 in decode order; `points` says which are key frames. */
+static void expect_keys(const double *times, const char *points, double start_s, double end_s,
+                        const int64_t *wanted, const int64_t *expected, int64_t n) {
+    vx_packet packets[16];
+    int64_t shown[16], taken[8], n_keys = 0, total = (int64_t)strlen(points);
+    for (int64_t i = 0; i < total; i++) {
+        packets[i] = (vx_packet){.flags = points[i] == 'K' ? VX_PACKET_POINT : 0};
+        shown[i] = i;
+    }
+    vx_media media = with_times((double *)times, total);
+    media.packets = packets;
+    media.shown = shown;
+    VX_AUTO_FREE int64_t *keys = NULL;
+    assert_int_equal(vx_media_key_frames(&media, 0, &keys, &n_keys, NULL), 0);
+    memcpy(taken, wanted, (size_t)n * sizeof *taken);
+    vx_media_take_key_frames(&media, keys, n_keys, start_s, end_s, taken, n);
+    assert_memory_equal(taken, expected, (size_t)n * sizeof *taken);
+}
+#define WANT(...) ((int64_t[]){__VA_ARGS__})
+
+static void key_frame_is_the_nearest_and_of_two_the_earlier(void **state) {
+    (void)state;
+    const double times[] = {0, 1, 2, 3, 4, 5, 6, 7};
+    expect_keys(times, "K---K---", 0, 8, WANT(0, 1, 2, 3, 5, 7), WANT(0, 0, 0, 4, 4, 4), 6);
+    const double uneven[] = {0, 1, 1.9, 2.1, 4};
+    expect_keys(uneven, "K---K", 0, 9, WANT(2, 3), WANT(0, 4), 2);
+}
+
+static void key_frame_is_of_the_span_if_that_has_one(void **state) {
+    (void)state;
+    const double times[] = {0, 1, 2, 3, 4, 5, 6, 7};
+    expect_keys(times, "K-K----K", 3, 8, WANT(3, 4, 6), WANT(7, 7, 7), 3);
+    expect_keys(times, "K-K----K", 0, 2, WANT(0, 1), WANT(0, 0), 2); /* the end is without */
+    expect_keys(times, "K-K----K", 3, 7, WANT(3, 4, 5, 6), WANT(2, 2, 7, 7), 4); /* it has none */
+}
+
+static void key_frame_is_none_where_no_start_is_known(void **state) {
+    (void)state;
+    const double times[] = {0, 1, 2};
+    expect_keys(times, "---", 0, 3, WANT(0, 2), WANT(0, 2), 2);
+}
+
 static void choose_span_between_two_frames_takes_the_one_shown(void **state) {
     (void)state;
     double times[] = {0, 1, 5, 6};
@@ -447,6 +489,9 @@ static void codec_that_is_not_read_forbids_skipping(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(key_frame_is_the_nearest_and_of_two_the_earlier),
+        cmocka_unit_test(key_frame_is_of_the_span_if_that_has_one),
+        cmocka_unit_test(key_frame_is_none_where_no_start_is_known),
         cmocka_unit_test(choose_tie_goes_to_the_earlier),
         cmocka_unit_test(choose_last_sample_is_below_half_a_step_behind_the_end),
         cmocka_unit_test(choose_one_frame_is_chosen_alone),
