@@ -169,6 +169,9 @@ int vx_catalog_delete_video(vx_catalog *catalog, const char *video_id, vx_err *e
 /* Replaces a video's verdict, which then no longer waits to be judged anew. VX_CATALOG_NOT_FOUND. */
 int vx_catalog_set_verdict(vx_catalog *catalog, int64_t row, const vx_verdict_row *verdict,
                            vx_evidence_state evidence, vx_err *err);
+/* Has videos judged anew that are pending and whose verdict rests on hashes of pictures (copy, part_of, contains,
+ * shared_segment). ret_n: how many. */
+int vx_catalog_rejudge_pictures(vx_catalog *catalog, size_t *ret_n, vx_err *err);
 #define VX_CATALOG_LOOK_TRIES 3
 /* Counts a second look that begins, before the files are touched, so that one which ends the process is known after the
  * restart. *ret_failed: VX_CATALOG_LOOK_TRIES have begun and none has ended: the video is not looked at, and is FAILED.

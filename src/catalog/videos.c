@@ -208,6 +208,21 @@ static int revise(vx_catalog *catalog, int64_t row, const vx_verdict_row *revise
     return vx_sql_run(&q, err);
 }
 
+int vx_catalog_rejudge_pictures(vx_catalog *catalog, size_t *ret_n, vx_err *err) {
+    int rc = vx_catalog_check_writing(catalog, err);
+    if (rc)
+        return rc;
+    VX_SQL(q, &catalog->writer,
+           "UPDATE videos SET rejudge = 1 WHERE evidence = 1 AND verdict IN (?, ?, ?, ?)");
+    vx_sql_bind_int(&q, VX_VERDICT_COPY);
+    vx_sql_bind_int(&q, VX_VERDICT_PART_OF);
+    vx_sql_bind_int(&q, VX_VERDICT_CONTAINS);
+    vx_sql_bind_int(&q, VX_VERDICT_SHARED_SEGMENT);
+    rc = vx_sql_run(&q, err);
+    *ret_n = rc ? 0 : (size_t)sqlite3_changes(catalog->writer.handle);
+    return rc;
+}
+
 int vx_catalog_begin_second_look(vx_catalog *catalog, int64_t row, bool *ret_failed, vx_err *err) {
     int rc = vx_catalog_check_writing(catalog, err);
     if (rc)

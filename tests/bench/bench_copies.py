@@ -12,6 +12,8 @@ import pickle
 import subprocess
 import sys
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
@@ -30,22 +32,27 @@ def relation_of(video):
     return found["verdict"] if found["verdict"] in RELATIONS else None
 
 
-def ask_vidx(clips, server):
+def ask_half(clips, server, half):
+    """The originals of every second clip are away."""
     answers = {}
-    for half in (0, 1):  # of the clips whose originals are away
-        stored = [clip for i, clip in enumerate(clips) if i % 2 != half]
-        names = {server.upload(clips[clip][0], evidence="wait").json()["id"]: clip for clip in stored}
-        for clip, (_, copies) in clips.items():
-            for edit, path in copies.items():
-                video = server.upload(path, evidence="wait").json()
-                found = video["duplicate"]
-                if relation_of(video):
-                    answers[clip, edit, clip not in stored] = (
-                        RELATIONS.index(found["verdict"]) + found["share"], names.get(found["of"]), found["verdict"])
-                assert server.delete(f"/v1/videos/{video['id']}").ok
-        for video_id in names:
-            assert server.delete(f"/v1/videos/{video_id}").ok
+    stored = [clip for i, clip in enumerate(clips) if i % 2 != half]
+    names = {server.upload(clips[clip][0], evidence="wait").json()["id"]: clip for clip in stored}
+    for clip, (_, copies) in clips.items():
+        for edit, path in copies.items():
+            video = server.upload(path, evidence="wait").json()
+            found = video["duplicate"]
+            if relation_of(video):
+                answers[clip, edit, clip not in stored] = (
+                    RELATIONS.index(found["verdict"]) + found["share"], names.get(found["of"]), found["verdict"])
+            assert server.delete(f"/v1/videos/{video['id']}").ok
     return answers
+
+
+def ask_vidx(clips, servers):
+    """Both halves at a time, each of a server of its own: of clips that are uploaded at once each sees the others."""
+    with ThreadPoolExecutor(2) as pool:
+        first, second = pool.map(ask_half, [clips] * 2, servers, (0, 1))
+    return first | second
 
 
 def ask_hashes(clips, hash_of, score):
@@ -247,19 +254,18 @@ def main(_rounds):
             answers[peer] = ask_hashes(clips, hashes(peer, paths).get, score)
     clips = asked["told"]["clips"]
     print(f"{len(clips)} clips told, {len(asked['chosen']['clips'])} to choose by; {len(EDITS)} edits of each", flush=True)
-    with tempfile.TemporaryDirectory(dir=FOLDER) as folder:
-        server = Server(Path(folder) / "data", ROOT / "build/models", model=MODEL, flags=("--evidence", "deep"))
-        with server:
-            told = {"vidx": ask_vidx(clips, server)} | {p: asked["told"][p] for p in ("vpdq", "videohash2")}
-            thresholds = {peer: [choose(asked["chosen"][peer], asked["chosen"]["clips"], wanted) for wanted in WANTED]
-                          for peer in ("vpdq", "videohash2")}
-            report(told, clips, thresholds)
-            report_kinds(told["vidx"], clips)
-            report_missed(told["vidx"], clips)
-            stats = server.get("/v1/stats").json()
-            report_intros(server, Path(folder))
-            report_stills(server, Path(folder))
-    print("evidence:", stats["ingest"]["evidence"])
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=FOLDER)))
+        servers = [stack.enter_context(Server(folder / f"data-{i}", ROOT / "build/models", model=MODEL,
+                                              flags=("--evidence", "deep"))) for i in (0, 1)]
+        told = {"vidx": ask_vidx(clips, servers)} | {p: asked["told"][p] for p in ("vpdq", "videohash2")}
+        thresholds = {peer: [choose(asked["chosen"][peer], asked["chosen"]["clips"], wanted) for wanted in WANTED]
+                      for peer in ("vpdq", "videohash2")}
+        report(told, clips, thresholds)
+        report_kinds(told["vidx"], clips)
+        report_missed(told["vidx"], clips)
+        report_intros(servers[0], folder)
+        report_stills(servers[1], folder)
 
 
 if __name__ == "__main__":
