@@ -2,8 +2,8 @@
 // Everything that comes from files or people is inserted as text, never as markup.
 
 import {
-  $, announce, api, BADGES, button, CODECS, CONTAINERS, dateAndTime, el, named, onReturn, otherOf, picture,
-  placeInOriginal, search, size, span, thumbnail, time, TRYING_AGAIN, verdictParts, videoPath,
+  $, announce, api, BADGES, button, CODECS, CONTAINERS, dateAndTime, el, evidenceSentence, named, onReturn, otherOf,
+  picture, placeInOriginal, search, size, span, thumbnail, time, TRYING_AGAIN, verdictParts, videoPath,
 } from "./common.js";
 import { wireDuplicates } from "./duplicates.js";
 import { wireClusters } from "./clusters.js";
@@ -292,6 +292,19 @@ async function listLater(video, cursor, number) {
     listLater(video, page.next, number).catch((problem) => showViewerNote([problem.message], "error"));
 }
 
+// The stored videos whose pictures were compared, each with what that said; their names when somebody looks.
+async function listLooks(video, number) {
+  const { looks } = await api(`${videoPath(video.id)}/evidence`);
+  if (number !== opening) return;
+  $("viewer-looks").hidden = !looks.length;
+  $("viewer-looks").ontoggle = async () => {
+    if (!$("viewer-looks").open || $("looks").children.length) return;
+    const rows = await Promise.all(looks.map(async (look) => el("li", {},
+      el("bdi", { className: "name", textContent: (await otherOf({ of: look.video_id })).filename }), ": ", look.reason)));
+    if (number === opening) $("looks").replaceChildren(...rows);
+  };
+}
+
 function showViewerNote(parts, className) {
   $("viewer-verdict").replaceChildren(...parts);
   $("viewer-verdict").className = className;
@@ -312,6 +325,9 @@ async function openViewer(id, name, start = 0) {
   $("clips").replaceChildren();
   $("later").replaceChildren();
   $("viewer-later").hidden = true;
+  $("looks").replaceChildren();
+  $("viewer-looks").hidden = true;
+  $("viewer-looks").open = false;
   $("viewer-original").hidden = true;
   showViewerNote(["Loading…"], "quiet");
   if (!$("viewer").open) $("viewer").showModal();
@@ -325,8 +341,9 @@ async function openViewer(id, name, start = 0) {
     $("viewer-original").textContent = verdict === "copy" ? "Open the original" : "Open the other video";
     $("viewer-original").onclick = () => openViewer(of, original.filename);
     $("clips").replaceChildren(...video.clips.map((clip) => clipRow(video, clip)));
-    showViewerNote(verdictParts(video.duplicate, original, video.media.duration_s, video.created_at),
-      `verdict ${verdict}`);
+    showViewerNote([...verdictParts(video.duplicate, original, video.media.duration_s, video.created_at),
+      evidenceSentence(video)], `verdict ${verdict}`);
+    await listLooks(video, number);
     await listLater(video, null, number);
   } catch (problem) {
     if (number === opening) showViewerNote([problem.message], "error");

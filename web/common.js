@@ -143,6 +143,12 @@ export function verdictParts(duplicate, other, length_s, added = null) {
   }
 }
 
+// What is still to come, or never will, of a second look at the pictures of a stored video.
+export function evidenceSentence(video) {
+  if (video.evidence === "pending") return " Its pictures are still to be compared with those of the nearest videos: this may change.";
+  return video.evidence === "failed" ? " Its pictures could not be compared with those of other videos." : "";
+}
+
 export function dateAndTime(iso) {
   return new Date(iso).toLocaleString(undefined, { dateStyle: "medium", timeStyle: "short" });
 }

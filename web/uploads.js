@@ -1,7 +1,7 @@
 // Uploads. The page sends a file, then follows the job that processes it on the server.
 
 import {
-  $, announce, api, button, el, named, otherOf, percent, picture, search, sentence, size, time,
+  $, announce, api, button, el, evidenceSentence, named, otherOf, percent, picture, search, sentence, size, time,
   TRYING_AGAIN, verdictParts, videoPath,
 } from "./common.js";
 
@@ -109,8 +109,9 @@ async function showEnd(row, job) {
     if (duplicate) row.item.append(el("div", { className: "pair" }, figure(duplicate.of, original.filename)));
     return;
   }
-  const { media } = await api(videoPath(job.video_id));
-  endRow(row, verdictParts(duplicate, original, media.duration_s), `verdict ${duplicate.verdict}`);
+  const video = await api(videoPath(job.video_id));
+  endRow(row, [...verdictParts(duplicate, original, video.media.duration_s), evidenceSentence(video)],
+    `verdict ${duplicate.verdict}`);
   if (duplicate.of && duplicate.verdict !== "exact")
     row.item.append(el("div", { className: "pair" },
       figure(job.video_id, row.file.name), figure(duplicate.of, original.filename)));

@@ -66,6 +66,7 @@ void vx_videos_get(vx_request *request) {
 void vx_videos_evidence_get(vx_request *request) {
     VX_AUTO(vx_video) video = vx_videos_find(request);
     VX_AUTO_FREE char *looks = NULL;
+    char job_id[VX_JOB_ID_CHARS + 1] = "";
     vx_err err;
     if (!video)
         return;
@@ -81,6 +82,9 @@ void vx_videos_evidence_get(vx_request *request) {
     VX_AUTO_OUT out = {0};
     vx_out_begin(&out, NULL, '{');
     vx_out_string(&out, "evidence", vx_evidence_state_name(video->evidence));
+    if (video->evidence == VX_EVIDENCE_PENDING)
+        vx_verify_get_job_id(request->server->verify, job_id);
+    vx_out_string(&out, "job_id", *job_id ? job_id : NULL);
     vx_show_time(&out, "updated_at", video->updated_us);
     vx_show_verdict(&out, "duplicate", &video->duplicate);
     vx_out_json(&out, "looks", looks ? looks : "[]");

@@ -277,6 +277,8 @@ static void print_summary(const vx_batch *batch, size_t n_removed) {
 static int write_outputs(vx_batch *batch, bool *ret_stopped, vx_err *err) {
     size_t n_removed = 0;
     int rc = vx_batch_inventory_prune(batch->inventory, &n_removed, err);
+    if (!rc && batch->p.layout != VX_BATCH_LAYOUT_NONE)
+        rc = vx_library_check_pictures(batch->parts.library, err);
     if (!rc && batch->p.write_clips)
         rc = open_clip_files(batch, err);
     if (!rc)

@@ -102,8 +102,9 @@ typedef enum vx_evidence_state {
     VX_EVIDENCE_NONE,    /* no, and nobody will */
     VX_EVIDENCE_PENDING, /* not yet: its verdict may be revised */
     VX_EVIDENCE_DONE,
+    VX_EVIDENCE_FAILED, /* no: the process ended each time somebody did */
 } vx_evidence_state;                                         /* stored: append, never renumber */
-const char *vx_evidence_state_name(vx_evidence_state state); /* "none", "pending", "done" */
+const char *vx_evidence_state_name(vx_evidence_state state); /* "none", "pending", "done", "failed" */
 
 /* Gives (a jansson object) {"verdict","of","score","share","share_of_new",
  * "share_of_stored","offset_s","mirrored"}, NaN as null; NULL
@@ -170,6 +171,15 @@ int vx_catalog_delete_video(vx_catalog *catalog, const char *video_id, vx_err *e
 /* Replaces a video's verdict, which then no longer waits to be judged anew. VX_CATALOG_NOT_FOUND. */
 int vx_catalog_set_verdict(vx_catalog *catalog, int64_t row, const vx_verdict_row *verdict,
                            vx_evidence_state evidence, vx_err *err);
+/* Has videos judged anew that are pending and whose verdict rests on hashes of pictures (copy, part_of, contains,
+ * shared_segment). ret_n: how many. */
+int vx_catalog_rejudge_pictures(vx_catalog *catalog, size_t *ret_n, vx_err *err);
+#define VX_CATALOG_LOOK_TRIES 3
+/* Counts a second look that begins, before the files are touched, so that one which ends the process is known after the
+ * restart. *ret_failed: VX_CATALOG_LOOK_TRIES have begun and none has ended: the video is not looked at, and is FAILED.
+ * _break_off: it was stopped, and is no try. VX_CATALOG_NOT_FOUND: the video is gone or is not pending. */
+int vx_catalog_begin_second_look(vx_catalog *catalog, int64_t row, bool *ret_failed, vx_err *err);
+int vx_catalog_break_off_second_look(vx_catalog *catalog, int64_t row, vx_err *err);
 /* The second look at a video that is pending has ended: its verdict becomes `revised` (NULL: it stays), and looks
  * (JSON, borrows) what was seen. VX_CATALOG_NOT_FOUND: it is gone, is not pending, waits to be judged anew, or has
  * another verdict than the one that the look started from. */

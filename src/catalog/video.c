@@ -24,7 +24,7 @@ void vx_clip_id_of(const char *video_id, int index, char ret_id[VX_CLIP_ID_CHARS
 }
 
 const char *vx_evidence_state_name(vx_evidence_state state) {
-    static const char *const names[] = {"none", "pending", "done"};
+    static const char *const names[] = {"none", "pending", "done", "failed"};
     return names[state];
 }
 

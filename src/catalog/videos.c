@@ -210,13 +210,58 @@ static int revise(vx_catalog *catalog, int64_t row, const vx_verdict_row *revise
     return vx_sql_run(&q, err);
 }
 
+int vx_catalog_rejudge_pictures(vx_catalog *catalog, size_t *ret_n, vx_err *err) {
+    int rc = vx_catalog_check_writing(catalog, err);
+    if (rc)
+        return rc;
+    VX_SQL(q, &catalog->writer,
+           "UPDATE videos SET rejudge = 1 WHERE evidence = 1 AND verdict IN (?, ?, ?, ?)");
+    vx_sql_bind_int(&q, VX_VERDICT_COPY);
+    vx_sql_bind_int(&q, VX_VERDICT_PART_OF);
+    vx_sql_bind_int(&q, VX_VERDICT_CONTAINS);
+    vx_sql_bind_int(&q, VX_VERDICT_SHARED_SEGMENT);
+    rc = vx_sql_run(&q, err);
+    *ret_n = rc ? 0 : (size_t)sqlite3_changes(catalog->writer.handle);
+    return rc;
+}
+
+int vx_catalog_begin_second_look(vx_catalog *catalog, int64_t row, bool *ret_failed, vx_err *err) {
+    int rc = vx_catalog_check_writing(catalog, err);
+    if (rc)
+        return rc;
+    VX_SQL(q, &catalog->writer,
+           "UPDATE videos SET look_tries = min(look_tries + 1, ?1),"
+           " evidence = iif(look_tries < ?1, evidence, ?2)"
+           " WHERE row = ?3 AND evidence = ?4 RETURNING evidence");
+    vx_sql_bind_int(&q, VX_CATALOG_LOOK_TRIES);
+    vx_sql_bind_int(&q, VX_EVIDENCE_FAILED);
+    vx_sql_bind_int(&q, row);
+    vx_sql_bind_int(&q, VX_EVIDENCE_PENDING);
+    rc = vx_sql_next(&q, err);
+    if (rc <= 0)
+        return rc ? rc : VX_FAIL(err, VX_CATALOG_NOT_FOUND, "no video %" PRId64, row);
+    *ret_failed = vx_sql_int(&q) == VX_EVIDENCE_FAILED;
+    rc = vx_sql_next(&q, err);
+    return rc < 0 ? rc : 0;
+}
+
+int vx_catalog_break_off_second_look(vx_catalog *catalog, int64_t row, vx_err *err) {
+    int rc = vx_catalog_check_writing(catalog, err);
+    if (rc)
+        return rc;
+    VX_SQL(q, &catalog->writer, "UPDATE videos SET look_tries = max(look_tries - 1, 0) WHERE row = ?");
+    vx_sql_bind_int(&q, row);
+    rc = vx_sql_run(&q, err);
+    return rc ? rc : changed_row(catalog, row, err);
+}
+
 int vx_catalog_end_second_look(vx_catalog *catalog, int64_t row, const vx_verdict_row *seen,
                                const vx_verdict_row *revised, const char *looks, vx_err *err) {
     int rc = vx_catalog_check_writing(catalog, err);
     if (rc)
         return rc;
     VX_SQL(q, &catalog->writer,
-           "UPDATE videos SET evidence = ?, looks = ? WHERE row = ? AND evidence = ?"
+           "UPDATE videos SET evidence = ?, looks = ?, look_tries = 0 WHERE row = ? AND evidence = ?"
            " AND rejudge = 0 AND verdict = ? AND duplicate_of = ?");
     vx_sql_bind_int(&q, VX_EVIDENCE_DONE);
     vx_sql_bind_text(&q, looks);

@@ -157,6 +157,7 @@ static int embed(const settings *s, const char *model, vx_batch_end *ret_end, vx
         .ingest_threads = workers,
         .queue_capacity = VX_BATCH_QUEUE,
         .media = {.max_side_px = (int)s->max_side, .max_duration_s = s->max_duration},
+        .evidence = VX_EVIDENCE_FAST,
         .reproducible = true,
         .no_clients = true,
     };

@@ -409,7 +409,7 @@ int vx_group_build_run(vx_group_build *b, const vx_group_members *members, vx_er
     const vx_scan_snapshot *s = b->snapshot;
     size_t n = members->n_videos;
     vx_group *g = b->group = vx_new(vx_group);
-    b->decoded = b->compare ? vx_verdict_decoded_new() : NULL;
+    b->decoded = b->compare ? vx_verdict_decoded_new(VX_VERDICT_DECODED_MAX) : NULL;
     if (!g || (b->compare && !b->decoded))
         return VX_FAIL(err, -ENOMEM, "no memory for a group");
     b->facts = vx_new_array(n, sizeof *b->facts);

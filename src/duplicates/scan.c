@@ -593,7 +593,7 @@ static int open_scan(scan *s, const vx_filter *filter, vx_err *err) {
     s->copies = vx_sets_new(s->n_videos);
     s->groups = vx_sets_new(s->n_videos);
     s->near = vx_new_array(BLOCK_VIDEOS, sizeof *s->near);
-    s->decoded = vx_verdict_decoded_new();
+    s->decoded = vx_verdict_decoded_new(VX_VERDICT_DECODED_MAX);
     if (!s->decoded || !s->copies || !s->groups || !s->near)
         return VX_FAIL(err, -ENOMEM, "no memory to compare %zu videos", s->n_videos);
     return vx_catalog_scan_pairs(s->p->collection->catalog, note_stored_pair, s, err);

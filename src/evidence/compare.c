@@ -8,6 +8,7 @@
 #include "evidence.h"
 
 #include <math.h>
+#include <string.h>
 
 #include "layout.h"
 #include "video.h"
@@ -16,11 +17,13 @@ enum {
     FRESH_PICTURES = 4,    /* with features */
     PASSAGE_PICTURES = 12, /* the same where only a passage may be shared */
     FEATURES = 500,        /* of a picture */
-    GOOD_INLIERS = 14,     /* of the second-best picture */
+    TRIED_INLIERS = 10,    /* of the second-best picture, for a layout to be tried */
+    GOOD_INLIERS = 14,     /* and for one that other movements make another take */
 };
 /* One picture with features in each so many seconds: of the stored video, and of a new one that may share a passage. */
 static const double STORED_PICTURE_S = 1.5, FRESH_PICTURE_S = 2.5;
 static const float COPY_FROM = 0.49f, OTHER_TAKE_BELOW = 0.35f;
+static const float CLEAR_FROM = 0.95f, CLEAR_SHARE = 0.85f;
 static const float LIES_FROM = 0.7f; /* still correlation: whole pictures lie on each other */
 /* Change of one side at least, for its movement to be no noise. */
 static const float MOVES_FROM = 4 * VX_MOTION_LEAST_CHANGE;
@@ -51,6 +54,25 @@ static int least_pairs(int n_fresh, bool passage) {
     return passage && n > VX_EVIDENCE_PASSAGE_PAIRS ? VX_EVIDENCE_PASSAGE_PAIRS : n;
 }
 
+static float agreement(const vx_evidence *e) {
+    return vx_motion_agreement(&(vx_motion){.correlation = e->motion, .n_pairs = e->n_pairs});
+}
+
+/* Nothing else can be meant: the pictures that meet on the line move alike, and those are nearly all that it has. */
+static bool is_clear(const vx_evidence *best) {
+    return best->motion >= CLEAR_FROM && (float)best->n_pairs >= CLEAR_SHARE * (float)best->n_meet;
+}
+
+/* The pictures of a whose time on the line is in b. */
+static int count_meeting(const vx_footage *a, const vx_footage *b, double speed, double offset_s) {
+    int n = 0;
+    for (int i = 0; i < a->n; i++) {
+        double time_s = speed * a->time_s[i] + offset_s;
+        n += time_s >= b->time_s[0] && time_s <= b->time_s[b->n - 1];
+    }
+    return n;
+}
+
 /* Measures the movement in one layout; keeps it in *best if it agrees more than what is there. */
 static int try_layout(const vx_footage *fresh, const vx_footage *stored, const vx_layout *layout,
                       const manner *how, const vx_evidence *geometry, vx_evidence *best,
@@ -68,12 +90,13 @@ static int try_layout(const vx_footage *fresh, const vx_footage *stored, const v
         rc = vx_motion_compare(&a, &b, &params, &motion, err);
     vx_footage_clear(&a);
     vx_footage_clear(&b);
-    if (rc || !motion.n_pairs || motion.correlation <= best->motion)
+    if (rc || vx_motion_agreement(&motion) <= agreement(best))
         return rc;
     *best = *geometry;
     best->motion = motion.correlation;
     best->still = motion.still;
     best->n_new = fresh->n;
+    best->n_meet = count_meeting(fresh, stored, motion.speed, motion.offset_s);
     best->n_pairs = motion.n_pairs;
     best->speed = motion.speed;
     best->offset_s = motion.offset_s;
@@ -86,12 +109,42 @@ static int try_layout(const vx_footage *fresh, const vx_footage *stored, const v
     return 0;
 }
 
-static int try_whole(vx_evidence_video *fresh, vx_evidence_video *stored, const manner *how,
+/* Boxes of both on each other; what does not look alike so says nothing. */
+static int try_boxes(const vx_footage *fresh, const vx_footage *stored, const double box_new[4],
+                     const double box_stored[4], const manner *how, int quarter_turns,
+                     vx_evidence *best, vx_err *err) {
+    const vx_layout layout = vx_layout_boxes(box_new, box_stored, how->mirrored, quarter_turns);
+    const vx_evidence geometry = {.plain = true,
+                                  .mirrored = how->mirrored,
+                                  .n_inliers = best->n_inliers,
+                                  .scale = (float)((box_stored[2] - box_stored[0]) /
+                                                   (box_new[2] - box_new[0])),
+                                  .turn_deg = (float)(90 * quarter_turns)};
+    vx_evidence found = {.motion = -2};
+    int rc = try_layout(fresh, stored, &layout, how, &geometry, &found, err);
+    if (!rc && found.still >= LIES_FROM && agreement(&found) > agreement(best))
+        *best = found;
+    return rc;
+}
+
+static bool is_portrait(const double box[4]) {
+    return box[3] - box[1] > box[2] - box[0];
+}
+
+/* Without features: whole pictures, what lies between bars, and that by a quarter turn. */
+static int try_plain(vx_evidence_video *fresh, vx_evidence_video *stored, const manner *how,
                      vx_evidence *best, vx_err *err) {
     const vx_footage *a = &fresh->footage, *b = &stored->footage;
-    const vx_layout layout = vx_layout_whole(a, b, how->mirrored);
-    const vx_evidence geometry = {.mirrored = how->mirrored, .scale = share(b->w_px, a->w_px)};
-    return try_layout(a, b, &layout, how, &geometry, best, err);
+    const double whole_a[4] = {0, 0, a->w_px, a->h_px}, whole_b[4] = {0, 0, b->w_px, b->h_px};
+    bool bars = memcmp(whole_a, fresh->content, sizeof whole_a) != 0 ||
+                memcmp(whole_b, stored->content, sizeof whole_b) != 0;
+    int rc = try_boxes(a, b, whole_a, whole_b, how, 0, best, err);
+    if (!rc && bars && !is_clear(best))
+        rc = try_boxes(a, b, fresh->content, stored->content, how, 0, best, err);
+    for (int turn = -1; turn <= 1 && !rc && is_portrait(fresh->content) != is_portrait(stored->content); turn += 2)
+        if (!is_clear(best))
+            rc = try_boxes(a, b, fresh->content, stored->content, how, turn, best, err);
+    return rc;
 }
 
 /* Of the new video, how many pictures get features. */
@@ -136,9 +189,9 @@ static int try_features(vx_evidence_video *fresh, vx_evidence_video *stored, con
                         vx_evidence *best, vx_err *err) {
     vx_similarity found[2] = {0};
     int rc = find_geometry(fresh, stored, how, found, err), n_inliers = found[1].n_inliers;
-    if (best->motion < -1 && n_inliers > best->n_inliers)
+    if (n_inliers > best->n_inliers && (best->plain || best->motion < -1))
         best->n_inliers = n_inliers; /* if they are too few, that is why */
-    for (int i = 0; i < 2 && !rc && n_inliers >= GOOD_INLIERS; i++) {
+    for (int i = 0; i < 2 && !rc && n_inliers >= TRIED_INLIERS; i++) {
         vx_layout layout;
         if (!vx_layout_of(&fresh->footage, &stored->footage, &found[i], &layout))
             continue;
@@ -160,31 +213,28 @@ static vx_evidence_kind decide(const vx_evidence *best) {
         return VX_EVIDENCE_COPY;
     if (change < VX_MOTION_LEAST_CHANGE)
         return VX_EVIDENCE_STILL;
-    return change >= MOVES_FROM && best->motion < OTHER_TAKE_BELOW ? VX_EVIDENCE_OTHER_TAKE
-                                                                   : VX_EVIDENCE_NOTHING;
+    bool lies = best->plain || best->n_inliers >= GOOD_INLIERS;
+    return lies && change >= MOVES_FROM && best->motion < OTHER_TAKE_BELOW ? VX_EVIDENCE_OTHER_TAKE
+                                                                           : VX_EVIDENCE_NOTHING;
 }
 
 int vx_evidence_compare(vx_evidence_video *fresh, vx_evidence_video *stored,
                         const vx_evidence_params *params, vx_evidence *ret_evidence, vx_err *err) {
     static const vx_evidence_params as_they_are = {0};
     const vx_evidence_params *p = params ? params : &as_they_are;
-    const vx_evidence none = {.motion = -2};
-    vx_evidence best = none;
+    vx_evidence best = {.motion = -2};
     int rc = 0;
-    for (int any_speed = 0; any_speed < 2 && best.motion < COPY_FROM && !rc; any_speed++) {
-        for (int mirrored = 0; mirrored < 2 && best.motion < COPY_FROM && !rc; mirrored++) {
+    for (int any_speed = 0; any_speed < 2 && !rc; any_speed++) {
+        for (int mirrored = 0; mirrored < 2 && !rc && !is_clear(&best); mirrored++) {
             const manner how = {mirrored, any_speed, p->passage};
-            vx_evidence whole = none;
             if (!p->either_way && p->mirrored != mirrored)
                 continue;
-            rc = try_whole(fresh, stored, &how, &whole, err);
-            if (whole.still >= LIES_FROM && whole.motion > best.motion)
-                best = whole;
-            if (!rc && best.motion < COPY_FROM)
+            rc = try_plain(fresh, stored, &how, &best, err);
+            if (any_speed && best.motion < -1 && best.n_inliers < TRIED_INLIERS)
+                continue; /* what does not lie on each other is not tried at other speeds */
+            if (!rc && !is_clear(&best))
                 rc = try_features(fresh, stored, &how, &best, err);
         }
-        if (best.motion < -1)
-            break; /* what does not lie on each other is not tried at other speeds */
     }
     if (rc)
         return rc;

@@ -2,6 +2,8 @@
 
 #include <errno.h>
 #include <math.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include "base/mem.h"
 
@@ -14,17 +16,96 @@ static void shape_grid(vx_layout *layout, double w, double h) {
     layout->h = (int)fmax(LEAST_SIDE, nearbyint(h * factor));
 }
 
-vx_layout vx_layout_whole(const vx_footage *a, const vx_footage *b, bool mirrored) {
-    vx_layout layout = {.box_a = {0, 0, a->w_px, a->h_px}, .box_b = {0, 0, b->w_px, b->h_px}};
-    shape_grid(&layout, a->w_px, a->h_px);
-    layout.in_a = (vx_affine){.xu = (double)a->w_px / layout.w, .yv = (double)a->h_px / layout.h};
-    layout.in_b = (vx_affine){.xu = (double)b->w_px / layout.w, .yv = (double)b->h_px / layout.h};
-    if (mirrored) {
-        layout.in_b.x0 = b->w_px;
+vx_layout vx_layout_boxes(const double box_a[4], const double box_b[4], bool mirrored,
+                          int quarter_turns) {
+    vx_layout layout;
+    memcpy(layout.box_a, box_a, sizeof layout.box_a);
+    memcpy(layout.box_b, box_b, sizeof layout.box_b);
+    double w = box_a[2] - box_a[0], h = box_a[3] - box_a[1];
+    double across = box_b[2] - box_b[0], down = box_b[3] - box_b[1];
+    shape_grid(&layout, w, h);
+    layout.in_a = (vx_affine){box_a[0], w / layout.w, 0, box_a[1], 0, h / layout.h};
+    if (!quarter_turns)
+        layout.in_b = (vx_affine){box_b[0], across / layout.w, 0, box_b[1], 0, down / layout.h};
+    else if (quarter_turns > 0)
+        layout.in_b = (vx_affine){box_b[2], 0, -across / layout.h, box_b[1], down / layout.w, 0};
+    else
+        layout.in_b = (vx_affine){box_b[0], 0, across / layout.h, box_b[3], -down / layout.w, 0};
+    if (mirrored) { /* u counts from the right edge */
+        layout.in_b.x0 += layout.in_b.xu * layout.w;
+        layout.in_b.y0 += layout.in_b.yu * layout.w;
         layout.in_b.xu = -layout.in_b.xu;
+        layout.in_b.yu = -layout.in_b.yu;
     }
     return layout;
 }
+
+/* ---- bars ---- */
+
+enum { SAME_BARS_PX = 2, FEWEST_WITH_BARS = 4 };
+static const int BAR_RANGE = 16; /* grey levels from the darkest to the brightest pixel of a bar's line */
+
+typedef struct bars {
+    int left, top, right, bottom; /* the box between them */
+} bars;
+
+/* Whether n pixels, each so many behind the one before, are of one grey, that of `like`. */
+static bool is_bar(const uint8_t *p, int n, int stride, int like) {
+    int least = like, most = like;
+    for (int i = 0; i < n && most - least <= BAR_RANGE; i++) {
+        int value = p[i * stride];
+        least = value < least ? value : least;
+        most = value > most ? value : most;
+    }
+    return most - least <= BAR_RANGE;
+}
+
+static bars find_bars(const uint8_t *p, int w, int h) {
+    bars b = {0, 0, w, h};
+    const int first = p[0], last = p[w * h - 1];
+    while (b.top < h && is_bar(p + b.top * w, w, 1, first))
+        b.top++;
+    while (b.bottom > b.top && is_bar(p + (b.bottom - 1) * w, w, 1, last))
+        b.bottom--;
+    int rows = b.bottom - b.top;
+    const uint8_t *inner = p + b.top * w;
+    while (rows && b.left < w && is_bar(inner + b.left, rows, w, inner[0]))
+        b.left++;
+    while (rows && b.right > b.left && is_bar(inner + b.right - 1, rows, w, inner[w - 1]))
+        b.right--;
+    return b;
+}
+
+static bool has_bars(const bars *b, int w, int h) {
+    int lost = b->left + b->top + (w - b->right) + (h - b->bottom);
+    return lost > 2 * SAME_BARS_PX && (b->right - b->left) * (b->bottom - b->top) * 8 >= w * h;
+}
+
+static bool same_bars(const bars *a, const bars *b) {
+    return abs(a->left - b->left) <= SAME_BARS_PX && abs(a->top - b->top) <= SAME_BARS_PX &&
+           abs(a->right - b->right) <= SAME_BARS_PX && abs(a->bottom - b->bottom) <= SAME_BARS_PX;
+}
+
+void vx_layout_find_content(const vx_footage *f, double ret_box[4]) {
+    bars found[VX_MOTION_MAX];
+    int n = 0, best = -1, most = FEWEST_WITH_BARS - 1;
+    for (int i = 0; i < f->n; i++) {
+        found[n] = find_bars(vx_footage_picture(f, i), f->w_px, f->h_px);
+        n += has_bars(&found[n], f->w_px, f->h_px);
+    }
+    for (int i = 0; i < n; i++) {
+        int same = 0;
+        for (int k = 0; k < n; k++)
+            same += same_bars(&found[i], &found[k]);
+        best = same > most ? i : best;
+        most = same > most ? same : most;
+    }
+    const bars b = best < 0 ? (bars){0, 0, f->w_px, f->h_px} : found[best];
+    const double box[4] = {b.left, b.top, b.right, b.bottom};
+    memcpy(ret_box, box, sizeof box);
+}
+
+/* ---- a similarity ---- */
 
 /* Extends a box to hold a point, kept inside w x h. */
 static void extend(double box[4], double x, double y, int w, int h) {

@@ -16,8 +16,12 @@ typedef struct vx_layout {
     double box_a[4], box_b[4]; /* that part: left, top, right, bottom in pixels */
 } vx_layout;
 
-/* Both whole pictures, whatever their shapes. */
-vx_layout vx_layout_whole(const vx_footage *a, const vx_footage *b, bool mirrored);
+/* Boxes of both, whatever their shapes. quarter_turns: -1, 0 or 1 clockwise from a to b. */
+vx_layout vx_layout_boxes(const double box_a[4], const double box_b[4], bool mirrored,
+                          int quarter_turns);
+/* The box between bars of one colour that most pictures with bars have: one passage of a video may have some, and the
+ * others none. The whole picture if fewer than 4 pictures have the same bars. */
+void vx_layout_find_content(const vx_footage *footage, double ret_box[4]);
 /* The part of a that the similarity (pictures of a to those of b) takes into b. False: it is under 1/64 of both. */
 bool vx_layout_of(const vx_footage *a, const vx_footage *b, const vx_similarity *similarity,
                   vx_layout *ret_layout);

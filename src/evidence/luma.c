@@ -18,9 +18,7 @@ int vx_luma_new(int w_px, int h_px, vx_luma *ret_luma, vx_err *err) {
 
 void vx_luma_fit(int *w_px, int *h_px, int max_side_px) {
     int longer = *w_px > *h_px ? *w_px : *h_px;
-    if (longer <= max_side_px)
-        return;
-    double factor = (double)max_side_px / longer;
+    double factor = fmin(2, (double)max_side_px / longer);
     *w_px = (int)fmax(1, nearbyint(*w_px * factor));
     *h_px = (int)fmax(1, nearbyint(*h_px * factor));
 }
@@ -71,6 +69,33 @@ int vx_luma_reduce(const vx_frame *gray, int w_px, int h_px, vx_luma *ret_luma, 
                    (uint64_t)w_in * (uint64_t)h_in);
     }
     return 0;
+}
+
+/* Where the centre of an output pixel lies between two input pixels, in 256ths. */
+static void between(int o, int n_out, int n_in, int *ret_first, int *ret_second, int *ret_share) {
+    int64_t at = ((2 * o + 1) * (int64_t)n_in * 128) / n_out - 128;
+    at = at < 0 ? 0 : at;
+    *ret_first = (int)(at >> 8);
+    *ret_second = *ret_first + 1 < n_in ? *ret_first + 1 : *ret_first;
+    *ret_share = (int)(at & 255);
+}
+
+int vx_luma_enlarge(const vx_frame *gray, int w_px, int h_px, vx_luma *ret_luma, vx_err *err) {
+    int rc = vx_luma_new(w_px, h_px, ret_luma, err);
+    for (int y = 0; y < h_px && !rc; y++) {
+        int top, below, down, left, right, across;
+        between(y, h_px, gray->height_px, &top, &below, &down);
+        const uint8_t *p = gray->planes[0] + top * gray->pitch_bytes[0];
+        const uint8_t *q = gray->planes[0] + below * gray->pitch_bytes[0];
+        for (int x = 0; x < w_px; x++) {
+            between(x, w_px, gray->width_px, &left, &right, &across);
+            int above = p[left] * (256 - across) + p[right] * across;
+            int under = q[left] * (256 - across) + q[right] * across;
+            ret_luma->pixels[y * w_px + x] =
+                (uint8_t)((above * (256 - down) + under * down + 32768) >> 16);
+        }
+    }
+    return rc;
 }
 
 /* exp(-i²/8) for i = 0..3, so scaled that the seven weights sum to 256. */

@@ -131,6 +131,11 @@ int vx_motion_along(const vx_footage *a, const vx_footage *b, const vx_motion_pa
     return 0;
 }
 
+float vx_motion_agreement(const vx_motion *motion) {
+    float above = motion->correlation - 0.4f;
+    return !motion->n_pairs ? -INFINITY : above > 0 ? above * (float)motion->n_pairs : above;
+}
+
 /* ---- all lines ---- */
 
 /* Means of blocks of 4 x 4 pixels; a block counts if all of it does. */
@@ -166,6 +171,23 @@ static void reduce_mask(const uint8_t *mask, const vx_footage *in, uint8_t *ret,
         }
 }
 
+/* Brings a picture's darkest and brightest tenth to the level of the next: a white logo in the night would be all that
+ * two pictures are compared by. */
+static void clip_extremes(uint8_t *p, const uint8_t *mask, size_t n_px) {
+    size_t count[256] = {0}, n = 0;
+    for (size_t i = 0; i < n_px; i++) {
+        count[p[i]] += mask[i];
+        n += mask[i];
+    }
+    int least = 0, most = 255;
+    for (size_t below = count[0]; below * 10 < n; below += count[least])
+        least++;
+    for (size_t above = count[255]; above * 10 < n; above += count[most])
+        most--;
+    for (size_t i = 0; i < n_px; i++)
+        p[i] = (uint8_t)(p[i] < least ? least : p[i] > most ? most : p[i]);
+}
+
 /* Mean and deviation of a picture's pixels that count. */
 static void moments(const uint8_t *p, const uint8_t *mask, size_t n_px, float *ret_mean,
                     float *ret_variance) {
@@ -194,7 +216,7 @@ static uint32_t dot(const uint8_t *restrict p, const uint8_t *restrict q,
 
 typedef struct line {
     double speed, offset_s;
-    float correlation;
+    float agreement;
 } line;
 
 typedef struct search {
@@ -217,26 +239,37 @@ static void search_clear(search *s) {
     free(s->s.a);
 }
 
-static void compare_stills(search *s) {
+/* Gives uint8 [n, n_px] with each picture's extremes clipped, and mean and variance of each. NULL: no memory. */
+static uint8_t *clip_pictures(const vx_footage *f, const uint8_t *mask, size_t n_px, float *ret_mean,
+                              float *ret_variance) {
+    uint8_t *clipped = vx_new_array((size_t)f->n + 1, n_px);
+    for (int i = 0; i < f->n && clipped; i++) {
+        uint8_t *p = clipped + (size_t)i * n_px;
+        memcpy(p, vx_footage_picture(f, i), n_px);
+        clip_extremes(p, mask, n_px);
+        moments(p, mask, n_px, &ret_mean[i], &ret_variance[i]);
+    }
+    return clipped;
+}
+
+static bool compare_stills(search *s) {
     size_t n_px = (size_t)s->small_a.w_px * (size_t)s->small_a.h_px, n = 0;
     float mean_a[VX_MOTION_MAX], mean_b[VX_MOTION_MAX], var_a[VX_MOTION_MAX], var_b[VX_MOTION_MAX];
+    VX_AUTO_FREE uint8_t *a = clip_pictures(&s->small_a, s->small_mask, n_px, mean_a, var_a);
+    VX_AUTO_FREE uint8_t *b = clip_pictures(&s->small_b, s->small_mask, n_px, mean_b, var_b);
     for (size_t i = 0; i < n_px; i++)
         n += s->small_mask[i];
-    for (int i = 0; i < s->a->n; i++)
-        moments(vx_footage_picture(&s->small_a, i), s->small_mask, n_px, &mean_a[i], &var_a[i]);
-    for (int k = 0; k < s->b->n; k++)
-        moments(vx_footage_picture(&s->small_b, k), s->small_mask, n_px, &mean_b[k], &var_b[k]);
-    for (int i = 0; i < s->a->n; i++)
+    for (int i = 0; i < s->a->n && a && b; i++)
         for (int k = 0; k < s->b->n; k++) {
-            float product =
-                n ? (float)dot(vx_footage_picture(&s->small_a, i),
-                               vx_footage_picture(&s->small_b, k), s->small_mask, n_px) /
-                        (float)n
-                  : 0;
+            float product = n ? (float)dot(a + (size_t)i * n_px, b + (size_t)k * n_px,
+                                           s->small_mask, n_px) /
+                                    (float)n
+                              : 0;
             s->still[i * s->b->n + k] =
                 (product - mean_a[i] * mean_b[k]) /
                 sqrtf(fmaxf(var_a[i], FLAT_VARIANCE) * fmaxf(var_b[k], FLAT_VARIANCE));
         }
+    return a && b;
 }
 
 static int search_init(search *s, const vx_footage *a, const vx_footage *b,
@@ -255,8 +288,7 @@ static int search_init(search *s, const vx_footage *a, const vx_footage *b,
     if (!s->small_mask || !s->still || !sums_new(n_px, &s->s))
         return VX_FAIL(err, -ENOMEM, "no memory to compare movements");
     reduce_mask(params->mask, a, s->small_mask, &s->small_a);
-    compare_stills(s);
-    return 0;
+    return compare_stills(s) ? 0 : VX_FAIL(err, -ENOMEM, "no memory to compare movements");
 }
 
 /* The usual distance of two pictures. */
@@ -322,7 +354,7 @@ static int choose_pairs(const search *s, double speed, double offset_s, vx_motio
 
 static void keep_if_good(search *s, line found) {
     int at = s->n_best < BEST_LINES ? s->n_best++ : BEST_LINES;
-    while (at > 0 && s->best[at - 1].correlation < found.correlation) {
+    while (at > 0 && s->best[at - 1].agreement < found.agreement) {
         if (at < BEST_LINES)
             s->best[at] = s->best[at - 1];
         at--;
@@ -348,7 +380,7 @@ static void try_lines(search *s, double speed) {
             continue;
         measure(&s->small_a, &s->small_b, pairs, n, s->small_mask, &s->s, &m);
         if (m.n_pairs)
-            keep_if_good(s, (line){speed, o * step_s, m.correlation});
+            keep_if_good(s, (line){speed, o * step_s, vx_motion_agreement(&m)});
     }
 }
 
@@ -369,7 +401,7 @@ int vx_motion_compare(const vx_footage *a, const vx_footage *b, const vx_motion_
         float still;
         int n = choose_pairs(&s, s.best[i].speed, s.best[i].offset_s, pairs, &still);
         rc = vx_motion_along(a, b, pairs, n, params->mask, &m, err);
-        if (rc || !m.n_pairs || (ret_motion->n_pairs && m.correlation <= ret_motion->correlation))
+        if (rc || vx_motion_agreement(&m) <= vx_motion_agreement(ret_motion))
             continue;
         *ret_motion = m;
         ret_motion->still = still;

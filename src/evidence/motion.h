@@ -48,6 +48,10 @@ typedef struct vx_motion {
     double first_s, last_s; /* times in a of the first and the last of the pairs */
 } vx_motion;
 
+/* By which one line is better than another: on the true one of a slow scene many pictures agree well, on some others
+ * a few do, or all of them a little. -infinity: it has no pairs. */
+float vx_motion_agreement(const vx_motion *motion);
+
 /* Below this variance a video does not move: what is left is the encoder's noise. */
 #define VX_MOTION_LEAST_CHANGE 1.5f
 

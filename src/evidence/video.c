@@ -51,6 +51,20 @@ static bool keeps_going(void *ctx) {
     return !d->source->keep_going || d->source->keep_going(d->source->ctx);
 }
 
+/* To any size. */
+static int resize(const vx_frame *gray, int w_px, int h_px, vx_luma *ret, vx_err *err) {
+    int w = w_px < gray->width_px ? w_px : gray->width_px;
+    int h = h_px < gray->height_px ? h_px : gray->height_px;
+    vx_luma small = {0};
+    int rc = vx_luma_reduce(gray, w, h, w == w_px && h == h_px ? ret : &small, err);
+    if (!rc && small.pixels) {
+        const vx_frame view = vx_frame_view(VX_FRAME_GRAY, small.pixels, w, h, w);
+        rc = vx_luma_enlarge(&view, w_px, h_px, ret, err);
+    }
+    vx_luma_clear(&small);
+    return rc;
+}
+
 /* All pictures of a footage have the size of the first: where a stream changes its size, later ones are squeezed. */
 static int on_picture(void *ctx, int64_t frame, double time_s, vx_picture *picture, vx_err *err) {
     decode *d = ctx;
@@ -67,10 +81,8 @@ static int on_picture(void *ctx, int64_t frame, double time_s, vx_picture *pictu
     vx_luma_fit(&w, &h, VX_EVIDENCE_SIDE_PX);
     if (!to->luma)
         rc = vx_footage_new(d->capacity, w, h, to, err);
-    if (!rc && (to->w_px > gray->width_px || to->h_px > gray->height_px))
-        return 0; /* became smaller than a small picture: left out */
     if (!rc)
-        rc = vx_luma_reduce(gray, to->w_px, to->h_px, &small, err);
+        rc = resize(gray, to->w_px, to->h_px, &small, err);
     if (!rc) {
         memcpy(vx_footage_picture(to, to->n), small.pixels, (size_t)to->w_px * (size_t)to->h_px);
         to->time_s[to->n++] = time_s;
@@ -114,17 +126,58 @@ int vx_evidence_open(const vx_evidence_source *source, const vx_evidence_window 
                                          .ctx = &d};
     rc = vx_media_decode(media, &want, NULL, err);
     if (!rc)
+        vx_layout_find_content(&video->footage, video->content);
+    if (!rc)
         *ret_video = vx_take(video);
     return rc;
 }
 
 /* ---- features ---- */
 
+enum { PARTS = 4 };
+
+static int part_of(const vx_orb *orb, const vx_orb_feature *f) {
+    int column = (int)(f->x_px * PARTS / (float)orb->w_px);
+    int row = (int)(f->y_px * PARTS / (float)orb->h_px);
+    column = column < 0 ? 0 : column >= PARTS ? PARTS - 1 : column;
+    row = row < 0 ? 0 : row >= PARTS ? PARTS - 1 : row;
+    return row * PARTS + column;
+}
+
+/* Appends to the first `kept` features `most` of those of one level, [from, end), which stand best first: of each part
+ * of the picture the best, then of each the second. Returns how many are kept then. */
+static size_t spread_level(vx_orb *orb, size_t from, size_t end, size_t most, size_t kept) {
+    size_t seen[PARTS * PARTS] = {0}, rank[VX_ORB_MAX], limit = 0, n = 0;
+    for (size_t i = from; i < end; i++)
+        rank[i] = seen[part_of(orb, &orb->features[i])]++;
+    for (; n < most; limit++)
+        for (size_t i = from; i < end; i++)
+            n += rank[i] == limit;
+    for (size_t i = from; i < end && most > 0; i++)
+        if (rank[i] < limit) {
+            orb->features[kept++] = orb->features[i];
+            most--;
+        }
+    return kept;
+}
+
+/* Leaves `most` features, spread over the picture: where it is a frame with another picture in it, the frame often has
+ * the better corners. */
+static void spread_features(vx_orb *orb, size_t most) {
+    size_t kept = 0, n = orb->n;
+    for (size_t from = 0, end; n > most && from < n; from = end) {
+        for (end = from; end < n && orb->features[end].level == orb->features[from].level;)
+            end++;
+        kept = spread_level(orb, from, end, (end - from) * most / n, kept);
+    }
+    orb->n = n > most ? kept : n;
+}
+
 int vx_evidence_find_features(vx_evidence_video *video, bool mirrored, int most, int max_features,
                               vx_err *err) {
     vx_evidence_features *to = &video->features[mirrored];
     const vx_footage *f = &video->footage;
-    const vx_orb_params params = {.max_features = max_features};
+    const vx_orb_params params = {.max_features = VX_ORB_MAX};
     int n = f->n < most ? f->n : most, rc = 0;
     while (to->n < n && !rc) { /* one in the middle of each of n parts */
         int at = (int)((2 * (int64_t)to->n + 1) * f->n / (2 * n));
@@ -135,7 +188,10 @@ int vx_evidence_find_features(vx_evidence_video *video, bool mirrored, int most,
         memcpy(copy.pixels, vx_footage_picture(f, at), (size_t)f->w_px * (size_t)f->h_px);
         if (mirrored)
             vx_luma_mirror(&copy);
-        rc = vx_orb_find(&copy, &params, &to->pictures[to->n++], err);
+        vx_orb *orb = &to->pictures[to->n++];
+        rc = vx_orb_find(&copy, &params, orb, err);
+        if (!rc)
+            spread_features(orb, (size_t)max_features);
         vx_luma_clear(&copy);
     }
     return rc;

@@ -3,6 +3,7 @@
 
 #include "evidence.h"
 #include "geometry.h"
+#include "layout.h"
 #include "motion.h"
 
 enum {
@@ -18,6 +19,7 @@ typedef struct vx_evidence_features {
 struct vx_evidence_video {
     vx_footage
         footage; /* at most VX_MOTION_MAX pictures of VX_EVIDENCE_SIDE_PX; their times are the file's */
+    double content[4]; /* the box between bars, or the whole picture */
     vx_evidence_features
         features[2]; /* as they are, and flipped left to right; found when asked for */
 };

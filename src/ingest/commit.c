@@ -51,6 +51,9 @@ static int new_video(const vx_ingest_item *item, const vx_verdict_row *verdict,
     video->evidence = vx_verify_state(item->ingest->params.verify, verdict->kind);
     if (item->work->looked && video->evidence == VX_EVIDENCE_DONE)
         video->evidence = VX_EVIDENCE_PENDING; /* until its looks are noted */
+    if (item->in_order && vx_rule_closeness(verdict->kind) &&
+        item->ingest->params.extractor->evidence)
+        video->evidence = VX_EVIDENCE_PENDING; /* until vx_library_check_pictures */
     snprintf(video->decode_path, sizeof video->decode_path, "%s", extract->decode_path);
     video->frames_decoded = extract->stats.frames_decoded;
     video->frames_total = extract->stats.frames_total;
@@ -85,7 +88,7 @@ static int begin_second_look(video_write *w, vx_err *err) {
     vx_collection *collection = w->item->ingest->params.collection;
     vx_video *video = w->result.video;
     bool settled = !vx_verdict_wants_look(video->duplicate.kind);
-    if (video->evidence != VX_EVIDENCE_PENDING)
+    if (video->evidence != VX_EVIDENCE_PENDING || w->item->in_order)
         return 0;
     const unsigned long long itself = 1;
     unsigned long long n_seen = work->candidates.n_recent + itself;

@@ -66,6 +66,8 @@ typedef struct vx_job_kind {
     /* NULL, or removes what only the request of this row names: the job was cancelled while it was not
      * live. On the writer's thread. */
     void (*discard)(void *ctx, const vx_job_row *row);
+    /* It notes itself at which part of its work the process ended, and leaves that out: it is not parked for it. */
+    bool counts_crashes;
     /* NULL, or called after a job of any kind was cancelled: one that waits may end now. */
     void (*on_cancel)(void *ctx);
 } vx_job_kind;

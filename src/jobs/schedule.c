@@ -26,7 +26,8 @@ static int count_crashes(void *ctx, vx_err *err) {
         char why[96];
         if (row->state != VX_JOB_RUNNING)
             continue;
-        bool park = ++row->tries.crashes >= VX_JOBS_MAX_CRASHES;
+        const vx_job_kind *kind = vx_jobs_find_kind(found->jobs, row->kind);
+        bool park = ++row->tries.crashes >= VX_JOBS_MAX_CRASHES && !(kind && kind->counts_crashes);
         row->state = park ? VX_JOB_PARKED : VX_JOB_QUEUED;
         snprintf(why, sizeof why, "the server ended while it worked on this job, %d of %d times",
                  row->tries.crashes, VX_JOBS_MAX_CRASHES);

@@ -13,7 +13,8 @@ struct vx_sweep {
     vx_cond ended;
     vx_job *job VX_GUARDED;  /* that waits or runs; owned */
     bool durable VX_GUARDED; /* its row is committed */
-    bool again; /* rows were marked while a cancelled job had not ended; the writer's thread's */
+    bool is_left; /* set while the rows are loaded */
+    bool again;   /* rows were marked while a cancelled job had not ended; the writer's thread's */
 };
 
 static vx_job *new_job(const vx_sweep *sweep) {
@@ -153,6 +154,13 @@ int vx_sweep_run(vx_sweep *sweep, vx_err *err) {
     return 0;
 }
 
+void vx_sweep_get_job_id(vx_sweep *sweep, char ret_id[VX_JOB_ID_CHARS + 1]) {
+    vx_mutex_lock(&sweep->mu);
+    bool lives = sweep->job && sweep->durable && !atomic_load(&sweep->job->cancelled);
+    strcpy(ret_id, lives ? sweep->job->id : "");
+    vx_mutex_unlock(&sweep->mu);
+}
+
 void vx_sweep_wait(vx_sweep *sweep) {
     vx_mutex_lock(&sweep->mu);
     while (sweep->job && !atomic_load(sweep->params.stopping))
@@ -161,6 +169,15 @@ void vx_sweep_wait(vx_sweep *sweep) {
 }
 
 /* ---- jobs made again from their rows ---- */
+
+static void note(void *ctx, const vx_job_row *row) {
+    vx_sweep *sweep = ctx;
+    sweep->is_left |= row->state != VX_JOB_PARKED;
+}
+
+bool vx_sweep_is_left(const vx_sweep *sweep) {
+    return sweep->is_left;
+}
 
 /* One is enough for all that wait; another finds nothing to do then. */
 static vx_outcome parse(void *ctx, const vx_job_row *row, vx_job **ret_job, vx_err *err) {
@@ -208,7 +225,12 @@ int vx_sweep_new(const vx_sweep_params *params, vx_sweep **ret_sweep, vx_err *er
     vx_cond_init(&sweep->ended);
     vx_jobs_add_kind(
         params->jobs,
-        &(vx_job_kind){.name = params->kind, .ctx = sweep, .parse = parse, .run = run});
+        &(vx_job_kind){.name = params->kind,
+                       .ctx = sweep,
+                       .note = note,
+                       .parse = parse,
+                       .run = run,
+                       .counts_crashes = params->counts_crashes});
     *ret_sweep = sweep;
     return 0;
 }

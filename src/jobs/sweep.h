@@ -17,6 +17,7 @@ typedef struct vx_sweep_params { /* borrows all, until free */
     vx_writer *writer;
     const char *kind; /* static */
     vx_phase phase;   /* that the job shows */
+    bool counts_crashes; /* as of vx_job_kind */
     const atomic_bool *stopping;
     /* Inside a transaction: whether a row is marked. */
     int (*find_marks)(void *ctx, bool *ret_any, vx_err *err);
@@ -37,5 +38,9 @@ int vx_sweep_begin(vx_sweep *sweep, vx_job **ret_job, vx_err *err);
 void vx_sweep_finish(vx_sweep *sweep, vx_job *job, int rc);
 /* Runs the job that waits, if there is one. A failure is also noted in its row: it is tried again later. */
 int vx_sweep_run(vx_sweep *sweep, vx_err *err);
+/* Whether a job was left by the process before this one, and will run. After vx_jobs_load. */
+bool vx_sweep_is_left(const vx_sweep *sweep);
+/* The id of the job that waits or runs; "": none. */
+void vx_sweep_get_job_id(vx_sweep *sweep, char ret_id[VX_JOB_ID_CHARS + 1]);
 /* Waits until no job waits or runs, or a try of it has failed. For one thread. */
 void vx_sweep_wait(vx_sweep *sweep);

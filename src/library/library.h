@@ -56,6 +56,8 @@ vx_outcome vx_library_delete_decided(vx_library *library, const char *video_id, 
  * unless there is one (NULL). _finish: after that transaction, rc 0 = committed. */
 int vx_library_begin_rejudge(vx_library *library, vx_job **ret_job, vx_err *err);
 void vx_library_finish_rejudge(vx_library *library, vx_job *job, int rc);
+/* Has what was stored in order (ingest.h) judged anew with a look at the pictures, and waits for that. For one thread. */
+int vx_library_check_pictures(vx_library *library, vx_err *err);
 /* Waits until the videos whose original was deleted are judged anew, or a round of that has failed. For one
  * thread. */
 void vx_library_wait_rejudged(vx_library *library);

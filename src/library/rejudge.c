@@ -324,6 +324,33 @@ void vx_library_finish_rejudge(vx_library *library, vx_job *job, int rc) {
     vx_sweep_finish(library->rejudge, job, rc);
 }
 
+typedef struct marking {
+    vx_library *library;
+    vx_job *job;
+} marking;
+
+static int apply_marking(void *ctx, vx_err *err) {
+    marking *m = ctx;
+    size_t n = 0;
+    int rc = vx_catalog_rejudge_pictures(m->library->params.collection->catalog, &n, err);
+    return rc || !n ? rc : vx_library_begin_rejudge(m->library, &m->job, err);
+}
+
+static void undo_marking(void *ctx) {
+    marking *m = ctx;
+    vx_library_finish_rejudge(m->library, vx_take(m->job), -EIO);
+}
+
+int vx_library_check_pictures(vx_library *library, vx_err *err) {
+    marking m = {.library = library};
+    int rc = vx_writer_run(library->params.writer, apply_marking, undo_marking, &m, err);
+    if (rc)
+        return rc;
+    vx_library_finish_rejudge(library, m.job, 0);
+    vx_library_wait_rejudged(library);
+    return 0;
+}
+
 void vx_library_wait_rejudged(vx_library *library) {
     vx_sweep_wait(library->rejudge);
 }

@@ -87,24 +87,11 @@ static int look_at(check *c, vx_collection *collection, const vx_verdict_subject
 
 /* The relation along the line on which two whole videos move alike. False: much of what should meet does not. */
 static bool relate(const vx_evidence *e, double new_s, double stored_s, vx_verdict_found *ret) {
-    const double slack_s =
-        0.75; /* half a second, as hashes allow, and half of a step between two lines */
-    double from_s = e->offset_s, to_s = e->offset_s + e->speed * new_s, speed = fabs(e->speed);
-    double first_s = fmax(fmin(from_s, to_s), 0), last_s = fmin(fmax(from_s, to_s), stored_s);
-    double shared_s = last_s - first_s;
-    if (!(shared_s > 0) || e->n_pairs < LEAST_MET * e->n_new * shared_s / speed / new_s)
+    double ends[2] = {-e->offset_s / e->speed, (stored_s - e->offset_s) / e->speed};
+    const vx_span shared = {fmax(0, fmin(ends[0], ends[1])), fmin(new_s, fmax(ends[0], ends[1]))};
+    if (!(shared.end_s > shared.start_s) || e->n_pairs < LEAST_MET * e->n_meet)
         return false;
-    bool all_of_new = shared_s / speed >= new_s - slack_s,
-         all_of_stored = shared_s >= stored_s - slack_s;
-    ret->kind = all_of_new && all_of_stored ? VX_VERDICT_COPY
-                : all_of_new                ? VX_VERDICT_PART_OF
-                : all_of_stored             ? VX_VERDICT_CONTAINS
-                                            : VX_VERDICT_SHARED_SEGMENT;
-    ret->share_of_new = all_of_new ? 1 : (float)(shared_s / speed / new_s);
-    ret->share_of_stored = all_of_stored ? 1 : (float)(shared_s / stored_s);
-    ret->offset_s = roundf((float)e->offset_s * 1e3f) / 1e3f + 0.0f;
-    ret->motion = e->motion;
-    ret->mirrored = e->mirrored;
+    vx_windows_relate(e, &shared, new_s, stored_s, ret);
     return true;
 }
 

@@ -41,8 +41,8 @@ typedef struct second {
     const vx_verdict_subject *subject;
     const vx_verdict_files *files;
     vx_windows windows;
-    int64_t seen[2 * VX_VERDICT_LOOKS]; /* [n_seen] that were looked at */
-    size_t n_seen;
+    int64_t seen[2 * MOST * NEIGHBOURS]; /* [n_seen] that were met, with a file or without */
+    size_t n_seen, n_looks;
     int64_t *unrelated; /* [n_unrelated] that people said are; owned */
     size_t n_unrelated;
     vx_verdict_looks *looks;
@@ -224,34 +224,36 @@ static int find_span(second *s, const vx_video *of, const vx_evidence_window *of
     return rc;
 }
 
-static void relate(const second *s, const vx_video *of, vx_verdict_look *look) {
-    const double slack_s =
-        0.75; /* half a second, as hashes allow, and half of a step between two lines */
-    const vx_evidence *e = &look->evidence;
-    double a = e->speed * look->in_new.start_s + e->offset_s,
-           b = e->speed * look->in_new.end_s + e->offset_s;
-    look->in_stored = (vx_span){fmax(0, fmin(a, b)), fmin(of->duration_s, fmax(a, b))};
-    bool all_of_new =
-        look->in_new.start_s <= slack_s && look->in_new.end_s >= s->subject->length_s - slack_s;
-    bool all_of_stored =
-        look->in_stored.start_s <= slack_s && look->in_stored.end_s >= of->duration_s - slack_s;
-    look->relation = all_of_new      ? all_of_stored ? VX_VERDICT_COPY : VX_VERDICT_PART_OF
-                     : all_of_stored ? VX_VERDICT_CONTAINS
-                                     : VX_VERDICT_SHARED_SEGMENT;
+/* Where features do not say how pictures lie on each other, because they are flat (clouds, water, fog), many are alike: it
+ * takes all that meet on the line, and more where that is no usual one. */
+static bool is_sure_though_flat(const vx_evidence *e) {
+    float least = e->turn_deg != 0 ? 0.9f : e->speed != 1 ? 0.75f : 0.6f;
+    return e->motion >= least && (float)e->n_pairs >= 0.85f * (float)e->n_meet;
 }
 
-/* Enough pictures met, and of those between the first and the last most. Among a thousand clips of two seconds, none
+/* Enough pictures met, and of those between the first and the last most. The fewer they are, the more alike must they
+ * move: chance does that too, in scenes of one film by 0.57 in six pictures. Among a thousand clips of two seconds, none
  * of them a copy, three pairs moved alike in four pictures. */
 static bool is_sure(const vx_evidence *e) {
     const double least_share = 0.8, fps = 2;
-    const int least = 6;
-    return e->n_pairs >= least && e->n_pairs >= least_share * ((e->last_s - e->first_s) * fps + 1);
+    const int least = 4, few = 6, many = 12;
+    if (e->n_pairs < least || e->n_pairs < least_share * ((e->last_s - e->first_s) * fps + 1))
+        return false;
+    if (e->n_pairs < few)
+        return e->motion >= 0.9f && e->still >= 0.9f;
+    if (e->n_pairs < many && e->motion < 0.49f + 0.02f * (float)(many - e->n_pairs))
+        return false;
+    float most = fmaxf(e->change_new, e->change_stored), ratio = 16;
+    return most <= ratio * fmaxf(1, fminf(e->change_new, e->change_stored)) &&
+           (!e->plain || e->n_inliers >= 10 || is_sure_though_flat(e));
 }
 
+/* ret_found->kind: new, unless they are related. */
 static int compare(second *s, const hit *at, const vx_video *of, vx_verdict_look *look,
-                   vx_err *err) {
+                   vx_verdict_found *ret_found, vx_err *err) {
     const vx_evidence_params params = {.either_way = true, .passage = true};
-    const vx_evidence_window of_new = window_of_new(s->subject->length_s, at->time_s);
+    const double new_s = s->subject->length_s;
+    const vx_evidence_window of_new = window_of_new(new_s, at->time_s);
     const vx_evidence_window of_stored =
         window_of_stored(of->duration_s, middle_of_clip(of, at->clip));
     int rc =
@@ -260,27 +262,15 @@ static int compare(second *s, const hit *at, const vx_video *of, vx_verdict_look
         return rc;
     rc = find_span(s, of, &of_new, &look->evidence, &look->in_new, err);
     if (!rc)
-        relate(s, of, look);
+        look->in_stored = vx_windows_relate(&look->evidence, &look->in_new, new_s, of->duration_s, ret_found);
     return rc;
 }
 
-/* Keeps the closest relation. */
-static void keep_closest(vx_verdict_looks *looks, const vx_verdict_look *look, const vx_video *of,
-                         double new_s) {
+static void keep_closest(vx_verdict_looks *looks, const vx_verdict_found *found) {
     vx_verdict_found *best = &looks->found;
-    int closer = vx_rule_closeness(look->relation) - (best->of ? vx_rule_closeness(best->kind) : 0);
-    if (closer < 0 || (closer == 0 && (!best->of || look->evidence.motion <= best->motion)))
-        return;
-    *best = (vx_verdict_found){
-        .kind = look->relation,
-        .of = of->row,
-        .share_of_new = (float)fmin(1, (look->in_new.end_s - look->in_new.start_s) / new_s),
-        .share_of_stored =
-            (float)fmin(1, (look->in_stored.end_s - look->in_stored.start_s) / of->duration_s),
-        .offset_s = roundf((float)look->evidence.offset_s * 1e3f) / 1e3f + 0.0f,
-        .motion = look->evidence.motion,
-        .mirrored = look->evidence.mirrored,
-    };
+    int closer = vx_rule_closeness(found->kind) - (best->of ? vx_rule_closeness(best->kind) : 0);
+    if (closer > 0 || (closer == 0 && best->of && found->motion > best->motion))
+        *best = *found;
 }
 
 static int look_at(second *s, const hit *at, vx_err *err) {
@@ -290,20 +280,24 @@ static int look_at(second *s, const hit *at, vx_err *err) {
         return 0;
     if (rc || !vx_video_has_file(of) || !isfinite(of->duration_s) || of->duration_s <= 0)
         return rc;
+    s->n_looks++;
     vx_verdict_look look = {.score = at->score, .evidence = {.motion = NAN}};
+    vx_verdict_found found = {.kind = VX_VERDICT_NEW};
     strcpy(look.of, of->id);
-    rc = compare(s, at, of, &look, err);
+    rc = compare(s, at, of, &look, &found, err);
     if (rc == VX_MEDIA_STOPPED || rc == -ENOMEM)
         return rc;
     if (rc) {
         vx_log_failed(VX_LOG_DEBUG, "evidence", err, "of=%s", of->id);
         look.unreadable = true;
-        look.relation = VX_VERDICT_NEW;
+        found.kind = VX_VERDICT_NEW;
     } else if (s->files->on_check) {
         s->files->on_check(s->files->ctx, of, &look.evidence);
     }
+    look.relation = found.kind;
+    found.of = of->row;
     s->looks->items[s->looks->n++] = look;
-    keep_closest(s->looks, &look, of, s->subject->length_s);
+    keep_closest(s->looks, &found);
     return 0;
 }
 
@@ -322,9 +316,9 @@ static bool is_settled(const second *s) {
 
 static int look_at_nearest(second *s, const probe *probes, size_t n, vx_err *err) {
     VX_AUTO_FREE hit *hits = NULL;
-    size_t n_hits = 0, most = s->n_seen + VX_VERDICT_LOOKS;
+    size_t n_hits = 0, most = s->n_looks + VX_VERDICT_LOOKS;
     int rc = find_hits(s, probes, n, &hits, &n_hits, err);
-    for (size_t i = 0; i < n_hits && s->n_seen < most && !rc && !is_settled(s); i++) {
+    for (size_t i = 0; i < n_hits && s->n_looks < most && !rc && !is_settled(s); i++) {
         if (is_cancelled(s))
             return VX_FAIL(err, VX_MEDIA_STOPPED, "the look was stopped");
         if (is_among(s->seen, s->n_seen, hits[i].video) ||

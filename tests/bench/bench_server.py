@@ -36,15 +36,15 @@ def start(rounds):
     measure.line(f"vidx serve --model {measure.DEFAULT_MODEL}", measure.spread(times))
 
 
-def fill_catalog(path):
-    """N videos of one clip each, as the server would have stored them."""
+def fill_catalog(path, n=N_VIDEOS):
+    """n videos of one clip each, as the server would have stored them."""
     rng = np.random.default_rng(1)
     with sqlite3.connect(path) as db:
         space, dim = db.execute("SELECT row, dim FROM spaces").fetchone()
         columns = [row[1] for row in db.execute("PRAGMA table_info(videos)")]
         marks = ",".join("?" * len(columns))
-        for first in range(1, N_VIDEOS + 1, 10_000):
-            rows = range(first, min(first + 10_000, N_VIDEOS + 1))
+        for first in range(1, n + 1, 10_000):
+            rows = range(first, min(first + 10_000, n + 1))
             vectors = rng.standard_normal((len(rows), dim), dtype=np.float32)
             vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
             records = np.zeros((len(rows), FRAMES_A_VIDEO),
@@ -63,7 +63,7 @@ def fill_catalog(path):
                            ((space << 40 | i, v.tobytes()) for i, v in zip(rows, vectors)))
             db.executemany("INSERT INTO fingerprints (video, data) VALUES (?, ?)",
                            ((i, r.tobytes()) for i, r in zip(rows, records)))
-        db.execute("UPDATE spaces SET vectors = ? WHERE row = ?", (N_VIDEOS, space))
+        db.execute("UPDATE spaces SET vectors = ? WHERE row = ?", (n, space))
     db.close()
 
 

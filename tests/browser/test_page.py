@@ -197,6 +197,28 @@ def test_video_opens_plays_and_its_clips_can_be_searched(page, film, server, sho
     expect(page.locator("#hits .card .name")).to_have_text(["film 1.webm", "film 2.webm"])
 
 
+@pytest.mark.model("tiny", "--evidence", "full")
+def test_second_look_is_told_while_it_is_to_come_and_when_it_has_ended(page, film, server):
+    server.upload(film(1))
+    second = server.upload(film(2), evidence="wait").json()["id"]
+    state = {"evidence": "pending"}
+
+    def change(route):
+        answer = route.fetch()
+        route.fulfill(response=answer, json=answer.json() | state)
+    page.route(f"**/v1/videos/{second}", change)
+    page.reload()
+    for state["evidence"], sentence in (("pending", "still to be compared"), ("failed", "could not be compared")):
+        page.locator("#videos .card", has_text="film 2.webm").locator(".picture").click()
+        expect(page.locator("#viewer-verdict")).to_contain_text(sentence)
+        page.locator("#viewer-close").click()
+    page.unroute(f"**/v1/videos/{second}")
+    page.locator("#videos .card", has_text="film 2.webm").locator(".picture").click()
+    expect(page.locator("#viewer-verdict")).not_to_contain_text("compared")
+    page.get_by_text("Videos whose pictures were compared with these").click()
+    expect(page.locator("#looks li")).to_contain_text(["film 1.webm: "])
+
+
 def test_delete_asks_first_and_then_removes_everywhere(page, film, server, shot):
     server.upload(film(1))
     server.upload(film(2))

@@ -66,7 +66,7 @@ def backwards(frames, rate):
 COPIES = {  # name: (transform, expected scale and turn of the new one in the stored one, or None)
     "as-it-is": (corpus.as_is, (1, 0)), "small": (corpus.scale(.5, .5), None),
     "squeezed": (corpus.scale(.75, 1), None), "dark": (corpus.levels(.6, 0), None),
-    "crop-30%": (corpus.crop(30), (1, 0)), "subtitles": (corpus.subtitles, None), "logo": (corpus.logo, None),
+    "crop-30%": (corpus.crop(30), (.7, 0)), "subtitles": (corpus.subtitles, None), "logo": (corpus.logo, None),
     "bars": (corpus.bars(1.2, 1.2), None), "picture-in-picture": (frame_with, (2, 0)),
     "blurred-sides": (blurred_sides, (1, 0)), "turned-3": (turned, (1, -3)),
     "quarter-turn": (quarter_turn, (1, -90)),
@@ -82,7 +82,7 @@ def test_copy_is_found_with_its_geometry(folder, original, name):
     copy = write(folder, name, *change(take(1, 1), RATE), crf=28)
     found = look(copy, original)
     assert found.name == "copy", found
-    if geometry and found.n_inliers:
+    if geometry and not found.plain:
         assert found.scale == pytest.approx(geometry[0], rel=.02), found
         assert found.turn_deg == pytest.approx(geometry[1], abs=1), found
     assert found.speed == {"faster": 1.25, "backwards": -1}.get(name, 1), found

@@ -45,6 +45,13 @@ def test_reduced_pixel_is_the_mean_of_its_area(w, h, out_w, out_h):
     assert np.abs(ours - exact).max() <= 0.5 + 1e-6
 
 
+@pytest.mark.parametrize("w, h, out_w, out_h", [(160, 90, 320, 180), (176, 144, 320, 262), (5, 3, 10, 5), (1, 1, 2, 2), (9, 9, 9, 9)])
+def test_enlarged_picture_is_that_of_opencv_within_two_levels(w, h, out_w, out_h):
+    gray = np.random.default_rng(w).integers(0, 256, (h, w), np.uint8)
+    theirs = cv2.resize(gray, (out_w, out_h), interpolation=cv2.INTER_LINEAR)
+    assert np.abs(evidence.enlarge(gray, out_w, out_h).astype(int) - theirs).max() <= 2
+
+
 @pytest.mark.parametrize("shape", [(180, 320), (40, 4), (1, 9), (3, 3)])
 def test_smoothed_picture_is_a_gaussian_within_two_levels_of_opencv(shape):
     gray = np.random.default_rng(5).integers(0, 256, shape, np.uint8)

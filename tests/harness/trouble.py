@@ -7,9 +7,9 @@ from server import Server
 class Troubled(Server):
     """A server whose calls fail between fail() and recover()."""
 
-    def __init__(self, folder, models):
+    def __init__(self, folder, models, flags=()):
         self.rule = folder / "fault"
-        super().__init__(folder / "data", models, env={
+        super().__init__(folder / "data", models, flags=flags, env={
             "LD_PRELOAD": str(tools.path("tools/libvxfaults.so")), "VIDX_FAULT": str(self.rule)})
 
     def fail(self, call, code, part, from_byte=0):

@@ -55,9 +55,9 @@ KINDS = ["nothing", "copy", "other_take", "still"]
 
 class Evidence(ct.Structure):
     _fields_ = [("kind", ct.c_int), ("motion", ct.c_float), ("still", ct.c_float), ("n_new", ct.c_int),
-                ("n_pairs", ct.c_int), ("speed", ct.c_double), ("offset_s", ct.c_double), ("first_s", ct.c_double),
+                ("n_meet", ct.c_int), ("n_pairs", ct.c_int), ("speed", ct.c_double), ("offset_s", ct.c_double), ("first_s", ct.c_double),
                 ("last_s", ct.c_double), ("change_new", ct.c_float),
-                ("change_stored", ct.c_float), ("n_inliers", ct.c_int), ("mirrored", ct.c_bool), ("scale", ct.c_float),
+                ("change_stored", ct.c_float), ("plain", ct.c_bool), ("n_inliers", ct.c_int), ("mirrored", ct.c_bool), ("scale", ct.c_float),
                 ("turn_deg", ct.c_float), ("in_new", Box), ("in_stored", Box)]
 
     @property
@@ -119,6 +119,13 @@ def reduce(gray, w, h):
     assert gray.dtype == np.uint8 and gray.strides[1] == 1
     out = np.empty((h, w), np.uint8)
     _checked(lib.vxt_reduce(_pointer(gray), gray.shape[1], gray.shape[0], gray.strides[0], w, h, _pointer(out)))
+    return out
+
+
+def enlarge(gray, w, h):
+    gray = np.ascontiguousarray(gray)
+    out = np.empty((h, w), np.uint8)
+    _checked(lib.vxt_enlarge(_pointer(gray), gray.shape[1], gray.shape[0], w, h, _pointer(out)))
     return out
 
 

@@ -10,6 +10,7 @@
 
 EXPORT int vxt_reduce(const uint8_t *gray, int w, int h, int stride, int out_w, int out_h,
                       uint8_t *ret_gray);
+EXPORT int vxt_enlarge(const uint8_t *gray, int w, int h, int out_w, int out_h, uint8_t *ret_gray);
 EXPORT int vxt_smooth(const uint8_t *gray, int w, int h, uint8_t *ret_gray);
 /* Returns how many features, written to ret_features, or -errno. */
 EXPORT int vxt_orb(const uint8_t *gray, int w, int h, const vx_orb_params *params,
@@ -44,6 +45,12 @@ int vxt_reduce(const uint8_t *gray, int w, int h, int stride, int out_w, int out
     const vx_frame picture = vx_frame_view(VX_FRAME_GRAY, gray, w, h, stride);
     vx_luma luma = {0};
     return give(&luma, vx_luma_reduce(&picture, out_w, out_h, &luma, NULL), ret_gray);
+}
+
+int vxt_enlarge(const uint8_t *gray, int w, int h, int out_w, int out_h, uint8_t *ret_gray) {
+    const vx_frame picture = vx_frame_view(VX_FRAME_GRAY, gray, w, h, w);
+    vx_luma luma = {0};
+    return give(&luma, vx_luma_enlarge(&picture, out_w, out_h, &luma, NULL), ret_gray);
 }
 
 int vxt_smooth(const uint8_t *gray, int w, int h, uint8_t *ret_gray) {

@@ -81,7 +81,8 @@ static void any_similarity_gives_a_grid_inside_both_pictures_or_none(void **stat
                                           .dx = between(-600, 600),
                                           .dy = between(-600, 600),
                                           .mirrored = trial % 2};
-        vx_layout layout = vx_layout_whole(&a, &b, trial % 2);
+        const double box_a[4] = {0, 0, a.w_px, a.h_px}, box_b[4] = {0, 0, b.w_px, b.h_px};
+        vx_layout layout = vx_layout_boxes(box_a, box_b, trial % 2, trial % 3 - 1);
         uint8_t *mask = NULL;
         vx_motion motion;
         if (trial % 5 == 0 || vx_layout_of(&a, &b, &similarity, &layout)) {
@@ -101,6 +102,80 @@ static void any_similarity_gives_a_grid_inside_both_pictures_or_none(void **stat
     assert_true(n_laid > 50);
 }
 
+/* b is a box of a, mirrored first and turned then: on the grid both are the same. */
+static void boxes_lie_on_each_other_however_they_are_turned(void **state) {
+    (void)state;
+    enum { W = 60, H = 40, LEFT = 12, TOP = 8 };
+    for (int turn = -1; turn <= 1; turn++)
+        for (int mirrored = 0; mirrored < 2; mirrored++) {
+            int w_b = turn ? H : W, h_b = turn ? W : H;
+            vx_footage a = make_footage(1, LEFT + W + 5, TOP + H + 3), b = make_footage(1, w_b, h_b);
+            vx_footage on_a = {0}, on_b = {0};
+            uint8_t *mask = NULL;
+            for (int y = 0; y < H; y++)
+                for (int x = 0; x < W; x++) {
+                    int flipped = mirrored ? W - 1 - x : x;
+                    int to_x = turn > 0 ? H - 1 - y : turn < 0 ? y : flipped;
+                    int to_y = turn > 0 ? flipped : turn < 0 ? W - 1 - flipped : y;
+                    vx_footage_picture(&b, 0)[to_y * w_b + to_x] =
+                        vx_footage_picture(&a, 0)[(TOP + y) * a.w_px + LEFT + x];
+                }
+            const double box_a[4] = {LEFT, TOP, LEFT + W, TOP + H}, box_b[4] = {0, 0, w_b, h_b};
+            const vx_layout layout = vx_layout_boxes(box_a, box_b, mirrored, turn);
+            assert_int_equal(vx_layout_apply(&layout, &a, &b, &on_a, &on_b, &mask, NULL), 0);
+            int n_far = 0;
+            for (int i = 0; i < layout.w * layout.h; i++)
+                n_far += abs(on_a.luma[i] - on_b.luma[i]) > 40; /* places are rounded to 1/16 */
+            assert_in_range(n_far, 0, layout.w * layout.h / 10); /* the edges of the box */
+            free(mask);
+            vx_footage_clear(&a);
+            vx_footage_clear(&b);
+            vx_footage_clear(&on_a);
+            vx_footage_clear(&on_b);
+        }
+}
+
+static void fill(vx_footage *f, int i, int left, int top, int right, int bottom, int grey) {
+    for (int y = top; y < bottom; y++)
+        for (int x = left; x < right; x++)
+            vx_footage_picture(f, i)[y * f->w_px + x] = (uint8_t)(grey + (x + y) % 3);
+}
+
+static void assert_content(const vx_footage *f, double left, double top, double right, double bottom) {
+    double box[4];
+    vx_layout_find_content(f, box);
+    assert_float_equal(box[0], left, 2);
+    assert_float_equal(box[1], top, 2);
+    assert_float_equal(box[2], right, 2);
+    assert_float_equal(box[3], bottom, 2);
+}
+
+static void bars_of_one_passage_are_seen(void **state) {
+    (void)state;
+    vx_footage f = make_footage(20, 320, 180);
+    for (int i = 0; i < f.n; i++) /* paint may give a line of one grey */
+        for (int k = 0; k < 320 * 180; k++)
+            vx_footage_picture(&f, i)[k] = (uint8_t)(60 + next_random() % 128);
+    assert_content(&f, 0, 0, 320, 180);
+    for (int i = 7; i < 10; i++) {
+        fill(&f, i, 0, 0, 40, 180, 200);
+        fill(&f, i, 280, 0, 320, 180, 200);
+    }
+    assert_content(&f, 0, 0, 320, 180); /* three pictures may be chance */
+    fill(&f, 10, 0, 0, 40, 180, 16);
+    fill(&f, 10, 280, 0, 320, 180, 16);
+    assert_content(&f, 40, 0, 280, 180);
+    for (int i = 0; i < f.n; i++)
+        fill(&f, i, 0, 0, 320, 20, 16);
+    for (int i = 0; i < f.n; i++)
+        fill(&f, i, 0, 150, 320, 180, 16);
+    assert_content(&f, 0, 20, 320, 150); /* most have these */
+    for (int i = 0; i < f.n; i++)
+        fill(&f, i, 0, 0, 320, 180, 16);
+    assert_content(&f, 0, 0, 320, 180); /* all black is no bar */
+    vx_footage_clear(&f);
+}
+
 static void point_goes_to_the_other_picture_and_back(void **state) {
     (void)state;
     const vx_similarity m = {.c = 0.6, .s = -0.8, .dx = 12, .dy = -7, .mirrored = true};
@@ -112,10 +187,10 @@ static void point_goes_to_the_other_picture_and_back(void **state) {
     assert_float_equal(vx_similarity_scale(&m), 1, 1e-9);
 }
 
-static void reduced_size_keeps_the_shape_and_one_pixel(void **state) {
+static void fitted_size_keeps_the_shape_and_one_pixel(void **state) {
     (void)state;
     const int cases[][4] = {
-        {1920, 1080, 320, 180}, {1080, 1920, 180, 320}, {160, 90, 160, 90}, {8192, 16, 320, 1}};
+        {1920, 1080, 320, 180}, {1080, 1920, 180, 320}, {160, 90, 320, 180}, {8192, 16, 320, 1}, {176, 144, 320, 262}, {16, 9, 32, 18}};
     for (size_t i = 0; i < VX_LEN(cases); i++) {
         int w = cases[i][0], h = cases[i][1];
         vx_luma_fit(&w, &h, 320);
@@ -128,8 +203,10 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(features_lie_in_pictures_of_any_size),
         cmocka_unit_test(any_similarity_gives_a_grid_inside_both_pictures_or_none),
+        cmocka_unit_test(boxes_lie_on_each_other_however_they_are_turned),
+        cmocka_unit_test(bars_of_one_passage_are_seen),
         cmocka_unit_test(point_goes_to_the_other_picture_and_back),
-        cmocka_unit_test(reduced_size_keeps_the_shape_and_one_pixel),
+        cmocka_unit_test(fitted_size_keeps_the_shape_and_one_pixel),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
