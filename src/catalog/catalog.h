@@ -103,8 +103,9 @@ typedef enum vx_evidence_state {
     VX_EVIDENCE_PENDING, /* not yet: its verdict may be revised */
     VX_EVIDENCE_DONE,
     VX_EVIDENCE_FAILED, /* no: the process ended each time somebody did */
-} vx_evidence_state;                                         /* stored: append, never renumber */
-const char *vx_evidence_state_name(vx_evidence_state state); /* "none", "pending", "done", "failed" */
+} vx_evidence_state;    /* stored: append, never renumber */
+const char *
+vx_evidence_state_name(vx_evidence_state state); /* "none", "pending", "done", "failed" */
 
 /* Gives (a jansson object) {"verdict","of","score","share","share_of_new",
  * "share_of_stored","offset_s","mirrored"}, NaN as null; NULL
