@@ -35,5 +35,3 @@ void vx_windows_clear(vx_windows *windows);
 int vx_windows_compare(vx_windows *windows, const vx_evidence_window *of_new, const vx_video *of,
                        const vx_evidence_window *of_stored, const vx_evidence_params *params,
                        vx_evidence *ret_evidence, vx_err *err);
-/* The path of a stored video's file. */
-void vx_windows_path(const vx_store *store, const vx_video *video, char path[PATH_MAX]);

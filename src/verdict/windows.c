@@ -9,13 +9,6 @@ void vx_windows_clear(vx_windows *windows) {
     windows->fresh = vx_evidence_video_free(windows->fresh);
 }
 
-void vx_windows_path(const vx_store *store, const vx_video *video, char path[PATH_MAX]) {
-    if (video->source_path)
-        snprintf(path, PATH_MAX, "%s", video->source_path);
-    else
-        vx_store_path(store, video->sha256, path, PATH_MAX);
-}
-
 static bool keeps_going(void *ctx) {
     vx_windows *w = ctx;
     vx_turn_offer(&w->turn);
@@ -102,14 +95,15 @@ int vx_windows_compare(vx_windows *w, const vx_evidence_window *of_new, const vx
                        const vx_evidence_window *of_stored, const vx_evidence_params *params,
                        vx_evidence *ret_evidence, vx_err *err) {
     VX_AUTO(vx_evidence_video) stored = NULL;
-    char path[PATH_MAX];
+    VX_AUTO_STORED_FILE file = VX_NO_STORED_FILE;
     *ret_evidence = (vx_evidence){.motion = NAN};
-    vx_windows_path(w->files->store, of, path);
+    int rc = vx_store_find_file(w->files->store, of->sha256, of->source_path, &file, err);
+    if (rc)
+        return rc;
     vx_turn_begin(&w->turn);
-    int rc;
     if (w->files->decoded) {
         vx_evidence_video *older, *newer;
-        rc = open_kept(w, path, of->sha256, of_stored, &older, err);
+        rc = open_kept(w, file.path, of->sha256, of_stored, &older, err);
         if (!rc)
             rc = open_kept(w, w->files->path, w->files->sha256, of_new, &newer, err);
         if (!rc)
@@ -117,7 +111,7 @@ int vx_windows_compare(vx_windows *w, const vx_evidence_window *of_new, const vx
     } else {
         rc = open_fresh(w, of_new, err);
         if (!rc)
-            rc = open_window(w, path, of->sha256, of_stored, &stored, err);
+            rc = open_window(w, file.path, of->sha256, of_stored, &stored, err);
         if (!rc)
             rc = vx_evidence_compare(w->fresh, stored, params, ret_evidence, err);
     }
