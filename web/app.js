@@ -7,6 +7,7 @@ import {
 } from "./common.js";
 import { wireDuplicates } from "./duplicates.js";
 import { wireClusters } from "./clusters.js";
+import { deletionText, placesText, showFolders, wireFolders } from "./folders.js";
 import { wireUploads } from "./uploads.js";
 
 const PAGE = 48;
@@ -136,9 +137,14 @@ async function refreshStatus() {
   }
 }
 
-function refresh() {
+function refreshLibrary() {
   refreshStatus();
   return list("newer");
+}
+
+function refresh() {
+  showFolders();
+  return refreshLibrary();
 }
 
 // ---- Search -------------------------------------------------------------------------------------
@@ -267,6 +273,7 @@ function showFacts(video) {
     ...fact("Length", `${media.duration_s.toFixed(1)} s, ${size(video.bytes)}`),
     ...fact("Stored", dateAndTime(video.created_at)),
     ...fact("Decoded", `${decode.frames_decoded} of ${decode.frames_total} frames (${decode.path})`),
+    ...(video.places.length ? fact("Folder", placesText(video)) : []),
     ...fact("Id", video.id),
     ...(Object.keys(video.metadata).length ? fact("Metadata", JSON.stringify(video.metadata)) : []));
 }
@@ -353,6 +360,8 @@ async function openViewer(id, name, start = 0) {
 function askDelete(id, name) {
   $("confirm-text").replaceChildren(
     "This deletes ", el("bdi", { textContent: name }), ", its file and its vectors. You cannot undo it.");
+  deletionText(id).then((text) => text && $("confirm-text").replaceChildren(
+    "This deletes ", el("bdi", { textContent: name }), ` from the index. ${text}`)).catch(() => {});
   $("confirm-note").textContent = "";
   $("confirm-yes").onclick = () => remove(id, name);
   $("confirm").showModal();
@@ -422,6 +431,7 @@ function wire() {
 onReturn(refresh);
 wireUploads({ refresh, hitCard, openViewer });
 wireDuplicates(openViewer);
+wireFolders(refreshLibrary);
 wireClusters({
   openViewer,
   filterBy: (chosen) => {

@@ -1,4 +1,4 @@
-/* text.h — UTF-8, percent encoding and word lists.
+/* text.h — percent encoding and word lists; UTF-8 (base/utf8.h).
  *
  * Text from a client is checked strictly: it is valid, or it is refused.
  * Threads: any (pure functions).
@@ -8,14 +8,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* Length (1..4) of the well-formed UTF-8 character at p, 0 if there is none. n > 0. */
-size_t vx_utf8_step(const unsigned char *p, size_t n);
-/* Whether all n bytes are well-formed UTF-8. */
-bool vx_utf8_is_valid(const char *text, size_t n);
-/* Whether the text is well-formed UTF-8 without control characters (U+0000..1F, 7F..9F). */
-bool vx_utf8_is_plain(const char *text);
-/* Number of characters (code points) in well-formed UTF-8. */
-size_t vx_utf8_length(const char *text);
+#include "base/utf8.h"
 
 /* Value of a hexadecimal digit, -1 if it is none. */
 int vx_hex_digit(char c);

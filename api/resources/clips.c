@@ -23,6 +23,7 @@ static void free_clip_file(void *state) {
     clip_file *file = state;
     if (file->cutting.fd >= 0)
         close(file->cutting.fd);
+    vx_stored_file_release(&file->cutting.file);
     free(file);
 }
 
@@ -114,17 +115,13 @@ static clip_file *describe(vx_request *request, const vx_video *video, const vx_
                                     .wanted = is_wanted,
                                     .done = on_done,
                                     .ctx = file,
+                                    .file = VX_NO_STORED_FILE,
                                     .fd = -1}};
     snprintf(file->cutting.video_id, sizeof file->cutting.video_id, "%s", video->id);
     snprintf(file->filename, sizeof file->filename, "%.*s.%d.mp4", stem, video->filename,
              clip->index);
     vx_store_table_path(request->server->store, video->sha256, file->cutting.table_path,
                         sizeof file->cutting.table_path);
-    if (video->source_path)
-        snprintf(file->cutting.path, sizeof file->cutting.path, "%s", video->source_path);
-    else
-        vx_store_path(request->server->store, video->sha256, file->cutting.path,
-                      sizeof file->cutting.path);
     return file;
 }
 
@@ -146,6 +143,8 @@ void vx_clip_content_get(vx_request *request) {
         reply_file(request, file);
         return;
     }
+    if (!vx_videos_find_file(request, video, &file->cutting.file))
+        return;
     vx_request_wait(request, finish);
     if (vx_cutter_submit(request->server->cutter, &file->cutting))
         return;

@@ -151,12 +151,12 @@ static void send_span(vx_request *request, int fd, const span *part, int64_t siz
 }
 
 static int open_content(vx_request *request, const vx_video *video, int64_t *ret_size) {
-    char path[PATH_MAX];
+    VX_AUTO_STORED_FILE file = VX_NO_STORED_FILE;
     vx_err err;
-    vx_store_path(request->server->store, video->sha256, path, sizeof path);
-    const char *name = video->source_path ? video->source_path : path;
     struct stat info;
-    int fd = open(name, O_RDONLY | O_CLOEXEC);
+    if (!vx_videos_find_file(request, video, &file))
+        return -1;
+    int fd = open(file.path, O_RDONLY | O_CLOEXEC);
     if (fd >= 0 && !fstat(fd, &info)) {
         *ret_size = info.st_size;
         return fd;

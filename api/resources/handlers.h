@@ -69,6 +69,14 @@ void vx_stores_post(vx_request *request);
 void vx_stores_one_get(vx_request *request);
 void vx_stores_one_delete(vx_request *request);
 void vx_stores_check_post(vx_request *request);
+/* folders.c */
+void vx_folders_list_get(vx_request *request);
+void vx_folders_one_get(vx_request *request);
+void vx_folders_one_delete(vx_request *request);
+void vx_folders_files_get(vx_request *request);
+void vx_folders_walk_post(vx_request *request);
+void vx_forgotten_list_get(vx_request *request);
+void vx_forgotten_one_delete(vx_request *request);
 /* health.c, metrics.c */
 void vx_health_live_get(vx_request *request);
 void vx_health_ready_get(vx_request *request);

@@ -35,6 +35,8 @@ typedef struct report {
     int n_models;
     store_report stores[VX_STORES_MAX]; /* [n_stores] */
     int n_stores;
+    int64_t folder_files[VX_FOLDER_STATES], folder_bytes[VX_FOLDER_STATES], folders, folders_away,
+        folders_limited;
     int64_t jobs_parked, jobs_waiting, clusterings;
     int64_t filter_bytes, filter_rebuilding;
     int64_t videos, videos_outdated, missing_files, memory_bytes, disk_free_bytes, active, waiting,
@@ -71,6 +73,25 @@ static int gather_stores(vx_server *server, report *r, vx_err *err) {
     return rc;
 }
 
+static int gather_folders(vx_server *server, report *r, vx_err *err) {
+    vx_folder_view *views = NULL;
+    size_t n = 0;
+    int rc = vx_folders_list(server->folders, &views, &n, err);
+    for (size_t i = 0; i < n && !rc; i++) {
+        bool is_given = views[i].health != VX_FOLDER_UNUSED;
+        r->folders += is_given;
+        r->folders_away += views[i].health == VX_FOLDER_AWAY || views[i].health == VX_FOLDER_EMPTY;
+        r->folders_limited += views[i].limited;
+        for (int k = 0; k < VX_FOLDER_STATES; k++) {
+            r->folder_files[k] += views[i].files[k];
+            r->folder_bytes[k] += views[i].bytes[k];
+        }
+    }
+    if (!rc)
+        vx_folder_views_free(views, n);
+    return rc;
+}
+
 static int gather(vx_request *request, report *r, vx_err *err) {
     vx_server *server = request->server;
     vx_ingest_get_stats(server->ingest, &r->ingest);
@@ -103,6 +124,8 @@ static int gather(vx_request *request, report *r, vx_err *err) {
         rc = vx_store_get_free(server->store, &r->disk_free_bytes, err);
     if (!rc)
         rc = gather_stores(server, r, err);
+    if (!rc)
+        rc = gather_folders(server, r, err);
     for (int i = 0; i < server->models->n && !rc; i++) {
         vx_model *model = &server->models->items[i];
         model_report *m = &r->models[i];
@@ -134,25 +157,27 @@ typedef enum label {
     VERSION,
     STORE,
     EVIDENCE,
+    FOLDER_STATE,
     N_LABELS
 } label;
 
 static const char *const label_names[N_LABELS] = {
-    [OUTCOME] = "outcome", [VERDICT] = "verdict", [PHASE] = "phase",
-    [MODEL] = "model",     [PATH] = "path",       [REASON] = "reason",
-    [VERSION] = "version", [STORE] = "store",     [EVIDENCE] = "result",
+    [OUTCOME] = "outcome", [VERDICT] = "verdict",    [PHASE] = "phase",     [MODEL] = "model",
+    [PATH] = "path",       [REASON] = "reason",      [VERSION] = "version", [STORE] = "store",
+    [EVIDENCE] = "result", [FOLDER_STATE] = "state",
 };
 
 static int label_count(label kind, const report *r) {
-    return kind == OUTCOME    ? VX_OUTCOME_INTERNAL + 1
-           : kind == VERDICT  ? (int)VX_LEN(r->ingest.verdicts)
-           : kind == PHASE    ? VX_PHASE_DONE
-           : kind == MODEL    ? r->n_models
-           : kind == PATH     ? VX_MEDIA_N_PATHS
-           : kind == REASON   ? r->decoder.n_reasons
-           : kind == STORE    ? r->n_stores
-           : kind == EVIDENCE ? VX_EVIDENCE_KINDS
-                              : 1;
+    return kind == OUTCOME        ? VX_OUTCOME_INTERNAL + 1
+           : kind == VERDICT      ? (int)VX_LEN(r->ingest.verdicts)
+           : kind == PHASE        ? VX_PHASE_DONE
+           : kind == MODEL        ? r->n_models
+           : kind == PATH         ? VX_MEDIA_N_PATHS
+           : kind == REASON       ? r->decoder.n_reasons
+           : kind == STORE        ? r->n_stores
+           : kind == EVIDENCE     ? VX_EVIDENCE_KINDS
+           : kind == FOLDER_STATE ? VX_FOLDER_STATES
+                                  : 1;
 }
 
 static const char *label_value(label kind, int i, const report *r) {
@@ -173,6 +198,8 @@ static const char *label_value(label kind, int i, const report *r) {
         return r->stores[i].name;
     case EVIDENCE:
         return vx_evidence_kind_name((vx_evidence_kind)i);
+    case FOLDER_STATE:
+        return vx_folder_state_name((vx_folder_state)i);
     case VERSION:
         return VX_VERSION;
     default:
@@ -310,6 +337,15 @@ static const metric metrics[] = {
      AT(imports.vectors)},
     {"import_seconds_total", COUNTER, "Time spent importing.", "imports.total_s",
      AT(imports.total_us), NONE, SECONDS},
+
+    {"folders", GAUGE, "Folders that are indexed in place.", "folders.given", AT(folders)},
+    {"folders_away", GAUGE, "Of these, such that are not there, or are empty: not mounted.",
+     "folders.away", AT(folders_away)},
+    {"folders_limited", GAUGE, "Of these, such that inotify has too few watches for.",
+     "folders.limited", AT(folders_limited)},
+    {"folder_files", GAUGE, "Files in folders in place, by state.", "folders.files.*",
+     AT(folder_files), FOLDER_STATE},
+    {"folder_bytes", GAUGE, "Their bytes.", "folders.bytes.*", AT(folder_bytes), FOLDER_STATE},
 
     {"clusterings", GAUGE, "Clusterings that are stored.", "clusterings", AT(clusterings)},
 

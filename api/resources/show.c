@@ -1,6 +1,8 @@
 #include "api/resources/show.h"
 
+#include <limits.h>
 #include <math.h>
+#include <string.h>
 
 #include "base/clock.h"
 #include "base/hex.h"
@@ -64,6 +66,24 @@ static void show_clips(vx_out *out, const vx_video *video) {
     vx_out_end(out, ']');
 }
 
+/* Of "films/a/b.mp4//nas/b.mp4". */
+static void show_places(vx_out *out, const vx_video *video) {
+    vx_out_begin(out, "places", '[');
+    for (const char *at = video->places; at && *at;) {
+        char folder[VX_FOLDER_NAME_CHARS + 1], path[PATH_MAX];
+        const char *end = strstr(at, "//");
+        size_t n = end ? (size_t)(end - at) : strlen(at), n_folder = strcspn(at, "/");
+        snprintf(folder, sizeof folder, "%.*s", (int)n_folder, at);
+        snprintf(path, sizeof path, "%.*s", (int)(n - n_folder - 1), at + n_folder + 1);
+        vx_out_begin(out, NULL, '{');
+        vx_out_string(out, "folder", folder);
+        vx_out_string(out, "path", path);
+        vx_out_end(out, '}');
+        at += n + (end ? 2 : 0);
+    }
+    vx_out_end(out, ']');
+}
+
 void vx_show_video(vx_out *out, const char *key, const vx_video *video,
                    const vx_verdict_row *verdict) {
     char sha256[65];
@@ -74,6 +94,7 @@ void vx_show_video(vx_out *out, const char *key, const vx_video *video,
     vx_out_string(out, "filename", video->filename);
     vx_out_int(out, "bytes", video->bytes);
     vx_out_bool(out, "has_file", vx_video_has_file(video));
+    show_places(out, video);
     show_media(out, video);
     vx_out_json(out, "metadata", video->metadata ? video->metadata : "{}");
     vx_show_time(out, "created_at", video->created_us);

@@ -12,7 +12,8 @@
 
 typedef struct thumbnail {
     vx_request *request; /* borrows */
-    char path[PATH_MAX], table_path[PATH_MAX], etag[128];
+    vx_stored_file file;
+    char table_path[PATH_MAX], etag[128];
     double time_s;
     int side_px, rc;
     bool started;
@@ -23,13 +24,14 @@ typedef struct thumbnail {
 
 static void free_thumbnail(void *state) {
     thumbnail *thumb = state;
+    vx_stored_file_release(&thumb->file);
     free(thumb->jpeg);
     free(thumb);
 }
 
 static void make(void *ctx) {
     thumbnail *thumb = ctx;
-    const vx_media_thumbnail_params params = {.path = thumb->path,
+    const vx_media_thumbnail_params params = {.path = thumb->file.path,
                                               .table_path = thumb->table_path,
                                               .time_s = thumb->time_s,
                                               .max_side_px = thumb->side_px};
@@ -79,6 +81,8 @@ void vx_thumbnail_get(vx_request *request) {
     thumbnail *thumb = request->state = vx_new(thumbnail);
     request->state_free = thumb ? free_thumbnail : NULL;
     request->failed |= !thumb;
+    if (thumb)
+        thumb->file = VX_NO_STORED_FILE;
     if (!thumb || !read_parameters(request, video, thumb))
         return;
     thumb->request = request;
@@ -90,10 +94,8 @@ void vx_thumbnail_get(vx_request *request) {
     }
     vx_store_table_path(request->server->store, video->sha256, thumb->table_path,
                         sizeof thumb->table_path);
-    if (video->source_path)
-        snprintf(thumb->path, sizeof thumb->path, "%s", video->source_path);
-    else
-        vx_store_path(request->server->store, video->sha256, thumb->path, sizeof thumb->path);
+    if (!vx_videos_find_file(request, video, &thumb->file))
+        return;
     thumb->started = true;
     vx_request_wait(request, finish);
     if (!vx_search_run(request->server->search, make, thumb)) {

@@ -43,9 +43,26 @@ vx_video *vx_videos_find_with_file(vx_request *request) {
     VX_AUTO(vx_video) video = vx_videos_find(request);
     if (!video || vx_video_has_file(video))
         return vx_take(video);
+    if (vx_video_is_in_place(video)) {
+        VX_AUTO_STORED_FILE file = VX_NO_STORED_FILE;
+        vx_videos_find_file(request, video, &file); /* says why it is not there */
+        return NULL;
+    }
     vx_reply_problem(request, VX_PROBLEM_NOT_FOUND,
                      "Not found: this video was imported without its file.");
     return NULL;
+}
+
+bool vx_videos_find_file(vx_request *request, const vx_video *video, vx_stored_file *ret_file) {
+    vx_err err;
+    int rc = vx_store_find_file(request->server->store, video->sha256, video->source_path, ret_file,
+                                &err);
+    if (rc == -ENOENT)
+        vx_reply_problem(request, VX_PROBLEM_FILE_AWAY, "The file cannot be read now: %s.",
+                         err.msg);
+    else if (rc)
+        vx_reply_failure(request, &err);
+    return !rc;
 }
 
 void vx_videos_reply_lost(vx_request *request, const vx_err *err) {

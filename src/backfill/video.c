@@ -48,20 +48,17 @@ static void count_failed(vx_backfill_job *job, const vx_video *video, vx_outcome
 /* ---- the video ---- */
 
 /* The file that the video was made from; -ESTALE: an external one no longer has its size. */
-static int find_file(const vx_store *store, const vx_video *video, char path[PATH_MAX],
+static int find_file(const vx_store *store, const vx_video *video, vx_stored_file *ret_file,
                      char table_path[PATH_MAX], vx_err *err) {
     struct stat facts;
     vx_store_table_path(store, video->sha256, table_path, PATH_MAX);
-    if (!video->source_path) {
-        vx_store_path(store, video->sha256, path, PATH_MAX);
-        return 0;
-    }
-    if (!vx_video_has_file(video))
-        return VX_FAIL(err, -ENOENT, "it was imported without its file");
-    snprintf(path, PATH_MAX, "%s", video->source_path);
-    if (stat(path, &facts))
-        return VX_FAIL_ERRNO(err, "looking at %s", path);
-    return facts.st_size == video->bytes ? 0 : VX_FAIL(err, -ESTALE, "%s has changed", path);
+    int rc = vx_store_find_file(store, video->sha256, video->source_path, ret_file, err);
+    if (rc || !video->source_path)
+        return rc;
+    if (stat(ret_file->path, &facts))
+        return VX_FAIL_ERRNO(err, "looking at %s", ret_file->path);
+    return facts.st_size == video->bytes ? 0
+                                         : VX_FAIL(err, -ESTALE, "%s has changed", ret_file->path);
 }
 
 /* A vector that is stored but no index has. */
@@ -117,14 +114,15 @@ static vx_outcome make_vectors(vx_backfill_job *job, const vx_video *video, cons
 
 static vx_outcome work_on(vx_backfill_job *job, const vx_video *video, int decode_threads,
                           bool *ret_changed, vx_err *err) {
-    char path[PATH_MAX], table_path[PATH_MAX];
-    int rc = find_file(job->backfill->params.store, video, path, table_path, err);
+    VX_AUTO_STORED_FILE file = VX_NO_STORED_FILE;
+    char table_path[PATH_MAX];
+    int rc = find_file(job->backfill->params.store, video, &file, table_path, err);
     if (rc)
         return vx_outcome_of_error(rc, err);
     *ret_changed = true;
-    return job->model
-               ? make_vectors(job, video, path, table_path, decode_threads, err)
-               : vx_backfill_reread(job, video, path, table_path, decode_threads, ret_changed, err);
+    return job->model ? make_vectors(job, video, file.path, table_path, decode_threads, err)
+                      : vx_backfill_reread(job, video, file.path, table_path, decode_threads,
+                                           ret_changed, err);
 }
 
 static bool is_deleted(const vx_backfill_job *job, int64_t video_row) {

@@ -6,7 +6,7 @@
  * catalog gets its name last, and only then files that it does not name are removed: a backup that breaks off
  * leaves the one before whole, and the next one goes on.
  *
- * Not in it: uploads that wait for their job, and what is derived (indexes, tables, clips as files).
+ * Not in it: the files of folders that are indexed in place, uploads that wait for their job, and what is derived (indexes, tables, clips as files).
  * Errs     VX_BACKUP_BAD (> 0): nothing to back up, or a folder that must not be written; -errno
  * Threads  one
  */
@@ -22,6 +22,8 @@ typedef struct vx_backup_report {
     int64_t videos, files, copied, kept, removed; /* files: that the catalog names */
     int64_t bytes;                                /* copied */
     int64_t missing; /* files that the catalog names and the data folder has lost */
+    int64_t
+        in_place; /* files in folders that are indexed in place: the catalog has where they lie; not copied */
     int64_t damaged; /* files whose SHA-256 is another: logged, and not copied */
 } vx_backup_report;
 

@@ -152,6 +152,7 @@ static int copy_media(copying *c, const vx_video *video, vx_err *err) {
 static int on_video(void *ctx, const vx_video *video, vx_err *err) {
     copying *c = ctx;
     c->report->videos++;
+    c->report->in_place += vx_video_is_in_place(video);
     if (video->source_path)
         return 0;
     c->report->files++;
@@ -175,8 +176,8 @@ static int sync_media(const copying *c, vx_err *err) {
 static int copy_all_media(copying *c, const char *catalog_path, vx_err *err) {
     VX_AUTO(vx_catalog) catalog = NULL;
     char path[PATH_MAX];
-    c->report->videos = c->report->files = c->report->kept = c->report->missing =
-        c->report->damaged = 0;
+    c->report->videos = c->report->files = c->report->in_place = c->report->kept =
+        c->report->missing = c->report->damaged = 0;
     int rc = vx_catalog_open_to_read(catalog_path, &catalog, err);
     if (!rc)
         rc = join(path, c->to, "media", err);

@@ -33,6 +33,7 @@ enum vx_codes {
     VX_CODES_BACKUP = 1600,
     VX_CODES_STORES = 1700,
     VX_CODES_VERDICT = 1800,
+    VX_CODES_FOLDERS = 2000,
     VX_CODES_PARQUET = 2100,
 };
 

@@ -10,6 +10,22 @@ static const char *const trash_names[] = {"trash",    "$recycle.bin", "recycler"
                                           "recycled", "recycle bin",  "@recycle",
                                           "#recycle", "deleted items"};
 
+/* Of the containers that media/ reads. */
+static const char *const suffixes[] = {
+    "mp4", "m4v",  "mov",  "qt",   "f4v",  "ismv", "3gp",  "3gpp", "3g2",  "3gpp2", "mj2",
+    "mkv", "mk3d", "webm", "avi",  "divx", "ts",   "m2t",  "m2ts", "mts",  "trp",   "tp",
+    "mpg", "mpeg", "mpe",  "mpv",  "m1v",  "m2v",  "m2p",  "vob",  "flv",  "wmv",   "asf",
+    "ogv", "ogg",  "ogm",  "mxf",  "gif",  "rm",   "rmvb", "nut",  "ivf",  "h264",  "264",
+    "avc", "h265", "265",  "hevc", "obu",  "y4m",  "dv",   "dif",  "mjpg", "mjpeg"};
+
+bool vx_path_is_video(const char *path) {
+    const char *dot = strrchr(path, '.');
+    for (size_t i = 0; dot && i < VX_LEN(suffixes); i++)
+        if (!strcasecmp(dot + 1, suffixes[i]))
+            return true;
+    return false;
+}
+
 bool vx_path_is_set_aside(const char *path) {
     for (const char *part = path; *part;) {
         size_t n = strcspn(part, "/");

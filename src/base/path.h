@@ -3,6 +3,12 @@
 
 #include <stdbool.h>
 
+/* Whether the name of a file ends as those of videos do, of the containers that media/ reads. */
+bool vx_path_is_video(const char *path);
+
 /* Whether the file is hidden, or in a hidden or trash folder: a name that begins with a dot, or a folder that is a
  * trash of macOS, Windows or a NAS, in upper or lower case. */
 bool vx_path_is_set_aside(const char *path);
+
+/* Stands where the path of a file would: it lies in a folder that is indexed in place, and the catalog knows where. */
+#define VX_IN_PLACE "folder:"

@@ -3,24 +3,15 @@
 
 #include <errno.h>
 #include <fts.h>
-#include <jansson.h>
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
-#include <strings.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/path.h"
+#include "base/utf8.h"
 #include "output.h"
-
-/* Of the containers that media/ reads. */
-static const char *const suffixes[] = {
-    "mp4", "m4v",  "mov",  "qt",   "f4v",  "ismv", "3gp",  "3gpp", "3g2",  "3gpp2", "mj2",
-    "mkv", "mk3d", "webm", "avi",  "divx", "ts",   "m2t",  "m2ts", "mts",  "trp",   "tp",
-    "mpg", "mpeg", "mpe",  "mpv",  "m1v",  "m2v",  "m2p",  "vob",  "flv",  "wmv",   "asf",
-    "ogv", "ogg",  "ogm",  "mxf",  "gif",  "rm",   "rmvb", "nut",  "ivf",  "h264",  "264",
-    "avc", "h265", "265",  "hevc", "obu",  "y4m",  "dv",   "dif",  "mjpg", "mjpeg"};
 
 typedef struct walk {
     vx_batch_files *files;
@@ -40,22 +31,6 @@ vx_batch_files *vx_batch_files_free(vx_batch_files *files) {
     return NULL;
 }
 
-static bool is_video_name(const char *name) {
-    const char *dot = strrchr(name, '.');
-    for (size_t i = 0; dot && i < VX_LEN(suffixes); i++)
-        if (!strcasecmp(dot + 1, suffixes[i]))
-            return true;
-    return false;
-}
-
-/* JSON can name only UTF-8, so that is what the outputs and the catalog can hold. */
-static bool is_utf8(const char *text) {
-    json_t *string = json_string(text);
-    bool valid = string;
-    json_decref(string);
-    return valid;
-}
-
 static const char *name_of(const walk *w, const FTSENT *entry) {
     if (w->root_chars == SIZE_MAX)
         return entry->fts_path;
@@ -65,7 +40,8 @@ static const char *name_of(const walk *w, const FTSENT *entry) {
 
 static int add_file(walk *w, const char *path, const struct stat *info, vx_err *err) {
     vx_batch_files *files = w->files;
-    if (!is_utf8(path)) {
+    /* JSON can name only UTF-8, so that is what the outputs and the catalog can hold. */
+    if (!vx_utf8_is_valid(path, strlen(path))) {
         w->on_problem(w->ctx, path, "its name is not valid UTF-8: rename it");
         return 0;
     }
@@ -107,12 +83,12 @@ static int visit(walk *w, FTS *tree, FTSENT *entry, vx_err *err) {
             fts_set(tree, entry, FTS_SKIP);
         return 0;
     case FTS_F:
-        return is_video_name(entry->fts_name)
+        return vx_path_is_video(entry->fts_name)
                    ? add_file(w, name_of(w, entry), entry->fts_statp, err)
                    : 0;
     case FTS_SL:
     case FTS_SLNONE:
-        w->files->n_symlinks += is_video_name(entry->fts_name) || is_folder(entry->fts_accpath);
+        w->files->n_symlinks += vx_path_is_video(entry->fts_name) || is_folder(entry->fts_accpath);
         return 0;
     case FTS_DNR:
     case FTS_NS:

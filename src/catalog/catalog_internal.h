@@ -66,6 +66,17 @@ void vx_catalog_note_changed(vx_catalog *catalog, int64_t video_row);
 /* clusterings.c: the clusterings of a space's vectors are retired. */
 int vx_catalog_retire_clusterings_of(vx_catalog *catalog, int64_t space, vx_err *err);
 
+/* Whether there is a file of the video in a row of that table (vx_video_has_file). */
+#define VX_SQL_HAS_FILE(videos)                                                                    \
+    " (" videos ".source_path IS NULL OR " videos ".source_path <> '' AND"                         \
+    " (" videos ".source_path <> 'folder:' OR EXISTS (SELECT 1 FROM folder_files"                  \
+    " WHERE folder_files.video = " videos ".id AND folder_files.missing_us = 0)))"
+
+/* folders.c: a video that is about to be deleted is not indexed again from where it lies. */
+int vx_catalog_forget_places(vx_catalog *catalog, const char *video_id, vx_err *err);
+/* And is again: it has been stored. */
+int vx_catalog_remember(vx_catalog *catalog, const char *video_id, vx_err *err);
+
 /* checksums.c: of a row's key and data. */
 uint32_t vx_catalog_checksum(int64_t key, const void *data, size_t bytes);
 /* The next column is the checksum of that row. False: it is wrong, which the catalog's health then says.

@@ -31,8 +31,9 @@ int vx_catalog_scan_clips(vx_catalog *catalog, vx_catalog_on_clip on_clip, void 
 
 static int read_hit(vx_db *db, int64_t clip_row, vx_clip_hit *ret_hit, vx_err *err) {
     VX_SQL(q, db,
-           "SELECT position, start_s, end_s, id, filename, metadata, source_path, frames"
-           " FROM clips CROSS JOIN videos ON videos.row = video WHERE clips.row = ?");
+           "SELECT position, start_s, end_s, id, filename, metadata," VX_SQL_HAS_FILE(
+               "videos") ", frames FROM clips CROSS JOIN videos ON videos.row = video WHERE "
+                         "clips.row = ?");
     vx_sql_bind_int(&q, clip_row);
     *ret_hit = (vx_clip_hit){0};
     int rc = vx_sql_next(&q, err);
@@ -45,8 +46,7 @@ static int read_hit(vx_db *db, int64_t clip_row, vx_clip_hit *ret_hit, vx_err *e
     vx_sql_text_into(&q, ret_hit->video_id, sizeof ret_hit->video_id);
     ret_hit->filename = vx_sql_text(&q, &oom);
     ret_hit->metadata = vx_sql_text(&q, &oom);
-    VX_AUTO_FREE char *source_path = vx_sql_text(&q, &oom);
-    ret_hit->has_file = !source_path || *source_path;
+    ret_hit->has_file = vx_sql_int(&q);
     ret_hit->frames = (vx_media_frames)vx_sql_int(&q);
     return oom ? VX_FAIL(err, -ENOMEM, "out of memory") : 0;
 }

@@ -215,13 +215,14 @@ int vx_catalog_check_deletion(vx_catalog *catalog, int64_t decision, const char 
     int rc = vx_catalog_check_writing(catalog, err);
     if (rc)
         return rc;
-    VX_SQL(q, &catalog->writer,
-           "SELECT EXISTS (SELECT 1 FROM duplicate_decision_videos k"
-           " JOIN videos kv ON kv.row = k.video_row WHERE k.decision = m.decision AND k.role = ?3"
-           " AND m.of_row IN (0, k.video_row) AND (kv.source_path IS NOT '' OR v.source_path = "
-           "'')) FROM duplicate_decision_videos m"
-           " JOIN videos v ON v.id = m.video AND v.row = m.video_row"
-           " WHERE m.decision = ?1 AND m.video = ?2 AND m.pending = 1");
+    VX_SQL(
+        q, &catalog->writer,
+        "SELECT EXISTS (SELECT 1 FROM duplicate_decision_videos k"
+        " JOIN videos kv ON kv.row = k.video_row WHERE k.decision = m.decision AND k.role = ?3"
+        " AND m.of_row IN (0, k.video_row) AND (" VX_SQL_HAS_FILE("kv") " OR NOT" VX_SQL_HAS_FILE(
+            "v") ")) FROM duplicate_decision_videos m"
+                 " JOIN videos v ON v.id = m.video AND v.row = m.video_row"
+                 " WHERE m.decision = ?1 AND m.video = ?2 AND m.pending = 1");
     vx_sql_bind_int(&q, decision);
     vx_sql_bind_text(&q, video_id);
     vx_sql_bind_int(&q, VX_ROLE_KEPT);

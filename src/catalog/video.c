@@ -7,6 +7,7 @@ vx_video *vx_video_free(vx_video *video) {
         return NULL;
     free(video->filename);
     free(video->source_path);
+    free(video->places);
     free(video->metadata);
     free(video->clusters);
     free(video->clips);

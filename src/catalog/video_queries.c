@@ -12,7 +12,10 @@
     " height_px, fps, duration_s, created_us, verdict, duplicate_of, score, share,"                \
     " share_of_new, share_of_stored, offset_s,"                                                    \
     " mirrored, decode_path, frames_decoded, frames_total, sample_aspect_ratio, rotation_deg,"     \
-    " hdr, clip_rule, rules, fingerprints, frames, evidence, updated_us"
+    " hdr, clip_rule, rules, fingerprints, frames, evidence, updated_us,"                          \
+    " (SELECT group_concat(folder || CASE dir WHEN '' THEN '/' ELSE '/' || dir || '/' END"         \
+    " || name, '//') FROM"                                                                         \
+    " (SELECT * FROM folder_files WHERE video = videos.id AND missing_us = 0 LIMIT 16))"
 
 /* And where its clips are in clusterings, as filters name it. */
 #define CLUSTERS_COLUMN                                                                            \
@@ -79,6 +82,7 @@ static int read_video(vx_sql *q, vx_video **ret_video, vx_err *err) {
     video->frames = (vx_media_frames)vx_sql_int(q);
     video->evidence = (vx_evidence_state)vx_sql_int(q);
     video->updated_us = vx_sql_int(q);
+    video->places = vx_sql_text(q, &oom);
     if (oom)
         return VX_FAIL(err, -ENOMEM, "out of memory");
     *ret_video = vx_take(video);

@@ -118,6 +118,8 @@ int vx_catalog_insert_video(vx_catalog *catalog, vx_video *video, vx_err *err) {
         return rc;
     vx_video_id_of(video->sha256, video->id);
     rc = insert_video_row(catalog, video, err);
+    if (!rc) /* what is stored again is wanted again */
+        rc = vx_catalog_remember(catalog, video->id, err);
     for (size_t i = 0; i < video->n_clips && !rc; i++)
         rc = insert_clip(catalog, video->row, &video->clips[i], err);
     return rc;
@@ -152,6 +154,9 @@ int vx_catalog_orphan_copies(vx_catalog *catalog, const char *video_id, size_t m
 /* Clips and fingerprint go by foreign key, vectors by a trigger on the clips. */
 int vx_catalog_delete_video(vx_catalog *catalog, const char *video_id, vx_err *err) {
     int rc = vx_catalog_check_writing(catalog, err);
+    if (rc)
+        return rc;
+    rc = vx_catalog_forget_places(catalog, video_id, err);
     if (rc)
         return rc;
     VX_SQL(q, &catalog->writer, "DELETE FROM videos WHERE id = ?");
@@ -249,7 +254,8 @@ int vx_catalog_break_off_second_look(vx_catalog *catalog, int64_t row, vx_err *e
     int rc = vx_catalog_check_writing(catalog, err);
     if (rc)
         return rc;
-    VX_SQL(q, &catalog->writer, "UPDATE videos SET look_tries = max(look_tries - 1, 0) WHERE row = ?");
+    VX_SQL(q, &catalog->writer,
+           "UPDATE videos SET look_tries = max(look_tries - 1, 0) WHERE row = ?");
     vx_sql_bind_int(&q, row);
     rc = vx_sql_run(&q, err);
     return rc ? rc : changed_row(catalog, row, err);
@@ -260,9 +266,10 @@ int vx_catalog_end_second_look(vx_catalog *catalog, int64_t row, const vx_verdic
     int rc = vx_catalog_check_writing(catalog, err);
     if (rc)
         return rc;
-    VX_SQL(q, &catalog->writer,
-           "UPDATE videos SET evidence = ?, looks = ?, look_tries = 0 WHERE row = ? AND evidence = ?"
-           " AND rejudge = 0 AND verdict = ? AND duplicate_of = ?");
+    VX_SQL(
+        q, &catalog->writer,
+        "UPDATE videos SET evidence = ?, looks = ?, look_tries = 0 WHERE row = ? AND evidence = ?"
+        " AND rejudge = 0 AND verdict = ? AND duplicate_of = ?");
     vx_sql_bind_int(&q, VX_EVIDENCE_DONE);
     vx_sql_bind_text(&q, looks);
     vx_sql_bind_int(&q, row);
@@ -307,13 +314,13 @@ int vx_catalog_adopt_file(vx_catalog *catalog, int64_t row, int64_t bytes, vx_er
     if (rc)
         return rc;
     VX_SQL(q, &catalog->writer,
-           "UPDATE videos SET source_path = NULL, bytes = ?, rules = 0 WHERE row = ? AND "
-           "source_path = ''");
+           "UPDATE videos SET rules = CASE source_path WHEN '' THEN 0 ELSE rules END,"
+           " source_path = NULL, bytes = ? WHERE row = ? AND source_path IN ('', 'folder:')");
     vx_sql_bind_int(&q, bytes);
     vx_sql_bind_int(&q, row);
     rc = vx_sql_run(&q, err);
     if (!rc && sqlite3_changes(catalog->writer.handle) == 0)
-        rc = VX_FAIL(err, VX_CATALOG_NOT_FOUND, "no imported video %" PRId64, row);
+        rc = VX_FAIL(err, VX_CATALOG_NOT_FOUND, "no video without a file %" PRId64, row);
     return rc;
 }
 

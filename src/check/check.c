@@ -13,6 +13,7 @@
 #include "base/digest.h"
 #include "base/hex.h"
 #include "catalog/catalog.h"
+#include "folders/folders.h"
 #include "store/store.h"
 
 /* A file this young beside a running server may be an upload whose row is not committed yet. */
@@ -27,6 +28,8 @@ typedef struct run {
     size_t n_flaws, flaws_capacity;
     vx_job_row *jobs; /* unfinished ones */
     size_t n_jobs;
+    vx_folder_row *folders; /* in place */
+    size_t n_folders;
 } run;
 
 __attribute__((format(printf, 4, 5))) static void tell(run *r, const char *kind, bool repaired,
@@ -121,14 +124,11 @@ static int check_catalog(run *r, vx_err *err) {
 typedef enum file_state { FILE_RIGHT, FILE_MISSING, FILE_WRONG, FILE_UNREADABLE } file_state;
 
 /* bytes: -1 = not known. detail says why a file cannot be read. */
-static file_state read_file(run *r, const uint8_t sha256[32], int64_t bytes, vx_err *detail) {
-    char path[PATH_MAX], found[VX_DIGEST_HEX_BYTES], expected[VX_DIGEST_HEX_BYTES];
-    vx_store_path(r->store, sha256, path, sizeof path);
-    VX_AUTO_FD int fd = open(path, O_RDONLY | O_CLOEXEC);
+static file_state read_open(run *r, int fd, const uint8_t sha256[32], int64_t bytes,
+                            vx_err *detail) {
+    char found[VX_DIGEST_HEX_BYTES], expected[VX_DIGEST_HEX_BYTES];
     struct stat facts;
-    if (fd < 0 && errno == ENOENT)
-        return FILE_MISSING;
-    if (fd < 0 || fstat(fd, &facts))
+    if (fstat(fd, &facts))
         return VX_FAIL_ERRNO(detail, "opening it"), FILE_UNREADABLE;
     r->report->files++;
     r->report->bytes += facts.st_size;
@@ -138,6 +138,37 @@ static file_state read_file(run *r, const uint8_t sha256[32], int64_t bytes, vx_
         return FILE_UNREADABLE;
     vx_hex_encode(sha256, 32, expected);
     return strcmp(found, expected) ? FILE_WRONG : FILE_RIGHT;
+}
+
+static file_state read_file(run *r, const uint8_t sha256[32], int64_t bytes, vx_err *detail) {
+    char path[PATH_MAX];
+    vx_store_path(r->store, sha256, path, sizeof path);
+    VX_AUTO_FD int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0 && errno == ENOENT)
+        return FILE_MISSING;
+    return fd < 0 ? (VX_FAIL_ERRNO(detail, "opening it"), FILE_UNREADABLE)
+                  : read_open(r, fd, sha256, bytes, detail);
+}
+
+/* Its folder is read where it was at the last start. */
+static void check_in_place(run *r, const vx_video *video) {
+    VX_AUTO_FD int fd = -1;
+    vx_err detail = {0};
+    int rc = vx_folders_open_file(r->catalog, r->folders, r->n_folders, video->id, &fd, &detail);
+    if (rc == -ENOENT) {
+        r->report->in_place_away++;
+        return;
+    }
+    file_state state =
+        rc ? FILE_UNREADABLE : read_open(r, fd, video->sha256, video->bytes, &detail);
+    if (state == FILE_UNREADABLE)
+        tell(r, "file-unreadable", false, "the file of video %s (%s), in place, cannot be read: %s",
+             video->id, video->filename, detail.msg);
+    else if (state == FILE_WRONG)
+        tell(r, "file-damaged", false,
+             "the file of video %s (%s), in place, is not what was indexed, although its size and "
+             "time are: put it back from a backup, or touch it so that it is indexed as it is",
+             video->id, video->filename);
 }
 
 static void check_file(run *r, const vx_video *video) {
@@ -181,6 +212,8 @@ static int check_files(run *r, vx_err *err) {
         for (size_t i = 0; i < n; i++) {
             if (!videos[i]->source_path)
                 check_file(r, videos[i]);
+            else if (vx_video_is_in_place(videos[i]))
+                check_in_place(r, videos[i]);
             query.before_row = videos[i]->row;
             vx_video_free(videos[i]);
         }
@@ -266,6 +299,8 @@ static int check_all(run *r, vx_err *err) {
     if (!rc)
         rc = check_catalog(r, err);
     if (!rc)
+        rc = vx_catalog_list_folders(r->catalog, &r->folders, &r->n_folders, err);
+    if (!rc)
         rc = check_files(r, err);
     if (!rc)
         rc = vx_catalog_list_jobs(r->catalog, SIZE_MAX, 0, NULL, VX_JOBS_ANY, &r->jobs, &r->n_jobs,
@@ -287,6 +322,9 @@ int vx_check_run(const vx_check_params *params, vx_check_report *ret_report, vx_
     for (size_t i = 0; i < r.n_jobs; i++)
         vx_job_row_clear(&r.jobs[i]);
     free(r.jobs);
+    for (size_t i = 0; i < r.n_folders; i++)
+        free(r.folders[i].path);
+    free(r.folders);
     free(r.flaws);
     return rc;
 }

@@ -9,6 +9,10 @@
  * is set aside, so that the same bytes sent again take its place; files that nothing refers to are removed;
  * indexes and counts are made anew, and rows of before there were checksums get theirs.
  *
+ * Files in folders that are indexed in place are read where the catalog says that the folders were. One that is not
+ * there is counted, for it may come back; one that has other bytes behind the same size and time is damaged. Repair
+ * changes nothing there.
+ *
  * Opening a catalog of an older vidx brings it up to this version, as serve does.
  *
  * A server may hold the folder while it is checked, not while it is repaired; orphans are then left out
@@ -47,6 +51,8 @@ typedef struct vx_check_report {
     bool in_use;           /* another process held the folder: checked beside it */
     int64_t videos, clips; /* in the catalog */
     int64_t files, bytes;  /* stored files that were read */
+    int64_t
+        in_place_away; /* videos whose file in place is not there now, or has changed: no problem */
     int64_t
         missing_vectors; /* clips without a vector of a model: no problem, a backfill makes them */
     int64_t problems, repaired;

@@ -31,6 +31,9 @@ static int end(const char *command, int rc, const vx_backup_report *r, const vx_
     printf("%lld videos, %lld files: %lld copied (%.1f MB), %lld were there, %lld removed\n",
            (long long)r->videos, (long long)r->files, (long long)r->copied, (double)r->bytes / 1e6,
            (long long)r->kept, (long long)r->removed);
+    if (r->in_place)
+        printf("%lld videos lie in folders that are indexed in place: their files are not copied\n",
+               (long long)r->in_place);
     if (r->missing)
         printf("%lld files are missing: send them again, or delete their videos\n",
                (long long)r->missing);

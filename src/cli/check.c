@@ -38,6 +38,9 @@ static void print_report(const vx_check_report *r) {
     if (r->missing_vectors)
         printf("%lld vectors are missing: a backfill of the model computes them\n",
                (long long)r->missing_vectors);
+    if (r->in_place_away)
+        printf("%lld videos in folders that are indexed in place: their files are not there now\n",
+               (long long)r->in_place_away);
     if (r->problems)
         printf("%lld problems, %lld repaired\n", (long long)r->problems, (long long)r->repaired);
     else
@@ -45,12 +48,12 @@ static void print_report(const vx_check_report *r) {
 }
 
 static bool print_json(const settings *s, const vx_check_report *r, json_t *problems) {
-    json_t *object = json_pack("{s:s, s:b, s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:O}", "data",
-                               s->data, "ok", r->problems == r->repaired, "in_use", (int)r->in_use,
-                               "videos", (json_int_t)r->videos, "clips", (json_int_t)r->clips,
-                               "files", (json_int_t)r->files, "bytes", (json_int_t)r->bytes,
-                               "missing_vectors", (json_int_t)r->missing_vectors, "repaired",
-                               (json_int_t)r->repaired, "problems", problems);
+    json_t *object = json_pack(
+        "{s:s, s:b, s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:O}", "data", s->data, "ok",
+        r->problems == r->repaired, "in_use", (int)r->in_use, "videos", (json_int_t)r->videos,
+        "clips", (json_int_t)r->clips, "files", (json_int_t)r->files, "bytes", (json_int_t)r->bytes,
+        "in_place_away", (json_int_t)r->in_place_away, "missing_vectors",
+        (json_int_t)r->missing_vectors, "repaired", (json_int_t)r->repaired, "problems", problems);
     bool written = object && !json_dumpf(object, stdout, JSON_INDENT(2)) && puts("") >= 0;
     json_decref(object);
     return written;

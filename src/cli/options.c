@@ -17,6 +17,8 @@ typedef struct parser {
     const vx_option *table;
     size_t n;
     char *settings;
+    int source;   /* which of the places is being read, 1.. */
+    int *sources; /* [n] of these, the one that the lines of a VX_OPTION_LINES came from */
 } parser;
 
 static int parse_bytes(const char *text, int64_t *ret) {
@@ -46,6 +48,20 @@ static int parse_bool(const char *text, bool *ret) {
     return 0;
 }
 
+/* One more line; those of another place, which counts less, go. */
+static int add_line(const parser *p, const vx_option *option, const char *text, const char *where,
+                    vx_err *err) {
+    char *field = p->settings + option->offset, *before = NULL, *lines;
+    int *known = &p->sources[option - p->table];
+    if (*known == p->source)
+        memcpy(&before, field, sizeof before);
+    if (asprintf(&lines, "%s%s%s", before ? before : "", before ? "\n" : "", text) < 0)
+        return VX_FAIL(err, -ENOMEM, "no memory for %s", where);
+    memcpy(field, &lines, sizeof lines);
+    *known = p->source;
+    return 0;
+}
+
 /* `where` names the place for the message: "--k", "VIDX_K", "key k of FILE". */
 static int set(const parser *p, const vx_option *option, const char *text, const char *where,
                vx_err *err) {
@@ -59,6 +75,8 @@ static int set(const parser *p, const vx_option *option, const char *text, const
         memcpy(field, &copy, sizeof copy);
         return 0;
     }
+    case VX_OPTION_LINES:
+        return add_line(p, option, text, where, err);
     case VX_OPTION_COUNT: {
         errno = 0;
         long long value = strtoll(text, &end, 10);
@@ -95,6 +113,17 @@ static const vx_option *find(const parser *p, const char *name) {
     return NULL;
 }
 
+static int add_lines(const parser *p, const vx_option *option, const json_t *list,
+                     const char *where, vx_err *err) {
+    int rc = 0;
+    for (size_t i = 0; i < json_array_size(list) && !rc; i++) {
+        const char *text = json_string_value(json_array_get(list, i));
+        rc = text ? add_line(p, option, text, where, err)
+                  : VX_FAIL(err, VX_OPTION_WRONG, "%s: must be a list of strings", where);
+    }
+    return rc;
+}
+
 static int read_file(const parser *p, const char *path, vx_err *err) {
     json_error_t problem;
     json_t *object = json_load_file(path, JSON_REJECT_DUPLICATES, &problem);
@@ -115,6 +144,10 @@ static int read_file(const parser *p, const char *path, vx_err *err) {
             text = (snprintf(number, sizeof number, "%.17g", json_number_value(value)), number);
         else if (json_is_boolean(value))
             text = json_is_true(value) ? "true" : "false";
+        if (!rc && option && option->kind == VX_OPTION_LINES && json_is_array(value)) {
+            rc = add_lines(p, option, value, where, err);
+            continue;
+        }
         if (!rc && (!option || !text))
             rc =
                 VX_FAIL(err, VX_OPTION_WRONG, "%s: %s", where,
@@ -231,9 +264,10 @@ int vx_options_parse(const char *usage, const vx_option *table, size_t n, int ar
 
 int vx_options_parse_operands(const char *usage, const vx_option *table, size_t n, int argc,
                               char **argv, void *settings, int *ret_first, vx_err *err) {
-    parser p = {table, n, settings};
+    VX_AUTO_FREE int *sources = vx_new_array(n + 1, sizeof *sources);
+    parser p = {table, n, settings, 0, sources};
     VX_AUTO_FREE struct option *longs = vx_new_array(n + 3, sizeof *longs);
-    if (!longs)
+    if (!longs || !sources)
         return VX_FAIL(err, -ENOMEM, "no memory for the options");
     for (size_t i = 0; i < n; i++)
         longs[i] = (struct option){
@@ -252,10 +286,13 @@ int vx_options_parse_operands(const char *usage, const vx_option *table, size_t 
         print_help(&p, usage);
         return VX_OPTION_HELP;
     }
+    p.source++;
     if (!rc && config && *config)
         rc = read_file(&p, config, err);
+    p.source++;
     if (!rc)
         rc = read_environment(&p, err);
+    p.source++;
     if (!rc)
         rc = read_arguments(&p, longs, argc, argv, true, &config, &help, err);
     *ret_first = optind;

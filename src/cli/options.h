@@ -15,6 +15,7 @@
 
 typedef enum vx_option_kind {
     VX_OPTION_TEXT,  /* const char *; lives until the process ends */
+    VX_OPTION_LINES, /* the same, given several times (in a file: a list of texts): one a line */
     VX_OPTION_COUNT, /* int64_t, 0.. */
     VX_OPTION_BYTES, /* int64_t, with an optional k, m, g or t (powers of 1024) */
     VX_OPTION_REAL,  /* double, 0.. */

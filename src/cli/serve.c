@@ -25,6 +25,8 @@ typedef struct settings {
     const char *fetch_hosts, *fetch_private;
     bool fetch_http;
     const char *store_hosts, *store_keys, *search;
+    const char *folders;
+    double folder_quiet, folder_keep, folder_walk;
 } settings;
 
 #define AT(field) offsetof(settings, field)
@@ -92,6 +94,16 @@ static const vx_option table[] = {
     {"search", VX_OPTION_TEXT, AT(search), NULL, "URL",
      "let this Milvus answer searches in place of memory: milvus://HOST:PORT/COLLECTION, which "
      "another vidx keeps equal"},
+    {"folder", VX_OPTION_LINES, AT(folders), NULL, "[NAME=]DIR[:trash]",
+     "index the videos in this folder where they lie, and follow what changes in it; may be given "
+     "several times (in VIDX_FOLDER one a line). With :trash, videos that are deleted are moved to "
+     "the trash of the folder; else their files stay as they are"},
+    {"folder-quiet", VX_OPTION_REAL, AT(folder_quiet), "10", "S",
+     "a file in a folder is read when it has not changed for this long"},
+    {"folder-keep", VX_OPTION_REAL, AT(folder_keep), "30", "DAYS",
+     "a video whose file is missing from its folder is deleted after this"},
+    {"folder-walk", VX_OPTION_REAL, AT(folder_walk), "86400", "S",
+     "longest time between two walks over all of a folder"},
     {"max-side", VX_OPTION_COUNT, AT(max_side), "8192", "PX",
      "refuse videos whose picture is wider or higher"},
     {"max-duration", VX_OPTION_REAL, AT(max_duration), "86400", "S", "refuse longer videos"},
@@ -237,6 +249,10 @@ static int serve(const settings *s, const sigset_t *signals, vx_err *err) {
         .store_keys = s->store_keys,
         .evidence = level_of_evidence(s->evidence),
         .search_url = s->search,
+        .folders = s->folders,
+        .folder_quiet_s = s->folder_quiet,
+        .folder_keep_days = s->folder_keep,
+        .folder_walk_s = s->folder_walk,
     };
     vx_fingerprints_of_name(s->fingerprints, &params.fingerprints);
     vx_http_params http_params = {
@@ -299,6 +315,8 @@ int vx_command_serve(int argc, char **argv) {
         VX_WRAP(&err, "--clip");
         return fail(&err, 2);
     }
+    if (vx_folders_check(s.folders, s.data, &err))
+        return fail(&err, 2);
     if (vx_http_check_params(&(vx_http_params){.hosts = s.host, .allow_origin = s.allow_origin},
                              &err))
         return fail(&err, 2);

@@ -135,7 +135,7 @@ static int make(vx_cutter *cutter, vx_cutting *c, vx_err *err) {
     int rc = go_on(&job) ? check_room(cutter, err)
                          : VX_FAIL(err, VX_MEDIA_STOPPED, "nobody waits for the clip any more");
     if (!rc)
-        rc = vx_media_cut_clip(c->path, &cutter->params.limits, &want, scratch, &info, err);
+        rc = vx_media_cut_clip(c->file.path, &cutter->params.limits, &want, scratch, &info, err);
     if (rc)
         return rc;
     if (renameat(cutter->dir_fd, "new.mp4", cutter->dir_fd, name))

@@ -12,13 +12,14 @@
 
 #include "catalog/catalog.h"
 #include "media/media.h"
+#include "store/store.h"
 
 #define VX_CUTTER_WAITING 32
 #define VX_CUTTER_KEPT_BYTES ((int64_t)1 << 30)
 
 typedef struct vx_cutting {
     char video_id[VX_VIDEO_ID_CHARS + 1];
-    char path[PATH_MAX];       /* of the stored video */
+    vx_stored_file file;       /* of the stored video; the caller releases it after done */
     char table_path[PATH_MAX]; /* of its packet table, see media.h */
     int index;                 /* of the clip */
     double start_s, end_s;

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/path.h"
+#include "base/utf8.h"
 
 vx_scan_snapshot *vx_scan_snapshot_ref(vx_scan_snapshot *s) {
     atomic_fetch_add(&s->references, 1);
@@ -153,6 +154,16 @@ static json_t *files_of(const char *metadata) {
 
 /* ---- videos ---- */
 
+/* Of one in place, where it lies: the first of "films/a/b.mp4//nas/b.mp4". */
+static char *name_of(const vx_video *video) {
+    const char *end = video->places ? strstr(video->places, "//") : NULL;
+    if (!video->places)
+        return strdup(video->filename);
+    VX_AUTO_FREE char *place =
+        end ? strndup(video->places, (size_t)(end - video->places)) : strdup(video->places);
+    return place ? vx_utf8_show(place) : NULL;
+}
+
 static int load_video(loading *l, int64_t row, vx_err *err) {
     VX_AUTO(vx_video) video = NULL;
     int rc = vx_catalog_get_video_alone(l->catalog, row, &video, err);
@@ -170,8 +181,8 @@ static int load_video(loading *l, int64_t row, vx_err *err) {
     json_decref(files);
     if (!v.filename && !l->params->places && !rc) {
         v.no_file = !vx_video_has_file(video);
-        v.filename = strdup(video->filename);
-        v.set_aside = v.filename && vx_path_is_set_aside(v.filename);
+        v.filename = name_of(video);
+        v.set_aside = v.filename && !video->places && vx_path_is_set_aside(v.filename);
         rc = v.filename ? 0 : VX_FAIL(err, -ENOMEM, "no memory for the videos of groups");
     }
     if (rc || !v.filename) { /* it is in none of the places */

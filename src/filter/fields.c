@@ -71,11 +71,27 @@ static bool append_clusters(const vx_video *video, vx_cell *cell) {
     return true;
 }
 
+/* Each of "films/a/b.mp4//nas/b.mp4", up to its first slash or whole. */
+static bool append_places(const vx_video *video, vx_cell *cell, bool only_folder) {
+    for (const char *at = video->places; at && *at;) {
+        const char *end = strstr(at, "//");
+        size_t n = end ? (size_t)(end - at) : strlen(at);
+        if (!vx_cell_text(cell, at, only_folder ? strcspn(at, "/") : n))
+            return false;
+        at += n + (end ? 2 : 0);
+    }
+    return true;
+}
+APPEND(append_folder, append_places(video, cell, true))
+APPEND(append_path, append_places(video, cell, false))
+
 const vx_field_row vx_fields[] = {
     {"id", VX_FIELD_STRING, append_id},
     {"filename", VX_FIELD_STRING, append_filename},
     {"bytes", VX_FIELD_NUMBER, append_bytes},
     {"has_file", VX_FIELD_BOOL, append_has_file},
+    {"folder", VX_FIELD_STRING, append_folder, .is_array = true},
+    {"path", VX_FIELD_STRING, append_path, .is_array = true},
     {"created_at", VX_FIELD_DATE, append_created},
     {"frames", VX_FIELD_STRING, append_frames},
     {"media.container", VX_FIELD_STRING, append_container},

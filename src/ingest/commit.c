@@ -111,6 +111,8 @@ static int insert(video_write *w, vx_err *err) {
         rc = vx_collection_insert(collection, w->result.video, &data, err);
     if (!rc)
         rc = vx_upload_job_end(item, &w->result, err);
+    if (!rc && item->in_commit)
+        rc = item->in_commit(item->ctx, w->result.video, err);
     if (!rc)
         rc = vx_upload_publish(item->upload, err);
     if (!rc && !vx_upload_external_path(item->upload))

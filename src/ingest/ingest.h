@@ -47,6 +47,8 @@ typedef struct vx_ingest_item {
     vx_ingest_done done; /* NULL for background jobs */
     /* NULL, or told how far it is: as vx_extract_watch has it; before `done` */
     void (*on_phase)(void *ctx, vx_phase phase, int64_t done, int64_t total);
+    /* NULL, or called after the insert, in its transaction, on the writer's thread: not 0 undoes it. */
+    int (*in_commit)(void *ctx, const vx_video *video, vx_err *err);
     /* NULL, or whether nobody waits for the result any more: then it ends as CANCELLED at its next
      * picture. Any thread, until `done`; must be short. Not with background */
     bool (*abandoned)(void *ctx);

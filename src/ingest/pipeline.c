@@ -46,7 +46,7 @@ static int apply_adoption(void *ctx, vx_err *err) {
     return vx_catalog_adopt_file(a->catalog, a->video->row, a->bytes, err);
 }
 
-/* The file of a video that was imported without one: it is in the store before the catalog says so. */
+/* The file of a video that was imported without one, or has lost the one in place: it is in the store before the catalog says so. */
 static int adopt_file(vx_ingest_item *item, vx_video *stored, vx_err *err) {
     const vx_ingest_params *params = &item->ingest->params;
     adoption a = {params->collection->catalog, stored, vx_upload_bytes(item->upload)};
@@ -68,16 +68,23 @@ static int adopt_file(vx_ingest_item *item, vx_video *stored, vx_err *err) {
     stored->source_path = NULL;
     stored->bytes = a.bytes;
     vx_log(VX_LOG_INFO, "adopted",
-           "request_id=%s video=%s hint=\"it was imported without its file; POST /v1/reread reads "
-           "it\"",
+           "request_id=%s video=%s hint=\"its file was not there; one that was imported is read by "
+           "POST /v1/reread\"",
            item->request_id, stored->id);
     return 0;
+}
+
+/* False: it was imported without a file, or its file in place cannot be read now. */
+static bool has_file_outside(const vx_ingest_item *item, const vx_video *stored) {
+    VX_AUTO_STORED_FILE file = VX_NO_STORED_FILE;
+    return !stored->source_path || !vx_store_find_file(item->ingest->params.store, stored->sha256,
+                                                       stored->source_path, &file, NULL);
 }
 
 /* The same bytes came again: if the stored video has lost its file, it gets this one. Both the sealer and
  * the worker are through. */
 static int restore_file(vx_ingest_item *item, vx_video *stored, vx_err *err) {
-    if (!vx_video_has_file(stored) && !vx_upload_external_path(item->upload))
+    if (!has_file_outside(item, stored) && !vx_upload_external_path(item->upload))
         return adopt_file(item, stored, err);
     if (stored->source_path || vx_upload_external_path(item->upload) ||
         vx_store_has(item->ingest->params.store, stored->sha256, stored->bytes))

@@ -81,11 +81,12 @@ static int apply_delete(vx_write *write, vx_err *err) {
 static void remove_file(const vx_library_params *p, const vx_video *video) {
     bool stored_again = true;
     vx_err err;
-    if (video->source_path ||
-        vx_catalog_has_sha256(p->collection->catalog, video->sha256, &stored_again, &err) ||
+    if (vx_catalog_has_sha256(p->collection->catalog, video->sha256, &stored_again, &err) ||
         stored_again)
         return;
-    if (vx_store_remove(p->store, video->sha256, &err))
+    if (video->source_path)
+        vx_store_remove_table(p->store, video->sha256);
+    else if (vx_store_remove(p->store, video->sha256, &err))
         vx_log_failed(VX_LOG_WARN, "delete", &err, "video=%s", video->id);
 }
 
@@ -111,6 +112,8 @@ static void finish_delete(vx_write *write, int rc, const vx_err *err) {
             vx_library_wake_upkeep(w->library);
         if (p->cutter)
             vx_cutter_forget(p->cutter, w->video->id);
+        if (p->on_deleted)
+            p->on_deleted(p->on_deleted_ctx);
     }
     /* after a step the job has copies to judge, also if the video stays */
     vx_library_finish_rejudge(w->library, w->rejudge, w->rejudge_committed ? 0 : rc);

@@ -29,6 +29,9 @@ typedef struct vx_library_params { /* borrows all, until free */
     vx_jobs *jobs;
     vx_verify *verify; /* also has the extractor that reads files again */
     vx_cutter *cutter; /* NULL: nobody cuts clips */
+    void (*on_deleted)(
+        void *ctx); /* NULL, or called after each deletion, on the writer's thread; short */
+    void *on_deleted_ctx;
 } vx_library_params;
 
 /* Starts the upkeep thread: it runs at once, every hour, and when there is something to delete. */

@@ -110,23 +110,29 @@ static bool is_over(void *ctx) {
     return atomic_load(&s->library->stopping) || atomic_load(&s->job->cancelled);
 }
 
-static void find_path(const stored_video *s, char path[PATH_MAX]) {
-    if (s->video->source_path)
-        snprintf(path, PATH_MAX, "%s", s->video->source_path);
-    else
-        vx_store_path(s->library->params.store, s->video->sha256, path, PATH_MAX);
+/* False, after a line in the log, when it is not there: then file.path is "", which nobody can open. */
+static bool find_file(const stored_video *s, vx_stored_file *ret_file) {
+    vx_err err;
+    const vx_video *video = s->video;
+    int rc = vx_store_find_file(s->library->params.store, video->sha256, video->source_path,
+                                ret_file, &err);
+    if (rc && vx_video_has_file(video))
+        vx_log_failed(VX_LOG_WARN, KIND, &err, "video=%s", video->id);
+    return !rc;
 }
 
 /* False, after a line in the log, when the file cannot be decoded: then what is stored has to do. */
 static bool decode_fingerprint(stored_video *s) {
     const vx_library_params *p = &s->library->params;
-    char path[PATH_MAX], table_path[PATH_MAX];
+    VX_AUTO_STORED_FILE file = VX_NO_STORED_FILE;
+    char table_path[PATH_MAX];
     vx_extract found = {0};
     vx_err err;
     vx_store_table_path(p->store, s->video->sha256, table_path, PATH_MAX);
-    find_path(s, path);
+    if (!find_file(s, &file))
+        return false;
     const vx_extract_watch watch = {.cancelled = is_over, .ctx = s};
-    const vx_extract_params params = {.path = path,
+    const vx_extract_params params = {.path = file.path,
                                       .table_path = table_path,
                                       .spans = &(vx_span){0, s->video->duration_s},
                                       .n_spans = 1,
@@ -150,11 +156,11 @@ static int judge(stored_video *s, judged *ret, vx_err *err) {
     vx_collection *collection = s->library->params.collection;
     vx_verdict_candidates candidates = {0};
     VX_AUTO(vx_video) of = NULL;
-    char path[PATH_MAX];
-    find_path(s, path);
+    VX_AUTO_STORED_FILE file = VX_NO_STORED_FILE;
+    find_file(s, &file);
     const vx_verdict_files files = {.store = s->library->params.store,
                                     .extractor = vx_verify_extractor(s->library->params.verify),
-                                    .path = path,
+                                    .path = file.path,
                                     .sha256 = s->video->sha256,
                                     .decode_threads = 1,
                                     .cancelled = is_over,

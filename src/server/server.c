@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -23,7 +24,20 @@ static int open_store_and_catalog(vx_server *server, vx_err *err) {
         return rc;
     if (snprintf(path, sizeof path, "%s/catalog.db", p->data_dir) >= (int)sizeof path)
         return VX_FAIL(err, -ENAMETOOLONG, "%s is too long a path", p->data_dir);
-    return vx_catalog_open(path, 0, &server->catalog, err);
+    rc = vx_catalog_open(path, 0, &server->catalog, err);
+    const vx_folders_params folders = {.folders = p->folders,
+                                       .data_dir = p->data_dir,
+                                       .quiet_us = (int64_t)(fmin(p->folder_quiet_s, 1e6) * 1e6),
+                                       .keep_us = (int64_t)(fmin(p->folder_keep_days, 1e5) * 864e8),
+                                       .walk_every_us =
+                                           (int64_t)(fmin(p->folder_walk_s, 1e9) * 1e6),
+                                       .catalog = server->catalog,
+                                       .store = server->store};
+    return rc || p->no_clients ? rc : vx_folders_open(&folders, &server->folders, err);
+}
+
+static void on_deleted(void *server) {
+    vx_folders_wake(((const vx_server *)server)->folders);
 }
 
 /* Only a rule that asks for shots cannot do without their model. */
@@ -162,7 +176,9 @@ static int open_writing_parts(vx_server *server, vx_err *err) {
                                  .writer = server->writer,
                                  .jobs = server->jobs,
                                  .verify = server->verify,
-                                 .cutter = server->cutter};
+                                 .cutter = server->cutter,
+                                 .on_deleted = server->folders ? on_deleted : NULL,
+                                 .on_deleted_ctx = server};
     return rc ? rc : vx_library_start(&library, &server->library, err);
 }
 
@@ -226,6 +242,17 @@ static bool is_needed(void *ctx, const char *name) {
            (server->imports && vx_imports_needs_file(server->imports, name));
 }
 
+/* Half of the places in the write path are left to uploads. */
+static int start_folders(vx_server *server, vx_err *err) {
+    const vx_folders_work work = {.ingest = server->ingest,
+                                  .library = server->library,
+                                  .writer = server->writer,
+                                  .collection = server->collection,
+                                  .clip = server->extractor.clip,
+                                  .n_at_once = server->n_decodes};
+    return vx_folders_start(server->folders, &work, err);
+}
+
 /* Unfinished jobs are found and what nobody needs is removed, before anything new is accepted. */
 static int recover(vx_server *server, vx_err *err) {
     int64_t removed = 0;
@@ -257,6 +284,8 @@ static int recover(vx_server *server, vx_err *err) {
         rc = vx_stores_start(&stores, &server->stores, err);
     if (!rc)
         rc = vx_jobs_start(server->jobs, err);
+    if (!rc && server->folders)
+        rc = start_folders(server, err);
     int64_t outdated = 0;
     if (!rc)
         rc = vx_catalog_count_outdated(server->catalog, VX_MEDIA_RULES,
@@ -308,6 +337,8 @@ void vx_server_begin_stop(vx_server *server) {
     atomic_store(&server->stopping, true);
     if (server->writer)
         vx_writer_begin_stop(server->writer);
+    if (server->folders)
+        vx_folders_begin_stop(server->folders);
     if (server->ingest)
         vx_ingest_begin_stop(server->ingest);
     if (server->verify)
@@ -340,6 +371,7 @@ vx_server *vx_server_close(vx_server *server) {
         return NULL;
     vx_server_begin_stop(server);
     vx_jobs_stop(server->jobs);
+    vx_folders_stop(server->folders);
     vx_library_stop(server->library);
     vx_verify_stop(server->verify);
     vx_embeddings_stop(server->embeddings);
@@ -362,6 +394,7 @@ vx_server *vx_server_close(vx_server *server) {
     vx_imports_free(server->imports);
     vx_duplicates_free(server->duplicates);
     vx_ingest_free(server->ingest);
+    vx_folders_free(server->folders);
     vx_collection_close(server->collection);
     vx_slots_free(server->slots);
     vx_decoder_free(server->decoder);

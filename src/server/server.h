@@ -5,11 +5,11 @@
  * index's own threads, the embeddings pool, one cutter, one backfill coordinator with its helpers, one scanner for
  * duplicates with the threads of a comparison, one that deletes what was decided, one
  * coordinator of clusterings with its helpers, one that runs imports and one that seals their files, one for each
- * outside store, one for second looks, one upkeep thread, main (signals).
+ * outside store, one for second looks, two for folders in place, one upkeep thread, main (signals).
  *
  * Lock order, outermost first: in-flight table (ingest/) → backfill table, duplicates table and groups → job table (jobs/) → index /
  * fingerprint index (inside their modules) → stores and then each store (stores/) → catalog reader pool. Innermost, with nothing taken under
- * them: the queues of base/, and the locks under which somebody waits for an answer (writer.c,
+ * them: the queues of base/, that of folders/, and the locks under which somebody waits for an answer (writer.c,
  * batcher.c, shots.c, embeddings.c). No lock is held across a model run, a decode, an fsync or a
  * callback.
  */
@@ -26,6 +26,7 @@
 #include "duplicates/duplicates.h"
 #include "embeddings/embeddings.h"
 #include "extract/extract.h"
+#include "folders/folders.h"
 #include "import/imports.h"
 #include "ingest/ingest.h"
 #include "jobs/jobs.h"
@@ -54,6 +55,8 @@ typedef struct vx_server_params {
     vx_media_limits media;
     vx_fetch_params fetch; /* of what clients name by URL; borrows, for the server's life */
     const char *store_hosts, *store_keys; /* of outside stores, as vx_stores_params has them */
+    const char *folders; /* that are indexed in place, as vx_folders_params has them; NULL: none */
+    double folder_quiet_s, folder_keep_days, folder_walk_s; /* likewise */
     const char *search_url; /* of the store that answers searches; NULL: the indexes do */
     vx_fingerprints fingerprints;
     vx_media_frames frames; /* what clips are made of where nobody asks for other frames */
@@ -83,6 +86,7 @@ typedef struct vx_server {
     vx_verify *verify; /* started with clients alone */
     vx_ingest *ingest;
     vx_stores *stores;
+    vx_folders *folders;
     vx_library *library;
     vx_remote *remote; /* NULL: searches are answered here */
     vx_search *search; /* from here on NULL without clients */

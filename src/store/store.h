@@ -18,12 +18,14 @@
  */
 #pragma once
 
+#include <limits.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include "base/err.h"
 #include "base/mem.h"
+#include "base/path.h"
 
 #define VX_UPLOAD_TOO_LARGE VX_CODES_STORE       /* larger than max_upload_bytes */
 #define VX_UPLOAD_NOT_FOUND (VX_CODES_STORE + 1) /* the file is gone */
@@ -88,13 +90,46 @@ int vx_upload_verify(vx_upload *upload, vx_err *err);
 int vx_store_discard(vx_store *store, const char *name, vx_err *err);
 /* A file outside the store (vidx embed): hashed here, never moved, never removed. */
 int vx_upload_external(const char *path, vx_upload **ret_upload, vx_err *err);
+/* The same of a file that is open and lies in place (vx_store_find_file): its source is VX_IN_PLACE.
+ *   fd          takes, also on failure; of a regular file
+ *   keep_going  NULL, or told before each MiB how many bytes were read since the last call; false ends it:
+ *               -ECANCELED */
+int vx_upload_in_place(int fd, bool (*keep_going)(void *ctx, int64_t n_bytes), void *ctx,
+                       vx_upload **ret_upload, vx_err *err);
 
-/* The path of an external file, NULL for one of ours; borrows. */
+/* What videos.source_path is for this upload: the path of an external file, VX_IN_PLACE, NULL for one of ours;
+ * borrows. */
 const char *vx_upload_external_path(const vx_upload *upload);
+/* The open file of vx_upload_in_place; else -1. Borrows. */
+int vx_upload_in_place_fd(const vx_upload *upload);
 
 /* The path that the file of these bytes has, or would have: capacity is PATH_MAX. */
 void vx_store_path(const vx_store *store, const uint8_t sha256[32], char *ret_path,
                    size_t capacity);
+
+/* ---- the file of a video, wherever it lies ---- */
+
+/* A file to read by its path, which is right until it is released. */
+typedef struct vx_stored_file {
+    char path[PATH_MAX];
+    int fd; /* of a file in place, open for reading; else -1 */
+} vx_stored_file;
+#define VX_NO_STORED_FILE ((vx_stored_file){.fd = -1})
+void vx_stored_file_release(vx_stored_file *file);
+#define VX_AUTO_STORED_FILE __attribute__((cleanup(vx_stored_file_release))) vx_stored_file
+
+/* Opens the file of these bytes that lies in place, for reading. -ENOENT: there is none, or none that still has
+ * these bytes, and why. Threads: any. */
+typedef int (*vx_store_open_in_place)(void *ctx, const uint8_t sha256[32], int *ret_fd,
+                                      vx_err *err);
+/* Before anybody asks for a file; once. */
+void vx_store_set_in_place(vx_store *store, vx_store_open_in_place open, void *ctx);
+/* Where to read the bytes of a video: the one place that decides it.
+ *   source  videos.source_path: NULL: in this store; an absolute path; VX_IN_PLACE; "": there is no file
+ * -ENOENT: there is no file (of one that should be in the store or at a path this is not looked at), and why. */
+int vx_store_find_file(const vx_store *store, const uint8_t sha256[32], const char *source,
+                       vx_stored_file *ret_file, vx_err *err);
+
 /* Whether the file of these bytes is there, by its name and size: the digest is not computed. */
 bool vx_store_has(const vx_store *store, const uint8_t sha256[32], int64_t bytes);
 /* Where the packet table of that file is kept (PATH_MAX); it may not be there. It goes with the file, or

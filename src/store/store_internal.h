@@ -13,9 +13,14 @@ struct vx_store {
     int incoming_fd, media_fd, tables_fd;
     int64_t max_upload_bytes, reserve_bytes;
     atomic_bool has_ballast;
+    vx_store_open_in_place open_in_place; /* NULL: nothing lies in place */
+    void *in_place_ctx;
 };
 
 #define UPLOAD_NAME_CHARS 32 /* random hex */
+
+/* Opens a file that is open once more: whoever reads it cannot be led elsewhere by what its name means by then. */
+#define VX_STORED_FILE_PATH "/proc/self/fd/%d"
 
 typedef enum upload_state {
     UPLOAD_OPEN,
@@ -30,7 +35,7 @@ struct vx_upload {
     upload_state state;
     bool kept;
     bool unverified; /* adopted, and its bytes were not read yet; the worker's alone */
-    int fd;          /* -1 once sealed */
+    int fd;          /* -1 once sealed; of a file in place: as long as the upload */
     int64_t bytes;
     uint8_t sha256[32];
     EVP_MD_CTX *digest;

@@ -97,6 +97,40 @@ void vx_store_path(const vx_store *store, const uint8_t sha256[32], char *ret_pa
     snprintf(ret_path, capacity, "%s/media/%s", store->data_dir, relative);
 }
 
+/* ---- the file of a video, wherever it lies ---- */
+
+void vx_store_set_in_place(vx_store *store, vx_store_open_in_place open_file, void *ctx) {
+    store->open_in_place = open_file;
+    store->in_place_ctx = ctx;
+}
+
+void vx_stored_file_release(vx_stored_file *file) {
+    if (file->fd >= 0)
+        close(file->fd);
+    file->fd = -1;
+}
+
+int vx_store_find_file(const vx_store *store, const uint8_t sha256[32], const char *source,
+                       vx_stored_file *ret_file, vx_err *err) {
+    if (source && !*source)
+        return VX_FAIL(err, -ENOENT, "it was imported without its file");
+    if (!source) {
+        vx_store_path(store, sha256, ret_file->path, sizeof ret_file->path);
+    } else if (strcmp(source, VX_IN_PLACE) != 0) {
+        snprintf(ret_file->path, sizeof ret_file->path, "%s", source);
+    } else {
+        int fd = -1;
+        int rc = store->open_in_place
+                     ? store->open_in_place(store->in_place_ctx, sha256, &fd, err)
+                     : VX_FAIL(err, -ENOENT, "its folder was not given with --folder");
+        if (rc)
+            return rc;
+        ret_file->fd = fd;
+        snprintf(ret_file->path, sizeof ret_file->path, VX_STORED_FILE_PATH, fd);
+    }
+    return 0;
+}
+
 bool vx_store_has(const vx_store *store, const uint8_t sha256[32], int64_t bytes) {
     char relative[STORE_RELATIVE_BYTES];
     struct stat facts;

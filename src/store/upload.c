@@ -216,7 +216,13 @@ const char *vx_upload_path(const vx_upload *upload) {
 }
 
 const char *vx_upload_external_path(const vx_upload *upload) {
-    return upload->state == UPLOAD_EXTERNAL ? upload->path : NULL;
+    if (upload->state != UPLOAD_EXTERNAL)
+        return NULL;
+    return upload->fd >= 0 ? VX_IN_PLACE : upload->path;
+}
+
+int vx_upload_in_place_fd(const vx_upload *upload) {
+    return upload->state == UPLOAD_EXTERNAL ? upload->fd : -1;
 }
 
 const char *vx_upload_name(const vx_upload *upload) {
@@ -231,15 +237,24 @@ int64_t vx_upload_bytes(const vx_upload *upload) {
     return upload->bytes;
 }
 
+/* Whether to go on after n more bytes. */
+typedef struct hash_watch {
+    bool (*keep_going)(void *ctx, int64_t n_bytes); /* NULL: always */
+    void *ctx;
+} hash_watch;
+
 /* Reads the file behind fd through the digest. */
-static int hash_file(vx_upload *upload, int fd, uint8_t ret_sha256[32], vx_err *err) {
+static int hash_file(vx_upload *upload, int fd, const hash_watch *watch, uint8_t ret_sha256[32],
+                     vx_err *err) {
     VX_AUTO_FREE uint8_t *buffer = malloc(1 << 20);
     if (!buffer)
         return VX_FAIL(err, -ENOMEM, "no memory to read %s", upload->path);
-    for (;;) {
-        ssize_t n = read(fd, buffer, 1 << 20);
-        if (n < 0 && errno == EINTR)
-            continue;
+    for (ssize_t n = 0;;) {
+        if (watch->keep_going && !watch->keep_going(watch->ctx, n))
+            return VX_FAIL(err, -ECANCELED, "reading %s was stopped", upload->path);
+        do
+            n = read(fd, buffer, 1 << 20);
+        while (n < 0 && errno == EINTR);
         if (n < 0)
             return VX_FAIL_ERRNO(err, "reading %s", upload->path);
         if (n == 0)
@@ -290,7 +305,7 @@ int vx_upload_verify(vx_upload *upload, vx_err *err) {
     }
     if (fd < 0)
         return VX_FAIL_ERRNO(err, "opening %s", upload->path);
-    int rc = hash_file(upload, fd, sha256, err);
+    int rc = hash_file(upload, fd, &(hash_watch){0}, sha256, err);
     if (!rc && memcmp(upload->sha256, sha256, 32))
         rc = VX_FAIL(err, -EIO, "%s no longer has the bytes that were sent", upload->path);
     if (!rc)
@@ -316,7 +331,27 @@ int vx_upload_external(const char *path, vx_upload **ret_upload, vx_err *err) {
     struct stat info;
     if (fstat(fd, &info) || !S_ISREG(info.st_mode))
         return VX_FAIL(err, -EINVAL, "%s is not a regular file", path);
-    int rc = hash_file(upload, fd, upload->sha256, err);
+    int rc = hash_file(upload, fd, &(hash_watch){0}, upload->sha256, err);
+    if (rc)
+        return rc;
+    upload->state = UPLOAD_EXTERNAL;
+    *ret_upload = vx_take(upload);
+    return 0;
+}
+
+int vx_upload_in_place(int fd, bool (*keep_going)(void *ctx, int64_t n_bytes), void *ctx,
+                       vx_upload **ret_upload, vx_err *err) {
+    VX_AUTO(vx_upload) upload = new_upload(NULL);
+    if (!upload) {
+        close(fd);
+        return VX_FAIL(err, -ENOMEM, "no memory for an upload");
+    }
+    upload->fd = fd;
+    if (asprintf(&upload->path, VX_STORED_FILE_PATH, fd) < 0) {
+        upload->path = NULL; /* as it is not defined now */
+        return VX_FAIL(err, -ENOMEM, "no memory for a path");
+    }
+    int rc = hash_file(upload, fd, &(hash_watch){keep_going, ctx}, upload->sha256, err);
     if (rc)
         return rc;
     upload->state = UPLOAD_EXTERNAL;

@@ -187,7 +187,8 @@ int vx_verdict_check(vx_collection *collection, const vx_verdict_subject *subjec
 int vx_verdict_check_pair(const vx_video *newer, const vx_video *older, float offset_s,
                           bool mirrored, const vx_verdict_files *files, vx_evidence_kind *ret_kind,
                           vx_err *err) {
-    char path[PATH_MAX];
+    VX_AUTO_STORED_FILE file = VX_NO_STORED_FILE;
+    vx_err lost;
     vx_verdict_files of_newer = *files;
     check c = {&of_newer, {.files = &of_newer, .turn = {.slots = files->extractor->slots}}};
     const vx_verdict_subject subject = {.length_s = newer->duration_s};
@@ -196,8 +197,11 @@ int vx_verdict_check_pair(const vx_video *newer, const vx_video *older, float of
     *ret_kind = VX_EVIDENCE_NOTHING;
     if (!files->extractor->evidence || !vx_video_has_file(newer) || !vx_video_has_file(older))
         return 0;
-    vx_windows_path(files->store, newer, path);
-    of_newer.path = path;
+    if (vx_store_find_file(files->store, newer->sha256, newer->source_path, &file, &lost)) {
+        vx_log_failed(VX_LOG_DEBUG, "evidence", &lost, "video=%s", newer->id);
+        return 0;
+    }
+    of_newer.path = file.path;
     of_newer.sha256 = newer->sha256;
     int rc = look_at_video(&c, &subject, older, &at, &evidence, err);
     vx_windows_clear(&c.windows);

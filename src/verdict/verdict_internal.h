@@ -37,5 +37,3 @@ int vx_windows_compare(vx_windows *windows, const vx_evidence_window *of_new, co
  * the relation, all of *ret_found but `of`. Lengths in seconds. */
 vx_span vx_windows_relate(const vx_evidence *e, const vx_span *in_new, double new_s,
                           double stored_s, vx_verdict_found *ret_found);
-/* The path of a stored video's file. */
-void vx_windows_path(const vx_store *store, const vx_video *video, char path[PATH_MAX]);

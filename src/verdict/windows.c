@@ -9,13 +9,6 @@ void vx_windows_clear(vx_windows *windows) {
     windows->own = vx_verdict_decoded_free(windows->own);
 }
 
-void vx_windows_path(const vx_store *store, const vx_video *video, char path[PATH_MAX]) {
-    if (video->source_path)
-        snprintf(path, PATH_MAX, "%s", video->source_path);
-    else
-        vx_store_path(store, video->sha256, path, PATH_MAX);
-}
-
 static bool keeps_going(void *ctx) {
     vx_windows *w = ctx;
     vx_turn_offer(&w->turn);
@@ -38,7 +31,6 @@ static int open_window(vx_windows *w, const char *path, const uint8_t sha256[32]
 }
 
 /* ---- what was decoded last ---- */
-
 
 struct vx_verdict_decoded {
     struct kept_part {
@@ -96,15 +88,17 @@ int vx_windows_compare(vx_windows *w, const vx_evidence_window *of_new, const vx
                        const vx_evidence_window *of_stored, const vx_evidence_params *params,
                        vx_evidence *ret_evidence, vx_err *err) {
     enum { OWN = 3 }; /* the new one's part, and two of stored ones */
-    char path[PATH_MAX];
+    VX_AUTO_STORED_FILE file = VX_NO_STORED_FILE;
     vx_evidence_video *older = NULL, *newer = NULL;
     *ret_evidence = (vx_evidence){.motion = NAN};
     if (!w->files->decoded && !w->own && !(w->own = vx_verdict_decoded_new(OWN)))
         return VX_FAIL(err, -ENOMEM, "no memory to look at videos again");
     vx_verdict_decoded *decoded = w->files->decoded ? w->files->decoded : w->own;
-    vx_windows_path(w->files->store, of, path);
+    int rc = vx_store_find_file(w->files->store, of->sha256, of->source_path, &file, err);
+    if (rc)
+        return rc;
     vx_turn_begin(&w->turn);
-    int rc = open_kept(w, decoded, path, of->sha256, of_stored, &older, err);
+    rc = open_kept(w, decoded, file.path, of->sha256, of_stored, &older, err);
     if (!rc)
         rc = open_kept(w, decoded, w->files->path, w->files->sha256, of_new, &newer, err);
     if (!rc)
@@ -128,8 +122,7 @@ vx_span vx_windows_relate(const vx_evidence *e, const vx_span *in_new, double ne
                 : all_of_new                ? VX_VERDICT_PART_OF
                 : all_of_stored             ? VX_VERDICT_CONTAINS
                                             : VX_VERDICT_SHARED_SEGMENT,
-        .share_of_new =
-            all_of_new ? 1 : (float)fmin(1, (in_new->end_s - in_new->start_s) / new_s),
+        .share_of_new = all_of_new ? 1 : (float)fmin(1, (in_new->end_s - in_new->start_s) / new_s),
         .share_of_stored =
             all_of_stored ? 1 : (float)fmin(1, (in_stored.end_s - in_stored.start_s) / stored_s),
         .offset_s = roundf((float)e->offset_s * 1e3f) / 1e3f + 0.0f,

@@ -125,21 +125,19 @@ static void on_check(void *ctx, const vx_video *of, const vx_evidence *evidence)
 
 static int look_again(stored_video *s, vx_err *err) {
     const vx_verify_params *p = &s->verify->params;
-    char path[PATH_MAX];
-    if (s->video->source_path)
-        snprintf(path, sizeof path, "%s", s->video->source_path);
-    else
-        vx_store_path(p->store, s->video->sha256, path, sizeof path);
+    VX_AUTO_STORED_FILE file = VX_NO_STORED_FILE;
+    if (vx_store_find_file(p->store, s->video->sha256, s->video->source_path, &file, err)) {
+        vx_log_failed(VX_LOG_DEBUG, KIND, err, "video=%s", s->video->id);
+        return 0;
+    }
     const vx_verdict_files files = {.store = p->store,
                                     .extractor = p->extractor,
-                                    .path = path,
+                                    .path = file.path,
                                     .sha256 = s->video->sha256,
                                     .decode_threads = 1,
                                     .cancelled = is_over,
                                     .on_check = on_check,
                                     .ctx = s};
-    if (!vx_video_has_file(s->video))
-        return 0;
     return vx_verdict_look_again(p->collection, &s->subject, &files, &s->looks, err);
 }
 

@@ -26,8 +26,6 @@ MODULES = {
     "index": "base torch",
     "catalog": "base",
     "filter": "base catalog",
-    "check": "base store catalog",
-    "backup": "base catalog",
     "dedup": "base torch index",
     "cluster": "base index",
     "parquet": "base",
@@ -42,8 +40,11 @@ MODULES = {
     "export": "base index catalog filter parquet",
     "import": "base store clip index catalog parquet models collection writer jobs",
     "ingest": "base store media clip catalog collection extract evidence writer verdict jobs verify",
-    "cutter": "base media catalog",
+    "cutter": "base store media catalog",
     "library": "base store fingerprint index catalog filter models collection extract writer verdict jobs verify cutter",
+    "folders": "base store clip catalog collection writer ingest library",
+    "check": "base store catalog folders",
+    "backup": "base catalog",
     "backfill": "base store media clip index catalog models collection extract writer jobs library",
     "duplicates": "base store fingerprint index catalog filter dedup models collection extract writer verdict jobs library",
     "stores": "base fetch index catalog models writer",
@@ -51,15 +52,15 @@ MODULES = {
     "clusterings": "base embed cluster index catalog filter models collection writer jobs search",
     "embeddings": "base store fetch frame media preprocess embed models extract search",
     "server": "base store stores fetch media clip catalog models collection extract writer jobs verify import ingest cutter "
-              "library backfill duplicates search clusterings embeddings",
+              "library folders backfill duplicates search clusterings embeddings",
     "batch/curator": "base media clip parquet",
     "batch": "base store media clip index catalog dedup parquet models collection extract writer ingest "
              "library backfill batch/curator",
     "cluster_folder": "base embed index cluster parquet",
     "api/http": "base store server",
     "api/resources": "base store media clip embed index cluster catalog filter models collection extract evidence export import search clusterings embeddings "
-                     "ingest cutter jobs verify library backfill duplicates stores server api/http",
-    "cli": "base store stores writer media clip catalog filter extract check backup export import duplicates server batch cluster cluster_folder api/http api/resources",
+                     "ingest cutter jobs verify library folders backfill duplicates stores server api/http",
+    "cli": "base store stores writer media clip catalog filter extract folders check backup export import duplicates server batch cluster cluster_folder api/http api/resources",
     "main": "cli",
 }
 MODULES = {name: set(may_use.split()) for name, may_use in MODULES.items()}

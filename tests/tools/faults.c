@@ -2,7 +2,7 @@
  *
  *   VIDX_FAULT   a file; while it exists, its one line says what fails: CALL ERRNO FROM_BYTE PART
  *                CALL       open (of a whole path: uploads are created below a folder, and not meant),
- *                           read, rename or sync
+ *                           read, rename, sync or stat (of a name in a folder)
  *                ERRNO      0: the process ends, as if a decoder had crashed
  *                FROM_BYTE  reads fail from this place of the file on
  *                PART       of the path, which decides whose calls fail
@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -89,6 +90,14 @@ EXPORT int fsync(int fd) {
 
 EXPORT int fdatasync(int fd) {
     return fails("sync", NULL, fd, 0) ? -1 : (int)syscall(SYS_fdatasync, fd);
+}
+
+EXPORT int fstatat(int fd, const char *name, struct stat *facts, int flags) {
+    return fails("stat", name, -1, 0) ? -1 : (int)syscall(SYS_newfstatat, fd, name, facts, flags);
+}
+
+EXPORT int fstatat64(int fd, const char *name, struct stat64 *facts, int flags) {
+    return fails("stat", name, -1, 0) ? -1 : (int)syscall(SYS_newfstatat, fd, name, facts, flags);
 }
 
 EXPORT int renameat(int from, const char *old, int to, const char *new) {

@@ -20,6 +20,7 @@
 #include "base/pool.h"
 #include "base/queue.h"
 #include "base/thread.h"
+#include "base/utf8.h"
 
 static void err_wrapped_twice_reads_outermost_first(void **state) {
     (void)state;
@@ -308,6 +309,24 @@ static void times_on_both_sides_of_1970_are_printed(void **state) {
     }
 }
 
+static void name_of_a_file_is_shown_as_text(void **state) {
+    (void)state;
+    static const char *const cases[][2] = {
+        {"plain \xC3\xA9.mp4", "plain \xC3\xA9.mp4"},
+        {"", ""},
+        {"a\nb\x7F", "a\xEF\xBF\xBD"
+                     "b\xEF\xBF\xBD"},
+        {"\xC2\x85", "\xEF\xBF\xBD"},                             /* a control character */
+        {"\xFFx\xC3", "\xEF\xBF\xBDx\xEF\xBF\xBD"},               /* no UTF-8, and cut off */
+        {"\xED\xA0\x80", "\xEF\xBF\xBD\xEF\xBF\xBD\xEF\xBF\xBD"}, /* half of a pair */
+    };
+    for (size_t i = 0; i < VX_LEN(cases); i++) {
+        VX_AUTO_FREE char *shown = vx_utf8_show(cases[i][0]);
+        assert_string_equal(shown, cases[i][1]);
+        assert_true(vx_utf8_is_plain(shown));
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(err_wrapped_twice_reads_outermost_first),
@@ -325,6 +344,7 @@ int main(void) {
         cmocka_unit_test(take_moves_ownership_and_leaves_null),
         cmocka_unit_test(queue_gives_in_order_and_refuses_one_more_than_it_holds),
         cmocka_unit_test(queue_closed_lets_waiting_pushers_go_and_gives_what_is_inside),
+        cmocka_unit_test(name_of_a_file_is_shown_as_text),
         cmocka_unit_test(times_on_both_sides_of_1970_are_printed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

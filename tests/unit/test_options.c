@@ -14,7 +14,7 @@
 #include "cli/options.h"
 
 typedef struct settings {
-    const char *data_dir;
+    const char *data_dir, *folders;
     int64_t threads, limit;
     double seconds;
     bool off;
@@ -25,6 +25,7 @@ static const vx_option table[] = {
     {"threads", VX_OPTION_COUNT, offsetof(settings, threads), NULL, "N", "how many"},
     {"limit", VX_OPTION_BYTES, offsetof(settings, limit), "1k", "BYTES", "how much"},
     {"seconds", VX_OPTION_REAL, offsetof(settings, seconds), "1.5", "S", "how long"},
+    {"folder", VX_OPTION_LINES, offsetof(settings, folders), NULL, "DIR", "which"},
     {"off", VX_OPTION_FLAG, offsetof(settings, off), NULL, NULL, "whether"},
 };
 
@@ -144,12 +145,32 @@ static void help_lists_every_setting_and_is_reported(void **state) {
     assert_non_null(strstr(text, "(default 1.5)"));
 }
 
+static void setting_given_several_times_has_all_of_the_last_place(void **state) {
+    (void)state;
+    settings s;
+    char folders[] = "--folder=a", more[] = "--folder=b=c";
+    assert_int_equal(parse(&s, NULL, folders, more), 0);
+    assert_string_equal(s.folders, "a\nb=c");
+    setenv("VIDX_CONFIG", config_file("{\"folder\": [\"x\", \"y\"]}"), 1);
+    assert_int_equal(parse(&s, NULL, NULL, NULL), 0);
+    assert_string_equal(s.folders, "x\ny");
+    assert_int_equal(parse(&s, NULL, folders, NULL), 0);
+    assert_string_equal(s.folders, "a");
+    setenv("VIDX_CONFIG", config_file("{\"folder\": [\"x\", 1]}"), 1);
+    vx_err err;
+    assert_int_equal(parse(&s, &err, NULL, NULL), VX_OPTION_WRONG);
+    assert_non_null(strstr(err.msg, "folder"));
+    setenv("VIDX_CONFIG", config_file("{\"threads\": [1]}"), 1);
+    assert_int_equal(parse(&s, &err, NULL, NULL), VX_OPTION_WRONG);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(words_without_an_option_are_operands_where_these_are_taken),
         cmocka_unit_test_teardown(settings_without_anything_are_the_defaults, clean_up),
         cmocka_unit_test_teardown(settings_in_several_places_the_later_wins, clean_up),
         cmocka_unit_test_teardown(sizes_with_units_are_powers_of_1024, clean_up),
+        cmocka_unit_test_teardown(setting_given_several_times_has_all_of_the_last_place, clean_up),
         cmocka_unit_test_teardown(wrong_settings_are_named_with_their_place, clean_up),
         cmocka_unit_test_teardown(help_lists_every_setting_and_is_reported, clean_up),
     };

@@ -338,6 +338,69 @@ static void external_file_is_hashed_and_never_removed(void **state) {
     assert_true(exists(path));
 }
 
+static bool count_down(void *ctx, int64_t n_bytes) {
+    (void)n_bytes;
+    return (*(int *)ctx)-- > 0;
+}
+
+static void file_in_place_is_read_by_its_descriptor(void **state) {
+    (void)state;
+    char path[128], other[128];
+    snprintf(path, sizeof path, "%s/place.mp4", dir);
+    snprintf(other, sizeof other, "%s/moved.mp4", dir);
+    FILE *file = fopen(path, "w");
+    fputs("abc", file);
+    fclose(file);
+    VX_AUTO(vx_upload) upload = NULL;
+    int calls = 10, none = 0;
+    assert_int_equal(vx_upload_in_place(open(path, O_RDONLY), count_down, &calls, &upload, NULL),
+                     0);
+    assert_int_equal(calls, 8); /* before the first MiB, and before the end is met */
+    assert_memory_equal(vx_upload_sha256(upload), sha256_of_abc, 32);
+    assert_string_equal(vx_upload_external_path(upload), VX_IN_PLACE);
+    assert_int_equal(rename(path, other), 0);
+    VX_AUTO_FD int again = open(vx_upload_path(upload), O_RDONLY);
+    char text[4] = "";
+    assert_int_equal(read(again, text, 4), 3);
+    assert_string_equal(text, "abc");
+    VX_AUTO(vx_upload) stopped = NULL;
+    assert_int_equal(vx_upload_in_place(open(other, O_RDONLY), count_down, &none, &stopped, NULL),
+                     -ECANCELED);
+    assert_null(stopped);
+}
+
+static int open_abc(void *ctx, const uint8_t sha256[32], int *ret_fd, vx_err *err) {
+    (void)sha256;
+    if (!ctx)
+        return VX_FAIL(err, -ENOENT, "it is missing");
+    *ret_fd = open(ctx, O_RDONLY);
+    return 0;
+}
+
+static void file_of_a_video_is_found_wherever_it_lies(void **state) {
+    (void)state;
+    char mine[128], stored[PATH_MAX];
+    snprintf(mine, sizeof mine, "%s/found.mp4", dir);
+    fclose(fopen(mine, "w"));
+    VX_AUTO(vx_store) store = open_store(0);
+    vx_stored_file file = VX_NO_STORED_FILE;
+    vx_store_path(store, sha256_of_abc, stored, sizeof stored);
+    assert_int_equal(vx_store_find_file(store, sha256_of_abc, NULL, &file, NULL), 0);
+    assert_string_equal(file.path, stored);
+    assert_int_equal(vx_store_find_file(store, sha256_of_abc, "/films/a.mp4", &file, NULL), 0);
+    assert_string_equal(file.path, "/films/a.mp4");
+    assert_int_equal(vx_store_find_file(store, sha256_of_abc, "", &file, NULL), -ENOENT);
+    assert_int_equal(vx_store_find_file(store, sha256_of_abc, VX_IN_PLACE, &file, NULL), -ENOENT);
+    vx_store_set_in_place(store, open_abc, NULL);
+    assert_int_equal(vx_store_find_file(store, sha256_of_abc, VX_IN_PLACE, &file, NULL), -ENOENT);
+    vx_store_set_in_place(store, open_abc, mine);
+    assert_int_equal(vx_store_find_file(store, sha256_of_abc, VX_IN_PLACE, &file, NULL), 0);
+    assert_true(file.fd >= 0 && exists(file.path));
+    vx_stored_file_release(&file);
+    assert_false(exists(file.path));
+    vx_stored_file_release(&file);
+}
+
 static bool is_abc(void *ctx, const uint8_t sha256[32]) {
     (void)ctx;
     return !memcmp(sha256, sha256_of_abc, 32);
@@ -432,6 +495,8 @@ int main(void) {
         TEST(kept_file_that_no_upload_holds_is_discarded_by_its_name),
         TEST(upload_published_before_a_crash_is_adopted_out_of_the_store),
         TEST(external_file_is_hashed_and_never_removed),
+        TEST(file_in_place_is_read_by_its_descriptor),
+        TEST(file_of_a_video_is_found_wherever_it_lies),
         TEST(store_without_memory_leaves_other_descriptors_alone),
         TEST(publish_without_memory_leaves_the_file_where_it_was),
         TEST(upload_that_cannot_be_made_durable_is_neither_sealed_nor_kept),
