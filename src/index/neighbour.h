@@ -26,8 +26,9 @@ typedef struct vx_index_query {
     const vx_idset *ids;     /* in place of groups: only these rows; NULL = all; borrows */
     const vx_idset *not_ids; /* none of these rows; NULL = all may be; borrows */
     int64_t before_id;       /* only smaller ids; 0 = any */
-    bool on_caller; /* search on the calling thread: for who has many queries and threads of
+    bool on_caller;  /* search on the calling thread: for who has many queries and threads of
                                 its own, which then need not wait for those of the index */
+    bool is_patient; /* let other queries pass, for some time: nobody looks at the answer */
 } vx_index_query;
 
 /* What a search did for one query. */

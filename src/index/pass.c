@@ -4,6 +4,8 @@
 #include <math.h>
 #include <string.h>
 
+/* Codes of a part. Threads hand one out in some microseconds, and read it in some hundred. */
+#define PART_BYTES ((size_t)1 << 20)
 /* Rows that a query holds of all segments before it drops some. */
 #define LIST_ROOM(k) VX_HELD_ROOM(k)
 /* And before it settles them: what is left when bounds tell little, as they do for equal rows. */
@@ -15,10 +17,38 @@ typedef struct vx_held_list {
     bool lost; /* a row was not there any more */
 } held_list;
 
+typedef struct vx_pass_removals {
+    bool is_known;
+    uint64_t n;
+} removals;
+
+/* What a thread has of its own while it scans a part. */
+typedef struct vx_pass_local {
+    struct vx_pass_local *next;
+    vx_probe *probes; /* [n] */
+    vx_neighbour *results;
+    vx_held *held;
+    float *scratch;
+} local;
+
+static void local_free(local *l) {
+    free(l->probes);
+    free(l->results);
+    free(l->held);
+    free(l->scratch);
+    free(l);
+}
+
 vx_pass *vx_pass_free(vx_pass *p) {
     if (!p)
         return NULL;
     vx_mutex_done(&p->mu);
+    while (p->idle) {
+        local *l = p->idle;
+        p->idle = l->next;
+        local_free(l);
+    }
+    free(p->removals);
     for (size_t i = 0; p->lists && i < p->n; i++)
         free(p->lists[i].items);
     free(p->lists);
@@ -55,6 +85,14 @@ static bool can_hold(const vx_probe *probe) {
     return vx_probe_can_hold(probe->top.k, probe->top.by_group, probe->max_score);
 }
 
+/* Most results for a query while a part is scanned: of its rows, those that a GPU found in the segment, or those
+ * that were held in others. */
+static size_t part_results(const vx_pass *p, size_t k) {
+    size_t most = p->n_segments ? p->segments[0]->capacity : 0;
+    most = most > VX_HELD_MAX_K ? most : VX_HELD_MAX_K;
+    return k < most ? k : most;
+}
+
 static void fill(vx_pass *p, int dim, bool has_codes) {
     size_t i = 0, code_bytes = 4 * vx_codes_groups((size_t)dim);
     vx_neighbour *results = p->results;
@@ -67,9 +105,19 @@ static void fill(vx_pass *p, int dim, bool has_codes) {
             if (has_codes)
                 vx_codes_query_init(&p->probes[i].coded, query, (size_t)dim,
                                     p->codes + i * code_bytes);
+            p->n_part_results += part_results(p, r->query.k);
             p->n_held += can_hold(&p->probes[i]) ? VX_HELD_ROOM(r->query.k) : 0;
         }
     }
+}
+
+/* A first pass without codes goes through whole segments. */
+static void set_parts(vx_pass *p, int dim, bool has_codes) {
+    size_t capacity = p->n_segments ? p->segments[0]->capacity : 1;
+    size_t fits = PART_BYTES / (4 * vx_codes_groups((size_t)dim)) / VX_TILE_ROWS * VX_TILE_ROWS;
+    p->part_rows = has_codes && fits ? fits : capacity;
+    p->segment_parts = (capacity + p->part_rows - 1) / p->part_rows;
+    p->n_parts = p->n_segments * p->segment_parts;
 }
 
 vx_pass *vx_pass_new(vx_index_request *requests, int dim, bool has_codes,
@@ -92,11 +140,13 @@ vx_pass *vx_pass_new(vx_index_request *requests, int dim, bool has_codes,
     p->results = vx_new_array(p->n_results, sizeof(*p->results));
     p->bars = vx_new_array(p->n, sizeof(*p->bars));
     p->lists = vx_new_array(p->n, sizeof(*p->lists));
-    if (!p->segments || !p->queries || !p->codes || !p->probes || !p->results || !p->bars ||
-        !p->lists)
+    p->removals = vx_new_array(n_segments + 1, sizeof(*p->removals));
+    if (!p->removals || !p->segments || !p->queries || !p->codes || !p->probes || !p->results ||
+        !p->bars || !p->lists)
         return vx_pass_free(p);
     if (n_segments)
         memcpy(p->segments, segments, n_segments * sizeof(*segments));
+    set_parts(p, dim, has_codes);
     fill(p, dim, has_codes);
     return p;
 }
@@ -112,29 +162,29 @@ static void fail(vx_pass *p, int rc, const vx_err *err) {
 
 /* ---- scan ---- */
 
-/* What a thread has of its own while it scans a segment. */
-typedef struct local {
-    vx_probe *probes; /* [n] */
-    vx_neighbour *results;
-    vx_held *held;
-    float *scratch;
-} local;
-
-static void local_done(local *l) {
-    free(l->probes);
-    free(l->results);
-    free(l->held);
-    free(l->scratch);
+static local *new_local(const vx_pass *p) {
+    local *l = vx_new(local);
+    if (!l)
+        return NULL;
+    l->probes = vx_new_array(p->n, sizeof(*l->probes));
+    l->results = vx_new_array(p->n_part_results, sizeof(*l->results));
+    l->held = vx_new_array(p->n_held + 1, sizeof(*l->held));
+    l->scratch = vx_new_array(VX_HELD_ROOM(VX_HELD_MAX_K), sizeof(*l->scratch));
+    if (l->probes && l->results && l->held && l->scratch)
+        return l;
+    local_free(l);
+    return NULL;
 }
 
-/* Probes with empty tops. */
-static bool local_init(local *l, vx_pass *p, uint32_t segment) {
-    *l = (local){.probes = vx_new_array(p->n, sizeof(*l->probes)),
-                 .results = vx_new_array(p->n_results, sizeof(*l->results)),
-                 .held = vx_new_array(p->n_held + 1, sizeof(*l->held)),
-                 .scratch = vx_new_array(VX_HELD_ROOM(VX_HELD_MAX_K), sizeof(*l->scratch))};
-    if (!l->probes || !l->results || !l->held || !l->scratch)
-        return false;
+/* Probes with empty tops. NULL: no memory. */
+static local *take_local(vx_pass *p, uint32_t segment) {
+    vx_mutex_lock(&p->mu);
+    local *l = p->idle;
+    p->idle = l ? l->next : NULL;
+    vx_mutex_unlock(&p->mu);
+    l = l ? l : new_local(p);
+    if (!l)
+        return NULL;
     vx_mutex_lock(&p->mu);
     memcpy(l->probes, p->probes, p->n * sizeof(*p->probes));
     vx_mutex_unlock(&p->mu);
@@ -147,11 +197,19 @@ static bool local_init(local *l, vx_pass *p, uint32_t segment) {
         probe->work = (vx_index_work){0};
         probe->top = (vx_topk){.items = results, .k = k, .by_group = probe->top.by_group};
         probe->held = room ? held : NULL;
+        probe->n_held = 0;
         probe->scratch = l->scratch;
-        results += k;
+        results += part_results(p, k);
         held += room;
     }
-    return true;
+    return l;
+}
+
+static void give_back(vx_pass *p, local *l) {
+    vx_mutex_lock(&p->mu);
+    l->next = p->idle;
+    p->idle = l;
+    vx_mutex_unlock(&p->mu);
 }
 
 static void add_work(vx_index_work *sum, const vx_index_work *more) {
@@ -236,21 +294,36 @@ void vx_pass_ask(vx_pass *p, vx_gpu *gpu) {
     p->found = vx_gpu_ask(gpu, p->probes, p->n, p->selected);
 }
 
-void vx_pass_scan(vx_pass *p, size_t segment) {
+/* Notes whether rows moved since another part of the segment was scanned. */
+static void compare_removals(vx_pass *p, size_t segment, uint64_t n) {
+    vx_mutex_lock(&p->mu);
+    removals *known = &p->removals[segment];
+    p->lost |= known->is_known && known->n != n;
+    *known = (removals){true, n};
+    vx_mutex_unlock(&p->mu);
+}
+
+void vx_pass_scan(vx_pass *p, size_t part) {
     vx_err err;
-    local l;
+    size_t segment = part / p->segment_parts, first = part % p->segment_parts * p->part_rows;
+    uint64_t n_removals = 0;
     int rc = 0;
-    if (!local_init(&l, p, (uint32_t)segment))
+    local *l = take_local(p, (uint32_t)segment);
+    if (!l)
         rc = VX_FAIL(&err, -ENOMEM, "no memory for %zu search results", p->n_results);
-    else
-        rc = vx_segment_scan(p->segments[segment], l.probes, p->n, p->selected, p->found, false,
-                             &err);
+    vx_segment_part rows = {
+        .first = first, .end = first + p->part_rows, .selected = p->selected, .found = p->found};
+    if (!rc)
+        rc = vx_segment_scan(p->segments[segment], &rows, l->probes, p->n, &n_removals, &err);
+    if (!rc)
+        compare_removals(p, segment, n_removals);
     for (size_t i = 0; i < p->n && !rc; i++)
-        if (merge(p, i, &l.probes[i]))
+        if (merge(p, i, &l->probes[i]))
             rc = VX_FAIL(&err, -ENOMEM, "no memory for the candidates of a search");
     if (rc)
         fail(p, rc, &err);
-    local_done(&l);
+    if (l)
+        give_back(p, l);
 }
 
 /* ---- settle ---- */
@@ -263,13 +336,15 @@ static int search_again(vx_pass *p, vx_probe *probe, vx_err *err) {
         return VX_FAIL(err, -ENOMEM, "no memory for %zu search results", k);
     probe->top.n = 0;
     atomic_store(probe->shared_bar, -INFINITY); /* rows that are gone may have raised it */
+    const vx_segment_part all = {.end = SIZE_MAX, .selected = p->selected, .settle = true};
+    uint64_t n_removals;
     int rc = 0;
     for (size_t i = 0; i < p->n_segments && !rc; i++) {
         vx_probe part = *probe;
         part.top.items = results;
         part.top.n = 0;
         part.work = (vx_index_work){0};
-        rc = vx_segment_scan(p->segments[i], &part, 1, p->selected, NULL, true, err);
+        rc = vx_segment_scan(p->segments[i], &all, &part, 1, &n_removals, err);
         add_results(probe, &part);
     }
     return rc;
@@ -288,7 +363,7 @@ void vx_pass_settle(vx_pass *p, size_t query) {
     held_list *list = &p->lists[query];
     vx_err err;
     settle_list(p, list, probe);
-    int rc = list->lost || misses_rows(p, query) ? search_again(p, probe, &err) : 0;
+    int rc = p->lost || list->lost || misses_rows(p, query) ? search_again(p, probe, &err) : 0;
     if (rc)
         fail(p, rc, &err);
 }

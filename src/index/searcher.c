@@ -4,14 +4,18 @@
  * each segment is read from memory once for all of them and its codes are multiplied with all of them.
  *
  *   caller   splits its queries into requests of at most PASS_QUERIES, queues each, sleeps
- *   thread   settles the next query of a pass that has been scanned (pass.h); or scans the next segment
- *            of the open pass; or, when every segment of it is taken, makes a new pass of all that is
+ *   thread   settles the next query of a pass that has been scanned (pass.h); or scans the next part of a
+ *            segment for the open pass; or, when every part is taken, makes a new pass of all that is
  *            queued (as many as fit). Who finishes the last query of a pass writes the answers and wakes
  *            the callers
  *
  * Nothing waits for company: an idle searcher starts a lone query at once. Its caller then works like one of the
  * threads until it has its answer, which saves waking one to begin and being woken at the end. Callers that come
  * later only wait, or each would begin a pass of its own.
+ *
+ * There are two lines of all this. The threads take a step for the patient one, that of uploads that are compared,
+ * only while nobody waits in the other; or every second step, when it has not finished a pass for PATIENCE_US.
+ * So a query waits for one part of fifty others at most, and an upload waits no longer than that for its share.
  *
  * Locks. `mu` guards the queue, the segment list, and what the passes have still to do.
  * Each pass has its own `mu` for the results found so far, so that merging long result lists does
@@ -25,11 +29,21 @@
 
 #include <errno.h>
 
+#include "base/clock.h"
 #include "pass.h"
 
+#define PATIENCE_US 50000
 #define PASS_QUERIES 64
 /* Results held for one pass: 16 MiB of neighbours; a single query may ask for more. */
 #define PASS_RESULTS ((size_t)1 << 20)
+
+typedef struct search_line {
+    vx_index_request *queue_head, **queue_tail;
+    vx_pass *open;    /* a list of those with parts to hand out */
+    vx_pass *scanned; /* a list of those with queries to hand out */
+    size_t n_passes;  /* under way */
+    int64_t since_us; /* monotonic; when something began to wait, or the last pass ended */
+} search_line;
 
 struct vx_searcher {
     vx_mutex mu;
@@ -37,12 +51,10 @@ struct vx_searcher {
     int dim;
     bool has_codes;
     bool stop VX_GUARDED;
-    vx_index_request *queue_head VX_GUARDED, **queue_tail VX_GUARDED;
-    vx_pass *open VX_GUARDED;    /* a list of those with segments to hand out */
-    vx_gpu *gpu VX_GUARDED;      /* NULL: none */
-    bool asking VX_GUARDED;      /* a pass is with the GPU: the next one waits, and grows */
-    vx_pass *scanned VX_GUARDED; /* a list of those with queries to hand out */
-    size_t n_passes VX_GUARDED;  /* under way */
+    search_line lines[2] VX_GUARDED; /* the second one is patient */
+    bool its_turn VX_GUARDED;        /* of the patient line */
+    vx_gpu *gpu VX_GUARDED;          /* NULL: none */
+    bool asking VX_GUARDED;          /* a pass is with the GPU: the next one waits, and grows */
     vx_segment **segments VX_GUARDED;
     size_t n_segments VX_GUARDED;
     pthread_t *threads;
@@ -60,8 +72,8 @@ static void wake_locked(vx_index_request *requests) {
 
 /* Detaches requests from the head of the queue, as many as make one pass. One that selects groups goes
  * alone, because others would read rows for it that it does not want. */
-static vx_index_request *take_requests_locked(vx_searcher *s) VX_REQUIRES(&s->mu) {
-    vx_index_request *first = s->queue_head, *last = first;
+static vx_index_request *take_requests_locked(search_line *line) {
+    vx_index_request *first = line->queue_head, *last = first;
     size_t n = first->query.n, n_results = first->query.n * first->query.k;
     while (last->next && !first->selected && !last->next->selected) {
         n += last->next->query.n;
@@ -70,23 +82,25 @@ static vx_index_request *take_requests_locked(vx_searcher *s) VX_REQUIRES(&s->mu
             break;
         last = last->next;
     }
-    s->queue_head = last->next;
-    if (!s->queue_head)
-        s->queue_tail = &s->queue_head;
+    line->queue_head = last->next;
+    if (!line->queue_head)
+        line->queue_tail = &line->queue_head;
     last->next = NULL;
     return first;
 }
 
-static void begin_settling_locked(vx_searcher *s, vx_pass *p) VX_REQUIRES(&s->mu) {
+static void begin_settling_locked(vx_searcher *s, search_line *line, vx_pass *p)
+    VX_REQUIRES(&s->mu) {
     p->next = 0;
     p->n_open = p->n;
-    p->then = s->scanned;
-    s->scanned = p;
+    p->then = line->scanned;
+    line->scanned = p;
     if (p->n > 1)
         vx_cond_broadcast(&s->work);
 }
 
-static void begin_scanning_locked(vx_searcher *s, vx_pass *p) VX_REQUIRES(&s->mu) {
+static void begin_scanning_locked(vx_searcher *s, search_line *line, vx_pass *p)
+    VX_REQUIRES(&s->mu) {
     vx_gpu *gpu = s->gpu;
     if (gpu) {
         s->asking = true;
@@ -95,16 +109,17 @@ static void begin_scanning_locked(vx_searcher *s, vx_pass *p) VX_REQUIRES(&s->mu
         vx_mutex_lock(&s->mu);
         s->asking = false;
     }
-    p->n_open = p->n_segments;
-    vx_pass **last = &s->open;
+    p->n_open = p->n_parts;
+    vx_pass **last = &line->open;
     while (*last)
         last = &(*last)->then;
     *last = p;
-    vx_cond_broadcast(&s->work);
+    if (p->n_parts > 1 || gpu) /* others may have come while it asked */
+        vx_cond_broadcast(&s->work);
 }
 
-static void open_pass_locked(vx_searcher *s) VX_REQUIRES(&s->mu) {
-    vx_index_request *requests = take_requests_locked(s);
+static void open_pass_locked(vx_searcher *s, search_line *line) VX_REQUIRES(&s->mu) {
+    vx_index_request *requests = take_requests_locked(line);
     vx_pass *p = vx_pass_new(requests, s->dim, s->has_codes, s->segments, s->n_segments);
     if (!p) {
         for (vx_index_request *r = requests; r; r = r->next)
@@ -112,30 +127,30 @@ static void open_pass_locked(vx_searcher *s) VX_REQUIRES(&s->mu) {
         wake_locked(requests);
         return;
     }
-    s->n_passes++;
-    if (p->n_segments == 0)
-        begin_settling_locked(s, p);
+    line->n_passes++;
+    if (p->n_parts == 0)
+        begin_settling_locked(s, line, p);
     else
-        begin_scanning_locked(s, p);
+        begin_scanning_locked(s, line, p);
 }
 
-static void scan_locked(vx_searcher *s) VX_REQUIRES(&s->mu) {
-    vx_pass *p = s->open;
-    size_t segment = p->next++;
-    if (p->next == p->n_segments)
-        s->open = p->then;
+static void scan_locked(vx_searcher *s, search_line *line) VX_REQUIRES(&s->mu) {
+    vx_pass *p = line->open;
+    size_t part = p->next++;
+    if (p->next == p->n_parts)
+        line->open = p->then;
     vx_mutex_unlock(&s->mu);
-    vx_pass_scan(p, segment);
+    vx_pass_scan(p, part);
     vx_mutex_lock(&s->mu);
     if (--p->n_open == 0)
-        begin_settling_locked(s, p);
+        begin_settling_locked(s, line, p);
 }
 
-static void settle_locked(vx_searcher *s) VX_REQUIRES(&s->mu) {
-    vx_pass *p = s->scanned;
+static void settle_locked(vx_searcher *s, search_line *line) VX_REQUIRES(&s->mu) {
+    vx_pass *p = line->scanned;
     size_t query = p->next++;
     if (p->next == p->n)
-        s->scanned = p->then;
+        line->scanned = p->then;
     vx_mutex_unlock(&s->mu);
     vx_pass_settle(p, query);
     vx_mutex_lock(&s->mu);
@@ -144,22 +159,37 @@ static void settle_locked(vx_searcher *s) VX_REQUIRES(&s->mu) {
     vx_mutex_unlock(&s->mu);
     vx_pass_answer(p);
     vx_mutex_lock(&s->mu);
-    s->n_passes--;
+    line->n_passes--;
+    line->since_us = vx_clock_monotonic_us();
     wake_locked(p->requests);
     vx_pass_free(p);
 }
 
-/* One step of what there is to do; false: nothing. */
-static bool work_locked(vx_searcher *s) VX_REQUIRES(&s->mu) {
-    if (s->scanned)
-        settle_locked(s);
-    else if (s->open)
-        scan_locked(s);
-    else if (s->queue_head && !s->asking)
-        open_pass_locked(s);
+/* One step of what there is to do in a line; false: nothing. */
+static bool step_locked(vx_searcher *s, search_line *line) VX_REQUIRES(&s->mu) {
+    if (line->scanned)
+        settle_locked(s, line);
+    else if (line->open)
+        scan_locked(s, line);
+    else if (line->queue_head && !s->asking)
+        open_pass_locked(s, line);
     else
         return false;
     return true;
+}
+
+static bool is_empty(const search_line *line) {
+    return !line->n_passes && !line->queue_head;
+}
+
+static bool work_locked(vx_searcher *s) VX_REQUIRES(&s->mu) {
+    search_line *first = &s->lines[0], *patient = &s->lines[1];
+    if (!is_empty(patient) && vx_clock_monotonic_us() - patient->since_us >= PATIENCE_US)
+        s->its_turn = !s->its_turn;
+    else
+        s->its_turn = false;
+    return s->its_turn ? step_locked(s, patient) || step_locked(s, first)
+                       : step_locked(s, first) || step_locked(s, patient);
 }
 
 static void *thread_main(void *arg) {
@@ -181,7 +211,8 @@ VX_NO_LOCK_ANALYSIS int vx_searcher_new(int dim, bool has_codes, int n_threads,
         return VX_FAIL(err, -ENOMEM, "no memory for the search threads");
     s->dim = dim;
     s->has_codes = has_codes;
-    s->queue_tail = &s->queue_head;
+    for (size_t i = 0; i < VX_LEN(s->lines); i++)
+        s->lines[i].queue_tail = &s->lines[i].queue_head;
     vx_mutex_init(&s->mu);
     vx_cond_init(&s->work);
     s->threads = vx_new_array((size_t)n_threads, sizeof(*s->threads));
@@ -236,13 +267,16 @@ static int submit(vx_searcher *s, vx_index_request *r, vx_err *err) {
     vx_cond_init(&r->wake);
     vx_faiss_set_up_thread();
     vx_mutex_lock(&s->mu);
-    bool is_alone = !s->n_passes && !s->queue_head;
-    *s->queue_tail = r;
-    s->queue_tail = &r->next;
+    search_line *line = &s->lines[r->query.is_patient];
+    bool is_alone = is_empty(line);
+    if (is_alone)
+        line->since_us = vx_clock_monotonic_us();
+    *line->queue_tail = r;
+    line->queue_tail = &r->next;
     if (!is_alone)
         vx_cond_signal(&s->work);
     while (!r->done)
-        if (!is_alone || !work_locked(s))
+        if (!is_alone || !step_locked(s, line))
             vx_cond_wait(&r->wake, &s->mu);
     vx_mutex_unlock(&s->mu);
     vx_cond_done(&r->wake);
@@ -259,7 +293,7 @@ static int run_here(vx_searcher *s, vx_index_request *r, vx_err *err) {
     vx_mutex_unlock(&s->mu);
     if (!p)
         return VX_FAIL(err, -ENOMEM, "no memory to search for %zu queries", r->query.n);
-    for (size_t i = 0; i < p->n_segments; i++)
+    for (size_t i = 0; i < p->n_parts; i++)
         vx_pass_scan(p, i);
     for (size_t i = 0; i < p->n; i++)
         vx_pass_settle(p, i);

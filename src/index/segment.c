@@ -166,18 +166,25 @@ static vx_rows rows_locked(const vx_segment *segment) VX_REQUIRES_SHARED(&segmen
                      .max_length = segment->max_length};
 }
 
-int vx_segment_scan(vx_segment *segment, vx_probe *probes, size_t n, const vx_selected *selected,
-                    const vx_gpu_found *found, bool settle, vx_err *err) {
-    size_t first = 0;
+int vx_segment_scan(vx_segment *segment, const vx_segment_part *part, vx_probe *probes, size_t n,
+                    uint64_t *ret_removals, vx_err *err) {
+    const vx_gpu_found *found = part->found;
+    size_t first = part->first;
+    int rc = 0;
     vx_rwlock_read(&segment->lock);
     vx_rows rows = rows_locked(segment);
+    *ret_removals = segment->removals;
     if (found && probes->segment < found->n_segments &&
         found->parts[probes->segment].removals == segment->removals) {
-        first = found->parts[probes->segment].n_rows;
-        vx_scan_gpu(&rows, found, probes, n);
+        size_t n_found = found->parts[probes->segment].n_rows;
+        if (first == 0)
+            vx_scan_gpu(&rows, found, probes, n);
+        first = first > n_found ? first : n_found;
     }
-    int rc = first < rows.n ? segment->first_pass->scan(&rows, first, probes, n, selected, err) : 0;
-    for (size_t i = 0; i < n && !rc && settle; i++)
+    rows.n = rows.n < part->end ? rows.n : part->end;
+    if (first < rows.n)
+        rc = segment->first_pass->scan(&rows, first, probes, n, part->selected, err);
+    for (size_t i = 0; i < n && !rc && part->settle; i++)
         vx_probe_settle(&probes[i], &rows);
     vx_rwlock_end_read(&segment->lock);
     return rc;

@@ -45,12 +45,20 @@ int vx_segment_remove(vx_segment *segment, const uint32_t *rows, size_t n, vx_er
 float vx_segment_score_row(vx_segment *segment, size_t row, const float *queries, size_t n);
 void vx_segment_copy_row(vx_segment *segment, size_t row, float *ret_vector);
 
-/* The first pass over this segment for n probes; probes and selected as vx_first_pass has them. Each then
- * has the best results in its top, or holds what can be one.
- *   found   by a GPU, in this segment too; NULL: nothing
- *   settle  true: nothing is held in the end */
-int vx_segment_scan(vx_segment *segment, vx_probe *probes, size_t n, const vx_selected *selected,
-                    const vx_gpu_found *found, bool settle, vx_err *err);
+/* Which rows of a segment a scan visits: from `first` (a multiple of VX_TILE_ROWS) on, before `end`. */
+typedef struct vx_segment_part {
+    size_t first, end;
+    const vx_selected *selected; /* as vx_first_pass has it; borrows */
+    const vx_gpu_found *found;   /* by a GPU, in this segment too; NULL: nothing; borrows */
+    bool settle;                 /* nothing is held in the end */
+} vx_segment_part;
+
+/* The first pass over a part for n probes, as vx_first_pass has them. Each then has the best results in its
+ * top, or holds what can be one.
+ *   ret_removals  how often rows were removed before. Where it is another number for another part of the
+ *                 segment, rows may have moved between these, and so be missing or seen twice */
+int vx_segment_scan(vx_segment *segment, const vx_segment_part *part, vx_probe *probes, size_t n,
+                    uint64_t *ret_removals, vx_err *err);
 
 /* Scores a row that a probe held exactly; false: it is not there any more. */
 bool vx_segment_offer_held(vx_segment *segment, vx_probe *probe, const vx_held *held);

@@ -69,6 +69,7 @@ int vx_verdict_find_candidates(vx_collection *collection, const vx_verdict_subje
                             .n = subject->n_clips,
                             .k = NEIGHBOURS_PER_CLIP,
                             .min_score = model->info->similar_threshold,
+                            .is_patient = true,
                             .before_id = subject->before_row ? subject->before_clip : 0};
     if (!rc && subject->n_clips)
         rc = vx_index_search(model->index, &query, ret_candidates->near, ret_candidates->n_near,

@@ -145,6 +145,7 @@ static int find_hits(second *s, const probe *probes, size_t n, hit **ret_hits, s
                                   .k = NEIGHBOURS,
                                   .min_score = -2, /* no floor */
                                   .by_group = true,
+                                  .is_patient = true,
                                   .before_id =
                                       s->subject->before_row ? s->subject->before_clip : 0};
     int rc = n ? vx_index_search(model->index, &query, near, n_near, NULL, err) : 0;

@@ -318,11 +318,12 @@ static void *race_searcher(void *arg) {
                                 .n = 1,
                                 .k = 10,
                                 .min_score = ALL_SCORES,
-                                .groups = rng_next(&r) % 8 ? NULL : t->every};
+                                .groups = rng_next(&r) % 8 ? NULL : t->every,
+                                .is_patient = rng_next(&r) % 2};
         int code = vx_index_search(t->index, &asked, got, &n_got, NULL, NULL);
         bool ordered = true;
         for (size_t i = 1; i < n_got; i++)
-            ordered &= oracle_order(&got[i - 1], &got[i]) <= 0;
+            ordered &= oracle_order(&got[i - 1], &got[i]) < 0; /* none twice */
         if (code || n_got != 10 || got[0].id != t->fixed->ids[at] || !ordered)
             atomic_fetch_add(&t->failures, 1);
     } while (!atomic_load(&t->stop));
@@ -351,13 +352,12 @@ static void *race_changer(void *arg) {
     return NULL;
 }
 
-static void search_while_changing_always_finds_what_stays(void **state) {
-    (void)state;
-    enum { dim = 32, n_fixed = 500, n_moving = 600, n_threads = 4 };
+static void check_race(int dim, int segment_rows) {
+    enum { n_fixed = 500, n_moving = 600, n_threads = 4 };
     rng r = {11};
     float *vectors = random_units(&r, n_fixed, dim);
     list fixed = list_new(dim, n_fixed);
-    race t = {.index = new_index(dim, 250), .fixed = &fixed, .n_moving = n_moving};
+    race t = {.index = new_index(dim, segment_rows), .fixed = &fixed, .n_moving = n_moving};
     t.moving = random_units(&r, n_moving, dim);
     for (int64_t i = 0; i < n_fixed; i++)
         list_add(&fixed, 2 * i, vectors + i * dim);
@@ -380,19 +380,26 @@ static void search_while_changing_always_finds_what_stays(void **state) {
     free(vectors);
 }
 
+static void search_while_changing_always_finds_what_stays(void **state) {
+    (void)state;
+    check_race(32, 250);
+    check_race(2048, 1200); /* in parts of 512 rows */
+}
+
 /* ---- joining ---- */
 
 typedef struct caller {
     vx_index *index;
     const float *query;
     size_t k;
+    atomic_bool *stop; /* NULL: after some rounds */
     vx_neighbour *got;
     size_t n_got;
 } caller;
 
 static void *caller_main(void *arg) {
     caller *c = arg;
-    for (int round = 0; round < 30; round++)
+    for (int round = 0; c->stop ? !atomic_load(c->stop) : round < 30; round++)
         search_all(c->index, c->query, 1, c->k, ALL_SCORES, NULL, c->got, &c->n_got);
     return NULL;
 }
@@ -427,6 +434,42 @@ static void search_from_many_threads_keeps_answers_apart(void **state) {
     free(queries);
 }
 
+/* More callers than threads never leave the other line empty. */
+static void patient_search_beside_endless_others_ends(void **state) {
+    (void)state;
+    enum { dim = 48, n = 3000, n_callers = 8, k = 5 };
+    rng r = {13};
+    float *vectors = random_units(&r, n, dim);
+    list l = list_new(dim, n);
+    for (int64_t i = 0; i < n; i++)
+        list_add(&l, i, vectors + i * dim);
+    vx_index *index = new_index(dim, 800);
+    add_all(index, &l);
+    atomic_bool stop = false;
+    caller callers[n_callers];
+    pthread_t threads[n_callers];
+    vx_neighbour got[n_callers][k], want[k], own[k];
+    for (size_t i = 0; i < n_callers; i++) {
+        callers[i] = (caller){
+            .index = index, .query = vectors + i * dim, .k = k, .stop = &stop, .got = got[i]};
+        pthread_create(&threads[i], NULL, caller_main, &callers[i]);
+    }
+    for (int round = 0; round < 5; round++) {
+        const float *query = vectors + (100 + round) * dim;
+        vx_index_query asked = {
+            .vectors = query, .n = 1, .k = k, .min_score = ALL_SCORES, .is_patient = true};
+        size_t n_own = 0, n_want = list_search(&l, query, k, ALL_SCORES, NULL, want);
+        assert_int_equal(vx_index_search(index, &asked, own, &n_own, NULL, NULL), 0);
+        assert_same(own, n_own, want, n_want);
+    }
+    atomic_store(&stop, true);
+    for (size_t i = 0; i < n_callers; i++)
+        pthread_join(threads[i], NULL);
+    vx_index_free(index);
+    list_done(&l);
+    free(vectors);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(changes_at_random_match_brute_force),
@@ -443,6 +486,7 @@ int main(void) {
         cmocka_unit_test(write_faiss_to_missing_folder_says_where),
         cmocka_unit_test(search_while_changing_always_finds_what_stays),
         cmocka_unit_test(search_from_many_threads_keeps_answers_apart),
+        cmocka_unit_test(patient_search_beside_endless_others_ends),
     };
     return cmocka_run_group_tests_name("index_changes", tests, NULL, NULL);
 }

@@ -1,5 +1,5 @@
-/* The two steps of a search: what the second does with rows that the first one held, when they are many or
- * no longer there. */
+/* The two steps of a search: what the first does when rows move from one part of a segment to another, and the
+ * second with rows that the first one held, when they are many or no longer there. */
 #include "index/pass.h"
 #include "index_fixture.h"
 
@@ -67,9 +67,31 @@ static void move_best_row(library *l, const vx_neighbour *best) {
     library_move(l, best[0].id);
 }
 
-/* A change comes between the two steps. */
-static void check_change(const vx_first_pass *how,
-                         void (*change)(library *, const vx_neighbour *)) {
+/* All from the last row on, so that each moves into the place of one before it, or is gone. */
+static void remove_others(library *l, const vx_neighbour *best) {
+    for (int64_t id = 0; id < SEGMENTS * ROWS; id += 2) {
+        bool is_best = false;
+        for (size_t i = 0; i < K; i++)
+            is_best |= best[i].id == id;
+        if (!is_best)
+            library_remove(l, id);
+    }
+}
+
+/* In parts that are smaller than those of so few rows would be. */
+static vx_pass *new_pass(vx_index_request *request, const vx_first_pass *how, library *l) {
+    vx_pass *pass = vx_pass_new(request, DIM, how->has_codes, l->segments, SEGMENTS);
+    if (how->has_codes) {
+        pass->part_rows = VX_TILE_ROWS;
+        pass->segment_parts = (ROWS + VX_TILE_ROWS - 1) / VX_TILE_ROWS;
+        pass->n_parts = SEGMENTS * pass->segment_parts;
+    }
+    return pass;
+}
+
+/* A change comes when so many parts are scanned; all_parts: between the two steps. */
+static void check_change_at(const vx_first_pass *how, size_t at, bool by_group,
+                            void (*change)(library *, const vx_neighbour *)) {
     library l;
     library_init(&l, how);
     rng r = {61};
@@ -77,13 +99,17 @@ static void check_change(const vx_first_pass *how,
     vx_neighbour found[K], want[K];
     size_t n_found = 0, n_want = list_search(&l.rows, query, K, ALL_SCORES, NULL, want);
     vx_index_request request = {
-        .query = {.vectors = query, .n = 1, .k = K, .min_score = ALL_SCORES},
+        .query = {.vectors = query, .n = 1, .k = K, .min_score = ALL_SCORES, .by_group = by_group},
         .ret = found,
         .ret_n = &n_found};
-    vx_pass *pass = vx_pass_new(&request, DIM, how->has_codes, l.segments, SEGMENTS);
-    for (size_t s = 0; s < SEGMENTS; s++)
-        vx_pass_scan(pass, s);
-    change(&l, want);
+    vx_pass *pass = new_pass(&request, how, &l);
+    for (size_t part = 0; part < pass->n_parts; part++) {
+        if (part == at)
+            change(&l, want);
+        vx_pass_scan(pass, part);
+    }
+    if (at >= pass->n_parts)
+        change(&l, want);
     vx_pass_settle(pass, 0);
     vx_pass_answer(pass);
     vx_pass_free(pass);
@@ -94,16 +120,26 @@ static void check_change(const vx_first_pass *how,
     free(query);
 }
 
-static void check_changes(const vx_first_pass *how) {
-    check_change(how, remove_one_row);
-    check_change(how, remove_best_rows);
-    check_change(how, move_best_row);
+static void check_changes(const vx_first_pass *how, size_t at) {
+    check_change_at(how, at, false, remove_one_row);
+    check_change_at(how, at, false, remove_best_rows);
+    check_change_at(how, at, false, move_best_row);
+    check_change_at(how, at, false, remove_others);
+    check_change_at(how, at, true,
+                    remove_others); /* the best were scored before they could be removed */
 }
 
 static void search_whose_rows_move_between_steps_matches_brute_force(void **state) {
     (void)state;
-    check_changes(&vx_first_pass_codes);
-    check_changes(&vx_first_pass_floats);
+    check_changes(&vx_first_pass_codes, SIZE_MAX);
+    check_changes(&vx_first_pass_floats, SIZE_MAX);
+}
+
+static void search_whose_rows_move_between_parts_matches_brute_force(void **state) {
+    (void)state;
+    size_t n_parts = SEGMENTS * ((ROWS + VX_TILE_ROWS - 1) / VX_TILE_ROWS);
+    for (size_t at = 1; at < n_parts; at++)
+        check_changes(&vx_first_pass_codes, at);
 }
 
 /* So many equal rows, in so many segments, that they cannot all be held. */
@@ -156,6 +192,7 @@ static void search_for_many_results_scores_few_rows_exactly(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(search_whose_rows_move_between_steps_matches_brute_force),
+        cmocka_unit_test(search_whose_rows_move_between_parts_matches_brute_force),
         cmocka_unit_test(search_more_equal_rows_than_can_be_held_returns_smallest_ids),
         cmocka_unit_test(search_for_many_results_scores_few_rows_exactly),
     };
