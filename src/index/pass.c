@@ -6,8 +6,8 @@
 
 /* Codes of a part. Threads hand one out in some microseconds, and read it in some hundred. */
 #define PART_BYTES ((size_t)1 << 20)
-/* Rows that a query holds of all segments before it drops some. */
-#define LIST_ROOM(k) VX_HELD_ROOM(k)
+/* Rows that a query holds of all parts before it drops some, which raises the bar for the next part. */
+#define LIST_ROOM(k) (6 * (k) + 64)
 /* And before it settles them: what is left when bounds tell little, as they do for equal rows. */
 #define LIST_MAX(k) (64 * (k) + 4096)
 
@@ -219,12 +219,15 @@ static void add_work(vx_index_work *sum, const vx_index_work *more) {
 }
 
 static void add_results(vx_probe *probe, const vx_probe *more) {
+    vx_topk *top = &probe->top;
     for (size_t i = 0; i < more->top.n; i++)
-        vx_topk_push(&probe->top, more->top.items[i]);
+        vx_topk_push(top, more->top.items[i]);
+    if (more->top.n && top->n == top->k)
+        vx_probe_raise_bar(probe, top->items[0].score);
     add_work(&probe->work, &more->work);
 }
 
-/* Adds what a probe holds to its query's list. 0 or -ENOMEM. */
+/* Adds what a probe holds, and can still be a result, to its query's list. 0 or -ENOMEM. */
 static int append_held(held_list *list, const vx_probe *probe) {
     if (list->n + probe->n_held > list->room) {
         size_t room = 2 * list->room + probe->n_held;
@@ -234,9 +237,10 @@ static int append_held(held_list *list, const vx_probe *probe) {
         list->items = grown;
         list->room = room;
     }
-    if (probe->n_held)
-        memcpy(list->items + list->n, probe->held, probe->n_held * sizeof(*probe->held));
-    list->n += probe->n_held;
+    float bar = vx_probe_bar(probe);
+    for (size_t i = 0; i < probe->n_held; i++)
+        if (probe->held[i].most >= bar)
+            list->items[list->n++] = probe->held[i];
     return 0;
 }
 

@@ -1,4 +1,4 @@
-/* Fills a catalog as uploads would have: videos of four clips each, without fingerprints.
+/* Fills a catalog as an import would have: videos of four clips each, without fingerprints and files.
  *
  *   bench_fill CATALOG MODEL DIGEST DIM VECTORS [COUNT]
  *
@@ -28,6 +28,7 @@ static void add_video(vx_catalog *catalog, int64_t space, size_t number, const f
                       int dim) {
     vx_clip clips[CLIPS];
     vx_video v = {.filename = (char *)"camera 7/2026-01-02 03:04:05.mp4",
+                  .source_path = (char *)VX_NO_FILE,
                   .metadata = (char *)"{\"camera\":7,\"place\":\"gate\"}",
                   .fps = 30,
                   .clips = clips,
