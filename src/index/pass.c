@@ -111,11 +111,14 @@ static void fill(vx_pass *p, int dim, bool has_codes) {
     }
 }
 
-/* A first pass without codes goes through whole segments. */
+/* A first pass without codes goes through whole segments. A patient one takes no longer for a part than eight
+ * queries do, as another may wait for the thread. */
 static void set_parts(vx_pass *p, int dim, bool has_codes) {
     size_t capacity = p->n_segments ? p->segments[0]->capacity : 1;
-    size_t fits = PART_BYTES / (4 * vx_codes_groups((size_t)dim)) / VX_TILE_ROWS * VX_TILE_ROWS;
-    p->part_rows = has_codes && fits ? fits : capacity;
+    size_t shorter = p->requests->query.is_patient ? 1 + p->n / 8 : 1;
+    size_t tile_bytes = 4 * vx_codes_groups((size_t)dim) * VX_TILE_ROWS;
+    size_t n_tiles = PART_BYTES / shorter / tile_bytes;
+    p->part_rows = has_codes ? (n_tiles ? n_tiles : 1) * VX_TILE_ROWS : capacity;
     p->segment_parts = (capacity + p->part_rows - 1) / p->part_rows;
     p->n_parts = p->n_segments * p->segment_parts;
 }

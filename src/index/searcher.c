@@ -11,7 +11,8 @@
  *
  * Nothing waits for company: an idle searcher starts a lone query at once. Its caller then works like one of the
  * threads until it has its answer, which saves waking one to begin and being woken at the end. Callers that come
- * later only wait, or each would begin a pass of its own.
+ * later only wait, or each would begin a pass of its own. All threads are woken for its parts, one more than are
+ * needed: one that is woken alone may find itself behind the caller on a core (0.77 ms a query over HTTP, not 0.55).
  *
  * There are two lines of all this. The threads take a step for the patient one, that of uploads that are compared,
  * only while nobody waits in the other; or every second step, when it has not finished a pass for PATIENCE_US.
