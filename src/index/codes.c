@@ -50,22 +50,27 @@ static float round_up(double x) {
     return (float)(x * ROUND_UP);
 }
 
-/* The codes of one vector (int8 [dim]). */
+/* What float32 can add to a sum of up to MAX_DIM squares, and take from it, in whatever order; and, of the
+ * vector's numbers in units of the scale, two roundings each. */
+#define SUM_UP (1 + 0x1p-10)
+#define UNIT_OFF 0x1p-22
+
+/* The codes of one vector (int8 [dim]). The sums are float32 and integers, as many of which fit in a register as do
+ * numbers. */
 static inline __attribute__((always_inline)) coding encode_body(const float *vector, size_t dim,
                                                                 int8_t *codes) {
-    double square = 0, lost = 0, coded = 0;
-    float greatest = 0;
-    int32_t sum = 0;
+    float square = 0, lost = 0, greatest = 0;
+    int32_t coded = 0, sum = 0;
 #pragma omp simd reduction(+ : square) reduction(max : greatest)
     for (size_t i = 0; i < dim; i++) {
-        square += (double)vector[i] * (double)vector[i];
+        square += vector[i] * vector[i];
         greatest = fabsf(vector[i]) > greatest ? fabsf(vector[i]) : greatest;
     }
     float scale = greatest / CODE_MAX;
     if (!(square < LENGTH_MAX * LENGTH_MAX) || !(scale >= FLT_MIN)) {
         memset(codes, 0, dim);
         bool tiny = square < LENGTH_MAX * LENGTH_MAX; /* false for NaN */
-        return (coding){.error = tiny ? round_up(sqrt(square)) : INFINITY};
+        return (coding){.error = tiny ? round_up((double)greatest * sqrt((double)dim)) : INFINITY};
     }
     float per_unit = 1 / scale;
 #pragma omp simd reduction(+ : lost, coded, sum)
@@ -74,13 +79,16 @@ static inline __attribute__((always_inline)) coding encode_body(const float *vec
         int32_t code = (int32_t)(at + (at < 0 ? -0.5f : 0.5f));
         code = code > CODE_MAX ? CODE_MAX : code < -CODE_MAX ? -CODE_MAX : code;
         codes[i] = (int8_t)code;
-        double back = (double)scale * (double)code, gap = (double)vector[i] - back;
+        float gap = at - (float)code;
         lost += gap * gap;
-        coded += back * back;
+        coded += code * code;
         sum += code;
     }
-    return (coding){
-        .scale = scale, .error = round_up(sqrt(lost)), .length = round_up(sqrt(coded)), .sum = sum};
+    double length = sqrt((double)coded), gap = sqrt((double)lost) * SUM_UP;
+    return (coding){.scale = scale,
+                    .error = round_up((double)scale * (gap + UNIT_OFF * (length + gap))),
+                    .length = round_up((double)scale * length),
+                    .sum = sum};
 }
 
 #if defined(__x86_64__)

@@ -123,6 +123,56 @@ static void search_by_group_is_not_filled_by_one_film(void **state) {
     free(query);
 }
 
+/* ---- the bound ---- */
+
+/* Of one kind: around zero, of very different sizes, of few values, all the same, just between two codes. */
+static float number_of_kind(rng *r, size_t kind, int d) {
+    switch (kind % 5) {
+    case 0:
+        return rng_signed(r);
+    case 1:
+        return ldexpf(rng_signed(r), (int)(rng_next(r) % 60) - 40);
+    case 2:
+        return d % 7 ? 1e-3f : -0.127f;
+    case 3:
+        return 0.3f;
+    default:
+        return d ? 0.0005f + 0.001f * (float)(d % 100) : 0.127f;
+    }
+}
+
+static void codes_say_what_they_lose_at_least(void **state) {
+    (void)state;
+    const int dims[] = {1, 3, 64, 255, 1280, 8192};
+    rng r = {55};
+    for (size_t c = 0; c < VX_LEN(dims) * 60; c++) {
+        int dim = dims[c % VX_LEN(dims)];
+        float *row = vx_new_array((size_t)dim, sizeof *row);
+        float size = ldexpf(1, (int)(c / 30) * 17 - 100); /* from some 1e-30 to some 1e20 */
+        for (int d = 0; d < dim; d++)
+            row[d] = number_of_kind(&r, c / VX_LEN(dims), d) * size;
+        int8_t *code = vx_new_array(4 * vx_codes_groups((size_t)dim), 1);
+        vx_codes_query coded;
+        vx_codes_query_init(&coded, row, (size_t)dim, code);
+        long double lost = 0, length = 0;
+        for (int d = 0; d < dim; d++) {
+            long double back = (long double)coded.scale * code[d];
+            lost += ((long double)row[d] - back) * ((long double)row[d] - back);
+            length += back * back;
+        }
+        if (isfinite(coded.error)) { /* not a row that is too long for codes */
+            assert_true((long double)coded.error >= sqrtl(lost));
+            assert_true((long double)coded.length >= sqrtl(length));
+            assert_true((long double)coded.error <= 1.002L * sqrtl(lost) + 1e-6L * sqrtl(length) ||
+                        coded.scale == 0);
+        } else {
+            assert_true(sqrtl(lost) > 1e14L);
+        }
+        free(row);
+        free(code);
+    }
+}
+
 /* ---- kernels ---- */
 
 static float any_float(rng *r) {
@@ -181,6 +231,7 @@ int main(void) {
         cmocka_unit_test(best_row_of_a_query_that_loses_all_it_can_is_found),
         cmocka_unit_test(search_by_codes_scores_few_rows_exactly),
         cmocka_unit_test(search_by_group_is_not_filled_by_one_film),
+        cmocka_unit_test(codes_say_what_they_lose_at_least),
         cmocka_unit_test(kernel_gives_the_bits_of_the_plain_one),
     };
     return cmocka_run_group_tests_name("index_codes", tests, NULL, NULL);
