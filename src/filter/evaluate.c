@@ -8,8 +8,10 @@
 #include "base/simd.h"
 
 #define ALL UINT64_MAX
-/* Slots and conditions that are worth a thread more: some 100 µs of work. */
+/* Slots and conditions that are worth a thread more: some 100 µs of work. A value that must be tested counts as
+ * so many of them. */
 #define WORK_A_THREAD 200000
+#define WORK_A_TEST 20
 #define WINDOWS_A_PIECE 128
 /* So many wanted slots of 64 are looked at one by one; from there on all are, without a branch. */
 #define FEW_SLOTS 12
@@ -258,9 +260,21 @@ static void evaluate_piece(void *ctx, size_t piece) {
         all->words[i] = vx_evaluate_64(all->e, i * 64);
 }
 
+/* Texts and arrays are tested once for each value that there is. */
+static size_t work_of(const vx_evaluation *e) {
+    size_t work = e->n_slots * e->filter->n_conditions;
+    for (size_t i = 0; i < e->filter->n_conditions; i++) {
+        const vx_reader *r = &e->readers[i];
+        if (r->column && !r->condition->interval.is_known &&
+            (r->condition->test != VX_TEST_IN || r->column->n_arrays))
+            work += r->column->n_used * WORK_A_TEST;
+    }
+    return work;
+}
+
 void vx_evaluate_all(const vx_evaluation *e, vx_three_valued *ret) {
     evaluating all = {e, ret, (e->n_slots + 63) / 64};
-    size_t work = e->n_slots * e->filter->n_conditions / WORK_A_THREAD;
+    size_t work = work_of(e) / WORK_A_THREAD;
     int cores = vx_thread_cores();
     vx_crew_run("vx-filter", work < (size_t)cores ? (int)work + 1 : cores,
                 (all.n + WINDOWS_A_PIECE - 1) / WINDOWS_A_PIECE, evaluate_piece, &all);

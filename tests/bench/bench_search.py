@@ -1,13 +1,16 @@
 """Searches of the vector index beside other engines that search exactly: same machine, run and vectors.
 
-    ./dev bench search
+    ./dev bench search          SIZES=100000x256,100000xreal and PEERS=faiss,usearch in the environment: only these
 
 The peers (faiss-cpu, usearch, lancedb without an index, qdrant-client's local mode) are installed into
 build/bench/peers, in their newest versions. chromadb is none of them: it has no exact search. Vectors lie
-around 2000 random directions, as embeddings do. Prints a table with vidx's time and how many times as long
+around 2000 random directions, as embeddings do. Those of the size "real" lie around the embeddings that the
+default model makes of each second of a film, with a cosine of 0.96 to them. Prints a table with vidx's time and how many times as long
 each peer took, and writes build/bench/search.json. Sizes need up to three times their vectors in memory.
 """
 import json
+import os
+import shutil
 import subprocess
 import sys
 
@@ -15,7 +18,7 @@ import measure
 import numpy as np
 import tools
 
-SIZES = [(100_000, 256), (100_000, 768), (100_000, 1280), (1_000_000, 256), (1_000_000, 768)]
+SIZES = "100000x256,100000x768,100000x1280,100000xreal,1000000x256,1000000x768"
 PEERS = {"faiss": "faiss-cpu", "usearch": "usearch", "lancedb": "lancedb", "qdrant": "qdrant-client"}
 SLOW = {"qdrant"}  # takes its vectors as Python lists; only the small sizes
 QUERIES = 512
@@ -31,14 +34,30 @@ def peers_python():
     return python
 
 
-def make_vectors(n, dim, folder):
+def real_vectors():
+    """float32 [seconds of the film, dim], made once."""
+    import make  # the samples of the tests
+    folder = measure.CACHE / "real"
+    if not (folder / "out" / "embeddings.npy").exists():
+        (folder / "in").mkdir(parents=True, exist_ok=True)
+        shutil.copy(make.real("film.mp4"), folder / "in")
+        subprocess.run([tools.path("../vidx"), "embed", "--input", folder / "in", "--output", folder / "out",
+                        "--models", measure.MODELS, "--model", measure.DEFAULT_MODEL, "--clip", "fixed:1",
+                        "--fingerprints", "off"], check=True)
+    return np.load(folder / "out" / "embeddings.npy")
+
+
+def make_vectors(n, dim, folder, directions=None):
+    """Around directions (float32 [any, dim]; None: 2000 at random)."""
     rng = np.random.default_rng(1)
-    directions = rng.standard_normal((2000, dim), dtype=np.float32)
-    directions /= np.linalg.norm(directions, axis=1, keepdims=True)
+    along, across = (0.6, 0.8) if directions is None else (0.96, 0.28)
+    if directions is None:
+        directions = rng.standard_normal((2000, dim), dtype=np.float32)
+        directions /= np.linalg.norm(directions, axis=1, keepdims=True)
 
     def rows(m):
-        noise = rng.standard_normal((m, dim), dtype=np.float32) * np.float32(0.8 / np.sqrt(dim))
-        x = noise + np.float32(0.6) * directions[rng.integers(0, len(directions), m)]
+        noise = rng.standard_normal((m, dim), dtype=np.float32) * np.float32(across / np.sqrt(dim))
+        x = noise + np.float32(along) * directions[rng.integers(0, len(directions), m)]
         return x / np.linalg.norm(x, axis=1, keepdims=True)
 
     with open(folder / "vectors.f32", "wb") as file:
@@ -54,10 +73,10 @@ def lines(command):
     return [json.loads(line) for line in output.decode().splitlines()]
 
 
-def run_size(n, dim, python):
-    vectors, queries = make_vectors(n, dim, measure.scratch("search"))
+def run_size(n, dim, directions, python):
+    vectors, queries = make_vectors(n, dim, measure.scratch("search"), directions)
     sides = {"vidx": lines([tools.path("bench/bench_search"), vectors, queries, dim])}
-    for name in PEERS:
+    for name in os.environ.get("PEERS", ",".join(PEERS)).split(","):
         if name not in SLOW or n <= 100_000:
             script = measure.ROOT / "tests" / "bench" / "search_peers.py"
             sides[name] = lines([python, script, name, vectors, queries, dim])
@@ -69,14 +88,14 @@ def cell(rows, n, k):
                 None)
 
 
-def print_size(n, dim, sides):
+def print_size(n, dim, kind, sides):
     ids = {name: next(row["ids"] for row in rows if row["what"] == "ids") for name, rows in sides.items()}
     peers = [name for name in PEERS if name in sides]
     for name in peers:
         same = sum(a == b for a, b in zip(ids["vidx"], ids[name]))
         if same < 0.99 * len(ids["vidx"]):  # ties and float32 sums may swap neighbours
             print(f"  {name} finds other rows: {same} of {len(ids['vidx'])} are the same")
-    print(f"{n} x {dim}{'':8}{'vidx, ms':>14}" + "".join(f"{name:>12}" for name in peers))
+    print(f"{n} x {dim}{kind:8}{'vidx, ms':>14}" + "".join(f"{name:>12}" for name in peers))
     for row in sides["vidx"]:
         if row["what"] != "search":
             continue
@@ -96,8 +115,11 @@ def print_size(n, dim, sides):
 def main(_):
     """Once: each side takes its own medians."""
     python, results = peers_python(), []
-    for n, dim in SIZES:
-        sides = run_size(n, dim, python)
-        print_size(n, dim, sides)
+    for size in os.environ.get("SIZES", SIZES).split(","):
+        n, dim = size.split("x")
+        directions = real_vectors() if dim == "real" else None
+        n, dim = int(n), int(dim) if directions is None else directions.shape[1]
+        sides = run_size(n, dim, directions, python)
+        print_size(n, dim, " real" if directions is not None else "", sides)
         results.append({"n": n, "dim": dim, "sides": sides})
         (measure.CACHE / "search.json").write_text(json.dumps(results, indent=1))
