@@ -6,15 +6,17 @@
 
 /* Codes of a part. Threads hand one out in some microseconds, and read it in some hundred. */
 #define PART_BYTES ((size_t)1 << 20)
-/* Rows that a query holds of all parts before it drops some, which raises the bar for the next part. */
-#define LIST_ROOM(k) (6 * (k) + 64)
+/* Rows that are added to those that a query holds of all parts before it drops some, which raises the bar for the
+ * next part. Some hundred are left where the bounds of long rows tell little. */
+#define LIST_MORE(k) (5 * (k) + 64)
 /* And before it settles them: what is left when bounds tell little, as they do for equal rows. */
 #define LIST_MAX(k) (64 * (k) + 4096)
 
 typedef struct vx_held_list {
     vx_held *items; /* [n of room]; owned */
     size_t n, room;
-    bool lost; /* a row was not there any more */
+    size_t n_kept; /* when some were dropped last */
+    bool lost;     /* a row was not there any more */
 } held_list;
 
 typedef struct vx_pass_removals {
@@ -250,13 +252,13 @@ static int append_held(held_list *list, const vx_probe *probe) {
 /* Drops what cannot be a result by now. */
 static int shorten(held_list *list, vx_probe *probe) {
     size_t k = probe->top.k;
-    if (list->n < k || list->n <= LIST_ROOM(k))
+    if (list->n < k || list->n <= list->n_kept + LIST_MORE(k))
         return 0;
     VX_AUTO_FREE float *scratch = vx_new_array(list->n, sizeof(*scratch));
     if (!scratch)
         return -ENOMEM;
     float bar = vx_probe_bar(probe);
-    list->n = vx_held_drop(list->items, list->n, k, scratch, &bar);
+    list->n = list->n_kept = vx_held_drop(list->items, list->n, k, scratch, &bar);
     vx_probe_raise_bar(probe, bar);
     return 0;
 }

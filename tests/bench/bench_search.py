@@ -5,8 +5,9 @@
 The peers (faiss-cpu, usearch, lancedb without an index, qdrant-client's local mode) are installed into
 build/bench/peers, in their newest versions. chromadb is none of them: it has no exact search. Vectors lie
 around 2000 random directions, as embeddings do. Those of the size "real" lie around the embeddings that the
-default model makes of each second of a film, with a cosine of 0.96 to them. Prints a table with vidx's time and how many times as long
-each peer took, and writes build/bench/search.json. Sizes need up to three times their vectors in memory.
+default model makes of each second of a film, with a cosine of 0.96 to them. Prints a table with vidx's time and
+how many times as long each peer took, and writes build/bench/search.json. Sizes need up to three times their
+vectors in memory.
 """
 import json
 import os
