@@ -24,9 +24,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/clip_frames.h"
 #include "base/err.h"
 #include "base/mem.h"
-#include "media/media.h"
 
 typedef enum vx_catalog_outcome {
     VX_CATALOG_NOT_FOUND = VX_CODES_CATALOG,
@@ -143,8 +143,8 @@ typedef struct vx_video {
     char
         *clusters; /* "c….3,c….none": where its clips are, each once; NULL: in no clustering, or not
                            asked for. Set by vx_catalog_get_video_by_row, _get_video_alone and the scans */
-    int fingerprints;       /* which pictures were hashed: a vx_fingerprints of extract.h */
-    vx_media_frames frames; /* what all its clips are made of */
+    int fingerprints;      /* which pictures were hashed: a vx_fingerprints of extract.h */
+    vx_clip_frames frames; /* what all its clips are made of */
     vx_evidence_state evidence;
     int64_t updated_us; /* UNIX time in µs at which its verdict last changed; 0: never */
     vx_clip *clips;
@@ -219,6 +219,11 @@ int vx_catalog_get_video_by_sha256(vx_catalog *catalog, const uint8_t sha256[32]
                                    vx_video **ret_video, vx_err *err);
 int vx_catalog_get_video_by_row(vx_catalog *catalog, int64_t row, vx_video **ret_video,
                                 vx_err *err);
+/* Calls back for each of these rows, with its video as vx_catalog_get_video_by_row gives it, borrowed until the callback
+ * returns; NULL: there is none any more. All are of one moment. Non-zero stops and is returned. Cheaper than one by one. */
+typedef int (*vx_catalog_on_row)(void *ctx, int64_t row, const vx_video *video, vx_err *err);
+int vx_catalog_read_videos(vx_catalog *catalog, const int64_t *rows, size_t n,
+                           vx_catalog_on_row on_row, void *ctx, vx_err *err);
 /* The video without its clips (n_clips is 0). VX_CATALOG_NOT_FOUND. */
 int vx_catalog_get_video_alone(vx_catalog *catalog, int64_t row, vx_video **ret_video, vx_err *err);
 /* Gives its metadata alone (free()). VX_CATALOG_NOT_FOUND. */
@@ -256,7 +261,7 @@ typedef struct vx_clip_hit {
     int index;
     double start_s, end_s;
     bool has_file;
-    vx_media_frames frames;
+    vx_clip_frames frames;
     char *filename, *metadata; /* owned; filename NULL: there is no such clip */
 } vx_clip_hit;
 /* Of n clips (any order), all at one moment; a tenth of the cost of so many calls of the one above. On failure
