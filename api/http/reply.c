@@ -235,7 +235,7 @@ void vx_reply_not_found(vx_request *request, const char *thing, const char *id) 
 }
 
 void vx_reply_outcome(vx_request *request, vx_outcome outcome, const vx_err *err) {
-    bool ran_out = outcome == VX_OUTCOME_BUSY && err && err->code < 0 &&
+    bool ran_out = outcome == VX_OUTCOME_BUSY && err && err->code < 0 && err->code != -EHOSTDOWN &&
                    vx_outcome_of_error(err->code, err) == VX_OUTCOME_BUSY;
     if (outcome == VX_OUTCOME_INTERNAL || ran_out)
         vx_reply_failure(request, err);

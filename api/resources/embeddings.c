@@ -95,7 +95,7 @@ static void finish(vx_request *request) {
         vx_out_string(&out, "object", "embedding");
         vx_out_int(&out, "index", (int64_t)i);
         if (work->inputs[i].kind == VX_INPUT_VIDEO)
-            vx_out_string(&out, "frames", vx_media_frames_name(work->made_of[i]));
+            vx_out_string(&out, "frames", vx_clip_frames_name(work->made_of[i]));
         write_vector(&out, work->vectors + i * dim, dim, buffer);
         vx_out_end(&out, '}');
     }
@@ -252,7 +252,7 @@ static bool read_request(vx_request *request, json_t *body, job *j) {
         return false;
     j->base64 = format == 1;
     j->work->frames =
-        frames < 2 ? (vx_media_frames)frames : request->server->extractor.frames; /* absent */
+        frames < 2 ? (vx_clip_frames)frames : request->server->extractor.frames; /* absent */
     request->param = NULL;
     return true;
 }

@@ -101,8 +101,7 @@ static int gather(vx_request *request, report *r, vx_err *err) {
     r->missing_files = vx_collection_count_missing_files(server->collection);
     r->filter_bytes = (int64_t)vx_filter_columns_memory_bytes(server->collection->columns);
     r->filter_rebuilding = vx_collection_has_lost_columns(server->collection);
-    if (server->decoder)
-        vx_decoder_get_stats(server->decoder, &r->decoder);
+    vx_decoders_get_stats(&server->decoders, &r->decoder);
     r->memory_bytes = resident_bytes();
     r->active = atomic_load(&request->http->active);
     r->waiting = atomic_load(&request->http->waiting);

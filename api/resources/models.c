@@ -87,6 +87,20 @@ static void write_index_gpu(vx_out *out, const vx_model *loaded) {
     vx_out_end(out, '}');
 }
 
+static void write_devices(vx_out *out, const vx_embedder_stats *stats) {
+    vx_out_begin(out, "devices", '[');
+    for (int i = 0; i < stats->n_lines; i++) {
+        const vx_embedder_line *line = &stats->lines[i];
+        vx_out_begin(out, NULL, '{');
+        vx_out_string(out, "device", line->device);
+        vx_out_string(out, "state", line->lost ? "lost" : "ready");
+        vx_out_string(out, "last_lost", line->why[0] ? line->why : NULL);
+        vx_out_int(out, "clips", line->clips);
+        vx_out_end(out, '}');
+    }
+    vx_out_end(out, ']');
+}
+
 static void write_model(vx_out *out, vx_model *loaded, bool is_default, const stored *s,
                         int64_t missing) {
     const vx_model_info *model = loaded->info;
@@ -99,6 +113,7 @@ static void write_model(vx_out *out, vx_model *loaded, bool is_default, const st
     vx_out_string(out, "source", model->source);
     vx_out_string(out, "license", model->license);
     vx_out_string(out, "device", model->device);
+    write_devices(out, &stats);
     vx_out_string(out, "dtype", model->dtype);
     vx_out_int(out, "dim", model->dim);
     vx_out_int(out, "frames", model->n_frames);
@@ -148,16 +163,17 @@ static void write_openai_list(vx_out *out, const vx_server *server) {
     vx_out_end(out, ']');
 }
 
-/* The GPU that decodes. Without one that does, null. */
+/* The GPUs that decode. Without one that does, null. */
 static void write_gpu(vx_out *out, const vx_server *server) {
-    if (!server->decoder) {
+    if (!server->decoders.n) {
         vx_out_json(out, "gpu", "null");
         return;
     }
     vx_decoder_stats stats;
-    vx_decoder_get_stats(server->decoder, &stats);
+    vx_decoders_get_stats(&server->decoders, &stats);
     vx_out_begin(out, "gpu", '{');
     vx_out_string(out, "name", stats.card);
+    vx_out_int(out, "count", server->decoders.n);
     vx_out_string(out, "kernels_note", server->kernels_note[0] ? server->kernels_note : NULL);
     vx_out_begin(out, "decoders", '{');
     vx_out_int(out, "count", stats.n_decoders);

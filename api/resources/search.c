@@ -333,7 +333,7 @@ static bool read_values(vx_request *request, vx_query *question, bool *ret_expla
         !vx_params_number(request, "max_score", -1, 1, 1, &max_score) ||
         !vx_params_choice(request, "histogram", "false true", 0, &histogram) ||
         !vx_params_choice(request, "explain", "false true", 0, &explain) ||
-        !vx_params_choice(request, "frames", VX_MEDIA_FRAMES_NAMES,
+        !vx_params_choice(request, "frames", VX_CLIP_FRAMES_NAMES,
                           (int)request->server->extractor.frames, &frames) ||
         !set_cursor(request, question, vx_request_value(request, "cursor")) ||
         !set_group(request, question, vx_request_value(request, "group_by")))
@@ -343,7 +343,7 @@ static bool read_values(vx_request *request, vx_query *question, bool *ret_expla
     question->min_score = (float)min_score;
     question->max_score = (float)max_score;
     question->histogram = histogram;
-    question->frames = (vx_media_frames)frames; /* of a file: a form alone */
+    question->frames = (vx_clip_frames)frames; /* of a file: a form alone */
     *ret_explain = explain;
     return check_options(request, question);
 }

@@ -98,7 +98,7 @@ void vx_show_video(vx_out *out, const char *key, const vx_video *video,
     show_media(out, video);
     vx_out_json(out, "metadata", video->metadata ? video->metadata : "{}");
     vx_show_time(out, "created_at", video->created_us);
-    vx_out_string(out, "frames", vx_media_frames_name(video->frames));
+    vx_out_string(out, "frames", vx_clip_frames_name(video->frames));
     vx_out_string(out, "status", "ready"); /* a video is in the catalog once it is searchable */
     show_clips(out, video);
     vx_show_verdict(out, "duplicate", verdict ? verdict : &video->duplicate);

@@ -42,7 +42,7 @@ typedef struct upload_options {
     const char *filename; /* borrows from the request */
     json_t *metadata;     /* owned; an object, or NULL */
     vx_clip_spec clip;
-    int frames; /* a vx_media_frames */
+    int frames; /* a vx_clip_frames */
     int reject, wait, wait_for_evidence;
 } upload_options;
 
@@ -76,7 +76,7 @@ static bool read_options(vx_request *request, upload_options *ret_options) {
     }
     if (!vx_videos_check_filename(request, ret_options->filename) ||
         !read_clip(request, &ret_options->clip) ||
-        !vx_params_choice(request, "frames", VX_MEDIA_FRAMES_NAMES,
+        !vx_params_choice(request, "frames", VX_CLIP_FRAMES_NAMES,
                           (int)request->server->extractor.frames, &ret_options->frames) ||
         !vx_params_choice(request, "on_duplicate", "flag reject", 0, &ret_options->reject) ||
         !vx_params_choice(request, "evidence", "later wait", 0, &ret_options->wait_for_evidence) ||
@@ -102,7 +102,7 @@ static bool fill_item(vx_request *request, vx_ingest_item *item) {
         item->metadata =
             options.metadata ? json_dumps(options.metadata, JSON_COMPACT) : strdup("{}");
         item->clip = options.clip;
-        item->frames = (vx_media_frames)options.frames;
+        item->frames = (vx_clip_frames)options.frames;
         item->upload = vx_body_take_upload(request);
         item->reject_duplicates = options.reject;
         item->waits_for_evidence = options.reject || options.wait_for_evidence;

@@ -122,7 +122,7 @@ void vx_vectors_get(vx_request *request) {
     vx_out_string(&s->out, "model", model->info->name);
     vx_out_string(&s->out, "digest", model->info->digest);
     vx_out_int(&s->out, "dim", model->info->dim);
-    vx_out_string(&s->out, "frames", vx_media_frames_name(s->video->frames));
+    vx_out_string(&s->out, "frames", vx_clip_frames_name(s->video->frames));
     vx_out_begin(&s->out, "items", '[');
     struct MHD_Response *response = MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, BLOCK_BYTES,
                                                                       read_stream, s, free_stream);

@@ -47,7 +47,8 @@ vx_outcome vx_outcome_of_error(int rc, const vx_err *err) {
     case -ENOMEM:
     case -EMFILE:
     case -ENFILE:
-    case -EAGAIN: /* also: no more threads */
+    case -EAGAIN:    /* also: no more threads */
+    case -EHOSTDOWN: /* a device does not work now */
         return VX_OUTCOME_BUSY;
     case -ESHUTDOWN:
         return VX_OUTCOME_STOPPING;

@@ -34,7 +34,8 @@ const char *vx_outcome_name(vx_outcome outcome);
 vx_outcome vx_outcome_of_name(const char *name);
 
 /* What a code that a module returned means for a request whose caller has no more to say about it:
- * 0 OK; -ENOSPC and -EDQUOT NO_SPACE; -ENOMEM, -EMFILE, -ENFILE and -EAGAIN BUSY; -ESHUTDOWN STOPPING;
+ * 0 OK; -ENOSPC and -EDQUOT NO_SPACE; -ENOMEM, -EMFILE, -ENFILE, -EAGAIN and -EHOSTDOWN (a device does
+ * not work now; the message is for the client) BUSY; -ESHUTDOWN STOPPING;
  * any other -errno INTERNAL. A positive code is an outcome that its direct caller should have handled:
  * that is a fault of ours, so it is logged with where it came from, and INTERNAL. */
 vx_outcome vx_outcome_of_error(int rc, const vx_err *err);

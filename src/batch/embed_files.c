@@ -175,7 +175,7 @@ static void end_with_outcome(run *r, task *t) {
         end_task(r, t, false);
         return;
     default:
-        end_failed(r, t, vx_outcome_name(t->outcome), t->outcome == VX_OUTCOME_INTERNAL);
+        end_failed(r, t, vx_outcome_name(t->outcome), vx_outcome_is_our_fault(t->outcome));
     }
 }
 

@@ -98,12 +98,12 @@ static void describe_settings(const vx_batch_parts *parts, char ret_text[256]) {
     static const char *const fingerprints[] = {[VX_FINGERPRINTS_OFF] = "-",
                                                [VX_FINGERPRINTS_FRAMES] = "frames",
                                                [VX_FINGERPRINTS_FULL] = "fingerprints"};
-    vx_media_frames frames = parts->extractor->frames; /* EXACT is not written: as it always was */
+    vx_clip_frames frames = parts->extractor->frames; /* EXACT is not written: as it always was */
     snprintf(ret_text, 256, "%s %.12s %s%s%.12s %s%s%s", model->name, model->digest, rule,
              by_shots ? "@" : "",
              by_shots ? vx_shots_get_info(parts->extractor->shots)->digest : "",
              fingerprints[parts->extractor->fingerprints], frames ? " " : "",
-             frames ? vx_media_frames_name(frames) : "");
+             frames ? vx_clip_frames_name(frames) : "");
 }
 
 static int compare_paths(const void *a, const void *b) {

@@ -85,7 +85,7 @@ static int write_line(FILE *file, const writer *w, const vx_video *video, size_t
         "{s:I, s:O, s:s, s:s, s:i, s:f, s:f, s:s, s:s, s:s, s:s, s:o}", "row", (json_int_t)row,
         "file", path, "video_id", video->id, "clip_id", clip_id, "index", clip->index, "start_s",
         seconds(clip->start_s), "end_s", seconds(clip->end_s), "frames",
-        vx_media_frames_name(video->frames), "model", model->name, "model_digest", model->digest,
+        vx_clip_frames_name(video->frames), "model", model->name, "model_digest", model->digest,
         "sha256", sha256, "duplicate", verdict_json(w, video, is_first_file));
     if (!line)
         return -ENOMEM;

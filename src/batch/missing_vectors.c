@@ -119,7 +119,7 @@ static void report_locked(filling *f, const incomplete *i, vx_outcome outcome, c
         f->report->n_filled++;
         return;
     }
-    bool internal = outcome == VX_OUTCOME_INTERNAL;
+    bool internal = vx_outcome_is_our_fault(outcome);
     f->counts.failed++;
     f->report->n_internal += internal;
     vx_batch_say(f->c->progress, "%s: %s: %s", internal ? "failed" : "skipped", i->file->path,

@@ -25,10 +25,10 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "base/clip_frames.h"
 #include "base/err.h"
 #include "base/mem.h"
 #include "base/path.h"
-#include "media/media.h"
 
 typedef enum vx_catalog_outcome {
     VX_CATALOG_NOT_FOUND = VX_CODES_CATALOG,
@@ -151,8 +151,8 @@ typedef struct vx_video {
     char *
         places; /* "films/a/b.mp4//nas/b.mp4": up to 16 files in folders in place that have its bytes, each
                      behind the name of its folder, not always UTF-8; NULL: none */
-    int fingerprints;       /* which pictures were hashed: a vx_fingerprints of extract.h */
-    vx_media_frames frames; /* what all its clips are made of */
+    int fingerprints;      /* which pictures were hashed: a vx_fingerprints of extract.h */
+    vx_clip_frames frames; /* what all its clips are made of */
     vx_evidence_state evidence;
     int64_t updated_us; /* UNIX time in µs at which its verdict last changed; 0: never */
     vx_clip *clips;
@@ -283,7 +283,7 @@ typedef struct vx_clip_hit {
     int index;
     double start_s, end_s;
     bool has_file;
-    vx_media_frames frames;
+    vx_clip_frames frames;
     char *filename, *metadata; /* owned; filename NULL: there is no such clip */
 } vx_clip_hit;
 /* Of n clips (any order), all at one moment; a tenth of the cost of so many calls of the one above. On failure

@@ -47,7 +47,7 @@ static int read_hit(vx_db *db, int64_t clip_row, vx_clip_hit *ret_hit, vx_err *e
     ret_hit->filename = vx_sql_text(&q, &oom);
     ret_hit->metadata = vx_sql_text(&q, &oom);
     ret_hit->has_file = vx_sql_int(&q);
-    ret_hit->frames = (vx_media_frames)vx_sql_int(&q);
+    ret_hit->frames = (vx_clip_frames)vx_sql_int(&q);
     return oom ? VX_FAIL(err, -ENOMEM, "out of memory") : 0;
 }
 

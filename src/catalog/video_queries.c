@@ -79,7 +79,7 @@ static int read_video(vx_sql *q, vx_video **ret_video, vx_err *err) {
     vx_sql_text_into(q, video->clip_rule, sizeof video->clip_rule);
     video->rules = (int)vx_sql_int(q);
     video->fingerprints = (int)vx_sql_int(q);
-    video->frames = (vx_media_frames)vx_sql_int(q);
+    video->frames = (vx_clip_frames)vx_sql_int(q);
     video->evidence = (vx_evidence_state)vx_sql_int(q);
     video->updated_us = vx_sql_int(q);
     video->places = vx_sql_text(q, &oom);

@@ -6,6 +6,7 @@
 #define VX_DEFAULT_MODEL "efficientnet-lite0" /* of vidx embed and vidx dedup */
 
 /* --help texts of options that several subcommands have. */
+#define VX_DEVICE_HELP "auto, cpu, cuda:N, several as cuda:0,cuda:1, or all for all GPUs"
 #define VX_MODELS_HELP                                                                             \
     "folder of the model packages (default: the first that has one of models, ../models and "      \
     "../../models beside the program, ~/.local/share/vidx/models, /usr/share/vidx/models)"

@@ -34,7 +34,7 @@ static const vx_option table[] = {
      "model packages to use (default " VX_DEFAULT_MODEL ")"},
     {"variant", VX_OPTION_TEXT, AT(variant), NULL, "SIZE",
      "224p, 336p or 448p: short for --model " VARIANT_OF "SIZE"},
-    {"device", VX_OPTION_TEXT, AT(device), "auto", "DEVICE", "auto, cpu or cuda:N"},
+    {"device", VX_OPTION_TEXT, AT(device), "auto", "DEVICE", VX_DEVICE_HELP},
     {"hybrid", VX_OPTION_TEXT, AT(hybrid), "off", "auto|off",
      "auto: cores decode videos beside a GPU that has more to decode than it can"},
     {"clip", VX_OPTION_TEXT, AT(clip), "auto", "RULE", VX_CLIP_HELP},
@@ -109,8 +109,8 @@ static int check_settings(const settings *s, const char **ret_model, vx_err *err
     if (!vx_fingerprints_of_name(s->fingerprints, &fingerprints))
         return VX_FAIL(err, VX_OPTION_WRONG, "--fingerprints must be full, frames or off, not '%s'",
                        s->fingerprints);
-    vx_media_frames frames;
-    if (!vx_media_frames_of_name(s->frames, &frames))
+    vx_clip_frames frames;
+    if (!vx_clip_frames_of_name(s->frames, &frames))
         return VX_FAIL(err, VX_OPTION_WRONG, "--frames must be exact or keyframes, not '%s'",
                        s->frames);
     vx_clip_spec clip;
@@ -162,7 +162,7 @@ static int embed(const settings *s, const char *model, vx_batch_end *ret_end, vx
         .no_clients = true,
     };
     vx_fingerprints_of_name(s->fingerprints, &server_params.fingerprints);
-    vx_media_frames_of_name(s->frames, &server_params.frames);
+    vx_clip_frames_of_name(s->frames, &server_params.frames);
     rc = vx_server_new(&server_params, &server, err);
     if (!rc)
         rc = vx_server_start(server, err);

@@ -41,7 +41,7 @@ static const vx_option table[] = {
     {"encoder", VX_OPTION_TEXT, AT(encoder), "auto", "NAME",
      "FFmpeg video encoder used when a clip is exported as MP4: auto, libx264, libopenh264, mpeg4, "
      "h264_nvenc"},
-    {"device", VX_OPTION_TEXT, AT(device), "auto", "DEVICE", "auto, cpu or cuda:N"},
+    {"device", VX_OPTION_TEXT, AT(device), "auto", "DEVICE", VX_DEVICE_HELP},
     {"hybrid", VX_OPTION_TEXT, AT(hybrid), "off", "auto|off",
      "auto: cores decode videos beside a GPU that has more to decode than it can"},
     {"index-gpu", VX_OPTION_TEXT, AT(index_gpu), "auto", "auto|off",

@@ -10,6 +10,7 @@
  *          worker because libtorch keeps a thread pool for each thread that runs a module.
  */
 #include <errno.h>
+#include <limits.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -39,7 +40,9 @@ typedef struct request {
 struct vx_shots {
     vx_shots_info info;
     int max_batch;
+    char path[PATH_MAX]; /* of the module */
     vx_torch_module *module;
+    bool lost; /* its device, at the last run; the worker's alone */
 
     vx_mutex lock;
     vx_cond work;    /* the slot was filled, or closing */
@@ -53,6 +56,16 @@ struct vx_shots {
 
 /* ---- the worker ---- */
 
+/* Of a device that was lost. VX_TORCH_DEVICE_LOST: it still is. */
+static int load_again(vx_shots *shots, vx_err *err) {
+    vx_torch_module *fresh = NULL;
+    if (vx_torch_load(shots->path, shots->info.device, &fresh, err))
+        return err->code = VX_TORCH_DEVICE_LOST;
+    vx_torch_free(shots->module);
+    shots->module = fresh;
+    return 0;
+}
+
 static void run_request(vx_shots *shots, request *r) {
     const vx_torch_view input = {.data = (void *)r->windows,
                                  .dtype = VX_TORCH_U8,
@@ -60,9 +73,14 @@ static void run_request(vx_shots *shots, request *r) {
                                  .shape = {r->n, r->length, HEIGHT, WIDTH, 3}};
     const vx_torch_view output = {
         .data = r->probability, .dtype = VX_TORCH_F32, .n_dims = 2, .shape = {r->n, r->length}};
-    r->code = vx_torch_run(shots->module, &input, 1, &output, &r->err);
+    r->code = shots->lost ? load_again(shots, &r->err) : 0;
+    if (!r->code)
+        r->code = vx_torch_run(shots->module, &input, 1, &output, &r->err);
+    shots->lost = r->code == VX_TORCH_DEVICE_LOST;
     if (r->code > 0)
-        r->code = r->err.code = r->code == VX_TORCH_OUT_OF_MEMORY ? -ENOMEM : -EIO;
+        r->code = r->err.code = r->code == VX_TORCH_OUT_OF_MEMORY ? -ENOMEM
+                                : shots->lost                     ? -EHOSTDOWN
+                                                                  : -EIO;
     for (int i = 0; !r->code && i < r->n * r->length; i++)
         if (!(r->probability[i] >= 0 && r->probability[i] <= 1))
             r->code = VX_FAIL(&r->err, -EIO, "it returns %g, which is not a probability",
@@ -267,9 +285,8 @@ static int load(vx_shots *shots, const vx_shots_package *package, const char *de
                        device);
     shots->max_batch = v->max_batch;
     snprintf(shots->info.dtype, sizeof shots->info.dtype, "%s", v->dtype);
-    char path[sizeof package->dir + sizeof v->file];
-    snprintf(path, sizeof path, "%s/%s", package->dir, v->file);
-    int rc = vx_torch_load(path, shots->info.device, &shots->module, err);
+    snprintf(shots->path, sizeof shots->path, "%s/%s", package->dir, v->file);
+    int rc = vx_torch_load(shots->path, shots->info.device, &shots->module, err);
     return rc > 0 ? (err->code = VX_SHOTS_BAD_PACKAGE) : rc;
 }
 

@@ -186,7 +186,7 @@ static bool run_batch(batch_line *l, int n) {
     bool lost = failed == -ENODEV && b->params.revive;
     if (lost) {
         n = give_back(l, n, &err);
-        failed = err.code = -EAGAIN;
+        failed = err.code = -EHOSTDOWN;
     }
     vx_mutex_lock(&b->lock);
     b->stats.clips += n;
@@ -247,7 +247,7 @@ static void refuse_queued(vx_batcher *b, int rc, const vx_err *err) {
 static int check_lines_locked(const vx_batcher *b, vx_err *err) VX_REQUIRES(b->lock) {
     if (b->n_lost < b->params.n_lines)
         return 0;
-    return VX_FAIL(err, -EAGAIN, "model %s has no device that works now; it is tried again. %s",
+    return VX_FAIL(err, -EHOSTDOWN, "model %s has no device that works now; it is tried again. %s",
                    b->params.model, b->stats.lines[0].why);
 }
 
@@ -321,7 +321,7 @@ static void job_destroy(vx_embed_job *job) {
     free(job);
 }
 
-/* 0, VX_EMBED_CLOSED, or -EAGAIN: no device works. */
+/* 0, VX_EMBED_CLOSED, or -EHOSTDOWN: no device works. */
 static int enqueue(vx_batcher *b, vx_embed_job *job, vx_err *err) {
     vx_mutex_lock(&b->lock);
     int rc = b->closing

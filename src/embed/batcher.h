@@ -2,7 +2,7 @@
  *
  * Each worker is a line: it has a device of its own, and all take from one queue. A line whose device is gone
  * (run gave -ENODEV) takes nothing more, gives back what it had taken (once: an item that was on two lost lines
- * ends with -EAGAIN), and is tried again, at first soon and then once a minute. While no line is left, what waits and what comes ends with -EAGAIN and the reason.
+ * ends with -EHOSTDOWN), and is tried again, at first soon and then once a minute. While no line is left, what waits and what comes ends with -EHOSTDOWN and the reason.
  *
  * A caller submits items as one job and awaits it when it likes. The worker takes items from the
  * front of the queue, across jobs, until a batch is full or the queue is empty. It never waits

@@ -1,6 +1,4 @@
-/* devices.c — see the header. */
-#include "devices.h"
-
+/* devices.c — the setting --device as a list. */
 #include <string.h>
 
 #include "embed.h"

@@ -17,7 +17,6 @@
 
 #include "base/err.h"
 #include "base/mem.h"
-#include "devices.h"
 #include "preprocess/preprocess.h"
 
 typedef enum vx_embed_outcome {
@@ -30,6 +29,21 @@ typedef enum vx_embed_outcome {
     VX_EMBED_BAD_TEXT,    /* a query's text is too long, not UTF-8 or without words */
     VX_EMBED_NO_TEXT,     /* this model has no text tower */
 } vx_embed_outcome;
+
+/* ---- the setting --device ---- */
+
+enum { VX_DEVICES_MAX = 16 };
+
+typedef struct vx_devices {
+    char names[VX_DEVICES_MAX][16]; /* [n] "auto" or "cpu", alone; or "cuda:N", each once */
+    int n;
+} vx_devices;
+
+/* Reads auto, cpu, cuda:N, cuda:N,cuda:M,… or all, which is every device of n_cuda. Whether a named one is there
+ * is not looked at. VX_EMBED_NO_DEVICE: the text is none of these, or there is none for all. */
+int vx_devices_parse(const char *text, int n_cuda, vx_devices *ret_devices, vx_err *err);
+
+/* ---- models ---- */
 
 typedef enum vx_sampling {
     VX_SAMPLE_SPREAD, /* T of N frames over the whole clip: floor(k (N-1) / (T-1)); repeats when
@@ -113,7 +127,7 @@ void vx_model_sample(const vx_model_info *model, int64_t n, int64_t *ret_index);
  * and so on what else waits, unless the embedder was opened with `reproducible`.
  * Calls wait in order; what waits is bounded by the number of calling threads. A batch that the
  * device has no room for is run in halves, and later ones are no larger than what had room, until
- * some hundred had; -ENOMEM only when one clip has none. */
+ * some hundred had; -ENOMEM only when one clip has none. -EHOSTDOWN: no device works now, err says why. */
 int vx_embedder_run(vx_embedder *embedder, const float *clips, int n_clips, float *ret_vectors,
                     vx_err *err);
 

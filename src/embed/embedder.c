@@ -323,7 +323,7 @@ static int load_lines(vx_embedder *e, const vx_package *package, const vx_embedd
 static int judge_probe(int rc, const char *file, vx_err *err) {
     if (rc == -EIO || rc == VX_EMBED_BAD_TEXT)
         return VX_WRAP(err, "%s", file), err->code = VX_EMBED_BAD_PACKAGE;
-    return rc == -ENOMEM || rc == -EAGAIN ? (err->code = VX_EMBED_NO_DEVICE) : rc;
+    return rc == -ENOMEM || rc == -EHOSTDOWN ? (err->code = VX_EMBED_NO_DEVICE) : rc;
 }
 
 int vx_embedder_fit_batch(int wanted, int64_t free_bytes, int64_t one_clip_bytes,

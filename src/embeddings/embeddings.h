@@ -35,7 +35,7 @@ struct vx_embeddings_work; /* embeddings.c */
 /* One request. The inputs' texts must stay until done was called. */
 typedef struct vx_embeddings_request {
     vx_model *model;
-    vx_media_frames frames; /* what videos are to be made of */
+    vx_clip_frames frames; /* what videos are to be made of */
     vx_input inputs[VX_EMBEDDINGS_MAX];
     size_t n; /* 1..VX_EMBEDDINGS_MAX; all texts, or none */
     void (*done)(void *ctx);
@@ -45,8 +45,8 @@ typedef struct vx_embeddings_request {
     void *ctx;
 
     /* Set once done is called. */
-    float *vectors;                             /* float32 [n, dim]; owned */
-    vx_media_frames made_of[VX_EMBEDDINGS_MAX]; /* [n], of videos: what they are made of */
+    float *vectors;                            /* float32 [n, dim]; owned */
+    vx_clip_frames made_of[VX_EMBEDDINGS_MAX]; /* [n], of videos: what they are made of */
     int64_t n_tokens;
     vx_outcome outcome;
     vx_err err; /* of several inputs it names the one: "input[2]: …" */

@@ -26,7 +26,7 @@ static json_t *facts(const vx_export_row *row) {
                      sha256, "clip_index", row->clip->index, "start_s", number(row->clip->start_s),
                      "end_s", number(row->clip->end_s), "filename", video->filename, "duration_s",
                      number(video->duration_s), "created_at", created, "model", row->model,
-                     "frames", vx_media_frames_name(video->frames));
+                     "frames", vx_clip_frames_name(video->frames));
 }
 
 /* As it is stored, on one line: outside of its strings JSON has line breaks as blanks only. */

@@ -61,7 +61,7 @@ int vx_export_parquet_row(vx_parquet *writer, const vx_export_row *row, vx_err *
         {.text = video->metadata ? video->metadata : "{}"},
         {.text = created},
         {.text = row->model},
-        {.text = vx_media_frames_name(video->frames)},
+        {.text = vx_clip_frames_name(video->frames)},
         {.is_null = row->cluster < 0, .integer = row->cluster},
         seconds((double)row->cluster_score),
     };

@@ -99,10 +99,10 @@ vx_outcome vx_extract_outcome_of_media(int rc, const vx_err *err) {
 }
 
 static int plan_keys(run *r, vx_err *err) {
-    if (r->params->frames != VX_MEDIA_FRAMES_KEY)
+    if (r->params->frames != VX_CLIP_FRAMES_KEY)
         return 0;
     int rc = vx_media_key_frames(r->media, 0, &r->keys.frames, &r->keys.n, err);
-    r->out->frames = r->keys.n ? VX_MEDIA_FRAMES_KEY : VX_MEDIA_FRAMES_EXACT;
+    r->out->frames = r->keys.n ? VX_CLIP_FRAMES_KEY : VX_CLIP_FRAMES_EXACT;
     return rc;
 }
 
@@ -395,8 +395,7 @@ int vx_extract_check_card(const vx_decoder *decoder, vx_err *err) {
     return rc ? rc : vx_fp_check_card(card, err);
 }
 
-static void use_card(run *r) {
-    const vx_decoder *decoder = r->extractor->decoder;
+static void use_card(run *r, const vx_decoder *decoder) {
     r->card.track = r->track;
     if (decoder && vx_extract_check_card(decoder, NULL) == 0)
         r->card.card = vx_decoder_get_card(decoder);
@@ -404,12 +403,13 @@ static void use_card(run *r) {
 
 static vx_outcome decode_and_embed(run *r, vx_err *err) {
     int64_t start_us = vx_clock_monotonic_us();
-    use_card(r);
+    vx_decoder *decoder = r->extractor->decoders ? vx_decoders_pick(r->extractor->decoders) : NULL;
+    use_card(r, decoder);
     tell_phase(r, VX_PHASE_FRAMES, 0, (int64_t)r->n_frames);
     const vx_media_decode_params want = {.frames = r->frames,
                                          .n = (int64_t)r->n_frames,
                                          .threads = decode_threads(r),
-                                         .decoder = r->extractor->decoder,
+                                         .decoder = decoder,
                                          .on_card = r->card.card != NULL,
                                          .keep_going = keeps_going,
                                          .on_picture = on_picture,

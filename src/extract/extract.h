@@ -8,7 +8,7 @@
  *
  * Fingerprints come at two rates. What is stored depends on the file alone, whatever else was decoded:
  * FULL stores the frame nearest to each half second; FRAMES those that the first model sees and key
- * frames, at most two a second. A run on key frames (VX_MEDIA_FRAMES_KEY) is for speed: FULL counts as
+ * frames, at most two a second. A run on key frames (VX_CLIP_FRAMES_KEY) is for speed: FULL counts as
  * FRAMES there, so that no other picture is decoded. What the verdict asks with has besides these up to twelve a second of
  * the pictures that were decoded anyway, because a copy whose start was cut shows other frames at its
  * half seconds (see vx_fp_compare); FULL also decodes some more for this where that is cheap.
@@ -22,6 +22,7 @@
  */
 #pragma once
 
+#include "base/clip_frames.h"
 #include "base/mem.h"
 #include "base/outcome.h"
 #include "base/phase.h"
@@ -46,12 +47,13 @@ typedef struct vx_extractor {
     vx_models *models; /* borrows */
     vx_shots *shots;   /* borrows; NULL: no package of it, or one that cannot be used */
     vx_media_limits limits;
-    vx_clip_spec clip;   /* the default rule */
-    vx_decoder *decoder; /* borrows; NULL: the CPU decodes */
-    vx_slots *slots;     /* borrows; NULL: runs do not wait for each other */
+    vx_clip_spec clip; /* the default rule */
+    const vx_decoders
+        *decoders;   /* borrows; each run takes one of them; NULL or none: the CPU decodes */
+    vx_slots *slots; /* borrows; NULL: runs do not wait for each other */
     vx_fingerprints fingerprints;
     vx_evidence_level evidence;
-    vx_media_frames frames; /* the default of what asks for none */
+    vx_clip_frames frames; /* the default of what asks for none */
 } vx_extractor;
 
 typedef struct vx_extract {
@@ -65,7 +67,7 @@ typedef struct vx_extract {
     float *vectors[VX_MODELS_MAX];
     vx_fp_video fingerprint;      /* stored; and frames: these and more, to ask with */
     vx_fingerprints fingerprints; /* how it was made */
-    vx_media_frames frames; /* what the clips are made of: EXACT where no key frame is known */
+    vx_clip_frames frames; /* what the clips are made of: EXACT where no key frame is known */
 } vx_extract;
 void vx_extract_clear(vx_extract *extract);
 
@@ -88,7 +90,7 @@ typedef struct vx_extract_params {
     size_t n_spans;
     const vx_extract_view *views; /* [n_spans] with spans; NULL: all of every picture */
     unsigned models;              /* bit i = models->items[i] */
-    vx_media_frames frames;
+    vx_clip_frames frames;
     bool fingerprints;             /* if the extractor makes them at all */
     int decode_threads;            /* 0 = one per core */
     const vx_extract_watch *watch; /* NULL = nobody */

@@ -10,7 +10,7 @@
 #include "base/slots.h"
 #include "clip/clip.h"
 #include "extract_card.h"
-#include "frame_lists.h"
+#include "keys.h"
 #include "media/media.h"
 #include "models/models.h"
 #include "view.h"

@@ -20,7 +20,7 @@ bool vx_fingerprints_of_name(const char *name, vx_fingerprints *ret_mode) {
     return false;
 }
 
-vx_fingerprints vx_fingerprints_of_frames(vx_fingerprints setting, vx_media_frames frames) {
-    bool fewer = setting == VX_FINGERPRINTS_FULL && frames == VX_MEDIA_FRAMES_KEY;
+vx_fingerprints vx_fingerprints_of_frames(vx_fingerprints setting, vx_clip_frames frames) {
+    bool fewer = setting == VX_FINGERPRINTS_FULL && frames == VX_CLIP_FRAMES_KEY;
     return fewer ? VX_FINGERPRINTS_FRAMES : setting;
 }

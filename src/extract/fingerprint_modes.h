@@ -3,7 +3,7 @@
 
 #include <stdbool.h>
 
-#include "media/media.h"
+#include "base/clip_frames.h"
 
 /* Which pictures are hashed. A copy is found by its pictures only where both videos have hashes. */
 typedef enum vx_fingerprints {
@@ -16,4 +16,4 @@ const char *vx_fingerprints_name(vx_fingerprints mode);
 /* False for any other name. */
 bool vx_fingerprints_of_name(const char *name, vx_fingerprints *ret_mode);
 /* How a video is hashed at this setting whose clips are made of these frames: on key frames FULL is FRAMES. */
-vx_fingerprints vx_fingerprints_of_frames(vx_fingerprints setting, vx_media_frames frames);
+vx_fingerprints vx_fingerprints_of_frames(vx_fingerprints setting, vx_clip_frames frames);

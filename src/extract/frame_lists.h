@@ -4,14 +4,9 @@
 
 #include "clip/clip.h"
 #include "fingerprint_modes.h"
+#include "keys.h"
 #include "media/media.h"
 #include "models/models.h"
-
-/* The key frames of a video, ascending; none where its clips are made of exact frames. */
-typedef struct vx_extract_keys {
-    int64_t *frames; /* [n]; owned */
-    int64_t n;
-} vx_extract_keys;
 
 /* All of a [n_a] and b [n_b] (any order, repeats allowed; borrows both) as one list, gives (free()). -ENOMEM. */
 int vx_extract_merge_frames(const int64_t *a, size_t n_a, const int64_t *b, size_t n_b,

@@ -32,7 +32,7 @@ APPEND(append_filename, vx_cell_text(cell, video->filename, strlen(video->filena
 APPEND(append_bytes, vx_cell_int(cell, video->bytes))
 APPEND(append_created, vx_cell_int(cell, video->created_us))
 APPEND(append_has_file, vx_cell_bool(cell, vx_video_has_file(video)))
-APPEND(append_frames, text_or_null(cell, vx_media_frames_name(video->frames)))
+APPEND(append_frames, text_or_null(cell, vx_clip_frames_name(video->frames)))
 APPEND(append_container, text_or_null(cell, video->container))
 APPEND(append_codec, text_or_null(cell, video->codec))
 APPEND(append_width, video->width_px ? vx_cell_int(cell, video->width_px) : vx_cell_null(cell))

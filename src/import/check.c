@@ -34,8 +34,8 @@ typedef struct checking {
     beginning *videos; /* [n]; owned */
     size_t n, capacity;
     uint8_t last[32];
-    int n_clips;            /* of the last video */
-    vx_media_frames frames; /* likewise */
+    int n_clips;           /* of the last video */
+    vx_clip_frames frames; /* likewise */
 } checking;
 
 static int check_row(checking *c, const vx_import_row *row, vx_err *err) {

@@ -62,11 +62,11 @@ static int read_id(const vx_import_params *params, const vx_import_row *row, vx_
     return sha256 ? 0 : make_id(params, video_id ? video_id : id ? id : number, ret->sha256, err);
 }
 
-static int read_frames(const json_t *object, vx_media_frames *ret_frames, vx_err *err) {
+static int read_frames(const json_t *object, vx_clip_frames *ret_frames, vx_err *err) {
     const char *name;
     int rc = read_text(object, "frames", &name, err);
-    *ret_frames = VX_MEDIA_FRAMES_EXACT;
-    if (!rc && name && !vx_media_frames_of_name(name, ret_frames))
+    *ret_frames = VX_CLIP_FRAMES_EXACT;
+    if (!rc && name && !vx_clip_frames_of_name(name, ret_frames))
         rc = BAD("frames must be exact or keyframes");
     return rc;
 }

@@ -10,7 +10,7 @@ typedef struct vx_import_facts {
     uint8_t sha256[32];
     const char *filename;              /* borrowed; NULL: none */
     const json_t *metadata;            /* borrowed; NULL: none */
-    vx_media_frames frames;            /* EXACT where the row does not say */
+    vx_clip_frames frames;             /* EXACT where the row does not say */
     double start_s, end_s, duration_s; /* duration NaN: not known */
 } vx_import_facts;
 

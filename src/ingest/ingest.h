@@ -32,7 +32,7 @@ typedef struct vx_ingest_item {
     char *filename;    /* not NULL */
     char *metadata;    /* JSON object text, not NULL */
     vx_clip_spec clip;
-    vx_media_frames frames; /* what its clips are made of; a video that is stored stays as it is */
+    vx_clip_frames frames; /* what its clips are made of; a video that is stored stays as it is */
     bool reject_duplicates;
     bool
         waits_for_evidence; /* the second look comes before the verdict; so with reject_duplicates */

@@ -17,7 +17,7 @@ char *vx_upload_job_request(const vx_ingest_item *item) {
                   vx_upload_name(item->upload), "sha256", digest, "filename", item->filename,
                   "metadata", item->metadata, "request_id", item->request_id, "reject_duplicates",
                   (int)item->reject_duplicates, "clip", clip, "wait_for_evidence",
-                  (int)item->waits_for_evidence, "frames", vx_media_frames_name(item->frames));
+                  (int)item->waits_for_evidence, "frames", vx_clip_frames_name(item->frames));
     char *text = object ? json_dumps(object, JSON_COMPACT) : NULL;
     json_decref(object);
     return text;
@@ -27,8 +27,8 @@ char *vx_upload_job_request(const vx_ingest_item *item) {
 static bool read_request(const json_t *object, vx_ingest_item *item, const char **ret_file,
                          uint8_t ret_sha256[32]) {
     const char *digest, *filename, *metadata, *request_id, *clip;
-    const char *frames = vx_media_frames_name(VX_MEDIA_FRAMES_EXACT); /* not in rows of older */
-    int reject, wait = 0;                                             /* versions */
+    const char *frames = vx_clip_frames_name(VX_CLIP_FRAMES_EXACT); /* not in rows of older */
+    int reject, wait = 0;                                           /* versions */
     if (json_unpack((json_t *)object, "{s:s, s:s, s:s, s:s, s:s, s:b, s:s, s?b, s?s}", "file",
                     ret_file, "sha256", &digest, "filename", &filename, "metadata", &metadata,
                     "request_id", &request_id, "reject_duplicates", &reject, "clip", &clip,
@@ -41,8 +41,7 @@ static bool read_request(const json_t *object, vx_ingest_item *item, const char 
     item->background = true;
     snprintf(item->request_id, sizeof item->request_id, "%s", request_id);
     return item->filename && item->metadata && vx_hex_decode(digest, 32, ret_sha256) &&
-           !vx_clip_parse(clip, &item->clip, NULL) &&
-           vx_media_frames_of_name(frames, &item->frames);
+           !vx_clip_parse(clip, &item->clip, NULL) && vx_clip_frames_of_name(frames, &item->frames);
 }
 
 vx_outcome vx_upload_job_parse(void *ctx, const vx_job_row *row, vx_job **ret_job, vx_err *err) {

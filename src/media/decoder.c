@@ -65,6 +65,10 @@ void vx_decoder_get_stats(vx_decoder *decoder, vx_decoder_stats *ret_stats) {
     vx_mutex_unlock(&decoder->lock);
 }
 
+int vx_decoder_count_busy(vx_decoder *decoder) {
+    return vx_hybrid_count(&decoder->hybrid);
+}
+
 void vx_decoder_relieve(void *ctx) {
     enum { QUIET_US = 10000000 };
     vx_nvdec_trim(((vx_decoder *)ctx)->nvdec, QUIET_US);

@@ -19,6 +19,11 @@ void vx_decoder_get_stats(vx_decoder *decoder, vx_decoder_stats *ret_stats) {
     *ret_stats = (vx_decoder_stats){0};
 }
 
+int vx_decoder_count_busy(vx_decoder *decoder) {
+    (void)decoder;
+    return 0;
+}
+
 void vx_decoder_relieve(void *ctx) {
     (void)ctx;
 }

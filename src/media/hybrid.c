@@ -96,3 +96,10 @@ void vx_hybrid_leave(vx_hybrid *hybrid, vx_decode_path path) {
     give_places_locked(hybrid);
     vx_mutex_unlock(&hybrid->lock);
 }
+
+int vx_hybrid_count(vx_hybrid *hybrid) {
+    vx_mutex_lock(&hybrid->lock);
+    int n = hybrid->busy[VX_DECODE_CPU] + hybrid->busy[VX_DECODE_CARD] + hybrid->n_waiting;
+    vx_mutex_unlock(&hybrid->lock);
+    return n;
+}

@@ -34,4 +34,6 @@ void vx_hybrid_done(vx_hybrid *hybrid);
  *   keep_going  may be NULL; asked about every 50 ms; false ends the wait
  * Returns a vx_decode_path, or -1 if keep_going ended the wait. */
 int vx_hybrid_enter(vx_hybrid *hybrid, bool card_can, bool (*keep_going)(void *ctx), void *ctx);
+/* Clips that have a place or wait for one. */
+int vx_hybrid_count(vx_hybrid *hybrid);
 void vx_hybrid_leave(vx_hybrid *hybrid, vx_decode_path path);

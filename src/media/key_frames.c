@@ -1,24 +1,8 @@
 /* key_frames.c — the frames that take one picture to decode. */
 #include <errno.h>
 #include <math.h>
-#include <string.h>
 
 #include "packet_table.h"
-
-static const char *const NAMES[] = {"exact", "keyframes"};
-
-const char *vx_media_frames_name(vx_media_frames frames) {
-    return NAMES[frames];
-}
-
-bool vx_media_frames_of_name(const char *name, vx_media_frames *ret_frames) {
-    for (size_t i = 0; i < VX_LEN(NAMES); i++)
-        if (!strcmp(name, NAMES[i])) {
-            *ret_frames = (vx_media_frames)i;
-            return true;
-        }
-    return false;
-}
 
 static bool is_key(const vx_media *media, int64_t frame) {
     return media->packets[media->shown[frame]].flags & VX_PACKET_POINT;

@@ -106,14 +106,6 @@ double vx_media_frame_time(const vx_media *media, int64_t frame);
 int vx_media_choose(const vx_media *media, double start_s, double end_s, double target_fps,
                     int64_t **ret_frames, int64_t *ret_n, vx_err *err);
 
-/* Which frames stand for a clip: those nearest to the sample times, or the key frames nearest to these, of which
- * each takes one picture to decode. Stored with each video: append, never renumber. */
-typedef enum vx_media_frames { VX_MEDIA_FRAMES_EXACT, VX_MEDIA_FRAMES_KEY } vx_media_frames;
-#define VX_MEDIA_FRAMES_NAMES "exact keyframes"           /* in that order */
-const char *vx_media_frames_name(vx_media_frames frames); /* static */
-bool vx_media_frames_of_name(const char *name,
-                             vx_media_frames *ret_frames); /* false: no such name */
-
 /* The frames at which decoding can start, each at least least_step_s after the one before: every one of them
  * is decoded by itself.
  *   ret_frames  gives an ascending array (free()), which may have no entry
@@ -214,6 +206,22 @@ void vx_decoder_get_stats(vx_decoder *decoder, vx_decoder_stats *ret_stats);
 void vx_decoder_relieve(void *ctx);
 /* The card that decodes (borrows from decoder). NULL: a build without it. */
 vx_card *vx_decoder_get_card(const vx_decoder *decoder);
+
+/* Videos that this decoder has in work, or that wait for it. */
+int vx_decoder_count_busy(vx_decoder *decoder);
+
+/* The decoders of several cards, one each. Plain data; constant while anything is decoded. Threads: any. */
+enum { VX_DECODERS_MAX = 16 };
+typedef struct vx_decoders {
+    vx_decoder *items[VX_DECODERS_MAX]; /* [n]; owned */
+    int n;                              /* 0: the CPU decodes */
+} vx_decoders;
+/* The one for the next video: with the fewest in work. Borrowed; NULL: there is none. */
+vx_decoder *vx_decoders_pick(const vx_decoders *decoders);
+/* The sums; the card of the first. */
+void vx_decoders_get_stats(const vx_decoders *decoders, vx_decoder_stats *ret_stats);
+void vx_decoders_relieve(void *ctx); /* vx_decoder_relieve of each; ctx: the vx_decoders */
+void vx_decoders_free(vx_decoders *decoders);
 
 typedef struct vx_media_stats {
     int64_t frames_decoded; /* pictures the decoder produced */

@@ -186,6 +186,14 @@ static int load_vectors(vx_model *model, vx_catalog *catalog, int index_threads,
     return 0;
 }
 
+void vx_model_get_devices(const vx_model *model, vx_devices *ret_devices) {
+    vx_embedder_stats stats;
+    vx_embedder_get_stats(model->embedder, &stats);
+    ret_devices->n = stats.n_lines;
+    for (int i = 0; i < stats.n_lines; i++)
+        memcpy(ret_devices->names[i], stats.lines[i].device, sizeof ret_devices->names[i]);
+}
+
 void vx_models_on_no_memory(vx_models *models, void (*relieve)(void *ctx), void *ctx) {
     for (int i = 0; i < models->n; i++)
         vx_embedder_on_no_memory(models->items[i].embedder, relieve, ctx);

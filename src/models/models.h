@@ -58,6 +58,9 @@ VX_DEFINE_AUTO(vx_models, vx_models_free)
 int vx_models_load_vectors(vx_models *models, vx_catalog *catalog, int index_threads,
                            bool index_on_gpu, vx_err *err);
 
+/* The devices that embed clips with this model. */
+void vx_model_get_devices(const vx_model *model, vx_devices *ret_devices);
+
 /* vx_embedder_on_no_memory of each. */
 void vx_models_on_no_memory(vx_models *models, void (*relieve)(void *ctx), void *ctx);
 

@@ -72,7 +72,7 @@ static vx_outcome encode_file(vx_search *search, const vx_model *model,
     }
     if (!outcome) {
         encoded->n = extract.n_clips;
-        encoded->frames = vx_media_frames_name(extract.frames);
+        encoded->frames = vx_clip_frames_name(extract.frames);
         encoded->vectors = vx_take(extract.vectors[slot]);
     }
     vx_extract_clear(&extract);

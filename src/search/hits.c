@@ -103,7 +103,7 @@ static int add_hits(const search *s, const vx_neighbour *neighbours, size_t n, v
                         .end_s = found[i].end_s,
                         .score = neighbours[i].score,
                         .has_file = found[i].has_file,
-                        .frames = vx_media_frames_name(found[i].frames),
+                        .frames = vx_clip_frames_name(found[i].frames),
                         .filename = found[i].filename,
                         .metadata = found[i].metadata};
         strcpy(hit->video_id, found[i].video_id);

@@ -48,7 +48,7 @@ typedef struct vx_hit {
     double start_s, end_s;
     float score;
     bool has_file;             /* false: its video was imported */
-    const char *frames;        /* what it is made of, by vx_media_frames_name; NULL: not known */
+    const char *frames;        /* what it is made of, by vx_clip_frames_name; NULL: not known */
     char *filename, *metadata; /* owned */
 } vx_hit;
 
@@ -112,7 +112,7 @@ typedef struct vx_query {
     float *vector; /* VECTOR: float32 [dim], finite, not all zero; normalised here; owned */
     size_t dim;
     vx_upload *upload;        /* FILE; takes; need not be sealed */
-    vx_media_frames frames;   /* FILE: what its clips are to be made of */
+    vx_clip_frames frames;    /* FILE: what its clips are to be made of */
     vx_examples like, unlike; /* EXAMPLES: at least one like; with any other subject optional */
     vx_combine combine;       /* only looked at with examples */
     size_t k;      /* 1..VX_SEARCH_MAX_K; with what comes before it <= VX_SEARCH_MAX_DEPTH */

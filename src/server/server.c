@@ -44,7 +44,10 @@ static void on_deleted(void *server) {
 static int open_shots(vx_server *server, vx_err *err) {
     const vx_server_params *p = &server->params;
     int64_t start_us = vx_clock_monotonic_us();
-    int rc = vx_shots_open(p->models_dir, p->device, &server->shots, err);
+    vx_devices devices;
+    vx_model_get_devices(&server->models->items[0], &devices);
+    const char *device = devices.n > 1 ? devices.names[0] : p->device;
+    int rc = vx_shots_open(p->models_dir, device, &server->shots, err);
     if (rc && !vx_clip_needs_shots(&server->extractor.clip)) {
         vx_log_failed(rc == VX_SHOTS_NO_PACKAGE ? VX_LOG_INFO : VX_LOG_WARN, "shots", err,
                       "model=" VX_SHOTS_MODEL " used=no");
@@ -68,8 +71,7 @@ static int open_collection(vx_server *server, vx_err *err) {
 static int count_decodes(const vx_server *server) {
     enum { MOST = 128 }; /* twice as many is all that a pool has */
     vx_decoder_stats card = {0};
-    if (server->decoder)
-        vx_decoder_get_stats(server->decoder, &card);
+    vx_decoders_get_stats(&server->decoders, &card);
     int n = server->params.ingest_threads;
     n = n ? n : vx_thread_cores() + 1 + card.max_clips;
     return server->params.no_clients || n < MOST ? n : MOST;
@@ -84,29 +86,40 @@ static int open_slots(vx_server *server, vx_err *err) {
                : vx_slots_new(server->n_decodes, QUANTUM_US, &server->slots, err);
 }
 
-/* The card that runs the first model decodes, too. Where it cannot, the CPU does. */
-static void open_decoder(vx_server *server) {
-    const char *device = server->models->items[0].info->device;
+/* Where it cannot, the CPU does. n_cards: that share its cores. */
+static void open_decoder(vx_server *server, const char *device, int n_cards) {
+    int cores = vx_thread_cores() / n_cards;
+    vx_decoder *decoder = NULL;
     vx_err err = {0};
-    if (strncmp(device, "cuda:", 5) != 0)
-        return;
     const vx_decoder_params params = {.device = atoi(device + 5),
-                                      .hybrid = !server->params.no_hybrid};
-    if (vx_decoder_open(&params, &server->decoder, &err) != 0) {
+                                      .hybrid = !server->params.no_hybrid,
+                                      .cpu_clips = cores > 0 ? cores : 1};
+    if (vx_decoder_open(&params, &decoder, &err) != 0) {
         vx_log_failed(VX_LOG_WARN, "decoder", &err, "device=%s used=no", device);
         return;
     }
-    if (vx_extract_check_card(server->decoder, &err) != 0) {
+    server->decoders.items[server->decoders.n++] = decoder;
+    if (vx_extract_check_card(decoder, &err) != 0) {
         snprintf(server->kernels_note, sizeof server->kernels_note, "%s", err.msg);
         vx_log_failed(VX_LOG_WARN, "kernels", &err, "device=%s used=no", device);
     }
-    vx_models_on_no_memory(server->models, vx_decoder_relieve, server->decoder);
     vx_decoder_stats stats;
     char card[2 * sizeof stats.card];
-    vx_decoder_get_stats(server->decoder, &stats);
+    vx_decoder_get_stats(decoder, &stats);
     vx_log(VX_LOG_INFO, "decoder", "device=%s card=%s decoders=%d hybrid=%s", device,
            vx_log_quote(stats.card, card, sizeof card), stats.max_decoders,
            params.hybrid ? "auto" : "off");
+}
+
+/* The cards that run the first model decode, too. */
+static void open_decoders(vx_server *server) {
+    vx_devices devices;
+    vx_model_get_devices(&server->models->items[0], &devices);
+    for (int i = 0; i < devices.n; i++)
+        if (!strncmp(devices.names[i], "cuda:", 5))
+            open_decoder(server, devices.names[i], devices.n);
+    if (server->decoders.n)
+        vx_models_on_no_memory(server->models, vx_decoders_relieve, &server->decoders);
 }
 
 static int open_models(vx_server *server, vx_err *err) {
@@ -123,10 +136,10 @@ static int open_models(vx_server *server, vx_err *err) {
     if (!rc)
         rc = open_shots(server, err);
     if (!rc)
-        open_decoder(server);
+        open_decoders(server);
     if (!rc)
         rc = open_slots(server, err);
-    extractor->decoder = server->decoder;
+    extractor->decoders = &server->decoders;
     extractor->slots = server->slots;
     extractor->models = server->models;
     extractor->shots = server->shots;
@@ -397,7 +410,7 @@ vx_server *vx_server_close(vx_server *server) {
     vx_folders_free(server->folders);
     vx_collection_close(server->collection);
     vx_slots_free(server->slots);
-    vx_decoder_free(server->decoder);
+    vx_decoders_free(&server->decoders);
     vx_shots_free(server->shots);
     vx_models_free(server->models);
     vx_catalog_close(server->catalog);

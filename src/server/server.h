@@ -41,7 +41,7 @@
 typedef struct vx_server_params {
     const char *data_dir, *models_dir; /* borrows, for the server's life */
     const char *model;   /* package names, comma separated, the first is the default; or auto */
-    const char *device;  /* auto, cpu, cuda:N */
+    const char *device;  /* as vx_devices_parse takes it */
     bool no_hybrid;      /* with a GPU, leave all that it decodes to it */
     bool no_index_gpu;   /* with a GPU, keep no copy of the index there */
     const char *clip;    /* default clip rule; NULL = auto */
@@ -59,7 +59,7 @@ typedef struct vx_server_params {
     double folder_quiet_s, folder_keep_days, folder_walk_s; /* likewise */
     const char *search_url; /* of the store that answers searches; NULL: the indexes do */
     vx_fingerprints fingerprints;
-    vx_media_frames frames; /* what clips are made of where nobody asks for other frames */
+    vx_clip_frames frames; /* what clips are made of where nobody asks for other frames */
     vx_evidence_level evidence;
     bool reproducible; /* as vx_embedder_params has it */
     bool no_clients;   /* nobody asks anything: no search, embeddings, cutter and backfill */
@@ -72,10 +72,9 @@ typedef struct vx_server {
     vx_store *store;
     vx_catalog *catalog;
     vx_models *models;
-    vx_shots *shots; /* NULL: no package of it, or one that cannot be used */
-    vx_decoder
-        *decoder;  /* of the card that runs the first model; NULL: it has none, or none that can */
-    int n_decodes; /* videos decoded at once */
+    vx_shots *shots;      /* NULL: no package of it, or one that cannot be used */
+    vx_decoders decoders; /* of the cards that run the first model, as far as they can */
+    int n_decodes;        /* videos decoded at once */
     char kernels_note
         [1024]; /* why vidx's own kernels do not run on the GPU; "" = they do, or there is none */
     vx_slots *slots; /* in which all decodes take turns; NULL without clients */

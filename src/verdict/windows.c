@@ -20,10 +20,11 @@ static int open_window(vx_windows *w, const char *path, const uint8_t sha256[32]
                        vx_err *err) {
     char table_path[PATH_MAX];
     vx_store_table_path(w->files->store, sha256, table_path, sizeof table_path);
+    const vx_decoders *decoders = w->files->extractor->decoders;
     const vx_evidence_source source = {.path = path,
                                        .table_path = table_path,
                                        .limits = &w->files->extractor->limits,
-                                       .decoder = w->files->extractor->decoder,
+                                       .decoder = decoders ? vx_decoders_pick(decoders) : NULL,
                                        .decode_threads = w->files->decode_threads,
                                        .keep_going = keeps_going,
                                        .ctx = w};

@@ -9,7 +9,7 @@ import make as samples
 import numpy as np
 import openai
 import pytest
-from conftest import assert_problem
+from conftest import assert_problem, wait_until
 from server import Server
 
 DIM = {"tiny": 64, "small": 48}
@@ -219,6 +219,28 @@ def dark(tmp_path_factory):
     path = tmp_path_factory.mktemp("dark") / "dark.mp4"
     film(path, lambda image: image // 32)
     return path
+
+
+def test_device_that_is_lost_answers_503_with_the_reason_and_comes_back(start, clip, dark):
+    """fragile fails on dark clips in the words of CUDA; its device is the CPU."""
+    server = start(model="fragile")
+    answer = server.upload(dark)
+    assert_problem(answer, 503, "busy", "cpu was lost", "unspecified launch failure")
+    assert int(answer.headers["Retry-After"]) > 0
+
+    def device():
+        found, = server.get("/v1/models").json()["items"][0]["devices"]
+        return found
+
+    assert device()["device"] == "cpu" and "unspecified launch failure" in device()["last_lost"]
+    wait_until(lambda: device()["state"] == "ready", "the device does not come back")
+    assert server.upload(clip(330)).status_code == 201
+    assert device()["clips"] == 1
+    job = server.upload(dark, wait="false").json()  # is tried again, and loses the device each time
+    wait_until(lambda: server.get(f"/v1/jobs/{job['id']}").json()["attempts"] >= 1, "the job is not begun")
+    assert server.delete(f"/v1/jobs/{job['id']}").status_code == 200
+    wait_until(lambda: device()["state"] == "ready", "the device does not come back")
+    assert server.upload(clip(331)).status_code == 201
 
 
 def test_model_that_fails_costs_its_own_vectors_alone(start, clip, dark):

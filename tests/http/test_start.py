@@ -104,7 +104,10 @@ def test_signal_that_asks_for_nothing_is_ignored(server, number):
     (["--model", "cuts"], "cuts/manifest.json: kind is of a package that gives no vectors; name another model"),
     (["--model", "internvideo2-1b"], "Get it with: ./dev model internvideo2-1b --download"),
     (["--model", "auto"], "get one with: ./dev model efficientnet-lite0"),
-    (["--model", "tiny", "--device", "gpu"], "device 'gpu' is not auto, cpu or cuda:N"),
+    (["--model", "tiny", "--device", "gpu"], "device 'gpu' is not auto, cpu, all, cuda:N or a list of cuda:N"),
+    (["--model", "tiny", "--device", "all"], "there is no GPU here"),
+    (["--model", "tiny", "--device", "cuda:0,cuda:0"], "cuda:0 is named twice"),
+    (["--model", "tiny", "--device", "cuda:0,cpu"], "device 'cpu' is not auto, cpu, all, cuda:N or a list"),
     (["--data", "/proc/x"], "/proc/x"),
 ])
 def test_what_keeps_it_from_starting_is_said_in_a_sentence(tmp_path, tiny_model, flags, words):

@@ -282,11 +282,11 @@ static void without_a_line_all_are_told_why_until_one_is_back(void **state) {
     atomic_store(&d.away[0], true);
     atomic_store(&d.away[1], true);
     for (int i = 0; i < 2; i++) /* in work, and then while both are away */
-        assert_int_equal(run_all(batcher, 40, &err), -EAGAIN);
+        assert_int_equal(run_all(batcher, 40, &err), -EHOSTDOWN);
     assert_non_null(strstr(err.msg, "fell off the bus"));
     expect_lost(batcher, 0, true);
     expect_lost(batcher, 1, true);
-    assert_int_equal(run_all(batcher, 1, &err), -EAGAIN);
+    assert_int_equal(run_all(batcher, 1, &err), -EHOSTDOWN);
     assert_non_null(strstr(err.msg, "no device that works now"));
     atomic_store(&d.away[1], false);
     expect_lost(batcher, 1, false);
@@ -301,7 +301,8 @@ static void item_that_breaks_devices_ends_after_two(void **state) {
     vx_batcher *batcher = start_devices(&d);
     const float items[] = {BREAKS};
     float vectors[VX_LEN(items) * DIM];
-    assert_int_equal(vx_batcher_run(batcher, -1, items, sizeof(float), 1, vectors, &err), -EAGAIN);
+    assert_int_equal(vx_batcher_run(batcher, -1, items, sizeof(float), 1, vectors, &err),
+                     -EHOSTDOWN);
     expect_lost(batcher, 0, false);
     expect_lost(batcher, 1, false);
     assert_int_equal(atomic_load(&d.n_revived), 2);

@@ -490,6 +490,39 @@ static void conversions_of_a_picture_on_the_card_fetch_it(void **state) {
     close_decoder(decoder);
 }
 
+static void the_next_video_goes_to_the_card_with_the_fewest(void **state) {
+    (void)state;
+    slow_clip c = {.path = -1};
+    pthread_t slow;
+    vx_decoders cards = {.items = {open_decoder()}, .n = 2};
+    const vx_decoder_params second = {.hybrid = true, .driver = &fake_driver};
+    assert_int_equal(vx_decoder_open(&second, &cards.items[1], NULL), 0);
+    vx_decoder *first = vx_decoders_pick(&cards);
+    assert_true(first != vx_decoders_pick(&cards)); /* of equals they take turns */
+    c.decoder = cards.items[0];
+    vx_mutex_init(&c.lock);
+    vx_cond_init(&c.changed);
+    pthread_create(&slow, NULL, decode_slowly, &c);
+    vx_mutex_lock(&c.lock);
+    while (!c.begun)
+        vx_cond_wait(&c.changed, &c.lock);
+    vx_mutex_unlock(&c.lock);
+    for (int i = 0; i < 3; i++)
+        assert_ptr_equal(vx_decoders_pick(&cards), cards.items[1]);
+    let_go(&c);
+    pthread_join(slow, NULL);
+    vx_decoder_stats one, all;
+    vx_decoder_get_stats(cards.items[0], &one);
+    vx_decoders_get_stats(&cards, &all);
+    assert_int_equal(all.n_clips[VX_MEDIA_ON_CARD], 1);
+    assert_int_equal(all.max_clips, 2 * one.max_clips);
+    vx_cond_done(&c.changed);
+    vx_mutex_done(&c.lock);
+    vx_decoders_free(&cards);
+    assert_true(fake_is_empty());
+    assert_null(vx_decoders_pick(&cards));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(pictures_of_the_card_come_in_order_and_in_host_memory),
@@ -498,6 +531,7 @@ int main(void) {
         cmocka_unit_test(no_picture_comes_twice_when_the_cpu_goes_on),
         cmocka_unit_test(a_card_that_fails_leaves_all_to_the_cpu),
         cmocka_unit_test(what_the_receiver_returns_ends_the_decode),
+        cmocka_unit_test(the_next_video_goes_to_the_card_with_the_fewest),
         cmocka_unit_test(stopping_ends_the_decode),
         cmocka_unit_test(pictures_stay_on_the_card_for_who_takes_them),
         cmocka_unit_test(without_memory_for_them_pictures_come_in_that_of_the_host),
