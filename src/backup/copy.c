@@ -15,6 +15,7 @@
 #include "base/hex.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/whole_file.h"
 #include "catalog/catalog.h"
 
 /* A round copies only what is new; each ends the deletions of the one before. */
@@ -39,11 +40,6 @@ static int join(char path[PATH_MAX], const char *folder, const char *name, vx_er
 
 static int make_folder(const char *path, vx_err *err) {
     return mkdir(path, 0700) && errno != EEXIST ? VX_FAIL_ERRNO(err, "creating %s", path) : 0;
-}
-
-static int sync_folder(const char *path, vx_err *err) {
-    VX_AUTO_FD int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    return fd < 0 || fsync(fd) ? VX_FAIL_ERRNO(err, "making %s durable", path) : 0;
 }
 
 static int copy_bytes(int from, int to, int64_t *bytes, const char *path, vx_err *err) {
@@ -169,11 +165,11 @@ static int sync_media(const copying *c, vx_err *err) {
         snprintf(name, sizeof name, "media/%02x", i);
         rc = join(path, c->to, name, err);
         if (!rc && !access(path, F_OK))
-            rc = sync_folder(path, err);
+            rc = vx_sync_folder(path, err);
     }
     if (!rc)
         rc = join(path, c->to, "media", err);
-    return rc ? rc : sync_folder(path, err);
+    return rc ? rc : vx_sync_folder(path, err);
 }
 
 static int copy_all_media(copying *c, const char *catalog_path, vx_err *err) {
@@ -302,7 +298,7 @@ int vx_backup_run(const char *data_dir, const char *to_dir, vx_backup_report *re
     if (!rc)
         rc = put_into_place(copy, final, err);
     if (!rc)
-        rc = sync_folder(to_dir, err);
+        rc = vx_sync_folder(to_dir, err);
     return rc ? rc : remove_unnamed(&c, final, err);
 }
 
@@ -332,5 +328,5 @@ int vx_backup_restore(const char *from_dir, const char *data_dir, vx_backup_repo
         rc = copy_all_media(&c, copy, err);
     if (!rc)
         rc = put_into_place(copy, target, err);
-    return rc ? rc : sync_folder(data_dir, err);
+    return rc ? rc : vx_sync_folder(data_dir, err);
 }

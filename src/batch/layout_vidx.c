@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 
 #include "base/hex.h"
+#include "base/npy.h"
 #include "output.h"
 
 #define FAISS "video_index.faiss"
@@ -32,19 +33,11 @@ typedef struct writer {
 
 /* ---- embeddings.npy ---- */
 
-/* NPY format 1.0: magic, version, length of the text, the text padded so that the data is aligned
- * to 64 bytes. */
 static int write_npy(FILE *file, void *ctx) {
     const writer *w = ctx;
     size_t dim = (size_t)vx_index_dim(w->model->index);
-    char header[128];
-    int n = snprintf(header + 10, sizeof header - 10,
-                     "{'descr': '<f4', 'fortran_order': False, 'shape': (%zu, %zu), }", w->n, dim);
-    memcpy(header, "\x93NUMPY\x01\x00", 8);
-    header[8] = (char)(sizeof header - 10);
-    header[9] = 0;
-    memset(header + 10 + n, ' ', sizeof header - 11 - (size_t)n);
-    header[sizeof header - 1] = '\n';
+    char header[VX_NPY_HEADER_BYTES];
+    vx_npy_write_header(header, "<f4", (int64_t)w->n, (int64_t)dim);
     fwrite(header, sizeof header, 1, file);
     VX_AUTO_FREE float *vector = vx_new_array(dim, sizeof *vector);
     if (!vector)

@@ -7,6 +7,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "base/whole_file.h"
+
 #define STAGING ".vidx/staging"
 #define BUFFER_BYTES (1 << 20)
 
@@ -35,12 +37,7 @@ int vx_batch_make_folders(const char *path, vx_err *err) {
 int vx_batch_sync_folder(const char *output, const char *name, vx_err *err) {
     char path[PATH_MAX];
     int rc = vx_batch_join(path, output, name, err);
-    if (rc)
-        return rc;
-    VX_AUTO_FD int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0 || fsync(fd))
-        return VX_FAIL_ERRNO(err, "making %s durable", path);
-    return 0;
+    return rc ? rc : vx_sync_folder(path, err);
 }
 
 static int write_file(const char *output, const char *name, vx_batch_write_content write, void *ctx,

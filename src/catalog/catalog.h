@@ -102,8 +102,9 @@ typedef enum vx_evidence_state {
     VX_EVIDENCE_PENDING, /* not yet: its verdict may be revised */
     VX_EVIDENCE_DONE,
     VX_EVIDENCE_FAILED, /* no: the process ended each time somebody did */
-} vx_evidence_state;                                         /* stored: append, never renumber */
-const char *vx_evidence_state_name(vx_evidence_state state); /* "none", "pending", "done", "failed" */
+} vx_evidence_state;    /* stored: append, never renumber */
+const char *
+vx_evidence_state_name(vx_evidence_state state); /* "none", "pending", "done", "failed" */
 
 /* Gives (a jansson object) {"verdict","of","score","share","share_of_new",
  * "share_of_stored","offset_s","mirrored"}, NaN as null; NULL
@@ -227,6 +228,11 @@ int vx_catalog_get_video_by_sha256(vx_catalog *catalog, const uint8_t sha256[32]
                                    vx_video **ret_video, vx_err *err);
 int vx_catalog_get_video_by_row(vx_catalog *catalog, int64_t row, vx_video **ret_video,
                                 vx_err *err);
+/* Calls back for each of these rows, with its video as vx_catalog_get_video_by_row gives it, borrowed until the callback
+ * returns; NULL: there is none any more. All are of one moment. Non-zero stops and is returned. Cheaper than one by one. */
+typedef int (*vx_catalog_on_row)(void *ctx, int64_t row, const vx_video *video, vx_err *err);
+int vx_catalog_read_videos(vx_catalog *catalog, const int64_t *rows, size_t n,
+                           vx_catalog_on_row on_row, void *ctx, vx_err *err);
 /* The video without its clips (n_clips is 0). VX_CATALOG_NOT_FOUND. */
 int vx_catalog_get_video_alone(vx_catalog *catalog, int64_t row, vx_video **ret_video, vx_err *err);
 /* Gives its metadata alone (free()). VX_CATALOG_NOT_FOUND. */

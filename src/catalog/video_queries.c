@@ -179,17 +179,26 @@ static int read_clips(vx_db *db, video_page *page, vx_err *err) {
     return rc;
 }
 
-/* Videos and clips come from two statements and must be of one moment. */
+/* What two statements read is of one moment in between. */
+static int begin_reading(vx_db *db, bool *ret_own, vx_err *err) {
+    *ret_own = !vx_db_in_transaction(db);
+    return *ret_own ? vx_db_run(db, "BEGIN", err) : 0;
+}
+
+static void end_reading(vx_db *db, bool own) {
+    if (own && vx_db_in_transaction(db))
+        vx_db_run(db, "ROLLBACK", NULL);
+}
+
 static int read_snapshot(vx_db *db, vx_sql *q, size_t limit, video_page *page, vx_err *err) {
-    bool own = !vx_db_in_transaction(db);
-    int rc = own ? vx_db_run(db, "BEGIN", err) : 0;
+    bool own;
+    int rc = begin_reading(db, &own, err);
     if (!rc)
         rc = read_page(q, limit, page, err);
     if (!rc && page->n > 0)
         rc = read_clips(db, page, err);
     vx_sql_end(q);
-    if (own && vx_db_in_transaction(db))
-        vx_db_run(db, "ROLLBACK", NULL);
+    end_reading(db, own);
     return rc;
 }
 
@@ -225,29 +234,53 @@ int vx_catalog_get_video_by_sha256(vx_catalog *catalog, const uint8_t sha256[32]
     return read_one(reader.db, &q, ret_video, err);
 }
 
-static int add_clusters(vx_db *db, vx_video *video, vx_err *err) {
-    VX_SQL(q, db, "SELECT row" CLUSTERS_COLUMN " FROM videos WHERE row = ?");
-    vx_sql_bind_int(&q, video->row);
-    bool oom = false;
+/* With its clips and clusters. Two statements: inside a transaction they are of one moment. */
+static int read_by_row(vx_db *db, int64_t row, vx_video **ret_video, vx_err *err) {
+    VX_AUTO(vx_video) video = NULL;
+    VX_SQL(q, db, "SELECT " VIDEO_COLUMNS CLUSTERS_COLUMN " FROM videos WHERE row = ?");
+    vx_sql_bind_int(&q, row);
     int rc = vx_sql_next(&q, err);
     if (rc <= 0)
+        return rc ? rc : VX_FAIL(err, VX_CATALOG_NOT_FOUND, "no such video");
+    if ((rc = read_clustered(&q, &video, err)))
         return rc;
-    vx_sql_int(&q);
-    video->clusters = vx_sql_text(&q, &oom);
-    return oom ? VX_FAIL(err, -ENOMEM, "out of memory") : 0;
+    VX_SQL(clips, db,
+           "SELECT row, position, start_s, end_s FROM clips WHERE video = ? ORDER BY position");
+    vx_sql_bind_int(&clips, row);
+    while ((rc = vx_sql_next(&clips, err)) > 0) {
+        vx_clip clip;
+        read_clip(&clips, &clip);
+        if ((rc = append_clip(video, &clip, err)))
+            return rc;
+    }
+    if (!rc)
+        *ret_video = vx_take(video);
+    return rc;
 }
 
 int vx_catalog_get_video_by_row(vx_catalog *catalog, int64_t row, vx_video **ret_video,
                                 vx_err *err) {
     VX_READER(reader, catalog);
-    VX_AUTO(vx_video) video = NULL;
-    VX_SQL(q, reader.db, "SELECT " VIDEO_COLUMNS " FROM videos WHERE row = ?");
-    vx_sql_bind_int(&q, row);
-    int rc = read_one(reader.db, &q, &video, err);
+    bool own;
+    int rc = begin_reading(reader.db, &own, err);
     if (!rc)
-        rc = add_clusters(reader.db, video, err);
-    if (!rc)
-        *ret_video = vx_take(video);
+        rc = read_by_row(reader.db, row, ret_video, err);
+    end_reading(reader.db, own);
+    return rc;
+}
+
+int vx_catalog_read_videos(vx_catalog *catalog, const int64_t *rows, size_t n,
+                           vx_catalog_on_row on_row, void *ctx, vx_err *err) {
+    VX_READER(reader, catalog);
+    bool own;
+    int rc = begin_reading(reader.db, &own, err);
+    for (size_t i = 0; i < n && !rc; i++) {
+        VX_AUTO(vx_video) video = NULL;
+        rc = read_by_row(reader.db, rows[i], &video, err);
+        if (!rc || rc == VX_CATALOG_NOT_FOUND)
+            rc = on_row(ctx, rows[i], video, err);
+    }
+    end_reading(reader.db, own);
     return rc;
 }
 

@@ -247,7 +247,8 @@ int vx_catalog_break_off_second_look(vx_catalog *catalog, int64_t row, vx_err *e
     int rc = vx_catalog_check_writing(catalog, err);
     if (rc)
         return rc;
-    VX_SQL(q, &catalog->writer, "UPDATE videos SET look_tries = max(look_tries - 1, 0) WHERE row = ?");
+    VX_SQL(q, &catalog->writer,
+           "UPDATE videos SET look_tries = max(look_tries - 1, 0) WHERE row = ?");
     vx_sql_bind_int(&q, row);
     rc = vx_sql_run(&q, err);
     return rc ? rc : changed_row(catalog, row, err);
@@ -258,9 +259,10 @@ int vx_catalog_end_second_look(vx_catalog *catalog, int64_t row, const vx_verdic
     int rc = vx_catalog_check_writing(catalog, err);
     if (rc)
         return rc;
-    VX_SQL(q, &catalog->writer,
-           "UPDATE videos SET evidence = ?, looks = ?, look_tries = 0 WHERE row = ? AND evidence = ?"
-           " AND rejudge = 0 AND verdict = ? AND duplicate_of = ?");
+    VX_SQL(
+        q, &catalog->writer,
+        "UPDATE videos SET evidence = ?, looks = ?, look_tries = 0 WHERE row = ? AND evidence = ?"
+        " AND rejudge = 0 AND verdict = ? AND duplicate_of = ?");
     vx_sql_bind_int(&q, VX_EVIDENCE_DONE);
     vx_sql_bind_text(&q, looks);
     vx_sql_bind_int(&q, row);

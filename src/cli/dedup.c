@@ -1,7 +1,6 @@
 /* dedup.c — vidx dedup: duplicates among the videos of folders, of an output of vidx embed, or of the data folder
  * of a stopped server. batch/ reads what is new, duplicates/ compares. */
 #include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <math.h>
 #include <signal.h>
@@ -12,7 +11,9 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/whole_file.h"
 #include "batch/batch.h"
+#include "batch_run.h"
 #include "cli.h"
 #include "duplicates/duplicates.h"
 #include "interrupt.h"
@@ -131,26 +132,15 @@ static vx_groups_format format_of(const char *name) {
                                     : VX_GROUPS_TEXT;
 }
 
-/* Beside its place first, so that no half file has the name. */
 static int write_list(const char *path, const vx_group_page *page, vx_err *err) {
-    char temporary[PATH_MAX];
+    vx_whole_file file;
     size_t n = strlen(path);
     bool lines = n >= 6 && !strcmp(path + n - 6, ".jsonl");
-    if (snprintf(temporary, sizeof temporary, "%s.XXXXXX", path) >= (int)sizeof temporary)
-        return VX_FAIL(err, -ENAMETOOLONG, "--list: the path is too long");
-    int fd = mkostemp(temporary, O_CLOEXEC);
-    FILE *file = fd < 0 ? NULL : fdopen(fd, "w");
-    int rc = file ? vx_groups_write(page, lines ? VX_GROUPS_JSONL : VX_GROUPS_CSV, file, err)
-                  : VX_FAIL_ERRNO(err, "creating %s", temporary);
-    if (!rc && (fchmod(fd, 0644) || fflush(file) || fsync(fd)))
-        rc = VX_FAIL_ERRNO(err, "writing %s", temporary);
-    if (file && fclose(file) && !rc)
-        rc = VX_FAIL_ERRNO(err, "writing %s", temporary);
-    if (!rc && rename(temporary, path))
-        rc = VX_FAIL_ERRNO(err, "putting %s into place", path);
-    if (rc && fd >= 0)
-        unlink(temporary);
-    return rc;
+    int rc = vx_whole_file_open(&file, path, err);
+    if (rc)
+        return rc;
+    rc = vx_groups_write(page, lines ? VX_GROUPS_JSONL : VX_GROUPS_CSV, file.stream, err);
+    return vx_whole_file_end(&file, rc, err);
 }
 
 static int list_groups(const settings *s, const vx_group_query *query, vx_duplicates *duplicates,
@@ -258,19 +248,6 @@ static int find_state(const settings *s, char ret_path[PATH_MAX], vx_err *err) {
                          "no folder for what is known between runs: --state DIR is needed");
 }
 
-static int read_places(vx_batch *batch, vx_server *server, vx_batch_end *ret_end, vx_err *err) {
-    const vx_batch_parts parts = {
-        .collection = server->collection,
-        .extractor = &server->extractor,
-        .writer = server->writer,
-        .ingest = server->ingest,
-        .library = server->library,
-        .workers =
-            server->n_decodes < VX_BATCH_WORKERS_MAX ? server->n_decodes : VX_BATCH_WORKERS_MAX,
-    };
-    return vx_batch_run(batch, &parts, ret_end, err);
-}
-
 static int dedup_places(const settings *s, const vx_keep_policy *policy, const char *models,
                         vx_batch_end *ret_end, vx_err *err) {
     char state[PATH_MAX];
@@ -290,7 +267,7 @@ static int dedup_places(const settings *s, const vx_keep_policy *policy, const c
         rc = open_server(s, vx_batch_data_dir(batch), models,
                          s->model ? s->model : VX_DEFAULT_MODEL, &server, err);
     if (!rc)
-        rc = read_places(batch, server, ret_end, err);
+        rc = vx_batch_run_in_server(batch, server, ret_end, err);
     return rc || *ret_end == VX_BATCH_INTERRUPTED ? rc : scan(s, policy, server, err);
 }
 

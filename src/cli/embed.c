@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "base/thread.h"
 #include "batch/batch.h"
+#include "batch_run.h"
 #include "cli.h"
 #include "interrupt.h"
 #include "models_folder.h"
@@ -160,17 +161,8 @@ static int embed(const settings *s, const char *model, vx_batch_end *ret_end, vx
         rc = vx_server_start(server, err);
     if (rc)
         return rc;
-    const vx_batch_parts parts = {
-        .collection = server->collection,
-        .extractor = &server->extractor,
-        .writer = server->writer,
-        .ingest = server->ingest,
-        .library = server->library,
-        .workers =
-            server->n_decodes < VX_BATCH_WORKERS_MAX ? server->n_decodes : VX_BATCH_WORKERS_MAX,
-    };
     vx_interrupt_catch(); /* not earlier: while the model is loaded, a signal may simply end the process */
-    return vx_batch_run(batch, &parts, ret_end, err);
+    return vx_batch_run_in_server(batch, server, ret_end, err);
 }
 
 int vx_command_embed(int argc, char **argv) {

@@ -1,14 +1,12 @@
 /* export.c — vidx export: the vectors of a model as a file, beside a server or without one. */
 #include <errno.h>
-#include <fcntl.h>
 #include <jansson.h>
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "base/mem.h"
+#include "base/whole_file.h"
 #include "cli.h"
 #include "export/export.h"
 #include "options.h"
@@ -76,23 +74,10 @@ static int write_pieces(vx_export *export, FILE *file, vx_err *err) {
     return fflush(file) ? VX_FAIL_ERRNO(err, "writing the export") : 0;
 }
 
-/* Beside its place first, so that no half file has the name. */
 static int write_file(vx_export *export, const char *path, vx_err *err) {
-    char temporary[PATH_MAX];
-    if (snprintf(temporary, sizeof temporary, "%s.XXXXXX", path) >= (int)sizeof temporary)
-        return VX_FAIL(err, -ENAMETOOLONG, "the path %s is too long", path);
-    int fd = mkostemp(temporary, O_CLOEXEC);
-    FILE *file = fd < 0 ? NULL : fdopen(fd, "w");
-    int rc = file ? write_pieces(export, file, err) : VX_FAIL_ERRNO(err, "creating %s", temporary);
-    if (!rc && (fchmod(fd, 0644) || fsync(fd)))
-        rc = VX_FAIL_ERRNO(err, "writing %s", temporary);
-    if (file && fclose(file) && !rc)
-        rc = VX_FAIL_ERRNO(err, "writing %s", temporary);
-    if (!rc && rename(temporary, path))
-        rc = VX_FAIL_ERRNO(err, "putting %s into place", path);
-    if (rc && fd >= 0)
-        unlink(temporary);
-    return rc;
+    vx_whole_file file;
+    int rc = vx_whole_file_open(&file, path, err);
+    return rc ? rc : vx_whole_file_end(&file, write_pieces(export, file.stream, err), err);
 }
 
 static int run(const settings *s, vx_err *err) {

@@ -8,6 +8,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 
+#include "base/npy.h"
 #include "cluster_folder_internal.h"
 
 #define MAX_DIM 8192
@@ -39,36 +40,26 @@ static int map_file(const char *path, vx_embedded *in, vx_err *err) {
     return 0;
 }
 
-/* NPY: magic, version, the length of a text, the text (a Python dictionary), the numbers. */
 static int read_header(const char *path, vx_embedded *in, vx_err *err) {
-    const uint8_t *bytes = in->mapped;
-    size_t text_bytes = 0, begin = 0;
-    char text[512] = "";
-    if (in->mapped_bytes > 12 && !memcmp(bytes, "\x93NUMPY", 6) &&
-        (bytes[6] == 1 || bytes[6] == 2)) {
-        begin = bytes[6] == 1 ? 10 : 12;
-        text_bytes = (size_t)bytes[8] | (size_t)bytes[9] << 8;
-        if (bytes[6] == 2)
-            text_bytes |= (size_t)bytes[10] << 16 | (size_t)bytes[11] << 24;
-    }
-    if (!begin || text_bytes >= sizeof text || begin + text_bytes > in->mapped_bytes)
-        return VX_FAIL(err, -EINVAL, "%s is not a NumPy file of vidx embed", path);
-    memcpy(text, bytes + begin, text_bytes);
-    const char *shape = strstr(text, "'shape': (");
-    unsigned long long n = 0, dim = 0;
-    if (!strstr(text, "'descr': '<f4'") || !strstr(text, "'fortran_order': False") || !shape ||
-        sscanf(shape, "'shape': (%llu, %llu)", &n, &dim) != 2 || dim < 1 || dim > MAX_DIM)
-        return VX_FAIL(err, -EINVAL, "%s must hold float32 [rows, dim] in C order", path);
-    if (n > SIZE_MAX / (dim * sizeof(float)) ||
-        n * dim * sizeof(float) > in->mapped_bytes - begin - text_bytes)
-        return VX_FAIL(err, -EINVAL, "%s is cut off: it should hold %llu vectors", path, n);
-    if (n < 2)
-        return VX_FAIL(err, -EINVAL, "%s holds %llu vectors: there is nothing to cluster", path, n);
-    if ((begin + text_bytes) % sizeof(float))
+    vx_npy_shape shape;
+    if (!vx_npy_read_header(in->mapped, in->mapped_bytes, &shape) || shape.dim < 1 ||
+        shape.dim > MAX_DIM)
+        return VX_FAIL(
+            err, -EINVAL,
+            "%s must be a NumPy file of float32 [rows, dim] in C order, as vidx embed writes it",
+            path);
+    size_t row_bytes = (size_t)shape.dim * sizeof(float);
+    if ((uint64_t)shape.n > (in->mapped_bytes - shape.begin) / row_bytes)
+        return VX_FAIL(err, -EINVAL, "%s is cut off: it should hold %lld vectors", path,
+                       (long long)shape.n);
+    if (shape.n < 2)
+        return VX_FAIL(err, -EINVAL, "%s holds %lld vectors: there is nothing to cluster", path,
+                       (long long)shape.n);
+    if (shape.begin % sizeof(float))
         return VX_FAIL(err, -EINVAL, "%s is not aligned as NumPy aligns files", path);
-    in->vectors = (const float *)(const void *)(bytes + begin + text_bytes);
-    in->n = (size_t)n;
-    in->dim = (int)dim;
+    in->vectors = (const float *)(const void *)((const char *)in->mapped + shape.begin);
+    in->n = (size_t)shape.n;
+    in->dim = (int)shape.dim;
     return 0;
 }
 

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "base/npy.h"
 #include "cluster_folder_internal.h"
 
 enum { REPRESENTATIVES = 5 };
@@ -32,19 +33,12 @@ int vx_close_durably(FILE *file, const char *name, vx_err *err) {
 
 int vx_write_npy(const char *folder, const char *name, const char *descr, const void *data,
                  size_t n, size_t width, vx_err *err) {
-    char header[128], shape[48];
+    char header[VX_NPY_HEADER_BYTES];
     FILE *file;
     int rc = vx_open_below(folder, name, &file, err);
     if (rc)
         return rc;
-    snprintf(shape, sizeof shape, width ? "(%zu, %zu)" : "(%zu,)", n, width);
-    int used = snprintf(header + 10, sizeof header - 10,
-                        "{'descr': '%s', 'fortran_order': False, 'shape': %s, }", descr, shape);
-    memcpy(header, "\x93NUMPY\x01\x00", 8);
-    header[8] = (char)(sizeof header - 10);
-    header[9] = 0;
-    memset(header + 10 + used, ' ', sizeof header - 11 - (size_t)used);
-    header[sizeof header - 1] = '\n';
+    vx_npy_write_header(header, descr, (int64_t)n, (int64_t)width);
     fwrite(header, sizeof header, 1, file);
     fwrite(data, 4, n * (width ? width : 1), file);
     return vx_close_durably(file, name, err);

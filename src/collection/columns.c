@@ -28,33 +28,32 @@ static int load(void *ctx, const vx_video *video, vx_err *err) {
     return vx_filter_columns_put(((vx_collection *)ctx)->columns, video, err);
 }
 
-static int read_again(vx_collection *collection, int64_t row, vx_err *err) {
-    VX_AUTO(vx_video) video = NULL;
-    int rc = vx_catalog_get_video_by_row(collection->catalog, row, &video, err);
-    if (rc == VX_CATALOG_NOT_FOUND) {
-        vx_filter_columns_remove(collection->columns, row);
+static int put(void *ctx, int64_t row, const vx_video *video, vx_err *err) {
+    vx_filter_columns *columns = ((vx_collection *)ctx)->columns;
+    if (!video) {
+        vx_filter_columns_remove(columns, row);
         return 0;
     }
-    if (!rc)
-        rc = vx_filter_columns_put(collection->columns, video, err);
-    return rc ? rc
-              : vx_filter_columns_put_clips(collection->columns, row, video->clips, video->n_clips,
-                                            err);
+    int rc = vx_filter_columns_put(columns, video, err);
+    return rc ? rc : vx_filter_columns_put_clips(columns, row, video->clips, video->n_clips, err);
+}
+
+/* While columns are being healed, what lies ahead is read then. Under the lock. */
+static int put_if_known(void *ctx, int64_t row, const vx_video *video,
+                        vx_err *err) VX_NO_LOCK_ANALYSIS {
+    const vx_lost_columns *lost = &((vx_collection *)ctx)->lost_columns;
+    return atomic_load(&lost->are_lost) && row > lost->known_to ? 0 : put(ctx, row, video, err);
 }
 
 static void on_changed(void *ctx, const int64_t *rows, size_t n) {
     vx_collection *collection = ctx;
     vx_lost_columns *lost = &collection->lost_columns;
+    vx_err err;
     vx_mutex_lock(&lost->mu);
-    for (size_t i = 0; i < n; i++) {
-        vx_err err;
-        if (atomic_load(&lost->are_lost) && rows[i] > lost->known_to)
-            continue;
-        if (read_again(collection, rows[i], &err)) {
-            lose_columns(collection, &err);
-            lost->known_to = 0;
-            lost->again = true;
-        }
+    if (vx_catalog_read_videos(collection->catalog, rows, n, put_if_known, collection, &err)) {
+        lose_columns(collection, &err);
+        lost->known_to = 0;
+        lost->again = true;
     }
     vx_mutex_unlock(&lost->mu);
     atomic_fetch_add(&collection->changes, 1);
@@ -72,9 +71,10 @@ static int heal_some(vx_collection *collection, bool *ret_done, vx_err *err) {
     if (!rc)
         rc = vx_catalog_find_videos(collection->catalog, lost->known_to, VX_LEN(rows), rows, &n,
                                     err);
-    for (size_t i = 0; i < n && !rc; i++)
-        if (!(rc = read_again(collection, rows[i], err)))
-            lost->known_to = rows[i];
+    if (!rc)
+        rc = vx_catalog_read_videos(collection->catalog, rows, n, put, collection, err);
+    if (!rc && n)
+        lost->known_to = rows[n - 1];
     *ret_done = !rc && n < VX_LEN(rows);
     if (*ret_done) {
         atomic_store(&lost->are_lost, false);

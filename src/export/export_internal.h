@@ -24,11 +24,10 @@ typedef struct vx_export_row {
     float cluster_score;
 } vx_export_row;
 
-/* faiss.c, npy.c, jsonl.c, parquet_rows.c */
+/* faiss.c, jsonl.c, parquet_rows.c */
 void vx_export_faiss_begin(vx_export_buffer *out, int dim, int64_t n);
 void vx_export_faiss_end(vx_export_buffer *out, const int64_t *ids, int64_t n);
 /* dim 0: int32 [n] */
-void vx_export_npy_begin(vx_export_buffer *out, int dim, int64_t n);
 int vx_export_jsonl_row(vx_export_buffer *out, const vx_export_row *row, vx_err *err);
 int vx_export_parquet_begin(vx_export_buffer *out, bool with_clusters, vx_parquet **ret_writer,
                             vx_err *err);

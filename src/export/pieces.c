@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/idset.h"
+#include "base/npy.h"
 #include "export_internal.h"
 
 #define PIECE_BYTES ((size_t)256 * 1024)
@@ -161,6 +162,12 @@ int vx_export_open(const vx_export_params *params, vx_export **ret_export, vx_er
 
 /* ---- pieces ---- */
 
+static void begin_npy(vx_export *export, const char *descr, int64_t width) {
+    char header[VX_NPY_HEADER_BYTES];
+    vx_npy_write_header(header, descr, export->n_rows, width);
+    vx_export_append(&export->out, header, sizeof header);
+}
+
 static int begin(vx_export *export, vx_err *err) {
     export->begun = true;
     switch (export->params.format) {
@@ -168,14 +175,14 @@ static int begin(vx_export *export, vx_err *err) {
         vx_export_faiss_begin(&export->out, export->params.dim, export->n_rows);
         return 0;
     case VX_EXPORT_NPY:
-        vx_export_npy_begin(&export->out, export->params.dim, export->n_rows);
+        begin_npy(export, "<f4", export->params.dim);
         return 0;
     case VX_EXPORT_JSONL:
         return 0;
     case VX_EXPORT_PARQUET:
         return vx_export_parquet_begin(&export->out, export->clustering, &export->parquet, err);
     case VX_EXPORT_LABELS:
-        vx_export_npy_begin(&export->out, 0, export->n_rows);
+        begin_npy(export, "<i4", 0);
         return 0;
     }
     return 0;

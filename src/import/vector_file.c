@@ -1,28 +1,21 @@
 /* vector_file.c — files of FAISS and NumPy: their headers are checked against the size of the file before a
- * vector is read, so that no header can ask for memory. The layout of FAISS is that of export/faiss.c. */
+ * vector is read, so that no header can ask for memory. */
 #include <errno.h>
 #include <inttypes.h>
 #include <string.h>
 #include <sys/stat.h>
 
+#include "base/npy.h"
+#include "index/faiss_file.h"
 #include "rows.h"
 
 #define MAX_DIM 8192
-#define HEADER_BYTES 37 /* of a FAISS index: a name and its header */
 
-typedef struct faiss_header {
-    char kind[4];
-    int32_t dim, metric;
-    int64_t n;
-} faiss_header;
-
-static bool read_faiss_header(FILE *file, faiss_header *ret_header) {
-    unsigned char bytes[HEADER_BYTES - sizeof ret_header->kind];
-    if (fread(ret_header->kind, 4, 1, file) != 1 || fread(bytes, sizeof bytes, 1, file) != 1)
+static bool read_faiss_header(FILE *file, vx_faiss_header *ret_header) {
+    unsigned char bytes[VX_FAISS_HEADER_BYTES];
+    if (fread(bytes, sizeof bytes, 1, file) != 1)
         return false;
-    memcpy(&ret_header->dim, bytes, 4);
-    memcpy(&ret_header->n, bytes + 4, 8);
-    memcpy(&ret_header->metric, bytes + 29, 4);
+    *ret_header = vx_faiss_read_header(bytes);
     return true;
 }
 
@@ -43,7 +36,7 @@ static int check_size(int64_t expected, int64_t bytes, vx_err *err) {
 
 /* Where the vectors begin, and behind them the ids if it is an IndexIDMap. */
 static int open_faiss(vx_vector_file *v, int64_t bytes, int64_t *ret_ids_at, vx_err *err) {
-    faiss_header outer, inner;
+    vx_faiss_header outer, inner;
     uint64_t n_floats = 0, n_ids = 0;
     rewind(v->file);
     bool fine = read_faiss_header(v->file, &outer);
@@ -56,7 +49,7 @@ static int open_faiss(vx_vector_file *v, int64_t bytes, int64_t *ret_ids_at, vx_
     int rc = check_shape(inner.n, inner.dim, err);
     if (rc)
         return rc;
-    int64_t at = HEADER_BYTES + (mapped ? HEADER_BYTES : 0) + 8;
+    int64_t at = VX_FAISS_HEADER_BYTES + (mapped ? VX_FAISS_HEADER_BYTES : 0) + 8;
     int64_t n_bytes = inner.n * inner.dim * (int64_t)sizeof(float);
     rc = check_size(at + n_bytes + (mapped ? 8 + 8 * inner.n : 0), bytes, err);
     if (rc)
@@ -74,28 +67,24 @@ static int open_faiss(vx_vector_file *v, int64_t bytes, int64_t *ret_ids_at, vx_
                : VX_FAIL(err, VX_IMPORT_BAD, "the headers of the FAISS file contradict each other");
 }
 
-/* {'descr': '<f4', 'fortran_order': False, 'shape': (n, dim), } */
 static int open_npy(vx_vector_file *v, int64_t bytes, vx_err *err) {
-    unsigned char start[12] = {0};
-    char text[1024] = "";
-    int64_t n = -1, dim = -1;
+    char header[VX_NPY_HEADER_MAX_BYTES];
+    vx_npy_shape shape;
     rewind(v->file);
-    bool fine = fread(start, 10, 1, v->file) == 1 && (start[6] == 1 || start[6] == 2);
-    if (fine && start[6] == 2)
-        fine = fread(start + 10, 2, 1, v->file) == 1;
-    size_t length = start[8] + 256U * start[9] + 65536U * start[10] + 16777216U * start[11];
-    fine = fine && length < sizeof text && fread(text, length, 1, v->file) == 1;
-    const char *shape = fine ? strstr(text, "'shape'") : NULL;
-    if (!shape || !strstr(text, "'<f4'") || !strstr(text, "'fortran_order': False") ||
-        sscanf(shape, "'shape': (%" SCNd64 ", %" SCNd64 ")", &n, &dim) != 2)
+    size_t n = fread(header, 1, sizeof header, v->file);
+    if (!vx_npy_read_header(header, n, &shape))
         return VX_FAIL(
             err, VX_IMPORT_BAD,
             "a NumPy file must be an array of float32 ('<f4', C order) with two dimensions");
-    int rc = check_shape(n, dim, err);
-    v->n = n;
-    v->dim = (int)dim;
-    int64_t begin = (start[6] == 1 ? 10 : 12) + (int64_t)length;
-    return rc ? rc : check_size(begin + n * dim * (int64_t)sizeof(float), bytes, err);
+    int rc = check_shape(shape.n, shape.dim, err);
+    v->n = shape.n;
+    v->dim = (int)shape.dim;
+    if (!rc)
+        rc = check_size((int64_t)shape.begin + shape.n * shape.dim * (int64_t)sizeof(float), bytes,
+                        err);
+    return !rc && fseeko(v->file, (off_t)shape.begin, SEEK_SET)
+               ? VX_FAIL_ERRNO(err, "reading the file")
+               : rc;
 }
 
 void vx_vector_file_close(vx_vector_file *v) {

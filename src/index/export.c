@@ -1,49 +1,20 @@
-/* export.c — the index as a FAISS file.
- *
- * The file is written here row by row and not with faiss_write_index(), which needs all rows in one
- * FAISS index: twice the memory. The layout of an IndexFlatIP (FAISS's index_write.cpp; unchanged
- * since the beginning), little-endian, packed:
- *
- *   char[4] "IxFI" | int32 dim | int64 n | int64 1<<20 twice (unused) | uint8 trained = 1
- *   int32 metric = 0 (inner product) | uint64 n·dim | float32 [n, dim]
- */
+/* export.c — the index as a FAISS file, row by row. */
 #include "index.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <limits.h>
 #include <string.h>
-#include <sys/stat.h>
 
-#define HEADER_BYTES 45
-#define BUFFER_BYTES (1 << 20)
-
-static void close_file(FILE *file) {
-    fclose(file);
-}
-VX_DEFINE_AUTO(FILE, close_file)
-
-static void put(unsigned char **at, const void *value, size_t n_bytes) {
-    memcpy(*at, value, n_bytes);
-    *at += n_bytes;
-}
+#include "base/whole_file.h"
+#include "faiss_file.h"
 
 static int write_header(FILE *file, int dim, size_t n_rows) {
-    _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "FAISS files are little-endian");
-    unsigned char header[HEADER_BYTES], *at = header;
-    int32_t dim32 = dim, metric = 0;
-    int64_t n = (int64_t)n_rows, unused = 1 << 20;
+    unsigned char header[VX_FAISS_HEADER_BYTES];
     uint64_t n_floats = (uint64_t)n_rows * (uint64_t)dim;
-    unsigned char trained = 1;
-    put(&at, "IxFI", 4);
-    put(&at, &dim32, sizeof(dim32));
-    put(&at, &n, sizeof(n));
-    put(&at, &unused, sizeof(unused));
-    put(&at, &unused, sizeof(unused));
-    put(&at, &trained, sizeof(trained));
-    put(&at, &metric, sizeof(metric));
-    put(&at, &n_floats, sizeof(n_floats));
-    return fwrite(header, sizeof(header), 1, file) == 1 ? 0 : -1;
+    vx_faiss_write_header(header, "IxFI", dim, (int64_t)n_rows);
+    return fwrite(header, sizeof header, 1, file) == 1 &&
+                   fwrite(&n_floats, sizeof n_floats, 1, file) == 1
+               ? 0
+               : -1;
 }
 
 /* Writes the rows of ids and packs the list: an id removed meanwhile drops out of both. */
@@ -70,56 +41,21 @@ static int write_file(vx_index *index, FILE *file, int64_t *ids, size_t *n, vx_e
     int rc = write_rows(index, file, ids, n, err);
     if (rc)
         return rc;
-    if (fseeko(file, 0, SEEK_SET) || write_header(file, dim, *n) || fflush(file) ||
-        fsync(fileno(file)))
-        return VX_FAIL_ERRNO(err, "cannot finish the file");
-    return 0;
-}
-
-/* Makes a rename durable: the directory's own entry must reach the disk. */
-static int sync_directory_of(const char *path, vx_err *err) {
-    char directory[PATH_MAX];
-    const char *slash = strrchr(path, '/');
-    snprintf(directory, sizeof(directory), "%.*s", slash ? (int)(slash - path + 1) : 1,
-             slash ? path : ".");
-    VX_AUTO_FD int fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0 || fsync(fd))
-        return VX_FAIL_ERRNO(err, "cannot sync the folder %s", directory);
-    return 0;
-}
-
-static int write_and_rename(vx_index *index, const char *path, int64_t *ids, size_t *n,
-                            vx_err *err) {
-    char temporary[PATH_MAX];
-    if (snprintf(temporary, sizeof(temporary), "%s.XXXXXX", path) >= (int)sizeof(temporary))
-        return VX_FAIL(err, -ENAMETOOLONG, "the path is too long");
-    int fd = mkostemp(temporary, O_CLOEXEC);
-    if (fd < 0)
-        return VX_FAIL_ERRNO(err, "cannot create a file beside it");
-    VX_AUTO(FILE) file = fdopen(fd, "w");
-    int rc;
-    if (!file || fchmod(fd, 0644) || setvbuf(file, NULL, _IOFBF, BUFFER_BYTES))
-        rc = VX_FAIL_ERRNO(err, "cannot set up the file beside it");
-    else
-        rc = write_file(index, file, ids, n, err);
-    if (rc == 0 && rename(temporary, path))
-        rc = VX_FAIL_ERRNO(err, "cannot put the file into place");
-    if (!file)
-        close(fd);
-    if (rc) {
-        unlink(temporary);
-        return rc;
-    }
-    return sync_directory_of(path, err);
+    return fseeko(file, 0, SEEK_SET) || write_header(file, dim, *n)
+               ? VX_FAIL_ERRNO(err, "cannot finish the file")
+               : 0;
 }
 
 int vx_index_write_faiss(vx_index *index, const char *path, int64_t **ret_ids, size_t *ret_n,
                          vx_err *err) {
     VX_AUTO_FREE int64_t *ids = NULL;
+    vx_whole_file file;
     size_t n;
     int rc = vx_index_ids(index, &ids, &n, err);
     if (rc == 0)
-        rc = write_and_rename(index, path, ids, &n, err);
+        rc = vx_whole_file_open(&file, path, err);
+    if (rc == 0)
+        rc = vx_whole_file_end(&file, write_file(index, file.stream, ids, &n, err), err);
     if (rc)
         return VX_WRAP(err, "writing %s", path), rc;
     *ret_ids = vx_take(ids);

@@ -39,7 +39,6 @@ static int open_window(vx_windows *w, const char *path, const uint8_t sha256[32]
 
 /* ---- what was decoded last ---- */
 
-
 struct vx_verdict_decoded {
     struct kept_part {
         uint8_t sha256[32];
@@ -128,8 +127,7 @@ vx_span vx_windows_relate(const vx_evidence *e, const vx_span *in_new, double ne
                 : all_of_new                ? VX_VERDICT_PART_OF
                 : all_of_stored             ? VX_VERDICT_CONTAINS
                                             : VX_VERDICT_SHARED_SEGMENT,
-        .share_of_new =
-            all_of_new ? 1 : (float)fmin(1, (in_new->end_s - in_new->start_s) / new_s),
+        .share_of_new = all_of_new ? 1 : (float)fmin(1, (in_new->end_s - in_new->start_s) / new_s),
         .share_of_stored =
             all_of_stored ? 1 : (float)fmin(1, (in_stored.end_s - in_stored.start_s) / stored_s),
         .offset_s = roundf((float)e->offset_s * 1e3f) / 1e3f + 0.0f,

@@ -29,7 +29,7 @@ def choose(page, *paths):
     page.locator("#files").set_input_files([str(path) for path in paths])
 
 
-def wait_until(page, expression, seconds=15):
+def wait_until(page, expression, seconds=180):
     """wait_for_function would evaluate text inside the page, which its policy forbids."""
     deadline = time.monotonic() + seconds
     while not page.evaluate(expression):

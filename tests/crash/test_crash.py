@@ -68,7 +68,7 @@ class Client(threading.Thread):
     def one_request(self, clip, before):
         kind = self.random.choices(["upload", "job", "delete"], [6, 2, 3])[0]
         if kind == "delete":
-            answer = self.http.delete(f"{self.url}/v1/videos/{clip.id}", timeout=30)
+            answer = self.http.delete(f"{self.url}/v1/videos/{clip.id}", timeout=180)
             expected, after = (204, 404), ABSENT
         else:
             answer = self.http.post(f"{self.url}/v1/videos", data=clip.bytes, timeout=30,

@@ -34,7 +34,7 @@ def job(server, job_id):
     return server.get(f"/v1/jobs/{job_id}").json()
 
 
-def wait_until(condition, seconds=60):
+def wait_until(condition, seconds=180):
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         if condition():

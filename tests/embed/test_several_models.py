@@ -151,7 +151,7 @@ def test_interrupted_while_a_model_is_added_goes_on(batch, clip):
     count = "SELECT vectors FROM spaces WHERE model = 'slow'"
     wait_until(lambda: batch.catalog(count) and batch.catalog(count)[0][0] >= 2)
     process.send_signal(2)
-    said = process.communicate(timeout=30)[1].decode()
+    said = process.communicate(timeout=180)[1].decode()
     assert process.returncode == 130 and "run the same command to go on" in said
     (kept,), = batch.catalog(count)
     assert f"with {kept} of {n} videos done" in said

@@ -18,10 +18,10 @@ import requests
 
 ROOT = Path(__file__).resolve().parents[2]
 BINARY = Path(os.environ.get("VIDX_BIN", ROOT / "build" / "release" / "vidx"))
-START_SECONDS = float(os.environ.get("VIDX_TEST_START_S", "60"))  # sanitizers are slow
+START_SECONDS = float(os.environ.get("VIDX_TEST_START_S", "180"))  # sanitizers are slow
 
 
-def wait_until(happened, what="it did not happen", seconds=60):
+def wait_until(happened, what="it did not happen", seconds=180):
     """Gives what happened() gives once that is true."""
     deadline = time.monotonic() + seconds
     while not (found := happened()):
@@ -70,7 +70,7 @@ class Server:
         self.process.send_signal(signal.SIGKILL)
         self.process.wait()
 
-    def stop(self, timeout=60):
+    def stop(self, timeout=180):
         """Asks it to stop; returns the exit code."""
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
@@ -92,19 +92,19 @@ class Server:
             return next(int(line.split()[1]) * 1024 for line in status if line.startswith("VmHWM"))
 
     def get(self, path, **kw):
-        return self.http.get(self.url + path, timeout=60, **kw)
+        return self.http.get(self.url + path, timeout=180, **kw)
 
     def post(self, path, **kw):
-        return self.http.post(self.url + path, timeout=120, **kw)
+        return self.http.post(self.url + path, timeout=180, **kw)
 
     def put(self, path, **kw):
-        return self.http.put(self.url + path, timeout=60, **kw)
+        return self.http.put(self.url + path, timeout=180, **kw)
 
     def patch(self, path, **kw):
-        return self.http.patch(self.url + path, timeout=60, **kw)
+        return self.http.patch(self.url + path, timeout=180, **kw)
 
     def delete(self, path, **kw):
-        return self.http.delete(self.url + path, timeout=60, **kw)
+        return self.http.delete(self.url + path, timeout=180, **kw)
 
     def upload(self, path, **params):
         with open(path, "rb") as file:

@@ -36,7 +36,7 @@ def ended(server, job_id, state="done"):
     return job
 
 
-def progress(server, job_id, at_least, seconds=60):
+def progress(server, job_id, at_least, seconds=180):
     """Waits until that many videos are done."""
     deadline = time.monotonic() + seconds
     while (job := server.get(f"/v1/jobs/{job_id}").json())["done"] < at_least:

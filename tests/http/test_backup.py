@@ -15,7 +15,7 @@ def paste(start, folder):
     """Runs the commands of the code block that begins so, in the folder that has data/."""
     block, = [text for text in re.findall(r"^```sh\n(.*?)^```", README, re.S | re.M) if text.startswith(start)]
     commands = "".join(line for line in block.splitlines(True) if "vidx serve" not in line)
-    subprocess.run(["bash", "-eu", "-c", commands], cwd=folder, check=True, timeout=60)
+    subprocess.run(["bash", "-eu", "-c", commands], cwd=folder, check=True, timeout=180)
 
 
 @pytest.fixture

@@ -253,7 +253,7 @@ def test_export_has_the_cluster_of_each_clip(server, kmeans):
 
 def test_command_exports_the_same_labels(server, kmeans):
     done = subprocess.run([BINARY, "export", "--data", server.data, "--model", "tiny-text", "--format", "labels", "--clustering",
-                           kmeans["id"]], capture_output=True, timeout=60, check=True)
+                           kmeans["id"]], capture_output=True, timeout=180, check=True)
     assert done.stdout == exported(server, format="labels", clustering=kmeans["id"])
 
 

@@ -41,7 +41,7 @@ def assert_nothing_was_stored(server, before):
 def test_upload_that_says_its_length_is_refused_before_the_body(server, full):
     before = server.get("/v1/stats").json()["videos"]
     answer = requests.put(f"{server.url}/v1/videos/a.mp4", data=bytes(8 << 20),
-                          headers={"Expect": "100-continue"}, timeout=60)
+                          headers={"Expect": "100-continue"}, timeout=180)
     assert_problem(answer, 507, "no-space")
     assert_nothing_was_stored(server, before)
 
@@ -54,7 +54,7 @@ def test_disk_that_fills_up_during_an_upload_answers_507(server, full, form):
     if form:
         headers["Content-Type"] = "multipart/form-data; boundary=frontier"
         blocks = [b'--frontier\r\nContent-Disposition: form-data; name="file"\r\n\r\n', *blocks, b"\r\n--frontier--\r\n"]
-    answer = requests.post(f"{server.url}/v1/videos", data=iter(blocks), headers=headers, timeout=60)
+    answer = requests.post(f"{server.url}/v1/videos", data=iter(blocks), headers=headers, timeout=180)
     assert_problem(answer, 507, "no-space")
     assert_nothing_was_stored(server, before)
 

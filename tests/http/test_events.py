@@ -11,7 +11,7 @@ FILM = {"wait": "false", "clip": "fixed:0.2"}  # many runs of the slow model
 
 
 def listen(server, job_id, **kw):
-    return requests.get(f"{server.url}/v1/jobs/{job_id}/events", stream=True, timeout=60, **kw)
+    return requests.get(f"{server.url}/v1/jobs/{job_id}/events", stream=True, timeout=180, **kw)
 
 
 def events(text):
@@ -90,7 +90,7 @@ def test_client_that_leaves_is_let_go(slow, clip):
 
 def test_silence_is_broken_by_a_comment(slow, clip):
     *others, last = (slow.upload(clip(seed, seconds=240), **FILM).json()["id"] for seed in range(640, 644))
-    with raw_connection(slow, timeout=60) as connection:
+    with raw_connection(slow, timeout=180) as connection:
         connection.sendall(f"GET /v1/jobs/{last}/events HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
         received = b""
         while b"\n:\n\n" not in received:

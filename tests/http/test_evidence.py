@@ -35,7 +35,7 @@ def upload(server, path, status=201, **params):
     return answer.json()
 
 
-def done(server, video, timeout=60):
+def done(server, video, timeout=180):
     """The video once nothing is pending."""
     def ended():
         now = server.get(f"/v1/videos/{video['id']}").json()

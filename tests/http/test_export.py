@@ -137,7 +137,7 @@ def test_client_that_leaves_frees_its_export(start, clip):
 
 
 def vidx(*arguments):
-    return subprocess.run([BINARY, "export", *map(str, arguments)], capture_output=True, timeout=60, check=False)
+    return subprocess.run([BINARY, "export", *map(str, arguments)], capture_output=True, timeout=180, check=False)
 
 
 @pytest.mark.parametrize("form", FORMATS)

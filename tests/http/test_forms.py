@@ -91,7 +91,7 @@ def test_search_by_form_reads_the_same_forms(server, clip, stored):
 @pytest.mark.parametrize("name, length", [("日" * 251 + ".mp4", 255), ("a" * 251 + ".mp4", 255), ("😀" * 255, 255)])
 def test_name_of_255_characters_is_kept(server, clip, name, length):
     with clip(304).open("rb") as file:
-        answer = server.http.put(f"{server.url}/v1/videos/{name}", data=file, timeout=60)
+        answer = server.http.put(f"{server.url}/v1/videos/{name}", data=file, timeout=180)
     assert answer.status_code == 201, answer.text
     assert answer.json()["filename"] == name and len(name) == length
     sent = server.get(f"/v1/videos/{answer.json()['id']}/content").headers["Content-Disposition"]
@@ -100,7 +100,7 @@ def test_name_of_255_characters_is_kept(server, clip, name, length):
 
 
 def test_name_of_256_characters_is_refused(server):
-    answer = server.http.put(f"{server.url}/v1/videos/{'日' * 256}", data=b"x", timeout=60)
+    answer = server.http.put(f"{server.url}/v1/videos/{'日' * 256}", data=b"x", timeout=180)
     assert_problem(answer, 400, "bad-parameter", "255 characters")
 
 

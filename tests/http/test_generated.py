@@ -75,7 +75,7 @@ def test_bent_json_is_answered(server, video, kind):
         body = json.dumps(bend_json(rng, rng.choice(examples))).encode()
         body = bend_bytes(rng, body) if rng.random() < 0.4 else body
         assert_answered(requests.request("PATCH" if kind == 2 else "POST", server.url + path, data=body,
-                                         headers={"Content-Type": "application/json"}, timeout=60))
+                                         headers={"Content-Type": "application/json"}, timeout=180))
 
 
 def form_of(parts):
@@ -97,7 +97,7 @@ def test_bent_form_is_answered(server, video, path, fields):
         kind = rng.choice(("multipart/form-data; boundary=b0",) * 8 + ('multipart/form-data; boundary="b0', "multipart/form-data; boundary="))
         chunked = rng.random() < 0.3
         assert_answered(requests.post(server.url + path, data=iter([body[:50], body[50:]]) if chunked else body,
-                                      headers={"Content-Type": kind}, timeout=60))
+                                      headers={"Content-Type": kind}, timeout=180))
 
 
 @pytest.mark.parametrize("path", ["/v1/videos?limit=5&filename=%C3%A9a&verdict=new", "/v1/search?q=a+dog&k=3&min_score=0.1",
@@ -109,7 +109,7 @@ def test_bent_address_is_answered(server, video, path):
         target = "/" + re.sub(r"[^!-~]|#", lambda c: f"%{ord(c[0]):02X}", bent.decode("latin-1"))
         request = requests.Request("GET", server.url).prepare()
         request.url = server.url + target  # as it is: a client library would tidy it up
-        assert_answered(server.http.send(request, timeout=60))
+        assert_answered(server.http.send(request, timeout=180))
 
 
 def expected_range(text, size):
@@ -135,7 +135,7 @@ def test_generated_range_gives_what_the_rfc_says(server, video):
         if rng.random() < 0.3:
             at = rng.randrange(len(text))
             text = text[:at] + rng.choice("-=,x 5B+") + text[at + rng.randint(0, 1):]
-        answer = requests.get(f"{server.url}/v1/videos/{video['id']}/content", headers={"Range": text.strip()}, timeout=60)
+        answer = requests.get(f"{server.url}/v1/videos/{video['id']}/content", headers={"Range": text.strip()}, timeout=180)
         wanted = expected_range(text.strip(), len(data))
         if wanted == "none":
             assert answer.status_code == 416, text

@@ -82,7 +82,7 @@ def write_parquet(path, table, **kw):
 
 
 def exported(data):
-    done = subprocess.run([BINARY, "export", "--data", data], capture_output=True, timeout=60, check=True)
+    done = subprocess.run([BINARY, "export", "--data", data], capture_output=True, timeout=180, check=True)
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 

@@ -22,7 +22,7 @@ def test_thousand_connections_are_all_answered(server):
     connections = []
     try:
         for _ in range(1000):
-            connections.append(raw_connection(server, timeout=60))
+            connections.append(raw_connection(server, timeout=180))
         for connection in connections:
             connection.sendall(b"GET /v1/health/live HTTP/1.1\r\nHost: localhost\r\n\r\n")
         for connection in connections:
@@ -44,7 +44,7 @@ def test_uploads_from_many_clients_are_all_stored(server, clip):
 
 def drip(server, chunk, seconds):
     """Sends an upload's body chunk by chunk, ten a second; whether it could be sent to the end."""
-    with raw_connection(server, timeout=60) as connection:
+    with raw_connection(server, timeout=180) as connection:
         connection.sendall(b"PUT /v1/videos/slow.mp4 HTTP/1.1\r\nHost: localhost\r\n"
                            b"Content-Length: %d\r\n\r\n" % (len(chunk) * 10 * seconds))
         connection.settimeout(0.1)
@@ -169,7 +169,7 @@ def test_change_while_a_thousand_wait_is_told_to_come_back(server, clip, kind):
         answer = first.fileobj.recv(4096)
         assert answer.startswith(b"HTTP/1.1 503 ") and b"/problems/busy" in answer
         assert b"\r\nRetry-After: " in answer
-        assert requests.get(f"{server.url}/v1/health/live", timeout=60).status_code == 200
+        assert requests.get(f"{server.url}/v1/health/live", timeout=180).status_code == 200
     assert server.get(f"/v1/videos/{id}").status_code == 200
 
 
@@ -193,7 +193,7 @@ def test_stop_answers_what_waits_and_loses_nothing(start, clip):
 
     def send(path):
         try:
-            answers.append(requests.post(f"{server.url}/v1/videos", data=path.read_bytes(), timeout=60,
+            answers.append(requests.post(f"{server.url}/v1/videos", data=path.read_bytes(), timeout=180,
                                          params={"clip": "fixed:0.1"}))  # 10 runs of the slow model
         except requests.RequestException as error:
             answers.append(error)
@@ -224,7 +224,7 @@ def test_stop_does_not_wait_for_a_search_by_file(start, clip):
 
     def search():
         with open(clip(360, seconds=4), "rb") as file:
-            answers.append(requests.post(f"{server.url}/v1/search", files={"file": file}, timeout=60))
+            answers.append(requests.post(f"{server.url}/v1/search", files={"file": file}, timeout=180))
 
     thread = threading.Thread(target=search)
     thread.start()
@@ -241,7 +241,7 @@ def test_port_that_is_taken_is_told_and_not_shared(server, tiny_model, tmp_path)
 
     address = server.url.removeprefix("http://")
     second = subprocess.run([BINARY, "serve", "--listen", address, "--data", tmp_path / "d", "--models", tiny_model,
-                             "--model", "tiny"], capture_output=True, text=True, timeout=60)
+                             "--model", "tiny"], capture_output=True, text=True, timeout=180)
     assert second.returncode == 1
     assert f"cannot listen on {address}: another program uses this port; stop it, or choose another port" in second.stderr
 
@@ -252,7 +252,7 @@ def test_listen_address_that_is_none_is_told(tiny_model, tmp_path, address):
     import subprocess
 
     run = subprocess.run([BINARY, "serve", "--listen", address, "--data", tmp_path / "d", "--models", tiny_model,
-                          "--model", "tiny"], capture_output=True, text=True, timeout=60)
+                          "--model", "tiny"], capture_output=True, text=True, timeout=180)
     assert run.returncode == 1 and address in run.stderr
 
 

@@ -77,15 +77,15 @@ def proxy(server, tmp_path):
 def test_everything_works_under_the_public_name(proxy, clip):
     page = {"Origin": proxy.url, "Sec-Fetch-Site": "same-origin"}  # as the web page sends
     with open(clip(161), "rb") as file:
-        stored = proxy.post(f"{proxy.url}/v1/videos", files={"file": file}, headers=page, timeout=60)
+        stored = proxy.post(f"{proxy.url}/v1/videos", files={"file": file}, headers=page, timeout=180)
     assert stored.status_code == 201, stored.text
     video = proxy.get(proxy.url + stored.headers["Location"], timeout=20)
     assert video.json() == stored.json()
     content = proxy.get(f"{proxy.url}/v1/videos/{video.json()['id']}/content", timeout=20)
     assert content.content == clip(161).read_bytes()
     with open(clip(162), "rb") as file:
-        job = proxy.post(f"{proxy.url}/v1/videos", params={"wait": "false"}, data=file, headers=page, timeout=60).json()
-    with proxy.get(f"{proxy.url}/v1/jobs/{job['id']}/events", stream=True, timeout=60) as events:
+        job = proxy.post(f"{proxy.url}/v1/videos", params={"wait": "false"}, data=file, headers=page, timeout=180).json()
+    with proxy.get(f"{proxy.url}/v1/jobs/{job['id']}/events", stream=True, timeout=180) as events:
         assert "event: end" in events.text
     assert proxy.delete(proxy.url + stored.headers["Location"], headers=page, timeout=20).status_code == 204
 

@@ -15,7 +15,7 @@ def post_form(server, disposition, data, content_type="multipart/form-data; boun
     body = b"".join([f"--{BOUNDARY}\r\n{disposition}\r\n\r\n".encode(), data,
                      f"\r\n--{BOUNDARY}--\r\n".encode()])
     return requests.post(f"{server.url}/v1/videos", data=body, headers={"Content-Type": content_type},
-                         timeout=60)
+                         timeout=180)
 
 
 @pytest.mark.parametrize("seed, disposition, name", [
@@ -47,7 +47,7 @@ def test_form_is_read_however_its_boundary_is_written(server, clip, seed, conten
 def test_rest_of_an_upload_is_not_stored_as_a_whole_video(server, clip):
     """curl --continue-at: PUT with Content-Range must be refused by who does not know it (RFC 9110)."""
     data, before = clip(952).read_bytes(), server.get("/v1/stats").json()["videos"]
-    answer = requests.put(f"{server.url}/v1/videos/rest.mp4", data=data, timeout=60, headers={
+    answer = requests.put(f"{server.url}/v1/videos/rest.mp4", data=data, timeout=180, headers={
         "Content-Range": f"bytes 1000-{999 + len(data)}/{1000 + len(data)}"})
     assert_problem(answer, 400, answer.json()["type"].rsplit("/", 1)[1], "content-range")
     assert server.get("/v1/stats").json()["videos"] == before

@@ -9,7 +9,7 @@ from conftest import raw_connection
 def test_name_may_have_255_characters_of_any_script(server, clip, seed, length):
     """A character of this name takes three bytes, nine in an address."""
     name = "旅" * (length - 4) + ".mp4"
-    answer = requests.put(f"{server.url}/v1/videos/{name}", data=clip(seed).read_bytes(), timeout=60)
+    answer = requests.put(f"{server.url}/v1/videos/{name}", data=clip(seed).read_bytes(), timeout=180)
     assert answer.status_code == 201, answer.text
     assert answer.json()["filename"] == name
     content = server.get(f"/v1/videos/{answer.json()['id']}/content")

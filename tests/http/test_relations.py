@@ -106,7 +106,7 @@ def test_loop_contains_its_turn_and_a_turn_is_part_of_the_loop(start, film):
     related(start(), loop, turn, verdict="part_of", share_of_new=1.0)
 
 
-def wait_until(condition, seconds=30):
+def wait_until(condition, seconds=180):
     for _ in range(int(seconds * 10)):
         if condition():
             return

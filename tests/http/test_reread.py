@@ -218,7 +218,7 @@ def old_films(start, films):
     return make_old(server, ids, OLD_VECTORS, OLD_PRINTS), ids, before
 
 
-def progress(server, job_id, at_least, seconds=60):
+def progress(server, job_id, at_least, seconds=180):
     deadline = time.monotonic() + seconds
     while server.get(f"/v1/jobs/{job_id}").json()["done"] < at_least:
         assert time.monotonic() < deadline, server.tail()

@@ -15,7 +15,7 @@ from server import BINARY, Server, wait_until
 
 def serve(*flags, env=None, **paths):
     """The exit code and what a serve that cannot start writes."""
-    done = subprocess.run([BINARY, "serve", *flags], capture_output=True, text=True, timeout=60,
+    done = subprocess.run([BINARY, "serve", *flags], capture_output=True, text=True, timeout=180,
                           env={**os.environ, **(env or {})}, **paths)
     return done.returncode, done.stderr
 

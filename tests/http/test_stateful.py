@@ -112,7 +112,7 @@ class Collection(RuleBasedStateMachine):
         id = self.nth(place)
         if not id:
             return
-        answer = self.server.http.patch(f"{self.server.url}/v1/videos/{id}", json={"metadata": metadata}, timeout=60)
+        answer = self.server.http.patch(f"{self.server.url}/v1/videos/{id}", json={"metadata": metadata}, timeout=180)
         assert answer.status_code == 200, answer.text
         self.videos[id]["metadata"] |= metadata  # a merge patch
         assert answer.json()["metadata"] == self.videos[id]["metadata"]
@@ -146,7 +146,7 @@ class Collection(RuleBasedStateMachine):
 
     @rule(fields=st.sampled_from([[], ["metadata.camera"], ["metadata.n", "metadata.tags"]]))
     def declare(self, fields):
-        answer = self.server.http.put(f"{self.server.url}/v1/metadata-indexes", json={"fields": fields}, timeout=60)
+        answer = self.server.http.put(f"{self.server.url}/v1/metadata-indexes", json={"fields": fields}, timeout=180)
         assert answer.status_code in (200, 202), answer.text
 
     # ---- questions ----

@@ -18,7 +18,7 @@ def unused(server):
 
 
 def sql(server, query, *values):
-    with sqlite3.connect(server.data / "catalog.db", timeout=30) as catalog:
+    with sqlite3.connect(server.data / "catalog.db", timeout=180) as catalog:
         return catalog.execute(query, values).fetchall()
 
 

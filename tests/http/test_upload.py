@@ -97,7 +97,7 @@ def test_same_bytes_at_once_are_stored_once(server, clip):
     data, answers = clip(7).read_bytes(), []
 
     def send():
-        answers.append(requests.post(f"{server.url}/v1/videos", data=data, timeout=60))
+        answers.append(requests.post(f"{server.url}/v1/videos", data=data, timeout=180))
 
     threads = [threading.Thread(target=send) for _ in range(8)]
     for thread in threads:
@@ -117,7 +117,7 @@ def test_reencodes_of_one_film_at_once_are_one_original_and_copies(start, tmp_pa
 
     def send(path):
         answers.append(requests.post(f"{server.url}/v1/videos", params={"on_duplicate": on_duplicate},
-                                     data=path.read_bytes(), timeout=60))
+                                     data=path.read_bytes(), timeout=180))
 
     threads = [threading.Thread(target=send, args=(path,)) for path in paths]
     for thread in threads:

