@@ -114,12 +114,12 @@ static int try_boxes(const vx_footage *fresh, const vx_footage *stored, const do
                      const double box_stored[4], const manner *how, int quarter_turns,
                      vx_evidence *best, vx_err *err) {
     const vx_layout layout = vx_layout_boxes(box_new, box_stored, how->mirrored, quarter_turns);
-    const vx_evidence geometry = {.plain = true,
-                                  .mirrored = how->mirrored,
-                                  .n_inliers = best->n_inliers,
-                                  .scale = (float)((box_stored[2] - box_stored[0]) /
-                                                   (box_new[2] - box_new[0])),
-                                  .turn_deg = (float)(90 * quarter_turns)};
+    const vx_evidence geometry = {
+        .plain = true,
+        .mirrored = how->mirrored,
+        .n_inliers = best->n_inliers,
+        .scale = (float)((box_stored[2] - box_stored[0]) / (box_new[2] - box_new[0])),
+        .turn_deg = (float)(90 * quarter_turns)};
     vx_evidence found = {.motion = -2};
     int rc = try_layout(fresh, stored, &layout, how, &geometry, &found, err);
     if (!rc && found.still >= LIES_FROM && agreement(&found) > agreement(best))
@@ -141,7 +141,8 @@ static int try_plain(vx_evidence_video *fresh, vx_evidence_video *stored, const 
     int rc = try_boxes(a, b, whole_a, whole_b, how, 0, best, err);
     if (!rc && bars && !is_clear(best))
         rc = try_boxes(a, b, fresh->content, stored->content, how, 0, best, err);
-    for (int turn = -1; turn <= 1 && !rc && is_portrait(fresh->content) != is_portrait(stored->content); turn += 2)
+    for (int turn = -1;
+         turn <= 1 && !rc && is_portrait(fresh->content) != is_portrait(stored->content); turn += 2)
         if (!is_clear(best))
             rc = try_boxes(a, b, fresh->content, stored->content, how, turn, best, err);
     return rc;

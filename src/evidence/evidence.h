@@ -77,7 +77,8 @@ typedef struct vx_evidence {
     vx_evidence_kind kind;
     float motion; /* correlation of what moves, -1..1, along the best line; NaN: not measured */
     float still;  /* of the pictures that met on it */
-    int n_new, n_meet, n_pairs; /* pictures of the new video; those whose time on the line is in the stored one's window;
+    int n_new, n_meet,
+        n_pairs; /* pictures of the new video; those whose time on the line is in the stored one's window;
                                    those that met a picture there that looks alike */
     double speed,
         offset_s; /* the line: time in the stored video = speed times time in the new one + offset */
@@ -86,7 +87,7 @@ typedef struct vx_evidence {
     float change_new,
         change_stored; /* how much moves: mean variance over time, grey levels squared */
     /* How they lie on each other. */
-    bool plain; /* as they are, between bars, or by a quarter turn: found without features */
+    bool plain;    /* as they are, between bars, or by a quarter turn: found without features */
     int n_inliers; /* of the second-best picture; 0 too if it was plain before that was asked */
     bool mirrored;
     float scale, turn_deg;             /* of the new one in the stored one; clockwise */

@@ -43,7 +43,8 @@ vx_layout vx_layout_boxes(const double box_a[4], const double box_b[4], bool mir
 /* ---- bars ---- */
 
 enum { SAME_BARS_PX = 2, FEWEST_WITH_BARS = 4 };
-static const int BAR_RANGE = 16; /* grey levels from the darkest to the brightest pixel of a bar's line */
+static const int BAR_RANGE =
+    16; /* grey levels from the darkest to the brightest pixel of a bar's line */
 
 typedef struct bars {
     int left, top, right, bottom; /* the box between them */

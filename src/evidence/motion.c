@@ -240,8 +240,8 @@ static void search_clear(search *s) {
 }
 
 /* Gives uint8 [n, n_px] with each picture's extremes clipped, and mean and variance of each. NULL: no memory. */
-static uint8_t *clip_pictures(const vx_footage *f, const uint8_t *mask, size_t n_px, float *ret_mean,
-                              float *ret_variance) {
+static uint8_t *clip_pictures(const vx_footage *f, const uint8_t *mask, size_t n_px,
+                              float *ret_mean, float *ret_variance) {
     uint8_t *clipped = vx_new_array((size_t)f->n + 1, n_px);
     for (int i = 0; i < f->n && clipped; i++) {
         uint8_t *p = clipped + (size_t)i * n_px;
@@ -261,10 +261,10 @@ static bool compare_stills(search *s) {
         n += s->small_mask[i];
     for (int i = 0; i < s->a->n && a && b; i++)
         for (int k = 0; k < s->b->n; k++) {
-            float product = n ? (float)dot(a + (size_t)i * n_px, b + (size_t)k * n_px,
-                                           s->small_mask, n_px) /
-                                    (float)n
-                              : 0;
+            float product =
+                n ? (float)dot(a + (size_t)i * n_px, b + (size_t)k * n_px, s->small_mask, n_px) /
+                        (float)n
+                  : 0;
             s->still[i * s->b->n + k] =
                 (product - mean_a[i] * mean_b[k]) /
                 sqrtf(fmaxf(var_a[i], FLAT_VARIANCE) * fmaxf(var_b[k], FLAT_VARIANCE));

@@ -158,6 +158,7 @@ vx_outcome vx_ingest_admit(vx_ingest *in, vx_ingest_item *item) {
         refused = VX_OUTCOME_BUSY;
     else {
         in->inside++;
+        vx_verify_note_uploads(in->params.verify, 1);
         item->turn = item->in_order ? in->n_turns++ : 0;
         in->stats.phase_now[VX_PHASE_RECEIVE]++;
     }
@@ -203,6 +204,7 @@ void vx_ingest_finish(vx_ingest_item *item, vx_ingest_result *result) {
     vx_video_free(vx_take(result->video));
     vx_ingest_item_free(item);
     vx_mutex_lock(&in->mu);
+    vx_verify_note_uploads(in->params.verify, -1);
     if (--in->inside == 0)
         vx_cond_broadcast(&in->emptied);
     vx_mutex_unlock(&in->mu);

@@ -13,8 +13,8 @@ struct vx_sweep {
     vx_cond ended;
     vx_job *job VX_GUARDED;  /* that waits or runs; owned */
     bool durable VX_GUARDED; /* its row is committed */
-    bool is_left; /* set while the rows are loaded */
-    bool again;   /* rows were marked while a cancelled job had not ended; the writer's thread's */
+    bool is_left;            /* set while the rows are loaded */
+    bool again; /* rows were marked while a cancelled job had not ended; the writer's thread's */
 };
 
 static vx_job *new_job(const vx_sweep *sweep) {
@@ -223,14 +223,12 @@ int vx_sweep_new(const vx_sweep_params *params, vx_sweep **ret_sweep, vx_err *er
     sweep->params = *params;
     vx_mutex_init(&sweep->mu);
     vx_cond_init(&sweep->ended);
-    vx_jobs_add_kind(
-        params->jobs,
-        &(vx_job_kind){.name = params->kind,
-                       .ctx = sweep,
-                       .note = note,
-                       .parse = parse,
-                       .run = run,
-                       .counts_crashes = params->counts_crashes});
+    vx_jobs_add_kind(params->jobs, &(vx_job_kind){.name = params->kind,
+                                                  .ctx = sweep,
+                                                  .note = note,
+                                                  .parse = parse,
+                                                  .run = run,
+                                                  .counts_crashes = params->counts_crashes});
     *ret_sweep = sweep;
     return 0;
 }

@@ -15,8 +15,8 @@ typedef struct vx_sweep vx_sweep;
 typedef struct vx_sweep_params { /* borrows all, until free */
     vx_jobs *jobs;               /* gets the kind */
     vx_writer *writer;
-    const char *kind; /* static */
-    vx_phase phase;   /* that the job shows */
+    const char *kind;    /* static */
+    vx_phase phase;      /* that the job shows */
     bool counts_crashes; /* as of vx_job_kind */
     const atomic_bool *stopping;
     /* Inside a transaction: whether a row is marked. */

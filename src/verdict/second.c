@@ -262,7 +262,8 @@ static int compare(second *s, const hit *at, const vx_video *of, vx_verdict_look
         return rc;
     rc = find_span(s, of, &of_new, &look->evidence, &look->in_new, err);
     if (!rc)
-        look->in_stored = vx_windows_relate(&look->evidence, &look->in_new, new_s, of->duration_s, ret_found);
+        look->in_stored =
+            vx_windows_relate(&look->evidence, &look->in_new, new_s, of->duration_s, ret_found);
     return rc;
 }
 

@@ -102,8 +102,8 @@ typedef struct vx_verdict_files {
 } vx_verdict_files;
 
 /* Looks at the pictures of those candidates that the hashes would call its copies, the best match first, until one
- * is none of another take; or, after VX_VERDICT_UNSEEN, at that one. Where no hashes match, looks at the two most
- * similar videos: their pictures may show a crop or other edits that hashes do not see. Both must be short enough for
+ * is none of another take; or, after VX_VERDICT_UNSEEN, at that one. Where no hashes match, and no second look
+ * is to come (the level is FAST), looks at the two most similar videos: their pictures may show a crop or other edits that hashes do not see. Both must be short enough for
  * their windows to hold all of them, so that the relation is known. At most VX_VERDICT_CHECKS in all; if all of these
  * are other takes, no match of pictures counts. A stored file that cannot be decoded, or is gone, says nothing: then
  * the hashes decide, as they do where nothing moves.

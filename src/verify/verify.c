@@ -16,12 +16,16 @@
 enum {
     AT_ONCE = 64,
     NICE = 10, /* a tenth of what a thread of uploads gets where they use all cores */
+    REST =
+        19, /* while there are uploads, so much rest for each piece of work: the model and the disk know no priority */
+    REST_STEP_US = 100000,
 };
 
 struct vx_verify {
     vx_verify_params params;
     vx_sweep *sweep;
     atomic_bool stopping;
+    atomic_int n_uploads; /* that are being processed */
     pthread_t thread;
     bool started;
     bool
@@ -56,6 +60,8 @@ void vx_verify_finish(vx_verify *verify, vx_job *job, int rc) {
 typedef struct stored_video {
     vx_verify *verify;
     const vx_job *job;
+    int64_t since_us; /* when the piece of work began that it is at */
+    int64_t rested_us;
     vx_video *video;
     float *vectors; /* float32 [subject.n_clips, dim] */
     vx_span *spans; /* [subject.n_clips] */
@@ -113,6 +119,25 @@ static bool is_over(void *ctx) {
     return atomic_load(&s->verify->stopping) || atomic_load(&s->job->cancelled);
 }
 
+/* After a piece of work, while there are uploads. */
+static void rest(stored_video *s) {
+    vx_verify *verify = s->verify;
+    int64_t begun_us = vx_clock_monotonic_us(), now_us = begun_us;
+    int64_t until_us = now_us + REST * (now_us - s->since_us);
+    vx_mutex_lock(&verify->mu);
+    while (atomic_load(&verify->n_uploads) > 0 && !is_over(s) && now_us < until_us) {
+        vx_cond_wait_until(&verify->woken, &verify->mu, now_us + REST_STEP_US);
+        now_us = vx_clock_monotonic_us();
+    }
+    vx_mutex_unlock(&verify->mu);
+    s->since_us = now_us;
+    s->rested_us += now_us - begun_us;
+}
+
+void vx_verify_note_uploads(vx_verify *verify, int change) {
+    atomic_fetch_add(&verify->n_uploads, change);
+}
+
 static void on_check(void *ctx, const vx_video *of, const vx_evidence *evidence) {
     stored_video *s = ctx;
     vx_mutex_lock(&s->verify->mu);
@@ -121,6 +146,7 @@ static void on_check(void *ctx, const vx_video *of, const vx_evidence *evidence)
     vx_log(VX_LOG_DEBUG, KIND, "video=%s of=%s kind=%s motion=%.3f inliers=%d", s->video->id,
            of->id, vx_evidence_kind_name(evidence->kind), (double)evidence->motion,
            evidence->n_inliers);
+    rest(s);
 }
 
 static int look_again(stored_video *s, vx_err *err) {
@@ -209,15 +235,15 @@ static int look_and_note(stored_video *s, vx_err *err) {
 }
 
 static int verify_video(vx_verify *verify, vx_job *job, int64_t row, vx_err *err) {
-    stored_video s = {.verify = verify, .job = job};
     int64_t start_us = vx_clock_monotonic_us();
+    stored_video s = {.verify = verify, .job = job, .since_us = start_us};
     int rc = read_stored(&s, row, err);
     if (!rc)
         rc = begin(&s, err);
     if (!rc && !s.failed)
         rc = look_and_note(&s, err);
     if (!rc)
-        note_end(&s, vx_clock_monotonic_us() - start_us);
+        note_end(&s, vx_clock_monotonic_us() - start_us - s.rested_us);
     stored_video_done(&s);
     return rc == VX_CATALOG_NOT_FOUND || rc == VX_MEDIA_STOPPED ? 0 : rc;
 }

@@ -49,6 +49,9 @@ vx_evidence_state vx_verify_state(const vx_verify *verify, vx_verdict_kind verdi
 int vx_verify_begin(vx_verify *verify, vx_job **ret_job, vx_err *err);
 void vx_verify_finish(vx_verify *verify, vx_job *job, int rc);
 
+/* Uploads have begun to be processed (> 0) or have ended (< 0): while there are some, looks have a twentieth of their
+ * usual pace. */
+void vx_verify_note_uploads(vx_verify *verify, int change);
 /* The id of the job that will look at what is pending; "": the last one was cancelled, and the next is made by the
  * next upload whose video is pending, or by a restart. */
 void vx_verify_get_job_id(vx_verify *verify, char ret_id[VX_JOB_ID_CHARS + 1]);

@@ -109,7 +109,8 @@ static void boxes_lie_on_each_other_however_they_are_turned(void **state) {
     for (int turn = -1; turn <= 1; turn++)
         for (int mirrored = 0; mirrored < 2; mirrored++) {
             int w_b = turn ? H : W, h_b = turn ? W : H;
-            vx_footage a = make_footage(1, LEFT + W + 5, TOP + H + 3), b = make_footage(1, w_b, h_b);
+            vx_footage a = make_footage(1, LEFT + W + 5, TOP + H + 3),
+                       b = make_footage(1, w_b, h_b);
             vx_footage on_a = {0}, on_b = {0};
             uint8_t *mask = NULL;
             for (int y = 0; y < H; y++)
@@ -125,7 +126,7 @@ static void boxes_lie_on_each_other_however_they_are_turned(void **state) {
             assert_int_equal(vx_layout_apply(&layout, &a, &b, &on_a, &on_b, &mask, NULL), 0);
             int n_far = 0;
             for (int i = 0; i < layout.w * layout.h; i++)
-                n_far += abs(on_a.luma[i] - on_b.luma[i]) > 40; /* places are rounded to 1/16 */
+                n_far += abs(on_a.luma[i] - on_b.luma[i]) > 40;  /* places are rounded to 1/16 */
             assert_in_range(n_far, 0, layout.w * layout.h / 10); /* the edges of the box */
             free(mask);
             vx_footage_clear(&a);
@@ -141,7 +142,8 @@ static void fill(vx_footage *f, int i, int left, int top, int right, int bottom,
             vx_footage_picture(f, i)[y * f->w_px + x] = (uint8_t)(grey + (x + y) % 3);
 }
 
-static void assert_content(const vx_footage *f, double left, double top, double right, double bottom) {
+static void assert_content(const vx_footage *f, double left, double top, double right,
+                           double bottom) {
     double box[4];
     vx_layout_find_content(f, box);
     assert_float_equal(box[0], left, 2);
@@ -189,8 +191,8 @@ static void point_goes_to_the_other_picture_and_back(void **state) {
 
 static void fitted_size_keeps_the_shape_and_one_pixel(void **state) {
     (void)state;
-    const int cases[][4] = {
-        {1920, 1080, 320, 180}, {1080, 1920, 180, 320}, {160, 90, 320, 180}, {8192, 16, 320, 1}, {176, 144, 320, 262}, {16, 9, 32, 18}};
+    const int cases[][4] = {{1920, 1080, 320, 180}, {1080, 1920, 180, 320}, {160, 90, 320, 180},
+                            {8192, 16, 320, 1},     {176, 144, 320, 262},   {16, 9, 32, 18}};
     for (size_t i = 0; i < VX_LEN(cases); i++) {
         int w = cases[i][0], h = cases[i][1];
         vx_luma_fit(&w, &h, 320);
