@@ -56,8 +56,8 @@ struct vx_batcher {
     vx_cond work;     /* the queue is not empty, or closing */
     vx_cond finished; /* a job is done, or was freed */
     vx_embed_job *first VX_GUARDED, *last VX_GUARDED;
-    ticket *returned
-        VX_GUARDED; /* [n_returned] of lines that were lost; room for n_lines batches */
+    /* [n_returned] of lines that were lost; room for n_lines batches. Under the lock, as n_returned; the pointer is constant. */
+    ticket *returned;
     int n_returned VX_GUARDED;
     bool closing VX_GUARDED;
     int n_lost VX_GUARDED; /* lines */
