@@ -49,12 +49,13 @@ static const vx_option table[] = {
     {"clip", VX_OPTION_TEXT, AT(clip), "auto", "RULE", VX_CLIP_HELP},
     {"fingerprints", VX_OPTION_TEXT, AT(fingerprints), "full", "full|frames|off",
      VX_FINGERPRINTS_HELP},
-    {"evidence", VX_OPTION_TEXT, AT(evidence), "fast", "off|fast|full|deep",
-     "fast: before a video is called a copy by its frames' hashes, look at the pictures of both "
-     "again, to tell it from another recording of the same camera. full: after the answer, also "
-     "look "
-     "at the nearest videos for what hashes do not see, which decodes up to eight of them for each "
-     "upload. deep: and search by parts of its pictures, turned too"},
+    {"evidence", VX_OPTION_TEXT, AT(evidence), "full", "off|fast|full|deep",
+     "full: before a video is called a copy by its frames' hashes, look at the pictures of both "
+     "again, to tell it from another recording of the same camera; after the answer, a job also "
+     "looks at up to eight of the nearest videos for what hashes do not see, which takes seconds "
+     "a video and rests while there are uploads. deep: and search by parts of its pictures, turned "
+     "too. fast: look at two similar videos at once, before the answer, and no job. off: hashes "
+     "and vectors alone"},
     {"ingest-threads", VX_OPTION_COUNT, AT(ingest_threads), NULL, "N",
      "videos decoded at once; they take turns (0 means cores + 1, and 28 more with a GPU that "
      "decodes)"},

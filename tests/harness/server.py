@@ -31,9 +31,10 @@ def wait_until(happened, what="it did not happen", seconds=180):
 
 
 class Server:
-    def __init__(self, data, models, model="tiny", flags=(), env=None, open_files=None):
+    def __init__(self, data, models, model="tiny", flags=(), env=None, open_files=None, evidence="fast"):
+        """evidence "fast": a verdict is final with its answer; None: what the program does by itself."""
         self.data, self.models, self.model = Path(data), Path(models), model
-        self.flags, self.env = list(flags), env or {}
+        self.flags, self.evidence, self.env = list(flags), evidence, env or {}
         self.prefix = ["prlimit", f"--nofile={open_files}:{open_files}"] if open_files else []
         self.log = self.data.parent / f"{self.data.name}.log"
         self.process, self.url = None, None
@@ -42,10 +43,11 @@ class Server:
     def start(self):
         self.data.parent.mkdir(parents=True, exist_ok=True)
         offset = self.log.stat().st_size if self.log.exists() else 0
+        evidence = [] if "--evidence" in self.flags or not self.evidence else ["--evidence", self.evidence]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 [*self.prefix, BINARY, "serve", "--listen", "127.0.0.1:0", "--data", self.data, "--models",
-                 self.models, "--model", self.model, "--reserve", "1m", *self.flags],
+                 self.models, "--model", self.model, "--reserve", "1m", *evidence, *self.flags],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, env={**os.environ, **self.env})
         self.url = f"http://127.0.0.1:{self._wait_for_port(offset)}"
         return self

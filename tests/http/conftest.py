@@ -17,9 +17,9 @@ def start(tmp_path_factory, tiny_model):
     """start(*flags, model=…) gives a running server that is stopped with the file of tests."""
     servers = []
 
-    def start_server(*flags, model="tiny", data=None):
+    def start_server(*flags, model="tiny", data=None, **more):
         data = data or tmp_path_factory.mktemp("server") / "data"
-        server = Server(data, tiny_model, model=model, flags=flags)
+        server = Server(data, tiny_model, model=model, flags=flags, **more)
         servers.append(server.start())
         return server
 

@@ -67,6 +67,14 @@ def test_crop_is_pending_at_first_and_a_copy_later(start, footage):
     assert (stats["pending"], stats["lag_s"], stats["revised"], stats["videos"]) == (0, 0, 1, 2)
 
 
+def test_crop_becomes_a_copy_without_any_flag(start, footage):
+    server = start(evidence=None)
+    original = upload(server, footage(12))
+    crop = upload(server, footage(12, CROP, "crop"))
+    assert (crop["duplicate"]["verdict"], crop["evidence"]) == ("new", "pending")
+    assert done(server, crop)["duplicate"] | {"of": original["id"], "verdict": "copy"} == done(server, crop)["duplicate"]
+
+
 def test_reject_waits_for_the_second_look(start, footage):
     server = start("--evidence", "full")
     original = upload(server, footage(2))
