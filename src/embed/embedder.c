@@ -22,10 +22,11 @@
 /* A device that runs the video tower. */
 typedef struct tower_line {
     char device[16];
-    vx_torch_module *module; /* run on the line's worker alone */
-    atomic_int batch;        /* clips that the device has room for, as far as is known */
-    int batch_fit;           /* the largest that it may grow back to; 0 while it is being opened */
-    int full_runs;           /* of that size, since it last changed; the worker's alone */
+    vx_torch_module *module; /* the worker's alone: it makes it anew after its device was lost */
+    atomic_int n_graphs, max_graphs; /* of the module, as vx_torch_count_graphs has them */
+    atomic_int batch;                /* clips that the device has room for, as far as is known */
+    int batch_fit; /* the largest that it may grow back to; 0 while it is being opened */
+    int full_runs; /* of that size, since it last changed; the worker's alone */
 } tower_line;
 
 struct vx_embedder {
@@ -52,6 +53,10 @@ static int run_module(vx_embedder *e, tower_line *l, const void *const *clips, i
     const vx_torch_view output = {
         .data = ret_vectors, .dtype = VX_TORCH_F32, .n_dims = 2, .shape = {n, m->dim}};
     int rc = vx_torch_run_parts(l->module, clips, n, &clip, &output, err);
+    int n_graphs, max_graphs;
+    vx_torch_count_graphs(l->module, &n_graphs, &max_graphs);
+    atomic_store(&l->n_graphs, n_graphs);
+    atomic_store(&l->max_graphs, max_graphs);
     return vx_line_failed(rc, m->name, l->device, n, err);
 }
 
@@ -187,13 +192,12 @@ int vx_embedder_run_text(vx_embedder *e, const char *text, size_t n_bytes, float
 void vx_embedder_get_stats(vx_embedder *e, vx_embedder_stats *ret_stats) {
     vx_batcher_get_stats(e->batcher, ret_stats);
     for (int i = 0; i < e->n_lines; i++) {
-        int n = 0, max = 0, batch = atomic_load(&e->lines[i].batch);
+        int batch = atomic_load(&e->lines[i].batch);
         snprintf(ret_stats->lines[i].device, sizeof ret_stats->lines[i].device, "%s",
                  e->lines[i].device);
         ret_stats->batch = !i || batch < ret_stats->batch ? batch : ret_stats->batch;
-        vx_torch_count_graphs(e->lines[i].module, &n, &max);
-        ret_stats->n_graphs += n;
-        ret_stats->max_graphs += max;
+        ret_stats->n_graphs += atomic_load(&e->lines[i].n_graphs);
+        ret_stats->max_graphs += atomic_load(&e->lines[i].max_graphs);
     }
     ret_stats->out_of_memory = atomic_load(&e->out_of_memory);
     ret_stats->n_slots = vx_slot_pool_made(e->slots);
