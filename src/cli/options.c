@@ -51,12 +51,16 @@ static int parse_bool(const char *text, bool *ret) {
 /* One more line; those of another place, which counts less, go. */
 static int add_line(const parser *p, const vx_option *option, const char *text, const char *where,
                     vx_err *err) {
-    char *field = p->settings + option->offset, *before = NULL, *lines;
+    char *field = p->settings + option->offset, *before = NULL;
     int *known = &p->sources[option - p->table];
     if (*known == p->source)
         memcpy(&before, field, sizeof before);
-    if (asprintf(&lines, "%s%s%s", before ? before : "", before ? "\n" : "", text) < 0)
+    size_t n = (before ? strlen(before) : 0) + strlen(text) + 2;
+    char *lines = malloc(n);
+    if (!lines)
         return VX_FAIL(err, -ENOMEM, "no memory for %s", where);
+    snprintf(lines, n, "%s%s%s", before ? before : "", before ? "\n" : "", text);
+    free(before);
     memcpy(field, &lines, sizeof lines);
     *known = p->source;
     return 0;
