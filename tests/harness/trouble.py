@@ -1,5 +1,7 @@
 """A vidx on a machine in trouble: system calls that fail, or end the process (tests/tools/faults.c)."""
 
+import os
+
 import tools
 from server import Server
 
@@ -10,7 +12,8 @@ class Troubled(Server):
     def __init__(self, folder, models, flags=()):
         self.rule = folder / "fault"
         super().__init__(folder / "data", models, flags=flags, env={
-            "LD_PRELOAD": str(tools.path("tools/libvxfaults.so")), "VIDX_FAULT": str(self.rule)})
+            "LD_PRELOAD": str(tools.path("tools/libvxfaults.so")), "VIDX_FAULT": str(self.rule),
+            "ASAN_OPTIONS": f"{os.environ.get('ASAN_OPTIONS', '')}:verify_asan_link_order=0"})
 
     def fail(self, call, code, part, from_byte=0):
         self.rule.with_suffix(".new").write_text(f"{call} {code} {from_byte} {part}\n")

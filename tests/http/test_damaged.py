@@ -61,7 +61,9 @@ def test_catalog_of_before_checksums_gets_them_and_is_ready(tmp_path, tiny_model
             DROP TABLE metadata_indexes; DROP INDEX videos_by_fingerprints;
             ALTER TABLE videos DROP COLUMN fingerprints; DROP INDEX videos_to_verify;
             ALTER TABLE videos DROP COLUMN evidence; ALTER TABLE videos DROP COLUMN looks;
-            ALTER TABLE videos DROP COLUMN updated_us;
+            ALTER TABLE videos DROP COLUMN updated_us; ALTER TABLE videos DROP COLUMN frames;
+            ALTER TABLE videos DROP COLUMN look_tries;
+            DROP TABLE folders; DROP TABLE folder_files; DROP TABLE folder_forgotten;
             PRAGMA user_version = 2""")
     with server:
         assert server.get("/v1/health/ready").json() == {"status": "ready"}

@@ -190,5 +190,5 @@ def test_one_of_several_models_can_be_asked_by_text(start, clip):
 def test_hits_of_texts_are_plain_hits(server, videos):
     hit = search(server, text="left", k=1)["items"][0]
     assert set(hit) == {"video_id", "clip_id", "start_s", "end_s", "score", "rank", "filename", "has_file",
-                        "metadata"}
+                        "frames", "metadata"}
     assert json.dumps(hit)
