@@ -365,7 +365,8 @@ int vx_catalog_insert_folder_file(vx_catalog *catalog, vx_folder_file *file, vx_
 /* The same bytes, later: mtime, ctime, ready_us, error, retry and recheck become these; bytes may change of a file that was
  * not read. What was missing is there. The listener hears of its video. */
 int vx_catalog_update_folder_file(vx_catalog *catalog, const vx_folder_file *file, vx_err *err);
-/* Gone since then. One that was never read is forgotten at once. The listener hears of its video. */
+/* Gone since then. One that was never read, or whose video has a file elsewhere in folders, is forgotten at once. The
+ * listener hears of its video. */
 int vx_catalog_set_folder_file_missing(vx_catalog *catalog, const vx_folder_file *file,
                                        int64_t missing_us, vx_err *err);
 int vx_catalog_delete_folder_file(vx_catalog *catalog, int64_t row, vx_err *err);

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/utf8.h"
 #include "catalog_internal.h"
 
 #define FILE_COLUMNS                                                                               \
@@ -120,20 +121,6 @@ int vx_catalog_update_folder_file(vx_catalog *catalog, const vx_folder_file *fil
     return rc ? rc : note_video(catalog, file->video, err);
 }
 
-int vx_catalog_set_folder_file_missing(vx_catalog *catalog, const vx_folder_file *file,
-                                       int64_t missing_us, vx_err *err) {
-    int rc = vx_catalog_check_writing(catalog, err);
-    if (!rc && !*file->video)
-        return vx_catalog_delete_folder_file(catalog, file->row, err);
-    if (rc)
-        return rc;
-    VX_SQL(q, &catalog->writer, "UPDATE folder_files SET missing_us = ? WHERE row = ?");
-    vx_sql_bind_int(&q, missing_us);
-    vx_sql_bind_int(&q, file->row);
-    rc = vx_sql_run(&q, err);
-    return rc ? rc : note_video(catalog, file->video, err);
-}
-
 int vx_catalog_delete_folder_file(vx_catalog *catalog, int64_t row, vx_err *err) {
     int rc = vx_catalog_check_writing(catalog, err);
     if (rc)
@@ -163,6 +150,41 @@ static int drop_missing(vx_catalog *catalog, const char *video_id, vx_err *err) 
     VX_SQL(q, &catalog->writer, "DELETE FROM folder_files WHERE video = ? AND missing_us <> 0");
     vx_sql_bind_text(&q, video_id);
     return vx_sql_run(&q, err);
+}
+
+/* A video has files that are missing only while none is there: one that was moved may be read at its new place before
+ * anybody looks at the old one. */
+static int settle_elsewhere(vx_catalog *catalog, const char *video_id, vx_err *err) {
+    VX_SQL(q, &catalog->writer,
+           "SELECT name FROM folder_files WHERE video = ? AND missing_us = 0 ORDER BY row DESC "
+           "LIMIT 1");
+    vx_sql_bind_text(&q, video_id);
+    int rc = vx_sql_next(&q, err);
+    if (rc <= 0)
+        return rc;
+    bool oom = false;
+    VX_AUTO_FREE char *name = vx_sql_text(&q, &oom);
+    VX_AUTO_FREE char *shown = name ? vx_utf8_show(name) : NULL;
+    if (!shown)
+        return VX_FAIL(err, -ENOMEM, "out of memory");
+    rc = follow_name(catalog, video_id, shown, err);
+    return rc ? rc : drop_missing(catalog, video_id, err);
+}
+
+int vx_catalog_set_folder_file_missing(vx_catalog *catalog, const vx_folder_file *file,
+                                       int64_t missing_us, vx_err *err) {
+    int rc = vx_catalog_check_writing(catalog, err);
+    if (!rc && !*file->video)
+        return vx_catalog_delete_folder_file(catalog, file->row, err);
+    if (rc)
+        return rc;
+    VX_SQL(q, &catalog->writer, "UPDATE folder_files SET missing_us = ? WHERE row = ?");
+    vx_sql_bind_int(&q, missing_us);
+    vx_sql_bind_int(&q, file->row);
+    rc = vx_sql_run(&q, err);
+    if (!rc)
+        rc = settle_elsewhere(catalog, file->video, err);
+    return rc ? rc : note_video(catalog, file->video, err);
 }
 
 /* A video that was imported has a file from here on; nobody has read it yet. */

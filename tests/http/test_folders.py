@@ -178,7 +178,7 @@ def test_what_is_left_out(start, tmp_path, clip):
     os.mkfifo(path / "pipe.mp4")
     folder = Folder(start, path, data=path / "vidx-data")
     folder.until_paths("seen/a.mp4")
-    assert folder.view()["walk"]["links"] == 2
+    folder.until(lambda: folder.view()["walk"]["links"] == 2)  # told once the walk has ended
     (path / "seen" / ".nomedia").touch()
     folder.until(lambda: folder.view()["files"]["missing"] == 1)
     (path / "seen" / ".nomedia").unlink()
