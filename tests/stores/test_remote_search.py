@@ -53,6 +53,7 @@ def test_reader_finds_what_the_writer_finds(filled):
             for a, b in zip(have["items"], want["items"]):
                 assert a.pop("score") == pytest.approx(b.pop("score"), abs=1e-5)
                 assert (a.pop("has_file"), b.pop("has_file")) == (False, True)  # the reader has no files
+                assert (a.pop("frames"), b.pop("frames")) == (None, "exact")  # nor does the store know these
                 assert a == b  # also rank, times, filename and metadata
 
 
