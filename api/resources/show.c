@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "base/hex.h"
+#include "catalog/folder_rows.h"
 #include "extract/extract.h"
 
 void vx_show_time(vx_out *out, const char *key, int64_t unix_us) {

@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/utf8.h"
 #include "catalog_internal.h"
+#include "folder_rows.h"
 
 #define FILE_COLUMNS                                                                               \
     " row, folder, dir, name, bytes, mtime_ns, ctime_ns, video, error, retry, recheck,"            \

@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "catalog_internal.h"
+#include "folder_rows.h"
 
 /* ---- folders ---- */
 

@@ -13,6 +13,7 @@
 #include "base/digest.h"
 #include "base/hex.h"
 #include "catalog/catalog.h"
+#include "catalog/folder_rows.h"
 #include "folders/folders.h"
 #include "store/store.h"
 

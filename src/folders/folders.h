@@ -30,7 +30,7 @@
  */
 #pragma once
 
-#include "catalog/catalog.h"
+#include "catalog/folder_rows.h"
 #include "ingest/ingest.h"
 #include "library/library.h"
 #include "writer/writer.h"
