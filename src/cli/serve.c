@@ -53,9 +53,10 @@ static const vx_option table[] = {
      "full: before a video is called a copy by its frames' hashes, look at the pictures of both "
      "again, to tell it from another recording of the same camera; after the answer, a job also "
      "looks at up to eight of the nearest videos for what hashes do not see, which takes seconds "
-     "a video and rests while there are uploads. deep: and search by parts of its pictures, turned "
-     "too. fast: look at two similar videos at once, before the answer, and no job. off: hashes "
-     "and vectors alone"},
+     "a video and mostly rests while there are uploads. deep: that job also searches by parts of "
+     "the "
+     "pictures, and by turned ones. fast: no job; two similar videos are looked at before the "
+     "answer. off: hashes and vectors decide alone"},
     {"ingest-threads", VX_OPTION_COUNT, AT(ingest_threads), NULL, "N",
      "videos decoded at once; they take turns (0 means cores + 1, and 28 more with a GPU that "
      "decodes)"},

@@ -4,10 +4,10 @@
 #include <math.h>
 #include <string.h>
 
-/* Codes of a part. Threads hand one out in some microseconds, and read it in some hundred. */
+/* Codes in a part. Taking a part costs a thread a few microseconds, reading it some hundred. */
 #define PART_BYTES ((size_t)1 << 20)
-/* Rows that are added to those that a query holds of all parts before it drops some, which raises the bar for the
- * next part. Some hundred are left where the bounds of long rows tell little. */
+/* How much a query's list of rows grows before those that can no longer be results are dropped. That raises the bar
+ * for the next part. Of long vectors, whose bounds are loose, some hundred rows stay. */
 #define LIST_MORE(k) (5 * (k) + 64)
 /* And before it settles them: what is left when bounds tell little, as they do for equal rows. */
 #define LIST_MAX(k) (64 * (k) + 4096)

@@ -16,8 +16,9 @@
 enum {
     AT_ONCE = 64,
     NICE = 10, /* a tenth of what a thread of uploads gets where they use all cores */
-    REST =
-        19, /* while there are uploads, so much rest for each piece of work: the model and the disk know no priority */
+    /* While there are uploads, it rests this many times as long as a piece of work took: a thread's priority does not
+     * reach the model's threads or the disk. */
+    REST = 19,
     REST_STEP_US = 100000,
 };
 
