@@ -18,7 +18,7 @@
 
 typedef struct settings {
     const char *input, *output, *models, *model, *variant, *device, *hybrid, *clip, *layout,
-        *encoder, *fingerprints, *frames;
+        *encoder, *fingerprints, *frames, *evidence;
     int64_t threads, max_side;
     double max_duration, dedup;
     bool write_clips, quiet;
@@ -49,6 +49,8 @@ static const vx_option table[] = {
      VX_FINGERPRINTS_HELP},
     {"frames", VX_OPTION_TEXT, AT(frames), "exact", "exact|keyframes",
      "keyframes: show the model the nearest key frames, which are much faster to decode"},
+    {"evidence", VX_OPTION_TEXT, AT(evidence), "fast", "off|fast",
+     "fast: look at the pictures of both videos before a verdict counts; off: hashes alone"},
     {"threads", VX_OPTION_COUNT, AT(threads), NULL, "N",
      "videos processed at once (0 means cores + 1, and 28 more with a GPU that decodes)"},
     {"max-side", VX_OPTION_COUNT, AT(max_side), "8192", "PX",
@@ -113,6 +115,9 @@ static int check_settings(const settings *s, const char **ret_model, vx_err *err
     if (!vx_clip_frames_of_name(s->frames, &frames))
         return VX_FAIL(err, VX_OPTION_WRONG, "--frames must be exact or keyframes, not '%s'",
                        s->frames);
+    if (strcmp(s->evidence, "off") && strcmp(s->evidence, "fast"))
+        return VX_FAIL(err, VX_OPTION_WRONG, "--evidence must be off or fast, not '%s'",
+                       s->evidence);
     vx_clip_spec clip;
     int rc = vx_clip_parse(s->clip, &clip, err);
     if (rc)
@@ -157,7 +162,7 @@ static int embed(const settings *s, const char *model, vx_batch_end *ret_end, vx
         .ingest_threads = workers,
         .queue_capacity = VX_BATCH_QUEUE,
         .media = {.max_side_px = (int)s->max_side, .max_duration_s = s->max_duration},
-        .evidence = VX_EVIDENCE_FAST,
+        .evidence = strcmp(s->evidence, "off") ? VX_EVIDENCE_FAST : VX_EVIDENCE_OFF,
         .reproducible = true,
         .no_clients = true,
     };

@@ -6,7 +6,7 @@ One table, and the same as JSON in build/bench/gpu.json. For each kind of clip (
 
   ceiling    NVDEC alone on the same files, every decoded picture read on the card once: the 8 frames that
              the model sees (spread), and a picture each half second (grid)
-  embed      `vidx embed` over files in place, with --fingerprints frames and full
+  embed      `vidx embed` over files in place, with --fingerprints frames and full, and --evidence off (see http)
   decoding   the same with the tiny model of the tests: what is left when the model costs nothing
   http       PUT /v1/videos, 64 at a time: durable, searchable, with a verdict; --fingerprints frames. Once
              without looking at the pictures of what hashes match (--evidence off), for these clips share
@@ -121,7 +121,7 @@ def embed_s(paths, models, name, flags):
     output = measure.scratch("embedded")
     start = time.perf_counter()
     subprocess.run([BINARY, "embed", "--input", paths[0].parent, "--output", output, "--models", models, "--model", name,
-                    "--clip", "whole", "--device", "cuda:0", "--quiet", *flags], check=True)
+                    "--clip", "whole", "--device", "cuda:0", "--evidence", "off", "--quiet", *flags], check=True)
     return time.perf_counter() - start
 
 
@@ -212,9 +212,11 @@ def one_kind(table, kind, name, options):
             row(table, kind.name, f"decoding, {mode}",
                 embed(paths, TINY, "tiny", options.seconds, flags))
         row(table, kind.name, f"embed, {mode}, {name}", embed(paths, MODELS, name, options.seconds, flags))
+    rate = table[-1]["clips_per_s"]
+    if kind is gpu_clips.KINDS[0]:
+        row(table, kind.name, "python", python(paths, MODELS / name))
     if options.no_http:
         return
-    rate = table[-1]["clips_per_s"]
     served = http(paths, MODELS, name, rate, options.seconds, disk, "off")
     row(table, kind.name, f"http, frames, {name}", served)
     if kind is gpu_clips.KINDS[0]:
@@ -222,7 +224,6 @@ def one_kind(table, kind, name, options):
         row(table, kind.name, f"http, frames, --evidence fast, {name}", looked)
     row(table, kind.name, f"model alone, {name}", {"clips_per_s": served["model_clips_per_s"],
                                                    "note": f"{served['clips_a_run'] or 0:.1f} clips a run"})
-    row(table, kind.name, "python", python(paths, MODELS / name))
 
 
 def save(table, options):
@@ -244,7 +245,8 @@ def main(options):
         save(table, options)
     for name in names[1:]:
         paths = gpu_clips.made(kinds[0], options.clips, options.preset)
-        row(table, kinds[0].name, f"embed, {name}", embed(paths, MODELS, name, options.seconds))
+        row(table, kinds[0].name, f"embed, frames, {name}",
+            embed(paths, MODELS, name, options.seconds, ["--fingerprints", "frames"]))
     for name in names if not options.no_requests else ():
         table += gpu_requests.measured(MODELS, name, gpu_clips.made(kinds[0], options.clips, options.preset))
     print(f"written to {save(table, options)}")

@@ -33,3 +33,11 @@ def test_other_take_is_no_copy_and_a_copy_is_one_in_every_run(batch):
     batch.run()
     assert verdicts(batch)["d.mp4"][0] in ("new", "similar")
     assert {name: verdicts(batch)[name] for name in found} == found
+
+
+def test_evidence_off_leaves_what_hashes_say(batch):
+    put(batch, "a.mp4", 1, 1, 23)
+    put(batch, "b.mp4", 1, 2, 23)
+    batch.run("--evidence", "off")
+    assert verdicts(batch)["b.mp4"][0] == "copy"
+    assert "--evidence must be off or fast, not 'deep'" in batch.run("--evidence", "deep", code=2)

@@ -132,7 +132,7 @@ def random_tensor(name, shape, generator):
 
 
 def state_dict(s, seed=0):
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator(torch.get_default_device()).manual_seed(seed)
     state = OrderedDict()
     for name, shape in shapes_of(s).items():
         state[name] = state[TIED[name]] if name in TIED else random_tensor(name, shape, generator)

@@ -1,7 +1,7 @@
 """Packages of full-size networks with random weights, as the exporters make them.
 
     packages.py DIR NAME...        cosmos-embed1-224p, -336p, -448p, internvideo2-1b
-    packages.py --quick DIR NAME   Cosmos-Embed1 for measuring speed, in 20 s instead of three minutes
+    packages.py --quick DIR NAME   the same for measuring speed, in 20 s instead of three minutes
 
 writes DIR/NAME, 5 GB each, and leaves alone what is there. The weights lie under DIR/weights
 meanwhile. Cosmos-Embed1 is exported with --native, as no published code is at hand. --quick makes the
@@ -42,6 +42,10 @@ def make(folder, name):
 
 
 def quick(folder, name):
+    (quick_cosmos if name.startswith("cosmos-embed1-") else quick_internvideo2)(folder, name)
+
+
+def quick_cosmos(folder, name):
     import cosmos_repository as made
     import torch
     from common import operators, package
@@ -69,6 +73,33 @@ def quick(folder, name):
     facts = exporter.manifest(variant, published.geometry, {}, "spread",
                               {"text_length": inputs.TEXT_LENGTH, "operators": operators.SET})
     facts["video"] = [way for way in facts["video"] if (way["device"], way["file"]) == ("cuda", "video.pt")]
+    package.write(folder / name, facts, archives)
+
+
+def quick_internvideo2(folder, name):
+    sys.path.append(str(ROOT / "models/internvideo2-1b"))
+    import checkpoint
+    import export
+    import internvideo2_checkpoint as made
+    import network
+    import torch
+    from common import package
+
+    with torch.device("cuda"):
+        state = {key: tensor.cpu() for key, tensor in made.state_dict(made.FULL).items()}
+    sizes = checkpoint.geometry(state)
+    clip = export.example_clips(sizes, 1)
+    video = checkpoint.build(network.Video, state, sizes, torch.bfloat16)
+    text = checkpoint.build(network.Text, state, sizes)
+    archives = {"video.bf16.pt": export.script(video, [clip]), "text.pt": export.script(text, export.example_texts()),
+                "vocab.txt": export.vocab().read_bytes()}
+    weights = folder / "weights" / name  # nothing but its size and digest is told
+    weights.parent.mkdir(parents=True, exist_ok=True)
+    with open(weights, "wb") as file:
+        file.truncate(sum(tensor.nbytes for tensor in state.values()))
+    facts = export.manifest(archives, sizes, "spread", weights, {})
+    weights.unlink()
+    facts["video"] = [way for way in facts["video"] if (way["device"], way["dtype"]) == ("cuda", "bf16")]
     package.write(folder / name, facts, archives)
 
 
