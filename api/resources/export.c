@@ -100,8 +100,8 @@ static ssize_t read_stream(void *ctx, uint64_t at, char *buffer, size_t capacity
 }
 
 static void add_headers(vx_request *request, vx_export_format format, int64_t rows) {
-    static const char *const names[] = {"video_index.faiss", "embeddings.npy", "clips.jsonl",
-                                        "embeddings.parquet", "labels.npy"};
+    static const char *const names[] = {"video_index.faiss",  "embeddings.npy", "clips.jsonl",
+                                        "embeddings.parquet", "labels.npy",     "0.parquet"};
     char text[96];
     vx_reply_header(request, MHD_HTTP_HEADER_CONTENT_TYPE, vx_export_content_type(format));
     vx_reply_header(request, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");

@@ -38,3 +38,20 @@ bool vx_path_is_set_aside(const char *path) {
     }
     return false;
 }
+
+char *vx_path_absolute(const char *path) {
+    char *real = realpath(path, NULL), *text = NULL;
+    VX_AUTO_FREE char *here = real || *path == '/' ? NULL : getcwd(NULL, 0);
+    if (real)
+        return real;
+    if (asprintf(&text, "%s%s%s", here ? here : "", here ? "/" : "", path) < 0)
+        return NULL;
+    for (size_t n = strlen(text); n > 1 && text[n - 1] == '/';)
+        text[--n] = '\0';
+    return text;
+}
+
+bool vx_path_is_inside(const char *path, const char *folder) {
+    size_t n = strlen(folder);
+    return !strncmp(path, folder, n) && (!path[n] || path[n] == '/' || folder[n - 1] == '/');
+}

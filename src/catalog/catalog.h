@@ -482,8 +482,13 @@ VX_DEFINE_AUTO(vx_snapshot, vx_snapshot_close)
 /* The first video above a row, without its clips. VX_CATALOG_NOT_FOUND: there is none. */
 int vx_snapshot_next_video(vx_snapshot *snapshot, int64_t above_row, vx_video **ret_video,
                            vx_err *err);
+/* The row of the newest video; 0: there is none. */
+int vx_snapshot_last_video(vx_snapshot *snapshot, int64_t *ret_row, vx_err *err);
 /* How many vectors a space has. */
 int vx_snapshot_count_vectors(vx_snapshot *snapshot, int64_t space, int64_t *ret_n, vx_err *err);
+/* How many of them the clips of the videos with rows first..last have. */
+int vx_snapshot_count_vectors_of(vx_snapshot *snapshot, int64_t space, int64_t first, int64_t last,
+                                 int64_t *ret_n, vx_err *err);
 /* Begins to read the clips of a video that have a vector of that space; then one after the other, in their
  * order: 1, or 0: no more.
  *   ret_vector  float32 [dim]; NULL: not read. -EIO: its checksum is wrong, or it is of another dim */
@@ -660,6 +665,8 @@ typedef struct vx_change {
 /* Up to max changes above a number, rising. */
 int vx_catalog_list_changes(vx_catalog *catalog, int64_t above, size_t max, vx_change *ret_changes,
                             size_t *ret_n, vx_err *err);
+/* The number of the newest change; 0: there is none. */
+int vx_catalog_last_change(vx_catalog *catalog, int64_t *ret_seq, vx_err *err);
 int vx_catalog_count_changes(vx_catalog *catalog, int64_t above, int64_t *ret_n, vx_err *err);
 
 /* ---- Upkeep ---- */

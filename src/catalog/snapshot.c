@@ -58,6 +58,15 @@ int vx_snapshot_next_video(vx_snapshot *snapshot, int64_t above_row, vx_video **
     return vx_catalog_read_next_video(&snapshot->db, above_row, ret_video, err);
 }
 
+int vx_snapshot_last_video(vx_snapshot *snapshot, int64_t *ret_row, vx_err *err) {
+    VX_SQL(q, &snapshot->db, "SELECT coalesce(max(row), 0) FROM videos");
+    int rc = vx_sql_next(&q, err);
+    if (rc < 0)
+        return rc;
+    *ret_row = vx_sql_int(&q);
+    return 0;
+}
+
 int vx_snapshot_count_vectors(vx_snapshot *snapshot, int64_t space, int64_t *ret_n, vx_err *err) {
     VX_SQL(q, &snapshot->db, "SELECT vectors FROM spaces WHERE row = ?");
     vx_sql_bind_int(&q, space);
@@ -65,6 +74,21 @@ int vx_snapshot_count_vectors(vx_snapshot *snapshot, int64_t space, int64_t *ret
     if (rc >= 0)
         *ret_n = rc ? vx_sql_int(&q) : 0;
     return rc < 0 ? rc : 0;
+}
+
+int vx_snapshot_count_vectors_of(vx_snapshot *snapshot, int64_t space, int64_t first, int64_t last,
+                                 int64_t *ret_n, vx_err *err) {
+    VX_SQL(q, &snapshot->db,
+           "SELECT count(*) FROM clips AS c JOIN vectors ON key = (? << 40 | c.row)"
+           " WHERE video BETWEEN ? AND ?");
+    vx_sql_bind_int(&q, space);
+    vx_sql_bind_int(&q, first);
+    vx_sql_bind_int(&q, last);
+    int rc = vx_sql_next(&q, err);
+    if (rc < 0)
+        return rc;
+    *ret_n = vx_sql_int(&q);
+    return 0;
 }
 
 void vx_snapshot_begin_clips(vx_snapshot *snapshot, int64_t video_row, int64_t space) {

@@ -169,6 +169,16 @@ int vx_catalog_list_changes(vx_catalog *catalog, int64_t above, size_t max, vx_c
     return 0;
 }
 
+int vx_catalog_last_change(vx_catalog *catalog, int64_t *ret_seq, vx_err *err) {
+    VX_READER(reader, catalog);
+    VX_SQL(q, reader.db, "SELECT coalesce(max(seq), 0) FROM changes");
+    int rc = vx_sql_next(&q, err);
+    if (rc < 0)
+        return rc;
+    *ret_seq = vx_sql_int(&q);
+    return 0;
+}
+
 int vx_catalog_count_changes(vx_catalog *catalog, int64_t above, int64_t *ret_n, vx_err *err) {
     VX_READER(reader, catalog);
     VX_SQL(q, reader.db, "SELECT count(*) FROM changes WHERE seq > ?");

@@ -22,6 +22,11 @@
     "for the default port; else, for that port, the variable VIDX_STORE_KEY_<HOST> is taken, "     \
     "with "                                                                                        \
     "_ for dots and dashes"
+#define VX_STORE_FOLDER_HELP                                                                       \
+    "folder below which files://NAME/FOLDER keeps the collection as files of FAISS, NumPy or "     \
+    "Parquet"
+#define VX_STORE_CA_HELP                                                                           \
+    "file with the certificates (PEM) that vouch for stores, in place of the machine's"
 
 int vx_command_serve(int argc, char **argv);
 int vx_command_check(int argc, char **argv);

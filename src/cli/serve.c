@@ -24,7 +24,7 @@ typedef struct settings {
     double max_duration, fetch_timeout;
     const char *fetch_hosts, *fetch_private;
     bool fetch_http;
-    const char *store_hosts, *store_keys, *search;
+    const char *store_hosts, *store_folders, *store_keys, *store_ca, *search;
     const char *folders;
     double folder_quiet, folder_keep, folder_walk;
 } settings;
@@ -92,7 +92,11 @@ static const vx_option table[] = {
      "vector databases that clients may name in /v1/stores: HOST (the default port of its kind), "
      "HOST:PORT, or http://HOST:PORT to allow them without TLS; private ones too, *.example.org "
      "for all below it (default: none)"},
+    {"store-folder", VX_OPTION_LINES, AT(store_folders), NULL, "NAME=DIR",
+     VX_STORE_FOLDER_HELP ", in /v1/stores; may be given several times (in VIDX_STORE_FOLDER one a "
+                          "line; default: none)"},
     {"store-keys", VX_OPTION_TEXT, AT(store_keys), NULL, "FILE", VX_STORE_KEYS_HELP},
+    {"store-ca", VX_OPTION_TEXT, AT(store_ca), NULL, "FILE", VX_STORE_CA_HELP},
     {"search", VX_OPTION_TEXT, AT(search), NULL, "URL",
      "let this Milvus answer searches in place of memory: milvus://HOST:PORT/COLLECTION, which "
      "another vidx keeps equal"},
@@ -247,8 +251,7 @@ static int serve(const settings *s, const sigset_t *signals, vx_err *err) {
                   .allow_http = s->fetch_http,
                   .max_bytes = s->fetch_max,
                   .timeout_s = s->fetch_timeout},
-        .store_hosts = s->store_hosts,
-        .store_keys = s->store_keys,
+        .stores = {s->store_hosts, s->store_folders, s->store_keys, s->store_ca},
         .evidence = level_of_evidence(s->evidence),
         .search_url = s->search,
         .folders = s->folders,
@@ -317,7 +320,8 @@ int vx_command_serve(int argc, char **argv) {
         VX_WRAP(&err, "--clip");
         return fail(&err, 2);
     }
-    if (vx_folders_check(s.folders, s.data, &err))
+    if (vx_folders_check(s.folders, s.data, &err) ||
+        vx_stores_check_access(&(vx_store_access){.folders = s.store_folders}, s.data, &err))
         return fail(&err, 2);
     if (vx_http_check_params(&(vx_http_params){.hosts = s.host, .allow_origin = s.allow_origin},
                              &err))

@@ -14,7 +14,7 @@
 #include "writer/writer.h"
 
 typedef struct settings {
-    const char *data, *to, *name, *model, *keys;
+    const char *data, *to, *name, *model, *keys, *folders, *ca;
     bool check;
 } settings;
 
@@ -22,15 +22,18 @@ typedef struct settings {
 static const vx_option table[] = {
     {"data", VX_OPTION_TEXT, AT(data), "data", "DIR", "the data folder of vidx serve"},
     {"to", VX_OPTION_TEXT, AT(to), NULL, "URL",
-     "milvus://HOST:PORT/COLLECTION, qdrant://HOST:PORT/COLLECTION, pinecone://HOST/NAMESPACE or "
-     "postgresql://USER@HOST/DATABASE?table=NAME; milvus+http:// and so on without TLS"},
+     "milvus://HOST:PORT/COLLECTION, qdrant://HOST:PORT/COLLECTION, pinecone://HOST/NAMESPACE, "
+     "postgresql://USER@HOST/DATABASE?table=NAME or files://NAME/FOLDER?format=parquet, npy or "
+     "faiss; milvus+http:// and so on without TLS"},
     {"name", VX_OPTION_TEXT, AT(name), "sync", "NAME",
      "under which the place in the changes is kept; one for each URL"},
     {"model", VX_OPTION_TEXT, AT(model), NULL, "NAME",
      "whose vectors are sent (default: the one that was loaded last)"},
     {"check", VX_OPTION_FLAG, AT(check), NULL, NULL,
      "read back all ids and digests first, also if nothing has changed"},
+    {"store-folder", VX_OPTION_LINES, AT(folders), NULL, "NAME=DIR", VX_STORE_FOLDER_HELP},
     {"store-keys", VX_OPTION_TEXT, AT(keys), NULL, "FILE", VX_STORE_KEYS_HELP},
+    {"store-ca", VX_OPTION_TEXT, AT(ca), NULL, "FILE", VX_STORE_CA_HELP},
 };
 
 /* The host of a URL that the operator typed is allowed. */
@@ -67,7 +70,12 @@ static int sync_to(const settings *s, vx_store_view *ret_view, vx_err *err) {
         return rc;
     host_of(s->to, host, sizeof host);
     const vx_stores_params stores = {
-        .catalog = catalog, .writer = writer, .hosts = host, .keys_path = s->keys};
+        .catalog = catalog,
+        .writer = writer,
+        .access = {.hosts = host, .folders = s->folders, .keys_path = s->keys, .ca_path = s->ca}};
+    rc = vx_stores_check_access(&stores.access, s->data, err);
+    if (rc)
+        return rc;
     const vx_store_spec spec = {.name = s->name, .url = s->to, .model = s->model};
     return vx_stores_sync_once(&stores, &spec, s->check, ret_view, err);
 }

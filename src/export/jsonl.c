@@ -55,6 +55,10 @@ int vx_export_jsonl_row(vx_export_buffer *out, const vx_export_row *row, vx_err 
     if (row->has_cluster)
         append_cluster(out, row);
     append_metadata(out, row->video->metadata ? row->video->metadata : "{}");
+    if (row->no_vector) {
+        vx_export_append(out, "}\n", 2);
+        return 0;
+    }
     vx_export_append(out, ",\"embedding\":[", 14);
     for (int i = 0; i < row->dim; i++) {
         char digits[VX_DECIMAL_BYTES];

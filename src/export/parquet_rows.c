@@ -1,9 +1,11 @@
 /* parquet_rows.c — the columns of the Parquet file. */
+#include <errno.h>
 #include <math.h>
 
 #include "base/clock.h"
 #include "base/hex.h"
 #include "export_internal.h"
+#include "point.h"
 
 static const vx_parquet_column columns[] = {
     {"id", VX_PARQUET_UTF8},
@@ -64,6 +66,34 @@ int vx_export_parquet_row(vx_parquet *writer, const vx_export_row *row, vx_err *
         {.text = vx_clip_frames_name(video->frames)},
         {.is_null = row->cluster < 0, .integer = row->cluster},
         seconds((double)row->cluster_score),
+    };
+    return vx_parquet_write(writer, values, err);
+}
+
+/* ---- Pinecone ---- */
+
+static const vx_parquet_column pinecone_columns[] = {
+    {"id", VX_PARQUET_UTF8},
+    {"values", VX_PARQUET_LIST_FLOAT},
+    {"metadata", VX_PARQUET_UTF8}, /* the text of a JSON object */
+};
+
+int vx_export_pinecone_begin(vx_export_buffer *out, vx_parquet **ret_writer, vx_err *err) {
+    return vx_parquet_new(pinecone_columns, VX_LEN(pinecone_columns), take_bytes, out, ret_writer,
+                          err);
+}
+
+int vx_export_pinecone_row(vx_parquet *writer, const vx_export_row *row, vx_err *err) {
+    vx_point point;
+    VX_AUTO_STRING metadata = {0};
+    vx_point_fill(row->video, row->clip, row->vector, row->dim, VX_POINT_PINECONE_METADATA, &point);
+    vx_point_add_pinecone(&metadata, &point);
+    if (metadata.failed)
+        return VX_FAIL(err, -ENOMEM, "no memory for a row of the export");
+    const vx_parquet_value values[] = {
+        {.text = point.id},
+        {.floats = row->vector, .n = (size_t)row->dim},
+        {.text = metadata.text},
     };
     return vx_parquet_write(writer, values, err);
 }

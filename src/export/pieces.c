@@ -10,8 +10,8 @@
 
 struct vx_export {
     vx_export_params params;
-    vx_snapshot *snapshot;
-    int64_t clustering; /* its row; 0: none */
+    vx_snapshot *snapshot; /* params.snapshot, or its own */
+    int64_t clustering;    /* its row; 0: none */
     int64_t n_rows, n_written;
     /* What passes the filter; NULL without one. */
     int64_t *videos; /* [n_videos] rows, rising; owned */
@@ -29,18 +29,19 @@ struct vx_export {
 };
 
 const char *vx_export_content_type(vx_export_format format) {
-    return format == VX_EXPORT_JSONL     ? "application/x-ndjson"
-           : format == VX_EXPORT_PARQUET ? "application/vnd.apache.parquet"
-                                         : "application/octet-stream";
+    return format == VX_EXPORT_JSONL ? "application/x-ndjson"
+           : format == VX_EXPORT_PARQUET || format == VX_EXPORT_PINECONE
+               ? "application/vnd.apache.parquet"
+               : "application/octet-stream";
 }
 
 const char *vx_export_refuses(vx_export_format format, const char *clustering) {
     if (format == VX_EXPORT_LABELS && !clustering)
         return "labels are those of a clustering: name it.";
-    if (clustering && (format == VX_EXPORT_FAISS || format == VX_EXPORT_NPY))
-        return "faiss and npy hold vectors alone: jsonl and parquet have clusters, and labels has "
-               "them "
-               "row for row as npy.";
+    if (clustering && format != VX_EXPORT_LABELS && format != VX_EXPORT_JSONL &&
+        format != VX_EXPORT_PARQUET)
+        return "faiss, npy and pinecone have no clusters: jsonl and parquet have them, and labels "
+               "has them row for row as npy.";
     return NULL;
 }
 
@@ -49,7 +50,8 @@ vx_export *vx_export_free(vx_export *export) {
         return NULL;
     vx_parquet_free(export->parquet);
     vx_video_free(export->video);
-    vx_snapshot_close(export->snapshot);
+    if (!export->params.snapshot)
+        vx_snapshot_close(export->snapshot);
     vx_idset_free(export->clips);
     free(export->videos);
     free(export->ids);
@@ -110,6 +112,10 @@ static int select_video(vx_export *export, vx_video *video, vx_err *err) {
     return note_clips(export, video, passes, err);
 }
 
+static bool is_in_range(const vx_export *export, int64_t video) {
+    return !export->params.last_video || video <= export->params.last_video;
+}
+
 /* The set of clips stands for "there is one" while it is empty. */
 static int select_all(vx_export *export, vx_err *err) {
     const atomic_bool *stop = export->params.stop;
@@ -119,12 +125,12 @@ static int select_all(vx_export *export, vx_err *err) {
     export->clips = of_clips ? vx_idset_new(NULL, 0) : NULL;
     if (!export->videos || (of_clips && !export->clips))
         return VX_FAIL(err, -ENOMEM, "no memory to select videos");
-    for (int64_t row = 0;;) {
+    for (int64_t row = export->last_video;;) {
         VX_AUTO(vx_video) video = NULL;
         int rc = stop && atomic_load(stop)
                      ? VX_FAIL(err, -ECANCELED, "the export was broken off")
                      : vx_snapshot_next_video(export->snapshot, row, &video, err);
-        if (rc == VX_CATALOG_NOT_FOUND)
+        if (rc == VX_CATALOG_NOT_FOUND || (!rc && !is_in_range(export, video->row)))
             break;
         if (!rc)
             rc = select_video(export, video, err);
@@ -145,12 +151,18 @@ int vx_export_open(const vx_export_params *params, vx_export **ret_export, vx_er
     if (!export || !(export->vector = vx_new_array((size_t)params->dim, sizeof(float))))
         return VX_FAIL(err, -ENOMEM, "no memory for an export");
     export->params = *params;
-    int rc = vx_catalog_open_snapshot(params->catalog, &export->snapshot, err);
+    export->snapshot = params->snapshot;
+    export->last_video = params->first_video > 0 ? params->first_video - 1 : 0;
+    int rc =
+        params->snapshot ? 0 : vx_catalog_open_snapshot(params->catalog, &export->snapshot, err);
     if (!rc && params->clustering)
         rc = vx_snapshot_find_clustering(export->snapshot, params->clustering, params->space,
                                          &export->clustering, err);
     if (!rc && params->filter)
         rc = select_all(export, err);
+    else if (!rc && params->last_video)
+        rc = vx_snapshot_count_vectors_of(export->snapshot, params->space, params->first_video,
+                                          params->last_video, &export->n_rows, err);
     else if (!rc)
         rc = vx_snapshot_count_vectors(export->snapshot, params->space, &export->n_rows, err);
     export->params.filter = NULL;
@@ -184,6 +196,8 @@ static int begin(vx_export *export, vx_err *err) {
     case VX_EXPORT_LABELS:
         begin_npy(export, "<i4", 0);
         return 0;
+    case VX_EXPORT_PINECONE:
+        return vx_export_pinecone_begin(&export->out, &export->parquet, err);
     }
     return 0;
 }
@@ -194,6 +208,7 @@ static int write_row(vx_export *export, const vx_clip *clip, vx_err *err) {
                          .model = export->params.model,
                          .vector = export->vector,
                          .dim = export->params.dim,
+                         .no_vector = export->params.no_vectors,
                          .has_cluster = export->clustering};
     int rc = row.has_cluster
                  ? vx_snapshot_get_cluster(export->snapshot, export->clustering, clip->row,
@@ -218,6 +233,8 @@ static int write_row(vx_export *export, const vx_clip *clip, vx_err *err) {
     case VX_EXPORT_LABELS:
         vx_export_append(&export->out, &row.cluster, sizeof row.cluster);
         return 0;
+    case VX_EXPORT_PINECONE:
+        return vx_export_pinecone_row(export->parquet, &row, err);
     }
     return 0;
 }
@@ -273,4 +290,17 @@ int vx_export_next(vx_export *export, const void **ret_bytes, size_t *ret_n, vx_
     *ret_bytes = export->out.bytes;
     *ret_n = export->out.n;
     return rc;
+}
+
+int vx_export_write(vx_export *export, FILE *file, vx_err *err) {
+    const void *bytes;
+    size_t n = 1;
+    while (n) {
+        int rc = vx_export_next(export, &bytes, &n, err);
+        if (rc)
+            return rc;
+        if (n && fwrite(bytes, n, 1, file) != 1)
+            return VX_FAIL_ERRNO(err, "writing the export");
+    }
+    return fflush(file) ? VX_FAIL_ERRNO(err, "writing the export") : 0;
 }

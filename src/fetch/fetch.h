@@ -85,7 +85,8 @@ typedef struct vx_service_params { /* copied */
     const char
         *headers[2]; /* of every request, such as "Api-Key: …"; NULL: none. Never in a message. */
     size_t max_answer_bytes;
-    double timeout_s; /* of one request */
+    double timeout_s;    /* of one request */
+    const char *ca_path; /* of the certificates that are trusted (PEM); NULL: the machine's */
 } vx_service_params;
 
 /* One connection, kept open between requests. 0, -ENOMEM, -EIO, VX_FETCH_REFUSED (the base). */

@@ -12,7 +12,7 @@ enum { CONNECT_MS = 10000 };
 struct vx_service {
     CURL *curl;
     struct curl_slist *headers;
-    char *base;
+    char *base, *ca_path; /* owned */
     char host[256];
     bool is_plain;
     size_t max_answer_bytes;
@@ -36,6 +36,7 @@ vx_service *vx_service_free(vx_service *service) {
     curl_easy_cleanup(service->curl);
     curl_slist_free_all(service->headers);
     free(service->base);
+    free(service->ca_path);
     free(service->answer);
     free(service);
     return NULL;
@@ -72,6 +73,7 @@ int vx_service_new(const vx_service_params *params, vx_service **ret_service, vx
         return rc;
     VX_AUTO(vx_service) service = vx_new(vx_service);
     if (!service || !(service->base = strdup(params->base)) ||
+        (params->ca_path && !(service->ca_path = strdup(params->ca_path))) ||
         !(service->curl = curl_easy_init()) ||
         !add_header(service, "Content-Type: application/json") ||
         !add_header(service, "Accept: application/json") || !add_header(service, "Expect:") ||
@@ -158,6 +160,8 @@ static int prepare(vx_service *service, const char *method, const char *url, con
     SET(CURLOPT_NOPROGRESS, 0L);
     SET(CURLOPT_TIMEOUT_MS, (long)(service->timeout_s * 1000));
     SET(CURLOPT_CONNECTTIMEOUT_MS, (long)CONNECT_MS);
+    if (service->ca_path)
+        SET(CURLOPT_CAINFO, service->ca_path);
     if (body) {
         SET(CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)n_body);
         SET(CURLOPT_POSTFIELDS, body);

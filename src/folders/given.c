@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "base/path.h"
 #include "folders_internal.h"
 
 bool vx_texts_add(vx_texts *texts, const char *text) {
@@ -48,19 +49,6 @@ static void name_by_path(const char *path, char ret_name[VX_FOLDER_NAME_CHARS + 
         strcpy(ret_name, "root");
 }
 
-/* Without symbolic links if it is there, else absolute. */
-static char *absolute_path(const char *path) {
-    char *real = realpath(path, NULL), *text = NULL;
-    VX_AUTO_FREE char *here = real || *path == '/' ? NULL : getcwd(NULL, 0);
-    if (real)
-        return real;
-    if (asprintf(&text, "%s%s%s", here ? here : "", here ? "/" : "", path) < 0)
-        return NULL;
-    for (size_t n = strlen(text); n > 1 && text[n - 1] == '/';)
-        text[--n] = '\0';
-    return text;
-}
-
 static int parse(const char *text, vx_folder_row *ret_row, vx_err *err) {
     static const char suffix[] = ":trash";
     VX_AUTO_FREE char *path = strdup(text);
@@ -74,7 +62,7 @@ static int parse(const char *text, vx_folder_row *ret_row, vx_err *err) {
         memmove(path, path + n_name + 1, strlen(path + n_name + 1) + 1);
     if (!*path)
         return VX_FAIL(err, VX_FOLDERS_BAD, "--folder must be [NAME=]DIR[:trash], not '%s'", text);
-    *ret_row = (vx_folder_row){.path = absolute_path(path), .trash = trash};
+    *ret_row = (vx_folder_row){.path = vx_path_absolute(path), .trash = trash};
     if (!ret_row->path)
         return VX_FAIL(err, -ENOMEM, "no memory for a folder");
     if (n_name)
@@ -89,22 +77,17 @@ static int parse(const char *text, vx_folder_row *ret_row, vx_err *err) {
     return 0;
 }
 
-static bool is_inside(const char *path, const char *folder) {
-    size_t n = strlen(folder);
-    return !strncmp(path, folder, n) && (!path[n] || path[n] == '/' || folder[n - 1] == '/');
-}
-
 /* Against those before it, and the data folder. */
 static int check_new(const vx_folder *items, size_t n, const char *data_dir, vx_err *err) {
     const vx_folder_row *row = &items[n].row;
-    VX_AUTO_FREE char *data = absolute_path(data_dir);
+    VX_AUTO_FREE char *data = vx_path_absolute(data_dir);
     if (!data)
         return VX_FAIL(err, -ENOMEM, "no memory for a folder");
-    if (is_inside(row->path, data))
+    if (vx_path_is_inside(row->path, data))
         return VX_FAIL(err, VX_FOLDERS_BAD, "--folder %s is inside the data folder", row->path);
     for (size_t i = 0; i < n; i++) {
         const vx_folder_row *other = &items[i].row;
-        if (is_inside(row->path, other->path) || is_inside(other->path, row->path))
+        if (vx_path_is_inside(row->path, other->path) || vx_path_is_inside(other->path, row->path))
             return VX_FAIL(err, VX_FOLDERS_BAD, "--folder %s and %s are one inside the other",
                            row->path, other->path);
         if (!strcmp(row->name, other->name))

@@ -216,9 +216,8 @@ static int open_answering_parts(vx_server *server, vx_err *err) {
                                                .jobs = server->jobs,
                                                .memory_bytes = p->cluster_memory_bytes};
     int rc = vx_backfill_new(&backfill, &server->backfill, err);
-    const vx_remote_params remote = {.url = p->search_url,
-                                     .keys_path = p->store_keys,
-                                     .dim = server->models->items[0].info->dim};
+    const vx_remote_params remote = {
+        .url = p->search_url, .access = p->stores, .dim = server->models->items[0].info->dim};
     if (!rc && p->search_url)
         rc = vx_remote_open(&remote, &server->remote, err);
     if (!rc)
@@ -291,8 +290,7 @@ static int recover(vx_server *server, vx_err *err) {
     const vx_stores_params stores = {.catalog = server->catalog,
                                      .writer = server->writer,
                                      .models = server->models,
-                                     .hosts = server->params.store_hosts,
-                                     .keys_path = server->params.store_keys};
+                                     .access = server->params.stores};
     if (!rc && !server->params.no_clients)
         rc = vx_stores_start(&stores, &server->stores, err);
     if (!rc)

@@ -53,8 +53,8 @@ typedef struct vx_server_params {
     int64_t cluster_memory_bytes; /* for one job that clusters; 0 = 4 GiB */
     int64_t reserve_bytes;        /* free space kept on the data disk; 0 = none */
     vx_media_limits media;
-    vx_fetch_params fetch; /* of what clients name by URL; borrows, for the server's life */
-    const char *store_hosts, *store_keys; /* of outside stores, as vx_stores_params has them */
+    vx_fetch_params fetch;  /* of what clients name by URL; borrows, for the server's life */
+    vx_store_access stores; /* borrows, for the server's life */
     const char *folders; /* that are indexed in place, as vx_folders_params has them; NULL: none */
     double folder_quiet_s, folder_keep_days, folder_walk_s; /* likewise */
     const char *search_url; /* of the store that answers searches; NULL: the indexes do */

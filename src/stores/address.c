@@ -1,5 +1,6 @@
 /* address.c — the URLs of outside stores. */
 #include <ctype.h>
+#include <limits.h>
 #include <string.h>
 
 #include "fetch/fetch.h"
@@ -19,6 +20,7 @@ static const struct scheme {
     {"pinecone+http", &vx_outside_pinecone, true, "5081"},
     {"postgresql", &vx_outside_pgvector, false, "5432"},
     {"postgres", &vx_outside_pgvector, false, "5432"},
+    {"files", &vx_outside_files, false, ""},
 };
 
 static bool consists_of(const char *text, const char *others) {
@@ -66,9 +68,17 @@ static int parse_authority(const char *text, size_t n, vx_outside_url *url, vx_e
     return 0;
 }
 
-/* table and sslmode, of PostgreSQL. */
+static bool is_one_of(const char *text, const char *const *words, size_t n) {
+    for (size_t i = 0; i < n; i++)
+        if (!strcmp(text, words[i]))
+            return true;
+    return false;
+}
+
+/* table and sslmode, of PostgreSQL; format, of files. */
 static int parse_query(const char *text, vx_outside_url *url, vx_err *err) {
     static const char *const modes[] = {"disable", "require", "verify-full"};
+    static const char *const formats[] = {"parquet", "npy", "faiss"};
     while (*text) {
         size_t n = strcspn(text, "&");
         bool fine = false;
@@ -76,19 +86,22 @@ static int parse_query(const char *text, vx_outside_url *url, vx_err *err) {
             fine = n > 6 && take_part(url->table, sizeof url->table, text + 6, n - 6, "_");
         else if (url->kind == &vx_outside_pgvector && !strncmp(text, "sslmode=", 8) &&
                  take_part(url->sslmode, sizeof url->sslmode, text + 8, n - 8, "-"))
-            for (size_t i = 0; i < VX_LEN(modes); i++)
-                fine |= !strcmp(url->sslmode, modes[i]);
+            fine = is_one_of(url->sslmode, modes, VX_LEN(modes));
+        else if (url->kind == &vx_outside_files && !strncmp(text, "format=", 7) &&
+                 take_part(url->format, sizeof url->format, text + 7, n - 7, ""))
+            fine = is_one_of(url->format, formats, VX_LEN(formats));
         if (!fine)
             return VX_FAIL(err, VX_OUTSIDE_BAD_URL,
                            "a store's URL takes after ? only, for PostgreSQL, table=NAME and "
-                           "sslmode=disable, require or verify-full");
+                           "sslmode=disable, require or verify-full, and for files format=parquet, "
+                           "npy or faiss");
         text += n + (text[n] == '&');
     }
     return 0;
 }
 
 int vx_outside_parse(const char *text, vx_outside_url *ret_url, vx_err *err) {
-    vx_outside_url url = {.sslmode = "verify-full", .table = "vidx"};
+    vx_outside_url url = {.sslmode = "verify-full", .table = "vidx", .format = "parquet"};
     const char *rest = strstr(text, "://");
     const struct scheme *scheme = NULL;
     for (size_t i = 0; rest && i < VX_LEN(schemes); i++)
@@ -96,10 +109,11 @@ int vx_outside_parse(const char *text, vx_outside_url *ret_url, vx_err *err) {
             !strncmp(schemes[i].name, text, (size_t)(rest - text)))
             scheme = &schemes[i];
     if (!scheme)
-        return VX_FAIL(err, VX_OUTSIDE_BAD_URL,
-                       "a store's URL must begin with milvus://, qdrant://, pinecone:// or "
-                       "postgresql://; milvus+http://, qdrant+http:// and pinecone+http:// are "
-                       "without TLS, for private addresses");
+        return VX_FAIL(
+            err, VX_OUTSIDE_BAD_URL,
+            "a store's URL must begin with milvus://, qdrant://, pinecone://, "
+            "postgresql:// or files://; milvus+http://, qdrant+http:// and pinecone+http:// are "
+            "without TLS, for private addresses");
     url.kind = scheme->kind;
     url.plain = scheme->plain;
     url.default_port = scheme->port;
@@ -114,8 +128,8 @@ int vx_outside_parse(const char *text, vx_outside_url *ret_url, vx_err *err) {
     if (!take_part(url.collection, sizeof url.collection, rest, n, "_-") ||
         (!n && url.kind != &vx_outside_pinecone))
         return VX_FAIL(err, VX_OUTSIDE_BAD_URL,
-                       "a store's URL must name a collection (a database, for PostgreSQL) after "
-                       "the host: letters, digits, _ and -");
+                       "a store's URL must name a collection (a database for PostgreSQL, a folder "
+                       "for files) after the host: letters, digits, _ and -");
     rc = parse_query(rest + n + (rest[n] == '?'), &url, err);
     if (!rc)
         *ret_url = url;
@@ -141,7 +155,7 @@ static bool entry_allows(const char *entry, size_t n, const vx_outside_url *url)
            vx_service_allows(host, url->host);
 }
 
-bool vx_outside_allows(const char *hosts, const vx_outside_url *url) {
+static bool allows_host(const char *hosts, const vx_outside_url *url) {
     for (const char *at = hosts; at && *at;) {
         at += strspn(at, ", ");
         size_t n = strcspn(at, ", ");
@@ -150,4 +164,23 @@ bool vx_outside_allows(const char *hosts, const vx_outside_url *url) {
         at += n;
     }
     return false;
+}
+
+int vx_outside_check_allowed(const vx_store_access *access, const vx_outside_url *url,
+                             vx_err *err) {
+    char root[PATH_MAX], folder[PATH_MAX];
+    if (url->kind == &vx_outside_files)
+        return vx_outside_find_folder(access->folders, url, PATH_MAX, root, folder)
+                   ? 0
+                   : VX_FAIL(err, VX_OUTSIDE_UNFIT,
+                             "%.80s is no folder that the operator named with --store-folder "
+                             "NAME=DIR",
+                             url->host);
+    return allows_host(access->hosts, url)
+               ? 0
+               : VX_FAIL(err, VX_OUTSIDE_UNFIT,
+                         "%.80s, port %s, is not allowed this way: when the server starts the "
+                         "operator names HOST:PORT with --store-hosts, or http://HOST:PORT to go "
+                         "without TLS",
+                         url->host, url->port);
 }

@@ -136,14 +136,18 @@ static int apply(void *ctx, vx_err *err) {
 
 static int compare(comparison *c, vx_err *err) {
     vx_follower *f = c->f;
-    /* What changes from here on is sent anyway. */
-    int rc = f->outside->kind->list(f->outside, on_point, c, err);
+    int64_t sent = 0;
+    /* What changes from here on is sent anyway, and what changed before is compared. */
+    int rc = vx_catalog_last_change(f->params.catalog, &sent, err);
+    if (!rc)
+        rc = f->outside->kind->list(f->outside, on_point, c, err);
     if (!rc)
         rc = vx_catalog_scan_clips(f->params.catalog, on_clip, c, err);
     if (!rc)
         rc = remove_strays(c, err);
     if (rc)
         return rc;
+    f->row.sent = sent;
     f->row.check_due = 0;
     f->row.checked_us = vx_clock_unix_us();
     f->row.refused = 0;

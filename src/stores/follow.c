@@ -147,15 +147,11 @@ static bool must_end(void *ctx) {
 }
 
 static int connect_to(vx_follower *f, vx_err *err) {
-    if (!vx_outside_allows(f->params.hosts, &f->url))
-        return VX_FAIL(err, VX_OUTSIDE_UNFIT,
-                       "%.80s, port %s, is not among those of --store-hosts, or not without TLS",
-                       f->url.host, f->url.port);
+    int rc = vx_outside_check_allowed(&f->params.access, &f->url, err);
+    if (rc)
+        return rc;
     set_state(f, VX_STORE_CONNECTING);
-    char *key = NULL;
-    int rc = vx_outside_find_key(f->params.keys_path, &f->url, &key, err);
-    if (!rc)
-        rc = vx_outside_open(&f->url, key, f->dim, &f->outside, err);
+    rc = vx_outside_open(&f->params.access, &f->url, f->dim, &f->outside, err);
     if (rc)
         return rc;
     f->outside->cancelled = must_end;
@@ -241,12 +237,29 @@ static int send_page(vx_follower *f, size_t *ret_n, vx_err *err) {
     return vx_follower_save(f, err);
 }
 
+/* A round of a store of files. */
+static int write_files(vx_follower *f, vx_err *err) {
+    int64_t n = 0;
+    int rc = vx_catalog_count_changes(f->params.catalog, f->row.sent, &n, err);
+    if (!rc && (n || f->row.check_due)) {
+        set_state(f, f->row.check_due ? VX_STORE_CHECKING : VX_STORE_SENDING);
+        rc = vx_follower_write_files(f, err);
+        if (!rc)
+            rc = vx_follower_save(f, err);
+    }
+    if (!rc)
+        set_state(f, VX_STORE_EQUAL);
+    return rc;
+}
+
 int vx_follower_round(vx_follower *f, vx_err *err) {
     int rc = follow_model(f, err);
     if (!rc && !f->outside)
         rc = connect_to(f, err);
     if (atomic_exchange(&f->check_asked, false))
         f->row.check_due = 1;
+    if (!rc && f->url.kind == &vx_outside_files)
+        return write_files(f, err);
     if (!rc && f->row.check_due) {
         set_state(f, VX_STORE_CHECKING);
         rc = vx_follower_compare(f, err);
@@ -289,7 +302,9 @@ static void *run(void *ctx) {
     int wait_s = 1;
     while (!vx_follower_must_end(f)) {
         vx_err err = {0};
+        int64_t start_us = vx_clock_monotonic_us();
         int rc = vx_follower_round(f, &err);
+        int64_t took_us = vx_clock_monotonic_us() - start_us;
         if (rc && !vx_follower_must_end(f)) {
             vx_follower_disconnect(f);
             note_failure(f, rc, &err, wait_s);
@@ -297,7 +312,9 @@ static void *run(void *ctx) {
             wait_s = wait_s < MAX_WAIT_S / 2 ? 2 * wait_s : MAX_WAIT_S;
         } else if (!rc) {
             wait_s = 1;
-            sleep_for(f, IDLE_US);
+            /* Each upload changes the newest file: writing it anew must not keep the disk busy. */
+            bool rests = f->url.kind == &vx_outside_files && took_us > IDLE_US / 3;
+            sleep_for(f, rests ? 3 * took_us : IDLE_US);
         }
     }
     vx_follower_disconnect(f);

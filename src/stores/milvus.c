@@ -42,7 +42,7 @@ static int judge_code(const vx_outside *outside, json_int_t code, const char *me
 }
 
 /* ret_data: NULL, or gives the member `data`. ret_code: NULL, or gets a code that is no success. */
-static int call(vx_outside *outside, const char *method, const char *path, vx_text *body,
+static int call(vx_outside *outside, const char *method, const char *path, vx_string *body,
                 json_t **ret_data, json_int_t *ret_code, vx_err *err) {
     long status;
     json_t *answer;
@@ -115,46 +115,46 @@ static int check_schema(vx_outside *outside, const json_t *data, vx_err *err) {
 }
 
 static int create(vx_outside *outside, vx_err *err) {
-    VX_AUTO_TEXT body = {0};
+    VX_AUTO_STRING body = {0};
     const char *name = outside->url.collection;
     if (vx_rest_of(outside)->version == 1) {
-        vx_text_add(&body,
-                    "{\"collectionName\":\"%s\",\"dimension\":%d,\"metricType\":\"IP\","
-                    "\"primaryField\":\"id\",\"vectorField\":\"vector\"}",
-                    name, outside->dim);
+        vx_string_add(&body,
+                      "{\"collectionName\":\"%s\",\"dimension\":%d,\"metricType\":\"IP\","
+                      "\"primaryField\":\"id\",\"vectorField\":\"vector\"}",
+                      name, outside->dim);
         return call(outside, "POST", "/v1/vector/collections/create", &body, NULL, NULL, err);
     }
-    vx_text_add(&body,
-                "{\"collectionName\":\"%s\",\"schema\":{\"autoId\":false,"
-                "\"enableDynamicField\":true,\"fields\":[{\"fieldName\":\"id\","
-                "\"dataType\":\"VarChar\",\"isPrimary\":true,"
-                "\"elementTypeParams\":{\"max_length\":\"64\"}},{\"fieldName\":\"vector\","
-                "\"dataType\":\"FloatVector\",\"elementTypeParams\":{\"dim\":\"%d\"}}]},"
-                "\"indexParams\":[{\"fieldName\":\"vector\",\"indexName\":\"vector\","
-                "\"metricType\":\"IP\",\"params\":{\"index_type\":\"AUTOINDEX\"}}]}",
-                name, outside->dim);
+    vx_string_add(&body,
+                  "{\"collectionName\":\"%s\",\"schema\":{\"autoId\":false,"
+                  "\"enableDynamicField\":true,\"fields\":[{\"fieldName\":\"id\","
+                  "\"dataType\":\"VarChar\",\"isPrimary\":true,"
+                  "\"elementTypeParams\":{\"max_length\":\"64\"}},{\"fieldName\":\"vector\","
+                  "\"dataType\":\"FloatVector\",\"elementTypeParams\":{\"dim\":\"%d\"}}]},"
+                  "\"indexParams\":[{\"fieldName\":\"vector\",\"indexName\":\"vector\","
+                  "\"metricType\":\"IP\",\"params\":{\"index_type\":\"AUTOINDEX\"}}]}",
+                  name, outside->dim);
     return call(outside, "POST", "/v2/vectordb/collections/create", &body, NULL, NULL, err);
 }
 
 static int describe(vx_outside *outside, json_t **ret_data, json_int_t *ret_code, vx_err *err) {
-    VX_AUTO_TEXT body = {0}, path = {0};
+    VX_AUTO_STRING body = {0}, path = {0};
     if (vx_rest_of(outside)->version != 1) {
-        vx_text_add(&body, "{\"collectionName\":\"%s\"}", outside->url.collection);
+        vx_string_add(&body, "{\"collectionName\":\"%s\"}", outside->url.collection);
         return call(outside, "POST", "/v2/vectordb/collections/describe", &body, ret_data, ret_code,
                     err);
     }
-    vx_text_add(&path, "/v1/vector/collections/describe?collectionName=%s",
-                outside->url.collection);
+    vx_string_add(&path, "/v1/vector/collections/describe?collectionName=%s",
+                  outside->url.collection);
     return path.failed ? VX_FAIL(err, -ENOMEM, "no memory for a request")
                        : call(outside, "GET", path.text, NULL, ret_data, ret_code, err);
 }
 
 static int find_version(vx_outside *outside, vx_err *err) {
     vx_rest *rest = vx_rest_of(outside);
-    VX_AUTO_TEXT body = {0};
+    VX_AUTO_STRING body = {0};
     long status;
     json_t *answer;
-    vx_text_add(&body, "{}");
+    vx_string_add(&body, "{}");
     int rc = vx_rest_call(outside, "POST", "/v2/vectordb/collections/list", &body, &status, &answer,
                           err);
     if (rc)
@@ -190,13 +190,13 @@ static const char *path_of(vx_outside *outside, const char *v1, const char *v2) 
 }
 
 /* Clip ids are of letters, digits and a dot. */
-static void begin_filter(vx_text *body, vx_outside *outside) {
-    vx_text_add(body, "{\"collectionName\":\"%s\",\"filter\":\"%s in [", outside->url.collection,
-                key_of(outside));
+static void begin_filter(vx_string *body, vx_outside *outside) {
+    vx_string_add(body, "{\"collectionName\":\"%s\",\"filter\":\"%s in [", outside->url.collection,
+                  key_of(outside));
 }
 
-static int send_delete(vx_outside *outside, vx_text *body, vx_err *err) {
-    vx_text_add(body, "]\"}");
+static int send_delete(vx_outside *outside, vx_string *body, vx_err *err) {
+    vx_string_add(body, "]\"}");
     return call(outside, "POST",
                 path_of(outside, "/v1/vector/delete", "/v2/vectordb/entities/delete"), body, NULL,
                 NULL, err);
@@ -204,44 +204,44 @@ static int send_delete(vx_outside *outside, vx_text *body, vx_err *err) {
 
 static int remove_points(vx_outside *outside, const char (*ids)[VX_CLIP_ID_CHARS + 1], size_t n,
                          vx_err *err) {
-    VX_AUTO_TEXT body = {0};
+    VX_AUTO_STRING body = {0};
     begin_filter(&body, outside);
     for (size_t i = 0; i < n; i++)
-        vx_text_add(&body, "%s'%s'", i ? "," : "", ids[i]);
+        vx_string_add(&body, "%s'%s'", i ? "," : "", ids[i]);
     return send_delete(outside, &body, err);
 }
 
-static void add_point(vx_text *body, vx_outside *outside, const vx_point *point) {
-    vx_text_add(body, "{\"%s\":\"%s\",\"video\":\"%s\",\"clip\":%d,\"start_s\":", key_of(outside),
-                point->id, point->video, point->clip);
-    vx_text_double(body, point->start_s);
-    vx_text_add(body, ",\"end_s\":");
-    vx_text_double(body, point->end_s);
-    vx_text_add(body, ",\"filename\":");
-    vx_text_json(body, point->filename);
-    vx_text_add(body, ",\"metadata\":%s,\"digest\":\"%s\",\"vector\":", point->metadata,
-                point->digest);
-    vx_text_vector(body, point->vector, outside->dim);
-    vx_text_add(body, "}");
+static void add_point(vx_string *body, vx_outside *outside, const vx_point *point) {
+    vx_string_add(body, "{\"%s\":\"%s\",\"video\":\"%s\",\"clip\":%d,\"start_s\":", key_of(outside),
+                  point->id, point->video, point->clip);
+    vx_string_double(body, point->start_s);
+    vx_string_add(body, ",\"end_s\":");
+    vx_string_double(body, point->end_s);
+    vx_string_add(body, ",\"filename\":");
+    vx_string_json(body, point->filename);
+    vx_string_add(body, ",\"metadata\":%s,\"digest\":\"%s\",\"vector\":", point->metadata,
+                  point->digest);
+    vx_string_vector(body, point->vector, outside->dim);
+    vx_string_add(body, "}");
 }
 
 static int upsert(vx_outside *outside, const vx_point *points, size_t n, vx_err *err) {
-    VX_AUTO_TEXT body = {0};
+    VX_AUTO_STRING body = {0};
     int rc = 0;
     if (vx_rest_of(outside)->version == 1) {
         begin_filter(&body, outside);
         for (size_t i = 0; i < n; i++)
-            vx_text_add(&body, "%s'%s'", i ? "," : "", points[i].id);
+            vx_string_add(&body, "%s'%s'", i ? "," : "", points[i].id);
         rc = send_delete(outside, &body, err);
     }
     if (rc)
         return rc;
-    vx_text_add(&body, "{\"collectionName\":\"%s\",\"data\":[", outside->url.collection);
+    vx_string_add(&body, "{\"collectionName\":\"%s\",\"data\":[", outside->url.collection);
     for (size_t i = 0; i < n; i++) {
-        vx_text_add(&body, "%s", i ? "," : "");
+        vx_string_add(&body, "%s", i ? "," : "");
         add_point(&body, outside, &points[i]);
     }
-    vx_text_add(&body, "]}");
+    vx_string_add(&body, "]}");
     return call(outside, "POST",
                 path_of(outside, "/v1/vector/insert", "/v2/vectordb/entities/upsert"), &body, NULL,
                 NULL, err);
@@ -251,13 +251,13 @@ static int upsert(vx_outside *outside, const vx_point *points, size_t n, vx_err 
 static int list_page(vx_outside *outside, char last[80], size_t *ret_n,
                      vx_outside_on_point on_point, void *ctx, vx_err *err) {
     bool v1 = vx_rest_of(outside)->version == 1;
-    VX_AUTO_TEXT body = {0};
+    VX_AUTO_STRING body = {0};
     json_t *data = NULL;
-    vx_text_add(&body,
-                "{\"collectionName\":\"%s\",\"filter\":\"id > %s%s%s\",\"limit\":%d,"
-                "\"outputFields\":[\"id\",%s\"digest\"]%s}",
-                outside->url.collection, v1 ? "" : "'", last, v1 ? "" : "'", PAGE,
-                v1 ? "\"clip_id\"," : "", v1 ? "" : ",\"consistencyLevel\":\"Strong\"");
+    vx_string_add(&body,
+                  "{\"collectionName\":\"%s\",\"filter\":\"id > %s%s%s\",\"limit\":%d,"
+                  "\"outputFields\":[\"id\",%s\"digest\"]%s}",
+                  outside->url.collection, v1 ? "" : "'", last, v1 ? "" : "'", PAGE,
+                  v1 ? "\"clip_id\"," : "", v1 ? "" : ",\"consistencyLevel\":\"Strong\"");
     int rc =
         call(outside, "POST", path_of(outside, "/v1/vector/query", "/v2/vectordb/entities/query"),
              &body, &data, NULL, err);
@@ -345,16 +345,17 @@ static int tell_hit(vx_outside *outside, const json_t *row, vx_remote_on_hit on_
 static int search(vx_outside *outside, const float *vector, size_t k, vx_remote_on_hit on_hit,
                   void *ctx, vx_err *err) {
     bool v1 = vx_rest_of(outside)->version == 1;
-    VX_AUTO_TEXT body = {0};
+    VX_AUTO_STRING body = {0};
     json_t *data = NULL, *row;
-    vx_text_add(&body,
-                "{\"collectionName\":\"%s\",\"limit\":%zu,\"outputFields\":[\"%s\","
-                "\"start_s\",\"end_s\",\"filename\",\"metadata\"],",
-                outside->url.collection, k, key_of(outside));
-    vx_text_add(&body, v1 ? "\"vector\":"
-                          : "\"annsField\":\"vector\",\"consistencyLevel\":\"Bounded\",\"data\":[");
-    vx_text_vector(&body, vector, outside->dim);
-    vx_text_add(&body, v1 ? "}" : "]}");
+    vx_string_add(&body,
+                  "{\"collectionName\":\"%s\",\"limit\":%zu,\"outputFields\":[\"%s\","
+                  "\"start_s\",\"end_s\",\"filename\",\"metadata\"],",
+                  outside->url.collection, k, key_of(outside));
+    vx_string_add(&body,
+                  v1 ? "\"vector\":"
+                     : "\"annsField\":\"vector\",\"consistencyLevel\":\"Bounded\",\"data\":[");
+    vx_string_vector(&body, vector, outside->dim);
+    vx_string_add(&body, v1 ? "}" : "]}");
     int rc =
         call(outside, "POST", path_of(outside, "/v1/vector/search", "/v2/vectordb/entities/search"),
              &body, &data, NULL, err);

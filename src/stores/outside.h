@@ -17,6 +17,7 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "catalog/catalog.h"
+#include "export/point.h"
 #include "remote.h"
 
 typedef enum vx_outside_outcome {
@@ -30,20 +31,25 @@ typedef enum vx_outside_outcome {
 
 typedef struct vx_outside_url {
     const struct vx_outside_kind *kind;
-    bool plain;               /* without TLS */
-    const char *default_port; /* of the kind; static */
-    char host[256], port[6], user[64];
-    char collection[256]; /* collection, namespace or database */
-    char table[64];       /* PostgreSQL: the table */
-    char sslmode[16];     /* PostgreSQL */
+    bool plain;                        /* without TLS */
+    const char *default_port;          /* of the kind; static */
+    char host[256], port[6], user[64]; /* host: of files the name of a folder */
+    char collection[256];              /* collection, namespace, database or folder */
+    char table[64];                    /* PostgreSQL: the table */
+    char sslmode[16];                  /* PostgreSQL */
+    char format[16];                   /* files */
 } vx_outside_url;
 
 /* address.c. VX_OUTSIDE_BAD_URL with what is wrong. A password in it is refused. */
 int vx_outside_parse(const char *text, vx_outside_url *ret_url, vx_err *err);
 
-/* address.c: whether the operator's list allows this URL. Its entries, with commas: [http://]HOST[:PORT]. HOST may
- * be *.example.org; without PORT it is the kind's default port; without http:// only with TLS. NULL: no entry. */
-bool vx_outside_allows(const char *hosts, const vx_outside_url *url);
+/* address.c: whether the operator allows this URL. Entries of hosts: [http://]HOST[:PORT]. HOST may be
+ * *.example.org; without PORT it is the kind's default port; without http:// only with TLS. Of files the folder
+ * must be one of those with a name. VX_OUTSIDE_UNFIT: says which option would allow it. */
+int vx_outside_check_allowed(const vx_store_access *access, const vx_outside_url *url, vx_err *err);
+/* named_folders.c: the folder of that name, and below it the URL's. False: there is none, or the path is too long. */
+bool vx_outside_find_folder(const char *folders, const vx_outside_url *url, size_t capacity,
+                            char *ret_root, char *ret_folder);
 
 /* keys.c: the credential of host:port, of the file (lines "HOST[:PORT] KEY"; NULL: none) or of the variable
  * VIDX_STORE_KEY_<HOST>, upper case, with "_" for all but letters and digits. What names no port is for the kind's
@@ -54,23 +60,11 @@ int vx_outside_find_key(const char *keys_path, const vx_outside_url *url, char *
 
 /* ---- the store ---- */
 
-typedef struct vx_point {
-    char id[VX_CLIP_ID_CHARS + 1];
-    char video[VX_VIDEO_ID_CHARS + 1];
-    int clip;
-    double start_s, end_s;
-    const char *filename, *metadata; /* borrows; metadata: the text of a JSON object */
-    char digest[17];                 /* of all above and the vector: hexadecimal */
-    const float *vector;             /* float32 [dim]; borrows */
-} vx_point;
-
-/* Of every field but itself. */
-void vx_point_set_digest(vx_point *point, int dim);
-
 typedef struct vx_outside {
     const struct vx_outside_kind *kind;
     vx_outside_url url;
-    char *key; /* owned, or NULL */
+    vx_store_access access; /* borrows its texts */
+    char *key;              /* owned, or NULL */
     int dim;
     bool (*cancelled)(void *ctx); /* NULL, or asked now and then */
     void *ctx;
@@ -85,6 +79,7 @@ typedef struct vx_outside_kind {
     int max_points;      /* of one request */
     size_t max_metadata; /* bytes of metadata that a point takes; longer is left out */
     int (*open)(vx_outside **ret_outside, vx_err *err);
+    /* Of files the calls from here to list are NULL: files.c writes them. */
     /* Makes the collection if there is none; else checks that it fits. */
     int (*ensure)(vx_outside *outside, vx_err *err);
     int (*upsert)(vx_outside *outside, const vx_point *points, size_t n, vx_err *err);
@@ -103,14 +98,16 @@ typedef struct vx_outside_kind {
 } vx_outside_kind;
 
 extern const vx_outside_kind vx_outside_milvus, vx_outside_qdrant, vx_outside_pinecone,
-    vx_outside_pgvector;
+    vx_outside_pgvector, vx_outside_files;
 
-/* Does not connect yet. key: takes it. */
-int vx_outside_open(const vx_outside_url *url, char *key, int dim, vx_outside **ret_outside,
-                    vx_err *err);
+/* Finds its credential; does not connect yet. Borrows the texts of access until close. */
+int vx_outside_open(const vx_store_access *access, const vx_outside_url *url, int dim,
+                    vx_outside **ret_outside, vx_err *err);
 vx_outside *vx_outside_close(vx_outside *outside);
 VX_DEFINE_AUTO(vx_outside, vx_outside_close)
 
+/* Takes the folder for this store of files alone, until it is closed. VX_OUTSIDE_UNFIT: another one has it. */
+int vx_files_lock(vx_outside *outside, const char *folder, vx_err *err);
 /* Whether an id has the form of ours. */
 bool vx_outside_is_clip_id(const char *id);
 /* Fills *err with a sentence that holds text of the store: cut, without control characters and without the

@@ -12,9 +12,9 @@
 #include <sys/socket.h>
 
 #include "base/clock.h"
+#include "export/text.h"
 #include "fetch/fetch.h"
 #include "outside.h"
-#include "text.h"
 
 enum { PAGE = 2000, CONNECT_S = 15, ANSWER_S = 120 };
 
@@ -95,8 +95,11 @@ static int connect_to(pgvector *pg, vx_err *err) {
     if (rc)
         return rc;
     /* libpq knows the machine's certificates by this name from 16 on. */
-    const char *roots = PQlibVersion() >= 160000 ? "system" : "/etc/ssl/certs/ca-certificates.crt";
-    bool verified = !strcmp(url->sslmode, "verify-full") && !getenv("PGSSLROOTCERT");
+    const char *ca_path = pg->outside.access.ca_path,
+               *roots = ca_path                    ? ca_path
+                        : PQlibVersion() >= 160000 ? "system"
+                                                   : "/etc/ssl/certs/ca-certificates.crt";
+    bool verified = !strcmp(url->sslmode, "verify-full") && (ca_path || !getenv("PGSSLROOTCERT"));
     const char *names[] = {"host",
                            "hostaddr",
                            "port",
@@ -228,16 +231,16 @@ static int run(pgvector *pg, const char *sql, const char *param, PGresult **ret_
 /* The table's name is letters, digits and _ (outside.c). */
 static int run_for_table(pgvector *pg, const char *before, const char *after, const char *param,
                          PGresult **ret_result, vx_err *err) {
-    VX_AUTO_TEXT sql = {0};
-    vx_text_add(&sql, "%s \"%s\"%s", before, pg->outside.url.table, after);
+    VX_AUTO_STRING sql = {0};
+    vx_string_add(&sql, "%s \"%s\"%s", before, pg->outside.url.table, after);
     return sql.failed ? VX_FAIL(err, -ENOMEM, "no memory for a statement")
                       : run(pg, sql.text, param, ret_result, err);
 }
 
 static int check_dim(pgvector *pg, vx_err *err) {
-    VX_AUTO_TEXT name = {0};
+    VX_AUTO_STRING name = {0};
     PGresult *result = NULL;
-    vx_text_add(&name, "\"%s\"", pg->outside.url.table);
+    vx_string_add(&name, "\"%s\"", pg->outside.url.table);
     int rc = name.failed ? VX_FAIL(err, -ENOMEM, "no memory for a statement")
                          : run(pg,
                                "SELECT a.atttypmod FROM pg_attribute a JOIN pg_type t"
@@ -275,24 +278,24 @@ static int ensure(vx_outside *outside, vx_err *err) {
 /* ---- points ---- */
 
 static int upsert(vx_outside *outside, const vx_point *points, size_t n, vx_err *err) {
-    VX_AUTO_TEXT rows = {0};
-    vx_text_add(&rows, "[");
+    VX_AUTO_STRING rows = {0};
+    vx_string_add(&rows, "[");
     for (size_t i = 0; i < n; i++) {
         const vx_point *point = &points[i];
-        vx_text_add(&rows,
-                    "%s{\"id\":\"%s\",\"video\":\"%s\",\"clip\":%d,\"start_s\":", i ? "," : "",
-                    point->id, point->video, point->clip);
-        vx_text_double(&rows, point->start_s);
-        vx_text_add(&rows, ",\"end_s\":");
-        vx_text_double(&rows, point->end_s);
-        vx_text_add(&rows, ",\"filename\":");
-        vx_text_json(&rows, point->filename);
-        vx_text_add(&rows, ",\"metadata\":%s,\"digest\":\"%s\",\"embedding\":", point->metadata,
-                    point->digest);
-        vx_text_vector(&rows, point->vector, outside->dim);
-        vx_text_add(&rows, "}");
+        vx_string_add(&rows,
+                      "%s{\"id\":\"%s\",\"video\":\"%s\",\"clip\":%d,\"start_s\":", i ? "," : "",
+                      point->id, point->video, point->clip);
+        vx_string_double(&rows, point->start_s);
+        vx_string_add(&rows, ",\"end_s\":");
+        vx_string_double(&rows, point->end_s);
+        vx_string_add(&rows, ",\"filename\":");
+        vx_string_json(&rows, point->filename);
+        vx_string_add(&rows, ",\"metadata\":%s,\"digest\":\"%s\",\"embedding\":", point->metadata,
+                      point->digest);
+        vx_string_vector(&rows, point->vector, outside->dim);
+        vx_string_add(&rows, "}");
     }
-    vx_text_add(&rows, "]");
+    vx_string_add(&rows, "]");
     if (rows.failed)
         return VX_FAIL(err, -ENOMEM, "no memory for a statement");
     return run_for_table(
@@ -310,10 +313,10 @@ static int upsert(vx_outside *outside, const vx_point *points, size_t n, vx_err 
 
 static int remove_points(vx_outside *outside, const char (*ids)[VX_CLIP_ID_CHARS + 1], size_t n,
                          vx_err *err) {
-    VX_AUTO_TEXT list = {0};
+    VX_AUTO_STRING list = {0};
     for (size_t i = 0; i < n; i++)
-        vx_text_add(&list, "%c%s", i ? ',' : '{', ids[i]);
-    vx_text_add(&list, "}");
+        vx_string_add(&list, "%c%s", i ? ',' : '{', ids[i]);
+    vx_string_add(&list, "}");
     return list.failed ? VX_FAIL(err, -ENOMEM, "no memory for a statement")
                        : run_for_table(of(outside), "DELETE FROM", " WHERE id = ANY ($1::text[])",
                                        list.text, NULL, err);

@@ -1,6 +1,5 @@
 /* pinecone.c — Pinecone's data plane by REST. The URL names the host of an index, which is made in
- * Pinecone's console, and a namespace. Ids are the clips' ids. Metadata there is flat: members of a video's
- * metadata become "metadata.<name>" if they are text, numbers, truth values or lists of texts. */
+ * Pinecone's console, and a namespace. Ids are the clips' ids. Metadata is flat there (export/point.h). */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -13,7 +12,7 @@ static int open_pinecone(vx_outside **ret_outside, vx_err *err) {
     return vx_rest_open("Api-Key: %s", "X-Pinecone-API-Version: 2025-01", ret_outside, err);
 }
 
-static int call(vx_outside *outside, const char *method, const char *path, vx_text *body,
+static int call(vx_outside *outside, const char *method, const char *path, vx_string *body,
                 json_t **ret_answer, vx_err *err) {
     long status;
     json_t *answer;
@@ -33,10 +32,10 @@ static int call(vx_outside *outside, const char *method, const char *path, vx_te
 }
 
 static int ensure(vx_outside *outside, vx_err *err) {
-    VX_AUTO_TEXT body = {0};
+    VX_AUTO_STRING body = {0};
     json_t *stats = NULL;
     strcpy(outside->version, "Pinecone, API 2025-01");
-    vx_text_add(&body, "{}");
+    vx_string_add(&body, "{}");
     int rc = call(outside, "POST", "/describe_index_stats", &body, &stats, err);
     if (rc)
         return rc;
@@ -50,69 +49,36 @@ static int ensure(vx_outside *outside, vx_err *err) {
                : vx_outside_fail(outside, VX_OUTSIDE_UNFIT, "has this index", text, err);
 }
 
-static bool is_list_of_texts(const json_t *value) {
-    size_t i;
-    json_t *item;
-    json_array_foreach(value, i, item) if (!json_is_string(item)) return false;
-    return json_is_array(value);
-}
-
-static void add_metadata(vx_text *body, const char *metadata) {
-    json_t *object = json_loads(metadata, 0, NULL), *value;
-    const char *name;
-    json_object_foreach(object, name, value) {
-        if (!json_is_string(value) && !json_is_number(value) && !json_is_boolean(value) &&
-            !is_list_of_texts(value))
-            continue;
-        VX_AUTO_TEXT full = {0};
-        vx_text_add(&full, "metadata.%s", name);
-        char *text = json_dumps(value, JSON_ENCODE_ANY | JSON_REAL_PRECISION(17));
-        vx_text_add(body, ",");
-        vx_text_json(body, full.text ? full.text : "");
-        vx_text_add(body, ":%s", text ? text : "null");
-        body->failed |= !text || full.failed;
-        free(text);
-    }
-    json_decref(object);
-}
-
 static int upsert(vx_outside *outside, const vx_point *points, size_t n, vx_err *err) {
-    VX_AUTO_TEXT body = {0};
-    vx_text_add(&body, "{\"namespace\":\"%s\",\"vectors\":[", outside->url.collection);
+    VX_AUTO_STRING body = {0};
+    vx_string_add(&body, "{\"namespace\":\"%s\",\"vectors\":[", outside->url.collection);
     for (size_t i = 0; i < n; i++) {
         const vx_point *point = &points[i];
-        vx_text_add(&body, "%s{\"id\":\"%s\",\"values\":", i ? "," : "", point->id);
-        vx_text_vector(&body, point->vector, outside->dim);
-        vx_text_add(&body, ",\"metadata\":{\"video\":\"%s\",\"clip\":%d,\"start_s\":", point->video,
-                    point->clip);
-        vx_text_double(&body, point->start_s);
-        vx_text_add(&body, ",\"end_s\":");
-        vx_text_double(&body, point->end_s);
-        vx_text_add(&body, ",\"filename\":");
-        vx_text_json(&body, point->filename);
-        vx_text_add(&body, ",\"digest\":\"%s\"", point->digest);
-        add_metadata(&body, point->metadata);
-        vx_text_add(&body, "}}");
+        vx_string_add(&body, "%s{\"id\":\"%s\",\"values\":", i ? "," : "", point->id);
+        vx_string_vector(&body, point->vector, outside->dim);
+        vx_string_add(&body, ",\"metadata\":");
+        vx_point_add_pinecone(&body, point);
+        vx_string_add(&body, "}");
     }
-    vx_text_add(&body, "]}");
+    vx_string_add(&body, "]}");
     return call(outside, "POST", "/vectors/upsert", &body, NULL, err);
 }
 
 static int remove_points(vx_outside *outside, const char (*ids)[VX_CLIP_ID_CHARS + 1], size_t n,
                          vx_err *err) {
-    VX_AUTO_TEXT body = {0};
-    vx_text_add(&body, "{\"namespace\":\"%s\",\"ids\":[", outside->url.collection);
+    VX_AUTO_STRING body = {0};
+    vx_string_add(&body, "{\"namespace\":\"%s\",\"ids\":[", outside->url.collection);
     for (size_t i = 0; i < n; i++)
-        vx_text_add(&body, "%s\"%s\"", i ? "," : "", ids[i]);
-    vx_text_add(&body, "]}");
+        vx_string_add(&body, "%s\"%s\"", i ? "," : "", ids[i]);
+    vx_string_add(&body, "]}");
     return call(outside, "POST", "/vectors/delete", &body, NULL, err);
 }
 
 /* ---- listing: pages of ids, and then their metadata ---- */
 
-static void add_escaped(vx_text *path, const char *text) {
+static void add_escaped(vx_string *path, const char *text) {
     for (; *text; text++)
-        vx_text_add(path, "%%%02X", (unsigned char)*text);
+        vx_string_add(path, "%%%02X", (unsigned char)*text);
 }
 
 static int tell_digests(const json_t *vectors, const json_t *ids, vx_outside_on_point on_point,
@@ -133,22 +99,22 @@ static int tell_digests(const json_t *vectors, const json_t *ids, vx_outside_on_
 
 static int list_page(vx_outside *outside, char *token, size_t token_bytes,
                      vx_outside_on_point on_point, void *ctx, vx_err *err) {
-    VX_AUTO_TEXT path = {0}, fetch = {0};
+    VX_AUTO_STRING path = {0}, fetch = {0};
     json_t *page = NULL, *fetched = NULL, *item;
-    vx_text_add(&path, "/vectors/list?limit=%d&namespace=%s", PAGE, outside->url.collection);
+    vx_string_add(&path, "/vectors/list?limit=%d&namespace=%s", PAGE, outside->url.collection);
     if (*token) {
-        vx_text_add(&path, "&paginationToken=");
+        vx_string_add(&path, "&paginationToken=");
         add_escaped(&path, token);
     }
     if (path.failed)
         return VX_FAIL(err, -ENOMEM, "no memory for a request");
     int rc = call(outside, "GET", path.text, NULL, &page, err);
     const json_t *ids = json_object_get(page, "vectors");
-    vx_text_add(&fetch, "/vectors/fetch?namespace=%s", outside->url.collection);
+    vx_string_add(&fetch, "/vectors/fetch?namespace=%s", outside->url.collection);
     size_t i;
     json_array_foreach(ids, i, item) {
         const char *id = json_string_value(json_object_get(item, "id"));
-        vx_text_add(&fetch, "&ids=");
+        vx_string_add(&fetch, "&ids=");
         add_escaped(&fetch, id && strlen(id) <= 512 ? id : "");
     }
     if (!rc && fetch.failed)
@@ -181,8 +147,8 @@ static int list(vx_outside *outside, vx_outside_on_point on_point, void *ctx, vx
 
 const vx_outside_kind vx_outside_pinecone = {
     .name = "pinecone",
-    .max_points = 100,        /* a request has 2 MB */
-    .max_metadata = 24 << 10, /* of 40 KB */
+    .max_points = 100, /* a request has 2 MB */
+    .max_metadata = VX_POINT_PINECONE_METADATA,
     .open = open_pinecone,
     .ensure = ensure,
     .upsert = upsert,

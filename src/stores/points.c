@@ -31,16 +31,7 @@ int vx_point_make(const vx_follower *follower, const vx_video *video, const vx_c
                                    follower->dim, err);
     if (rc)
         return rc;
-    bool fits = video->metadata && strlen(video->metadata) <= follower->url.kind->max_metadata;
-    *ret_point = (vx_point){.clip = clip->index,
-                            .start_s = clip->start_s,
-                            .end_s = clip->end_s,
-                            .filename = video->filename ? video->filename : "",
-                            .metadata = fits ? video->metadata : "{}",
-                            .vector = vector};
-    strcpy(ret_point->video, video->id);
-    vx_clip_id_of(video->id, clip->index, ret_point->id);
-    vx_point_set_digest(ret_point, follower->dim);
+    vx_point_fill(video, clip, vector, follower->dim, follower->url.kind->max_metadata, ret_point);
     return 0;
 }
 

@@ -12,12 +12,12 @@ static int open_qdrant(vx_outside **ret_outside, vx_err *err) {
     return vx_rest_open("api-key: %s", NULL, ret_outside, err);
 }
 
-static int call(vx_outside *outside, const char *method, const char *tail, vx_text *body,
+static int call(vx_outside *outside, const char *method, const char *tail, vx_string *body,
                 long *ret_status, json_t **ret_result, vx_err *err) {
-    VX_AUTO_TEXT path = {0};
+    VX_AUTO_STRING path = {0};
     long status;
     json_t *answer;
-    vx_text_add(&path, "/collections/%s%s", outside->url.collection, tail);
+    vx_string_add(&path, "/collections/%s%s", outside->url.collection, tail);
     int rc = path.failed ? VX_FAIL(err, -ENOMEM, "no memory for a request")
                          : vx_rest_call(outside, method, path.text, body, &status, &answer, err);
     if (rc)
@@ -38,8 +38,8 @@ static int call(vx_outside *outside, const char *method, const char *tail, vx_te
 }
 
 static int create(vx_outside *outside, vx_err *err) {
-    VX_AUTO_TEXT body = {0};
-    vx_text_add(&body, "{\"vectors\":{\"size\":%d,\"distance\":\"Dot\"}}", outside->dim);
+    VX_AUTO_STRING body = {0};
+    vx_string_add(&body, "{\"vectors\":{\"size\":%d,\"distance\":\"Dot\"}}", outside->dim);
     return call(outside, "PUT", "", &body, NULL, NULL, err);
 }
 
@@ -68,59 +68,60 @@ static int ensure(vx_outside *outside, vx_err *err) {
 }
 
 /* "v0123…(24 digits).5" is 01234567-89ab-cdef-0123-456700000005. */
-static void add_uuid(vx_text *body, const char *id) {
+static void add_uuid(vx_string *body, const char *id) {
     const char *hex = id + 1;
     unsigned index = (unsigned)strtoul(id + VX_VIDEO_ID_CHARS + 1, NULL, 10);
-    vx_text_add(body, "\"%.8s-%.4s-%.4s-%.4s-%.4s%08x\"", hex, hex + 8, hex + 12, hex + 16,
-                hex + 20, index);
+    vx_string_add(body, "\"%.8s-%.4s-%.4s-%.4s-%.4s%08x\"", hex, hex + 8, hex + 12, hex + 16,
+                  hex + 20, index);
 }
 
 static int upsert(vx_outside *outside, const vx_point *points, size_t n, vx_err *err) {
-    VX_AUTO_TEXT body = {0};
-    vx_text_add(&body, "{\"points\":[");
+    VX_AUTO_STRING body = {0};
+    vx_string_add(&body, "{\"points\":[");
     for (size_t i = 0; i < n; i++) {
         const vx_point *point = &points[i];
-        vx_text_add(&body, "%s{\"id\":", i ? "," : "");
+        vx_string_add(&body, "%s{\"id\":", i ? "," : "");
         add_uuid(&body, point->id);
-        vx_text_add(&body, ",\"payload\":{\"id\":\"%s\",\"video\":\"%s\",\"clip\":%d,\"start_s\":",
-                    point->id, point->video, point->clip);
-        vx_text_double(&body, point->start_s);
-        vx_text_add(&body, ",\"end_s\":");
-        vx_text_double(&body, point->end_s);
-        vx_text_add(&body, ",\"filename\":");
-        vx_text_json(&body, point->filename);
-        vx_text_add(&body, ",\"metadata\":%s,\"digest\":\"%s\"},\"vector\":", point->metadata,
-                    point->digest);
-        vx_text_vector(&body, point->vector, outside->dim);
-        vx_text_add(&body, "}");
+        vx_string_add(&body,
+                      ",\"payload\":{\"id\":\"%s\",\"video\":\"%s\",\"clip\":%d,\"start_s\":",
+                      point->id, point->video, point->clip);
+        vx_string_double(&body, point->start_s);
+        vx_string_add(&body, ",\"end_s\":");
+        vx_string_double(&body, point->end_s);
+        vx_string_add(&body, ",\"filename\":");
+        vx_string_json(&body, point->filename);
+        vx_string_add(&body, ",\"metadata\":%s,\"digest\":\"%s\"},\"vector\":", point->metadata,
+                      point->digest);
+        vx_string_vector(&body, point->vector, outside->dim);
+        vx_string_add(&body, "}");
     }
-    vx_text_add(&body, "]}");
+    vx_string_add(&body, "]}");
     return call(outside, "PUT", "/points?wait=true", &body, NULL, NULL, err);
 }
 
 static int remove_points(vx_outside *outside, const char (*ids)[VX_CLIP_ID_CHARS + 1], size_t n,
                          vx_err *err) {
-    VX_AUTO_TEXT body = {0};
-    vx_text_add(&body, "{\"points\":[");
+    VX_AUTO_STRING body = {0};
+    vx_string_add(&body, "{\"points\":[");
     for (size_t i = 0; i < n; i++) {
-        vx_text_add(&body, "%s", i ? "," : "");
+        vx_string_add(&body, "%s", i ? "," : "");
         add_uuid(&body, ids[i]);
     }
-    vx_text_add(&body, "]}");
+    vx_string_add(&body, "]}");
     return call(outside, "POST", "/points/delete?wait=true", &body, NULL, NULL, err);
 }
 
 /* offset: where this page begins, as JSON; becomes that of the next one, NULL at the end. */
 static int list_page(vx_outside *outside, json_t **offset, vx_outside_on_point on_point, void *ctx,
                      vx_err *err) {
-    VX_AUTO_TEXT body = {0};
+    VX_AUTO_STRING body = {0};
     json_t *result = NULL, *point;
     char *from = *offset ? json_dumps(*offset, JSON_ENCODE_ANY) : NULL;
-    vx_text_add(&body, "{\"limit\":%d,\"with_vector\":false,\"with_payload\":[\"id\",\"digest\"]",
-                PAGE);
+    vx_string_add(&body, "{\"limit\":%d,\"with_vector\":false,\"with_payload\":[\"id\",\"digest\"]",
+                  PAGE);
     if (from)
-        vx_text_add(&body, ",\"offset\":%s", from);
-    vx_text_add(&body, "}");
+        vx_string_add(&body, ",\"offset\":%s", from);
+    vx_string_add(&body, "}");
     free(from);
     int rc = call(outside, "POST", "/points/scroll", &body, NULL, &result, err);
     size_t i;

@@ -182,12 +182,8 @@ static int check_spec(const vx_stores_params *params, const vx_store_spec *spec,
         vx_outside_parse(spec->url, &url, &why))
         return VX_FAIL(err, VX_STORES_INVALID, "%s",
                        spec->url && strlen(spec->url) < 512 ? why.msg : "url must be a URL");
-    if (!vx_outside_allows(params->hosts, &url))
-        return VX_FAIL(
-            err, VX_STORES_INVALID,
-            "%.80s, port %s, is not allowed this way: when the server starts the operator "
-            "names HOST:PORT with --store-hosts, or http://HOST:PORT to go without TLS",
-            url.host, url.port);
+    if (vx_outside_check_allowed(&params->access, &url, &why))
+        return VX_FAIL(err, VX_STORES_INVALID, "%s", why.msg);
     return 0;
 }
 

@@ -9,15 +9,24 @@
 
 #define VX_REMOTE_CONNECTIONS 64 /* that are kept */
 
+/* Where a collection may go, as the operator said, and by which secrets. Borrows. */
+typedef struct vx_store_access {
+    const char
+        *hosts; /* [http://]HOST[:PORT], with commas, as in src/stores/README.md; NULL: none */
+    const char *folders;   /* NAME=DIR, one a line; NULL: none */
+    const char *keys_path; /* of the file of credentials; NULL: none */
+    const char *ca_path;   /* of the certificates that are trusted; NULL: the machine's */
+} vx_store_access;
+
 /* A store that answers searches in place of the index in memory. Threads: any. */
 typedef struct vx_remote vx_remote;
 
 typedef struct vx_remote_params {
-    const char *url;       /* of Milvus; its host needs no other permission */
-    const char *keys_path; /* of the file of credentials; may be NULL */
+    const char *url;        /* of Milvus; its host needs no other permission */
+    vx_store_access access; /* its texts are borrowed until close */
     int dim;
 } vx_remote_params;
-/* Copies. Does not connect yet. -errno, or > 0: the URL is wrong. */
+/* Does not connect yet. -errno, or > 0: the URL is wrong. */
 int vx_remote_open(const vx_remote_params *params, vx_remote **ret_remote, vx_err *err);
 vx_remote *vx_remote_close(vx_remote *remote);
 const char *vx_remote_kind(const vx_remote *remote); /* "milvus"; static */

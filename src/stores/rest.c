@@ -31,19 +31,20 @@ void vx_rest_close(vx_outside *outside) {
 
 static int connect_to(vx_rest *rest, vx_err *err) {
     const vx_outside_url *url = &rest->outside.url;
-    VX_AUTO_TEXT base = {0}, header = {0};
-    vx_text_add(&base, "%s://%s:%s", url->plain ? "http" : "https", url->host, url->port);
+    VX_AUTO_STRING base = {0}, header = {0};
+    vx_string_add(&base, "%s://%s:%s", url->plain ? "http" : "https", url->host, url->port);
     const char *mark = strstr(rest->key_header, "%s");
     if (rest->outside.key)
-        vx_text_add(&header, "%.*s%s", (int)(mark - rest->key_header), rest->key_header,
-                    rest->outside.key);
+        vx_string_add(&header, "%.*s%s", (int)(mark - rest->key_header), rest->key_header,
+                      rest->outside.key);
     if (base.failed || header.failed)
         return VX_FAIL(err, -ENOMEM, "no memory for a connection");
     vx_service_params params = {.base = base.text,
                                 .headers = {header.text ? header.text : rest->other_header,
                                             header.text ? rest->other_header : NULL},
                                 .max_answer_bytes = MAX_ANSWER_BYTES,
-                                .timeout_s = TIMEOUT_S};
+                                .timeout_s = TIMEOUT_S,
+                                .ca_path = rest->outside.access.ca_path};
     return vx_service_new(&params, &rest->service, err);
 }
 
@@ -65,7 +66,7 @@ static int judge_status(const vx_outside *outside, const vx_service_answer *answ
     return 0;
 }
 
-int vx_rest_call(vx_outside *outside, const char *method, const char *path, vx_text *body,
+int vx_rest_call(vx_outside *outside, const char *method, const char *path, vx_string *body,
                  long *ret_status, json_t **ret_answer, vx_err *err) {
     vx_rest *rest = vx_rest_of(outside);
     vx_service_answer answer;
@@ -76,7 +77,7 @@ int vx_rest_call(vx_outside *outside, const char *method, const char *path, vx_t
         rc = vx_service_send(rest->service, method, path, body ? body->text : NULL,
                              body ? body->n : 0, outside->cancelled, outside->ctx, &answer, err);
     if (body)
-        vx_text_clear(body);
+        vx_string_clear(body);
     if (rc == VX_FETCH_REFUSED)
         return VX_OUTSIDE_UNFIT;
     if (rc)

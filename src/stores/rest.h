@@ -3,9 +3,9 @@
 
 #include <jansson.h>
 
+#include "export/text.h"
 #include "fetch/fetch.h"
 #include "outside.h"
-#include "text.h"
 
 typedef struct vx_rest {
     vx_outside outside;       /* first: a kind's functions get this */
@@ -25,5 +25,5 @@ void vx_rest_close(vx_outside *outside);
  *   body  NULL: none. Clears it.
  * A status of 5xx, 408, 425 or 429 is VX_OUTSIDE_AWAY, 401 and 403 VX_OUTSIDE_UNFIT, and what is no JSON
  * object VX_OUTSIDE_AWAY; every other status is given back. */
-int vx_rest_call(vx_outside *outside, const char *method, const char *path, vx_text *body,
+int vx_rest_call(vx_outside *outside, const char *method, const char *path, vx_string *body,
                  long *ret_status, json_t **ret_answer, vx_err *err);

@@ -9,7 +9,7 @@
 
 struct vx_remote {
     vx_outside_url url;
-    char *keys_path; /* owned, or NULL */
+    vx_store_access access; /* borrows its texts */
     int dim;
     vx_mutex mu;
     vx_outside *idle[VX_REMOTE_CONNECTIONS] VX_GUARDED; /* [n_idle] */
@@ -24,10 +24,9 @@ int vx_remote_open(const vx_remote_params *params, vx_remote **ret_remote, vx_er
     if (rc)
         return rc;
     vx_remote *remote = vx_new(vx_remote);
-    if (!remote || (params->keys_path && !(remote->keys_path = strdup(params->keys_path)))) {
-        free(remote);
+    if (!remote)
         return VX_FAIL(err, -ENOMEM, "no memory for a store");
-    }
+    remote->access = params->access;
     remote->url = url;
     remote->dim = params->dim;
     vx_mutex_init(&remote->mu);
@@ -43,7 +42,6 @@ vx_remote *vx_remote_close(vx_remote *remote) {
         vx_outside_close(remote->idle[i]);
     vx_mutex_unlock(&remote->mu);
     vx_mutex_done(&remote->mu);
-    free(remote->keys_path);
     free(remote);
     return NULL;
 }
@@ -70,11 +68,8 @@ static int take_connection(vx_remote *remote, const vx_remote_watch *watch,
         set_watch(*ret_outside, watch);
         return 0;
     }
-    char *key = NULL;
     VX_AUTO(vx_outside) outside = NULL;
-    int rc = vx_outside_find_key(remote->keys_path, &remote->url, &key, err);
-    if (!rc)
-        rc = vx_outside_open(&remote->url, key, remote->dim, &outside, err);
+    int rc = vx_outside_open(&remote->access, &remote->url, remote->dim, &outside, err);
     if (!rc) {
         set_watch(outside, watch);
         rc = outside->kind->attach(outside, err);

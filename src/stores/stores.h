@@ -1,4 +1,5 @@
-/* stores.h — keeps vector databases outside equal to the collection: Milvus, Qdrant, Pinecone, PostgreSQL.
+/* stores.h — keeps vector databases outside equal to the collection: Milvus, Qdrant, Pinecone, PostgreSQL, and folders
+ * of files.
  *
  * A store is an address, a model and a place in the catalog's changes (catalog.h). A thread of its own sends
  * what changed above that place, deletions too, and then moves the place. What is sent twice is the same as
@@ -27,6 +28,8 @@
 #include "remote.h"
 
 #define VX_STORES_MAX 16
+#define VX_STORES_INVALID (VX_CODES_STORES + 10)
+#define VX_STORES_FULL (VX_CODES_STORES + 11) /* VX_STORES_MAX are there */
 
 typedef enum vx_store_state {
     VX_STORE_CONNECTING, /* not yet */
@@ -44,9 +47,11 @@ typedef struct vx_stores_params { /* borrows all, until stop */
     vx_catalog *catalog;
     vx_writer *writer;
     vx_models *models; /* NULL: a model's newest vectors in the catalog are taken */
-    const char *hosts; /* [http://]HOST[:PORT], with commas, as in src/stores/README.md; "": none */
-    const char *keys_path; /* of the file of credentials; may be NULL */
+    vx_store_access access;
 } vx_stores_params;
+
+/* Whether folders are NAME=DIR, and none is in the data folder. VX_STORES_INVALID. */
+int vx_stores_check_access(const vx_store_access *access, const char *data_dir, vx_err *err);
 
 /* Goes on with the stores of the catalog. */
 int vx_stores_start(const vx_stores_params *params, vx_stores **ret_stores, vx_err *err);
@@ -86,8 +91,6 @@ typedef struct vx_store_spec { /* borrows */
 
 /* Whether a store of this description may be added, by the address alone: nothing is connected. 0, or
  * VX_STORES_INVALID with what to change. */
-#define VX_STORES_INVALID (VX_CODES_STORES + 10)
-#define VX_STORES_FULL (VX_CODES_STORES + 11) /* VX_STORES_MAX are there */
 int vx_stores_check_spec(vx_stores *stores, const vx_store_spec *spec, vx_err *err);
 
 /* How a change ended, on the writer's thread; must be short. */

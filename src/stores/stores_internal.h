@@ -64,6 +64,9 @@ int vx_points_remove(vx_points *batch, const char *video_id, int index, vx_err *
 /* Sends what is in the batch and empties it. */
 int vx_points_flush(vx_points *batch, vx_follower *follower, vx_err *err);
 
+/* files.c: makes the files of a store of files equal, and changes row, which is then to be saved. */
+int vx_follower_write_files(vx_follower *follower, vx_err *err);
+
 /* compare.c: reads all that the store has; marks what it must get again as changed, and deletes what it must
  * not have. */
 int vx_follower_compare(vx_follower *follower, vx_err *err);

@@ -11,6 +11,8 @@ import json
 import sys
 from pathlib import Path
 
+import faiss
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
@@ -99,6 +101,26 @@ def parquets():
             "split": written(use_dictionary=False, use_byte_stream_split=["embedding.list.element"])}
 
 
+def imports():
+    """The two bytes before the files: fuzz_import.c."""
+    vectors = np.array([[1, 0], [0.6, 0.8], [0.8, -0.6]], np.float32)
+    flat, mapped = faiss.IndexFlatIP(2), faiss.IndexIDMap(faiss.IndexFlatIP(2))
+    flat.add(vectors)
+    mapped.add_with_ids(vectors, np.array([7, 8, 9]))
+    npy, table = io.BytesIO(), io.BytesIO()
+    np.save(npy, vectors)
+    pq.write_table(pa.table({"id": ["a", "b", "c"], "embedding": list(vectors), "metadata": ["{}", None, '{"a": 1}'],
+                             "start_s": [0.0, 1.0, None]}), table, compression="snappy")
+    facts = [{"video_id": "f", "start_s": i, "end_s": i + 1, "filename": "f.mp4", "metadata": {"n": i}} for i in range(3)]
+    lines = "".join(json.dumps(line) + "\n" for line in facts).encode()
+    own = "".join(json.dumps({"embedding": row, "sha256": "0a" * 32, "duration_s": 9, "frames": "exact"}) + "\n"
+                  for row in vectors.tolist()).encode()
+    npy = npy.getvalue()
+    return {"faiss": b"\0\0" + faiss.serialize_index(flat).tobytes(), "idmap": b"\0\0" + faiss.serialize_index(mapped).tobytes(),
+            "npy": b"\1\0" + npy, "lines": b"\0\0" + own, "table": b"\0\0" + table.getvalue(),
+            "two": bytes([2, len(npy)]) + npy + lines}
+
+
 # Targets whose inputs are text or need no encoder: file name -> content.
 PLAIN = {
     "manifest": {"model": json.dumps(MANIFEST), "shots": json.dumps(SHOTS)},
@@ -112,6 +134,7 @@ PLAIN = {
                 "deep": "[" * 70, "not_utf8": b"/?c=%ff\xff\xc0\x80"},
     "form": forms(),
     "parquet": parquets(),
+    "import": imports(),
 }
 
 if __name__ == "__main__":

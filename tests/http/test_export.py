@@ -4,6 +4,7 @@ import io
 import json
 import subprocess
 import threading
+from pathlib import Path
 
 import faiss
 import numpy as np
@@ -12,7 +13,7 @@ import pytest
 from conftest import assert_problem
 from server import BINARY
 
-FORMATS = ["faiss", "npy", "jsonl", "parquet"]
+FORMATS = ["faiss", "npy", "jsonl", "parquet", "pinecone"]
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +49,8 @@ def vectors_of(form, data):
         return np.load(io.BytesIO(data))
     if form == "jsonl":
         return np.array([json.loads(line)["embedding"] for line in data.splitlines()], np.float32)
-    return np.array(pq.read_table(io.BytesIO(data))["embedding"].to_pylist(), np.float32)
+    column = "values" if form == "pinecone" else "embedding"
+    return np.array(pq.read_table(io.BytesIO(data))[column].to_pylist(), np.float32)
 
 
 def export(server, **params):
@@ -140,12 +142,43 @@ def vidx(*arguments):
     return subprocess.run([BINARY, "export", *map(str, arguments)], capture_output=True, timeout=180, check=False)
 
 
+def test_pinecones_file_has_the_columns_that_its_import_reads(server, videos):
+    """Its documentation: id is a string, values a list of float32, metadata a string of JSON; and a value of metadata is
+    text, a number, true or false, or a list of texts."""
+    table = pq.read_table(io.BytesIO(export(server, format="pinecone").content))
+    assert [(field.name, str(field.type).replace("element: ", "")) for field in table.schema] == \
+           [("id", "string"), ("values", "list<float>"), ("metadata", "string")]
+    rows = {row["id"]: json.loads(row["metadata"]) for row in table.to_pylist()}
+    for video in videos:
+        for number, clip in enumerate(video["clips"]):
+            found = rows[clip["id"]]
+            assert all(isinstance(value, (str, int, float, bool)) for value in found.values())
+            assert len(found.pop("digest")) == 16
+            assert found == {"video": video["id"], "clip": number, "start_s": clip["start_s"], "end_s": clip["end_s"],
+                             "filename": video["filename"], "metadata.n": video["metadata"]["n"],
+                             "metadata.exact": 0.1234567890123456}
+
+
+def test_command_makes_the_folder_of_a_namespace_for_pinecone(server, stored, tmp_path):
+    arguments = ["--data", server.data, "--format", "pinecone", "--output", tmp_path / "out"]
+    assert vidx(*arguments, "--namespace", "films").returncode == 0
+    assert [path.relative_to(tmp_path) for path in sorted((tmp_path / "out").rglob("*"))] == \
+           [Path("out/films"), Path("out/films/0.parquet")]
+    assert (tmp_path / "out/films/0.parquet").read_bytes() == export(server, format="pinecone").content
+    assert vidx(*arguments).returncode == 0 and (tmp_path / "out/__default__/0.parquet").exists()
+    again = vidx(*arguments)
+    assert again.returncode == 1 and "exists" in again.stderr.decode()
+    assert vidx(*arguments, "--namespace", "../up").returncode == 2 and not (tmp_path / "up").exists()
+
+
 @pytest.mark.parametrize("form", FORMATS)
 def test_command_writes_what_the_server_sends_beside_it(server, stored, form, tmp_path):
     path = tmp_path / "out"
     done = vidx("--data", server.data, "--format", form, "--output", path)
     assert done.returncode == 0, done.stderr
-    assert path.read_bytes() == export(server, format=form).content and [path] == list(tmp_path.iterdir())
+    if form == "pinecone":
+        path = path.rename(tmp_path / "folder") / "__default__" / "0.parquet"
+    assert path.read_bytes() == export(server, format=form).content and len(list(tmp_path.iterdir())) == 1
     wanted = ["--filter", '{"metadata.n": 1}']
     to_stdout = vidx("--data", server.data, "--format", form, *wanted)
     assert to_stdout.stdout == export(server, format=form, filter=wanted[1]).content

@@ -47,7 +47,7 @@ MODULES = {
     "backup": "base catalog",
     "backfill": "base store media clip index catalog models collection extract writer jobs library",
     "duplicates": "base store fingerprint index catalog filter dedup models collection extract writer verdict jobs library",
-    "stores": "base fetch index catalog models writer",
+    "stores": "base fetch index catalog export models writer",
     "search": "base store stores embed index catalog filter models collection extract",
     "clusterings": "base embed cluster index catalog filter models collection writer jobs search",
     "embeddings": "base store fetch frame media preprocess embed models extract search",
@@ -66,7 +66,7 @@ MODULES = {
 MODULES = {name: set(may_use.split()) for name, may_use in MODULES.items()}
 
 # Where the public header has another name, or others may see every header.
-PUBLIC = {"catalog": ("catalog.h", "folder_rows.h"), "index": ("index.h", "faiss_file.h"), "import": ("import.h", "imports.h"), "parquet": ("parquet.h", "read.h"),
+PUBLIC = {"catalog": ("catalog.h", "folder_rows.h"), "index": ("index.h", "faiss_file.h"), "export": ("export.h", "point.h", "text.h"), "import": ("import.h", "imports.h"), "parquet": ("parquet.h", "read.h"),
           "torch": ("torch_shim.h", "code_scan.h", "pair_scan.h"), "card": ("card.h", "driver.h"),
           "frame": ("frame.h", "samples.h"), "jobs": ("jobs.h", "sweep.h")}
 OPEN = {"base", "api/http"}

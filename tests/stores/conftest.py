@@ -6,8 +6,11 @@ import urllib.request
 from types import SimpleNamespace
 from urllib.parse import urlsplit
 
+import faiss
 import make as samples
 import mocks
+import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import real_servers
 from server import BINARY, Server
@@ -61,12 +64,48 @@ def real_postgres(server, name):
                            damage=lambda row: sql(f"DELETE FROM \"{name}\" WHERE id = '{row['id']}'"))
 
 
+def files_store(root, form):
+    """A folder of files, read as src/stores/README.md tells: what index.json names, and nothing else."""
+
+    def rows():
+        folder, found = root / "clips", {}
+        index = json.loads((folder / "index.json").read_text())
+        assert (index["files"], index["dim"]) == (form, 64)
+        for part in index["parts"]:
+            vectors, lines = read_part(folder, part, form)
+            assert len(vectors) == len(lines) == part["rows"]
+            for vector, line in zip(vectors, lines, strict=True):
+                assert line["id"] not in found and line["model"] == index["model"]
+                found[line["id"]] = (vector, {"video": line["video_id"], "clip": line["clip_index"], **line})
+        assert len(found) == index["rows"]
+        return found
+
+    root.mkdir(exist_ok=True)
+    return SimpleNamespace(url=f"files://out/clips?format={form}", rows=rows, key=None, mock=None, is_stale=False,
+                           root=root, folder=root / "clips")
+
+
+def read_part(folder, part, form):
+    if form == "parquet":
+        lines = pq.read_table(folder / part["vectors"]).to_pylist()
+        return [line["embedding"] for line in lines], [{**line, "metadata": json.loads(line["metadata"])} for line in lines]
+    lines = [json.loads(line) for line in (folder / part["clips"]).read_text().splitlines()]
+    assert not any("embedding" in line for line in lines)
+    if form == "npy":
+        return np.load(folder / part["vectors"]).tolist(), lines
+    index = faiss.read_index(str(folder / part["vectors"]))
+    assert faiss.vector_to_array(index.id_map).tolist() == [line["faiss_id"] for line in lines]
+    return faiss.downcast_index(index.index).reconstruct_n(0, index.ntotal).tolist(), lines
+
+
 @pytest.fixture(params=["milvus", "pgvector", "qdrant-mock", "pinecone-mock", "milvus-v2-mock"])
 def store(request):
     """Milvus and PostgreSQL are real servers. Mocks are named so."""
     name = "t" + "".join(c for c in request.node.name if c.isalnum()).lower()[-40:]
     kind = request.param
-    if kind == "milvus":
+    if kind.startswith("files-"):
+        yield files_store(request.getfixturevalue("tmp_path") / "files", kind.removeprefix("files-"))
+    elif kind == "milvus":
         yield real_milvus(request.getfixturevalue("milvus_port"), name)
     elif kind == "pgvector":
         yield real_postgres(request.getfixturevalue("postgres"), name)
@@ -101,7 +140,8 @@ def start(tmp_path, tiny_model):
 
     def start_server(store=None, data=None, flags=(), hosts=None):
         keys = tmp_path / "keys"
-        address = f"127.0.0.1:{urlsplit(store.url).port}" if store else "127.0.0.1"
+        is_files = store and store.url.startswith("files:")
+        address = f"127.0.0.1:{urlsplit(store.url).port}" if store and not is_files else "127.0.0.1"
         if hosts is None:
             hosts = f"http://{address}"
         if store and store.key:
@@ -109,7 +149,8 @@ def start(tmp_path, tiny_model):
         elif not keys.exists():
             keys.write_text("")
         server = Server(data or tmp_path / "data", tiny_model,
-                        flags=["--store-hosts", hosts, "--store-keys", keys, *flags])
+                        flags=["--store-hosts", hosts, "--store-keys", keys,
+                               *(["--store-folder", f"out={store.root}"] if is_files else []), *flags])
         servers.append(server)
         return server.start()
 
@@ -130,8 +171,9 @@ def run_sync(tmp_path):
     """run_sync(server, store) runs vidx sync on its folder and gives what it prints."""
 
     def run(server, store, *flags):
+        folder = ["--store-folder", f"out={store.root}"] if store.url.startswith("files:") else []
         done = subprocess.run([BINARY, "sync", "--data", server.data, "--to", store.url, "--store-keys",
-                               tmp_path / "keys", *flags], capture_output=True, text=True, timeout=120)
+                               tmp_path / "keys", *folder, *flags], capture_output=True, text=True, timeout=120)
         assert done.returncode == 0, done.stderr
         assert KEY not in done.stdout + done.stderr
         return done.stdout

@@ -106,9 +106,11 @@ def test_plain_http_to_a_public_address_is_refused_before_a_byte_is_sent(start):
     assert "without TLS" in state(server, "blocked")["last_error"]
 
 
-def test_certificate_that_nobody_vouches_for_is_refused(start, tmp_path):
-    subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj",
-                    "/CN=localhost", "-keyout", tmp_path / "key", "-out", tmp_path / "cert"],
+@pytest.fixture
+def tls(tmp_path):
+    """A listener with a certificate of its own making: (its port, that certificate, what it was sent after the handshake)."""
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", "/CN=localhost",
+                    "-addext", "subjectAltName=DNS:localhost", "-keyout", tmp_path / "key", "-out", tmp_path / "cert"],
                    check=True, capture_output=True)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(tmp_path / "cert", tmp_path / "key")
@@ -118,6 +120,9 @@ def test_certificate_that_nobody_vouches_for_is_refused(start, tmp_path):
         while True:
             try:
                 connection = listener.accept()[0]
+                if connection.recv(8, socket.MSG_PEEK)[:4] == b"\0\0\0\x08":  # PostgreSQL asks in plain text first
+                    connection.recv(8)
+                    connection.sendall(b"S")
                 with context.wrap_socket(connection, server_side=True) as wrapped:
                     seen.append(wrapped.recv(1000))
             except ssl.SSLError:
@@ -127,11 +132,24 @@ def test_certificate_that_nobody_vouches_for_is_refused(start, tmp_path):
 
     with socket.create_server(("127.0.0.1", 0)) as listener:
         threading.Thread(target=serve, args=(listener,), daemon=True).start()
-        address = f"localhost:{listener.getsockname()[1]}"
-        server = start(hosts=address)
-        assert post(server, f"qdrant://{address}/clips").status_code == 201
-        assert "certificate" in state(server, "waiting", "blocked")["last_error"].lower()
+        yield listener.getsockname()[1], tmp_path / "cert", seen
+
+
+@pytest.mark.parametrize("url", ["qdrant://localhost:{}/clips", "postgresql://vidx@localhost:{}/db"])
+def test_certificate_that_nobody_vouches_for_is_refused(start, tls, url):
+    port, _, seen = tls
+    server = start(hosts=f"localhost:{port}")
+    assert post(server, url.format(port)).status_code == 201
+    assert "certificate" in state(server, "waiting", "blocked")["last_error"].lower()
     assert not any(seen)
+
+
+@pytest.mark.parametrize("url, word", [("qdrant://localhost:{}/clips", b"GET /"), ("postgresql://vidx@localhost:{}/db", b"vidx")])
+def test_certificates_of_store_ca_are_trusted(start, tls, url, word):
+    port, ca, seen = tls
+    server = start(hosts=f"localhost:{port}", flags=["--store-ca", ca])
+    assert post(server, url.format(port)).status_code == 201
+    wait_until(lambda: any(word in text for text in seen), lambda: server.get("/v1/stores/out").text)
 
 
 def test_credential_is_in_no_answer_log_or_error(start, clip, tmp_path):

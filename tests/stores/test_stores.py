@@ -5,15 +5,22 @@ it believes it sent. The parameter names the store: milvus and pgvector are real
 """
 
 import base64
+import io
 import json
 import struct
 import time
 
+import pyarrow.parquet as pq
 import pytest
 from conftest import start_mock
 from server import wait_until
 
 STEPS = 12
+
+# Beside those of the fixture: stores that have files in place of points.
+FILES = ["files-parquet", "files-npy", "files-faiss"]
+every_store = pytest.mark.parametrize("store", ["milvus", "pgvector", "qdrant-mock", "pinecone-mock", "milvus-v2-mock",
+                                                *FILES], indirect=True)
 
 
 def add(server, store, name="out"):
@@ -89,6 +96,7 @@ def upload(server, clip, seed, **metadata):
     return answer.json()["id"]
 
 
+@every_store
 def test_store_gets_what_was_there_and_every_change_after(store, start, clip):
     server = start(store)
     first = [upload(server, clip, seed, camera=f"cäm-{seed}", n=seed, tags=["a", 'b"\\']) for seed in range(4)]
@@ -104,6 +112,7 @@ def test_store_gets_what_was_there_and_every_change_after(store, start, clip):
     assert len(store.rows()) == 4
 
 
+@every_store
 def test_films_with_many_clips_and_their_deletion_reach_the_store(store, start, clip):
     server = start(store, flags=["--clip", "fixed:0.5"])
     kept, gone = (upload(server, clip, seed) for seed in (1, 2))
@@ -117,6 +126,7 @@ def test_films_with_many_clips_and_their_deletion_reach_the_store(store, start, 
     assert {row["video"] for _, row in store.rows().values()} == {kept}
 
 
+@every_store
 def test_server_killed_at_any_step_ends_with_an_equal_store(store, start, clip):
     """kill -9 after each of a dozen changes, whatever the store's thread is doing then."""
     server = start(store)
@@ -242,3 +252,17 @@ def test_vectors_are_those_that_the_api_shows(start, clip):
         raw = base64.b64encode(as_floats(vector))
         (shown, _), = collection(server).values()
         assert raw == base64.b64encode(as_floats(shown))
+
+
+def test_pinecone_that_imported_the_export_is_equal_and_gets_only_what_changed(start, clip, tmp_path):
+    with start_mock("pinecone-mock") as mock:
+        server = start(mock.store)
+        for seed in range(3):
+            upload(server, clip, seed, camera=f"cäm-{seed}", nested={"x": 1}, tags=["a", "b"], exact=0.1)
+        table = pq.read_table(io.BytesIO(server.get("/v1/export", params={"format": "pinecone"}).content)).to_pylist()
+        mock.points = {row["id"]: (row["values"], json.loads(row["metadata"])) for row in table}
+        add(server, mock.store)
+        found = wait_equal(server)
+        assert found["check"]["points"] == 3 and found["check"]["differing"] == found["check"]["missing"] == 0
+        assert found["sent_clips"] == 0
+        assert_same(server, mock.store)

@@ -10,12 +10,12 @@
 #include "base/decimal.h"
 #include "base/mem.h"
 
-void vx_text_clear(vx_text *text) {
+void vx_string_clear(vx_string *text) {
     free(text->text);
-    *text = (vx_text){0};
+    *text = (vx_string){0};
 }
 
-static char *room(vx_text *text, size_t n) {
+static char *room(vx_string *text, size_t n) {
     if (!text->failed && text->n + n + 1 > text->capacity) {
         size_t capacity = 2 * (text->n + n + 1);
         char *grown = vx_regrow(text->text, capacity, 1);
@@ -28,7 +28,7 @@ static char *room(vx_text *text, size_t n) {
     return text->failed ? NULL : text->text + text->n;
 }
 
-static void add_bytes(vx_text *text, const char *bytes, size_t n) {
+static void add_bytes(vx_string *text, const char *bytes, size_t n) {
     char *at = room(text, n);
     if (!at)
         return;
@@ -37,7 +37,7 @@ static void add_bytes(vx_text *text, const char *bytes, size_t n) {
     text->text[text->n] = 0;
 }
 
-void vx_text_add(vx_text *text, const char *fmt, ...) {
+void vx_string_add(vx_string *text, const char *fmt, ...) {
     va_list args;
     va_start(args, fmt);
     char *made = NULL;
@@ -51,7 +51,7 @@ void vx_text_add(vx_text *text, const char *fmt, ...) {
     free(made);
 }
 
-void vx_text_json(vx_text *text, const char *string) {
+void vx_string_json(vx_string *text, const char *string) {
     json_t *value = json_string(string);
     if (!value)
         value = json_string(""); /* not UTF-8: the catalog has none */
@@ -64,14 +64,14 @@ void vx_text_json(vx_text *text, const char *string) {
     free(made);
 }
 
-void vx_text_double(vx_text *text, double value) {
+void vx_string_double(vx_string *text, double value) {
     char digits[VX_DECIMAL_BYTES] = "null";
     if (isfinite(value))
         vx_decimal_double(value, digits);
     add_bytes(text, digits, strlen(digits));
 }
 
-void vx_text_vector(vx_text *text, const float *vector, int dim) {
+void vx_string_vector(vx_string *text, const float *vector, int dim) {
     for (int i = 0; i < dim; i++) {
         char digits[VX_DECIMAL_BYTES + 1];
         digits[0] = i ? ',' : '[';
