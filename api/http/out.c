@@ -94,6 +94,16 @@ void vx_out_string(vx_out *out, const char *key, const char *text) {
         vx_out_bytes(out, "null", 4);
 }
 
+void vx_out_begin_items(vx_out *out) {
+    vx_out_begin(out, NULL, '{');
+    vx_out_begin(out, "items", '[');
+}
+
+void vx_out_end_items(vx_out *out, const char *next) {
+    vx_out_end(out, ']');
+    vx_out_string(out, "next", next);
+}
+
 void vx_out_int(vx_out *out, const char *key, int64_t value) {
     char text[32];
     begin_value(out, key);

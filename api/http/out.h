@@ -28,6 +28,9 @@ void vx_out_clear(vx_out *out);
 void vx_out_begin(vx_out *out, const char *key, char bracket);      /* '{' or '[' */
 void vx_out_end(vx_out *out, char bracket);                         /* '}' or ']' */
 void vx_out_string(vx_out *out, const char *key, const char *text); /* NULL = null */
+/* A list: {"items": [ …, and ], "next": …; the caller ends the object. next NULL: there is no other page. */
+void vx_out_begin_items(vx_out *out);
+void vx_out_end_items(vx_out *out, const char *next);
 void vx_out_int(vx_out *out, const char *key, int64_t value);
 void vx_out_number(vx_out *out, const char *key, double value); /* NaN and infinity = null */
 void vx_out_float(vx_out *out, const char *key, float value);   /* NaN and infinity = null */

@@ -385,16 +385,14 @@ static int make_members(view *v) {
     int rc = vx_catalog_list_members(v->request->server->catalog, &v->query, &members, &n, &v->err);
     if (rc)
         return rc;
-    vx_out_begin(&v->out, NULL, '{');
-    vx_out_begin(&v->out, "items", '[');
+    vx_out_begin_items(&v->out);
     for (size_t i = 0; i < n && i < page; i++)
         write_member(&v->out, &members[i]);
-    vx_out_end(&v->out, ']');
     char cursor[48];
     if (n > page)
         snprintf(cursor, sizeof cursor, "%d-%lld", members[page - 1].cluster + 1,
                  (long long)members[page - 1].place);
-    vx_out_string(&v->out, "next", n > page ? cursor : NULL);
+    vx_out_end_items(&v->out, n > page ? cursor : NULL);
     vx_out_end(&v->out, '}');
     vx_cluster_members_free(members, n);
     return 0;
@@ -481,15 +479,13 @@ static int make_list(view *v) {
     size_t n = 0, page = v->query.limit;
     int rc = vx_catalog_list_clusterings(server->catalog, v->query.clustering, 0, page + 1, false,
                                          &rows, &n, &v->err);
-    vx_out_begin(&v->out, NULL, '{');
-    vx_out_begin(&v->out, "items", '[');
+    vx_out_begin_items(&v->out);
     for (size_t i = 0; i < n && i < page && !rc; i++)
         rc = write_row(&v->out, server, &rows[i], &v->err);
-    vx_out_end(&v->out, ']');
     char cursor[24];
     if (n > page)
         snprintf(cursor, sizeof cursor, "r%llx", (unsigned long long)rows[page - 1].row);
-    vx_out_string(&v->out, "next", n > page ? cursor : NULL);
+    vx_out_end_items(&v->out, n > page ? cursor : NULL);
     vx_out_end(&v->out, '}');
     for (size_t i = 0; i < n; i++)
         vx_clustering_row_clear(&rows[i]);
@@ -556,8 +552,7 @@ void vx_videos_clusters_get(vx_request *request) {
     if (!rc)
         rc = vx_catalog_list_clusterings(catalog, 0, 0, MAX_LIST, true, &rows, &n, &err);
     VX_AUTO_OUT out = {0};
-    vx_out_begin(&out, NULL, '{');
-    vx_out_begin(&out, "items", '[');
+    vx_out_begin_items(&out);
     for (size_t i = 0; i < n; i++) {
         vx_out_begin(&out, NULL, '{');
         vx_out_string(&out, "clustering_id", rows[i].id);
@@ -568,8 +563,7 @@ void vx_videos_clusters_get(vx_request *request) {
         vx_clustering_row_clear(&rows[i]);
     }
     free(rows);
-    vx_out_end(&out, ']');
-    vx_out_string(&out, "next", NULL);
+    vx_out_end_items(&out, NULL);
     vx_out_end(&out, '}');
     if (rc == VX_CATALOG_NOT_FOUND)
         vx_reply_not_found(request, "video", request->args[0]);

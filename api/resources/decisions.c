@@ -302,8 +302,7 @@ void vx_decisions_list_get(vx_request *request) {
     VX_AUTO_OUT out = {0};
     char next[VX_DECISION_ID_CHARS + 1];
     int rc = vx_catalog_list_decisions(catalog, before, (size_t)limit + 1, rows, &n, &err);
-    vx_out_begin(&out, NULL, '{');
-    vx_out_begin(&out, "items", '[');
+    vx_out_begin_items(&out);
     for (size_t i = 0; i < n && i < (size_t)limit && !rc; i++) {
         vx_decision decision = {0};
         rc = vx_catalog_get_decision(catalog, rows[i], &decision, &err);
@@ -312,10 +311,9 @@ void vx_decisions_list_get(vx_request *request) {
         vx_decision_clear(&decision);
         rc = rc == VX_CATALOG_NOT_FOUND ? 0 : rc; /* undone meanwhile */
     }
-    vx_out_end(&out, ']');
     if (n > (size_t)limit)
         vx_duplicates_decision_id(rows[limit - 1], next);
-    vx_out_string(&out, "next", n > (size_t)limit ? next : NULL);
+    vx_out_end_items(&out, n > (size_t)limit ? next : NULL);
     vx_out_end(&out, '}');
     if (rc)
         vx_reply_failure(request, &err);

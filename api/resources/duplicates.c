@@ -295,12 +295,10 @@ static void finish_list(vx_request *request) {
     const vx_group *last = ask->page.n ? ask->page.groups[ask->page.n - 1] : NULL;
     if (ask->page.more && last)
         snprintf(next, sizeof next, "%llx.%s", (unsigned long long)last->removable_bytes, last->id);
-    vx_out_begin(&out, NULL, '{');
-    vx_out_begin(&out, "items", '[');
+    vx_out_begin_items(&out);
     for (size_t i = 0; i < ask->page.n && !rc; i++)
         rc = show_group(&out, request->server->catalog, ask->page.groups[i], false, &err);
-    vx_out_end(&out, ']');
-    vx_out_string(&out, "next", next[0] ? next : NULL);
+    vx_out_end_items(&out, next[0] ? next : NULL);
     vx_out_int(&out, "total", ask->page.total);
     vx_out_int(&out, "total_removable_bytes", ask->page.total_removable_bytes);
     vx_out_end(&out, '}');

@@ -62,12 +62,10 @@ void vx_folders_list_get(vx_request *request) {
         return;
     }
     VX_AUTO_OUT out = {0};
-    vx_out_begin(&out, NULL, '{');
-    vx_out_begin(&out, "items", '[');
+    vx_out_begin_items(&out);
     for (size_t i = 0; i < n; i++)
         write_folder(&out, &views[i]);
-    vx_out_end(&out, ']');
-    vx_out_string(&out, "next", NULL);
+    vx_out_end_items(&out, NULL);
     vx_out_end(&out, '}');
     vx_folder_views_free(views, n);
     vx_reply_json(request, VX_SUCCESS_OK, &out);
@@ -176,17 +174,15 @@ static int write_files(vx_request *request, const page *p, vx_out *out, vx_err *
                                           p->above_row, (size_t)p->limit, &files, &n, err);
     if (rc)
         return rc;
-    vx_out_begin(out, NULL, '{');
-    vx_out_begin(out, "items", '[');
+    vx_out_begin_items(out);
     for (size_t i = 0; i < n && !rc; i++) {
         vx_folder_state state;
         rc = state_of(catalog, &files[i], &state, err);
         write_file(out, state, &files[i]);
     }
-    vx_out_end(out, ']');
     if (n)
         snprintf(cursor, sizeof cursor, "f%llx", (unsigned long long)files[n - 1].row);
-    vx_out_string(out, "next", n == (size_t)p->limit ? cursor : NULL);
+    vx_out_end_items(out, n == (size_t)p->limit ? cursor : NULL);
     vx_out_end(out, '}');
     vx_folder_files_free(files, n);
     return rc;
@@ -278,8 +274,7 @@ void vx_forgotten_list_get(vx_request *request) {
         return;
     }
     VX_AUTO_OUT out = {0};
-    vx_out_begin(&out, NULL, '{');
-    vx_out_begin(&out, "items", '[');
+    vx_out_begin_items(&out);
     for (size_t i = 0; i < n; i++) {
         vx_out_begin(&out, NULL, '{');
         vx_out_string(&out, "video_id", items[i].video);
@@ -289,8 +284,7 @@ void vx_forgotten_list_get(vx_request *request) {
         vx_out_end(&out, '}');
         free(items[i].filename);
     }
-    vx_out_end(&out, ']');
-    vx_out_string(&out, "next", n == (size_t)limit ? items[n - 1].video : NULL);
+    vx_out_end_items(&out, n == (size_t)limit ? items[n - 1].video : NULL);
     vx_out_end(&out, '}');
     free(items);
     vx_reply_json(request, VX_SUCCESS_OK, &out);

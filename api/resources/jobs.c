@@ -150,12 +150,10 @@ void vx_jobs_list_get(vx_request *request) {
     if (!rc && count)
         rc = vx_catalog_count_jobs_in(request->server->catalog, state, &total, &err);
     VX_AUTO_OUT out = {0};
-    vx_out_begin(&out, NULL, '{');
-    vx_out_begin(&out, "items", '[');
+    vx_out_begin_items(&out);
     for (size_t i = 0; i < n && i < page; i++)
         vx_jobs_write(&out, &jobs[i]);
-    vx_out_end(&out, ']');
-    vx_out_string(&out, "next", n > page ? jobs[page - 1].id : NULL);
+    vx_out_end_items(&out, n > page ? jobs[page - 1].id : NULL);
     if (count)
         vx_out_int(&out, "total", total);
     vx_out_end(&out, '}');

@@ -141,14 +141,12 @@ static void finish(vx_request *request) {
         return;
     }
     VX_AUTO_OUT out = {0};
-    vx_out_begin(&out, NULL, '{');
-    vx_out_begin(&out, "items", '[');
+    vx_out_begin_items(&out);
     for (size_t i = 0; i < l->n; i++)
         vx_show_video(&out, NULL, l->videos[i], NULL);
-    vx_out_end(&out, ']');
     char cursor[24];
     snprintf(cursor, sizeof cursor, "r%llx", (unsigned long long)l->next);
-    vx_out_string(&out, "next", l->next ? cursor : NULL);
+    vx_out_end_items(&out, l->next ? cursor : NULL);
     if (l->count)
         vx_out_int(&out, "total", l->total);
     vx_out_end(&out, '}');

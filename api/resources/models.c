@@ -236,15 +236,13 @@ static void on_retired(void *ctx, int rc, const vx_vector_space *spaces, size_t 
     d->n = n;
     if (rc)
         d->err = *err;
-    vx_out_begin(&d->body, NULL, '{');
-    vx_out_begin(&d->body, "items", '[');
+    vx_out_begin_items(&d->body);
     for (size_t i = 0; i < n; i++) {
         vx_vector_space deleting = spaces[i];
         deleting.retired = true;
         write_space(&d->body, &deleting);
     }
-    vx_out_end(&d->body, ']');
-    vx_out_string(&d->body, "next", NULL);
+    vx_out_end_items(&d->body, NULL);
     vx_out_end(&d->body, '}');
     vx_request_wake(request);
 }
@@ -317,12 +315,10 @@ void vx_models_list_get(vx_request *request) {
         vx_reply_failure(request, &err);
         return;
     }
-    vx_out_begin(&out, NULL, '{');
-    vx_out_begin(&out, "items", '[');
+    vx_out_begin_items(&out);
     for (int i = 0; i < server->models->n; i++)
         write_model(&out, &server->models->items[i], i == 0, &s, s.missing[i]);
-    vx_out_end(&out, ']');
-    vx_out_string(&out, "next", NULL);
+    vx_out_end_items(&out, NULL);
     write_unused(&out, server, &s);
     write_openai_list(&out, server);
     write_gpu(&out, server);

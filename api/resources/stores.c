@@ -75,12 +75,10 @@ void vx_stores_get(vx_request *request) {
         return;
     }
     VX_AUTO_OUT out = {0};
-    vx_out_begin(&out, NULL, '{');
-    vx_out_begin(&out, "items", '[');
+    vx_out_begin_items(&out);
     for (size_t i = 0; i < n; i++)
         write_store(&out, &views[i]);
-    vx_out_end(&out, ']');
-    vx_out_string(&out, "next", NULL);
+    vx_out_end_items(&out, NULL);
     vx_out_end(&out, '}');
     vx_reply_json(request, VX_SUCCESS_OK, &out);
 }
