@@ -8,6 +8,7 @@ import {
 import { wireDuplicates } from "./duplicates.js";
 import { wireClusters } from "./clusters.js";
 import { deletionText, placesText, showFolders, wireFolders } from "./folders.js";
+import { showImports, wireImports } from "./imports.js";
 import { wireUploads } from "./uploads.js";
 
 const PAGE = 48;
@@ -24,12 +25,12 @@ function videoCard(video) {
   const card = el("li", { className: "card" });
   card.dataset.id = video.id;
   card.append(
-    picture(video.id, video.filename, undefined, time(video.media.duration_s),
-      () => openViewer(video.id, video.filename)),
+    picture(video.id, video.filename, undefined, video.media.duration_s === null ? null : time(video.media.duration_s),
+      () => openViewer(video.id, video.filename), video.has_file),
     el("div", { className: "body" },
       el("span", { className: "name", textContent: video.filename, title: video.filename }),
-      el("span", { className: "quiet",
-        textContent: `${video.media.width} × ${video.media.height} · ${size(video.bytes)}` }),
+      video.has_file ? el("span", { className: "quiet",
+        textContent: `${video.media.width} × ${video.media.height} · ${size(video.bytes)}` }) : null,
       verdict === "new" ? null : el("span", { className: `badge ${verdict}`, textContent: BADGES[verdict] })),
     el("div", { className: "row" },
       named(button("Find similar", () => showSimilar({ video_id: video.id }, video.filename)),
@@ -144,6 +145,7 @@ function refreshLibrary() {
 
 function refresh() {
   showFolders();
+  showImports();
   return refreshLibrary();
 }
 
@@ -155,7 +157,7 @@ function hitCard(hit) {
   card.dataset.id = hit.video_id;
   card.append(
     picture(hit.video_id, hit.filename, middle.toFixed(2), null,
-      () => openViewer(hit.video_id, hit.filename, hit.start_s)),
+      () => openViewer(hit.video_id, hit.filename, hit.start_s), hit.has_file !== false),
     el("div", { className: "body" },
       el("span", { className: "name", textContent: hit.filename, title: hit.filename }),
       el("span", { className: "quiet", textContent: `Score ${hit.score.toFixed(3)}` }),
@@ -258,7 +260,7 @@ async function explainPlayerError() {
 function clipRow(video, clip) {
   const where = span(clip);
   return el("li", {}, el("span", { className: "span", textContent: where }),
-    named(button("Play", () => play(video, clip)), `Play ${where}`),
+    video.has_file ? named(button("Play", () => play(video, clip)), `Play ${where}`) : null,
     named(button("Find similar", () => showSimilar({ clip_id: clip.id }, `${video.filename}, ${where}`)),
       `Find similar to the clip ${where}`));
 }
@@ -267,12 +269,13 @@ let opening = 0; // number of the newest opening; answers to older ones are drop
 
 function showFacts(video) {
   const { media, decode } = video;
+  const length = [media.duration_s === null ? "" : `${media.duration_s.toFixed(1)} s`, video.has_file ? size(video.bytes) : ""];
   $("facts").replaceChildren(
-    ...fact("Format", `${CONTAINERS[media.container] || media.container}, ${CODECS[media.codec] || media.codec}`),
-    ...fact("Picture", `${media.width} × ${media.height}, ${Number(media.fps.toFixed(2))} frames/s`),
-    ...fact("Length", `${media.duration_s.toFixed(1)} s, ${size(video.bytes)}`),
+    ...(video.has_file ? fact("Format", `${CONTAINERS[media.container] || media.container}, ${CODECS[media.codec] || media.codec}`) : []),
+    ...(video.has_file ? fact("Picture", `${media.width} × ${media.height}, ${Number(media.fps.toFixed(2))} frames/s`) : []),
+    ...(length.some(Boolean) ? fact("Length", length.filter(Boolean).join(", ")) : []),
     ...fact("Stored", dateAndTime(video.created_at)),
-    ...fact("Decoded", `${decode.frames_decoded} of ${decode.frames_total} frames (${decode.path})`),
+    ...(video.has_file ? fact("Decoded", `${decode.frames_decoded} of ${decode.frames_total} frames (${decode.path})`) : []),
     ...(video.places.length ? fact("Folder", placesText(video)) : []),
     ...fact("Id", video.id),
     ...(Object.keys(video.metadata).length ? fact("Metadata", JSON.stringify(video.metadata)) : []));
@@ -317,14 +320,25 @@ function showViewerNote(parts, className) {
   $("viewer-verdict").className = className;
 }
 
+// The player, unless the video is vectors alone.
+function showPlayer(video, start) {
+  const { id, has_file: hasFile } = video;
+  $("player").hidden = $("download").hidden = !hasFile;
+  $("player-note").textContent = hasFile ? "" : "It was imported as vectors: there is no file to play.";
+  if (!hasFile) return;
+  $("player").src = `${videoPath(id)}/content#t=${start}`;
+  $("player").poster = thumbnail(id, start || undefined);
+}
+
 async function openViewer(id, name, start = 0) {
   const number = ++opening;
   $("viewer-title").textContent = name;
   playing = null;
   isPlayable = true;
   $("player-note").textContent = "";
-  $("player").src = `${videoPath(id)}/content#t=${start}`;
-  $("player").poster = thumbnail(id, start || undefined);
+  $("player").removeAttribute("src");
+  $("player").removeAttribute("poster");
+  $("player").hidden = $("download").hidden = false;
   $("download").href = `${videoPath(id)}/content`;
   $("download").download = name;
   $("viewer-delete").onclick = () => askDelete(id, name);
@@ -340,6 +354,8 @@ async function openViewer(id, name, start = 0) {
   if (!$("viewer").open) $("viewer").showModal();
   try {
     const video = await api(videoPath(id));
+    if (number !== opening) return;
+    showPlayer(video, start);
     const { of, verdict } = video.duplicate;
     const original = await otherOf(video.duplicate);
     if (number !== opening) return;
@@ -432,6 +448,7 @@ onReturn(refresh);
 wireUploads({ refresh, hitCard, openViewer });
 wireDuplicates(openViewer);
 wireFolders(refreshLibrary);
+wireImports(refreshLibrary);
 wireClusters({
   openViewer,
   filterBy: (chosen) => {

@@ -186,8 +186,11 @@ export function announce(text) {
   $("announce").textContent = text;
 }
 
-export function picture(id, name, t, length, onclick) {
-  const image = el("img", { src: thumbnail(id, t), alt: "", loading: "lazy", decoding: "async" });
+// hasFile false: of a video that was imported as vectors, which has no picture.
+export function picture(id, name, t, length, onclick, hasFile = true) {
+  const image = hasFile
+    ? el("img", { src: thumbnail(id, t), alt: "", loading: "lazy", decoding: "async" })
+    : el("span", { className: "no-file", textContent: "Vectors only" });
   image.onerror = () => image.remove();
   const opener = named(button("", onclick, "picture"), `Open ${name}`);
   opener.append(image);

@@ -83,6 +83,7 @@ static const vx_route rows[] = {
     {"GET", "/duplicates.js", VX_WHILE_STARTING, "", "", vx_assets_get},
     {"GET", "/clusters.js", VX_WHILE_STARTING, "", "", vx_assets_get},
     {"GET", "/folders.js", VX_WHILE_STARTING, "", "", vx_assets_get},
+    {"GET", "/imports.js", VX_WHILE_STARTING, "", "", vx_assets_get},
     {"GET", "/uploads.js", VX_WHILE_STARTING, "", "", vx_assets_get},
     {"GET", "/style.css", VX_WHILE_STARTING, "", "", vx_assets_get},
     {"GET", "/icon.svg", VX_WHILE_STARTING, "", "", vx_assets_get},

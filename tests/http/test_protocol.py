@@ -141,7 +141,7 @@ def test_health_tells_live_and_ready(server):
 
 @pytest.mark.parametrize("path, content_type", [("/", "text/html"), ("/app.js", "text/javascript"),
                                                 ("/uploads.js", "text/javascript"),
-                                                ("/clusters.js", "text/javascript"), ("/folders.js", "text/javascript"),
+                                                ("/clusters.js", "text/javascript"), ("/folders.js", "text/javascript"), ("/imports.js", "text/javascript"),
                                                 ("/style.css", "text/css"), ("/icon.svg", "image/svg+xml"),
                                                 ("/openapi.yaml", "application/yaml")])
 def test_page_files_come_from_the_program_itself(server, path, content_type):
