@@ -26,7 +26,7 @@ function videoCard(video) {
   card.dataset.id = video.id;
   card.append(
     picture(video.id, video.filename, undefined, video.media.duration_s === null ? null : time(video.media.duration_s),
-      () => openViewer(video.id, video.filename), video.has_file),
+      () => openViewer(video.id, video.filename, 0, video.has_file), video.has_file),
     el("div", { className: "body" },
       el("span", { className: "name", textContent: video.filename, title: video.filename }),
       video.has_file ? el("span", { className: "quiet",
@@ -157,7 +157,7 @@ function hitCard(hit) {
   card.dataset.id = hit.video_id;
   card.append(
     picture(hit.video_id, hit.filename, middle.toFixed(2), null,
-      () => openViewer(hit.video_id, hit.filename, hit.start_s), hit.has_file !== false),
+      () => openViewer(hit.video_id, hit.filename, hit.start_s, hit.has_file), hit.has_file),
     el("div", { className: "body" },
       el("span", { className: "name", textContent: hit.filename, title: hit.filename }),
       el("span", { className: "quiet", textContent: `Score ${hit.score.toFixed(3)}` }),
@@ -321,24 +321,25 @@ function showViewerNote(parts, className) {
 }
 
 // The player, unless the video is vectors alone.
-function showPlayer(video, start) {
-  const { id, has_file: hasFile } = video;
-  $("player").hidden = $("download").hidden = !hasFile;
+function showPlayer(id, start, hasFile) {
+  const player = $("player");
+  player.hidden = $("download").hidden = !hasFile;
   $("player-note").textContent = hasFile ? "" : "It was imported as vectors: there is no file to play.";
-  if (!hasFile) return;
-  $("player").src = `${videoPath(id)}/content#t=${start}`;
-  $("player").poster = thumbnail(id, start || undefined);
+  if (hasFile) {
+    player.src = `${videoPath(id)}/content#t=${start}`;
+    player.poster = thumbnail(id, start || undefined);
+  } else {
+    player.removeAttribute("src");
+    player.removeAttribute("poster");
+  }
 }
 
-async function openViewer(id, name, start = 0) {
+async function openViewer(id, name, start = 0, hasFile = true) {
   const number = ++opening;
   $("viewer-title").textContent = name;
   playing = null;
   isPlayable = true;
-  $("player-note").textContent = "";
-  $("player").removeAttribute("src");
-  $("player").removeAttribute("poster");
-  $("player").hidden = $("download").hidden = false;
+  showPlayer(id, start, hasFile);
   $("download").href = `${videoPath(id)}/content`;
   $("download").download = name;
   $("viewer-delete").onclick = () => askDelete(id, name);
@@ -354,8 +355,7 @@ async function openViewer(id, name, start = 0) {
   if (!$("viewer").open) $("viewer").showModal();
   try {
     const video = await api(videoPath(id));
-    if (number !== opening) return;
-    showPlayer(video, start);
+    if (hasFile && !video.has_file && number === opening) showPlayer(id, start, false);
     const { of, verdict } = video.duplicate;
     const original = await otherOf(video.duplicate);
     if (number !== opening) return;

@@ -106,24 +106,29 @@ size_t vx_thrift_read_list(vx_thrift_in *in, int type, int *ret_type) {
     return in->failed ? 0 : (size_t)n;
 }
 
+/* Of a list or map: there a truth value takes a byte, in a field it is its type. So each takes at least one, and no
+ * count can be larger than what is there. */
+static void skip_element(vx_thrift_in *in, int type) {
+    if (type == TRUE || type == FALSE)
+        read_byte(in);
+    else
+        vx_thrift_skip(in, type);
+}
+
 static void skip_map(vx_thrift_in *in) {
     uint64_t n = read_varint(in);
     uint8_t types = n ? read_byte(in) : 0;
     for (uint64_t i = 0; i < n && !in->failed; i++) {
-        vx_thrift_skip(in, types >> 4);
-        vx_thrift_skip(in, types & 0x0F);
+        skip_element(in, types >> 4);
+        skip_element(in, types & 0x0F);
     }
 }
 
-/* In a list a truth value takes a byte, in a field it is its type. */
 static void skip_list(vx_thrift_in *in, int type) {
     int element;
     size_t n = vx_thrift_read_list(in, type, &element);
     for (size_t i = 0; i < n && !in->failed; i++)
-        if (element == TRUE || element == FALSE)
-            read_byte(in);
-        else
-            vx_thrift_skip(in, element);
+        skip_element(in, element);
 }
 
 void vx_thrift_skip(vx_thrift_in *in, int type) {
