@@ -16,6 +16,13 @@
     4 /* each holds a connection to the catalog and keeps its log from being emptied */
 
 static atomic_int n_running; /* exports that are being prepared or sent */
+static _Atomic int64_t n_bytes, n_broken_off;
+
+vx_exports_stats vx_exports_get_stats(void) {
+    return (vx_exports_stats){.active = atomic_load(&n_running),
+                              .bytes = atomic_load(&n_bytes),
+                              .broken_off = atomic_load(&n_broken_off)};
+}
 
 typedef struct export_request {
     vx_request *request;
@@ -69,6 +76,11 @@ static bool is_too_slow(stream *s) {
     return slow;
 }
 
+static ssize_t break_off(void) {
+    atomic_fetch_add(&n_broken_off, 1);
+    return MHD_CONTENT_READER_END_WITH_ERROR;
+}
+
 static ssize_t read_stream(void *ctx, uint64_t at, char *buffer, size_t capacity) {
     (void)at;
     stream *s = ctx;
@@ -76,7 +88,7 @@ static ssize_t read_stream(void *ctx, uint64_t at, char *buffer, size_t capacity
     if (is_too_slow(s)) {
         vx_log(VX_LOG_WARN, "export",
                "message=\"broken off: the client takes less than 64 KiB a second\"");
-        return MHD_CONTENT_READER_END_WITH_ERROR;
+        return break_off();
     }
     if (s->sent == s->n) {
         const void *bytes;
@@ -86,7 +98,7 @@ static ssize_t read_stream(void *ctx, uint64_t at, char *buffer, size_t capacity
         s->sent = 0;
         if (rc) {
             vx_log_failed(VX_LOG_WARN, "export", &err, "hint=\"the reply is broken off\"");
-            return MHD_CONTENT_READER_END_WITH_ERROR;
+            return break_off();
         }
         if (!s->n)
             return MHD_CONTENT_READER_END_OF_STREAM;
@@ -96,6 +108,7 @@ static ssize_t read_stream(void *ctx, uint64_t at, char *buffer, size_t capacity
     memcpy(buffer, s->bytes + s->sent, n);
     s->sent += n;
     s->stretch_bytes += (int64_t)n;
+    atomic_fetch_add(&n_bytes, (int64_t)n);
     return (ssize_t)n;
 }
 

@@ -57,7 +57,7 @@ void vx_folders_list_get(vx_request *request) {
     vx_folder_view *views = NULL;
     size_t n = 0;
     vx_err err;
-    if (vx_folders_list(request->server->folders, &views, &n, &err)) {
+    if (vx_folders_list(request->server->folders, NULL, &views, &n, &err)) {
         vx_reply_failure(request, &err);
         return;
     }
@@ -84,17 +84,15 @@ static bool find_folder(vx_request *request, char ret_name[VX_FOLDER_NAME_CHARS 
 
 static void reply_one(vx_request *request, const char *name, vx_success success) {
     vx_folder_view *views = NULL;
-    size_t n = 0, i = 0;
+    size_t n = 0;
     vx_err err;
-    if (vx_folders_list(request->server->folders, &views, &n, &err)) {
+    if (vx_folders_list(request->server->folders, name, &views, &n, &err)) {
         vx_reply_failure(request, &err);
         return;
     }
     VX_AUTO_OUT out = {0};
-    while (i < n && strcmp(views[i].row.name, name) != 0)
-        i++;
-    if (i < n) {
-        write_folder(&out, &views[i]);
+    if (n) {
+        write_folder(&out, views);
         vx_reply_json(request, success, &out);
     } else {
         vx_reply_not_found(request, "folder", name);
@@ -192,16 +190,14 @@ static int write_files(vx_request *request, const page *p, vx_out *out, vx_err *
 static int write_paths(vx_request *request, const page *p, vx_out *out, vx_err *err) {
     vx_folder_file *files = NULL;
     vx_folder_view *views = NULL;
-    size_t n = 0, n_views = 0, at = 0;
-    int rc = vx_folders_list(request->server->folders, &views, &n_views, err);
+    size_t n = 0, n_views = 0;
+    int rc = vx_folders_list(request->server->folders, p->folder, &views, &n_views, err);
     if (!rc)
         rc = vx_catalog_list_folder_files(request->server->catalog, p->folder,
                                           (vx_folder_state)p->state, p->above_row, (size_t)p->limit,
                                           &files, &n, err);
-    while (at < n_views && strcmp(views[at].row.name, p->folder) != 0)
-        at++;
-    for (size_t i = 0; i < n && at < n_views; i++) {
-        const char *parts[] = {views[at].row.path, "/", files[i].dir, *files[i].dir ? "/" : "",
+    for (size_t i = 0; i < n && n_views; i++) {
+        const char *parts[] = {views->row.path, "/", files[i].dir, *files[i].dir ? "/" : "",
                                files[i].name};
         for (size_t k = 0; k < VX_LEN(parts); k++)
             vx_out_bytes(out, parts[k], strlen(parts[k]));

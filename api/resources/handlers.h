@@ -53,6 +53,11 @@ void vx_decisions_one_get(vx_request *request);
 void vx_decisions_one_delete(vx_request *request);
 /* export.c, import.c */
 void vx_export_get(vx_request *request);
+typedef struct vx_exports_stats {
+    int64_t active;            /* being prepared or sent */
+    int64_t bytes, broken_off; /* since the start; broken off: too slow a client, or an error */
+} vx_exports_stats;
+vx_exports_stats vx_exports_get_stats(void);
 void vx_import_post(vx_request *request);
 bool vx_import_check_request(vx_request *request);
 /* indexes.c */

@@ -30,6 +30,7 @@ typedef struct report {
     vx_verify_stats verify;
     vx_duplicates_stats duplicates;
     vx_imports_stats imports;
+    vx_exports_stats exports;
     vx_decoder_stats decoder;           /* zeros without a card */
     model_report models[VX_MODELS_MAX]; /* [n_models], the default first */
     int n_models;
@@ -76,7 +77,7 @@ static int gather_stores(vx_server *server, report *r, vx_err *err) {
 static int gather_folders(vx_server *server, report *r, vx_err *err) {
     vx_folder_view *views = NULL;
     size_t n = 0;
-    int rc = vx_folders_list(server->folders, &views, &n, err);
+    int rc = vx_folders_list(server->folders, NULL, &views, &n, err);
     for (size_t i = 0; i < n && !rc; i++) {
         bool is_given = views[i].health != VX_FOLDER_UNUSED;
         r->folders += is_given;
@@ -98,6 +99,7 @@ static int gather(vx_request *request, report *r, vx_err *err) {
     vx_search_get_stats(server->search, &r->query);
     vx_duplicates_get_stats(server->duplicates, &r->duplicates);
     vx_imports_get_stats(server->imports, &r->imports);
+    r->exports = vx_exports_get_stats();
     r->missing_files = vx_collection_count_missing_files(server->collection);
     r->filter_bytes = (int64_t)vx_filter_columns_memory_bytes(server->collection->columns);
     r->filter_rebuilding = vx_collection_has_lost_columns(server->collection);
@@ -253,6 +255,11 @@ static const metric metrics[] = {
      .write = write_replies},
     {"http_request_seconds", "histogram", "Time from the request line to the last byte.",
      .write = write_durations},
+
+    {"exports_active", GAUGE, "Exports that are being prepared or sent.", NULL, AT(exports.active)},
+    {"export_bytes_total", COUNTER, "Bytes of exports sent.", NULL, AT(exports.bytes)},
+    {"exports_broken_off_total", COUNTER, "Exports that were not sent to their end.", NULL,
+     AT(exports.broken_off)},
 
     {"ingest_queue_videos", GAUGE, "Videos that wait for the ingest pool.", "ingest.queued",
      AT(ingest.queued)},

@@ -103,8 +103,10 @@ typedef struct vx_folder_view {
     double bytes_per_s,
         eta_s; /* of what waits, since it began; NaN: nothing does, or not known yet */
 } vx_folder_view;
-/* Those given at this start first, then the others, by name. Gives an array (vx_folder_views_free). */
-int vx_folders_list(vx_folders *folders, vx_folder_view **ret_views, size_t *ret_n, vx_err *err);
+/* Those given at this start first, then the others, by name. Gives an array (vx_folder_views_free).
+ *   name  only the folder of that name, so that the files of others are not counted; NULL: all */
+int vx_folders_list(vx_folders *folders, const char *name, vx_folder_view **ret_views,
+                    size_t *ret_n, vx_err *err);
 void vx_folder_views_free(vx_folder_view *views, size_t n);
 /* The name of the folder with that name or index ("0": the first of vx_folders_list). VX_FOLDERS_NOT_FOUND. */
 int vx_folders_find(vx_folders *folders, const char *name_or_index,

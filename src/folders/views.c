@@ -88,12 +88,26 @@ static int list_folders(vx_folders *folders, vx_folder_view **ret_views, size_t 
     return 0;
 }
 
-int vx_folders_list(vx_folders *folders, vx_folder_view **ret_views, size_t *ret_n, vx_err *err) {
+/* Keeps the one of that name, or none. Gives how many. */
+static size_t keep_one(vx_folder_view *views, size_t n, const char *name) {
+    size_t kept = 0;
+    for (size_t i = 0; i < n; i++)
+        if (strcmp(views[i].row.name, name) != 0)
+            free(views[i].row.path);
+        else
+            views[kept++] = views[i];
+    return kept;
+}
+
+int vx_folders_list(vx_folders *folders, const char *name, vx_folder_view **ret_views,
+                    size_t *ret_n, vx_err *err) {
     vx_folder_view *views;
     size_t n;
     int rc = list_folders(folders, &views, &n, err);
     if (rc)
         return rc;
+    if (name)
+        n = keep_one(views, n, name);
     for (size_t i = 0; i < n && !rc; i++)
         rc = count(folders, &views[i], err);
     if (rc) {

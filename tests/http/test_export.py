@@ -2,6 +2,7 @@
 
 import io
 import json
+import socket
 import subprocess
 import threading
 from pathlib import Path
@@ -136,6 +137,54 @@ def test_client_that_leaves_frees_its_export(start, clip):
         answer = server.get("/v1/export", stream=True)
         assert answer.status_code in (200, 503)
         answer.close()
+
+
+def rss_peak(server, reset=False):
+    if reset:
+        with open(f"/proc/{server.process.pid}/clear_refs", "w") as file:
+            file.write("5")
+    return server.memory_peak_bytes()
+
+
+def slow_export(server):
+    """A client that has read the head and a little of the body, and then reads no more."""
+    connection = socket.socket()
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 64 << 10)
+    connection.settimeout(180)
+    connection.connect(("127.0.0.1", int(server.url.rsplit(":", 1)[1])))
+    connection.sendall(b"GET /v1/export?format=jsonl HTTP/1.0\r\nHost: localhost\r\n\r\n")
+    seen = b""
+    while len(seen) < 32 << 10:
+        seen += connection.recv(4096)
+    return connection, seen
+
+
+def test_slow_client_gets_one_moment_and_takes_no_memory_and_no_time_of_the_end(start, clip):
+    """Some 50 MB wait for a client that reads nothing while videos come, one goes, and the server is told to stop."""
+    n = 40000
+    vectors = np.random.default_rng(3).standard_normal((n, 64)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    server, out = start(), io.BytesIO()
+    np.save(out, vectors)
+    sent = server.http.post(f"{server.url}/v1/import", files={"file": ("v.npy", out.getvalue())}, data={"model": "tiny", "wait": "true"})
+    assert sent.json()["report"]["stored"] == n
+    gone = server.get("/v1/videos?limit=1").json()["items"][0]["id"]
+    before = rss_peak(server, reset=True)
+    connection, seen = slow_export(server)
+    assert rss_peak(server) - before < 16 << 20
+    assert server.upload(clip(331, seconds=2)).status_code == 201
+    assert server.delete(f"/v1/videos/{gone}").status_code == 204
+    size = len(seen)
+    with connection:
+        while piece := connection.recv(1 << 20):
+            seen = seen[-(1 << 20):] + piece if size > 1 << 20 else seen + piece
+            size += len(piece)
+    assert size > 20 << 20
+    last = json.loads(seen.splitlines()[-1])
+    assert last["video_id"] == gone and np.array(last["embedding"], np.float32).tobytes() == vectors[-1].tobytes()
+    waiting, _ = slow_export(server)
+    with waiting:
+        assert server.stop() == 0, server.tail()
 
 
 def vidx(*arguments):
