@@ -118,6 +118,51 @@ def test_file_whose_header_is_wrong_is_refused_before_it_is_a_job(server, make, 
     assert len(server.get("/v1/jobs?limit=500").json()["items"]) == jobs
 
 
+def with_row(form, row, vector):
+    """Good vectors, but for one row."""
+    if form in ("npy", "faiss"):
+        vectors = unit(8)
+        vectors[row - 1] = vector
+        return FORMS[form](vectors)
+    rows = [v.tolist() for v in unit(8)]
+    rows[row - 1] = vector
+    if form == "jsonl":
+        return lines({"embedding": v} for v in rows)
+    out = io.BytesIO()
+    pq.write_table(pa.table({"embedding": pa.array(rows, pa.list_(pa.float32()))}), out)
+    return out.getvalue()
+
+
+def bomb():
+    """300 MB of text in a file of some KB."""
+    out = io.BytesIO()
+    pq.write_table(pa.table({"embedding": list(unit(100)), "filename": ["x" * (3 << 20)] * 100}), out, compression="zstd",
+                   use_dictionary=False, write_statistics=False, write_batch_size=1)
+    return out.getvalue()
+
+
+HOSTILE = {
+    **{f"not finite, {form}": (lambda form=form: with_row(form, 5, [float("nan")] * DIM), ["row 5"]) for form in FORMS},
+    **{f"of length 0, {form}": (lambda form=form: with_row(form, 3, [0.0] * DIM), ["row 3", "length 0"]) for form in FORMS},
+    **{f"one number less, {form}": (lambda form=form: with_row(form, 4, unit(1)[0, :-1].tolist()), ["row 4"])
+       for form in ("jsonl", "parquet")},
+    **{f"other dimension, {form}": (lambda form=form: FORMS[form](unit(4)[:, :-1].copy()), ["63"]) for form in ("npy", "faiss")},
+    **{f"cut, {form}": (lambda form=form: FORMS[form](unit(8))[:-40], []) for form in FORMS},
+    "more rows than there are, npy": (lambda: npy(unit(8)).replace(b"(8, 64)", b"(9, 64)"), ["asks for"]),
+    "more rows than there are, faiss": (lambda: faiss_file(unit(8)).replace((8).to_bytes(8, "little"), (1 << 60).to_bytes(8, "little")), ["header says"]),
+    "more rows than there are, parquet": (lambda: parquet(unit(40)).replace(b"\x16\x50", b"\x16\x52"), []),
+    "zip bomb": (bomb, ["64 times its size"]),
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_hostile_file_of_every_kind_is_refused_and_nothing_is_stored(server, name):
+    make, words = HOSTILE[name]
+    before = total(server)
+    assert_problem(send(server, make()), 422, "import-refused", *words)
+    assert total(server) == before and not incoming(server)
+
+
 def test_file_with_wrong_rows_is_refused_whole_and_the_first_thousand_are_told(server):
     vectors, before = unit(3000, seed=23), total(server)
     vectors[500:] = np.nan
