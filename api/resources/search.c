@@ -395,6 +395,7 @@ static search *begin(vx_request *request) {
 /* Takes the query. */
 static void submit(vx_request *request, vx_search_request *query) {
     search *state = request->state;
+    query->explain = state->explain;
     query->done = on_done;
     query->abandoned = vx_request_client_left;
     query->ctx = request;

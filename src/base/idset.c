@@ -1,6 +1,7 @@
 #include "idset.h"
 
 #include <errno.h>
+#include <stdatomic.h>
 #include <string.h>
 
 /* A bitmap may take this many times the memory of its set, or this many bytes. */
@@ -48,9 +49,74 @@ vx_idset *vx_idset_new_bitmap(int64_t first, int64_t last, size_t n) {
     return vx_take(set);
 }
 
+/* ---- lazy ---- */
+
+enum { BITS_UNKNOWN, BITS_BEING_WRITTEN, BITS_KNOWN };
+
+struct vx_idset_lazy {
+    vx_idset_source source;
+    _Atomic uint8_t *states; /* of each word; owned */
+    atomic_bool failed;
+};
+
+vx_idset *vx_idset_new_lazy(int64_t first, int64_t last, size_t n, const vx_idset_source *source) {
+    VX_AUTO(vx_idset) set = vx_idset_new_bitmap(first, last, n);
+    struct vx_idset_lazy *lazy = set ? vx_new(struct vx_idset_lazy) : NULL;
+    if (lazy && !(lazy->states = vx_new_array(set->n_bits / 64 + 1, sizeof *lazy->states)))
+        free(lazy), lazy = NULL;
+    if (!lazy)
+        return NULL;
+    lazy->source = *source;
+    set->lazy = lazy;
+    return vx_take(set);
+}
+
+/* A word of which all is wanted is kept; of two threads that find it at once, by one. */
+uint64_t vx_idset_ask(const vx_idset *set, uint64_t word, uint64_t wanted) {
+    struct vx_idset_lazy *lazy = set->lazy;
+    if (atomic_load_explicit(&lazy->states[word], memory_order_acquire) == BITS_KNOWN)
+        return set->bits[word];
+    uint64_t found = 0, behind = set->n_bits - word * 64;
+    if (atomic_load_explicit(&lazy->failed, memory_order_relaxed))
+        return 0;
+    if (!lazy->source.find(lazy->source.ctx, set->first + (int64_t)(word * 64), wanted, &found)) {
+        atomic_store(&lazy->failed, true);
+        return 0;
+    }
+    if (behind < 64)
+        found &= (UINT64_C(1) << behind) - 1;
+    uint8_t state = BITS_UNKNOWN;
+    if (wanted == UINT64_MAX &&
+        atomic_compare_exchange_strong(&lazy->states[word], &state, BITS_BEING_WRITTEN)) {
+        set->bits[word] = found;
+        atomic_store_explicit(&lazy->states[word], BITS_KNOWN, memory_order_release);
+    }
+    return found;
+}
+
+bool vx_idset_is_sound(const vx_idset *set) {
+    return !set->lazy || !atomic_load(&set->lazy->failed);
+}
+
+bool vx_idset_complete(vx_idset *set) {
+    if (!set->lazy)
+        return true;
+    set->n = 0;
+    set->lazy->source.begin(set->lazy->source.ctx);
+    for (uint64_t at = 0; at < set->n_bits; at += 64)
+        set->n += (size_t)__builtin_popcountll(vx_idset_ask(set, at / 64, UINT64_MAX));
+    set->lazy->source.end(set->lazy->source.ctx);
+    return vx_idset_is_sound(set);
+}
+
 vx_idset *vx_idset_free(vx_idset *set) {
     if (!set)
         return NULL;
+    if (set->lazy) {
+        set->lazy->source.free(set->lazy->source.ctx);
+        free((void *)set->lazy->states);
+        free(set->lazy);
+    }
     free(set->ids);
     free(set->bits);
     free(set);
@@ -74,8 +140,11 @@ bool vx_idset_contains(const vx_idset *set, int64_t id) {
 }
 
 int vx_idset_bits_init(vx_idset_bits *bits, const vx_idset *set) {
-    *bits =
-        (vx_idset_bits){.set = set, .bits = set->bits, .first = set->first, .n_bits = set->n_bits};
+    *bits = (vx_idset_bits){.set = set,
+                            .bits = set->bits,
+                            .first = set->first,
+                            .n_bits = set->n_bits,
+                            .is_lazy = set->lazy};
     if (set->bits || !set->n)
         return 0;
     bits->first = set->ids[0];
@@ -97,4 +166,14 @@ int vx_idset_bits_init(vx_idset_bits *bits, const vx_idset *set) {
 void vx_idset_bits_done(vx_idset_bits *bits) {
     free(bits->own);
     *bits = (vx_idset_bits){0};
+}
+
+void vx_idset_bits_begin(const vx_idset_bits *bits) {
+    if (bits->is_lazy)
+        bits->set->lazy->source.begin(bits->set->lazy->source.ctx);
+}
+
+void vx_idset_bits_end(const vx_idset_bits *bits) {
+    if (bits->is_lazy)
+        bits->set->lazy->source.end(bits->set->lazy->source.ctx);
 }

@@ -149,6 +149,10 @@ int vx_collection_select(vx_collection *collection, const vx_filter *filter, int
  * pass. */
 int vx_collection_select_set(vx_collection *collection, const vx_filter *filter, vx_idset **ret_set,
                              vx_err *err);
+/* The same as a lazy set (base/idset.h), which borrows the filter until it is freed. *ret_set NULL: it cannot be;
+ * ask for the other one, as where the set turns out not to be sound. */
+int vx_collection_select_lazily(vx_collection *collection, const vx_filter *filter,
+                                vx_idset **ret_set, vx_err *err);
 /* The same of videos alone: of a filter of clips, the videos of which some clip passes. */
 int vx_collection_select_videos(vx_collection *collection, const vx_filter *filter,
                                 vx_idset **ret_set, vx_err *err);

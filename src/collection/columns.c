@@ -368,6 +368,16 @@ int vx_collection_select_set(vx_collection *collection, const vx_filter *filter,
     return select_set(collection, filter, vx_filter_is_of_clips(filter), ret_set, err);
 }
 
+int vx_collection_select_lazily(vx_collection *collection, const vx_filter *filter,
+                                vx_idset **ret_set, vx_err *err) {
+    *ret_set = NULL;
+    if (vx_collection_has_lost_columns(
+            collection)) /* clearing them makes sets unsound that are made meanwhile */
+        return 0;
+    return vx_filter_columns_select_lazily(collection->columns, filter,
+                                           vx_filter_is_of_clips(filter), ret_set, err);
+}
+
 int vx_collection_select_videos(vx_collection *collection, const vx_filter *filter,
                                 vx_idset **ret_set, vx_err *err) {
     return select_set(collection, filter, false, ret_set, err);

@@ -19,6 +19,7 @@ const unsigned char *vx_column_cell(const vx_column *column, const vx_column_val
 void vx_column_empty(vx_column *column) {
     free(column->values);
     free(column->numbers);
+    free(column->marks);
     free(column->bytes);
     free(column->table);
     free(column->codes);
@@ -41,13 +42,21 @@ bool vx_column_reserve(vx_column *column, size_t slots) {
         return false;
     memset(grown + column->capacity, 0, (capacity - column->capacity) * sizeof *grown);
     column->codes = grown;
+    double *numbers =
+        column->numbers ? vx_regrow(column->numbers, capacity, sizeof *numbers) : NULL;
+    if (column->numbers && !numbers)
+        return false;
+    column->numbers = numbers;
+    for (size_t slot = column->capacity; numbers && slot < capacity; slot++)
+        numbers[slot] = NAN;
     column->capacity = capacity;
     return true;
 }
 
 size_t vx_column_memory_bytes(const vx_column *column) {
-    return column->capacity * sizeof *column->codes +
-           column->values_capacity * (sizeof *column->values + sizeof *column->numbers) +
+    size_t of_slot = sizeof *column->codes + (column->numbers ? sizeof *column->numbers : 0);
+    size_t of_value = sizeof *column->values + (column->marks ? sizeof *column->marks : 0);
+    return column->capacity * of_slot + column->values_capacity * of_value +
            column->table_size * sizeof *column->table + column->bytes_capacity;
 }
 
@@ -114,19 +123,38 @@ static void empty_place(vx_column *column, size_t gap) {
 
 /* ---- values ---- */
 
+/* A value that is not in the column may have all marks. */
+static void mark_unknown(vx_column *column) {
+    column->marks[VX_CODE_UNKNOWN] = column->marks[VX_CODE_LONG] = UINT64_MAX;
+}
+
 static bool grow_values(vx_column *column) {
     size_t capacity = column->values_capacity ? 2 * column->values_capacity : 16;
     vx_column_value *grown = vx_regrow(column->values, capacity, sizeof *grown);
     if (!grown)
         return false;
     column->values = grown;
-    double *numbers = vx_regrow(column->numbers, capacity, sizeof *numbers);
-    if (!numbers)
+    uint64_t *marks = column->has_marks ? vx_regrow(column->marks, capacity, sizeof *marks) : NULL;
+    if (column->has_marks && !marks)
         return false;
-    column->numbers = numbers;
+    column->marks = marks;
+    if (marks)
+        mark_unknown(column);
     grown[VX_CODE_UNKNOWN] = grown[VX_CODE_LONG] = (vx_column_value){0};
-    numbers[VX_CODE_UNKNOWN] = numbers[VX_CODE_LONG] = NAN;
     column->values_capacity = capacity;
+    column->version++;
+    return true;
+}
+
+/* From here on the column has marks. False: no memory. */
+static bool begin_marks(vx_column *column) {
+    if (column->values_capacity) {
+        column->marks = vx_new_array(column->values_capacity, sizeof *column->marks);
+        if (!column->marks)
+            return false;
+        mark_unknown(column);
+    }
+    column->has_marks = true;
     return true;
 }
 
@@ -135,6 +163,7 @@ static uint32_t free_code(vx_column *column) {
     uint32_t code = column->first_free;
     if (code) {
         column->first_free = column->values[code].next_free;
+        column->version++;
         return code;
     }
     size_t n = column->n_values ? column->n_values : VX_CODE_FIRST;
@@ -192,7 +221,12 @@ static uint32_t take_code(vx_column *column, const unsigned char *bytes, size_t 
         return column->table[place];
     }
     vx_column_value fresh = {.hash = hash, .n_videos = 1, .n_bytes = (uint32_t)n};
-    uint32_t code = is_inside(&fresh) || reserve_bytes(column, n) ? free_code(column) : 0;
+    if (!is_inside(&fresh) && !reserve_bytes(column, n))
+        return 0;
+    uint64_t marks = vx_cell_marks(bytes, n);
+    if (marks && !column->has_marks && !begin_marks(column))
+        return 0;
+    uint32_t code = free_code(column);
     if (!code)
         return 0;
     if (is_inside(&fresh)) {
@@ -203,7 +237,8 @@ static uint32_t take_code(vx_column *column, const unsigned char *bytes, size_t 
         column->n_bytes += n;
     }
     column->values[code] = fresh;
-    column->numbers[code] = vx_cell_number(bytes, n);
+    if (column->marks)
+        column->marks[code] = marks;
     column->n_arrays += *bytes == VX_CELL_ARRAY;
     column->table[place] = code;
     column->n_used++;
@@ -218,6 +253,9 @@ uint32_t vx_column_find(const vx_column *column, const unsigned char *cell, size
 void vx_column_clear(vx_column *column, size_t slot) {
     uint32_t code = column->codes[slot];
     column->codes[slot] = VX_CODE_UNKNOWN;
+    column->n_long -= code == VX_CODE_LONG;
+    if (column->numbers)
+        column->numbers[slot] = NAN;
     if (code < VX_CODE_FIRST || --column->values[code].n_videos)
         return;
     vx_column_value *value = &column->values[code];
@@ -234,10 +272,25 @@ void vx_column_clear(vx_column *column, size_t slot) {
 void vx_column_move(vx_column *column, size_t from, size_t to) {
     column->codes[to] = column->codes[from];
     column->codes[from] = VX_CODE_UNKNOWN;
+    if (!column->numbers)
+        return;
+    column->numbers[to] = column->numbers[from];
+    column->numbers[from] = NAN;
+}
+
+/* From here on the column has numbers. False: no memory. */
+static bool begin_numbers(vx_column *column) {
+    column->numbers = vx_new_array(column->capacity, sizeof *column->numbers);
+    for (size_t slot = 0; column->numbers && slot < column->capacity; slot++)
+        column->numbers[slot] = NAN;
+    return column->numbers != NULL;
 }
 
 bool vx_column_set(vx_column *column, size_t slot, const vx_cell *cell, uint64_t key) {
     uint32_t code = VX_CODE_LONG;
+    double number = vx_cell_number(cell->bytes, cell->n);
+    if (number == number && !column->numbers && !begin_numbers(column))
+        return false;
     /* A field of every video has no other source. */
     if (cell->n <= MAX_CELL_BYTES || column->field.row >= 0) {
         code = take_code(column, cell->bytes, cell->n, key);
@@ -246,5 +299,8 @@ bool vx_column_set(vx_column *column, size_t slot, const vx_cell *cell, uint64_t
     }
     vx_column_clear(column, slot);
     column->codes[slot] = code;
+    column->n_long += code == VX_CODE_LONG;
+    if (column->numbers)
+        column->numbers[slot] = number;
     return true;
 }

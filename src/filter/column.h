@@ -30,10 +30,15 @@ typedef struct vx_column {
     uint32_t *codes; /* [capacity] per slot */
     size_t capacity;
     vx_column_value *values; /* [n_values] from VX_CODE_FIRST on */
-    double *
-        numbers; /* [n_values] vx_cell_number() of each, so that a comparison reads 8 bytes a value */
+    double *numbers; /* [capacity] vx_cell_number() of each slot's value; NULL: none is a number */
+    uint64_t
+        *marks; /* [n_values] vx_cell_marks() of each; NULL unless has_marks: some value had one */
+    bool has_marks;
     size_t n_values, values_capacity, n_used;
-    size_t n_arrays;     /* values that are arrays */
+    size_t n_arrays; /* values that are arrays */
+    size_t n_long;   /* slots with VX_CODE_LONG */
+    /* Counts up whenever a code can mean another value than before, and `values` are enlarged. */
+    uint64_t version;
     uint32_t first_free; /* 0 = none */
     uint32_t *table;     /* [table_size] codes by hash, 0 = empty; a power of two */
     size_t table_size;

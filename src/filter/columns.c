@@ -198,6 +198,7 @@ void vx_filter_columns_clear(vx_filter_columns *columns) {
     columns->alive = NULL;
     columns->clips_of = NULL;
     columns->n_slots = columns->capacity = columns->n_dead = 0;
+    columns->generation++;
     vx_rwlock_end_write(&columns->lock);
 }
 
@@ -246,6 +247,7 @@ static void exchange(vx_filter_columns *columns, vx_column *fresh, size_t n) {
     qsort(fresh, n, sizeof *fresh, by_name);
     columns->declared = fresh;
     columns->n_declared = n;
+    columns->generation++;
 }
 
 int vx_filter_columns_declare(vx_filter_columns *columns, const char *const *fields, size_t n,

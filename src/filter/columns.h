@@ -29,6 +29,7 @@ struct vx_filter_columns {
     vx_column *fixed;    /* [vx_n_video_fields()] of every video */
     vx_column *declared; /* [n_declared] of the metadata, by name */
     size_t n_declared;
+    uint64_t generation; /* counts up whenever fields are declared, or all videos taken out */
     vx_clip_slots clips;
 };
 
@@ -44,17 +45,27 @@ void vx_clip_slots_remove(vx_clip_slots *clips, vx_clips_of_video which);
 /* The video that had slot `from` has slot `to`. */
 void vx_clip_slots_move(vx_clip_slots *clips, vx_clips_of_video which, uint32_t to);
 
-/* The first slot whose row is not below this one. */
-static inline size_t vx_columns_slot(const vx_filter_columns *columns, int64_t row) {
-    size_t low = 0, high = columns->n_slots;
+/* The first of n rising rows that is not below this one; n: all are. Where the rows follow each other without gaps,
+ * no row is looked at; with gaps as many places as there are. */
+static inline size_t vx_find_row(const int64_t *rows, size_t n, int64_t row) {
+    if (!n || row <= rows[0] || row > rows[n - 1])
+        return n && row > rows[n - 1] ? n : 0;
+    size_t high = (size_t)(row - rows[0]), gaps = (size_t)(rows[n - 1] - rows[0]) - (n - 1);
+    size_t low = high > gaps ? high - gaps : 0;
+    high = high < n ? high : n;
     while (low < high) {
         size_t middle = (low + high) / 2;
-        if (columns->rows[middle] < row)
+        if (rows[middle] < row)
             low = middle + 1;
         else
             high = middle;
     }
     return low;
+}
+
+/* The first slot whose row is not below this one. */
+static inline size_t vx_columns_slot(const vx_filter_columns *columns, int64_t row) {
+    return vx_find_row(columns->rows, columns->n_slots, row);
 }
 
 static inline bool vx_columns_is_alive(const vx_filter_columns *columns, size_t slot) {

@@ -86,7 +86,8 @@ bool vx_evaluation_init(vx_evaluation *e, const vx_filter_columns *columns, cons
             r->column = NULL;
         if (!r->column)
             continue;
-        if (!(r->verdicts = vx_new_array(r->column->n_values, sizeof *r->verdicts)))
+        r->version = r->column->version;
+        if (!(r->verdicts = vx_new_array(r->column->values_capacity, sizeof *r->verdicts)))
             return false;
         mark(r, columns->key);
     }
@@ -115,17 +116,80 @@ static const uint32_t *codes_of(const vx_evaluation *e, const vx_reader *r, size
     return ret;
 }
 
+/* The same of numbers. */
+static const double *numbers_of(const vx_evaluation *e, const vx_reader *r, size_t slot,
+                                uint64_t wanted, double *ret) {
+    if (!r->by_video)
+        return r->column->numbers + slot;
+    const uint32_t *videos = e->columns->clips.videos + slot;
+    memset(ret, 0, 64 * sizeof *ret);
+    for (; wanted; wanted &= wanted - 1) {
+        unsigned i = (unsigned)__builtin_ctzll(wanted);
+        ret[i] = r->column->numbers[videos[i]];
+    }
+    return ret;
+}
+
 /* NaN, of what is no number or not known, leaves it open. */
-VX_SIMD_CLONES static vx_three_valued compare_numbers(const double *numbers, const uint32_t *codes,
-                                                      vx_interval interval) {
+VX_SIMD_CLONES static vx_three_valued compare_numbers(const double *numbers, vx_interval interval) {
     uint64_t yes = 0, open = 0;
 #pragma omp simd reduction(| : yes, open)
     for (uint64_t i = 0; i < 64; i++) {
-        double number = numbers[codes[i]];
+        double number = numbers[i];
         yes |= (uint64_t)((number >= interval.low) & (number <= interval.high)) << i;
         open |= (uint64_t)(number != number) << i;
     }
     return (vx_three_valued){yes, yes | open};
+}
+
+/* The same of few. */
+static vx_three_valued compare_some(const double *numbers, vx_interval interval, uint64_t wanted) {
+    vx_three_valued word = {0, 0};
+    for (; wanted; wanted &= wanted - 1) {
+        unsigned i = (unsigned)__builtin_ctzll(wanted);
+        bool yes = numbers[i] >= interval.low && numbers[i] <= interval.high;
+        word.yes |= (uint64_t)yes << i;
+        word.maybe |= (uint64_t)(yes || numbers[i] != numbers[i]) << i;
+    }
+    return word;
+}
+
+/* Slots that fail by the marks of their values. */
+VX_SIMD_CLONES static uint64_t find_unmarked(const uint64_t *marks, const uint32_t *codes,
+                                             uint64_t needed, uint64_t any) {
+    uint64_t without = 0;
+#pragma omp simd reduction(| : without)
+    for (uint64_t i = 0; i < 64; i++) {
+        uint64_t mark = marks[codes[i]];
+        uint64_t is_list = mark >> 63;
+        without |= ((is_list & ((mark & any) == 0)) | (!is_list & ((mark & needed) != needed)))
+                   << i;
+    }
+    return without;
+}
+
+/* The same of few. */
+static uint64_t find_some_unmarked(const uint64_t *marks, const uint32_t *codes, uint64_t needed,
+                                   uint64_t any, uint64_t wanted) {
+    uint64_t without = 0;
+    for (; wanted; wanted &= wanted - 1) {
+        unsigned i = (unsigned)__builtin_ctzll(wanted);
+        uint64_t mark = marks[codes[i]];
+        bool fails = mark & VX_MARK_LIST ? !(mark & any) : (mark & needed) != needed;
+        without |= (uint64_t)fails << i;
+    }
+    return without;
+}
+
+/* Of the wanted slots those that may pass. */
+static uint64_t drop_unmarked(const vx_reader *r, const uint32_t *codes, uint64_t wanted) {
+    const vx_condition *c = r->condition;
+    uint64_t any = c->test == VX_TEST_PREFIX ? UINT64_MAX : c->marks; /* that a list must have */
+    if (!r->column->has_marks || (!c->needed && !(c->test == VX_TEST_IN && r->column->n_arrays)))
+        return wanted;
+    if (__builtin_popcountll(wanted) <= FEW_SLOTS)
+        return wanted & ~find_some_unmarked(r->column->marks, codes, c->needed, any, wanted);
+    return wanted & ~find_unmarked(r->column->marks, codes, c->needed, any);
 }
 
 static uint8_t verdict_on(const vx_reader *r, uint32_t code) {
@@ -171,21 +235,30 @@ static vx_three_valued look_up(const vx_reader *r, const uint32_t *codes, uint64
     return (vx_three_valued){passing | others.yes, passing | others.maybe};
 }
 
+static vx_three_valued test_values(const vx_evaluation *e, const vx_reader *r, size_t slot,
+                                   uint64_t wanted) {
+    uint32_t gathered[64];
+    const uint32_t *codes = codes_of(e, r, slot, wanted, gathered);
+    return look_up(r, codes, drop_unmarked(r, codes, wanted));
+}
+
 vx_three_valued vx_evaluate_condition(const vx_evaluation *e, size_t condition, size_t slot,
                                       uint64_t wanted) {
     const vx_reader *r = &e->readers[condition];
-    vx_three_valued word = {0, wanted};
-    uint32_t gathered[64];
+    vx_interval interval = r->condition->interval;
+    double gathered[64];
     if (!r->column)
-        return word;
-    const uint32_t *codes = codes_of(e, r, slot, wanted, gathered);
-    if (!r->condition->interval.is_known)
-        return look_up(r, codes, wanted);
-    word = compare_numbers(r->column->numbers, codes, r->condition->interval);
+        return (vx_three_valued){0, wanted};
+    if (!interval.is_known || !r->column->numbers)
+        return test_values(e, r, slot, wanted);
+    const double *numbers = numbers_of(e, r, slot, wanted, gathered);
+    vx_three_valued word = __builtin_popcountll(wanted) <= FEW_SLOTS
+                               ? compare_some(numbers, interval, wanted)
+                               : compare_numbers(numbers, interval);
     uint64_t yes = word.yes & wanted, open = word.maybe & ~word.yes & wanted;
     if (!open)
         return (vx_three_valued){yes, yes};
-    word = look_up(r, codes, open);
+    word = test_values(e, r, slot, open);
     return (vx_three_valued){yes | word.yes, yes | word.maybe};
 }
 
@@ -222,15 +295,17 @@ static vx_three_valued combine(const vx_evaluation *e, size_t slot, const vx_nod
     return word;
 }
 
-/* The slots from there on that are there. */
-static uint64_t there_of(const vx_evaluation *e, size_t slot) {
+/* Which of these slots are there. */
+static uint64_t there_of(const vx_evaluation *e, size_t slot, uint64_t slots) {
     size_t n = e->n_slots - slot < 64 ? e->n_slots - slot : 64;
+    slots &= n < 64 ? (UINT64_C(1) << n) - 1 : ALL;
     if (!e->filter->of_clips)
-        return e->columns->alive[slot / 64] & (n < 64 ? (UINT64_C(1) << n) - 1 : ALL);
+        return e->columns->alive[slot / 64] & slots;
     const uint32_t *videos = e->columns->clips.videos + slot;
     uint64_t there = 0;
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = 0; i < n && i < 64; i++)
         there |= (uint64_t)(videos[i] != VX_NO_SLOT) << i;
+    there &= slots;
     for (uint64_t left = e->below_row > 0 ? there : 0; left; left &= left - 1) {
         unsigned i = (unsigned)__builtin_ctzll(left);
         if (e->columns->rows[videos[i]] >= e->below_row)
@@ -239,8 +314,8 @@ static uint64_t there_of(const vx_evaluation *e, size_t slot) {
     return there;
 }
 
-vx_three_valued vx_evaluate_64(const vx_evaluation *e, size_t slot) {
-    uint64_t there = there_of(e, slot);
+vx_three_valued vx_evaluate_64(const vx_evaluation *e, size_t slot, uint64_t wanted) {
+    uint64_t there = there_of(e, slot, wanted);
     vx_three_valued word = combine(e, slot, &e->filter->root, there);
     return (vx_three_valued){word.yes & there, word.maybe & there};
 }
@@ -257,7 +332,7 @@ static void evaluate_piece(void *ctx, size_t piece) {
     const evaluating *all = ctx;
     size_t end = (piece + 1) * WINDOWS_A_PIECE;
     for (size_t i = piece * WINDOWS_A_PIECE; i < end && i < all->n; i++)
-        all->words[i] = vx_evaluate_64(all->e, i * 64);
+        all->words[i] = vx_evaluate_64(all->e, i * 64, ALL);
 }
 
 /* Texts and arrays are tested once for each value that there is. */

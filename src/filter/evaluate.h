@@ -4,9 +4,10 @@
  * video, or there is none). Three values combine as Kleene's do: false and unknown is false.
  *
  * How a condition reads its column, the cheapest first:
- *   an order of a number    the column's numbers, through the codes: no value is looked at
+ *   an order of a number    the column's numbers, which lie side by side: no value is looked at
  *   $eq, $in, $exists       the codes of the operands, found by their hash, mark what passes
- *   the others              each value is tested once, when the first slot that matters has it
+ *   the others              each value is tested once, when the first slot that matters has it. Of lists, and of
+ *                           texts that are to contain something, most fail by their marks (filter_internal.h)
  * In $and and $or what others have decided already is not looked at, and cheap conditions come first
  * (parse.c).
  *
@@ -28,8 +29,9 @@ enum vx_verdict_on_value { VX_NOT_TESTED, VX_FAILS, VX_PASSES, VX_NOT_KNOWN };
 typedef struct vx_reader {
     const vx_condition *condition;
     const vx_column *column;   /* NULL: none */
-    _Atomic uint8_t *verdicts; /* [column->n_values] vx_verdict_on_value; owned */
+    _Atomic uint8_t *verdicts; /* [column->values_capacity] vx_verdict_on_value; owned */
     bool by_video;             /* of a filter of clips: its slots are those of the clips' videos */
+    uint64_t version;          /* of the column, for which the verdicts hold */
 } vx_reader;
 
 typedef struct vx_evaluation {
@@ -45,8 +47,8 @@ bool vx_evaluation_init(vx_evaluation *e, const vx_filter_columns *columns, cons
                         int64_t below_row);
 void vx_evaluation_done(vx_evaluation *e);
 
-/* The slots from `slot` (a multiple of 64) on. Slots that are empty do not pass. */
-vx_three_valued vx_evaluate_64(const vx_evaluation *e, size_t slot);
+/* The wanted slots from `slot` (a multiple of 64) on; the others are false, as are empty slots. */
+vx_three_valued vx_evaluate_64(const vx_evaluation *e, size_t slot, uint64_t wanted);
 /* One condition, of the wanted slots; the others are false. */
 vx_three_valued vx_evaluate_condition(const vx_evaluation *e, size_t condition, size_t slot,
                                       uint64_t wanted);

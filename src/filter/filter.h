@@ -15,12 +15,13 @@
  * evaluator cannot disagree with another.
  *
  * Columns  a value is stored once a field, with a code; a video has the 4-byte code. A condition is
- *          tested once a value, then looked up for each video, 64 at a time; numbers are compared without
- *          looking at values (evaluate.h). Large sets are selected by several threads
+ *          tested once a value, then looked up for each video, 64 at a time; numbers also lie side by side,
+ *          a double a video, and are compared without looking at values (evaluate.h). Searches test what they
+ *          need of a set (lazy_set.c); where all is needed, several threads do
  * Errs     VX_FILTER_BAD (> 0): the client's; -ENOMEM, and what read_metadata returns
  * Threads  vx_filter: immutable, any. vx_filter_columns: any; changes hold up selections and are held up
  *          by them, for about 1 ms for 100,000 videos and a condition
- * Memory   about 300 bytes a video, and 4 to 52 and the value for each declared field; 20 to 90 a clip
+ * Memory   about 360 bytes a video, and 4 to 60 and the value for each declared field; 20 to 110 a clip
  */
 #pragma once
 
@@ -135,3 +136,9 @@ int vx_filter_columns_select(vx_filter_columns *columns, const vx_filter_selecti
  *   clips  of a filter of clips: the rows of clips, not those of their videos */
 int vx_filter_columns_select_set(vx_filter_columns *columns, const vx_filter_selection *selection,
                                  bool clips, vx_idset **ret_set, size_t *ret_read, vx_err *err);
+/* The same, but a lazy set (base/idset.h), which tests videos when somebody asks for them. A change of the columns
+ * can make it unsound: then the other function has to be asked.
+ *   ret_set  NULL: it cannot be lazy, as metadata must be read or rows lie too far apart
+ * Borrows columns and filter until the set is freed; look-ups in it hold up changes of the columns. */
+int vx_filter_columns_select_lazily(vx_filter_columns *columns, const vx_filter *filter, bool clips,
+                                    vx_idset **ret_set, vx_err *err);

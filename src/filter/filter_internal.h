@@ -116,14 +116,23 @@ typedef struct vx_condition {
     vx_cell operands; /* scalars behind each other, as in a cell */
     size_t *at;       /* [n] where each begins; of IN in the order of their bytes; owned */
     size_t n;
-    uint64_t marks;  /* a bit for each of them, so that most others are told apart at once */
+    uint64_t marks;  /* of the operands, as elements of a list */
+    uint64_t needed; /* CONTAINS, PREFIX: marks that a text must have */
     bool or_missing; /* IN: null is an operand */
     char *folded;    /* CONTAINS: the text, folded; NULL if it is none; owned */
     size_t n_folded; /* bytes of it */
     vx_interval interval;
+    /* Of PREFIX and an order of a text: its first bytes as a number, which mostly decides. Mask 0: there are none. */
+    uint64_t start, start_mask;
 } vx_condition;
 /* Once the operands are there. */
 void vx_condition_prepare(vx_condition *condition);
+/* A bit for each pair of bytes in a folded text, or for each element of a list (then also VX_MARK_LIST). A text can
+ * only contain another one if it has its marks, and a list an element if it has the mark of that: so that most values
+ * are told apart without a look at them. Other values have none. */
+#define VX_MARK_LIST (UINT64_C(1) << 63)
+uint64_t vx_cell_marks(const unsigned char *cell, size_t n);
+
 /* Whether a cell passes. */
 bool vx_condition_passes(const vx_condition *condition, const unsigned char *cell, size_t n);
 

@@ -10,6 +10,12 @@ static const unsigned char *operand(const vx_condition *c, size_t i) {
     return c->operands.bytes + c->at[i];
 }
 
+#define N_MARKS 63 /* beside VX_MARK_LIST */
+
+static uint64_t mark_of_hash(uint64_t hash) {
+    return UINT64_C(1) << ((hash * UINT64_C(0x9e3779b97f4a7c15) >> 32) * N_MARKS >> 32);
+}
+
 /* A bit for each scalar, by its length, its beginning and its end: most that are no operand have another one
  * than the operands. */
 static uint64_t mark_of(const unsigned char *scalar) {
@@ -22,8 +28,29 @@ static uint64_t mark_of(const unsigned char *scalar) {
     } else if (n > 5) {
         first = scalar[5] | (uint32_t)scalar[n - 1] << 8 | (uint32_t)scalar[5 + (n - 5) / 2] << 16;
     }
-    uint64_t hash = ((uint64_t)first << 32 | last) + n;
-    return UINT64_C(1) << (hash * UINT64_C(0x9e3779b97f4a7c15) >> 58);
+    return mark_of_hash(((uint64_t)first << 32 | last) + n);
+}
+
+static uint64_t marks_of_text(const char *folded, size_t n) {
+    uint64_t marks = 0;
+    for (size_t i = 0; i + 1 < n; i++)
+        marks |=
+            mark_of_hash((unsigned char)folded[i] | (uint64_t)(unsigned char)folded[i + 1] << 8);
+    return marks;
+}
+
+/* Text that cannot be folded, for want of memory: any. */
+uint64_t vx_cell_marks(const unsigned char *cell, size_t n) {
+    uint64_t marks = VX_MARK_LIST;
+    if (*cell == VX_CELL_ARRAY) {
+        for (size_t at = 1; at < n; at += vx_scalar_bytes(cell + at))
+            marks |= mark_of(cell + at);
+        return marks;
+    }
+    if (n < 6 || *cell != VX_CELL_ONE || cell[1] != 's')
+        return 0;
+    VX_AUTO_FREE char *folded = vx_filter_fold((const char *)cell + 6, n - 6);
+    return folded ? marks_of_text(folded, strlen(folded)) : UINT64_MAX;
 }
 
 static bool is_in(const vx_condition *c, const unsigned char *scalar) {
@@ -111,11 +138,49 @@ static double number_of(const vx_condition *c, size_t i) {
     return vx_cell_number(cell, sizeof cell);
 }
 
+static uint64_t read_4(const unsigned char *p) {
+    return (uint64_t)p[0] << 24 | (uint64_t)p[1] << 16 | (uint64_t)p[2] << 8 | p[3];
+}
+
+/* The first 8 bytes of a text, the first one on top; 0 where it has none. */
+static uint64_t start_of(const unsigned char *text, size_t n) {
+    uint64_t start = 0;
+    if (n >= 8)
+        return read_4(text) << 32 | read_4(text + 4);
+    if (n >= 4) /* its first four, and what follows them of its last four */
+        return read_4(text) << 32 | (read_4(text + n - 4) << 8 * (8 - n) & UINT32_MAX);
+    for (size_t i = 0; i < n; i++)
+        start |= (uint64_t)text[i] << (56 - 8 * i);
+    return start;
+}
+
+/* Of a prefix in ASCII. Its last character may become another one where texts are folded: with an accent that
+ * follows it. */
+static uint64_t marks_of_prefix(const unsigned char *prefix, size_t n) {
+    char lower[VX_FILTER_MAX_STRING + 1];
+    bool is_short = n > 0 && n <= VX_FILTER_MAX_STRING;
+    return is_short && vx_filter_lower_ascii((const char *)prefix, n, lower)
+               ? marks_of_text(lower, n - 1)
+               : 0;
+}
+
+static void prepare_start(vx_condition *c) {
+    bool is_order = c->test >= VX_TEST_GT && c->test <= VX_TEST_LTE;
+    if ((!is_order && c->test != VX_TEST_PREFIX) || *operand(c, 0) != 's')
+        return;
+    size_t n = vx_scalar_bytes(operand(c, 0)) - 5;
+    c->start = start_of(operand(c, 0) + 5, n);
+    c->needed = is_order ? 0 : marks_of_prefix(operand(c, 0) + 5, n);
+    c->start_mask = is_order || n >= 8 ? UINT64_MAX : n ? UINT64_MAX << (64 - 8 * n) : 0;
+}
+
 /* Whole numbers beyond 2^53 have no number in a cell, and are compared as scalars. */
 void vx_condition_prepare(vx_condition *c) {
     for (size_t i = 0; i < c->n; i++)
         c->marks |= mark_of(operand(c, i));
     c->n_folded = c->folded ? strlen(c->folded) : 0;
+    c->needed = marks_of_text(c->folded, c->n_folded);
+    prepare_start(c);
     bool below = c->test == VX_TEST_LT || c->test == VX_TEST_LTE;
     bool above = c->test == VX_TEST_GT || c->test == VX_TEST_GTE;
     bool within = c->test == VX_TEST_WITHIN && c->n == 2;
@@ -135,6 +200,12 @@ bool vx_condition_passes(const vx_condition *c, const unsigned char *cell, size_
     double number = c->interval.is_known ? vx_cell_number(cell, n) : (double)NAN;
     if (!isnan(number))
         return number >= c->interval.low && number <= c->interval.high;
+    if (c->start_mask && n >= 6 && *cell == VX_CELL_ONE && cell[1] == 's') {
+        uint64_t start = start_of(cell + 6, n - 6) & c->start_mask;
+        if (start != c->start)
+            return start < c->start ? c->test == VX_TEST_LT || c->test == VX_TEST_LTE
+                                    : c->test == VX_TEST_GT || c->test == VX_TEST_GTE;
+    }
     if (c->test == VX_TEST_EXISTS || *cell == VX_CELL_MISSING)
         return c->test == VX_TEST_EXISTS ? *cell != VX_CELL_MISSING : c->or_missing;
     for (size_t at = 1; at < n; at += vx_scalar_bytes(cell + at))

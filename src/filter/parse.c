@@ -384,13 +384,15 @@ static int read_object(parser *p, const json_t *object, const char *field, vx_no
 
 /* ---- order ---- */
 
-/* What a test of a value costs, roughly: a comparison of numbers, one of texts, a search in them. */
+/* What a test of a value costs, roughly: a comparison of numbers, one of marks, one of texts, a search in them. */
 static unsigned cost_of(const vx_filter *filter, const vx_node *node) {
     unsigned cost = 0;
     if (node->kind == VX_NODE_CONDITION) {
         const vx_condition *c = &filter->conditions[node->first];
         bool is_cheap = c->interval.is_known || c->test == VX_TEST_IN || c->test == VX_TEST_EXISTS;
-        return c->test == VX_TEST_CONTAINS ? 16 : is_cheap ? 1 : 4;
+        if (c->test == VX_TEST_CONTAINS)
+            return c->needed ? 2 : 16;
+        return is_cheap ? 1 : 4;
     }
     for (size_t i = 0; i < node->n; i++)
         cost += cost_of(filter, &filter->nodes[node->first + i]);

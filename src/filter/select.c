@@ -90,7 +90,7 @@ static bool list_videos(selecting *s, const vx_filter_columns *columns) {
     size_t max = s->selection->max, end = (s->evaluation.n_slots + 63) / 64;
     while (end > 0 && (!max || s->n_rows < max)) {
         size_t slot = --end * 64;
-        vx_three_valued word = vx_evaluate_64(&s->evaluation, slot);
+        vx_three_valued word = vx_evaluate_64(&s->evaluation, slot, UINT64_MAX);
         uint64_t open = word.maybe & ~word.yes;
         if (!add_rows(s, columns->rows + slot, word.yes) ||
             (open && !add_undecided(s, columns, slot, open)))

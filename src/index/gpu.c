@@ -311,7 +311,7 @@ static vx_gpu_found *found_new_locked(const vx_gpu *gpu, size_t n) VX_REQUIRES(&
 vx_gpu_found *vx_gpu_ask(vx_gpu *gpu, const vx_probe *probes, size_t n,
                          const vx_selected *selected) {
     vx_code_selection bits = {.bits = NULL};
-    if (selected && !selected->bits.bits)
+    if (selected && (!selected->bits.bits || selected->bits.is_lazy))
         return NULL;
     if (selected)
         bits = (vx_code_selection){.bits = selected->bits.bits,

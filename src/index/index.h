@@ -95,6 +95,7 @@ typedef struct vx_index_gpu_state {
  * of the vectors' size and 56 bytes a row. Answers are the same. Where there is no room, or no longer, it is
  * tried again every ten minutes. Once; for an index with codes. 0, -ENOMEM, -EINVAL. */
 int vx_index_use_gpu(vx_index *index, const vx_index_gpu *gpu, vx_err *err);
+bool vx_index_uses_gpu(vx_index *index); /* whether that was called */
 /* Waits until it has what is in the index now, or no room for it. */
 void vx_index_sync_gpu(vx_index *index);
 /* Gives that memory back for ten minutes at least; whether there was any. */

@@ -13,12 +13,17 @@
 #define QUERIES_AT_ONCE 32
 /* Where a tile has only so few selected rows for one query, they are scored exactly at once: a row is four
  * times as long as its codes, but the tile has 64. With several queries the codes are read only once. */
-#define FEW_ROWS 4
-/* With so few, asking which they are has saved time: it costs a tenth of the products. After as many tiles where it
- * did not, it is asked of one tile in 16, and of those that have a row that reaches the bar: few. */
-#define SAVING_ROWS 2
+#define FEW_ROWS 3
+/* Bytes of each of these that are asked of the memory before they are needed. */
+#define MOST_AHEAD 1024
+/* With so few, asking which they are has saved time: it costs a tenth of the products, and more where filters are
+ * tested for it. After as many tiles where it did not, in this part or those before, it is asked of one tile in 64,
+ * and of the rows that reach the bar: few. */
+#define SAVING_ROWS 1
 #define TILES_IN_VAIN 8
-#define TILES_UNASKED 15
+#define TILES_UNASKED 63
+/* So many rows that reach the bar are asked for one by one; for more their whole tile is. */
+#define FEW_REACHING 4
 
 /* One probe's state in this segment. */
 typedef struct scan {
@@ -93,6 +98,20 @@ static uint64_t wanted_of(const vx_rows *rows, tile_rows *tile) {
     return tile->wanted;
 }
 
+/* Of few rows of a tile those that are selected. */
+static uint64_t selected_of(const vx_rows *rows, const tile_rows *tile, uint64_t few) {
+    const vx_selected *selected = tile->selected;
+    uint64_t found = 0;
+    if (!selected)
+        return few;
+    const int64_t *keys = (selected->by_id ? rows->ids : rows->groups) + tile->first;
+    for (; few; few &= few - 1) {
+        unsigned i = (unsigned)__builtin_ctzll(few);
+        found |= (uint64_t)vx_idset_bits_have(&selected->bits, keys[i]) << i;
+    }
+    return found;
+}
+
 /* The rows of a tile that can matter to one query, by its integer products with them. */
 static void look_at_tile(const vx_rows *rows, scan *s, tile_rows *tile, const int32_t *dots) {
     const vx_row_codes *codes = rows->codes;
@@ -100,8 +119,10 @@ static void look_at_tile(const vx_rows *rows, scan *s, tile_rows *tile, const in
     set_bar(rows, s);
     uint64_t reach =
         codes->kernel->reach(dots, codes->scales + first, codes->errors + first, &s->bar);
-    if (reach)
+    if (reach && (tile->is_known || __builtin_popcountll(reach) > FEW_REACHING))
         reach &= wanted_of(rows, tile);
+    else if (reach)
+        reach = selected_of(rows, tile, reach);
     for (; reach; reach &= reach - 1) {
         size_t i = (size_t)__builtin_ctzll(reach);
         consider(rows, s, first + i, dots[i]);
@@ -120,10 +141,28 @@ static void scan_tile(const vx_rows *rows, scan *scans, size_t n, tile_rows *til
     }
 }
 
+static void prefetch_rows(const vx_rows *rows, size_t first, uint64_t wanted) {
+    size_t bytes = rows->dim * sizeof(float);
+    for (; wanted; wanted &= wanted - 1) {
+        const char *row =
+            (const char *)rows->vectors + (first + (size_t)__builtin_ctzll(wanted)) * bytes;
+        for (size_t at = 0; at < bytes && at < MOST_AHEAD; at += 64)
+            __builtin_prefetch(row + at);
+    }
+}
+
+static void offer_rows(const vx_rows *rows, size_t first, uint64_t wanted, scan *scans, size_t n) {
+    for (; wanted; wanted &= wanted - 1)
+        for (size_t i = 0; i < n; i++)
+            vx_probe_offer(scans[i].probe, rows, first + (size_t)__builtin_ctzll(wanted));
+}
+
 static void scan_tiles(const vx_rows *rows, size_t first, scan *scans, size_t n,
                        const vx_selected *selected) {
     int64_t n_scanned = 0;
-    size_t in_vain = 0, unasked = 0;
+    size_t in_vain = selected ? atomic_load_explicit(selected->in_vain, memory_order_relaxed) : 0;
+    size_t unasked = 0, late_first = 0;
+    uint64_t late = 0; /* rows of the tile at late_first that are on their way from memory */
     for (; first < rows->n; first += VX_TILE_ROWS) {
         tile_rows tile = {.first = first, .selected = selected};
         if (unasked && rows->n - first >= VX_TILE_ROWS) {
@@ -141,10 +180,14 @@ static void scan_tiles(const vx_rows *rows, size_t first, scan *scans, size_t n,
             scan_tile(rows, scans, n, &tile);
             continue;
         }
-        for (; wanted; wanted &= wanted - 1)
-            for (size_t i = 0; i < n; i++)
-                vx_probe_offer(scans[i].probe, rows, first + (size_t)__builtin_ctzll(wanted));
+        prefetch_rows(rows, first, wanted);
+        offer_rows(rows, late_first, late, scans, n);
+        late_first = first;
+        late = wanted;
     }
+    offer_rows(rows, late_first, late, scans, n);
+    if (selected)
+        atomic_store_explicit(selected->in_vain, in_vain, memory_order_relaxed);
     for (size_t i = 0; i < n; i++)
         scans[i].probe->work.rows_scanned += n_scanned;
 }

@@ -331,7 +331,8 @@ int vx_searcher_run(vx_searcher *s, const vx_index_query *query, vx_neighbour *r
     const vx_idset *set = query->ids ? query->ids : query->groups;
     if (!set)
         return run_selected(s, query, NULL, ret, ret_n, ret_work, err);
-    vx_selected selected = {.by_id = query->ids != NULL};
+    atomic_size_t in_vain = 0;
+    vx_selected selected = {.by_id = query->ids != NULL, .in_vain = &in_vain};
     if (vx_idset_bits_init(&selected.bits, set))
         return VX_FAIL(err, -ENOMEM, "no memory to select %zu rows", set->n);
     int rc = run_selected(s, query, &selected, ret, ret_n, ret_work, err);

@@ -182,8 +182,12 @@ int vx_segment_scan(vx_segment *segment, const vx_segment_part *part, vx_probe *
         first = first > n_found ? first : n_found;
     }
     rows.n = rows.n < part->end ? rows.n : part->end;
+    if (first < rows.n && part->selected)
+        vx_idset_bits_begin(&part->selected->bits);
     if (first < rows.n)
         rc = segment->first_pass->scan(&rows, first, probes, n, part->selected, err);
+    if (first < rows.n && part->selected)
+        vx_idset_bits_end(&part->selected->bits);
     for (size_t i = 0; i < n && !rc && part->settle; i++)
         vx_probe_settle(&probes[i], &rows);
     vx_rwlock_end_read(&segment->lock);

@@ -40,6 +40,7 @@ struct vx_index {
     size_t n_segments VX_GUARDED;
     vx_searcher *searcher;
     vx_gpu *gpu VX_GUARDED; /* NULL: no GPU */
+    atomic_bool uses_gpu;
 };
 
 /* The plain kernel is slower than FAISS. */
@@ -382,10 +383,15 @@ int vx_index_use_gpu(vx_index *index, const vx_index_gpu *gpu, vx_err *err) {
                                      index->n_segments, &index->gpu, err);
     if (rc == 0) {
         vx_searcher_use_gpu(index->searcher, index->gpu);
+        atomic_store(&index->uses_gpu, true);
         vx_gpu_wake(index->gpu);
     }
     vx_mutex_unlock(&index->writer);
     return rc;
+}
+
+bool vx_index_uses_gpu(vx_index *index) {
+    return atomic_load(&index->uses_gpu);
 }
 
 /* The gpu lives as long as the index, so only looking for it needs the lock. */

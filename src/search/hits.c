@@ -298,12 +298,6 @@ static int count_scores(const search *s, vx_err *err) {
     return 0;
 }
 
-static void count_selected(const vx_encoded_query *encoded, vx_search_work *work) {
-    int64_t n = encoded->selected ? (int64_t)encoded->selected->n : -1;
-    work->filter_videos = encoded->selects_clips ? -1 : n;
-    work->filter_clips = encoded->selects_clips ? n : -1;
-}
-
 int vx_search_find_hits(vx_catalog *catalog, const vx_model *model,
                         const vx_search_request *request, const vx_encoded_query *encoded,
                         vx_hits *ret_answers, vx_err *err) {
@@ -311,7 +305,6 @@ int vx_search_find_hits(vx_catalog *catalog, const vx_model *model,
     int rc = 0;
     for (size_t i = 0; i < request->n; i++) {
         all[i] = (search){catalog, model, &request->queries[i], &encoded[i], NULL, &ret_answers[i]};
-        count_selected(&encoded[i], &ret_answers[i].work);
         if (encoded[i].n_own && !(all[i].own = vx_idset_new(encoded[i].own, encoded[i].n_own)))
             rc = VX_FAIL(err, -ENOMEM, "no memory for the rows of %zu clips", encoded[i].n_own);
     }

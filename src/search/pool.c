@@ -64,6 +64,36 @@ void vx_search_result_clear(vx_search_result *result) {
 
 /* ---- the pool ---- */
 
+static void clear_selected(vx_encoded_query *encoded, size_t n, vx_idset **common) {
+    for (size_t i = 0; i < n; i++) {
+        encoded[i].own_selected = vx_idset_free(encoded[i].own_selected);
+        encoded[i].selected = NULL;
+    }
+    *common = vx_idset_free(*common);
+}
+
+/* The hits among what passes the filters. Lazy sets (base/idset.h) that a change of the columns met are no good:
+ * then once more with others. A GPU reads all bits anyway. */
+static int find(vx_search *search, const vx_model *model, const vx_search_request *request,
+                vx_encoded_query *encoded, vx_search_result *result) {
+    vx_idset *common = NULL;
+    int rc = 0;
+    bool lazily = !vx_index_uses_gpu(model->index);
+    for (bool done = false; !rc && !done; lazily = false) {
+        int64_t start_us = vx_clock_monotonic_us();
+        rc = vx_search_select(search->collection, request, lazily, encoded, &common, &result->err);
+        result->filter_us += vx_clock_monotonic_us() - start_us;
+        if (!rc)
+            rc = vx_search_find_hits(search->collection->catalog, model, request, encoded,
+                                     result->answers, &result->err);
+        done = rc || vx_search_count_selected(request, encoded, result->answers);
+        for (size_t i = 0; i < request->n && !done; i++)
+            vx_hits_clear(&result->answers[i]);
+        clear_selected(encoded, request->n, &common);
+    }
+    return rc;
+}
+
 /* Asks everything, then finds: no query is answered when one of them cannot be. */
 static vx_outcome answer(vx_search *search, vx_search_request *request, vx_search_result *result) {
     vx_outcome over = vx_search_check_over(search, request, &result->err);
@@ -87,7 +117,6 @@ static vx_outcome answer(vx_search *search, vx_search_request *request, vx_searc
         return VX_OUTCOME_INTERNAL;
     }
     result->n = request->n;
-    vx_idset *common = NULL;
     int64_t start_us = vx_clock_monotonic_us();
     vx_outcome outcome = vx_search_encode(search, model, request, encoded, &result->err);
     result->encode_us = vx_clock_monotonic_us() - start_us;
@@ -99,19 +128,11 @@ static vx_outcome answer(vx_search *search, vx_search_request *request, vx_searc
             outcome =
                 vx_search_remotely(search, model, request, encoded, result->answers, &result->err);
     }
-    start_us = vx_clock_monotonic_us();
-    if (!outcome && !search->remote &&
-        vx_search_select(search->collection, request, encoded, &common, &result->err))
-        outcome = VX_OUTCOME_INTERNAL;
-    result->filter_us = vx_clock_monotonic_us() - start_us;
-    if (!outcome && !search->remote &&
-        vx_search_find_hits(search->collection->catalog, model, request, encoded, result->answers,
-                            &result->err))
+    if (!outcome && !search->remote && find(search, model, request, encoded, result))
         outcome = VX_OUTCOME_INTERNAL;
     for (size_t i = 0; i < request->n; i++)
         vx_encoded_query_clear(&encoded[i]);
     free(encoded);
-    vx_idset_free(common);
     return outcome;
 }
 

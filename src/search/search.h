@@ -59,8 +59,9 @@ typedef struct vx_search_work {
         rows_scanned; /* clips compared, mostly by their codes, once for each vector of the query */
     int64_t rows_on_gpu;   /* by a GPU, of these */
     int64_t rows_rescored; /* of which the exact score was computed */
-    int64_t filter_videos; /* that pass its filter; -1: it has none, or one of clips */
-    int64_t filter_clips;  /* the same for a filter of clips; else -1 */
+    int64_t
+        filter_videos; /* that pass its filter; -1: it has none, or one of clips, or nobody asked */
+    int64_t filter_clips; /* the same for a filter of clips; else -1 */
     int64_t index_us, catalog_us, histogram_us;
 } vx_search_work;
 
@@ -98,7 +99,8 @@ typedef struct vx_search_result {
     vx_hits *answers;   /* [n], in the order of the queries; owned */
     size_t n;
     int64_t encode_us; /* turning all queries into vectors */
-    int64_t filter_us; /* finding the videos that pass all filters */
+    int64_t
+        filter_us; /* preparing the filters, and finding what passes as far as the index does not ask for it */
 } vx_search_result;
 typedef void (*vx_search_done)(void *ctx, vx_search_result *result); /* may take result->answers */
 void vx_search_result_clear(vx_search_result *result);
@@ -131,6 +133,7 @@ typedef struct vx_search_request {
     size_t n;          /* 1..VX_SEARCH_MAX_QUERIES */
     char *model;       /* NULL = the default one; one not loaded is VX_OUTCOME_WRONG_SPACE; owned */
     vx_filter *filter; /* of queries that have none; NULL = all videos; owned */
+    bool explain; /* count what passes the filters, too: vx_search_work.filter_videos and _clips */
     vx_search_done done;
     /* NULL, or whether nobody waits for the result any more: then it ends as CANCELLED at the next picture
      * of its file. Any thread, until `done`; must be short. */

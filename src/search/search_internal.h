@@ -17,8 +17,7 @@ typedef struct vx_encoded_query {
     int64_t
         *own; /* [n_own] rows of the clips that are no hits, those of what is searched by; owned */
     size_t n_own;
-    const vx_idset
-        *selected; /* rows of the videos, or clips, that may be hits; NULL = all; borrows */
+    vx_idset *selected; /* rows of the videos, or clips, that may be hits; NULL = all; borrows */
     bool selects_clips;
     const char *frames;     /* what the clips of a file are made of; NULL: it is none; static */
     vx_idset *own_selected; /* the same set, if it is of this query alone; owned */
@@ -69,9 +68,14 @@ vx_outcome vx_search_add_examples(vx_catalog *catalog, const vx_model *model, co
                                   vx_encoded_query *encoded, vx_err *err);
 
 /* select.c: what passes the filters: `selected` of each query. *ret_common is the set of the request's
- * own filter, for the caller to free behind the queries, on failure too. 0 or -errno. */
-int vx_search_select(vx_collection *collection, const vx_search_request *request,
+ * own filter, for the caller to free behind the queries, on failure too. 0 or -errno.
+ *   lazily  the sets may be lazy: after the search vx_search_count_selected() says whether it counts */
+int vx_search_select(vx_collection *collection, const vx_search_request *request, bool lazily,
                      vx_encoded_query *encoded, vx_idset **ret_common, vx_err *err);
+/* select.c: where the request asks for it, tells each answer how many videos or clips passed its filter. False: a
+ * set was not sound, and the answers are nothing. */
+bool vx_search_count_selected(const vx_search_request *request, const vx_encoded_query *encoded,
+                              vx_hits *answers);
 
 /* hits.c: the hits of every query into ret_answers [request->n], zeroed before. 0 or -errno. */
 int vx_search_find_hits(vx_catalog *catalog, const vx_model *model,

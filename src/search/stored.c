@@ -7,7 +7,6 @@
 void vx_encoded_query_clear(vx_encoded_query *encoded) {
     free(encoded->vectors);
     free(encoded->own);
-    vx_idset_free(encoded->own_selected);
     *encoded = (vx_encoded_query){0};
 }
 

@@ -58,10 +58,20 @@ vx_verdict_decoded *vx_verdict_decoded_free(vx_verdict_decoded *decoded) {
     return NULL;
 }
 
+/* Decodes a part of a stored video; of NULL: of the new one. */
+static int open_either(vx_windows *w, const vx_video *of, const vx_evidence_window *window,
+                       vx_evidence_video **ret_video, vx_err *err) {
+    VX_AUTO_STORED_FILE file = VX_NO_STORED_FILE;
+    if (!of)
+        return open_window(w, w->files->path, w->files->sha256, window, ret_video, err);
+    int rc = vx_store_find_file(w->files->store, of->sha256, of->source_path, &file, err);
+    return rc ? rc : open_window(w, file.path, of->sha256, window, ret_video, err);
+}
+
 /* Lends the video; the next but one call may free it. */
-static int open_kept(vx_windows *w, vx_verdict_decoded *decoded, const char *path,
-                     const uint8_t sha256[32], const vx_evidence_window *window,
-                     vx_evidence_video **ret_video, vx_err *err) {
+static int open_kept(vx_windows *w, vx_verdict_decoded *decoded, const vx_video *of,
+                     const vx_evidence_window *window, vx_evidence_video **ret_video, vx_err *err) {
+    const uint8_t *sha256 = of ? of->sha256 : w->files->sha256;
     struct kept_part *slot = NULL, *oldest = decoded->items;
     for (struct kept_part *k = decoded->items; k < decoded->items + decoded->n && !slot; k++) {
         oldest = k->used < oldest->used ? k : oldest;
@@ -72,7 +82,7 @@ static int open_kept(vx_windows *w, vx_verdict_decoded *decoded, const char *pat
     if (!slot) {
         slot = oldest;
         slot->video = vx_evidence_video_free(slot->video);
-        int rc = open_window(w, path, sha256, window, &slot->video, err);
+        int rc = open_either(w, of, window, &slot->video, err);
         if (rc)
             return rc;
         memcpy(slot->sha256, sha256, sizeof slot->sha256);
@@ -89,19 +99,15 @@ int vx_windows_compare(vx_windows *w, const vx_evidence_window *of_new, const vx
                        const vx_evidence_window *of_stored, const vx_evidence_params *params,
                        vx_evidence *ret_evidence, vx_err *err) {
     enum { OWN = 3 }; /* the new one's part, and two of stored ones */
-    VX_AUTO_STORED_FILE file = VX_NO_STORED_FILE;
     vx_evidence_video *older = NULL, *newer = NULL;
     *ret_evidence = (vx_evidence){.motion = NAN};
     if (!w->files->decoded && !w->own && !(w->own = vx_verdict_decoded_new(OWN)))
         return VX_FAIL(err, -ENOMEM, "no memory to look at videos again");
     vx_verdict_decoded *decoded = w->files->decoded ? w->files->decoded : w->own;
-    int rc = vx_store_find_file(w->files->store, of->sha256, of->source_path, &file, err);
-    if (rc)
-        return rc;
     vx_turn_begin(&w->turn);
-    rc = open_kept(w, decoded, file.path, of->sha256, of_stored, &older, err);
+    int rc = open_kept(w, decoded, of, of_stored, &older, err);
     if (!rc)
-        rc = open_kept(w, decoded, w->files->path, w->files->sha256, of_new, &newer, err);
+        rc = open_kept(w, decoded, NULL, of_new, &newer, err);
     if (!rc)
         rc = vx_evidence_compare(newer, older, params, ret_evidence, err);
     vx_turn_end(&w->turn);

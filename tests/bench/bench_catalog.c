@@ -10,8 +10,8 @@
 #include <math.h>
 #include <stdatomic.h>
 #include <string.h>
-#include <time.h>
 
+#include "bench.h"
 #include "catalog/catalog.h"
 
 #define CLIPS_PER_VIDEO 10
@@ -28,20 +28,7 @@ typedef struct bench {
     float *vectors; /* [CLIPS_PER_VIDEO, dim] */
 } bench;
 
-static double now_s(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
-
 static vx_err failure;
-
-static void need(int code) {
-    if (code == 0)
-        return;
-    fprintf(stderr, "bench_catalog: %s\n", failure.msg);
-    exit(1);
-}
 
 static void add_video(bench *b, int n_clips) {
     vx_clip clips[CLIPS_PER_VIDEO];
@@ -55,25 +42,27 @@ static void add_video(bench *b, int n_clips) {
         v.sha256[i] = (uint8_t)((uint64_t)(seed + 1) * 0x9E3779B97F4A7C15u >> (i % 8 * 8));
     for (int i = 0; i < n_clips; i++)
         clips[i] = (vx_clip){.index = i, .start_s = i, .end_s = i + 1};
-    need(vx_catalog_insert_video(b->catalog, &v, &failure));
+    need(vx_catalog_insert_video(b->catalog, &v, &failure), &failure);
     int64_t rows[CLIPS_PER_VIDEO];
     for (int i = 0; i < n_clips; i++)
         rows[i] = clips[i].row;
     need(vx_catalog_insert_vectors(b->catalog, b->space, rows, (size_t)n_clips, b->vectors, b->dim,
-                                   &failure));
+                                   &failure),
+         &failure);
     uint8_t fingerprint[30 * 36] = {0}; /* fifteen seconds at two frames a second */
-    need(vx_catalog_insert_fingerprint(b->catalog, v.row, fingerprint, sizeof fingerprint,
-                                       &failure));
+    need(
+        vx_catalog_insert_fingerprint(b->catalog, v.row, fingerprint, sizeof fingerprint, &failure),
+        &failure);
 }
 
 /* Seconds for n_commits of `group` videos with one clip each. */
 static double time_commits(bench *b, int n_commits, int group) {
     double start = now_s();
     for (int i = 0; i < n_commits; i++) {
-        need(vx_catalog_begin(b->catalog, &failure));
+        need(vx_catalog_begin(b->catalog, &failure), &failure);
         for (int j = 0; j < group; j++)
             add_video(b, 1);
-        need(vx_catalog_commit(b->catalog, &failure));
+        need(vx_catalog_commit(b->catalog, &failure), &failure);
     }
     return now_s() - start;
 }
@@ -111,10 +100,10 @@ static void bench_commits(bench *b) {
 static void fill(bench *b) {
     double start = now_s();
     for (size_t done = 0; done < b->n;) {
-        need(vx_catalog_begin(b->catalog, &failure));
+        need(vx_catalog_begin(b->catalog, &failure), &failure);
         for (int i = 0; i < 100 && done < b->n; i++, done += CLIPS_PER_VIDEO)
             add_video(b, CLIPS_PER_VIDEO);
-        need(vx_catalog_commit(b->catalog, &failure));
+        need(vx_catalog_commit(b->catalog, &failure), &failure);
     }
     printf("fill_vectors_per_s %.0f\n", (double)b->n / (now_s() - start));
 }
@@ -130,7 +119,8 @@ static void bench_load(bench *b, const char *name, int threads) {
     atomic_size_t seen = 0;
     double start = now_s();
     need(vx_catalog_scan_vectors(b->catalog, b->space, b->dim, 4096, threads, count_vectors, &seen,
-                                 &failure));
+                                 &failure),
+         &failure);
     double bytes = (double)seen * (double)b->dim * sizeof(float);
     printf("load_%s_%d_threads_gb_per_s %.2f\n", name, threads, bytes / (now_s() - start) / 1e9);
 }
@@ -150,7 +140,7 @@ static void bench_reads(bench *b) {
     for (int i = 0; i < n; i++) {
         vx_video *video;
         int64_t row = 1 + (int64_t)((double)i / n * (double)b->n);
-        need(vx_catalog_get_video_of_clip(b->catalog, row, &video, &failure));
+        need(vx_catalog_get_video_of_clip(b->catalog, row, &video, &failure), &failure);
         vx_video_free(video);
     }
     printf("get_video_of_clip_us %.1f\n", (now_s() - start) / n * 1e6);
@@ -158,7 +148,8 @@ static void bench_reads(bench *b) {
     vx_video **videos;
     size_t n_videos;
     need(vx_catalog_list_videos(b->catalog, &(vx_video_query){.limit = 100}, &videos, &n_videos,
-                                &failure));
+                                &failure),
+         &failure);
     printf("list_100_videos_us %.0f\n", (now_s() - start) * 1e6);
     for (size_t i = 0; i < n_videos; i++)
         vx_video_free(videos[i]);
@@ -179,24 +170,25 @@ static void bench_film(bench *b, int n) {
         clips[i] = (vx_clip){.index = i, .start_s = i, .end_s = i + 1};
     for (size_t i = 0; i < (size_t)n * (size_t)b->dim; i++)
         vectors[i] = (float)(i % 251);
-    need(vx_catalog_begin(b->catalog, &failure));
+    need(vx_catalog_begin(b->catalog, &failure), &failure);
     double start = now_s();
-    need(vx_catalog_insert_video(b->catalog, &v, &failure));
+    need(vx_catalog_insert_video(b->catalog, &v, &failure), &failure);
     double clips_done = now_s();
     for (int i = 0; i < n; i++)
         rows[i] = clips[i].row;
-    need(vx_catalog_insert_vectors(b->catalog, b->space, rows, (size_t)n, vectors, b->dim,
-                                   &failure));
-    double vectors_done = now_s();
-    need(vx_catalog_commit(b->catalog, &failure));
-    double committed = now_s();
     need(
-        vx_catalog_begin(b->catalog, &failure)); /* as the verdict of the committer looks them up */
+        vx_catalog_insert_vectors(b->catalog, b->space, rows, (size_t)n, vectors, b->dim, &failure),
+        &failure);
+    double vectors_done = now_s();
+    need(vx_catalog_commit(b->catalog, &failure), &failure);
+    double committed = now_s();
+    need(vx_catalog_begin(b->catalog, &failure),
+         &failure); /* as the verdict of the committer looks them up */
     for (int i = 0; i < n; i++) {
         for (int j = 0; j < 8; j++) {
             int64_t video = 1 + (8LL * i + j) * 7919 % (int64_t)b->n / CLIPS_PER_VIDEO;
             bool has;
-            need(vx_catalog_has_video(b->catalog, video, &has, &failure));
+            need(vx_catalog_has_video(b->catalog, video, &has, &failure), &failure);
         }
     }
     double looked_up = now_s();
@@ -211,10 +203,11 @@ static void bench_film(bench *b, int n) {
 }
 
 static void open_bench(bench *b) {
-    need(vx_catalog_open(b->path, 0, &b->catalog, &failure));
-    need(vx_catalog_begin(b->catalog, &failure));
-    need(vx_catalog_insert_vector_space(b->catalog, "bench", "0", b->dim, &b->space, &failure));
-    need(vx_catalog_commit(b->catalog, &failure));
+    need(vx_catalog_open(b->path, 0, &b->catalog, &failure), &failure);
+    need(vx_catalog_begin(b->catalog, &failure), &failure);
+    need(vx_catalog_insert_vector_space(b->catalog, "bench", "0", b->dim, &b->space, &failure),
+         &failure);
+    need(vx_catalog_commit(b->catalog, &failure), &failure);
 }
 
 int main(int argc, char **argv) {

@@ -14,9 +14,9 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <time.h>
 
 #include "base/thread.h"
+#include "bench.h"
 #include "dedup/dedup.h"
 
 enum { FLOOR_BLOCK = 4096, MAX_THREADS = 256 };
@@ -31,23 +31,10 @@ typedef struct bench {
     atomic_size_t next; /* block pair of the floor */
 } bench;
 
-static double now_s(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
-
 static double peak_mb(void) {
     struct rusage usage;
     getrusage(RUSAGE_SELF, &usage);
     return (double)usage.ru_maxrss / 1024;
-}
-
-static void die_on(int code, const vx_err *err) {
-    if (code) {
-        fprintf(stderr, "bench_duplicates: %s\n", err->msg);
-        exit(1);
-    }
 }
 
 static void fill_units(float *rows, size_t n, size_t dim) {
@@ -110,14 +97,14 @@ static double pairs_s(bench *b) {
     vx_err err;
     double start_s = now_s();
     b->n_pairs = 0;
-    die_on(vx_dedup_new(&rows, 0.95f, b->threads, &dedup, &err), &err);
+    need(vx_dedup_new(&rows, 0.95f, b->threads, &dedup, &err), &err);
     if (b->device &&
         !vx_dedup_use_gpu(dedup, &(vx_dedup_gpu){.device = b->device, .min_pairs = -1}))
         exit(1); /* the log says why */
     b->copied_s = now_s() - start_s;
     for (size_t first = 0; first < b->n; first += VX_DEDUP_BLOCK) {
         size_t n = b->n - first < VX_DEDUP_BLOCK ? b->n - first : VX_DEDUP_BLOCK;
-        die_on(vx_dedup_compare(dedup, first, n, count_pairs, b, &err), &err);
+        need(vx_dedup_compare(dedup, first, n, count_pairs, b, &err), &err);
     }
     return now_s() - start_s;
 }
@@ -128,7 +115,7 @@ static double keep_s(bench *b) {
     VX_AUTO_FREE vx_dedup_match *matches = vx_new_array(b->n, sizeof *matches);
     vx_err err;
     double start_s = now_s();
-    die_on(vx_dedup_all_pairs(&params, matches, &err), &err);
+    need(vx_dedup_all_pairs(&params, matches, &err), &err);
     return now_s() - start_s;
 }
 

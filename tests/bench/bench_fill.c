@@ -11,18 +11,12 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 
+#include "bench.h"
 #include "catalog/catalog.h"
 
 enum { CLIPS = 4, GROUP = 500 };
 
 static vx_err failure;
-
-static void need(int code) {
-    if (code) {
-        fprintf(stderr, "bench_fill: %s\n", failure.msg);
-        exit(1);
-    }
-}
 
 static void add_video(vx_catalog *catalog, int64_t space, size_t number, const float *vectors,
                       int dim) {
@@ -37,11 +31,11 @@ static void add_video(vx_catalog *catalog, int64_t space, size_t number, const f
         v.sha256[i] = (uint8_t)((uint64_t)(number + 1) * 0x9E3779B97F4A7C15u >> (i % 8 * 8));
     for (int i = 0; i < CLIPS; i++)
         clips[i] = (vx_clip){.index = i, .start_s = 5 * i, .end_s = 5 * i + 5};
-    need(vx_catalog_insert_video(catalog, &v, &failure));
+    need(vx_catalog_insert_video(catalog, &v, &failure), &failure);
     int64_t rows[CLIPS];
     for (int i = 0; i < CLIPS; i++)
         rows[i] = clips[i].row;
-    need(vx_catalog_insert_vectors(catalog, space, rows, CLIPS, vectors, dim, &failure));
+    need(vx_catalog_insert_vectors(catalog, space, rows, CLIPS, vectors, dim, &failure), &failure);
     if (number % 1000 == 0)
         puts(v.id);
 }
@@ -62,15 +56,16 @@ int main(int argc, char **argv) {
     n = count < n ? count : n;
     VX_AUTO(vx_catalog) catalog = NULL;
     int64_t space;
-    need(vx_catalog_open(argv[1], 1, &catalog, &failure));
-    need(vx_catalog_begin(catalog, &failure));
-    need(vx_catalog_insert_vector_space(catalog, argv[2], argv[3], dim, &space, &failure));
-    need(vx_catalog_commit(catalog, &failure));
+    need(vx_catalog_open(argv[1], 1, &catalog, &failure), &failure);
+    need(vx_catalog_begin(catalog, &failure), &failure);
+    need(vx_catalog_insert_vector_space(catalog, argv[2], argv[3], dim, &space, &failure),
+         &failure);
+    need(vx_catalog_commit(catalog, &failure), &failure);
     for (size_t video = 0; video < n / CLIPS;) {
-        need(vx_catalog_begin(catalog, &failure));
+        need(vx_catalog_begin(catalog, &failure), &failure);
         for (int i = 0; i < GROUP && video < n / CLIPS; i++, video++)
             add_video(catalog, space, video, vectors + video * CLIPS * (size_t)dim, dim);
-        need(vx_catalog_commit(catalog, &failure));
+        need(vx_catalog_commit(catalog, &failure), &failure);
     }
     return 0;
 }

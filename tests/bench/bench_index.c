@@ -8,8 +8,8 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <string.h>
-#include <time.h>
 
+#include "bench.h"
 #include "index/index.h"
 
 #define K 10
@@ -22,19 +22,6 @@ typedef struct bench {
     size_t n, dim;
     float *queries; /* [64, dim] */
 } bench;
-
-static double now_s(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
-
-static void die_on(int code, const vx_err *err) {
-    if (code) {
-        fprintf(stderr, "bench_index: %s\n", err->msg);
-        exit(1);
-    }
-}
 
 static void fill_units(float *rows, size_t n, size_t dim, uint64_t seed) {
     for (size_t row = 0; row < n; row++) {
@@ -83,7 +70,7 @@ static void bench_add(bench *b) {
         for (size_t i = 0; i < n; i++)
             ids[i] = (int64_t)(done + i);
         double start = now_s();
-        die_on(vx_index_add(b->index, ids, NULL, rows, n, &err), &err);
+        need(vx_index_add(b->index, ids, NULL, rows, n, &err), &err);
         spent += now_s() - start;
     }
     printf("add_gb_per_s %.2f\n", (double)(b->n * b->dim * sizeof(float)) / spent / 1e9);
@@ -104,7 +91,7 @@ static void bench_search(bench *b, const char *name, size_t n_queries, const vx_
     vx_err err;
     while (n < 5 || (n < MAX_REPEATS && now_s() < end)) {
         double start = now_s();
-        die_on(vx_index_search(b->index, &query, found, n_found, NULL, &err), &err);
+        need(vx_index_search(b->index, &query, found, n_found, NULL, &err), &err);
         took[n++] = now_s() - start;
     }
     qsort(took, n, sizeof(*took), compare_doubles);
@@ -151,7 +138,7 @@ static void bench_remove(bench *b) {
     double start = now_s();
     for (size_t i = 0; i < n && i < 1000; i++) {
         int64_t id = (int64_t)(i * 7919 % b->n);
-        die_on(vx_index_remove(b->index, &id, 1, &err), &err);
+        need(vx_index_remove(b->index, &id, 1, &err), &err);
     }
     printf("remove_one_ms %.4f\n", (now_s() - start) / (double)(n < 1000 ? n : 1000) * 1e3);
 }
@@ -162,7 +149,7 @@ int main(int argc, char **argv) {
     bench b = {.n = strtoul(argv[1], NULL, 10), .dim = strtoul(argv[2], NULL, 10)};
     vx_index_params params = {.dim = (int)b.dim, .threads = argc > 3 ? atoi(argv[3]) : 0};
     vx_err err;
-    die_on(vx_index_new(&params, &b.index, &err), &err);
+    need(vx_index_new(&params, &b.index, &err), &err);
     b.queries = vx_new_array(64 * b.dim, sizeof(float));
     fill_units(b.queries, 64, b.dim, 1u << 30);
     bench_fill(&b);

@@ -7,9 +7,9 @@
  */
 #include <math.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/thread.h"
+#include "bench.h"
 #include "index/index.h"
 
 enum { DIRECTIONS = 2000, CLIPS_A_VIDEO = 4, QUERIES = 64, MOST = 100, MAX_REPEATS = 201 };
@@ -21,19 +21,6 @@ typedef struct bench {
     vx_mutex mu;
     size_t next VX_GUARDED;
 } bench;
-
-static double now_s(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
-
-static void die_on(int code, const vx_err *err) {
-    if (code) {
-        fprintf(stderr, "bench_scale: %s\n", err->msg);
-        exit(1);
-    }
-}
 
 static uint64_t next(uint64_t *state) {
     uint64_t x = *state += 0x9e3779b97f4a7c15u;
@@ -90,7 +77,7 @@ static void *fill_main(void *arg) {
             groups[i] = 1 + ids[i] / CLIPS_A_VIDEO;
         }
         make_rows(b, first, n, rows);
-        die_on(vx_index_add(b->index, ids, groups, rows, n, &err), &err);
+        need(vx_index_add(b->index, ids, groups, rows, n, &err), &err);
     }
 }
 
@@ -118,7 +105,7 @@ static void measure(const bench *b, vx_index_query query, vx_neighbour *found, s
     size_t n = 0;
     while (n < 3 || (n < MAX_REPEATS && now_s() < end)) {
         double start = now_s();
-        die_on(vx_index_search(b->index, &query, found, n_found, work, &err), &err);
+        need(vx_index_search(b->index, &query, found, n_found, work, &err), &err);
         took[n++] = now_s() - start;
     }
     qsort(took, n, sizeof *took, compare_doubles);
@@ -154,7 +141,7 @@ int main(int argc, char **argv) {
     bench b = {.n = strtoul(argv[1], NULL, 10), .dim = strtoul(argv[2], NULL, 10)};
     vx_err err;
     vx_mutex_init(&b.mu);
-    die_on(vx_index_new(&(vx_index_params){.dim = (int)b.dim}, &b.index, &err), &err);
+    need(vx_index_new(&(vx_index_params){.dim = (int)b.dim}, &b.index, &err), &err);
     b.segment_rows = ((size_t)64 << 20) / (b.dim * sizeof(float));
     b.directions = vx_new_array(DIRECTIONS, b.dim * sizeof(float));
     b.queries = vx_new_array(QUERIES, b.dim * sizeof(float));
@@ -172,8 +159,8 @@ int main(int argc, char **argv) {
     measure_all(&b, cpu, n_cpu);
     if (argc > 3) {
         double start = now_s();
-        die_on(vx_index_use_gpu(b.index, &(vx_index_gpu){.device = argv[3], .min_rows = 1}, &err),
-               &err);
+        need(vx_index_use_gpu(b.index, &(vx_index_gpu){.device = argv[3], .min_rows = 1}, &err),
+             &err);
         vx_index_sync_gpu(b.index);
         vx_index_gpu_state there;
         vx_index_get_gpu_state(b.index, &there);

@@ -14,6 +14,7 @@
 #include <sys/stat.h>
 #include <time.h>
 
+#include "bench.h"
 #include "index/index.h"
 
 enum { QUERIES = 512, CLIPS_A_VIDEO = 4, FILM_CLIPS = 10000, MAX_REPEATS = 201 };
@@ -22,17 +23,6 @@ static double seconds_of(clockid_t clock) {
     struct timespec t;
     clock_gettime(clock, &t);
     return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
-
-static double now_s(void) {
-    return seconds_of(CLOCK_MONOTONIC);
-}
-
-static void die_on(int code, const vx_err *err) {
-    if (code) {
-        fprintf(stderr, "bench_search: %s\n", err->msg);
-        exit(1);
-    }
 }
 
 static const float *map_floats(const char *path, size_t *ret_n) {
@@ -56,7 +46,7 @@ static vx_index *fill(const float *vectors, size_t n, int dim, int threads, bool
     vx_index *index = NULL;
     vx_index_params params = {.dim = dim, .threads = threads};
     vx_err err;
-    die_on(vx_index_new(&params, &index, &err), &err);
+    need(vx_index_new(&params, &index, &err), &err);
     size_t chunk = ((size_t)64 << 20) / ((size_t)dim * sizeof(float));
     VX_AUTO_FREE int64_t *ids = vx_new_array(chunk, sizeof *ids);
     VX_AUTO_FREE int64_t *groups = vx_new_array(chunk, sizeof *groups);
@@ -67,7 +57,7 @@ static vx_index *fill(const float *vectors, size_t n, int dim, int threads, bool
             ids[i] = (int64_t)(done + i);
             groups[i] = film && ids[i] < FILM_CLIPS ? 1 : 1 + ids[i] / CLIPS_A_VIDEO;
         }
-        die_on(vx_index_add(index, ids, groups, vectors + done * (size_t)dim, now, &err), &err);
+        need(vx_index_add(index, ids, groups, vectors + done * (size_t)dim, now, &err), &err);
     }
     printf("{\"what\": \"add\", \"ms\": %.1f}\n", (now_s() - start) * 1e3);
     return index;
@@ -87,7 +77,7 @@ static void measure(vx_index *index, const vx_index_query *query, const char *wh
     vx_err err;
     while (n < 3 || (n < MAX_REPEATS && now_s() < end)) {
         double start = now_s();
-        die_on(vx_index_search(index, query, found, n_found, work, &err), &err);
+        need(vx_index_search(index, query, found, n_found, work, &err), &err);
         took[n++] = now_s() - start;
     }
     cpu = (seconds_of(CLOCK_PROCESS_CPUTIME_ID) - cpu) / (double)n;
@@ -106,7 +96,7 @@ static void print_answers(vx_index *index, const float *queries) {
     size_t n_found[8];
     vx_err err;
     vx_index_query query = {.vectors = queries, .n = 8, .k = 10, .min_score = -2};
-    die_on(vx_index_search(index, &query, found, n_found, NULL, &err), &err);
+    need(vx_index_search(index, &query, found, n_found, NULL, &err), &err);
     printf("{\"what\": \"ids\", \"ids\": [");
     for (size_t i = 0; i < VX_LEN(found); i++)
         printf("%s%lld", i ? ", " : "", (long long)found[i].id);

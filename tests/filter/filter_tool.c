@@ -7,6 +7,10 @@
  *   {"select": {…}, "below": 7, "max": 3}      {"rows": […], "match": […], "read": n}: by the columns and
  *                                              by each video, or {"bad": message, "at": pointer}; of a filter
  *                                              of clips also "clips" and "match_clips"; "set": without max
+ *                                              "lazy": the same, of a set that is asked bit by bit; null: there
+ *                                              is none
+ *   {"hold": {…}, "ask": 70}                   makes a lazy set, and asks it for rows below that
+ *   {"held": true}                             all of that set now; null: it is not sound, or there was none
  *   {"bench": {…}, "rounds": 10}               {"ms": best}
  */
 #include <jansson.h>
@@ -124,14 +128,8 @@ static json_t *match_all(const vx_filter *filter, json_t *ret_clips) {
     return list;
 }
 
-/* A set as a list, newest first. */
-static json_t *select_set(vx_filter_selection selection, bool clips) {
-    VX_AUTO(vx_idset) set = NULL;
-    size_t n_read;
-    vx_err err;
+static json_t *list_set(const vx_idset *set) {
     json_t *list = json_array();
-    selection.max = 0;
-    check(vx_filter_columns_select_set(columns, &selection, clips, &set, &n_read, &err), &err);
     for (size_t i = set->n; set->ids && i > 0; i--)
         json_array_append_new(list, json_integer(set->ids[i - 1]));
     for (int64_t at = (int64_t)set->n_bits - 1; set->bits && at >= 0; at--)
@@ -140,6 +138,65 @@ static json_t *select_set(vx_filter_selection selection, bool clips) {
     if (json_array_size(list) != set->n)
         exit(3);
     return list;
+}
+
+/* Some rows one by one, then all. NULL: there is none, or it is not sound. */
+static json_t *list_lazy(vx_idset *set, int64_t below) {
+    vx_idset_bits bits;
+    vx_err err;
+    if (!set)
+        return json_null();
+    check(vx_idset_bits_init(&bits, set), &err);
+    vx_idset_bits_begin(&bits);
+    for (int64_t row = 1; row < below; row += 3)
+        vx_idset_bits_have(&bits, row);
+    vx_idset_bits_end(&bits);
+    vx_idset_bits_done(&bits);
+    return vx_idset_complete(set) ? list_set(set) : json_null();
+}
+
+static json_t *select_lazily(const vx_filter *filter, bool clips) {
+    VX_AUTO(vx_idset) set = NULL;
+    vx_err err;
+    check(vx_filter_columns_select_lazily(columns, filter, clips, &set, &err), &err);
+    return list_lazy(set, end_row);
+}
+
+static vx_filter *held_filter;
+static vx_idset *held_set;
+
+static void let_go(void) {
+    held_set = vx_idset_free(held_set);
+    held_filter = vx_filter_free(held_filter);
+}
+
+static void hold(const json_t *json, int64_t below) {
+    char pointer[VX_FILTER_POINTER_BYTES];
+    vx_idset_bits bits;
+    vx_err err;
+    let_go();
+    check(vx_filter_parse(json, NULL, &held_filter, pointer, &err), &err);
+    check(vx_filter_columns_select_lazily(columns, held_filter, vx_filter_is_of_clips(held_filter),
+                                          &held_set, &err),
+          &err);
+    if (!held_set)
+        return;
+    check(vx_idset_bits_init(&bits, held_set), &err);
+    vx_idset_bits_begin(&bits);
+    for (int64_t row = 1; row < below; row++)
+        vx_idset_bits_have(&bits, row);
+    vx_idset_bits_end(&bits);
+    vx_idset_bits_done(&bits);
+}
+
+/* A set as a list, newest first. */
+static json_t *select_set(vx_filter_selection selection, bool clips) {
+    VX_AUTO(vx_idset) set = NULL;
+    size_t n_read;
+    vx_err err;
+    selection.max = 0;
+    check(vx_filter_columns_select_set(columns, &selection, clips, &set, &n_read, &err), &err);
+    return list_set(set);
 }
 
 static json_t *answer(const json_t *command, const json_t *json, bool bench) {
@@ -176,6 +233,7 @@ static json_t *answer(const json_t *command, const json_t *json, bool bench) {
     json_object_set_new(found, "match", match_all(filter, clips));
     json_object_set_new(found, "match_clips", clips);
     json_object_set_new(found, "set", select_set(selection, false));
+    json_object_set_new(found, "lazy", select_lazily(filter, vx_filter_is_of_clips(filter)));
     if (vx_filter_is_of_clips(filter))
         json_object_set_new(found, "clips", select_set(selection, true));
     return found;
@@ -199,6 +257,10 @@ int main(void) {
             reply = answer(command, given, false);
         else if ((given = json_object_get(command, "bench")))
             reply = answer(command, given, true);
+        else if ((given = json_object_get(command, "hold")))
+            hold(given, json_integer_value(json_object_get(command, "ask")));
+        else if (json_object_get(command, "held"))
+            reply = list_lazy(held_set, 0);
         if (reply) {
             json_dumpf(reply, stdout, JSON_COMPACT | JSON_ENCODE_ANY);
             puts("");
@@ -209,6 +271,7 @@ int main(void) {
     }
     for (int64_t row = 0; row < end_row; row++)
         vx_video_free(videos[row]);
+    let_go();
     free(videos);
     free(line);
     vx_filter_columns_free(columns);

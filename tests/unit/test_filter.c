@@ -10,6 +10,7 @@
 
 #include <cmocka.h>
 
+#include "base/crew.h"
 #include "base/thread.h"
 #include "filter/filter.h"
 
@@ -18,8 +19,9 @@
 
 typedef struct shared {
     vx_filter_columns *columns;
+    atomic_bool settled; /* what is declared stays */
     atomic_bool stop;
-    atomic_int wrong;
+    atomic_int wrong, sound;
 } shared;
 
 static vx_video video_of(int64_t row, char *metadata, size_t capacity, bool steady, int round) {
@@ -70,11 +72,45 @@ static void *select_steady(void *ctx) {
     return NULL;
 }
 
-/* As the upkeep thread does it. */
+/* A part of the videos, as a thread of the index does it. */
+static void ask_some(void *ctx, size_t part) {
+    const vx_idset_bits *bits = ctx;
+    int64_t n = N_VIDEOS / 16, first = (int64_t)(part % 16) * n; /* each of them twice */
+    vx_idset_bits_begin(bits);
+    for (int64_t row = first; row < first + n; row += part < 16 ? 1 : 50)
+        vx_idset_bits_have(bits, row);
+    vx_idset_bits_end(bits);
+}
+
+/* Sets that changes do not make unsound have the steady ones, too, and no other. */
+static void *select_steady_lazily(void *ctx) {
+    shared *s = ctx;
+    VX_AUTO(vx_filter)
+    filter = parse("{\"metadata.kind\": \"steady\", \"filename\": {\"$contains\": \"A\"}}");
+    while (!atomic_load(&s->stop)) {
+        VX_AUTO(vx_idset) set = NULL;
+        vx_idset_bits bits;
+        bool right = !vx_filter_columns_select_lazily(s->columns, filter, false, &set, NULL);
+        if (set && !vx_idset_bits_init(&bits, set)) {
+            vx_crew_run("test", 2, 32, ask_some, &bits);
+            vx_idset_bits_done(&bits);
+        }
+        if (set && vx_idset_complete(set)) {
+            right &= set->n == N_VIDEOS / STEADY_EVERY;
+            for (int64_t row = STEADY_EVERY; row <= N_VIDEOS; row += STEADY_EVERY)
+                right &= vx_idset_contains(set, row);
+            atomic_fetch_add(&s->sound, 1);
+        }
+        atomic_fetch_add(&s->wrong, !right);
+    }
+    return NULL;
+}
+
+/* As the upkeep thread does it; in the end one field is declared. */
 static void *declare_and_fill(void *ctx) {
     shared *s = ctx;
     static const char *const fields[] = {"metadata.kind", "metadata.round"};
-    for (size_t n = 0; !atomic_load(&s->stop); n = (n + 1) % 3) {
+    for (size_t n = 0; n != 2 || !atomic_load(&s->settled); n = (n + 1) % 3) {
         int64_t rows[64], above = 0;
         atomic_fetch_add(&s->wrong, vx_filter_columns_declare(s->columns, fields, n, NULL) != 0);
         for (size_t m = 1; m > 0 && above < N_VIDEOS / 2;) {
@@ -94,25 +130,30 @@ static void *declare_and_fill(void *ctx) {
 static void selection_during_changes_finds_what_stays(void **state) {
     (void)state;
     shared s = {.stop = false};
-    pthread_t threads[3];
+    pthread_t threads[4];
+    void *(*const mains[])(void *) = {select_steady, select_steady, declare_and_fill,
+                                      select_steady_lazily};
     assert_int_equal(vx_filter_columns_new(&s.columns, NULL), 0);
     for (int64_t row = 1; row <= N_VIDEOS; row++)
         put(s.columns, row, 0);
-    for (int i = 0; i < 3; i++)
-        assert_int_equal(vx_thread_start(&threads[i], "test",
-                                         i < 2 ? select_steady : declare_and_fill, &s, NULL),
-                         0);
+    for (int i = 0; i < 4; i++)
+        assert_int_equal(vx_thread_start(&threads[i], "test", mains[i], &s, NULL), 0);
     for (int round = 1; round <= 4; round++)
         for (int64_t row = 1; row <= N_VIDEOS; row++) {
             if (row % STEADY_EVERY && (row + round) % 3 == 0)
                 vx_filter_columns_remove(s.columns, row);
             else
                 put(s.columns, row, round);
+            atomic_store(&s.settled, round > 2);
         }
+    for (int round = 5; !atomic_load(&s.sound) && round < 1000; round++)
+        for (int64_t row = 1; row <= N_VIDEOS; row++)
+            put(s.columns, row, round);
     atomic_store(&s.stop, true);
-    for (int i = 0; i < 3; i++)
+    for (int i = 0; i < 4; i++)
         pthread_join(threads[i], NULL);
     assert_int_equal(atomic_load(&s.wrong), 0);
+    assert_true(atomic_load(&s.sound) > 0);
     vx_filter_columns_free(s.columns);
 }
 

@@ -80,6 +80,76 @@ static void bitmap_equals_its_table(void **state) {
     }
 }
 
+/* A source that knows the numbers that 3 divides. */
+typedef struct threes {
+    int64_t unknown; /* of which it cannot tell */
+    int depth, found;
+    bool freed;
+} threes;
+
+static void begin_threes(void *ctx) {
+    ((threes *)ctx)->depth++;
+}
+
+static void end_threes(void *ctx) {
+    ((threes *)ctx)->depth--;
+}
+
+static bool find_threes(void *ctx, int64_t first, uint64_t wanted, uint64_t *ret_bits) {
+    threes *t = ctx;
+    assert_int_equal(t->depth, 1);
+    t->found++;
+    *ret_bits = 0;
+    for (int64_t i = 0; i < 64; i++)
+        *ret_bits |= (uint64_t)((first + i) % 3 == 0 && (wanted >> i & 1)) << i;
+    return t->unknown < first || t->unknown > first + 63;
+}
+
+static void free_threes(void *ctx) {
+    ((threes *)ctx)->freed = true;
+}
+
+static void lazy_set_equals_what_its_source_finds(void **state) {
+    (void)state;
+    threes t = {.unknown = -1};
+    const vx_idset_source source = {begin_threes, end_threes, find_threes, free_threes, &t};
+    VX_AUTO(vx_idset) set = vx_idset_new_lazy(7, 306, UNIVERSE, &source);
+    vx_idset_bits bits;
+    assert_int_equal(vx_idset_bits_init(&bits, set), 0);
+    vx_idset_bits_begin(&bits);
+    for (int64_t id = -2; id < 400; id += 5)
+        assert_int_equal(vx_idset_bits_have(&bits, id), id >= 7 && id <= 306 && id % 3 == 0);
+    for (int64_t from = -70; from < 400; from += 7)
+        for (int64_t i = 0; i < 64; i++)
+            assert_int_equal(vx_idset_bits_64(&bits, from) >> i & 1,
+                             vx_idset_bits_have(&bits, from + i));
+    vx_idset_bits_end(&bits);
+    vx_idset_bits_done(&bits);
+    int found = t.found;
+    assert_true(vx_idset_complete(set));
+    assert_int_equal(t.found, found); /* each word is kept */
+    assert_int_equal(set->n, 100);    /* 9, 12, .. 306 */
+    set = vx_idset_free(set);
+    assert_true(t.freed);
+}
+
+static void lazy_set_whose_source_cannot_tell_is_not_sound(void **state) {
+    (void)state;
+    threes t = {.unknown = 200};
+    const vx_idset_source source = {begin_threes, end_threes, find_threes, free_threes, &t};
+    VX_AUTO(vx_idset) set = vx_idset_new_lazy(7, 306, UNIVERSE, &source);
+    vx_idset_bits bits;
+    assert_int_equal(vx_idset_bits_init(&bits, set), 0);
+    vx_idset_bits_begin(&bits);
+    assert_true(vx_idset_bits_have(&bits, 9));
+    assert_true(vx_idset_is_sound(set));
+    assert_false(vx_idset_bits_have(&bits, 201));
+    assert_false(vx_idset_is_sound(set));
+    vx_idset_bits_end(&bits);
+    vx_idset_bits_done(&bits);
+    assert_false(vx_idset_complete(set));
+}
+
 static void bitmap_of_ids_far_apart_is_refused(void **state) {
     (void)state;
     assert_null(vx_idset_new_bitmap(INT64_MIN, INT64_MAX, 1000000));
@@ -129,6 +199,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(set_equals_its_table),
         cmocka_unit_test(bitmap_equals_its_table),
+        cmocka_unit_test(lazy_set_equals_what_its_source_finds),
+        cmocka_unit_test(lazy_set_whose_source_cannot_tell_is_not_sound),
         cmocka_unit_test(bitmap_of_ids_far_apart_is_refused),
         cmocka_unit_test(set_of_nothing_contains_nothing),
         cmocka_unit_test(append_takes_rising_ids_alone),
