@@ -119,23 +119,30 @@ typedef struct vx_keep_policy {
  * -EINVAL: err says what is wrong. */
 int vx_keep_policy_parse(const char *text, vx_keep_policy *ret_policy, vx_err *err);
 
+/* A further listed file with a video's bytes. */
+typedef struct vx_group_file {
+    char *path;   /* owned */
+    bool is_link; /* another name (hard link) of the file before it, that is no bytes of its own */
+} vx_group_file;
+
 typedef struct vx_group_video {
     int64_t row;
     char id[VX_VIDEO_ID_CHARS + 1];
-    char *filename; /* owned */
-    /* Further listed files with its bytes, each ended by NUL, n_same_bytes with these; NULL: none; owned. */
-    char *same;
-    size_t n_same, n_same_bytes;
+    char *filename;      /* owned */
+    vx_group_file *same; /* [n_same] links of that file first; NULL: none; owned */
+    size_t n_same,
+        n_files; /* n_files: files with these bytes, whatever the number of their names */
     int64_t bytes, created_us; /* of the upload, or of the listed file */
     int width_px, height_px;
     double duration_s; /* NaN: not known */
     bool set_aside;    /* in a trash or hidden folder */
     bool no_file;      /* none is stored or listed, or it is missing: it lets no other one go */
     bool
-        keep; /* by the policy; else it may go: a kept one holds all of it. `same` goes in any case */
+        keep; /* by the policy; else it may go: a kept one holds all of it. `same` goes in any case, but for links of what is kept */
     size_t of;      /* which one that is; its own number if it is kept */
     bool unchecked; /* kept for want of a comparison with a kept one, see vx_duplicates_plan */
 } vx_group_video;
+void vx_group_video_clear(vx_group_video *video);
 
 /* Two videos of a group: what the second is to the first. */
 typedef struct vx_group_pair {
