@@ -53,6 +53,18 @@ def test_later_run_compares_only_what_came_since(dedup):
     assert "compared 0 new videos with 4" in dedup().stderr
 
 
+def test_groups_and_pairs_are_the_same_for_every_number_of_threads(dedup, index):
+    def anew(threads):
+        with sqlite3.connect(index / ".vidx/catalog.db") as catalog:
+            catalog.execute("DELETE FROM duplicate_basis")
+        done = dedup("--format", "jsonl", "--similar", "--threads", threads)
+        assert "compared 4 new videos with 4" in done.stderr
+        with sqlite3.connect(index / ".vidx/catalog.db") as catalog:
+            return done.stdout, catalog.execute("SELECT * FROM duplicate_pairs").fetchall()
+    wanted = anew("1")
+    assert wanted[1] and anew("3") == wanted
+
+
 def test_paths_are_the_files_that_may_go(dedup):
     assert dedup("--format", "paths", "--quiet", "--keep", "path:b").stdout.splitlines() == ["film.mp4", "Trash/film.mp4"]
     lines = [json.loads(line) for line in dedup("--format", "jsonl").stdout.splitlines()]
