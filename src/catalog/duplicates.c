@@ -161,3 +161,46 @@ int vx_catalog_scan_scanned(vx_catalog *catalog, vx_catalog_on_scanned on_scanne
     }
     return rc;
 }
+
+int vx_catalog_set_looked(vx_catalog *catalog, int64_t video, vx_err *err) {
+    int rc = vx_catalog_check_writing(catalog, err);
+    if (rc)
+        return rc;
+    VX_SQL(q, &catalog->writer, "UPDATE duplicate_scanned SET looked = 1 WHERE video = ?");
+    vx_sql_bind_int(&q, video);
+    return vx_sql_run(&q, err);
+}
+
+/* The kinds: vx_verdict_wants_look is false for them. */
+#define UNLOOKED                                                                                   \
+    " FROM duplicate_scanned AS s WHERE looked = 0 AND video > ?1 AND NOT EXISTS"                  \
+    " (SELECT 1 FROM duplicate_pairs WHERE b = s.video AND kind IN (?2, ?3, ?4))"
+
+static void bind_unlooked(vx_sql *q, int64_t after) {
+    vx_sql_bind_int(q, after);
+    vx_sql_bind_int(q, VX_VERDICT_EXACT);
+    vx_sql_bind_int(q, VX_VERDICT_COPY);
+    vx_sql_bind_int(q, VX_VERDICT_PART_OF);
+}
+
+int vx_catalog_find_unlooked(vx_catalog *catalog, int64_t after, size_t n, int64_t *ret_rows,
+                             size_t *ret_n, vx_err *err) {
+    VX_READER(reader, catalog);
+    VX_SQL(q, reader.db, "SELECT video" UNLOOKED " ORDER BY video LIMIT ?5");
+    int rc;
+    *ret_n = 0;
+    bind_unlooked(&q, after);
+    vx_sql_bind_int(&q, (int64_t)n);
+    while ((rc = vx_sql_next(&q, err)) > 0 && *ret_n < n)
+        ret_rows[(*ret_n)++] = vx_sql_int(&q);
+    return rc < 0 ? rc : 0;
+}
+
+int vx_catalog_count_unlooked(vx_catalog *catalog, int64_t *ret_n, vx_err *err) {
+    VX_READER(reader, catalog);
+    VX_SQL(q, reader.db, "SELECT count(*)" UNLOOKED);
+    bind_unlooked(&q, 0);
+    int rc = vx_sql_next(&q, err);
+    *ret_n = rc > 0 ? vx_sql_int(&q) : 0;
+    return rc < 0 ? rc : 0;
+}

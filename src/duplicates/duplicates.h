@@ -67,6 +67,7 @@ typedef struct vx_scan_report {
     int64_t among;    /* with so many */
     int64_t pairs;    /* related pairs that were stored */
     int64_t compared; /* pairs of videos whose pictures were compared */
+    int64_t looked;   /* videos to which the deep look was given */
 } vx_scan_report;
 
 typedef struct vx_scan_watch {
@@ -82,15 +83,23 @@ typedef struct vx_scan_watch {
 int vx_duplicates_scan(const vx_duplicates_params *params, const vx_filter *filter,
                        const vx_scan_watch *watch, vx_scan_report *ret_report, vx_err *err);
 
+/* The deep look: after a scan without a filter, finds by the pictures of the nearest videos what vectors of whole clips
+ * and hashes do not (looks.c). Some seconds a video that is no copy or part of an older one, once each; nothing where the
+ * extractor has no evidence. Adds to the report; watch is told videos. -ECANCELED: is_over. What was done by then stays. */
+int vx_duplicates_look_deeper(const vx_duplicates_params *params, const vx_scan_watch *watch,
+                              vx_scan_report *report, vx_err *err);
+
 /* rc 0: the job is durable, or the same one was waiting or running already. On the writer's thread; must be
  * short. */
 typedef void (*vx_duplicates_accepted)(void *ctx, int rc, const char *job_id, const vx_err *err);
 /* Never blocks. BUSY, STOPPING or INTERNAL (no memory): accepted is not called.
  *   filter_json  NULL, or the text of a filter that was parsed before; borrows
  *   keep         the text of a policy that was parsed before, or NULL: largest_picture. In groups in which not every
- *                pair was compared, those with what it keeps are; borrows */
+ *                pair was compared, those with what it keeps are; borrows
+ *   fast         without the deep look; with a filter there is none */
 vx_outcome vx_duplicates_submit(vx_duplicates *duplicates, const char *filter_json,
-                                const char *keep, vx_duplicates_accepted accepted, void *ctx);
+                                const char *keep, bool fast, vx_duplicates_accepted accepted,
+                                void *ctx);
 
 /* ---- groups ---- */
 

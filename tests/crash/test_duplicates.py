@@ -138,6 +138,6 @@ def test_many_copies_of_one_clip_cost_neither_pairs_nor_memory(server):
         lines = timed(form, lambda form=form: server.get("/v1/duplicates", params={"format": form, **by_age}).text.splitlines())
         assert len(lines) == N + 1 + (form == "csv")
     peak = server.memory_peak_bytes()
-    assert scanned - base < 300e6 + 2000 * N and peak - base < 300e6 + 4000 * N
+    assert scanned - base < 300e6 + 2000 * N and peak - base < 300e6 + 6000 * N
     print(f"\n{N} copies: {ended['report']['pairs']} pairs; scan {cpu:.0f} s of CPU, {(scanned - base) / 1e6:.0f} MB more, then {(peak - scanned) / 1e6:.0f}; "
           + ", ".join(f"{name} {seconds:.2f} s" for name, seconds in took.items()))

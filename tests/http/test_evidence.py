@@ -200,3 +200,45 @@ def test_copy_whose_original_is_deleted_is_looked_at_again(start, footage):
     left = ({first["id"], second["id"]} - {of}).pop()
     wait_until(lambda: server.get(f"/v1/videos/{crop['id']}").json()["duplicate"]["of"] == left,
                "the verdict does not name the other one")
+
+
+def scan(server, **params):
+    job = server.wait_for_job(server.post("/v1/duplicates/scan", params=params).json()["id"])
+    assert job["state"] == "done", job
+    return job["report"]["looked"]
+
+
+def test_scan_finds_by_its_deep_look_what_neither_hashes_nor_vectors_do(start, footage):
+    server = start("--evidence", "fast")
+    ids = {name: upload(server, path)["id"] for name, path in (
+        ("original", footage(21)), ("copy", footage(21, crf=31)), ("crop", footage(21, CROP, "crop")), ("other", footage(22)))}
+    assert scan(server, evidence="fast") == scan(server, filter="{}") == 0
+
+    def groups():
+        return [{v["video_id"] for v in g["videos"]} for g in server.get("/v1/duplicates").json()["items"]]
+    assert groups() == [{ids["original"], ids["copy"]}]
+    assert scan(server) == 3  # the copy is known as one
+    assert groups() == [{ids["original"], ids["copy"], ids["crop"]}]
+    [group] = server.get("/v1/duplicates").json()["items"]
+    pairs = server.get(f"/v1/duplicates/{group['id']}").json()["pairs"]
+    [pair] = [p for p in pairs if ids["crop"] in (p["a"], p["b"])]
+    assert pair["relation"] == "copy" and min(pair["share_of_a"], pair["share_of_b"]) == 1
+    assert pair["segments"] == [{name: pytest.approx(s, abs=.6) for name, s in
+                                 {"a_start_s": 0, "a_end_s": 8, "b_start_s": 0, "b_end_s": 8}.items()}]
+    assert server.get(f"/v1/videos/{ids['crop']}").json()["duplicate"]["verdict"] == "new"
+    assert scan(server) == 0 and len(groups()[0]) == 3
+
+
+def test_deep_look_of_a_scan_goes_on_after_kill_9(start, footage):
+    server = start("--evidence", "fast")
+    n = 6
+    for room in range(31, 31 + n):
+        upload(server, footage(room))
+    job = server.post("/v1/duplicates/scan").json()["id"]
+    wait_until(lambda: server.get(f"/v1/jobs/{job}").json()["total"] == n, "no look begins")
+    wait_until(lambda: 1 <= server.get(f"/v1/jobs/{job}").json()["done"] < n, "no look ends")
+    server.kill()
+    server.start()
+    report = server.wait_for_job(job)["report"]
+    assert report["videos"] == 0 and 0 < report["looked"] < n
+    assert scan(server) == 0
