@@ -55,6 +55,15 @@ static bool is_cancelled(void *ctx) {
 
 /* ---- the new video's vectors ---- */
 
+/* Errors of that one file, which trying again would not mend. (After -EIO the caller decides.) */
+static bool is_of_the_file(int code) {
+    static const int codes[] = {ENOENT, EACCES, EPERM, EISDIR, ENOTDIR, ELOOP, ENXIO, ESTALE};
+    for (size_t i = 0; i < VX_LEN(codes); i++)
+        if (code == -codes[i])
+            return true;
+    return false;
+}
+
 /* Vectors of spans of the new video, float32 [n, dim] (gives; NULL: its file cannot be read). */
 static int embed_spans(second *s, const vx_span *spans, const vx_extract_view *views, size_t n,
                        float **ret_vectors, vx_err *err) {
@@ -75,7 +84,7 @@ static int embed_spans(second *s, const vx_span *spans, const vx_extract_view *v
     vx_extract_clear(&extract);
     if (outcome == VX_OUTCOME_CANCELLED || outcome == VX_OUTCOME_STOPPING)
         return VX_FAIL(err, VX_MEDIA_STOPPED, "the look was stopped");
-    if (outcome && vx_outcome_is_our_fault(outcome) && err->code != -ENOENT)
+    if (outcome && vx_outcome_is_our_fault(outcome) && !is_of_the_file(err->code))
         return err->code < 0 ? err->code : -EIO;
     if (outcome)
         vx_log_failed(VX_LOG_DEBUG, "evidence", err, "path=%s", s->files->path);
