@@ -17,14 +17,6 @@
 #include "evidence.h"
 #include "keeper.h"
 
-void vx_group_video_clear(vx_group_video *video) {
-    for (size_t i = 0; i < video->n_same; i++)
-        free(video->same[i].path);
-    free(video->same);
-    free(video->filename);
-    *video = (vx_group_video){0};
-}
-
 vx_group *vx_group_free(vx_group *group) {
     if (!group)
         return NULL;

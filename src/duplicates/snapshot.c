@@ -9,6 +9,14 @@
 #include "base/path.h"
 #include "base/utf8.h"
 
+void vx_group_video_clear(vx_group_video *video) {
+    for (size_t i = 0; i < video->n_same; i++)
+        free(video->same[i].path);
+    free(video->same);
+    free(video->filename);
+    *video = (vx_group_video){0};
+}
+
 vx_scan_snapshot *vx_scan_snapshot_ref(vx_scan_snapshot *s) {
     atomic_fetch_add(&s->references, 1);
     return s;
