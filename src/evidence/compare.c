@@ -92,15 +92,16 @@ static int pairs_on(const vx_footage *a, const vx_footage *b, const vx_motion *m
 }
 
 /* Whether in one third of a line the same things move, and in another, where both move, quite others: two takes of one camera
- * behind the same intro. Then the whole is no copy, however strongly the intro moves. */
+ * behind the same intro. Then the whole is no copy, however strongly the intro moves. (At another speed the times of cuts do
+ * not fit well enough: of 109 copies a reversed one was lost.) */
 static int find_contradiction(const vx_footage *a, const vx_footage *b, const uint8_t *mask,
                               const vx_motion *motion, bool *ret_contradicts, vx_err *err) {
-    enum { PARTS = 3 };
+    enum { PARTS = 3, LEAST_OF_PART = 6 };
     const float alike_from = 0.6f, other_below = 0.15f;
     vx_motion_pair pairs[VX_MOTION_MAX];
     float least = 1, most = -1;
     int n = pairs_on(a, b, motion, pairs), rc = 0;
-    for (int i = 0; i < PARTS && n >= PARTS * VX_MOTION_MIN_PAIRS && !rc; i++) {
+    for (int i = 0; i < PARTS && n >= PARTS * LEAST_OF_PART && motion->speed == 1 && !rc; i++) {
         vx_motion part = {0};
         int first = i * n / PARTS, end = (i + 1) * n / PARTS;
         rc = vx_motion_along(a, b, pairs + first, end - first, mask, &part, err);
