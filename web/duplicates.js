@@ -244,10 +244,12 @@ async function follow(id) {
   $("dup-progress").hidden = $("dup-stop").hidden = false;
   $("dup-stop").onclick = () => api(`/v1/jobs/${id}`, { method: "DELETE" }).catch((problem) => note(problem.message));
   try {
-    let job;
+    let job, total = 0;
     do {
       job = await api(`/v1/jobs/${id}`);
       showScan(job);
+      if (total && job.total !== total) list("anew"); // all are compared, and the deep look begins
+      total = job.total;
       if (!job.finished_at) await new Promise((done) => setTimeout(done, SCAN_POLL_MS));
     } while (!job.finished_at);
   } catch (problem) {
@@ -260,7 +262,7 @@ async function follow(id) {
 
 async function scan() {
   try {
-    follow((await api("/v1/duplicates/scan", { method: "POST" })).id);
+    follow((await api(`/v1/duplicates/scan?evidence=${$("dup-deep").checked ? "deep" : "fast"}`, { method: "POST" })).id);
   } catch (problem) {
     note(problem.message);
   }

@@ -32,11 +32,13 @@ void vx_duplicates_scan_post(vx_request *request) {
     VX_AUTO(vx_filter) filter = NULL;
     vx_keep_policy policy;
     const char *keep = vx_request_value(request, "keep");
-    if (vx_filters_read_value(request, NULL, &filter) &&
+    int fast = 0;
+    if (vx_params_choice(request, "evidence", "deep fast", 0, &fast) &&
+        vx_filters_read_value(request, NULL, &filter) &&
         vx_duplicates_read_policy(request, keep, &policy) && vx_change_begin(request, finish_scan))
         vx_change_refuse(request, vx_duplicates_submit(request->server->duplicates,
                                                        vx_request_value(request, "filter"), keep,
-                                                       vx_change_done_as_job, request));
+                                                       fast, vx_change_done_as_job, request));
 }
 
 /* ---- what groups are asked for ---- */

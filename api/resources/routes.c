@@ -34,7 +34,7 @@ static const vx_route rows[] = {
     {"GET", "/v1/clusters/{clustering}/members", 0, "cluster outliers limit cursor", "",
      vx_clusters_members_get},
     {"GET", "/v1/search", 0, "q " SEARCH_FIELDS, "", vx_search_get},
-    {"POST", "/v1/duplicates/scan", 0, "filter keep", "", vx_duplicates_scan_post},
+    {"POST", "/v1/duplicates/scan", 0, "filter keep evidence", "", vx_duplicates_scan_post},
     {"GET", "/v1/duplicates", 0, "limit cursor state format " GROUP_FIELDS, "",
      vx_duplicates_list_get},
     {"GET", "/v1/duplicate-decisions", 0, "limit cursor", "", vx_decisions_list_get},

@@ -554,6 +554,13 @@ int vx_catalog_get_segments(vx_catalog *catalog, int64_t a, int64_t b, float **r
 typedef int (*vx_catalog_on_scanned)(void *ctx, int64_t video, int64_t vectors, vx_err *err);
 int vx_catalog_scan_scanned(vx_catalog *catalog, vx_catalog_on_scanned on_scanned, void *ctx,
                             vx_err *err);
+/* The deep look at a video that was compared is done. */
+int vx_catalog_set_looked(vx_catalog *catalog, int64_t video, vx_err *err);
+/* Videos that were compared, are no copy or part of an older one, and are still to be looked at: up to n, rising from behind
+ * a row. */
+int vx_catalog_find_unlooked(vx_catalog *catalog, int64_t after, size_t n, int64_t *ret_rows,
+                             size_t *ret_n, vx_err *err);
+int vx_catalog_count_unlooked(vx_catalog *catalog, int64_t *ret_n, vx_err *err);
 
 /* ---- and what people decided ---- */
 

@@ -4,13 +4,26 @@
 
 #include "catalog_internal.h"
 
+static int are_there(vx_catalog *catalog, const vx_duplicate_pair *pair, bool *ret, vx_err *err) {
+    VX_SQL(q, &catalog->writer, "SELECT count(*) FROM videos WHERE row IN (?, ?)");
+    vx_sql_bind_int(&q, pair->a);
+    vx_sql_bind_int(&q, pair->b);
+    int rc = vx_sql_next(&q, err);
+    *ret = rc > 0 && vx_sql_int(&q) == 2;
+    return rc < 0 ? rc : 0;
+}
+
+/* (INSERT ... SELECT ... WHERE EXISTS would do in one statement, but keeps a journal for each that SQLite walks through:
+ * a sixth of a scan's time.) */
 static int insert_pair(vx_catalog *catalog, const vx_duplicate_pair *pair, vx_err *err) {
+    bool there;
+    int rc = are_there(catalog, pair, &there, err);
+    if (rc || !there)
+        return rc;
     VX_SQL(
         q, &catalog->writer,
         "INSERT INTO duplicate_pairs (a, b, kind, score, share, share_of_a, share_of_b, offset_s,"
-        " mirrored, segments) SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10"
-        " WHERE EXISTS (SELECT 1 FROM videos WHERE row = ?1)"
-        " AND EXISTS (SELECT 1 FROM videos WHERE row = ?2)"
+        " mirrored, segments) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
         " ON CONFLICT (a, b) DO UPDATE SET kind = excluded.kind, score = excluded.score,"
         " share = excluded.share, share_of_a = excluded.share_of_a,"
         " share_of_b = excluded.share_of_b, offset_s = excluded.offset_s,"
@@ -147,4 +160,47 @@ int vx_catalog_scan_scanned(vx_catalog *catalog, vx_catalog_on_scanned on_scanne
             return rc;
     }
     return rc;
+}
+
+int vx_catalog_set_looked(vx_catalog *catalog, int64_t video, vx_err *err) {
+    int rc = vx_catalog_check_writing(catalog, err);
+    if (rc)
+        return rc;
+    VX_SQL(q, &catalog->writer, "UPDATE duplicate_scanned SET looked = 1 WHERE video = ?");
+    vx_sql_bind_int(&q, video);
+    return vx_sql_run(&q, err);
+}
+
+/* The kinds: vx_verdict_wants_look is false for them. */
+#define UNLOOKED                                                                                   \
+    " FROM duplicate_scanned AS s WHERE looked = 0 AND video > ?1 AND NOT EXISTS"                  \
+    " (SELECT 1 FROM duplicate_pairs WHERE b = s.video AND kind IN (?2, ?3, ?4))"
+
+static void bind_unlooked(vx_sql *q, int64_t after) {
+    vx_sql_bind_int(q, after);
+    vx_sql_bind_int(q, VX_VERDICT_EXACT);
+    vx_sql_bind_int(q, VX_VERDICT_COPY);
+    vx_sql_bind_int(q, VX_VERDICT_PART_OF);
+}
+
+int vx_catalog_find_unlooked(vx_catalog *catalog, int64_t after, size_t n, int64_t *ret_rows,
+                             size_t *ret_n, vx_err *err) {
+    VX_READER(reader, catalog);
+    VX_SQL(q, reader.db, "SELECT video" UNLOOKED " ORDER BY video LIMIT ?5");
+    int rc;
+    *ret_n = 0;
+    bind_unlooked(&q, after);
+    vx_sql_bind_int(&q, (int64_t)n);
+    while ((rc = vx_sql_next(&q, err)) > 0 && *ret_n < n)
+        ret_rows[(*ret_n)++] = vx_sql_int(&q);
+    return rc < 0 ? rc : 0;
+}
+
+int vx_catalog_count_unlooked(vx_catalog *catalog, int64_t *ret_n, vx_err *err) {
+    VX_READER(reader, catalog);
+    VX_SQL(q, reader.db, "SELECT count(*)" UNLOOKED);
+    bind_unlooked(&q, 0);
+    int rc = vx_sql_next(&q, err);
+    *ret_n = rc > 0 ? vx_sql_int(&q) : 0;
+    return rc < 0 ? rc : 0;
 }

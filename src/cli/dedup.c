@@ -27,7 +27,7 @@ typedef struct settings {
     const char *index, *state, *models, *model, *device, *keep, *format, *list;
     double min_score;
     int64_t threads;
-    bool similar, all, quiet;
+    bool similar, all, quiet, fast;
     /* What was named, sorted: absolute, without symbolic links; none with --index. */
     const char **places; /* [n_places] */
     size_t n_places;
@@ -53,6 +53,10 @@ static const vx_option table[] = {
      "of similar videos, at least this score"},
     {"list", VX_OPTION_TEXT, AT(list), NULL, "FILE",
      "also write the groups to FILE: CSV, or JSON lines if its name ends in .jsonl"},
+    {"fast", VX_OPTION_FLAG, AT(fast), NULL, NULL,
+     "without the deep look at the pictures of the nearest videos, which finds crops, frames "
+     "around "
+     "a picture and passages, in some seconds a video"},
     {"format", VX_OPTION_TEXT, AT(format), "text", "NAME",
      "what is printed: text, csv, jsonl, or paths: only the files that may go"},
     {"all", VX_OPTION_FLAG, AT(all), NULL, NULL, "also groups that were decided before"},
@@ -86,6 +90,7 @@ static bool is_over(void *ctx) {
 }
 
 typedef struct progress {
+    const char *what; /* it is doing */
     bool quiet, is_terminal;
     int64_t started_us, told_us;
 } progress;
@@ -100,9 +105,8 @@ static void on_progress(void *ctx, int64_t done, int64_t total) {
     double elapsed_s = (double)(now_us - p->started_us) / 1e6, share = (double)done / (double)total;
     p->told_us = now_us;
     vx_clock_length(done ? elapsed_s / share - elapsed_s : (double)NAN, eta);
-    fprintf(stderr,
-            p->is_terminal ? "\rcomparing: %.0f %%, ETA %s\033[K" : "comparing: %.0f %%, ETA %s\n",
-            100 * share, *eta ? eta : "-");
+    fprintf(stderr, p->is_terminal ? "\r%s: %.0f %%, ETA %s\033[K" : "%s: %.0f %%, ETA %s\n",
+            p->what, 100 * share, *eta ? eta : "-");
 }
 
 /* The folder of the catalog: vidx embed has it in .vidx. */
@@ -171,7 +175,8 @@ static int scan(const settings *s, const vx_keep_policy *policy, vx_server *serv
                                          .listed = true,
                                          .places = s->places,
                                          .n_places = s->n_places};
-    progress p = {.quiet = s->quiet,
+    progress p = {.what = "comparing",
+                  .quiet = s->quiet,
                   .is_terminal = isatty(STDERR_FILENO),
                   .started_us = vx_clock_monotonic_us(),
                   .told_us = vx_clock_monotonic_us()};
@@ -188,6 +193,10 @@ static int scan(const settings *s, const vx_keep_policy *policy, vx_server *serv
     if (rc)
         return rc;
     rc = vx_duplicates_scan(&params, NULL, &watch, &report, err);
+    p.started_us = vx_clock_monotonic_us();
+    p.what = "looking";
+    if (!rc && !s->fast)
+        rc = vx_duplicates_look_deeper(&params, &watch, &report, err);
     if (!rc)
         rc = vx_duplicates_complete(duplicates, &query, err);
     if (!s->quiet && !rc)

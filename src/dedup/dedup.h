@@ -61,15 +61,21 @@ typedef struct vx_dedup_hit {
  * to call and in each. Non-zero ends the comparison and is returned. */
 typedef int (*vx_dedup_on_hits)(void *ctx, const vx_dedup_hit *hits, size_t n, vx_err *err);
 
+/* Whether the caller wants a hit of this row and other if its score is no greater than `score`; else it is left out. Of
+ * very many rows that are all alike most hits say nothing new, and scoring them costs more than finding them. Called by
+ * several threads at once, but never beside on_hits. */
+typedef bool (*vx_dedup_wants)(void *ctx, size_t row, size_t other, float score);
+
 typedef struct vx_dedup vx_dedup;
 /* threads: 0 = one per core. Copies the struct rows; borrows what it points to until free. */
 int vx_dedup_new(const vx_dedup_rows *rows, float threshold, int threads, vx_dedup **ret_dedup,
                  vx_err *err);
 vx_dedup *vx_dedup_free(vx_dedup *dedup);
 VX_DEFINE_AUTO(vx_dedup, vx_dedup_free)
-/* Compares rows [first, first + n), n <= VX_DEDUP_BLOCK, with all rows before each. */
-int vx_dedup_compare(vx_dedup *dedup, size_t first, size_t n, vx_dedup_on_hits on_hits, void *ctx,
-                     vx_err *err);
+/* Compares rows [first, first + n), n <= VX_DEDUP_BLOCK, with all rows before each.
+ *   wants  NULL: every hit; with a GPU it may be given hits that wants refuses */
+int vx_dedup_compare(vx_dedup *dedup, size_t first, size_t n, vx_dedup_wants wants,
+                     vx_dedup_on_hits on_hits, void *ctx, vx_err *err);
 
 /* The device, so that tests can bring one of their own: torch/pair_scan.h's functions, and its memory. */
 typedef struct vx_dedup_device {

@@ -79,12 +79,18 @@ bool vx_dedup_use_gpu(vx_dedup *d, const vx_dedup_gpu *gpu) {
 }
 
 typedef struct caller {
+    vx_dedup_wants wants;
     vx_dedup_on_hits on_hits;
     void *ctx;
     size_t first;
 } caller;
 
 /* Rows of the block become rows of all. */
+static bool wants(void *ctx, size_t row, size_t other, float score) {
+    const caller *c = ctx;
+    return c->wants(c->ctx, c->first + row, other, score);
+}
+
 static int pass_on(void *ctx, const vx_dedup_hit *hits, size_t n, vx_err *err) {
     enum { AT_ONCE = 256 };
     const caller *c = ctx;
@@ -113,9 +119,9 @@ static int try_gpu(vx_dedup *d, const vx_products_job *job, bool *ret_done, vx_e
     return rc;
 }
 
-int vx_dedup_compare(vx_dedup *d, size_t first, size_t n, vx_dedup_on_hits on_hits, void *ctx,
-                     vx_err *err) {
-    caller c = {on_hits, ctx, first};
+int vx_dedup_compare(vx_dedup *d, size_t first, size_t n, vx_dedup_wants caller_wants,
+                     vx_dedup_on_hits on_hits, void *ctx, vx_err *err) {
+    caller c = {caller_wants, on_hits, ctx, first};
     const float *block = d->rows.vectors ? d->rows.vectors + first * d->rows.dim : d->block;
     int rc = d->rows.vectors ? 0 : d->rows.read(d->rows.ctx, first, n, d->block, err);
     vx_products_job job = {.block = block,
@@ -123,6 +129,7 @@ int vx_dedup_compare(vx_dedup *d, size_t first, size_t n, vx_dedup_on_hits on_hi
                            .others = &d->rows,
                            .first = first,
                            .bars = d->bars,
+                           .wants = caller_wants ? wants : NULL,
                            .on_hits = pass_on,
                            .ctx = &c};
     for (; job.from < first + n && !rc; job.from = job.n_others) {

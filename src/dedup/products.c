@@ -102,6 +102,11 @@ typedef struct chunk {
     chunk_hits *hits;
 } chunk;
 
+static bool is_wanted(const chunk *c, size_t row, size_t i, float score) {
+    const vx_products_job *job = c->job;
+    return !job->wants || job->wants(job->ctx, row, c->first + i, score);
+}
+
 /* Those of a row that meets n others. */
 static int look_through_row(const chunk *c, size_t row, size_t n, vx_err *err) {
     const float *products = c->products + row * c->n;
@@ -114,10 +119,10 @@ static int look_through_row(const chunk *c, size_t row, size_t n, vx_err *err) {
         at_least = fmaxf(at_least, best - 2 * c->slack);
     }
     for (size_t i = 0; i < n; i++) {
-        if (!(products[i] >= at_least))
+        if (!(products[i] >= at_least) || !is_wanted(c, row, i, products[i] + c->slack))
             continue;
         float score = vx_index_dot(vector, c->others + i * c->dim, c->dim);
-        if (!(score >= bar) || isinf(score))
+        if (!(score >= bar) || isinf(score) || !is_wanted(c, row, i, score))
             continue;
         if (!vx_make_room(c->hits->items, c->hits->n, c->hits->capacity))
             return VX_FAIL(err, -ENOMEM, "no memory for %zu near-duplicates", c->hits->n + 1);

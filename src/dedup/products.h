@@ -32,7 +32,8 @@ typedef struct vx_products_job { /* borrows all, for the call */
     size_t first;    /* row i of the block meets only others below first + i */
     const float
         *bars; /* float32 [n_block]: the least score of a hit of each row; read before each tile */
-    bool best_only; /* of each tile, only hits that may be a row's best */
+    bool best_only;       /* of each tile, only hits that may be a row's best */
+    vx_dedup_wants wants; /* rows are those of the block; NULL: every hit */
     vx_dedup_on_hits
         on_hits; /* on the caller's thread, after each tile; rows are those of the block */
     void *ctx;

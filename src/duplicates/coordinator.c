@@ -13,6 +13,7 @@ typedef struct vx_duplicates_job {
     vx_duplicates *duplicates; /* borrows */
     char *filter;              /* its JSON text; NULL: all videos; owned */
     char *keep;                /* a policy; NULL: the default; owned */
+    bool fast;                 /* without the deep look */
     struct vx_duplicates_job *next_queued, *next_live;
 } vx_duplicates_job;
 
@@ -28,13 +29,15 @@ static vx_duplicates_job *free_job(vx_duplicates_job *job) {
     return NULL;
 }
 
-static vx_duplicates_job *new_job(vx_duplicates *d, const char *filter, const char *keep) {
+static vx_duplicates_job *new_job(vx_duplicates *d, const char *filter, const char *keep,
+                                  bool fast) {
     vx_duplicates_job *job = vx_new(vx_duplicates_job);
     if (!job)
         return NULL;
     *job = (vx_duplicates_job){.duplicates = d,
                                .filter = filter ? strdup(filter) : NULL,
-                               .keep = keep ? strdup(keep) : NULL};
+                               .keep = keep ? strdup(keep) : NULL,
+                               .fast = fast};
     atomic_store(&job->job.phase, VX_PHASE_COMMIT);
     return (filter && !job->filter) || (keep && !job->keep) ? free_job(job) : job;
 }
@@ -107,9 +110,10 @@ typedef struct ending {
 static int apply_end(void *ctx, vx_err *err) {
     const ending *end = ctx;
     const vx_scan_report *r = end->report;
-    json_t *report = json_pack("{s:I, s:I, s:I, s:I}", "videos", (json_int_t)r->videos, "among",
-                               (json_int_t)r->among, "pairs", (json_int_t)r->pairs, "compared",
-                               (json_int_t)r->compared);
+    json_t *report =
+        json_pack("{s:I, s:I, s:I, s:I, s:I}", "videos", (json_int_t)r->videos, "among",
+                  (json_int_t)r->among, "pairs", (json_int_t)r->pairs, "compared",
+                  (json_int_t)r->compared, "looked", (json_int_t)r->looked);
     VX_AUTO_FREE char *result = vx_jobs_result(end->outcome, end->message, NULL, report);
     if (!result)
         return VX_FAIL(err, -ENOMEM, "no memory for a job's result");
@@ -138,7 +142,10 @@ static int scan(vx_duplicates_job *job, vx_scan_report *report, vx_err *err) {
         rc = parse_filter(job, &filter, err);
     if (!rc)
         rc = vx_duplicates_scan(&job->duplicates->params, filter, &watch, report, err);
-    return rc;
+    if (rc || job->fast || filter)
+        return rc;
+    atomic_store(&job->job.started_us, vx_clock_monotonic_us()); /* its units take another time */
+    return vx_duplicates_look_deeper(&job->duplicates->params, &watch, report, err);
 }
 
 /* Of large groups not every pair was compared: those with what the policy keeps are, so that a list says of each video
@@ -187,9 +194,9 @@ static void run_job(vx_duplicates_job *job) {
     vx_duplicates_note_change(d);
     count(d, outcome, &report);
     vx_log(VX_LOG_INFO, VX_DUPLICATES_KIND,
-           "job=%s outcome=%s videos=%lld among=%lld pairs=%lld compared=%lld", job->job.id,
-           vx_outcome_name(outcome), (long long)report.videos, (long long)report.among,
-           (long long)report.pairs, (long long)report.compared);
+           "job=%s outcome=%s videos=%lld among=%lld pairs=%lld compared=%lld looked=%lld",
+           job->job.id, vx_outcome_name(outcome), (long long)report.videos, (long long)report.among,
+           (long long)report.pairs, (long long)report.compared, (long long)report.looked);
 }
 
 static vx_duplicates_job *wait_for_job(vx_duplicates *d) {
@@ -214,8 +221,9 @@ static void *run_scanner(void *ctx) {
 typedef struct accept_write {
     vx_write write;
     vx_duplicates *duplicates;
-    char *filter;           /* NULL: all videos; owned */
-    char *keep;             /* NULL: the default; owned */
+    char *filter; /* NULL: all videos; owned */
+    char *keep;   /* NULL: the default; owned */
+    bool fast;
     vx_duplicates_job *job; /* made by this write; NULL: there was one */
     char job_id[VX_JOB_ID_CHARS + 1];
     vx_duplicates_accepted accepted;
@@ -234,7 +242,7 @@ static bool find_same(accept_write *a) {
     vx_mutex_lock(&d->mu);
     for (vx_duplicates_job *job = d->jobs; job && !found; job = job->next_live) {
         found = !atomic_load(&job->job.cancelled) && is_same(job->filter, a->filter) &&
-                is_same(job->keep, a->keep);
+                is_same(job->keep, a->keep) && job->fast == a->fast;
         if (found)
             strcpy(a->job_id, job->job.id);
     }
@@ -242,8 +250,9 @@ static bool find_same(accept_write *a) {
     return found;
 }
 
-static char *request_json(const char *filter, const char *keep) {
-    json_t *object = json_pack("{s:s*, s:s*}", "filter", filter, "keep", keep);
+static char *request_json(const accept_write *a) {
+    json_t *object =
+        json_pack("{s:s*, s:s*, s:b}", "filter", a->filter, "keep", a->keep, "fast", (int)a->fast);
     char *text = object ? json_dumps(object, JSON_COMPACT) : NULL;
     json_decref(object);
     return text;
@@ -254,8 +263,8 @@ static int apply_accept(vx_write *write, vx_err *err) {
     vx_duplicates *d = a->duplicates;
     if (find_same(a))
         return 0;
-    VX_AUTO_FREE char *request = request_json(a->filter, a->keep);
-    a->job = request ? new_job(d, a->filter, a->keep) : NULL;
+    VX_AUTO_FREE char *request = request_json(a);
+    a->job = request ? new_job(d, a->filter, a->keep, a->fast) : NULL;
     if (!a->job)
         return VX_FAIL(err, -ENOMEM, "no memory for a job");
     int rc = vx_jobs_prepare(d->params.jobs, VX_DUPLICATES_KIND, &a->job->job, err);
@@ -290,7 +299,7 @@ static void finish_accept(vx_write *write, int rc, const vx_err *err) {
 }
 
 vx_outcome vx_duplicates_submit(vx_duplicates *d, const char *filter_json, const char *keep,
-                                vx_duplicates_accepted accepted, void *ctx) {
+                                bool fast, vx_duplicates_accepted accepted, void *ctx) {
     accept_write *a = vx_new(accept_write);
     if (!a)
         return VX_OUTCOME_INTERNAL;
@@ -298,6 +307,7 @@ vx_outcome vx_duplicates_submit(vx_duplicates *d, const char *filter_json, const
                         .duplicates = d,
                         .filter = filter_json ? strdup(filter_json) : NULL,
                         .keep = keep ? strdup(keep) : NULL,
+                        .fast = fast,
                         .accepted = accepted,
                         .ctx = ctx};
     vx_outcome refused = (filter_json && !a->filter) || (keep && !a->keep)
@@ -313,7 +323,8 @@ vx_outcome vx_duplicates_submit(vx_duplicates *d, const char *filter_json, const
 static vx_outcome parse(void *ctx, const vx_job_row *row, vx_job **ret_job, vx_err *err) {
     json_t *request = json_loads(row->request, 0, NULL);
     vx_duplicates_job *job = new_job(ctx, json_string_value(json_object_get(request, "filter")),
-                                     json_string_value(json_object_get(request, "keep")));
+                                     json_string_value(json_object_get(request, "keep")),
+                                     json_is_true(json_object_get(request, "fast")));
     json_decref(request);
     if (!job) {
         VX_FAIL(err, -ENOMEM, "no memory for job %s", row->id);

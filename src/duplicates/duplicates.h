@@ -67,6 +67,7 @@ typedef struct vx_scan_report {
     int64_t among;    /* with so many */
     int64_t pairs;    /* related pairs that were stored */
     int64_t compared; /* pairs of videos whose pictures were compared */
+    int64_t looked;   /* videos to which the deep look was given */
 } vx_scan_report;
 
 typedef struct vx_scan_watch {
@@ -82,15 +83,23 @@ typedef struct vx_scan_watch {
 int vx_duplicates_scan(const vx_duplicates_params *params, const vx_filter *filter,
                        const vx_scan_watch *watch, vx_scan_report *ret_report, vx_err *err);
 
+/* The deep look: after a scan without a filter, finds by the pictures of the nearest videos what vectors of whole clips
+ * and hashes do not (looks.c). Some seconds a video that is no copy or part of an older one, once each; nothing where the
+ * extractor has no evidence. Adds to the report; watch is told videos. -ECANCELED: is_over. What was done by then stays. */
+int vx_duplicates_look_deeper(const vx_duplicates_params *params, const vx_scan_watch *watch,
+                              vx_scan_report *report, vx_err *err);
+
 /* rc 0: the job is durable, or the same one was waiting or running already. On the writer's thread; must be
  * short. */
 typedef void (*vx_duplicates_accepted)(void *ctx, int rc, const char *job_id, const vx_err *err);
 /* Never blocks. BUSY, STOPPING or INTERNAL (no memory): accepted is not called.
  *   filter_json  NULL, or the text of a filter that was parsed before; borrows
  *   keep         the text of a policy that was parsed before, or NULL: largest_picture. In groups in which not every
- *                pair was compared, those with what it keeps are; borrows */
+ *                pair was compared, those with what it keeps are; borrows
+ *   fast         without the deep look; with a filter there is none */
 vx_outcome vx_duplicates_submit(vx_duplicates *duplicates, const char *filter_json,
-                                const char *keep, vx_duplicates_accepted accepted, void *ctx);
+                                const char *keep, bool fast, vx_duplicates_accepted accepted,
+                                void *ctx);
 
 /* ---- groups ---- */
 
@@ -119,23 +128,30 @@ typedef struct vx_keep_policy {
  * -EINVAL: err says what is wrong. */
 int vx_keep_policy_parse(const char *text, vx_keep_policy *ret_policy, vx_err *err);
 
+/* A further listed file with a video's bytes. */
+typedef struct vx_group_file {
+    char *path;   /* owned */
+    bool is_link; /* another name (hard link) of the file before it, that is no bytes of its own */
+} vx_group_file;
+
 typedef struct vx_group_video {
     int64_t row;
     char id[VX_VIDEO_ID_CHARS + 1];
-    char *filename; /* owned */
-    /* Further listed files with its bytes, each ended by NUL, n_same_bytes with these; NULL: none; owned. */
-    char *same;
-    size_t n_same, n_same_bytes;
+    char *filename;      /* owned */
+    vx_group_file *same; /* [n_same] links of that file first; NULL: none; owned */
+    size_t n_same,
+        n_files; /* n_files: files with these bytes, whatever the number of their names */
     int64_t bytes, created_us; /* of the upload, or of the listed file */
     int width_px, height_px;
     double duration_s; /* NaN: not known */
     bool set_aside;    /* in a trash or hidden folder */
     bool no_file;      /* none is stored or listed, or it is missing: it lets no other one go */
     bool
-        keep; /* by the policy; else it may go: a kept one holds all of it. `same` goes in any case */
+        keep; /* by the policy; else it may go: a kept one holds all of it. `same` goes in any case, but for links of what is kept */
     size_t of;      /* which one that is; its own number if it is kept */
     bool unchecked; /* kept for want of a comparison with a kept one, see vx_duplicates_plan */
 } vx_group_video;
+void vx_group_video_clear(vx_group_video *video);
 
 /* Two videos of a group: what the second is to the first. */
 typedef struct vx_group_pair {

@@ -12,6 +12,7 @@ typedef struct line {
     const vx_group_video *video;
     const char *filename;
     const vx_group_video *kept; /* what it may go for; NULL: it is kept */
+    int64_t bytes;              /* 0: those of the file before it, of which this is another name */
     const char *relation;       /* to that one; NULL: it is kept, or none is known */
     const vx_group_pair *pair;  /* the same; NULL also for a file with the same bytes */
 } line;
@@ -22,18 +23,22 @@ static line line_of(const vx_group *group, size_t i) {
     return (line){.group = group,
                   .video = v,
                   .filename = v->filename,
+                  .bytes = v->bytes,
                   .kept = v->keep ? NULL : &group->videos[v->of],
                   .relation = pair ? vx_verdict_name(pair->kind) : NULL,
                   .pair = pair};
 }
 
 /* Of a further file with the bytes of that one. */
-static line line_of_same(const vx_group *group, size_t i, const char *path) {
+static line line_of_same(const vx_group *group, size_t i, const vx_group_file *name, bool stays) {
     const vx_group_video *v = &group->videos[i];
     return (line){.group = group,
                   .video = v,
-                  .filename = path,
-                  .kept = v->keep ? v : &group->videos[v->of],
+                  .filename = name->path,
+                  .bytes = name->is_link ? 0 : v->bytes,
+                  .kept = stays     ? NULL
+                          : v->keep ? v
+                                    : &group->videos[v->of],
                   .relation = vx_verdict_name(VX_VERDICT_EXACT)};
 }
 
@@ -59,7 +64,7 @@ static void write_csv_line(FILE *out, const line *l) {
     const vx_group_video *v = l->video;
     fprintf(out, "%s,%s,", l->group->id, v->id);
     write_text(out, l->filename);
-    fprintf(out, ",%lld,%d,%d", (long long)v->bytes, v->width_px, v->height_px);
+    fprintf(out, ",%lld,%d,%d", (long long)l->bytes, v->width_px, v->height_px);
     write_number(out, v->duration_s, "%.3f");
     fprintf(out, ",%s,%s,%s", l->kept ? "delete" : "keep", l->kept ? l->kept->id : "",
             l->relation ? l->relation : "");
@@ -81,7 +86,7 @@ static int write_json_line(FILE *out, const line *l, vx_err *err) {
     const vx_group_video *v = l->video;
     json_t *object =
         json_pack("{s:s, s:s, s:s, s:I, s:i, s:i, s:o, s:s}", "group", l->group->id, "video_id",
-                  v->id, "filename", l->filename, "bytes", (json_int_t)v->bytes, "width",
+                  v->id, "filename", l->filename, "bytes", (json_int_t)l->bytes, "width",
                   v->width_px, "height", v->height_px, "duration_s", real_or_null(v->duration_s),
                   "action", l->kept ? "delete" : "keep");
     bool fine = object != NULL;
@@ -114,11 +119,13 @@ static int write_line(FILE *out, const line *l, vx_groups_format format, vx_err 
 static int write_group(FILE *out, const vx_group *g, vx_groups_format format, vx_err *err) {
     int rc = 0;
     for (size_t i = 0; i < g->n_videos && !rc; i++) {
-        const char *path = g->videos[i].same;
+        const vx_group_video *v = &g->videos[i];
         const line own = line_of(g, i);
+        bool stays = v->keep;
         rc = write_line(out, &own, format, err);
-        for (size_t k = 0; k < g->videos[i].n_same && !rc; k++, path += strlen(path) + 1) {
-            const line l = line_of_same(g, i, path);
+        for (size_t k = 0; k < v->n_same && !rc; k++) {
+            stays &= v->same[k].is_link;
+            const line l = line_of_same(g, i, &v->same[k], stays);
             rc = write_line(out, &l, format, err);
         }
     }

@@ -21,7 +21,7 @@ vx_group *vx_group_free(vx_group *group) {
     if (!group)
         return NULL;
     for (size_t i = 0; i < group->n_videos; i++)
-        free(group->videos[i].filename), free(group->videos[i].same);
+        vx_group_video_clear(&group->videos[i]);
     free(group->videos);
     free(group->pairs);
     free(group);
@@ -326,8 +326,8 @@ static int choose_what_stays(vx_group_build *b, vx_err *err) {
         int rc = v->keep && !closed && b->compare ? compare_with_kept(b, &s, i, err) : 0;
         if (rc)
             return rc;
-        g->bytes += v->bytes * (int64_t)(1 + v->n_same);
-        g->removable_bytes += v->bytes * (int64_t)(v->n_same + !v->keep);
+        g->bytes += v->bytes * (int64_t)v->n_files;
+        g->removable_bytes += v->bytes * (int64_t)(v->n_files - v->keep);
         if (v->keep && !v->no_file)
             s.kept[s.n_kept++] = i;
     }
@@ -369,23 +369,48 @@ void vx_group_name(const vx_scan_snapshot *s, const vx_group_members *members, v
     snprintf(g->revision, sizeof g->revision, "%08x", sum);
 }
 
-/* The named file first, and the others with its bytes. */
-static int copy_files(const vx_keep_facts *facts, vx_group_video *to, vx_err *err) {
-    const vx_group_video *from = facts->video;
-    to->filename = strdup(facts->filename);
-    to->same = from->n_same ? malloc(from->n_same_bytes + strlen(from->filename) + 1) : NULL;
-    if (!to->filename || (from->n_same && !to->same))
+typedef struct names { /* of a video, filename first */
+    const vx_group_video *video;
+    size_t n;
+} names;
+
+static const char *name_at(const names *all, size_t i) {
+    return i ? all->video->same[i - 1].path : all->video->filename;
+}
+
+static bool starts_file(const names *all, size_t i) {
+    return i == 0 || i == all->n || !all->video->same[i - 1].is_link;
+}
+
+static int add_name(vx_group_video *to, const char *path, bool is_link, vx_err *err) {
+    char *copy = strdup(path);
+    if (!copy)
         return VX_FAIL(err, -ENOMEM, "no memory for a group");
-    char *end = to->same;
-    const char *next = from->filename, *rest = from->same;
-    for (size_t i = 0; i <= from->n_same && from->n_same; i++) {
-        if (next != facts->filename)
-            end = stpcpy(end, next) + 1;
-        next = rest;
-        rest += i < from->n_same ? strlen(rest) + 1 : 0;
-    }
-    to->n_same_bytes = from->n_same ? (size_t)(end - to->same) : 0;
+    to->same[to->n_same++] = (vx_group_file){.path = copy, .is_link = is_link};
     return 0;
+}
+
+/* The chosen name first, then the other names of its file, then the other files. */
+static int copy_files(const vx_keep_facts *facts, vx_group_video *to, vx_err *err) {
+    const names all = {facts->video, facts->video->n_same + 1};
+    size_t chosen = 0, first, end;
+    while (name_at(&all, chosen) != facts->filename)
+        chosen++;
+    for (first = chosen; !starts_file(&all, first);)
+        first--;
+    for (end = chosen + 1; !starts_file(&all, end);)
+        end++;
+    to->filename = strdup(facts->filename);
+    to->same = all.n > 1 ? vx_new_array(all.n - 1, sizeof *to->same) : NULL;
+    if (!to->filename || (all.n > 1 && !to->same))
+        return VX_FAIL(err, -ENOMEM, "no memory for a group");
+    int rc = 0;
+    for (size_t i = first; i < end && !rc; i++)
+        rc = i == chosen ? 0 : add_name(to, name_at(&all, i), true, err);
+    for (size_t i = 0; i < all.n && !rc; i++)
+        if (i < first || i >= end)
+            rc = add_name(to, name_at(&all, i), !starts_file(&all, i), err);
+    return rc;
 }
 
 static int order_videos(vx_group_build *b, vx_err *err) {
@@ -399,7 +424,9 @@ static int order_videos(vx_group_build *b, vx_err *err) {
     for (size_t i = 0; i < g->n_videos && !rc; i++) {
         g->videos[i] = *b->facts[i].video;
         g->videos[i].no_file = b->facts[i].no_file;
-        g->videos[i].filename = g->videos[i].same = NULL;
+        g->videos[i].filename = NULL;
+        g->videos[i].same = NULL;
+        g->videos[i].n_same = 0;
         rc = copy_files(&b->facts[i], &g->videos[i], err);
     }
     return rc;

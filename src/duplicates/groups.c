@@ -105,7 +105,7 @@ static int partition_init(partition *p, const vx_scan_snapshot *s, const vx_grou
 
 static bool is_group(const partition *p, const span *g) {
     const vx_group_video *first = &p->snapshot->videos[p->members[g->first_member]];
-    return g->n_members > 1 || (p->exact && first->n_same);
+    return g->n_members > 1 || (p->exact && first->n_files > 1);
 }
 
 /* Moves on to the next group of two videos, or files, and more; false: that was the last. */

@@ -90,11 +90,11 @@ static double folder_of(const vx_keep_policy *policy, const char *path) {
 }
 
 const char *vx_keep_choose_file(const vx_keep_policy *policy, const vx_group_video *v) {
-    const char *best = v->filename, *path = v->same;
-    for (size_t i = 0; i < v->n_same && policy->by == VX_KEEP_PATH; i++, path += strlen(path) + 1)
-        if (folder_of(policy, path) > folder_of(policy, best) &&
-            (v->set_aside || !vx_path_is_set_aside(path)))
-            best = path;
+    const char *best = v->filename;
+    for (size_t i = 0; i < v->n_same && policy->by == VX_KEEP_PATH; i++)
+        if (folder_of(policy, v->same[i].path) > folder_of(policy, best) &&
+            (v->set_aside || !vx_path_is_set_aside(v->same[i].path)))
+            best = v->same[i].path;
     return best;
 }
 
@@ -223,9 +223,8 @@ static void explain_file(const vx_keep_policy *policy, const vx_keep_facts *only
     bool preferred = policy->by == VX_KEEP_PATH &&
                      folder_of(policy, only->filename) > -(double)policy->n_folders;
     bool others_aside = !v->set_aside && v->n_same;
-    const char *path = v->same;
-    for (size_t i = 0; i < v->n_same; i++, path += strlen(path) + 1)
-        others_aside &= vx_path_is_set_aside(path);
+    for (size_t i = 0; i < v->n_same; i++)
+        others_aside &= v->same[i].is_link || vx_path_is_set_aside(v->same[i].path);
     if (others_aside)
         snprintf(text, capacity, "the others are in trash or hidden folders");
     else if (preferred)

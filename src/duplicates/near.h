@@ -32,11 +32,16 @@ static inline void vx_near_find_worst(vx_near *near) {
             near->worst = i;
 }
 
+/* Whether one that comes now may still get a place, if its score is no greater than this. */
+static inline bool vx_near_may_take(const vx_near *near, vx_near_video found) {
+    return near->n < VX_NEAR_MAX || vx_near_is_better(found, near->items[near->worst]);
+}
+
 /* False: a video has no place, now or any more: *ret_left. The same video counts once, with its best score. */
 static inline bool vx_near_push(vx_near *near, vx_near_video found, vx_near_video *ret_left) {
     bool full = near->n == VX_NEAR_MAX;
     *ret_left = found;
-    if (full && !vx_near_is_better(found, near->items[near->worst]))
+    if (!vx_near_may_take(near, found))
         return near->items[near->worst].video == found.video;
     for (uint32_t i = 0; i < near->n; i++) {
         if (near->items[i].video != found.video)

@@ -250,6 +250,14 @@ static int leave(scan *s, size_t in_block, vx_near_video left, vx_err *err) {
     return 0;
 }
 
+/* Not, if it is none of the nearest and joins no groups: on_hits would only mark the video as capped, see find_near. */
+static bool wants(void *ctx, size_t row, size_t other_row, float score) {
+    const scan *s = ctx;
+    uint32_t video = s->owner[row], other = s->owner[other_row];
+    return vx_near_may_take(&s->near[video - s->block], (vx_near_video){other, score}) ||
+           vx_sets_look(s->groups, video) != vx_sets_look(s->groups, other);
+}
+
 static int on_hits(void *ctx, const vx_dedup_hit *hits, size_t n, vx_err *err) {
     scan *s = ctx;
     for (size_t i = 0; i < n; i++) {
@@ -272,8 +280,10 @@ static int find_near(scan *s, vx_err *err) {
     int rc = check_over(s, err);
     for (size_t n; first < end && !rc; first += n) {
         n = end - first < VX_DEDUP_BLOCK ? end - first : VX_DEDUP_BLOCK;
-        rc = vx_dedup_compare(s->dedup, first, n, on_hits, s, err);
+        rc = vx_dedup_compare(s->dedup, first, n, wants, on_hits, s, err);
     }
+    for (size_t i = 0; i < s->n_block && !rc; i++)
+        s->capped[i] |= s->near[i].n == VX_NEAR_MAX;
     return rc;
 }
 

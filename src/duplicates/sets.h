@@ -25,6 +25,13 @@ static inline uint32_t vx_sets_find(uint32_t *parent, uint32_t i) {
     return i;
 }
 
+/* The same without shortening any path: by several threads at once, while nobody joins. */
+static inline uint32_t vx_sets_look(const uint32_t *parent, uint32_t i) {
+    while (parent[i] != i)
+        i = parent[i];
+    return i;
+}
+
 /* False: they were in one set already. */
 static inline bool vx_sets_join(uint32_t *parent, uint32_t a, uint32_t b) {
     a = vx_sets_find(parent, a);

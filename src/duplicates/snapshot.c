@@ -4,9 +4,18 @@
 #include <errno.h>
 #include <jansson.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/path.h"
 #include "base/utf8.h"
+
+void vx_group_video_clear(vx_group_video *video) {
+    for (size_t i = 0; i < video->n_same; i++)
+        free(video->same[i].path);
+    free(video->same);
+    free(video->filename);
+    *video = (vx_group_video){0};
+}
 
 vx_scan_snapshot *vx_scan_snapshot_ref(vx_scan_snapshot *s) {
     atomic_fetch_add(&s->references, 1);
@@ -17,7 +26,7 @@ vx_scan_snapshot *vx_scan_snapshot_free(vx_scan_snapshot *s) {
     if (!s || atomic_fetch_sub(&s->references, 1) > 1)
         return NULL;
     for (size_t i = 0; i < s->n_videos; i++)
-        free(s->videos[i].filename), free(s->videos[i].same);
+        vx_group_video_clear(&s->videos[i]);
     free(s->videos);
     free(s->pairs);
     free(s->settled);
@@ -110,35 +119,103 @@ static const char *path_of(const vx_duplicates_params *p, const json_t *file) {
     return counts ? path : NULL;
 }
 
-/* Sets filename, set_aside and the time by the first file that is not set aside, else the first; and same by the
- * others. Leaves filename NULL where none counts. */
+typedef struct listed {
+    const char *path; /* borrows */
+    json_int_t mtime_ns;
+    bool aside;
+    dev_t device;
+    ino_t inode;            /* 0: it cannot be read, or the path is relative to an unknown folder */
+    size_t at, file;        /* its place in the list; the least place of a name of its file */
+    size_t best, best_file; /* those of the name that goes first */
+} listed;
+
+static int by_inode(const void *a, const void *b) {
+    const listed *x = a, *y = b;
+    if (x->device != y->device)
+        return x->device < y->device ? -1 : 1;
+    if (x->inode != y->inode)
+        return x->inode < y->inode ? -1 : 1;
+    return (x->at > y->at) - (x->at < y->at);
+}
+
+static int by_file(const void *a, const void *b) {
+    const listed *x = a, *y = b;
+    if ((x->file == x->best_file) != (y->file == y->best_file))
+        return x->file == x->best_file ? -1 : 1;
+    if (x->file != y->file)
+        return x->file < y->file ? -1 : 1;
+    if ((x->at == x->best) != (y->at == y->best))
+        return x->at == x->best ? -1 : 1;
+    return (x->at > y->at) - (x->at < y->at);
+}
+
+/* By file, the first name that is not set aside first, else the first. */
+static void order_names(listed *names, size_t n) {
+    size_t best = 0, best_file = 0;
+    while (best + 1 < n && names[best].aside)
+        best++;
+    best = names[best].aside ? 0 : best;
+    qsort(names, n, sizeof *names, by_inode);
+    for (size_t i = 0; i < n; i++) {
+        bool same = i && names[i].inode && names[i].inode == names[i - 1].inode &&
+                    names[i].device == names[i - 1].device;
+        names[i].file = same ? names[i - 1].file : names[i].at;
+        best_file = names[i].at == best ? names[i].file : best_file;
+    }
+    for (size_t i = 0; i < n; i++) {
+        names[i].best = best;
+        names[i].best_file = best_file;
+    }
+    qsort(names, n, sizeof *names, by_file);
+}
+
+/* Those that count; a name's inode only matters beside others. */
+static size_t list_names(const vx_duplicates_params *p, const json_t *files, listed *ret_names) {
+    size_t above = chars_above(p), n = 0;
+    for (size_t i = 0; i < json_array_size(files); i++) {
+        const json_t *file = json_array_get(files, i);
+        const char *path = path_of(p, file);
+        struct stat info = {0};
+        if (!path)
+            continue;
+        if (json_array_size(files) > 1 && path[0] == '/' && lstat(path, &info))
+            info = (struct stat){0};
+        ret_names[n] = (listed){
+            .path = path,
+            .mtime_ns = json_integer_value(json_object_get(file, "mtime_ns")),
+            .aside = vx_path_is_set_aside(path + (strlen(path) > above ? above : 0)),
+            .device = info.st_dev,
+            .inode = info.st_ino,
+            .at = n,
+        };
+        n++;
+    }
+    return n;
+}
+
+/* Sets filename, set_aside and the time by the first name; and same by the others. Leaves filename NULL where none
+ * counts. */
 static int read_files(const vx_duplicates_params *p, const json_t *files, vx_group_video *v,
                       vx_err *err) {
-    size_t above = chars_above(p), n = json_array_size(files), best = n;
-    for (size_t i = 0; i < n; i++) {
-        const char *path = path_of(p, json_array_get(files, i));
-        bool aside = path && vx_path_is_set_aside(path + (strlen(path) > above ? above : 0));
-        v->n_same += path && best < n;
-        v->n_same_bytes += path ? strlen(path) + 1 : 0;
-        if (path && (best == n || (v->set_aside && !aside))) {
-            best = i;
-            v->set_aside = aside;
-        }
-    }
-    if (best == n)
+    VX_AUTO_FREE listed *names = vx_new_array(json_array_size(files) + 1, sizeof *names);
+    size_t n = names ? list_names(p, files, names) : 0;
+    if (names && !n)
         return 0;
-    const json_t *file = json_array_get(files, best);
-    v->filename = strdup(path_of(p, file));
-    v->n_same_bytes -= strlen(path_of(p, file)) + 1;
-    v->same = v->n_same ? malloc(v->n_same_bytes) : NULL;
-    if (!v->filename || (v->n_same && !v->same))
+    if (names) {
+        order_names(names, n);
+        v->filename = strdup(names[0].path);
+        v->same = vx_new_array(n, sizeof *v->same);
+    }
+    if (!v->filename || !v->same)
         return VX_FAIL(err, -ENOMEM, "no memory for the videos of groups");
-    if (json_is_integer(json_object_get(file, "mtime_ns")))
-        v->created_us = json_integer_value(json_object_get(file, "mtime_ns")) / 1000;
-    char *end = v->same;
-    for (size_t i = 0; i < n; i++) {
-        const char *path = i == best ? NULL : path_of(p, json_array_get(files, i));
-        end = path ? stpcpy(end, path) + 1 : end;
+    v->set_aside = names[0].aside;
+    v->created_us = names[0].mtime_ns ? names[0].mtime_ns / 1000 : v->created_us;
+    for (size_t i = 1; i < n; i++) {
+        bool is_link = names[i].file == names[i - 1].file;
+        v->same[v->n_same] = (vx_group_file){.path = strdup(names[i].path), .is_link = is_link};
+        if (!v->same[v->n_same++].path)
+            return VX_FAIL(err, -ENOMEM, "no memory for the videos of groups");
+        v->n_files += !is_link;
     }
     return 0;
 }
@@ -171,6 +248,7 @@ static int load_video(loading *l, int64_t row, vx_err *err) {
         return rc == VX_CATALOG_NOT_FOUND ? 0 : rc;
     vx_group_video v = {.row = row,
                         .bytes = video->bytes,
+                        .n_files = 1,
                         .created_us = video->created_us,
                         .width_px = video->width_px,
                         .height_px = video->height_px,
@@ -186,8 +264,7 @@ static int load_video(loading *l, int64_t row, vx_err *err) {
         rc = v.filename ? 0 : VX_FAIL(err, -ENOMEM, "no memory for the videos of groups");
     }
     if (rc || !v.filename) { /* it is in none of the places */
-        free(v.filename);
-        free(v.same);
+        vx_group_video_clear(&v);
         return rc;
     }
     l->snapshot->videos[l->snapshot->n_videos++] = v;

@@ -42,20 +42,24 @@ static void print_relation(FILE *out, const vx_group *g, const vx_group_video *v
 }
 
 static void print_same(FILE *out, const vx_group_video *v) {
-    const char *path = v->same;
-    for (size_t i = 0; i < v->n_same; i++, path += strlen(path) + 1) {
-        fputs("  may go  ", out);
-        print_name(out, path);
-        fputs(": the same bytes as ", out);
-        print_name(out, v->filename);
+    const char *file = v->filename;
+    bool stays = v->keep;
+    for (size_t i = 0; i < v->n_same; i++) {
+        const vx_group_file *name = &v->same[i];
+        stays &= name->is_link;
+        fputs(stays ? "  keep    " : "  may go  ", out);
+        print_name(out, name->path);
+        fputs(name->is_link ? ": another name (hard link) of " : ": the same bytes as ", out);
+        print_name(out, name->is_link ? file : v->filename);
         fputc('\n', out);
+        file = name->is_link ? file : name->path;
     }
 }
 
 static void print_group(FILE *out, const vx_group *g, size_t number) {
     size_t n_files = g->n_videos;
     for (size_t i = 0; i < g->n_videos; i++)
-        n_files += g->videos[i].n_same;
+        n_files += g->videos[i].n_files - 1;
     fprintf(out, "%sGroup %zu: %zu files, %.1f MB, of which %.1f MB may go\n",
             number > 1 ? "\n" : "", number, n_files, (double)g->bytes / 1e6,
             (double)g->removable_bytes / 1e6);
@@ -92,10 +96,13 @@ void vx_groups_print_paths(const vx_group_page *page, FILE *out) {
     for (size_t g = 0; g < page->n; g++)
         for (size_t i = 0; i < page->groups[g]->n_videos; i++) {
             const vx_group_video *v = &page->groups[g]->videos[i];
-            const char *path = v->same;
-            if (!v->keep)
+            bool stays = v->keep;
+            if (!stays)
                 print_path(out, v->filename);
-            for (size_t k = 0; k < v->n_same; k++, path += strlen(path) + 1)
-                print_path(out, path);
+            for (size_t k = 0; k < v->n_same; k++) {
+                stays &= v->same[k].is_link;
+                if (!stays)
+                    print_path(out, v->same[k].path);
+            }
         }
 }

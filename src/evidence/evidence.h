@@ -75,8 +75,9 @@ typedef struct vx_evidence_box {
 
 typedef struct vx_evidence {
     vx_evidence_kind kind;
-    float motion; /* correlation of what moves, -1..1, along the best line; NaN: not measured */
-    float still;  /* of the pictures that met on it */
+    float motion;     /* correlation of what moves, -1..1, along the best line; NaN: not measured */
+    bool contradicts; /* part of the line moves alike, and in another part other things move */
+    float still;      /* of the pictures that met on it */
     int n_new, n_meet,
         n_pairs; /* pictures of the new video; those whose time on the line is in the stored one's window;
                                    those that met a picture there that looks alike */

@@ -255,7 +255,8 @@ static int look_again(vx_ingest_item *item, const vx_verdict_files *files, vx_er
     int rc = vx_verdict_may_be_closer(collection, &work->subject, &work->candidates, &wanted, err);
     if (rc || !wanted)
         return rc;
-    rc = vx_verdict_look_again(collection, &work->subject, files, &work->looks, err);
+    rc = vx_verdict_look_again(collection, &work->subject, files, files->extractor->evidence,
+                               &work->looks, err);
     work->looked = !rc;
     if (!rc && work->looks.found.of)
         work->candidates.shown = work->looks.found;

@@ -27,7 +27,7 @@ static const char *reason(const vx_verdict_look *look) {
         return "a file is gone or cannot be decoded";
     switch (e->kind) {
     case VX_EVIDENCE_COPY:
-        return look->relation != VX_VERDICT_NEW
+        return look->found.kind != VX_VERDICT_NEW
                    ? "the same things move in both"
                    : "the same things move in both, but in too few pictures to be sure";
     case VX_EVIDENCE_OTHER_TAKE:
@@ -42,10 +42,10 @@ static const char *reason(const vx_verdict_look *look) {
 
 static json_t *look_json(const vx_verdict_look *look) {
     const vx_evidence *e = &look->evidence;
-    bool lies = !isnan(e->motion), related = look->relation != VX_VERDICT_NEW;
+    bool lies = !isnan(e->motion), related = look->found.kind != VX_VERDICT_NEW;
     json_t *object = json_pack("{s:s, s:o, s:s?, s:s, s:s, s:o, s:i}", "video_id", look->of,
                                "score", number((double)look->score), "relation",
-                               related ? vx_verdict_name(look->relation) : NULL, "result",
+                               related ? vx_verdict_name(look->found.kind) : NULL, "result",
                                vx_evidence_kind_name(e->kind), "reason", reason(look), "motion",
                                number((double)e->motion), "inliers", e->n_inliers);
     if (!lies)

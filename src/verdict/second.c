@@ -55,6 +55,15 @@ static bool is_cancelled(void *ctx) {
 
 /* ---- the new video's vectors ---- */
 
+/* Errors of that one file, which trying again would not mend. (After -EIO the caller decides.) */
+static bool is_of_the_file(int code) {
+    static const int codes[] = {ENOENT, EACCES, EPERM, EISDIR, ENOTDIR, ELOOP, ENXIO, ESTALE};
+    for (size_t i = 0; i < VX_LEN(codes); i++)
+        if (code == -codes[i])
+            return true;
+    return false;
+}
+
 /* Vectors of spans of the new video, float32 [n, dim] (gives; NULL: its file cannot be read). */
 static int embed_spans(second *s, const vx_span *spans, const vx_extract_view *views, size_t n,
                        float **ret_vectors, vx_err *err) {
@@ -75,7 +84,7 @@ static int embed_spans(second *s, const vx_span *spans, const vx_extract_view *v
     vx_extract_clear(&extract);
     if (outcome == VX_OUTCOME_CANCELLED || outcome == VX_OUTCOME_STOPPING)
         return VX_FAIL(err, VX_MEDIA_STOPPED, "the look was stopped");
-    if (outcome && vx_outcome_is_our_fault(outcome) && err->code != -ENOENT)
+    if (outcome && vx_outcome_is_our_fault(outcome) && !is_of_the_file(err->code))
         return err->code < 0 ? err->code : -EIO;
     if (outcome)
         vx_log_failed(VX_LOG_DEBUG, "evidence", err, "path=%s", s->files->path);
@@ -248,9 +257,9 @@ static bool is_sure(const vx_evidence *e) {
            (!e->plain || e->n_inliers >= 10 || is_sure_though_flat(e));
 }
 
-/* ret_found->kind: new, unless they are related. */
+/* look->found stays new, unless they are related. */
 static int compare(second *s, const hit *at, const vx_video *of, vx_verdict_look *look,
-                   vx_verdict_found *ret_found, vx_err *err) {
+                   vx_err *err) {
     const vx_evidence_params params = {.either_way = true, .passage = true};
     const double new_s = s->subject->length_s;
     const vx_evidence_window of_new = window_of_new(new_s, at->time_s);
@@ -263,7 +272,7 @@ static int compare(second *s, const hit *at, const vx_video *of, vx_verdict_look
     rc = find_span(s, of, &of_new, &look->evidence, &look->in_new, err);
     if (!rc)
         look->in_stored =
-            vx_windows_relate(&look->evidence, &look->in_new, new_s, of->duration_s, ret_found);
+            vx_windows_relate(&look->evidence, &look->in_new, new_s, of->duration_s, &look->found);
     return rc;
 }
 
@@ -283,22 +292,21 @@ static int look_at(second *s, const hit *at, vx_err *err) {
         return rc;
     s->n_looks++;
     vx_verdict_look look = {.score = at->score, .evidence = {.motion = NAN}};
-    vx_verdict_found found = {.kind = VX_VERDICT_NEW};
+    look.found.kind = VX_VERDICT_NEW;
     strcpy(look.of, of->id);
-    rc = compare(s, at, of, &look, &found, err);
+    rc = compare(s, at, of, &look, err);
     if (rc == VX_MEDIA_STOPPED || rc == -ENOMEM)
         return rc;
     if (rc) {
         vx_log_failed(VX_LOG_DEBUG, "evidence", err, "of=%s", of->id);
         look.unreadable = true;
-        found.kind = VX_VERDICT_NEW;
+        look.found.kind = VX_VERDICT_NEW;
     } else if (s->files->on_check) {
         s->files->on_check(s->files->ctx, of, &look.evidence);
     }
-    look.relation = found.kind;
-    found.of = of->row;
+    look.found.of = of->row;
     s->looks->items[s->looks->n++] = look;
-    keep_closest(s->looks, &found);
+    keep_closest(s->looks, &look.found);
     return 0;
 }
 
@@ -373,21 +381,21 @@ static int look_by_views(second *s, vx_err *err) {
 }
 
 int vx_verdict_look_again(vx_collection *collection, const vx_verdict_subject *subject,
-                          const vx_verdict_files *files, vx_verdict_looks *ret_looks, vx_err *err) {
+                          const vx_verdict_files *files, vx_evidence_level level,
+                          vx_verdict_looks *ret_looks, vx_err *err) {
     second s = {.collection = collection,
                 .subject = subject,
                 .files = files,
                 .windows = {.files = files, .turn = {.slots = files->extractor->slots}},
                 .looks = ret_looks};
     *ret_looks = (vx_verdict_looks){0};
-    if (files->extractor->evidence < VX_EVIDENCE_FULL || !isfinite(subject->length_s) ||
-        subject->length_s <= 0)
+    if (level < VX_EVIDENCE_FULL || !isfinite(subject->length_s) || subject->length_s <= 0)
         return 0;
     int rc = vx_catalog_find_unrelated(collection->catalog, subject->id, &s.unrelated,
                                        &s.n_unrelated, err);
     if (!rc)
         rc = look_by_moments(&s, err);
-    if (!rc && !ret_looks->found.of && files->extractor->evidence == VX_EVIDENCE_DEEP)
+    if (!rc && !ret_looks->found.of && level == VX_EVIDENCE_DEEP)
         rc = look_by_views(&s, err);
     vx_windows_clear(&s.windows);
     free(s.unrelated);

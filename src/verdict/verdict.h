@@ -127,7 +127,7 @@ typedef struct vx_verdict_look {
     float score;     /* cosine by which it was found */
     bool unreadable; /* its file, or the new one's, is gone or cannot be decoded */
     vx_evidence evidence;
-    vx_verdict_kind relation;  /* copy, part_of, contains, shared_segment; new: none */
+    vx_verdict_found found;    /* its kind: copy, part_of, contains, shared_segment; new: none */
     vx_span in_new, in_stored; /* what they share; valid unless new */
 } vx_verdict_look;
 
@@ -140,10 +140,23 @@ typedef struct vx_verdict_looks {
 
 /* Looks at the nearest stored videos, but none that people said is unrelated; with subject->before_row at older ones
  * alone. Ends with the first copy or part_of. A file that cannot be read costs only its own look.
+ *   level  below FULL: nothing is looked at; DEEP: also by parts of the pictures
  * Returns 0, VX_MEDIA_STOPPED (cancelled), or -errno.
  * Threads: any. Cost: decodes the new video's moments, and for each look up to 32 s of it and 64 s of a stored one. */
 int vx_verdict_look_again(vx_collection *collection, const vx_verdict_subject *subject,
-                          const vx_verdict_files *files, vx_verdict_looks *ret_looks, vx_err *err);
+                          const vx_verdict_files *files, vx_evidence_level level,
+                          vx_verdict_looks *ret_looks, vx_err *err);
+/* A stored video that is to be looked at beside older ones. */
+typedef struct vx_verdict_stored {
+    vx_video *video;            /* owned, as is what follows */
+    float *vectors;             /* of the default model: float32 [subject.n_clips, dim] */
+    vx_span *spans;             /* [subject.n_clips] */
+    vx_verdict_subject subject; /* without fingerprint; borrows from these */
+} vx_verdict_stored;
+/* VX_CATALOG_NOT_FOUND: it was deleted. After a failure there is nothing to clear. Threads: any. */
+int vx_verdict_stored_read(vx_collection *collection, int64_t row, vx_verdict_stored *ret_stored,
+                           vx_err *err);
+void vx_verdict_stored_done(vx_verdict_stored *stored);
 /* Whether the second look may find a closer verdict than what vx_verdict_check left (as of the scan). */
 int vx_verdict_may_be_closer(vx_collection *collection, const vx_verdict_subject *subject,
                              const vx_verdict_candidates *candidates, bool *ret_may, vx_err *err);

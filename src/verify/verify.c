@@ -63,10 +63,7 @@ typedef struct stored_video {
     const vx_job *job;
     int64_t since_us; /* when the piece of work began that it is at */
     int64_t rested_us;
-    vx_video *video;
-    float *vectors; /* float32 [subject.n_clips, dim] */
-    vx_span *spans; /* [subject.n_clips] */
-    vx_verdict_subject subject;
+    vx_verdict_stored stored;
     vx_verdict_looks looks;
     char *json; /* of the looks */
     bool failed, revised;
@@ -74,45 +71,7 @@ typedef struct stored_video {
 
 static void stored_video_done(stored_video *s) {
     free(s->json);
-    free(s->spans);
-    free(s->vectors);
-    vx_video_free(s->video);
-}
-
-/* Clips whose vectors are not there are left out. */
-static int read_clips(stored_video *s, vx_err *err) {
-    const vx_model *model = &s->verify->params.collection->models->items[0];
-    size_t dim = (size_t)model->info->dim;
-    s->vectors = vx_new_array(s->video->n_clips, dim * sizeof *s->vectors);
-    s->spans = vx_new_array(s->video->n_clips, sizeof *s->spans);
-    if (!s->vectors || !s->spans)
-        return VX_FAIL(err, -ENOMEM, "no memory for %zu vectors", s->video->n_clips);
-    for (size_t i = 0; i < s->video->n_clips; i++) {
-        const vx_clip *clip = &s->video->clips[i];
-        if (vx_index_get(model->index, clip->row, s->vectors + s->subject.n_clips * dim, err))
-            continue;
-        s->spans[s->subject.n_clips++] = (vx_span){clip->start_s, clip->end_s};
-    }
-    return 0;
-}
-
-static int read_stored(stored_video *s, int64_t row, vx_err *err) {
-    vx_catalog *catalog = s->verify->params.collection->catalog;
-    int rc = vx_catalog_get_video_by_row(catalog, row, &s->video, err);
-    if (!rc)
-        rc = read_clips(s, err);
-    if (rc)
-        return rc;
-    vx_verdict_subject *subject = &s->subject;
-    strcpy(subject->id, s->video->id);
-    subject->vectors = s->vectors;
-    subject->spans = s->spans;
-    subject->length_s = s->video->duration_s;
-    subject->width_px = s->video->width_px;
-    subject->height_px = s->video->height_px;
-    subject->before_row = row;
-    subject->before_clip = s->video->n_clips ? s->video->clips[0].row : 0;
-    return 0;
+    vx_verdict_stored_done(&s->stored);
 }
 
 static bool is_over(void *ctx) {
@@ -144,7 +103,7 @@ static void on_check(void *ctx, const vx_video *of, const vx_evidence *evidence)
     vx_mutex_lock(&s->verify->mu);
     s->verify->stats.looks[evidence->kind]++;
     vx_mutex_unlock(&s->verify->mu);
-    vx_log(VX_LOG_DEBUG, KIND, "video=%s of=%s kind=%s motion=%.3f inliers=%d", s->video->id,
+    vx_log(VX_LOG_DEBUG, KIND, "video=%s of=%s kind=%s motion=%.3f inliers=%d", s->stored.video->id,
            of->id, vx_evidence_kind_name(evidence->kind), (double)evidence->motion,
            evidence->n_inliers);
     rest(s);
@@ -153,19 +112,21 @@ static void on_check(void *ctx, const vx_video *of, const vx_evidence *evidence)
 static int look_again(stored_video *s, vx_err *err) {
     const vx_verify_params *p = &s->verify->params;
     VX_AUTO_STORED_FILE file = VX_NO_STORED_FILE;
-    if (vx_store_find_file(p->store, s->video->sha256, s->video->source_path, &file, err)) {
-        vx_log_failed(VX_LOG_DEBUG, KIND, err, "video=%s", s->video->id);
+    if (vx_store_find_file(p->store, s->stored.video->sha256, s->stored.video->source_path, &file,
+                           err)) {
+        vx_log_failed(VX_LOG_DEBUG, KIND, err, "video=%s", s->stored.video->id);
         return 0;
     }
     const vx_verdict_files files = {.store = p->store,
                                     .extractor = p->extractor,
                                     .path = file.path,
-                                    .sha256 = s->video->sha256,
+                                    .sha256 = s->stored.video->sha256,
                                     .decode_threads = 1,
                                     .cancelled = is_over,
                                     .on_check = on_check,
                                     .ctx = s};
-    return vx_verdict_look_again(p->collection, &s->subject, &files, &s->looks, err);
+    return vx_verdict_look_again(p->collection, &s->stored.subject, &files, p->extractor->evidence,
+                                 &s->looks, err);
 }
 
 /* If a video is gone, or its verdict has changed since, nothing is written: what is still pending is looked at once
@@ -174,24 +135,25 @@ static int apply_looks(void *ctx, vx_err *err) {
     stored_video *s = ctx;
     vx_collection *collection = s->verify->params.collection;
     vx_verdict_row revised;
-    int rc =
-        vx_verdict_revise(collection, &s->video->duplicate, &s->looks, &s->revised, &revised, err);
+    int rc = vx_verdict_revise(collection, &s->stored.video->duplicate, &s->looks, &s->revised,
+                               &revised, err);
     if (!rc)
-        rc = vx_catalog_end_second_look(collection->catalog, s->video->row, &s->video->duplicate,
-                                        s->revised ? &revised : NULL, s->json, err);
+        rc = vx_catalog_end_second_look(collection->catalog, s->stored.video->row,
+                                        &s->stored.video->duplicate, s->revised ? &revised : NULL,
+                                        s->json, err);
     return rc;
 }
 
 static int apply_begin(void *ctx, vx_err *err) {
     stored_video *s = ctx;
-    return vx_catalog_begin_second_look(s->verify->params.collection->catalog, s->video->row,
+    return vx_catalog_begin_second_look(s->verify->params.collection->catalog, s->stored.video->row,
                                         &s->failed, err);
 }
 
 static int apply_break_off(void *ctx, vx_err *err) {
     const stored_video *s = ctx;
-    return vx_catalog_break_off_second_look(s->verify->params.collection->catalog, s->video->row,
-                                            err);
+    return vx_catalog_break_off_second_look(s->verify->params.collection->catalog,
+                                            s->stored.video->row, err);
 }
 
 /* From here on the process may end by what is in the files. */
@@ -200,7 +162,7 @@ static int begin(stored_video *s, vx_err *err) {
     if (!rc && s->failed)
         vx_log(VX_LOG_ERROR, KIND,
                "video=%s evidence=failed hint=\"the server ended %d times while it looked at it\"",
-               s->video->id, VX_CATALOG_LOOK_TRIES);
+               s->stored.video->id, VX_CATALOG_LOOK_TRIES);
     return rc;
 }
 
@@ -213,8 +175,9 @@ static void note_end(stored_video *s, int64_t took_us) {
     verify->stats.looks_us += took_us;
     vx_mutex_unlock(&verify->mu);
     if (s->revised)
-        vx_log(VX_LOG_INFO, "revised", "video=%s was=%s verdict=%s", s->video->id,
-               vx_verdict_name(s->video->duplicate.kind), vx_verdict_name(s->looks.found.kind));
+        vx_log(VX_LOG_INFO, "revised", "video=%s was=%s verdict=%s", s->stored.video->id,
+               vx_verdict_name(s->stored.video->duplicate.kind),
+               vx_verdict_name(s->looks.found.kind));
 }
 
 /* A video whose own data is damaged must not stop the others: it is done, with nothing found. */
@@ -222,7 +185,7 @@ static int look_and_note(stored_video *s, vx_err *err) {
     vx_err ignored;
     int rc = look_again(s, err);
     if (rc == -EIO) {
-        vx_log_failed(VX_LOG_WARN, KIND, err, "video=%s", s->video->id);
+        vx_log_failed(VX_LOG_WARN, KIND, err, "video=%s", s->stored.video->id);
         s->looks = (vx_verdict_looks){0};
         rc = 0;
     }
@@ -238,7 +201,7 @@ static int look_and_note(stored_video *s, vx_err *err) {
 static int verify_video(vx_verify *verify, vx_job *job, int64_t row, vx_err *err) {
     int64_t start_us = vx_clock_monotonic_us();
     stored_video s = {.verify = verify, .job = job, .since_us = start_us};
-    int rc = read_stored(&s, row, err);
+    int rc = vx_verdict_stored_read(verify->params.collection, row, &s.stored, err);
     if (!rc)
         rc = begin(&s, err);
     if (!rc && !s.failed)

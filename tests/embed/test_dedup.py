@@ -53,6 +53,18 @@ def test_later_run_compares_only_what_came_since(dedup):
     assert "compared 0 new videos with 4" in dedup().stderr
 
 
+def test_groups_and_pairs_are_the_same_for_every_number_of_threads(dedup, index):
+    def anew(threads):
+        with sqlite3.connect(index / ".vidx/catalog.db") as catalog:
+            catalog.execute("DELETE FROM duplicate_basis")
+        done = dedup("--format", "jsonl", "--similar", "--threads", threads)
+        assert "compared 4 new videos with 4" in done.stderr
+        with sqlite3.connect(index / ".vidx/catalog.db") as catalog:
+            return done.stdout, catalog.execute("SELECT * FROM duplicate_pairs").fetchall()
+    wanted = anew("1")
+    assert wanted[1] and anew("3") == wanted
+
+
 def test_paths_are_the_files_that_may_go(dedup):
     assert dedup("--format", "paths", "--quiet", "--keep", "path:b").stdout.splitlines() == ["film.mp4", "Trash/film.mp4"]
     lines = [json.loads(line) for line in dedup("--format", "jsonl").stdout.splitlines()]
@@ -148,6 +160,29 @@ def test_same_bytes_of_a_video_that_may_go_go_too(places):
     assert actions(places, places("films", "--format", "jsonl")) == [
         ("films/film.mp4", "keep", None), ("films/b/film.mp4", "delete", "copy"), ("films/c.mp4", "delete", "exact"),
         ("films/Trash/film.mp4", "delete", "copy")]
+
+
+def test_names_of_one_file_are_no_copies_of_it_and_free_its_bytes_once(places):
+    films = places.folder / "films"
+    (films / "c").mkdir()
+    shutil.copy(films / "film.mp4", films / "c/copy.mp4")
+    for name, link in (("film.mp4", "again.mp4"), ("b/film.mp4", "b/link.mp4"), ("c/copy.mp4", "c/link.mp4"), ("other.mp4", "other2.mp4")):
+        (films / link).hardlink_to(films / name)
+    smaller = [("films/b/film.mp4", "delete", "copy"), ("films/b/link.mp4", "delete", "exact"), ("films/Trash/film.mp4", "delete", "copy")]
+    done = places("films", "--format", "jsonl")
+    assert actions(places, done) == [
+        ("films/again.mp4", "keep", None), ("films/film.mp4", "keep", "exact"),
+        ("films/c/copy.mp4", "delete", "exact"), ("films/c/link.mp4", "delete", "exact"), *smaller]
+    freed = sum(x["bytes"] for x in map(json.loads, done.stdout.splitlines()) if x["action"] == "delete")
+    assert freed == sum((films / name).stat().st_size for name in ("c/copy.mp4", "b/film.mp4", "Trash/film.mp4"))
+    text = places("films").stdout
+    assert text.startswith("Group 1: 4 files, ") and f"of which {freed / 1e6:.1f} MB may go" in text
+    assert f"  keep    {films}/film.mp4: another name (hard link) of {films}/again.mp4\n" in text
+    assert [line.removeprefix(f"{films}/") for line in places("films", "--format", "paths").stdout.splitlines()] == [
+        "c/copy.mp4", "c/link.mp4", "b/film.mp4", "b/link.mp4", "Trash/film.mp4"]
+    assert actions(places, places("films", "--format", "jsonl", "--keep", "path:films/c")) == [
+        ("films/c/copy.mp4", "keep", None), ("films/c/link.mp4", "keep", "exact"),
+        ("films/again.mp4", "delete", "exact"), ("films/film.mp4", "delete", "exact"), *smaller]
 
 
 def test_only_what_is_named_is_listed_and_the_rest_stays_known(places):

@@ -20,20 +20,25 @@ def fill(batch, clip):
     batch.put("3/bad.mp4", b"no video")
 
 
+FLAGS = ("--clip", "fixed:2", "--dedup", "0.9")
+
+
 def outputs(batch):
-    return {path.name: path.read_bytes() for path in batch.output.iterdir() if path.is_file()}
+    return {path.name: path.read_bytes() for path in batch.output.iterdir() if path.is_file()} | {
+        name: (batch.output / name / "cluster_0.parquet").read_bytes() for name in ("pairwise_results", "duplicates")}
 
 
 def run_anew(batch, threads):
     shutil.rmtree(batch.output, ignore_errors=True)
-    batch.run("--threads", threads, "--clip", "fixed:2", code=3)
+    batch.run("--threads", threads, *FLAGS, code=3)
     return outputs(batch)
 
 
 def test_rows_and_verdicts_are_the_same_for_every_number_of_threads(batch, clip):
     fill(batch, clip)
     wanted = run_anew(batch, "1")
-    assert wanted.keys() == {"clips.jsonl", "failed.jsonl", "embeddings.npy", "video_index.faiss"}
+    assert wanted.keys() == {"clips.jsonl", "failed.jsonl", "embeddings.npy", "video_index.faiss",
+                             "pairwise_results", "duplicates"}
     lines = batch.lines()
     first = {}
     for line in lines:
@@ -55,7 +60,7 @@ def test_rows_and_verdicts_are_the_same_after_an_interruption(batch, clip, numbe
     fill(batch, clip)
     wanted = run_anew(batch, "1")
     shutil.rmtree(batch.output)
-    flags = ("--threads", "8", "--clip", "fixed:2")
+    flags = ("--threads", "8", *FLAGS)
     for n_stored in (2, 7):
         process = batch.start(*flags, stderr=None)
         wait_until(lambda n=n_stored: len(batch.rows()) >= n or process.poll() is not None)

@@ -114,6 +114,17 @@ def test_other_takes_of_one_camera_are_told_from_copies(folder, room):
             assert found.name == "other_take", found
 
 
+@pytest.mark.parametrize("passage", [False, True])
+def test_takes_behind_the_same_intro_are_no_copies_and_a_copy_with_it_is_one(folder, passage):
+    def film(name, seed, crf=23):
+        return write(folder, name, np.concatenate([take(70, 1, 4), take(3, seed, 10)]), crf=crf)
+    a, b = film("intro-1", 1), film("intro-2", 2)
+    found = look(a, b, passage=passage)
+    assert found.contradicts and found.name == "other_take", found
+    found = look(film("intro-copy", 1, crf=34), a, passage=passage)
+    assert not found.contradicts and found.name == "copy", found
+
+
 def test_passage_in_a_compilation_is_found_with_its_ends(folder, original):
     parts = [take(60, 1, 8), corpus.crop(20)(take(1, 1)[100:275], RATE)[0], take(61, 1, 8)]
     h, w = parts[1].shape[1:3]

@@ -2,6 +2,7 @@
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 TESTS = Path(__file__).resolve().parents[1]
@@ -176,16 +177,64 @@ def test_deep_search_finds_a_small_picture_in_a_picture(start, footage):
     assert (video["duplicate"]["verdict"], video["duplicate"]["of"]) == ("copy", original["id"]), looks(server, video)
 
 
+def stored_file(server, video_id):
+    sha256 = server.get(f"/v1/videos/{video_id}").json()["sha256"]
+    (path,) = [p for p in (server.data / "media").rglob("*") if p.is_file() and p.stem == sha256]
+    return path
+
+
+def forget_tables(server):
+    """So that each file's packets are read again."""
+    for table in (server.data / "tables").rglob("*"):
+        if table.is_file():
+            table.unlink()
+
+
+def noise(path, share=.02):
+    """Wrong bytes all over its pictures."""
+    data = np.frombuffer(path.read_bytes(), np.uint8).copy()
+    random = np.random.default_rng(3)
+    at = random.integers(len(data) // 10, len(data) * 9 // 10, int(len(data) * share))
+    data[at] = random.integers(0, 256, len(at))
+    path.write_bytes(data.tobytes())
+
+
+def hostile(footage):
+    """What a stored file may have become, by name."""
+    other_size = footage(90, corpus.scale(.31, .47), "other-size")
+    tall = footage(90, lambda frames, rate: (np.tile(frames[:4], (1, 12, 1, 1)), rate), "tall")
+    return {"gone": lambda p: p.unlink(), "empty": lambda p: p.write_bytes(b""), "noise": noise,
+            "cut": lambda p: p.write_bytes(p.read_bytes()[:p.stat().st_size // 2]), "another size": lambda p: p.write_bytes(other_size.read_bytes()), "another shape": lambda p: p.write_bytes(tall.read_bytes()),
+            "a folder": lambda p: (p.unlink(), p.mkdir())}
+
+
+def test_hostile_stored_files_cost_only_their_own_looks(start, footage):
+    """At the second look of an upload and at the deep look of a scan, where they are on either side."""
+    damages = hostile(footage)
+    server = start("--evidence", "fast")
+    ids = [upload(server, footage(100 + i))["id"] for i in range(len(damages))]
+    original = upload(server, footage(13))["id"]
+    crop = upload(server, footage(13, CROP, "crop"))["id"]
+    for video_id, damage in zip(ids, damages.values()):
+        damage(stored_file(server, video_id))
+    forget_tables(server)
+    assert scan(server) == len(ids) + 2
+    [group] = server.get("/v1/duplicates").json()["items"]
+    assert {v["video_id"] for v in group["videos"]} == {original, crop}
+    server.stop()
+    again = start("--evidence", "deep", data=server.data)
+    video = done(again, upload(again, footage(13, corpus.chain(CROP, corpus.mirrored), "mirrored-crop")))
+    assert video["duplicate"]["verdict"] == "copy" and video["duplicate"]["of"] in (original, crop)
+    other = done(again, upload(again, footage(14)))
+    assert other["evidence"] == "done" and other["duplicate"]["verdict"] == "new"
+
+
 def test_unreadable_stored_file_costs_only_its_own_look(start, footage):
     server = start("--evidence", "full")
     ids = [done(server, upload(server, footage(room)))["id"] for room in (11, 12, 13)]
     for video_id, damage in ((ids[0], lambda p: p.unlink()), (ids[1], lambda p: p.write_bytes(b"x" * 9000))):
-        sha256 = server.get(f"/v1/videos/{video_id}").json()["sha256"]
-        (path,) = [p for p in (server.data / "media").rglob("*") if p.is_file() and p.stem == sha256]
-        damage(path)
-    for table in (server.data / "cache").rglob("*"):
-        if table.is_file():
-            table.unlink()
+        damage(stored_file(server, video_id))
+    forget_tables(server)
     video = done(server, upload(server, footage(13, CROP, "crop")))
     assert (video["duplicate"]["verdict"], video["duplicate"]["of"]) == ("copy", ids[2])
 
@@ -200,3 +249,45 @@ def test_copy_whose_original_is_deleted_is_looked_at_again(start, footage):
     left = ({first["id"], second["id"]} - {of}).pop()
     wait_until(lambda: server.get(f"/v1/videos/{crop['id']}").json()["duplicate"]["of"] == left,
                "the verdict does not name the other one")
+
+
+def scan(server, **params):
+    job = server.wait_for_job(server.post("/v1/duplicates/scan", params=params).json()["id"])
+    assert job["state"] == "done", job
+    return job["report"]["looked"]
+
+
+def test_scan_finds_by_its_deep_look_what_neither_hashes_nor_vectors_do(start, footage):
+    server = start("--evidence", "fast")
+    ids = {name: upload(server, path)["id"] for name, path in (
+        ("original", footage(21)), ("copy", footage(21, crf=31)), ("crop", footage(21, CROP, "crop")), ("other", footage(22)))}
+    assert scan(server, evidence="fast") == scan(server, filter="{}") == 0
+
+    def groups():
+        return [{v["video_id"] for v in g["videos"]} for g in server.get("/v1/duplicates").json()["items"]]
+    assert groups() == [{ids["original"], ids["copy"]}]
+    assert scan(server) == 3  # the copy is known as one
+    assert groups() == [{ids["original"], ids["copy"], ids["crop"]}]
+    [group] = server.get("/v1/duplicates").json()["items"]
+    pairs = server.get(f"/v1/duplicates/{group['id']}").json()["pairs"]
+    [pair] = [p for p in pairs if ids["crop"] in (p["a"], p["b"])]
+    assert pair["relation"] == "copy" and min(pair["share_of_a"], pair["share_of_b"]) == 1
+    assert pair["segments"] == [{name: pytest.approx(s, abs=.6) for name, s in
+                                 {"a_start_s": 0, "a_end_s": 8, "b_start_s": 0, "b_end_s": 8}.items()}]
+    assert server.get(f"/v1/videos/{ids['crop']}").json()["duplicate"]["verdict"] == "new"
+    assert scan(server) == 0 and len(groups()[0]) == 3
+
+
+def test_deep_look_of_a_scan_goes_on_after_kill_9(start, footage):
+    server = start("--evidence", "fast")
+    n = 6
+    for room in range(31, 31 + n):
+        upload(server, footage(room))
+    job = server.post("/v1/duplicates/scan").json()["id"]
+    wait_until(lambda: server.get(f"/v1/jobs/{job}").json()["total"] == n, "no look begins")
+    wait_until(lambda: 1 <= server.get(f"/v1/jobs/{job}").json()["done"] < n, "no look ends")
+    server.kill()
+    server.start()
+    report = server.wait_for_job(job)["report"]
+    assert report["videos"] == 0 and 0 < report["looked"] < n
+    assert scan(server) == 0

@@ -54,7 +54,7 @@ KINDS = ["nothing", "copy", "other_take", "still"]
 
 
 class Evidence(ct.Structure):
-    _fields_ = [("kind", ct.c_int), ("motion", ct.c_float), ("still", ct.c_float), ("n_new", ct.c_int),
+    _fields_ = [("kind", ct.c_int), ("motion", ct.c_float), ("contradicts", ct.c_bool), ("still", ct.c_float), ("n_new", ct.c_int),
                 ("n_meet", ct.c_int), ("n_pairs", ct.c_int), ("speed", ct.c_double), ("offset_s", ct.c_double), ("first_s", ct.c_double),
                 ("last_s", ct.c_double), ("change_new", ct.c_float),
                 ("change_stored", ct.c_float), ("plain", ct.c_bool), ("n_inliers", ct.c_int), ("mirrored", ct.c_bool), ("scale", ct.c_float),

@@ -66,7 +66,7 @@ static hit_list find_hits(const vx_dedup_rows *rows, float bar, size_t first,
         assert_int_equal(vx_dedup_use_gpu(dedup, gpu), is_used);
     for (size_t n; first < rows->n; first += n) {
         n = rows->n - first < 1900 ? rows->n - first : 1900;
-        if (vx_dedup_compare(dedup, first, n, note_hits, &list, &err))
+        if (vx_dedup_compare(dedup, first, n, NULL, note_hits, &list, &err))
             fail_msg("%s", err.msg);
     }
     return list;

@@ -183,7 +183,8 @@ static void find_pairs(vx_dedup *dedup, size_t from, size_t to) {
     vx_err err;
     for (size_t first = from; first < to; first += 700) { /* no multiple of a chunk */
         size_t n = to - first < 700 ? to - first : 700;
-        assert_int_equal(vx_dedup_compare(dedup, first, n, note_pairs, &found_pairs, &err), 0);
+        assert_int_equal(vx_dedup_compare(dedup, first, n, NULL, note_pairs, &found_pairs, &err),
+                         0);
     }
 }
 
@@ -212,6 +213,31 @@ static void pairs_are_those_of_brute_force(void **state) {
     }
 }
 
+/* Before it is scored a pair has a bound of its score, then its score. */
+static bool wants_every_third(void *ctx, size_t row, size_t other, float score) {
+    (void)ctx;
+    assert_true(score >= 0.9f - 1e-4f && score > dot(vectors[row], vectors[other]) - 1e-6f);
+    return (row + other) % 3 == 0;
+}
+
+static void pairs_that_are_not_wanted_are_left_out_and_no_others(void **state) {
+    (void)state;
+    vx_dedup_params p = params();
+    VX_AUTO(vx_dedup) dedup = NULL;
+    vx_err err;
+    size_t wanted = 0;
+    for (size_t i = 0; i < N; i++)
+        for (size_t k = 0; k < i; k++)
+            wanted += (i + k) % 3 == 0 && vx_index_dot(vectors[i], vectors[k], DIM) >= 0.9f;
+    found_pairs = (pair_set){.threshold = 0.9f};
+    assert_int_equal(vx_dedup_new(p.rows, 0.9f, 2, &dedup, &err), 0);
+    for (size_t first = 0; first < N; first += 1000)
+        assert_int_equal(
+            vx_dedup_compare(dedup, first, 1000, wants_every_third, note_pairs, &found_pairs, &err),
+            0);
+    assert_int_equal(found_pairs.n, wanted);
+}
+
 static void pairs_of_later_rows_complete_those_of_earlier_ones(void **state) {
     (void)state;
     vx_dedup_params p = params();
@@ -237,8 +263,8 @@ static void pair_on_the_threshold_counts_whatever_the_rounding_of_blas(void **st
             float threshold = above ? nextafterf(score, 2) : score;
             found_pairs = (pair_set){.threshold = -2};
             assert_int_equal(vx_dedup_new(&two, threshold, 1, &dedup, &err), 0);
-            assert_int_equal(vx_dedup_compare(dedup, 0, 2, note_pairs_of_two, &found_pairs, &err),
-                             0);
+            assert_int_equal(
+                vx_dedup_compare(dedup, 0, 2, NULL, note_pairs_of_two, &found_pairs, &err), 0);
             assert_int_equal(found_pairs.n, above ? 0 : 1);
         }
     }
@@ -256,7 +282,7 @@ static void row_that_is_no_number_is_in_no_pair(void **state) {
         rows_with[1][d] = d % 2 ? NAN : INFINITY;
     found_pairs = (pair_set){.threshold = -2};
     assert_int_equal(vx_dedup_new(&three, -1, 1, &dedup, &err), 0);
-    assert_int_equal(vx_dedup_compare(dedup, 0, 3, note_pairs_of_two, &found_pairs, &err), 0);
+    assert_int_equal(vx_dedup_compare(dedup, 0, 3, NULL, note_pairs_of_two, &found_pairs, &err), 0);
     assert_int_equal(found_pairs.n, 1);
 }
 
@@ -303,6 +329,8 @@ int main(void) {
         cmocka_unit_test_setup_teardown(all_pairs_give_the_same_matches_with_any_number_of_threads,
                                         setup, teardown),
         cmocka_unit_test_setup_teardown(pairs_are_those_of_brute_force, setup, teardown),
+        cmocka_unit_test_setup_teardown(pairs_that_are_not_wanted_are_left_out_and_no_others, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(pairs_of_later_rows_complete_those_of_earlier_ones, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(pair_on_the_threshold_counts_whatever_the_rounding_of_blas,

@@ -119,11 +119,10 @@ static void of_files_with_the_same_bytes_one_stays(void **state) {
     vx_keep_policy policy;
     vx_err err;
     char why[256];
-    char same[] = "b/c.mp4\0Trash/b/c.mp4";
+    vx_group_file same[] = {{.path = (char *)"b/c.mp4"}, {.path = (char *)"Trash/b/c.mp4"}};
     vx_group_video v = plain("a");
     v.same = same;
     v.n_same = 2;
-    v.n_same_bytes = sizeof same;
     static const struct {
         const char *policy, *stays, *why;
     } cases[] = {
@@ -140,7 +139,7 @@ static void of_files_with_the_same_bytes_one_stays(void **state) {
         assert_string_equal(why, cases[i].why);
     }
     v.n_same = 1;
-    v.same = same + sizeof "b/c.mp4";
+    v.same = same + 1;
     assert_int_equal(vx_keep_policy_parse("oldest", &policy, &err), 0);
     const vx_keep_facts facts = {.video = &v, .filename = v.filename};
     vx_keep_explain(&policy, &facts, NULL, why, sizeof why);
