@@ -2,8 +2,8 @@
 // Everything that comes from files or people is inserted as text, never as markup.
 
 import {
-  $, announce, api, BADGES, button, CODECS, CONTAINERS, dateAndTime, el, evidenceSentence, named, onReturn, otherOf,
-  picture, placeInOriginal, search, size, span, thumbnail, time, TRYING_AGAIN, verdictParts, videoPath,
+  $, announce, api, BADGES, button, CODECS, CONTAINERS, dateAndTime, el, evidenceSentence, framesText, named, onReturn,
+  otherOf, picture, placeInOriginal, search, size, span, thumbnail, time, TRYING_AGAIN, verdictParts, videoPath,
 } from "./common.js";
 import { wireDuplicates } from "./duplicates.js";
 import { wireClusters } from "./clusters.js";
@@ -161,7 +161,8 @@ function hitCard(hit) {
     el("div", { className: "body" },
       el("span", { className: "name", textContent: hit.filename, title: hit.filename }),
       el("span", { className: "quiet", textContent: `Score ${hit.score.toFixed(3)}` }),
-      el("span", { className: "quiet", textContent: span(hit) })));
+      el("span", { className: "quiet", textContent: span(hit) }),
+      ...(framesText(hit) ? [el("span", { className: "quiet", textContent: framesText(hit) })] : [])));
   return card;
 }
 
@@ -276,6 +277,7 @@ function showFacts(video) {
     ...(length.some(Boolean) ? fact("Length", length.filter(Boolean).join(", ")) : []),
     ...fact("Stored", dateAndTime(video.created_at)),
     ...(video.has_file ? fact("Decoded", `${decode.frames_decoded} of ${decode.frames_total} frames (${decode.path})`) : []),
+    ...(framesText(video) ? fact("Vectors", `Made of ${framesText(video).toLowerCase()}, not of exact frames`) : []),
     ...(video.places.length ? fact("Folder", placesText(video)) : []),
     ...fact("Id", video.id),
     ...(Object.keys(video.metadata).length ? fact("Metadata", JSON.stringify(video.metadata)) : []));

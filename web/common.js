@@ -143,6 +143,11 @@ export function verdictParts(duplicate, other, length_s, added = null) {
   }
 }
 
+// What the vectors of a video or clip are made of, if that is not the exact frames.
+export function framesText(item) {
+  return item.frames === "keyframes" ? "Key frames" : "";
+}
+
 // What is still to come, or never will, of a second look at the pictures of a stored video.
 export function evidenceSentence(video) {
   if (video.evidence === "pending") return " Its pictures are still to be compared with those of the nearest videos: this may change.";

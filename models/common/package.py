@@ -28,14 +28,27 @@ def fingerprint(sources, distributions):
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
-def is_current(output, made_from):
-    """Whether `output` already holds, undamaged, the package that would be written."""
+# The archive in float8, and what follows the name of a package that has no other (common/fp8.py).
+FP8_FILE, FP8_SUFFIX = "video.fp8.pt", "-fp8"
+
+
+def holds(output, made_from):
+    """The files of the package `output`, if it is undamaged and the one that would be written; else none."""
     try:
         manifest = json.loads((output / "manifest.json").read_text())
-        return manifest["self_check"]["made_from"] == made_from and all(
+        current = manifest["self_check"]["made_from"] == made_from and all(
             digest(output / name) == wanted for name, wanted in manifest["files"].items())
+        return manifest["files"] if current else {}
     except (OSError, ValueError, KeyError):
-        return False
+        return {}
+
+
+def is_current(output, made_from, with_fp8=False):
+    """Whether what would be written is there already; float8 in the package or beside it."""
+    held = holds(output, made_from)
+    if with_fp8 and FP8_FILE not in held:
+        return bool(held and holds(output.with_name(output.name + FP8_SUFFIX), made_from))
+    return bool(held)
 
 
 def write_archive(module, path):

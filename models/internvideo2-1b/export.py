@@ -14,7 +14,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 WEIGHTS = HERE.parents[1] / "build/weights/internvideo2-1b"
 sys.path[:0] = [str(HERE.parent)]
-from common import hub, package  # noqa: E402
+from common import film, hub, package  # noqa: E402
 
 REPOSITORY = "OpenGVLab/InternVideo2-Stage2_1B-224p-f4"
 REVISION = "4362e1f"
@@ -60,7 +60,12 @@ def example_clips(sizes, n):
     import torch
     from common.clips import dead_leaves
 
-    clips = torch.stack([dead_leaves(seed, sizes.frames, sizes.size) for seed in range(n)])
+    return normalised(torch.stack([dead_leaves(seed, sizes.frames, sizes.size) for seed in range(n)]))
+
+
+def normalised(clips):
+    import torch
+
     return (clips - torch.tensor(MEAN).view(3, 1, 1)) / torch.tensor(STD).view(3, 1, 1)
 
 
@@ -113,8 +118,26 @@ def video_bf16(module, file, clips, wanted, figures):
     return {file: archive}
 
 
-def build(weights):
-    """({file: ScriptModule}, the network's sizes, figures) from the checkpoint."""
+def video_fp8(state, sizes, halves):
+    """(the archive of the video tower in float8, figures)"""
+    import checkpoint
+    import torch
+    from common import fp8
+    from fast import in_fp8
+    from network import Video
+
+    halves = [[normalised(clip) for clip in half] for half in halves]
+    exact = checkpoint.build(Video, state, sizes)
+
+    def build(ranges):
+        return script(in_fp8(checkpoint.build(Video, state, sizes, torch.bfloat16), ranges), halves[0][:1])
+
+    return fp8.export(exact, exact.vision_encoder.blocks, build, halves)
+
+
+def build(weights, options):
+    """([(what follows the package's name, {file: ScriptModule}, figures)], the network's sizes) from the
+    checkpoint."""
     import checkpoint
     import torch
     from network import Text, Video
@@ -133,20 +156,22 @@ def build(weights):
     archives |= video_bf16(video, "video.bf16.pt", clips, wanted, figures)
     text = checkpoint.build(Text, state, sizes)
     archives["text.pt"], _ = tower(text, "text.pt", example_texts(), figures)
-    return archives, sizes, figures
+    if options.dtype != "fp8":
+        return [("", archives, figures)], sizes
+    from common import fp8
+
+    found = video_fp8(state, sizes, film.halves(options.calibrate, sizes.frames, sizes.size))
+    return fp8.packages(archives, figures, *found), sizes
 
 
 def variants(archives, weights_bytes):
     """The manifest's ways to run, best first. GPU memory: both towers, and room for a batch."""
-    memory = {"memory_bytes": weights_bytes + (2 << 30)}
-    full = {"file": "video.pt", "dtype": "fp32"}
-    ways = [full | {"device": "cuda", "max_batch": 8} | memory,
-            full | {"device": "cpu", "slow": True, "max_batch": 1}]
-    if "video.bf16.pt" in archives:
-        half = {"file": "video.bf16.pt", "dtype": "bf16"}
-        ways = [half | {"device": "cuda", "max_batch": 8} | memory,
-                half | {"device": "cpu", "needs_amx": True, "slow": True, "max_batch": 1}, *ways]
-    return ways
+    on_gpu = {"device": "cuda", "max_batch": 8, "memory_bytes": weights_bytes + (2 << 30)}
+    on_cpu = {"device": "cpu", "slow": True, "max_batch": 1}
+    full, half = {"file": "video.pt", "dtype": "fp32"}, {"file": "video.bf16.pt", "dtype": "bf16"}
+    ways = [{"file": package.FP8_FILE, "dtype": "fp8"} | on_gpu, half | on_gpu, half | on_cpu | {"needs_amx": True},
+            full | on_gpu, full | on_cpu]
+    return [way for way in ways if way["file"] in archives]
 
 
 def manifest(archives, sizes, sampling, weights, figures):
@@ -165,7 +190,7 @@ def manifest(archives, sizes, sampling, weights, figures):
         "text": {"file": "text.pt", "vocab": "vocab.txt", "length": LENGTH},
         "threshold": {"similar": 0.98, "measured": "not measured, for want of the weights: cautious"},
         "self_check": figures,
-    }
+    } | {name: figures[name] for name in ("operators",) if name in figures}
 
 
 def parse():
@@ -176,6 +201,11 @@ def parse():
     parser.add_argument("--download", action="store_true", help="get it there first, 2.8 GB")
     parser.add_argument("--sampling", choices=["curator", "spread"], default="curator",
                         help="NeMo Curator's frames of a clip's leading part, or over the whole clip")
+    parser.add_argument("--dtype", choices=["bf16", "fp8"], default="bf16",
+                        help="fp8: also in float8, for GPUs: first in the package if its vectors may stand in "
+                             "for the others, else in a package of its own, NAME-fp8")
+    parser.add_argument("--calibrate", type=Path, metavar="DIR",
+                        help="videos to calibrate float8 on and to measure it, beside those of its own")
     return parser.parse_args()
 
 
@@ -184,14 +214,17 @@ def main():
     if options.download:
         download(options.weights)
     output, weights = options.output.resolve(), find_weights(options.weights)
-    sources = [HERE / name for name in ("export.py", "checkpoint.py", "network.py")]
-    made_from = f"{package.fingerprint([*sources, weights], ['torch', VOCAB])} {options.sampling}"
-    if package.is_current(output, made_from):
+    sources = [HERE / name for name in ("export.py", "checkpoint.py", "network.py", "fast.py")]
+    made_from = (f"{package.fingerprint([*sources, weights], ['torch', VOCAB])} {options.sampling} {options.dtype} "
+                 f"{film.told(options.calibrate)}")
+    if package.is_current(output, made_from, options.dtype == "fp8"):
         return
-    archives, sizes, figures = build(weights)
-    facts = manifest(archives, sizes, options.sampling, weights, figures | {"made_from": made_from})
-    package.write(output, facts, archives | {"vocab.txt": vocab().read_bytes()})
-    print(f"wrote {output}: {json.dumps(figures)}")
+    packages, sizes = build(weights, options)
+    for suffix, archives, figures in packages:
+        place = output.with_name(output.name + suffix)
+        facts = manifest(archives, sizes, options.sampling, weights, figures | {"made_from": made_from})
+        package.write(place, facts | {"name": facts["name"] + suffix}, archives | {"vocab.txt": vocab().read_bytes()})
+        print(f"wrote {place}: {json.dumps(figures)}")
 
 
 if __name__ == "__main__":

@@ -107,12 +107,20 @@ vx_shots *vx_shots_free(vx_shots *shots);
 VX_DEFINE_AUTO(vx_shots, vx_shots_free)
 const vx_shots_info *vx_shots_get_info(const vx_shots *shots); /* borrows */
 
+typedef struct vx_shots_film { /* borrows all, for the call */
+    vx_media *media;
+    bool curator;        /* windows as in Curator: the end of the video is not padded */
+    int decode_threads;  /* 0 = one per core */
+    vx_decoder *decoder; /* its card decodes and scales what it can; NULL = the CPU alone */
+    bool (*on_progress)(void *ctx, int64_t done, int64_t total); /* may be NULL; false stops. On the
+                                                                    caller's thread */
+    void *ctx;
+} vx_shots_film;
+
 /* The probability of each frame to be the last of its shot. Decodes every frame and scales it to
- * 48x27. Memory besides the media's own tables: 4 bytes a frame and a few windows of pictures.
- *   curator          windows as in Curator: the end of the video is not padded
- *   on_progress      may be NULL; false stops. Called on the caller's thread
+ * 48x27, ahead of the network. Memory besides the media's own tables: 12 bytes a frame, a few windows of
+ * pictures, and those that wait: 4 MB, with a card up to 255 MB.
  *   ret_probability  gives float32 [n_frames], 0..1 (free())
  * Returns 0, a vx_media_outcome, VX_SHOTS_STOPPED, VX_SHOTS_CLOSED or -errno. */
-int vx_shots_predict(vx_shots *shots, vx_media *media, bool curator, int decode_threads,
-                     bool (*on_progress)(void *ctx, int64_t done, int64_t total), void *ctx,
-                     float **ret_probability, vx_err *err);
+int vx_shots_predict(vx_shots *shots, const vx_shots_film *film, float **ret_probability,
+                     vx_err *err);

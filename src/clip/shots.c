@@ -17,12 +17,13 @@
 
 #include "base/thread.h"
 #include "shots_package.h"
+#include "small_pictures.h"
 #include "torch/torch_shim.h"
 
 enum {
-    WIDTH = 48,
-    HEIGHT = 27,
-    FRAME_BYTES = WIDTH * HEIGHT * 3,
+    WIDTH = VX_SMALL_WIDTH,
+    HEIGHT = VX_SMALL_HEIGHT,
+    FRAME_BYTES = VX_SMALL_BYTES,
     WINDOW = 100,
     HOP = 50,
     MARGIN = 25,
@@ -140,8 +141,6 @@ static int predict_windows(vx_shots *shots, const uint8_t *windows, int n, int l
 typedef struct film {
     vx_shots *shots;
     bool curator;
-    bool (*on_progress)(void *ctx, int64_t done, int64_t total);
-    void *ctx;
     int64_t n_frames, n_predicted;
     uint8_t *buffer; /* [HOP * (max_batch + 1), 27, 48, 3]: frames from n_predicted - MARGIN on */
     int n_buffered, capacity;
@@ -176,25 +175,28 @@ static int predict_buffered(film *f, int n, int length, vx_err *err) {
     return 0;
 }
 
-static int push(film *f, const uint8_t *pixels, ptrdiff_t stride, vx_err *err) {
-    uint8_t *to = f->buffer + (size_t)f->n_buffered++ * FRAME_BYTES;
-    for (int y = 0; y < HEIGHT; y++)
-        memmove(to + (size_t)y * WIDTH * 3, pixels + y * stride, WIDTH * 3);
+static int push(film *f, const uint8_t *picture, vx_err *err) {
+    memcpy(f->buffer + (size_t)f->n_buffered++ * FRAME_BYTES, picture, FRAME_BYTES);
     return f->n_buffered < f->capacity ? 0 : predict_buffered(f, f->shots->max_batch, WINDOW, err);
 }
 
-static int on_picture(void *ctx, int64_t frame, double time_s, vx_picture *picture, vx_err *err) {
-    (void)time_s;
-    film *f = ctx;
-    if (f->on_progress && !f->on_progress(f->ctx, frame, f->n_frames))
-        return VX_FAIL(err, VX_SHOTS_STOPPED, "the detection of shots was stopped");
-    const vx_frame *rgb;
-    int rc = vx_picture_rgb_small(picture, WIDTH, HEIGHT, &rgb, err);
-    for (int i = 0; !rc && frame == 0 && i < MARGIN; i++)
-        rc = push(f, rgb->planes[0], rgb->pitch_bytes[0], err);
-    if (!rc)
-        rc = push(f, rgb->planes[0], rgb->pitch_bytes[0], err);
-    return rc;
+/* All pictures of the video, the first one also in front. */
+static int push_all(film *f, const vx_shots_film *given, vx_small_pictures *pictures, vx_err *err) {
+    uint8_t picture[FRAME_BYTES];
+    for (int64_t frame = 0; frame < f->n_frames;) {
+        if (given->on_progress && !given->on_progress(given->ctx, frame, f->n_frames))
+            return VX_FAIL(err, VX_SHOTS_STOPPED, "the detection of shots was stopped");
+        bool there = false;
+        int rc = vx_small_pictures_take(pictures, picture, &there, err);
+        for (int i = 0; there && !rc && frame == 0 && i < MARGIN; i++)
+            rc = push(f, picture, err);
+        if (there && !rc)
+            rc = push(f, picture, err);
+        if (rc)
+            return rc;
+        frame += there;
+    }
+    return 0;
 }
 
 /* After the last frame: predicts for what is still in the buffer, padded with its last frame. */
@@ -210,7 +212,7 @@ static int predict_rest(film *f, vx_err *err) {
             uint8_t last[FRAME_BYTES];
             memcpy(last, f->buffer + (size_t)(f->n_buffered - 1) * FRAME_BYTES, sizeof last);
             while (!rc && f->n_buffered < WINDOW && f->n_predicted < f->n_frames)
-                rc = push(f, last, WIDTH * 3, err);
+                rc = push(f, last, err);
         }
     }
     return rc;
@@ -229,28 +231,18 @@ static int film_init(film *f, vx_err *err) {
     return 0;
 }
 
-static int decode_frames(film *f, vx_media *media, int threads, vx_err *err) {
-    VX_AUTO_FREE int64_t *frames = vx_new_array((size_t)f->n_frames, sizeof *frames);
-    if (!frames)
-        return VX_FAIL(err, -ENOMEM, "no memory for a list of %lld frames", (long long)f->n_frames);
-    for (int64_t i = 0; i < f->n_frames; i++)
-        frames[i] = i;
-    const vx_media_decode_params params = {
-        .frames = frames, .n = f->n_frames, .threads = threads, .on_picture = on_picture, .ctx = f};
-    return vx_media_decode(media, &params, NULL, err);
-}
-
-int vx_shots_predict(vx_shots *shots, vx_media *media, bool curator, int decode_threads,
-                     bool (*on_progress)(void *ctx, int64_t done, int64_t total), void *ctx,
-                     float **ret_probability, vx_err *err) {
+int vx_shots_predict(vx_shots *shots, const vx_shots_film *given, float **ret_probability,
+                     vx_err *err) {
     film f = {.shots = shots,
-              .curator = curator,
-              .on_progress = on_progress,
-              .ctx = ctx,
-              .n_frames = vx_media_get_info(media)->n_frames};
+              .curator = given->curator,
+              .n_frames = vx_media_get_info(given->media)->n_frames};
+    const vx_small_pictures_params wish = {given->media, given->decode_threads, given->decoder};
+    VX_AUTO(vx_small_pictures) pictures = NULL;
     int rc = film_init(&f, err);
     if (!rc)
-        rc = decode_frames(&f, media, decode_threads, err);
+        rc = vx_small_pictures_start(&wish, &pictures, err);
+    if (!rc)
+        rc = push_all(&f, given, pictures, err);
     if (!rc)
         rc = predict_rest(&f, err);
     if (!rc)

@@ -85,7 +85,7 @@ typedef struct vx_embedder_params {
         device; /* as vx_devices_parse takes it; NULL = auto. Of several each runs the model, and all
                                take clips from one queue; texts run on the first */
     int cpu_lines;     /* so many towers on the CPU, as if they were devices; 0 = 1. For tests */
-    const char *dtype; /* "fp32", "bf16", "fp16"; NULL = the first in the manifest that runs
+    const char *dtype; /* "fp32", "bf16", "fp16", "fp8"; NULL = the first in the manifest that runs
                                well on the device. Borrows */
     int max_batch;     /* clips per run; 0 = the manifest's, by device */
     int threads;       /* intra-op threads on the CPU; 0 = one per core */

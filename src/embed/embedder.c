@@ -242,6 +242,8 @@ static int try_variant(const vx_variant *v, const vx_embedder_params *p, const c
     double needed_gib = (double)v->memory_bytes / 0x1p30;
     if (rc > 0 && v->memory_bytes)
         VX_WRAP(err, "no GPU with the %.1f GiB of memory that it needs", needed_gib);
+    if (!rc && !strcmp(v->dtype, "fp8"))
+        rc = vx_torch_check_fp8(device, err);
     if (rc)
         return rc < 0 ? rc : (err->code = VX_EMBED_NO_DEVICE);
     if (free_bytes < v->memory_bytes)

@@ -176,8 +176,8 @@ static int read_flag(const reader *in, const char *field, bool *ret) {
 }
 
 static int read_variant(const reader *in, const vx_package *package, vx_variant *ret) {
-    static const char *const devices[] = {"cpu", "cuda"}, *const dtypes[] = {"fp32", "bf16",
-                                                                             "fp16"};
+    static const char *const devices[] = {"cpu", "cuda"};
+    static const char *const dtypes[] = {"fp32", "bf16", "fp16", "fp8"};
     int device = 0, dtype = 0, rc;
     if ((rc = REFUSE_UNKNOWN(in, "file", "device", "dtype", "needs_amx", "slow", "max_batch",
                              "memory_bytes")) ||
@@ -312,7 +312,7 @@ static int read_operators(const reader *in) {
     if (!json_object_get(in->object, "operators"))
         return 0;
     int rc = read_text(in, "operators", set, sizeof set);
-    if (rc || !strcmp(set, vx_torch_operators()))
+    if (rc || vx_torch_has_operators(set))
         return rc;
     snprintf(problem, sizeof problem, "is '%s', but this vidx has %s: export the model again", set,
              vx_torch_operators());

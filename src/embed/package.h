@@ -14,7 +14,7 @@ enum { VX_PACKAGE_MAX_FILES = 16, VX_PACKAGE_MAX_VARIANTS = 8, VX_PACKAGE_PATH =
 typedef struct vx_variant {
     char file[64];
     char device[8];       /* "cpu" or "cuda" */
-    char dtype[8];        /* what the module computes in: "fp32", "bf16", "fp16" */
+    char dtype[8];        /* what the module computes in: "fp32", "bf16", "fp16", "fp8" */
     bool needs_amx;       /* not worth running on a CPU without bfloat16 tiles */
     bool slow;            /* works, but the model is meant for another device: people are told */
     int max_batch;        /* clips per run that this variant is fastest with, 1..256 */

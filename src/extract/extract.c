@@ -292,13 +292,23 @@ static vx_outcome outcome_of_shots(int rc, const vx_err *err) {
     return vx_extract_outcome_of_media(rc, err);
 }
 
+/* NULL: the CPU decodes. */
+static vx_decoder *pick_decoder(const run *r) {
+    return r->extractor->decoders ? vx_decoders_pick(r->extractor->decoders) : NULL;
+}
+
 /* A pass of its own over every frame: the clips must be known before frames are chosen. */
 static int cut_at_shots(run *r, const vx_clip_spec *rule, vx_err *err) {
     VX_AUTO_FREE float *probability = NULL;
     if (!r->extractor->shots)
         return VX_FAIL(err, VX_CLIP_BAD_SPEC, "cutting at shots needs the model " VX_SHOTS_MODEL);
-    int rc = vx_shots_predict(r->extractor->shots, r->media, rule->mode == VX_CLIP_CURATOR,
-                              r->params->decode_threads, on_shots_progress, r, &probability, err);
+    const vx_shots_film film = {.media = r->media,
+                                .curator = rule->mode == VX_CLIP_CURATOR,
+                                .decode_threads = r->params->decode_threads,
+                                .decoder = pick_decoder(r),
+                                .on_progress = on_shots_progress,
+                                .ctx = r};
+    int rc = vx_shots_predict(r->extractor->shots, &film, &probability, err);
     if (rc) {
         r->outcome = outcome_of_shots(rc, err);
         return rc;
@@ -403,7 +413,7 @@ static void use_card(run *r, const vx_decoder *decoder) {
 
 static vx_outcome decode_and_embed(run *r, vx_err *err) {
     int64_t start_us = vx_clock_monotonic_us();
-    vx_decoder *decoder = r->extractor->decoders ? vx_decoders_pick(r->extractor->decoders) : NULL;
+    vx_decoder *decoder = pick_decoder(r);
     use_card(r, decoder);
     tell_phase(r, VX_PHASE_FRAMES, 0, (int64_t)r->n_frames);
     const vx_media_decode_params want = {.frames = r->frames,

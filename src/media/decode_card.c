@@ -13,8 +13,8 @@
  * Memory: a thread that brings a picture waits while MAX_HELD_BYTES are kept,
  * but only if the next picture is among them, so that the caller can give it:
  * else the one that is missing could be that of this very thread. A clip whose
- * pictures are more than that all together is decoded as one part; with
- * several, those of a later part would pile up behind the first.
+ * pictures are more than that all together is decoded as one part, unless the caller makes small ones of
+ * them; with several, those of a later part would pile up behind the first.
  */
 #include "decode_card.h"
 
@@ -220,17 +220,19 @@ static int on_card_frame(void *ctx, const vx_frame *frame, bool requested, vx_er
     if (rc == 0 && !own) {
         rc = wait_for(card, frame->stream, err);
         if (rc == 0)
-            rc = fetch(card, frame, &own, err);
+            rc = r->params->on_card_frame
+                     ? r->params->on_card_frame(r->params->ctx, frame, card, &own, err)
+                     : fetch(card, frame, &own, err);
     }
     if (rc != 0)
         return rc;
-    int64_t slot = slot_of(r, frame->number);
+    int64_t slot = slot_of(r, frame->number), n_bytes = bytes_of(own);
     vx_mutex_lock(&r->lock);
     while (r->held_bytes > MAX_HELD_BYTES && r->waiting[r->next] && !r->stopped)
         vx_cond_wait(&r->given, &r->lock);
     if (slot >= 0 && !r->stopped) {
         r->waiting[slot] = vx_take(own);
-        r->held_bytes += bytes_of(frame);
+        r->held_bytes += n_bytes;
     }
     vx_mutex_unlock(&r->lock);
     vx_frame_unref(own);
@@ -349,11 +351,12 @@ int vx_decode_on_card(vx_nvdec *nvdec, vx_media *media, const vx_media_decode_pa
     int rc =
         r.picture ? list_frames(&r, &n_bytes) : VX_FAIL(r.err, -ENOMEM, "no memory for a picture");
     vx_nvdec_decode_stats stats = {0};
+    int max_parts = n_bytes > MAX_HELD_BYTES && !params->on_card_frame ? 1 : 0;
     if (rc == 0) {
         const vx_nvdec_decode_params on_card = {.frames = params->frames,
                                                 .n = params->n,
                                                 .extras = params->on_extra != NULL,
-                                                .max_parts = n_bytes > MAX_HELD_BYTES ? 1 : 0,
+                                                .max_parts = max_parts,
                                                 .keep_going = go_on,
                                                 .on_frame = on_card_frame,
                                                 .ctx = &r};

@@ -238,6 +238,14 @@ typedef struct vx_media_decode_params {
     int threads;         /* of the decoder; 0 = one per core; fewer where pictures are very large */
     vx_decoder *decoder; /* borrows; NULL = the CPU alone */
     bool on_card; /* pictures that a card decodes may come in its memory, not all of them need to */
+    /* May be NULL. Makes another frame of a picture that a card decoded, at once, instead of a copy of it: a small
+     * one, so that any number can wait for their turn and all decoders of the card work for one video.
+     * vx_picture_frame() of on_picture is that frame. Called on threads of the card, several at a time.
+     *   frame      borrows; on the card, complete
+     *   ret_frame  gives, in host memory
+     * After a failure the CPU decodes the rest. */
+    int (*on_card_frame)(void *ctx, const vx_frame *frame, vx_card *card, vx_frame **ret_frame,
+                         vx_err *err);
     bool (*keep_going)(void *ctx); /* may be NULL; called per packet, false stops */
     vx_media_on_picture on_picture;
     /* May be NULL. Called for pictures before the last requested one that were decoded only because

@@ -20,6 +20,9 @@
 constexpr int64_t VX_GRAPH_MAX_BATCH = 4;
 constexpr size_t VX_GRAPHS_MAX = 8;
 
+// One input, on the CPU: parts that are joined along their first dimension, alike in the others.
+using vx_cuda_input = std::vector<at::Tensor>;
+
 class vx_cuda_runner {
   public:
     explicit vx_cuda_runner(at::Device device);
@@ -27,8 +30,8 @@ class vx_cuda_runner {
     c10::cuda::CUDAStreamGuard on_stream() const {
         return c10::cuda::CUDAStreamGuard(stream);
     }
-    // Inputs are on the CPU. The result is on the device, and valid until the next run.
-    at::IValue run(torch::jit::Module &script, const std::vector<at::Tensor> &inputs);
+    // The result is on the device, and valid until the next run.
+    at::IValue run(torch::jit::Module &script, const std::vector<vx_cuda_input> &inputs);
     std::atomic<int> n_recorded{0}; // graphs; other threads may read it
 
   private:
@@ -38,7 +41,7 @@ class vx_cuda_runner {
         at::cuda::CUDAGraph cuda;
         bool recorded = false; // false: seen once
     };
-    graph *find(const std::vector<at::Tensor> &inputs);
+    graph *find(const std::vector<vx_cuda_input> &inputs);
     bool record(graph &one, torch::jit::Module &script);
 
     at::Device device;

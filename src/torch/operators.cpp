@@ -1,6 +1,6 @@
 // operators.cpp — the operators "vidx::…" that archives may use; models/common/operators.py describes them.
 //
-// Each is written with torch's operators for any device. Where CUDA kernels were built (operators.cu), these
+// Each is written with torch's operators for any device. Where CUDA kernels were built (kernels.cu), these
 // stand in for it on a GPU.
 
 #include <ATen/ops/add.h>
@@ -16,12 +16,13 @@
 #include <tuple>
 
 #include "operators.h"
+#include "operators_fp8.h"
 
 #ifdef VX_CUDA_KERNELS
 #include <c10/cuda/CUDAException.h>
 #include <c10/cuda/CUDAStream.h>
 
-#include "operators.cuh"
+#include "kernels.cuh"
 #endif
 
 namespace {
@@ -63,7 +64,7 @@ bool kernel_takes(const at::Tensor &x, const std::optional<at::Tensor> &y, const
                   const at::Tensor &bias) {
     int64_t width = x.size(-1);
     return is_plain(x) && is_plain(weight) && is_plain(bias) && weight.numel() == width &&
-           bias.numel() == width && width % 8 == 0 && width <= VX_ADD_LAYER_NORM_MAX_WIDTH &&
+           bias.numel() == width && width % 8 == 0 && width <= VX_NORM_MAX_WIDTH &&
            x.numel() / width <= INT32_MAX && (!y || (is_plain(*y) && y->sizes() == x.sizes()));
 }
 
@@ -111,6 +112,7 @@ void vx_register_operators(void) {
         made->impl("add_layer_norm", torch::dispatch(c10::DispatchKey::CUDA, add_layer_norm_cuda));
         made->impl("patches", torch::dispatch(c10::DispatchKey::CUDA, patches_cuda));
 #endif
+        vx_define_fp8_operators(made);
         return made;
     }();
 }

@@ -10,6 +10,7 @@
 #include <ATen/Context.h>
 #include <ATen/Parallel.h>
 #include <ATen/cpu/Utils.h>
+#include <ATen/ops/cat.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/from_blob.h>
 #include <c10/core/CachingDeviceAllocator.h>
@@ -25,6 +26,10 @@
 #include <memory>
 #include <new>
 #include <string>
+
+#if defined(VX_TORCH_CUDA) && defined(VX_CUBLASLT)
+#include <c10/cuda/CUDAException.h>
+#endif
 
 #include "cuda_graphs.h"
 #include "operators.h"
@@ -59,24 +64,35 @@ bool is_out_of_memory(const char *text) {
            strstr(text, "_ALLOC_FAILED");
 }
 
-// What CUDA says (cudaGetErrorString) when the device itself fails, and not the program: after most of these
-// every call of this process for that device fails. cuBLAS and cuDNN tell the same as an execution that failed.
+// What cudaGetErrorString and the libraries above it say when the device itself fails, and not the program: after most
+// of these every call of this process for that device fails. No sign may be shorter: below each error of CUDA torch
+// writes that device-side assertions can be enabled.
 bool is_device_lost(const char *text) {
-    static const char *const signs[] = {"all CUDA-capable devices are busy or unavailable",
+    static const char *const signs[] = {"CUDA error: initialization error",
+                                        "driver shutting down",
+                                        "all CUDA-capable devices are busy or unavailable",
                                         "CUDA-capable device(s) is/are busy or unavailable",
                                         "no CUDA-capable device is detected",
                                         "uncorrectable ECC error",
                                         "uncorrectable NVLink error",
-                                        "unspecified launch failure",
+                                        "peer GPU memory over nvlink or a hardware error",
                                         "illegal memory access",
-                                        "hardware stack error",
                                         "the launch timed out",
-                                        "device-side assert",
-                                        "driver shutting down",
+                                        "context is destroyed",
+                                        "device-side assert triggered",
+                                        "hardware stack error",
+                                        "an illegal instruction was encountered",
+                                        "misaligned address",
+                                        "operation not supported on global/shared address space",
+                                        "invalid program counter",
+                                        "unspecified launch failure",
+                                        "system not yet initialized",
+                                        "MPS server",
+                                        "MPS client",
                                         "CUDA error: unknown error",
-                                        "CUDA error: initialization error",
                                         "CUBLAS_STATUS_EXECUTION_FAILED",
                                         "CUBLAS_STATUS_NOT_INITIALIZED",
+                                        "CUBLAS_STATUS_INTERNAL_ERROR",
                                         "CUDNN_STATUS_EXECUTION_FAILED",
                                         "CUDNN_STATUS_INTERNAL_ERROR"};
     for (const char *sign : signs)
@@ -87,9 +103,8 @@ bool is_device_lost(const char *text) {
 
 // The outcome that a text of libtorch tells; `failed` if it tells none.
 int outcome_of(const char *text, int failed) {
-    return is_out_of_memory(text) ? VX_TORCH_OUT_OF_MEMORY
-           : is_device_lost(text) ? VX_TORCH_DEVICE_LOST
-                                  : failed;
+    int told = vx_torch_outcome_of(text);
+    return told ? told : failed;
 }
 
 // Runs body and turns exceptions into errors; `failed` is the outcome for an error of torch itself,
@@ -193,6 +208,24 @@ int store(const at::IValue &value, const vx_torch_view &output, vx_err *err) {
     return 0;
 }
 
+// Each input is in parts, which are joined along their first dimension. They may change when this returns;
+// store() waits for the values, which need them.
+int run(vx_torch_module *module, const std::vector<std::vector<at::Tensor>> &inputs,
+        const vx_torch_view &output, vx_err *err) {
+    c10::InferenceMode inference;
+    torch::jit::GraphOptimizerEnabledGuard bare(false);
+#ifdef VX_TORCH_CUDA
+    if (module->cuda) {
+        auto current = module->cuda->on_stream();
+        return store(module->cuda->run(module->script, inputs), output, err);
+    }
+#endif
+    std::vector<at::IValue> given;
+    for (const auto &parts : inputs)
+        given.emplace_back(parts.size() == 1 ? parts[0] : at::cat(parts));
+    return store(module->script.forward(std::move(given)), output, err);
+}
+
 } // namespace
 
 extern "C" {
@@ -226,20 +259,10 @@ int vx_torch_run(vx_torch_module *module, const vx_torch_view *inputs, int n_inp
                  const vx_torch_view *output, vx_err *err) noexcept {
     return guarded_run(err, [&] {
         TORCH_CHECK(n_inputs >= 1 && n_inputs <= VX_TORCH_MAX_INPUTS, n_inputs, " inputs");
-        c10::InferenceMode inference;
-        torch::jit::GraphOptimizerEnabledGuard bare(false);
-        std::vector<at::Tensor> given;
+        std::vector<std::vector<at::Tensor>> given;
         for (int i = 0; i < n_inputs; i++)
-            given.push_back(tensor_of(inputs[i]));
-#ifdef VX_TORCH_CUDA
-        if (module->cuda) {
-            auto current = module->cuda->on_stream();
-            return store(module->cuda->run(module->script, given), *output, err);
-        }
-#endif
-        for (at::Tensor &tensor : given)
-            tensor = tensor.to(module->device);
-        return store(module->script.forward({given.begin(), given.end()}), *output, err);
+            given.push_back({tensor_of(inputs[i])});
+        return run(module, given, *output, err);
     });
 }
 
@@ -248,25 +271,13 @@ int vx_torch_run_parts(vx_torch_module *module, const void *const *data, int n,
                        vx_err *err) noexcept {
     return guarded_run(err, [&] {
         TORCH_CHECK(n >= 1, n, " parts");
-        c10::InferenceMode inference;
-        auto part_of = [&](int i) {
+        std::vector<at::Tensor> parts;
+        for (int i = 0; i < n; i++) {
             vx_torch_view view = *part;
             view.data = const_cast<void *>(data[i]);
-            return tensor_of(view);
-        };
-        at::Tensor input;
-        if (n == 1) {
-            input = part_of(0).unsqueeze(0).to(module->device, /*non_blocking=*/true);
-        } else {
-            std::vector<int64_t> shape{n};
-            shape.insert(shape.end(), part->shape, part->shape + part->n_dims);
-            input = at::empty(
-                shape, at::TensorOptions().dtype(scalar_type(part->dtype)).device(module->device));
-            for (int i = 0; i < n; i++)
-                input[i].copy_(part_of(i), /*non_blocking=*/true);
+            parts.push_back(tensor_of(view).unsqueeze(0));
         }
-        /* The parts may change when this returns; store() waits for the values, which need them. */
-        return store(module->script.forward({input}), *output, err);
+        return run(module, {parts}, *output, err);
     });
 }
 
@@ -289,19 +300,55 @@ vx_torch_host_memory *vx_torch_host_free(vx_torch_host_memory *memory) noexcept 
     return nullptr;
 }
 
+int vx_torch_outcome_of(const char *text) noexcept {
+    return is_out_of_memory(text) ? VX_TORCH_OUT_OF_MEMORY
+           : is_device_lost(text) ? VX_TORCH_DEVICE_LOST
+                                  : 0;
+}
+
 const char *vx_torch_version(void) noexcept {
     return TORCH_VERSION;
 }
 
+bool vx_torch_has_operators(const char *set) noexcept {
+    return !strcmp(set, VX_OPERATORS) || !strcmp(set, VX_OPERATORS_FP8);
+}
+
 const char *vx_torch_operators(void) noexcept {
-    return VX_OPERATORS;
+    return VX_OPERATORS " and " VX_OPERATORS_FP8;
+}
+
+int vx_torch_check_fp8(const char *device, vx_err *err) noexcept {
+    return guarded(err, VX_TORCH_NO_DEVICE, device, [&] {
+        at::Device place(at::kCPU);
+        if (int r = parse_device(device, &place, err))
+            return r;
+        if (place.is_cpu())
+            return 0;
+#if defined(VX_TORCH_CUDA) && defined(VX_CUBLASLT)
+        int major, minor;
+        C10_CUDA_CHECK(
+            cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, place.index()));
+        C10_CUDA_CHECK(
+            cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, place.index()));
+        if (major > 8 || (major == 8 && minor >= 9))
+            return 0;
+        return VX_FAIL(err, VX_TORCH_NO_DEVICE,
+                       "%s has compute capability %d.%d, and products in float8 need 8.9", device,
+                       major, minor);
+#else
+        return VX_FAIL(err, VX_TORCH_NO_DEVICE,
+                       "vidx was built without products in float8, because nvcc, a torch with CUDA "
+                       "or cublasLt.h was not there");
+#endif
+    });
 }
 
 const char *vx_torch_kernels_note(void) noexcept {
 #ifdef VX_CUDA_KERNELS
     return nullptr;
 #else
-    return "vidx was built without operators.cu, because CUDA's compiler nvcc or a torch with CUDA "
+    return "vidx was built without kernels.cu, because CUDA's compiler nvcc or a torch with CUDA "
            "was "
            "not there";
 #endif

@@ -87,10 +87,19 @@ int vx_torch_host_alloc(size_t n_bytes, vx_torch_host_memory **ret_memory, void 
                         vx_err *err) VX_TORCH_NOEXCEPT;
 vx_torch_host_memory *vx_torch_host_free(vx_torch_host_memory *memory) VX_TORCH_NOEXCEPT;
 
+/* VX_TORCH_OUT_OF_MEMORY or VX_TORCH_DEVICE_LOST if that is what the text of a failure in libtorch tells, else 0. */
+int vx_torch_outcome_of(const char *text) VX_TORCH_NOEXCEPT;
+
 const char *vx_torch_version(void) VX_TORCH_NOEXCEPT; /* static, such as "2.13.0" */
 
-/* The set of operators of vidx's own that archives may use (models/common/operators.py): "vidx-1". Static. */
+/* Whether archives may use this set of operators of vidx's own (models/common/operators.py); and those that
+ * they may, "vidx-1 and vidx-2". Static. */
+bool vx_torch_has_operators(const char *set) VX_TORCH_NOEXCEPT;
 const char *vx_torch_operators(void) VX_TORCH_NOEXCEPT;
+
+/* 0 when products in float8 run on the device; on the CPU they do, slowly. Else VX_TORCH_NO_DEVICE with the
+ * reason. */
+int vx_torch_check_fp8(const char *device, vx_err *err) VX_TORCH_NOEXCEPT;
 
 /* Why these operators run on a GPU as torch's own and not as kernels of vidx; NULL: they are kernels. Static. */
 const char *vx_torch_kernels_note(void) VX_TORCH_NOEXCEPT;

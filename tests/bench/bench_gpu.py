@@ -13,6 +13,9 @@ One table, and the same as JSON in build/bench/gpu.json. For each kind of clip (
              pictures (gpu_clips.py) and real footage does not, and once with it
   python     PyNvVideoCodec and the same TorchScript, where that wheel is installed
 
+`--cards` measures only `embed` on one GPU and on all of them. `--shots` only: every picture decoded and cut by
+TransNet V2 (pictures a second, beside NVDEC alone), and `vidx embed --clip shots` of a film of `--film-seconds`.
+
 Beside them the disk's rate of writing and syncing files of that size, the model alone (clips a second of
 GPU time), one clip at a time, and texts. The rate of `embed` is a slope: a run with all clips and a run
 with a few, so that loading the model does not count. Clips repeat, with other bytes, until a run takes
@@ -32,6 +35,7 @@ from pathlib import Path
 
 import gpu_clips
 import gpu_requests
+import gpu_shots
 import measure
 from client import send_all
 from server import BINARY, Server
@@ -117,22 +121,22 @@ def disk_mb_s(paths):
     return rate
 
 
-def embed_s(paths, models, name, flags):
+def embed_s(paths, models, name, flags, device="cuda:0"):
     output = measure.scratch("embedded")
     start = time.perf_counter()
     subprocess.run([BINARY, "embed", "--input", paths[0].parent, "--output", output, "--models", models, "--model", name,
-                    "--clip", "whole", "--device", "cuda:0", "--evidence", "off", "--quiet", *flags], check=True)
+                    "--clip", "whole", "--device", device, "--evidence", "off", "--quiet", *flags], check=True)
     return time.perf_counter() - start
 
 
-def embed(paths, models, name, seconds, flags=()):
+def embed(paths, models, name, seconds, flags=(), device="cuda:0"):
     """Clips a second of `vidx embed`, and the load."""
-    few = embed_s(measure.distinct(paths[:FEW], measure.scratch("few"), FEW, changed=True), models, name, flags)
+    few = embed_s(measure.distinct(paths[:FEW], measure.scratch("few"), FEW, changed=True), models, name, flags, device)
     count = len(paths)
     while True:
         many = measure.distinct(paths, measure.scratch("files"), count)
         with Load() as load:
-            took = embed_s(many, models, name, flags)
+            took = embed_s(many, models, name, flags, device)
         rate = (count - FEW) / max(took - few, 1e-3)
         if took - few >= 0.8 * seconds or count >= 20 * len(paths):
             return {"clips_per_s": rate, "clips": count, "seconds": took - few, "bound": bound(load.shares),
@@ -226,6 +230,36 @@ def one_kind(table, kind, name, options):
                                                    "note": f"{served['clips_a_run'] or 0:.1f} clips a run"})
 
 
+def cards(table, kind, name, options):
+    """One GPU and all of them, in turn."""
+    paths = gpu_clips.made(kind, options.clips, options.preset)
+    flags, rates = ["--fingerprints", "frames"], {"cuda:0": [], "all": []}
+    for device in ("cuda:0", "all", "cuda:0", "all"):
+        result = embed(paths, MODELS, name, options.seconds, flags, device)
+        row(table, kind.name, f"embed, frames, {name}, --device {device}", result)
+        rates[device].append(result["clips_per_s"])
+    one, all_of_them = (statistics.median(rates[device]) for device in ("cuda:0", "all"))
+    measure.line(f"{kind.name}, all GPUs to one", f"{all_of_them / one:.2f} x")
+
+
+def shots(table, kind, name, options):
+    paths = gpu_clips.made(kind, options.clips, options.preset)
+    film = gpu_shots.long_film(paths, kind.seconds, options.film_seconds)
+    result = ceiling(paths, "all", options.seconds)
+    row(table, kind.name, "ceiling, all", result)
+    gpu_shots.predicted(paths[0], "cuda:0")  # kernels are loaded
+    rate, ends = gpu_shots.predicted(film, "cuda:0")
+    measure.line(f"{kind.name}, shots", f"{rate:.0f} pictures/s", f"{len(ends)} shots")
+    short = gpu_shots.long_film(paths, kind.seconds, 2 * kind.seconds)
+    same = gpu_shots.predicted(short, "cuda:0")[1] == gpu_shots.predicted(short, "cpu")[1]
+    measure.line(f"{kind.name}, shots of two clips", "those of the CPU" if same else "OTHERS than those of the CPU")
+    seconds, clips = gpu_shots.embedded_s(film, MODELS / name)
+    measure.line(f"{kind.name}, embed --clip shots, {name}", f"{seconds:.1f} s",
+                 f"{options.film_seconds} s of film, {clips} clips, loading the models included")
+    table.append({"kind": kind.name, "way": "shots", "pictures_per_s": rate, "shots": len(ends), "as_on_cpu": same,
+                  "film_s": options.film_seconds, "embed_s": seconds, "clips": clips})
+
+
 def save(table, options):
     out = measure.CACHE / "gpu.json"
     out.write_text(json.dumps({"clips": options.clips, "seconds": options.seconds, "preset": options.preset,
@@ -240,6 +274,11 @@ def main(options):
     resource.setrlimit(resource.RLIMIT_NOFILE, (4096, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
     kinds = [kind for kind in gpu_clips.KINDS if not options.kind or kind.name in options.kind]
     table = []
+    if options.cards or options.shots:
+        for part in [cards] * options.cards + [shots] * options.shots:
+            part(table, kinds[0], names[0], options)
+        print(f"written to {save(table, options)}")
+        return
     for kind in kinds:
         one_kind(table, kind, names[0], options)
         save(table, options)

@@ -147,6 +147,22 @@ def test_similar_videos_of_a_stored_one_are_listed_nearest_first(page, film, ser
     expect(page.locator("#results")).to_be_hidden()
 
 
+def test_key_frames_are_told_of_hits_and_of_a_video(page, film, server):
+    server.upload(film(1), frames="keyframes")
+    server.upload(film(2))
+    server.upload(film(3))
+    page.reload()
+    page.locator("#videos .card", has_text="film 2.webm").get_by_role("button", name="Find similar").click()
+    expect(page.locator("#hits .card")).to_have_count(2)
+    expect(page.locator("#hits .card", has_text="Key frames").locator(".name")).to_have_text(["film 1.webm"])
+    for name, told in (("film 1.webm", 1), ("film 2.webm", 0)):
+        page.locator("#videos .card", has_text=name).locator(".picture").click()
+        facts = page.locator("#viewer #facts")
+        expect(facts).to_contain_text("320 × 180")
+        expect(facts.get_by_text("Made of key frames, not of exact frames")).to_have_count(told)
+        page.keyboard.press("Escape")
+
+
 def test_model_without_text_shows_no_box_for_it(page):
     expect(page.locator("#status")).to_have_text("0 videos · tiny on cpu")
     expect(page.locator("#ask")).to_be_hidden()

@@ -54,6 +54,12 @@ def test_pictures_are_those_of_another_decoder_and_scaler_within_a_grey_level(re
     assert np.abs(ours.astype(int) - theirs).max() <= 1
 
 
+def test_pictures_that_a_card_makes_are_the_same(real):
+    """By the twins of its kernels."""
+    raw = tools.run("clip/shots_dump", "--card-pictures", real).stdout
+    assert np.array_equal(np.frombuffer(raw, np.uint8).reshape(-1, 27, 48, 3), small_pictures(real))
+
+
 @pytest.mark.skipif(not shutil.which("ffmpeg"), reason="the ffmpeg program is not installed")
 def test_pictures_equal_those_that_the_package_reads_from_ffmpeg(real):
     command = ["ffmpeg", "-v", "error", "-i", real, "-vsync", "passthrough", "-f", "rawvideo",

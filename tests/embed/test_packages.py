@@ -46,7 +46,7 @@ DAMAGE = {
     "other dim": (lambda p: edit(p, lambda m: m.update(dim=63)), "64"),
     "no size": (lambda p: edit(p, lambda m: m["picture"].update(width=0)), "picture.width is 0"),
     "operators of another set": (lambda p: edit(p, lambda m: m.update(operators="vidx-0")),
-                                 "operators is 'vidx-0', but this vidx has vidx-1"),
+                                 "operators is 'vidx-0', but this vidx has vidx-1 and vidx-2"),
     "operators that are no text": (lambda p: edit(p, lambda m: m.update(operators=1)), "operators is not a string"),
     "file elsewhere": (lambda p: edit(p, lambda m: m["files"].update({"../video.pt": "0" * 64})),
                        "../video.pt is no file name"),

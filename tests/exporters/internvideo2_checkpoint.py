@@ -34,7 +34,7 @@ class Sizes:
 
 
 FULL = Sizes()
-SMALL = Sizes(size=56, width=176, depth=3, inner=300, pooled=40, dim=32, decoders=2, decoded=48,
+SMALL = Sizes(size=56, width=176, depth=3, inner=304, pooled=40, dim=32, decoders=2, decoded=48,
               text_width=128, text_depth=4, first_mixed=3, text_inner=200)
 
 

@@ -26,7 +26,7 @@ from server import BINARY, Server  # noqa: E402
 
 DEFAULT = "efficientnet-lite0"
 CLIPS = ("bikes.mp4", "bigbuckbunny.mp4")  # a large model takes many seconds a clip on a CPU
-FLOORS = {"fp32": 0.9999, "bf16": 0.999, "fp16": 0.999}  # of the cosine, to float32 on the CPU
+FLOORS = {"fp32": 0.9999, "bf16": 0.999, "fp16": 0.999, "fp8": 0.999}  # of the cosine, to float32 on the CPU
 harness.START_SECONDS = max(harness.START_SECONDS, 300)  # gigabytes are digested and loaded
 
 
@@ -37,6 +37,12 @@ def gpu():
     run = subprocess.run(["nvidia-smi", "--query-gpu=name,memory.total", "--format=csv,noheader"],
                          capture_output=True, text=True, check=False)
     return run.stdout.splitlines()[0] if run.returncode == 0 and run.stdout else None
+
+
+def n_gpus():
+    if not shutil.which("nvidia-smi"):
+        return 0
+    return subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, check=False).stdout.count("GPU ")
 
 
 pytestmark = pytest.mark.skipif(not gpu(), reason="no NVIDIA GPU, or no build/release/vidx")
@@ -210,6 +216,21 @@ def test_shots_are_those_of_the_cpu(server, tmp_path):
         wanted = upload(cpu, film, clip="shots")["clips"]
     assert [(clip["start_s"], clip["end_s"]) for clip in found] == \
         [(clip["start_s"], clip["end_s"]) for clip in wanted] and len(found) > 10
+
+
+@pytest.mark.skipif(n_gpus() < 2, reason="fewer than two NVIDIA GPUs")
+def test_several_gpus_share_the_work_and_give_the_vectors_of_one(models, server, videos, tmp_path):
+    n = 8 * n_gpus()
+    files = [changed(tmp_path, CLIPS[i % len(CLIPS)], i) for i in range(n)]
+    with Server(tmp_path / "data", models, DEFAULT, ["--device", "all"]) as several:
+        with ThreadPoolExecutor(n) as pool:
+            stored = list(pool.map(lambda file: upload(several, file, clip="whole"), files))
+        devices = listed(several)[DEFAULT]["devices"]
+        assert len(devices) == n_gpus() and all(each["state"] == "ready" for each in devices), devices
+        assert all(each["clips"] > 1 for each in devices), devices  # one each is the check at the start
+        for i, video in enumerate(stored):
+            wanted = vectors(server, videos[i % len(CLIPS)], DEFAULT)
+            assert least_cosine(vectors(several, video, DEFAULT), wanted) > 0.99999
 
 
 # ---- searches and embeddings ----------------------------------------------------------------------

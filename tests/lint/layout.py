@@ -19,7 +19,7 @@ MODULES = {
     "card": "base",
     "frame": "base",
     "media": "base card frame",
-    "clip": "base frame media torch",
+    "clip": "base card frame media torch",
     "preprocess": "base card frame",
     "embed": "base torch preprocess",
     "fingerprint": "base card frame",

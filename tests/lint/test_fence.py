@@ -9,7 +9,7 @@ import pytest
 from layout import MODULES, OPEN, cycles, module_of, public_headers
 from tree import REPO, files
 
-TORCH = ["src/torch/torch_shim.cpp", "src/torch/operators.cpp", "src/torch/cuda_graphs.cpp",
+TORCH = ["src/torch/torch_shim.cpp", "src/torch/operators.cpp", "src/torch/operators_fp8.cpp", "src/torch/cuda_graphs.cpp",
          "src/torch/cuda_graphs.h"]
 
 # library header (a prefix of the include) -> the only folders or files that may include it
@@ -30,7 +30,7 @@ NOT_IN = {"jansson": ["src/base/", "src/media/", "src/index/"]}
 ONE_FILE_A_MODULE = "faiss/"
 
 CPP = {f for f in TORCH if f.endswith(".cpp")}
-CUDA_FOLDERS = ("src/torch/", "src/preprocess/", "src/fingerprint/")
+CUDA_FOLDERS = ("src/torch/", "src/preprocess/", "src/fingerprint/", "src/clip/")
 
 SEES_THE_SERVER = {"server", "api/http", "api/resources", "cli"}
 POINTS_TO_AT_MOST = 6

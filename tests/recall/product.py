@@ -64,8 +64,8 @@ class Answers:
 
 
 class Product:
-    def __init__(self, data, models_folder, models):
-        self.models = models
+    def __init__(self, data, models_folder, models, frames="exact"):
+        self.models, self.frames = models, frames
         self.server = Server(data, models_folder, model=",".join(models))
         self.ids = {}
 
@@ -77,7 +77,7 @@ class Product:
         self.server.stop()
 
     def store(self, name, path):
-        answer = self.server.upload(path)
+        answer = self.server.upload(path, frames=self.frames)
         assert answer.status_code == 201, f"{path}: {answer.text}"
         self.ids[name] = answer.json()["id"]
 
@@ -86,7 +86,7 @@ class Product:
 
     def ask(self, path, with_scores):
         """(the verdict object, {model: {original's name: cosine}}) of a file that is then removed."""
-        answer = self.server.upload(path)
+        answer = self.server.upload(path, frames=self.frames)
         assert answer.status_code == 201, f"{path}: {answer.text}"
         video = answer.json()
         name_of = {video_id: name for name, video_id in self.ids.items()}

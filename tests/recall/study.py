@@ -130,14 +130,14 @@ def relations(found):
     return "\n".join(lines)
 
 
-def gather_all(limit, variants, kinds, part):
+def gather_all(limit, variants, kinds, part, frames):
     with tempfile.TemporaryDirectory(dir=corpus.CACHE) as folder:
         packages = Path(folder) / "models"
         names = [product.variant(packages, product.MODEL, lambda manifest: None)]
         names += [product.variant(packages, n, c) for n, c in VARIANTS.items() if variants]
         found = {}
         for kind in kinds:
-            with product.Product(Path(folder) / kind, packages, names) as program:
+            with product.Product(Path(folder) / kind, packages, names, frames) as program:
                 found[kind] = product.gather(
                     program, kind, corpus.transforms(), limit,
                     say=lambda text: print(text, file=sys.stderr, flush=True), part=part)
@@ -158,6 +158,8 @@ def main():
     parser.add_argument("--precision", type=float, default=0.99)
     parser.add_argument("--variants", action="store_true")
     parser.add_argument("--kind", choices=KINDS, help="only these clips")
+    parser.add_argument("--frames", default="exact", choices=["exact", "keyframes"],
+                        help="what the clips and the copies are made of")
     parser.add_argument("--part", default="1/1", help="I/N: ask only about each N-th clip")
     parser.add_argument("--save", type=Path, help="keeps the answers in a file, and prints nothing")
     parser.add_argument("--load", type=Path, nargs="+", help="prints what was kept, asks nothing")
@@ -166,7 +168,7 @@ def main():
     number, parts = map(int, args.part.split("/"))
     kinds = [args.kind] if args.kind else KINDS
     found = load(args.load) if args.load else gather_all(args.limit, args.variants, kinds,
-                                                         (number - 1, parts))
+                                                         (number - 1, parts), args.frames)
     if args.save:
         args.save.write_bytes(pickle.dumps(found))
         return

@@ -1,6 +1,7 @@
 /* card_fake.h — the card of nvdec_fake.h with vidx's kernels, as their twins. */
 #pragma once
 
+#include "clip/small.h"
 #include "fingerprint/reduce.h"
 #include "nvdec_fake.h"
 #include "preprocess/prepare.h"
@@ -19,6 +20,12 @@ static inline void fake_twin(const char *name, int z, void **args) {
         vx_reduce_twin(FAKE_ARG(0, const vx_reduce_part *), z, FAKE_ARG(1, const int32_t *));
     else if (strcmp(name, "vx_reduce_trim") == 0)
         vx_reduce_twin_trim(FAKE_ARG(0, const vx_reduce_part *), z);
+    else if (strcmp(name, "vx_small_across_lines") == 0)
+        vx_small_twin_across(&FAKE_ARG(0, const vx_small_job), FAKE_ARG(1, const int32_t *),
+                             FAKE_ARG(2, int16_t *));
+    else if (strcmp(name, "vx_small_down_rows") == 0)
+        vx_small_twin_down(&FAKE_ARG(0, const vx_small_job), FAKE_ARG(1, const int32_t *),
+                           FAKE_ARG(2, const int16_t *), FAKE_ARG(3, uint8_t *));
     else
         abort();
 }

@@ -1,6 +1,7 @@
 /* Decoding on a card and, where it gives up, on the CPU: what a caller of
  * vx_media_decode sees. The card is that of nvdec_fake.h, whose pictures are
- * grey; the clips are real ones. */
+ * grey; the clips are real ones. The file is long because all ways through one call share its receiver. */
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -180,6 +181,77 @@ static void pictures_of_the_card_come_in_order_and_in_host_memory(void **state) 
     assert_int_equal(stats.frames_decoded, N_FRAMES);
     assert_int_equal(r.luma[5] - r.luma[0], 5); /* fake pictures, numbered by their decoder */
     close_decoder(decoder);
+}
+
+/* ---- frames that the caller makes on the card's threads ---- */
+
+typedef struct small_receiver {
+    int64_t numbers[MAX_GOT];
+    int n, n_small, fail_from;
+    atomic_int n_made;
+} small_receiver;
+
+static int make_small(void *ctx, const vx_frame *frame, vx_card *card, vx_frame **ret_frame,
+                      vx_err *err) {
+    small_receiver *r = ctx;
+    assert_non_null(card);
+    if (frame->device == VX_FRAME_HOST || atomic_fetch_add(&r->n_made, 1) + 1 >= r->fail_from)
+        return VX_FAIL(err, -ENOTSUP, "no");
+    vx_frame like = vx_frame_view(VX_FRAME_RGB, (const uint8_t *)"\1\2\3", 1, 1, 3);
+    like.number = frame->number;
+    return vx_frame_new(&like, NULL, NULL, ret_frame, err);
+}
+
+static int on_small_picture(void *ctx, int64_t number, double time_s, vx_picture *picture,
+                            vx_err *err) {
+    small_receiver *r = ctx;
+    const vx_frame *f = vx_picture_frame(picture);
+    (void)time_s, (void)err;
+    r->n_small += f->width_px == 1;
+    assert_int_equal(f->width_px == 1 ? f->planes[0][2] : 3, 3);
+    r->numbers[r->n++] = number;
+    return 0;
+}
+
+/* All pictures, of which the card makes small ones until it fails. */
+static void decode_small(small_receiver *r, vx_media_stats *stats) {
+    VX_AUTO(vx_media) media = NULL;
+    vx_decoder *decoder = open_decoder();
+    int64_t frames[N_FRAMES];
+    for (int64_t i = 0; i < N_FRAMES; i++)
+        frames[i] = i;
+    assert_int_equal(vx_media_open(clip_path, NULL, &media, NULL), 0);
+    const vx_media_decode_params params = {.frames = frames,
+                                           .n = N_FRAMES,
+                                           .threads = 1,
+                                           .decoder = decoder,
+                                           .on_card_frame = make_small,
+                                           .on_picture = on_small_picture,
+                                           .ctx = r};
+    assert_int_equal(vx_media_decode(media, &params, stats, NULL), 0);
+    assert_int_equal(r->n, N_FRAMES);
+    for (int i = 0; i < N_FRAMES; i++)
+        assert_int_equal(r->numbers[i], i);
+    close_decoder(decoder);
+}
+
+static void frames_that_the_caller_makes_of_pictures_come_in_order(void **state) {
+    (void)state;
+    small_receiver r = {.fail_from = N_FRAMES + 1};
+    vx_media_stats stats;
+    decode_small(&r, &stats);
+    assert_int_equal(stats.path, VX_MEDIA_ON_CARD);
+    assert_int_equal(r.n_small, N_FRAMES);
+    assert_int_equal(fake.calls[FAKE_COPY], 0); /* nothing else left the card */
+}
+
+static void the_cpu_goes_on_where_the_caller_makes_none(void **state) {
+    (void)state;
+    small_receiver r = {.fail_from = 25};
+    vx_media_stats stats;
+    decode_small(&r, &stats);
+    assert_int_not_equal(stats.path, VX_MEDIA_ON_CARD);
+    assert_in_range(r.n_small, 0, 24);
 }
 
 static void extras_are_those_that_are_decoded_anyway(void **state) {
@@ -526,6 +598,8 @@ static void the_next_video_goes_to_the_card_with_the_fewest(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(pictures_of_the_card_come_in_order_and_in_host_memory),
+        cmocka_unit_test(frames_that_the_caller_makes_of_pictures_come_in_order),
+        cmocka_unit_test(the_cpu_goes_on_where_the_caller_makes_none),
         cmocka_unit_test(extras_are_those_that_are_decoded_anyway),
         cmocka_unit_test(what_the_card_gives_up_on_the_cpu_goes_on_with),
         cmocka_unit_test(no_picture_comes_twice_when_the_cpu_goes_on),

@@ -125,6 +125,74 @@ static void run_without_memory_is_told_from_other_failures(void **state) {
     }
 }
 
+/* What torch writes below an error of CUDA; of some it says more. */
+#define CUDA(said)                                                                                 \
+    "CUDA error: " said "\nCUDA kernel errors might be asynchronously reported at some other API " \
+    "call, so the stacktrace below might be incorrect.\nFor debugging consider passing "           \
+    "CUDA_LAUNCH_BLOCKING=1\nCompile with `TORCH_USE_CUDA_DSA` to enable device-side "             \
+    "assertions.\n"
+
+/* The texts are those of CUDA 13.0's cudaGetErrorString and of torch 2.11's C10_CUDA_CHECK, TORCH_CUDABLAS_CHECK and
+ * AT_CUDNN_CHECK; the last two of its allocators. */
+static void texts_of_failures_tell_a_lost_device_and_want_of_memory(void **state) {
+    (void)state;
+    static const char *const lost[] = {
+        CUDA("CUDA-capable device(s) is/are busy or unavailable"),
+        CUDA("no CUDA-capable device is detected"),
+        CUDA("uncorrectable ECC error encountered"),
+        CUDA("uncorrectable NVLink error detected during the execution"),
+        CUDA("Invalid access of peer GPU memory over nvlink or a hardware error"),
+        CUDA("an illegal memory access was encountered"),
+        CUDA("the launch timed out and was terminated"),
+        CUDA("context is destroyed"),
+        CUDA("device-side assert triggered"),
+        CUDA("hardware stack error"),
+        CUDA("an illegal instruction was encountered"),
+        CUDA("misaligned address"),
+        CUDA("operation not supported on global/shared address space"),
+        CUDA("invalid program counter"),
+        CUDA("unspecified launch failure"),
+        CUDA("initialization error"),
+        CUDA("driver shutting down"),
+        CUDA("system not yet initialized"),
+        CUDA("MPS client failed to connect to the MPS control daemon or the MPS server"),
+        CUDA("the remote procedural call between the MPS server and the MPS client failed"),
+        CUDA("the MPS client has been terminated by the server"),
+        CUDA("unknown error"),
+        "CUDA error: CUBLAS_STATUS_EXECUTION_FAILED when calling `cublasGemmEx( handle, opa)`",
+        "CUDA error: CUBLAS_STATUS_INTERNAL_ERROR when calling `cublasLtMatmul( ltHandle)`",
+        "CUDA error: CUBLAS_STATUS_NOT_INITIALIZED when calling `cublasCreate(handle)`",
+        "cuDNN error: CUDNN_STATUS_EXECUTION_FAILED",
+    };
+    static const char *const no_memory[] = {
+        CUDA("out of memory"),
+        "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`",
+        "CUDA out of memory. Tried to allocate 20.00 MiB. GPU 0 has a total capacity of 79.10 GiB "
+        "of which 12 MiB is "
+        "free.",
+        "[enforce fail at alloc_cpu.cpp:125] err == 0. DefaultCPUAllocator: can't allocate memory: "
+        "you tried to "
+        "allocate 9 bytes. Error code 12 (Cannot allocate memory)",
+    };
+    static const char *const neither[] = {
+        CUDA("invalid argument"),
+        CUDA("operation not permitted when stream is capturing"),
+        CUDA("no kernel image is available for execution on the device"),
+        CUDA("too many resources requested for launch"),
+        "CUDA error: CUBLAS_STATUS_INVALID_VALUE when calling `cublasSgemm( handle)`",
+        "shape '[7, -1, 11]' is invalid for input of size 24576",
+    };
+    for (size_t i = 0; i < VX_LEN(lost); i++)
+        if (vx_torch_outcome_of(lost[i]) != VX_TORCH_DEVICE_LOST)
+            fail_msg("is not taken for a lost device: %s", lost[i]);
+    for (size_t i = 0; i < VX_LEN(no_memory); i++)
+        if (vx_torch_outcome_of(no_memory[i]) != VX_TORCH_OUT_OF_MEMORY)
+            fail_msg("is not taken for want of memory: %s", no_memory[i]);
+    for (size_t i = 0; i < VX_LEN(neither); i++)
+        if (vx_torch_outcome_of(neither[i]))
+            fail_msg("is taken for %d: %s", vx_torch_outcome_of(neither[i]), neither[i]);
+}
+
 static void run_with_impossible_views_is_refused(void **state) {
     (void)state;
     vx_err err;
@@ -177,6 +245,7 @@ int main(void) {
         cmocka_unit_test(run_answering_no_tensor_is_bad_result),
         cmocka_unit_test(run_that_throws_gives_the_reason_in_one_line),
         cmocka_unit_test(run_without_memory_is_told_from_other_failures),
+        cmocka_unit_test(texts_of_failures_tell_a_lost_device_and_want_of_memory),
         cmocka_unit_test(run_with_impossible_views_is_refused),
         cmocka_unit_test(load_of_what_is_no_archive_names_the_file),
         cmocka_unit_test(device_that_is_not_there_is_no_device),

@@ -13,7 +13,7 @@ import json
 import tempfile
 from pathlib import Path
 
-from common import hub, package
+from common import film, hub, package
 from cosmos import environment
 
 HERE = Path(__file__).resolve().parent
@@ -42,6 +42,11 @@ def parse(variant, arguments):
                              "axis=value,… of cosmos/network.py; the manifest says unverified")
     parser.add_argument("--sampling", choices=["spread", "curator"], default="spread",
                         help="8 frames over the whole clip, or NeMo Curator's of its leading part")
+    parser.add_argument("--dtype", choices=["bf16", "fp8"], default="bf16",
+                        help="fp8: also in float8, for GPUs: first in the package if its vectors may stand in "
+                             "for the others, else in a package of its own, NAME-fp8")
+    parser.add_argument("--calibrate", type=Path, metavar="DIR",
+                        help="videos to calibrate float8 on and to measure it, beside those of its own")
     parser.add_argument("--any-size", action="store_true",
                         help="take weights of other sizes than the published ones, for tests")
     return parser.parse_args(arguments)
@@ -141,6 +146,20 @@ def native_video(published, choices, clips):
     return {"video.fp32.pt": exact, "video.pt": half}, figures
 
 
+def fp8_video(published, choices, halves):
+    """(the tower's trace in float8, figures for the manifest)"""
+    import torch
+    from common import fp8
+    from cosmos.fast import FastVideoTower
+
+    def build(ranges):
+        tower = FastVideoTower(published.video(choices, torch.bfloat16), ranges)
+        return trace(tower, (halves[0][0][:, :1],))
+
+    exact = published.video(choices, torch.float32)
+    return fp8.export(exact, exact.visual_encoder.blocks, build, halves)
+
+
 def native_text(published, choices, given):
     return {"text.pt": trace(published.text(choices), (given["ids"][:2], given["mask"][:2]))}
 
@@ -229,13 +248,21 @@ def check_final(archives, clips, texts, wanted, figures):
         figures[file] = cosine
 
 
-def manifest(variant, geometry, held, sampling, figures):
+def manifest(variant, geometry, held, sampling, figures, files):
+    """Of a package with these files of the video tower."""
     # What one clip takes beside the weights, at most: MLP and attention in flight, in float32.
     tokens = geometry.frames * (geometry.grid ** 2 + 1)
     clip_bytes = tokens * (6 * geometry.vit_width + 2 * geometry.vit_inner) * 4
     weights_bytes = 2_300_000_000 if geometry.vit_blocks == 39 else 0
     batch = 8
     memory = weights_bytes + batch * clip_bytes + (1 << 30)
+    on_gpu = {"device": "cuda", "max_batch": batch, "memory_bytes": memory}
+    on_cpu = {"device": "cpu", "slow": True, "max_batch": 1}
+    ways = [{"file": "video.fp8.pt", "dtype": "fp8"} | on_gpu,
+            {"file": "video.pt", "dtype": "bf16"} | on_gpu,
+            {"file": "video.fp32.pt", "dtype": "fp32"} | on_gpu,
+            {"file": "video.pt", "dtype": "bf16", "needs_amx": True} | on_cpu,
+            {"file": "video.fp32.pt", "dtype": "fp32"} | on_cpu]
     return {
         "format": 1,
         "name": f"cosmos-embed1-{variant}",
@@ -249,15 +276,7 @@ def manifest(variant, geometry, held, sampling, figures):
         "picture": {"width": geometry.resolution, "height": geometry.resolution,
                     "filter": "bilinear_antialias", "fit": "squash",
                     "mean": [0, 0, 0], "std": [1, 1, 1]},
-        "video": [
-            {"file": "video.pt", "device": "cuda", "dtype": "bf16", "max_batch": batch,
-             "memory_bytes": memory},
-            {"file": "video.fp32.pt", "device": "cuda", "dtype": "fp32", "max_batch": batch,
-             "memory_bytes": memory},
-            {"file": "video.pt", "device": "cpu", "dtype": "bf16", "needs_amx": True, "slow": True,
-             "max_batch": 1},
-            {"file": "video.fp32.pt", "device": "cpu", "dtype": "fp32", "slow": True, "max_batch": 1},
-        ],
+        "video": [way for way in ways if way["file"] in files],
         "text": {"file": "text.pt", "vocab": "vocab.txt", "length": figures["text_length"]},
         "threshold": THRESHOLD,
         "self_check": figures,
@@ -279,16 +298,32 @@ def prepare(variant, options):
     return folder, digests(folder)
 
 
+def packages(published, options, archives, figures):
+    """[(what follows the package's name, archives, figures)] of all that is to be written."""
+    from common import fp8
+    from cosmos.network import Choices
+
+    if options.dtype != "fp8":
+        return [("", archives, figures)]
+    if figures["way"]["video"] != "native":
+        raise SystemExit("float8 is made of our own network, which the published code is not: leave out --dtype fp8")
+    sizes = published.geometry
+    halves = film.halves(options.calibrate, sizes.frames, sizes.resolution)
+    return fp8.packages(archives, figures, *fp8_video(published, Choices.parse(figures["choices"]), halves))
+
+
 def main(variant, arguments=None):
     options = parse(variant, arguments)
     folder, held = prepare(variant, options)
     sources = [*HERE.glob("*.py"), *HERE.parent.glob("r*.*")]
     made_from = package.fingerprint(sources, ["torch"])
-    told = json.dumps([made_from, held, options.native, options.sampling])
+    told = json.dumps([made_from, held, options.native, options.sampling, options.dtype,
+                       film.told(options.calibrate)])
     made_from = hashlib.sha256(told.encode()).hexdigest()
     output = options.output.resolve()
-    if package.is_current(output, made_from):
+    if package.is_current(output, made_from, options.dtype == "fp8"):
         return
+    from common import fp8
     from cosmos import inputs
 
     published = load(variant, folder, options.any_size)
@@ -302,8 +337,10 @@ def main(variant, arguments=None):
                              "network unverified.") from None
         figures |= {"text_length": inputs.TEXT_LENGTH, "made_from": made_from}
         archives["vocab.txt"] = (folder / "vocab.txt").read_bytes()
-        facts = manifest(variant, published.geometry, held, options.sampling, figures)
-        package.write(output, facts, archives)
+        for suffix, files, told in packages(published, options, archives, figures):
+            facts = manifest(variant, published.geometry, held, options.sampling, told, files)
+            package.write(output.with_name(output.name + suffix), facts | {"name": facts["name"] + suffix}, files)
+            print(fp8.said(output.name + suffix, told), end="")
     way = "unverified" if not figures["verified"] else figures["native_cosine"]
     print(f"wrote {output}: video {figures['way']['video']}, text {figures['way']['text']}; "
           f"{figures['choices']}: {way}; revision: {facts['revision']}")

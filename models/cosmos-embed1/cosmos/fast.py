@@ -1,4 +1,4 @@
-"""The video tower of network.py in bfloat16, arranged for a GPU.
+"""The video tower of network.py in bfloat16, arranged for a GPU; and with products in float8.
 
 The same parameters and the same network. What differs is what runs as one kernel: cutting a picture into
 patches, with (x - mean) / std folded into the projection; each residual sum with the LayerNorm after it;
@@ -9,8 +9,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from common import operators  # noqa: F401: registers torch.ops.vidx
-from cosmos.network import QFORMER_HEADS
+from common import fp8, operators  # noqa: F401: registers torch.ops.vidx
+from cosmos.network import QFORMER_HEADS, VIT_EPS, attend
 
 ALIGNED = 16  # the patches' width is a multiple of it, for the product's kernels
 
@@ -45,10 +45,13 @@ class Vision(nn.Module):
         self.projection = projection
         self.cls_token, self.pos_embed, self.blocks = vit.cls_token, vit.pos_embed, vit.blocks
 
-    def forward(self, pictures):
+    def tokens(self, pictures):
+        """What the first block sees."""
         x = self.projection(pictures)
-        x = torch.cat([self.cls_token.expand(x.size(0), -1, -1), x], 1)
-        x, y = x + self.pos_embed, None
+        return torch.cat([self.cls_token.expand(x.size(0), -1, -1), x], 1) + self.pos_embed
+
+    def forward(self, pictures):
+        x, y = self.tokens(pictures), None
         for block in self.blocks:
             x, h = add_norm(x, y, block.norm1)
             x, h = add_norm(x, block.attn(h), block.norm2)
@@ -56,6 +59,17 @@ class Vision(nn.Module):
             h = torch._addmm_activation(fc1.bias, h.flatten(0, 1), fc1.weight.t(), use_gelu=True)
             y = block.mlp.fc2(h).view_as(x)
         return x + y
+
+
+class Fp8Vision(Vision):
+    """The same with blocks in float8; `ranges` as fp8.ranges() gives them."""
+
+    def __init__(self, projection, vit, ranges):
+        super().__init__(projection, vit)
+        self.blocks = fp8.Blocks(vit.blocks, VIT_EPS, [attend] * len(vit.blocks), ranges)
+
+    def forward(self, pictures):
+        return self.blocks(self.tokens(pictures))
 
 
 class Former(nn.Module):
@@ -91,14 +105,15 @@ class Former(nn.Module):
 
 class FastVideoTower(nn.Module):
     """float32 [B,T,3,H,W] with values in 0..1 -> float32 unit vectors [B,D]. Takes the modules of a
-    VideoTower apart, which is of no use afterwards."""
+    VideoTower apart, which is of no use afterwards. With `ranges` its blocks compute in float8."""
 
-    def __init__(self, tower):
+    def __init__(self, tower, ranges=None):
         super().__init__()
         mean, std = (tower.mean, tower.std) if tower.choices.pixels == "clip" else (None, None)
         projection = Projection(tower.visual_encoder.patch_embed["proj"], mean, std)
         tower = tower.to(torch.bfloat16)
-        self.vision = Vision(projection, tower.visual_encoder)
+        self.vision = (Vision(projection, tower.visual_encoder) if ranges is None else
+                       Fp8Vision(projection, tower.visual_encoder, ranges))
         tower.visual_encoder, tower.bert = None, Former(tower.bert)
         self.rest = tower
 

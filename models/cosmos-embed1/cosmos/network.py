@@ -79,14 +79,19 @@ class Geometry:
         return self.resolution // self.patch
 
 
+def attend(qkv):
+    """float [N,n,3W] -> [N,n,W]"""
+    q, k, v = qkv.unflatten(-1, (3, VIT_HEADS, -1)).permute(2, 0, 3, 1, 4).unbind(0)
+    return F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
+
+
 class VitAttention(nn.Module):
     def __init__(self, width):
         super().__init__()
         self.qkv, self.proj = Linear(width, 3 * width), Linear(width, width)
 
     def forward(self, x):
-        q, k, v = self.qkv(x).unflatten(-1, (3, VIT_HEADS, -1)).permute(2, 0, 3, 1, 4).unbind(0)
-        return self.proj(F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2))
+        return self.proj(attend(self.qkv(x)))
 
 
 class Mlp(nn.Module):
