@@ -52,7 +52,7 @@ class Product(nn.Module):
 
 
 class Gelu(nn.Module):
-    """float8 [rows, K] times scales[0] -> float8 [rows, N] and its scales."""
+    """float8 [rows, K] times the first of scales -> float8 [rows, N] and its scales."""
 
     def __init__(self, linear, seen, given):
         super().__init__()
@@ -61,7 +61,7 @@ class Gelu(nn.Module):
         x, w, y = (largest.clamp_min(operators.LEAST_AMAX) / operators.FP8_MAX).tolist()
         self.register_buffer("weight", operators.to_fp8(weight / w))
         self.register_buffer("bias", linear.bias.detach().bfloat16())
-        self.register_buffer("scales", torch.tensor([x, w, 1 / y, y]))
+        self.register_buffer("scales", operators.scales_of(x, w, 1 / y, y))
 
     def forward(self, x):
         return torch.ops.vidx.gelu_fp8(x, self.weight, self.bias, self.scales)

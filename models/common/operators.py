@@ -45,7 +45,7 @@ def to_fp8(numbers):
 
 def add_norm_fp8(x, y, weight, bias, eps, scales):
     """(x + y, the norm over the last dimension of it in float8 [rows, width], its scales): LayerNorm, or
-    RMSNorm if there is no bias. Numbers are divided by scales[0]; without, by 1/448 of their row's largest."""
+    RMSNorm if there is no bias. Numbers are divided by scales[0,0]; without, by 1/448 of their row's largest."""
     total = x if y is None else x + y
     wide, gain = total.float().flatten(0, -2), weight.float()
     if bias is None:
@@ -54,7 +54,7 @@ def add_norm_fp8(x, y, weight, bias, eps, scales):
         normed = F.layer_norm(wide, weight.shape, gain, bias.float(), eps)
     if scales is None:
         return total, *rows_fp8(normed)
-    return total, to_fp8(normed * scales[0].reciprocal()), scales[0].expand(wide.size(0), 1).contiguous()
+    return total, to_fp8(normed * scales[0, 0].reciprocal()), scales[0, 0].expand(wide.size(0), 1).contiguous()
 
 
 def rows_fp8(x):
@@ -64,12 +64,19 @@ def rows_fp8(x):
     return to_fp8(wide * (amax.reciprocal() * FP8_MAX)), amax / FP8_MAX
 
 
+def scales_of(*numbers):
+    """What gelu_fp8 takes."""
+    return torch.tensor(numbers).view(4, 1).expand(4, 4).contiguous()
+
+
 def gelu_fp8(x, weight, bias, scales):
-    """GELU (tanh form) of a linear layer: float8 x [rows, K] times scales[0], float8 weight [N, K] times
-    scales[1], bias [N] -> (float8 [rows, N], scales), the result times scales[2]; scales[3] is 1/scales[2]."""
-    wide = F.linear(x.float() * scales[0], weight.float() * scales[1], bias.float())
-    return (to_fp8(F.gelu(wide, approximate="tanh") * scales[2]),
-            scales[3].expand(wide.size(0), 1).contiguous())
+    """GELU (tanh form) of a linear layer: float8 x [rows, K] times s[0], float8 weight [N, K] times s[1], bias
+    [N] -> (float8 [rows, N], its scales), the result times s[2]; s[3] is 1/s[2].
+
+    scales is [4, 4], and s its first column: cuBLASLt reads each of these at an address that 16 divides."""
+    s = scales[:, 0]
+    wide = F.linear(x.float() * s[0], weight.float() * s[1], bias.float())
+    return to_fp8(F.gelu(wide, approximate="tanh") * s[2]), s[3].expand(wide.size(0), 1).contiguous()
 
 
 for _operator in (add_layer_norm, patches, add_norm_fp8, rows_fp8, gelu_fp8):

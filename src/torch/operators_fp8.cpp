@@ -63,7 +63,7 @@ Triple add_norm_fp8(const at::Tensor &x, const Maybe &y, const at::Tensor &weigh
     at::Tensor normed = bias ? at::layer_norm(wide, gain.sizes(), gain, bias->to(at::kFloat), eps)
                              : at::rms_norm(wide, gain.sizes(), gain, eps);
     if (scales) {
-        at::Tensor scale = scales->select(0, 0);
+        at::Tensor scale = scales->select(0, 0).select(0, 0);
         return {total, to_fp8(normed * scale.reciprocal()), for_rows(scale, wide.size(0))};
     }
     auto [rounded, row_scales] = rows_fp8(normed);
@@ -75,7 +75,7 @@ void check_gelu(const at::Tensor &x, const at::Tensor &weight, const at::Tensor 
     TORCH_CHECK(x.dim() == 2 && weight.dim() == 2 && x.size(1) == weight.size(1) &&
                     x.scalar_type() == FP8 && weight.scalar_type() == FP8,
                 "gelu_fp8 of ", x.sizes(), " and weights ", weight.sizes());
-    TORCH_CHECK(bias.numel() == weight.size(0) && scales.numel() == 4 &&
+    TORCH_CHECK(bias.numel() == weight.size(0) && scales.numel() == 16 &&
                     scales.scalar_type() == at::kFloat,
                 "gelu_fp8 with bias ", bias.sizes(), " and scales ", scales.sizes());
 }
@@ -83,10 +83,10 @@ void check_gelu(const at::Tensor &x, const at::Tensor &weight, const at::Tensor 
 Pair gelu_fp8(const at::Tensor &x, const at::Tensor &weight, const at::Tensor &bias,
               const at::Tensor &scales) {
     check_gelu(x, weight, bias, scales);
-    at::Tensor wide = at::linear(x.to(at::kFloat) * scales.select(0, 0),
-                                 weight.to(at::kFloat) * scales.select(0, 1), bias.to(at::kFloat));
-    return {to_fp8(at::gelu(wide, "tanh") * scales.select(0, 2)),
-            for_rows(scales.select(0, 3), x.size(0))};
+    at::Tensor s = scales.select(1, 0);
+    at::Tensor wide = at::linear(x.to(at::kFloat) * s.select(0, 0),
+                                 weight.to(at::kFloat) * s.select(0, 1), bias.to(at::kFloat));
+    return {to_fp8(at::gelu(wide, "tanh") * s.select(0, 2)), for_rows(s.select(0, 3), x.size(0))};
 }
 
 #ifdef VX_CUDA_KERNELS
@@ -204,9 +204,9 @@ Pair gelu_fp8_cuda(const at::Tensor &x, const at::Tensor &weight, const at::Tens
     set(CUBLASLT_MATMUL_DESC_EPILOGUE, CUBLASLT_EPILOGUE_GELU_BIAS);
     set(CUBLASLT_MATMUL_DESC_BIAS_POINTER, static_cast<const void *>(bias.data_ptr()));
     set(CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, CUDA_R_16BF);
-    set(CUBLASLT_MATMUL_DESC_A_SCALE_POINTER, static_cast<const void *>(scale + 1));
+    set(CUBLASLT_MATMUL_DESC_A_SCALE_POINTER, static_cast<const void *>(scale + 4));
     set(CUBLASLT_MATMUL_DESC_B_SCALE_POINTER, static_cast<const void *>(scale));
-    set(CUBLASLT_MATMUL_DESC_D_SCALE_POINTER, static_cast<const void *>(scale + 2));
+    set(CUBLASLT_MATMUL_DESC_D_SCALE_POINTER, static_cast<const void *>(scale + 8));
     set(CUBLASLT_MATMUL_DESC_FAST_ACCUM, static_cast<int8_t>(1));
 
     auto a = layout(CUDA_R_8F_E4M3, inner, n), b = layout(CUDA_R_8F_E4M3, inner, rows);
@@ -230,7 +230,7 @@ Pair gelu_fp8_cuda(const at::Tensor &x, const at::Tensor &weight, const at::Tens
                          &zero, nullptr, c.get(), out.data_ptr(), d.get(), &best.algo,
                          workspace.data_ptr(), WORKSPACE_BYTES, c10::cuda::getCurrentCUDAStream()),
           "cublasLtMatmul");
-    return {out, for_rows(scales.select(0, 3), rows)};
+    return {out, for_rows(scales.select(0, 3).select(0, 0), rows)};
 }
 #endif
 

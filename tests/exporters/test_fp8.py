@@ -71,7 +71,7 @@ def test_rows_are_rounded_by_the_largest_of_each():
 def test_norm_is_added_normed_and_rounded(fixed, centred):
     x, y, gain = numbers(3, 7, 32), numbers(3, 7, 32, seed=1), numbers(32, seed=2, spread=0.2)
     bias = numbers(32, seed=3) if centred else None
-    scales = None if fixed is None else torch.tensor([fixed, 9, 9, 9])
+    scales = None if fixed is None else operators.scales_of(fixed, 9, 9, 9)
     total, found, told = CALLS.add_norm_fp8(x, y, gain, bias, 1e-6, scales)
     assert torch.equal(total, x + y) and found.shape == (21, 32) and told.shape == (21, 1)
     row = wide(total).reshape(21, 32)
@@ -87,7 +87,7 @@ def test_norm_is_added_normed_and_rounded(fixed, centred):
 
 def test_gelu_of_a_product_is_scaled_on_both_sides():
     x, weight = CALLS.rows_fp8(numbers(9, 32))[0], CALLS.rows_fp8(numbers(48, 32, seed=1))[0]
-    bias, scales = numbers(48, seed=2), torch.tensor([0.002, 0.0005, 2.0, 0.5])
+    bias, scales = numbers(48, seed=2), operators.scales_of(0.002, 0.0005, 2.0, 0.5)
     found, told = CALLS.gelu_fp8(x, weight, bias, scales)
     z = wide(x.float()) * 0.002 @ (wide(weight.float()) * 0.0005).T + wide(bias)
     gelu = z / 2 * (1 + np.tanh(np.sqrt(2 / np.pi) * (z + 0.044715 * z ** 3)))
