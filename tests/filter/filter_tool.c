@@ -143,7 +143,7 @@ static json_t *list_set(const vx_idset *set) {
 /* Some rows one by one, then all. NULL: there is none, or it is not sound. */
 static json_t *list_lazy(vx_idset *set, int64_t below) {
     vx_idset_bits bits;
-    vx_err err;
+    vx_err err = {0};
     if (!set)
         return json_null();
     check(vx_idset_bits_init(&bits, set), &err);
