@@ -29,6 +29,7 @@ typedef struct vx_library_params { /* borrows all, until free */
     vx_jobs *jobs;
     vx_verify *verify; /* also has the extractor that reads files again */
     vx_cutter *cutter; /* NULL: nobody cuts clips */
+    int judges;        /* videos that are judged anew at once, if their original is there; 0 = 1 */
     void (*on_deleted)(
         void *ctx); /* NULL, or called after each deletion, on the writer's thread; short */
     void *on_deleted_ctx;

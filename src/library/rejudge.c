@@ -4,7 +4,8 @@
  * The transaction that deletes the original marks them (videos.rejudge) and makes a durable job of the kind
  * "rejudge", unless one waits or runs (jobs/sweep.h). The upkeep thread takes the marked videos from the oldest on. It
  * compares each with older ones alone, as when it was stored: of copies that lost their original the oldest
- * becomes `new` and the others its copies. As older videos can only go, this needs no transaction. The writer
+ * becomes `new` and the others its copies. Those whose verdict still names a stored video wait for a look at the
+ * pictures alone, and are judged some at once. As older videos can only go, this needs no transaction. The writer
  * gets the verdicts of up to AT_ONCE videos in one write, which looks only whether the videos are still there,
  * so that uploads commit in between.
  *
@@ -20,13 +21,14 @@
 #include <sys/stat.h>
 
 #include "base/clock.h"
+#include "base/crew.h"
 #include "base/log.h"
 #include "library_internal.h"
 #include "verdict/verdict.h"
 
 #define KIND "rejudge"
-#define WRITE_AFTER_US 1000000 /* what was judged for so long is written */
-enum { AT_ONCE = 64 };
+#define WRITE_AFTER_US 1000000           /* what was judged for so long is written */
+enum { AT_ONCE = 64, MOST_JUDGES = 16 }; /* a judge keeps up to 78 MB of pictures */
 
 /* The videos that the last verdicts named, or that turned out new. Those that wait are compared with them in
  * any case: of a thousand copies the fingerprint index names sixteen, which may all be newer. */
@@ -59,7 +61,7 @@ typedef struct stored_video {
 
 /* What is written of it. */
 typedef struct judged {
-    int64_t row, of; /* of: the video that the verdict names; 0 = none */
+    int64_t row, of; /* row: 0 = not judged yet; of: the video that the verdict names; 0 = none */
     vx_verdict_row verdict;
     vx_evidence_state evidence;
 } judged;
@@ -180,31 +182,76 @@ static int judge(stored_video *s, judged *ret, vx_err *err) {
     return rc;
 }
 
-/* VX_CATALOG_NOT_FOUND: deleted meanwhile. */
-static int judge_stored(vx_library *library, const vx_job *job, int64_t row, originals *seen,
-                        judged *ret, vx_err *err) {
-    stored_video s = {.library = library, .job = job};
-    *ret = (judged){.row = row};
-    int rc = read_stored(&s, row, err);
-    s.subject.more = seen->rows;
-    s.subject.n_more = n_originals(seen);
+/* The video that its verdict names; 0: the verdict names none, or it is gone. */
+static int find_original(const stored_video *s, int64_t *ret_row, vx_err *err) {
+    VX_AUTO(vx_video) of = NULL;
+    *ret_row = 0;
+    if (s->video->duplicate.kind == VX_VERDICT_NEW)
+        return 0;
+    int rc = vx_catalog_get_video(s->library->params.collection->catalog, s->video->duplicate.of,
+                                  &of, err);
     if (!rc)
-        rc = judge(&s, ret, err);
-    if (!rc && ret->verdict.kind != VX_VERDICT_COPY && s.fingerprint.n_frames &&
-        decode_fingerprint(&s))
-        rc = judge(&s, ret, err);
-    if (rc == -EIO && s.video) { /* what is damaged must not stop the others: it stays new */
-        vx_log_failed(VX_LOG_WARN, KIND, err, "video=%s", s.video->id);
+        *ret_row = of->row;
+    return rc == VX_CATALOG_NOT_FOUND ? 0 : rc;
+}
+
+/* VX_CATALOG_NOT_FOUND: deleted meanwhile.
+ *   original  what else it is compared with: 0 = what was seen before */
+static int judge_read(stored_video *s, int64_t original, originals *seen, judged *ret,
+                      vx_err *err) {
+    vx_library *library = s->library;
+    const int64_t row = s->subject.before_row;
+    *ret = (judged){.row = row};
+    s->subject.more = original ? &original : seen->rows;
+    s->subject.n_more = original ? 1 : n_originals(seen);
+    int rc = judge(s, ret, err);
+    if (!rc && ret->verdict.kind != VX_VERDICT_COPY && s->fingerprint.n_frames &&
+        decode_fingerprint(s))
+        rc = judge(s, ret, err);
+    if (rc == -EIO) { /* what is damaged must not stop the others: it stays new */
+        vx_log_failed(VX_LOG_WARN, KIND, err, "video=%s", s->video->id);
         ret->verdict = vx_verdict_row_new();
         ret->of = 0;
         rc = 0;
     }
-    if (!rc && vx_video_has_file(s.video))
+    if (!rc && vx_video_has_file(s->video))
         ret->evidence = vx_verify_state(library->params.verify, ret->verdict.kind);
+    return rc;
+}
+
+static int judge_stored(vx_library *library, const vx_job *job, int64_t row, originals *seen,
+                        judged *ret, vx_err *err) {
+    stored_video s = {.library = library, .job = job};
+    int rc = read_stored(&s, row, err);
     if (!rc)
-        note_original(seen, ret->of ? ret->of : row);
+        rc = judge_read(&s, 0, seen, ret, err);
     stored_video_done(&s);
     return rc;
+}
+
+/* ---- those whose original is there, at once ---- */
+
+/* Each is compared with its original and with what a search finds: no order matters. */
+typedef struct apart {
+    vx_library *library;
+    const vx_job *job;
+    const int64_t *rows; /* [AT_ONCE] at most */
+    judged items[AT_ONCE];
+    int rcs[AT_ONCE];
+    vx_err errs[AT_ONCE];
+} apart;
+
+static void judge_apart(void *ctx, size_t i) {
+    apart *a = ctx;
+    stored_video s = {.library = a->library, .job = a->job};
+    int64_t original = 0;
+    a->items[i] = (judged){0};
+    a->rcs[i] = is_over(&s) ? 0 : read_stored(&s, a->rows[i], &a->errs[i]);
+    if (!a->rcs[i] && s.video)
+        a->rcs[i] = find_original(&s, &original, &a->errs[i]);
+    if (!a->rcs[i] && original)
+        a->rcs[i] = judge_read(&s, original, NULL, &a->items[i], &a->errs[i]);
+    stored_video_done(&s);
 }
 
 /* ---- all of them ---- */
@@ -254,10 +301,20 @@ static int write_verdicts(group *g, vx_job *job, vx_err *err) {
 static int rejudge_rows(vx_library *library, vx_job *job, const int64_t *rows, size_t n,
                         originals *seen, vx_err *err) {
     group g = {.library = library};
-    int64_t start_us = vx_clock_monotonic_us();
+    apart a = {.library = library, .job = job, .rows = rows};
     int rc = 0;
+    int judges = library->params.judges;
+    vx_crew_run("vx-judge", judges < MOST_JUDGES ? judges : MOST_JUDGES, n, judge_apart, &a);
+    int64_t start_us = vx_clock_monotonic_us();
     for (size_t i = 0; i < n && !rc; i++) {
-        rc = judge_stored(library, job, rows[i], seen, &g.items[g.n], err);
+        g.items[g.n] = a.items[i];
+        rc = a.rcs[i];
+        if (rc)
+            *err = a.errs[i];
+        else if (!a.items[i].row)
+            rc = judge_stored(library, job, rows[i], seen, &g.items[g.n], err);
+        if (!rc)
+            note_original(seen, g.items[g.n].of ? g.items[g.n].of : rows[i]);
         if (atomic_load(&library->stopping) || atomic_load(&job->cancelled)) {
             rc = rc == -ECANCELED ? 0 : rc;
             break; /* the last one may have been broken off */

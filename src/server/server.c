@@ -190,6 +190,7 @@ static int open_writing_parts(vx_server *server, vx_err *err) {
                                  .jobs = server->jobs,
                                  .verify = server->verify,
                                  .cutter = server->cutter,
+                                 .judges = p->no_clients ? vx_thread_cores() : 1,
                                  .on_deleted = server->folders ? on_deleted : NULL,
                                  .on_deleted_ctx = server};
     return rc ? rc : vx_library_start(&library, &server->library, err);
