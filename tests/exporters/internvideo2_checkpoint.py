@@ -7,7 +7,7 @@ written down from the published definition, apart from those in models/internvid
 """
 import sys
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -34,8 +34,9 @@ class Sizes:
 
 
 FULL = Sizes()
-SMALL = Sizes(size=56, width=176, depth=3, inner=304, pooled=40, dim=32, decoders=2, decoded=48,
+SMALL = Sizes(size=56, width=176, depth=3, inner=300, pooled=40, dim=32, decoders=2, decoded=48,
               text_width=128, text_depth=4, first_mixed=3, text_inner=200)
+SMALL_FP8 = replace(SMALL, inner=304)  # products in float8 take multiples of 16
 
 
 def linear(name, n_in, n_out, bias=True):

@@ -133,7 +133,7 @@ def cosmos(weights, tmp_path_factory):
 @pytest.fixture(scope="module")
 def internvideo2(tmp_path_factory):
     folder = tmp_path_factory.mktemp("internvideo2")
-    internvideo2_checkpoint.write(folder / "InternVideo2-stage2_1b-224p-f4.pt", internvideo2_checkpoint.SMALL)
+    internvideo2_checkpoint.write(folder / "InternVideo2-stage2_1b-224p-f4.pt", internvideo2_checkpoint.SMALL_FP8)
     output = folder / "internvideo2-1b"
     subprocess.run([sys.executable, ROOT / "models/internvideo2-1b/export.py", "--weights", folder, "--output", output,
                     "--dtype", "fp8"], check=True)
