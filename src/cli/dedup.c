@@ -54,9 +54,8 @@ static const vx_option table[] = {
     {"list", VX_OPTION_TEXT, AT(list), NULL, "FILE",
      "also write the groups to FILE: CSV, or JSON lines if its name ends in .jsonl"},
     {"fast", VX_OPTION_FLAG, AT(fast), NULL, NULL,
-     "without the deep look at the pictures of the nearest videos, which finds crops, frames "
-     "around "
-     "a picture and passages, in some seconds a video"},
+     "skip the deep look, which also finds crops, pictures inside a frame and excerpts, but takes "
+     "some seconds per video"},
     {"format", VX_OPTION_TEXT, AT(format), "text", "NAME",
      "what is printed: text, csv, jsonl, or paths: only the files that may go"},
     {"all", VX_OPTION_FLAG, AT(all), NULL, NULL, "also groups that were decided before"},
