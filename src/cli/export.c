@@ -192,10 +192,10 @@ int vx_command_export(int argc, char **argv) {
     settings s = {0};
     vx_err err = {0};
     int rc = vx_options_parse(
-        "usage: vidx export [options]\n\nWrites the vectors of a model, with "
-        "what they are of, as one "
-        "file (for Pinecone: a folder of\nfiles). All of it is of one moment; a "
-        "server may go on meanwhile.\nExit status: 0 done, 1 failed, 2 wrong usage.",
+        "usage: vidx export [options]\n\nWrites a model's vectors and the clips they belong to "
+        "into one "
+        "file (for Pinecone: a folder\nof files). The export is a snapshot; a server may keep "
+        "running.\nExit status: 0 done, 1 failed, 2 wrong usage.",
         table, VX_LEN(table), argc, argv, &s, &err);
     if (rc == VX_OPTION_HELP)
         return 0;
