@@ -208,15 +208,20 @@ static int judge_read(stored_video *s, int64_t original, originals *seen, judged
     if (!rc && ret->verdict.kind != VX_VERDICT_COPY && s->fingerprint.n_frames &&
         decode_fingerprint(s))
         rc = judge(s, ret, err);
-    if (rc == -EIO) { /* what is damaged must not stop the others: it stays new */
-        vx_log_failed(VX_LOG_WARN, KIND, err, "video=%s", s->video->id);
-        ret->verdict = vx_verdict_row_new();
-        ret->of = 0;
-        rc = 0;
-    }
     if (!rc && vx_video_has_file(s->video))
         ret->evidence = vx_verify_state(library->params.verify, ret->verdict.kind);
     return rc;
+}
+
+/* What is damaged must not stop the others: it stays new. */
+static int note_damage(const stored_video *s, int64_t row, int rc, judged *ret, const vx_err *err) {
+    if (rc != -EIO || !s->video)
+        return rc;
+    vx_log_failed(VX_LOG_WARN, KIND, err, "video=%s", s->video->id);
+    *ret = (judged){.row = row, .verdict = vx_verdict_row_new()};
+    if (vx_video_has_file(s->video))
+        ret->evidence = vx_verify_state(s->library->params.verify, ret->verdict.kind);
+    return 0;
 }
 
 static int judge_stored(vx_library *library, const vx_job *job, int64_t row, originals *seen,
@@ -225,6 +230,7 @@ static int judge_stored(vx_library *library, const vx_job *job, int64_t row, ori
     int rc = read_stored(&s, row, err);
     if (!rc)
         rc = judge_read(&s, 0, seen, ret, err);
+    rc = note_damage(&s, row, rc, ret, err);
     stored_video_done(&s);
     return rc;
 }
@@ -251,6 +257,7 @@ static void judge_apart(void *ctx, size_t i) {
         a->rcs[i] = find_original(&s, &original, &a->errs[i]);
     if (!a->rcs[i] && original)
         a->rcs[i] = judge_read(&s, original, NULL, &a->items[i], &a->errs[i]);
+    a->rcs[i] = note_damage(&s, a->rows[i], a->rcs[i], &a->items[i], &a->errs[i]);
     stored_video_done(&s);
 }
 
