@@ -133,7 +133,7 @@ function groupItem(group) {
     ...group.videos.slice(0, SHOWN_VIDEOS).map((video) => videoFigure(group, video)));
   const panel = el("div", { className: "plan" });
   const item = el("li", { className: "group" });
-  item.dataset.id = group.id;
+  item.told = JSON.stringify(group);
   const rest = group.videos.slice(SHOWN_VIDEOS);
   const hidden = group.videos_total - group.videos.length;
   const more = rest.length ? button(`Show ${rest.length} more`, () => {
@@ -162,6 +162,19 @@ function groupItem(group) {
 
 // ---- The list -----------------------------------------------------------------------------------
 
+// Shows these groups. One that is told as before stays as it is: a scan that ends must not
+// close the question that somebody is reading.
+function replaceGroups(groups) {
+  const shown = new Map([...$("dup-groups").children].map((item) => [item.told, item]));
+  const focused = document.activeElement;
+  const usable = (item) => item && !item.querySelector("button:disabled");
+  $("dup-groups").replaceChildren(...groups.map((group) => {
+    const item = shown.get(JSON.stringify(group));
+    return usable(item) ? item : groupItem(group);
+  }));
+  if (focused.isConnected) focused.focus(); // moving an element takes the focus from it
+}
+
 // what: "anew", or "more" for the next page.
 async function list(what) {
   if (what === "anew") listing++;
@@ -171,9 +184,8 @@ async function list(what) {
   try {
     const page = await api(`/v1/duplicates?${query}`);
     if (number !== listing) return;
-    const items = page.items.map(groupItem);
-    if (what === "more") $("dup-groups").append(...items);
-    else $("dup-groups").replaceChildren(...items);
+    if (what === "more") $("dup-groups").append(...page.items.map(groupItem));
+    else replaceGroups(page.items);
     next = page.next;
     $("dup-more").hidden = !next;
     $("dup-all").hidden = !page.total_removable_bytes;

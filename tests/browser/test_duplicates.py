@@ -31,6 +31,7 @@ def opened(page, server, films):
     page.locator("#duplicates > summary").click()
     expect(page.locator("#dup-sum")).to_have_text("No groups. Scan to look for duplicates.")
     page.locator("#dup-scan").click()
+    expect(page.locator("#dup-scan-note")).to_have_text("Compared 4 new videos with 4.", timeout=60_000)
     expect(page.locator("#dup-groups > li")).to_have_count(2)
     return page
 
@@ -61,6 +62,18 @@ def test_delete_shows_what_would_go_and_can_be_undone(opened, server, films, sho
     opened.locator("#dup-done").get_by_text("Undo").click()
     expect(opened.locator("#dup-groups > li")).to_have_count(2)
     assert server.get("/v1/duplicate-decisions").json()["items"] == []
+
+
+def test_question_about_a_group_stays_open_when_a_scan_ends(opened, server):
+    group = opened.locator("#dup-groups > li", has_text="harbour").first
+    group.get_by_text("Delete the copies…").click()
+    expect(group.locator(".plan")).to_contain_text("harbour 320x180.mp4")
+    with opened.expect_response(lambda response: "/v1/duplicates?" in response.url):
+        opened.locator("#dup-scan").click()
+        expect(opened.locator("#dup-scan-note")).to_have_text("Compared 0 new videos with 4.", timeout=60_000)
+    group.get_by_text("Delete 1 video").click()
+    expect(opened.locator("#dup-groups > li")).to_have_count(1)
+    assert len(server.get("/v1/duplicate-decisions").json()["items"]) == 1
 
 
 def test_not_duplicates_leaves_the_list_and_stays_away(opened, server):
