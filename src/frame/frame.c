@@ -1,6 +1,7 @@
 #include "frame.h"
 
 #include <errno.h>
+#include <math.h>
 
 int vx_frame_new(const vx_frame *like, void (*release)(void *owner), void *owner,
                  vx_frame **ret_frame, vx_err *err) {
@@ -59,11 +60,25 @@ int vx_frame_matrix(const vx_frame *frame) {
     }
 }
 
-bool vx_matrix_luma_weights(int matrix, double *ret_kr, double *ret_kb) {
+static int fixed(double x) {
+    return (int)lrint(x * (1 << VX_YUV_FRACTION_BITS));
+}
+
+bool vx_frame_yuv_weights(const vx_frame *f, vx_yuv_weights *ret_weights) {
+    int matrix = vx_frame_matrix(f), unit = 1 << (f->bit_depth - 8), top = (1 << f->bit_depth) - 1;
     bool bt601 = matrix == VX_MATRIX_BT470BG || matrix == VX_MATRIX_SMPTE170M;
     bool bt2020 = matrix == VX_MATRIX_BT2020_NCL;
-    *ret_kr = bt601 ? 0.299 : bt2020 ? 0.2627 : 0.2126;
-    *ret_kb = bt601 ? 0.114 : bt2020 ? 0.0593 : 0.0722;
+    double kr = bt601 ? 0.299 : bt2020 ? 0.2627 : 0.2126;
+    double kb = bt601 ? 0.114 : bt2020 ? 0.0593 : 0.0722, kg = 1 - kr - kb;
+    double y = f->full_range ? 255.0 / top : 255.0 / (219 * unit);
+    double c = (f->full_range ? 255.0 / top : 255.0 / (224 * unit)) / VX_YUV_CHROMA_SCALE;
+    *ret_weights = (vx_yuv_weights){.black = f->full_range ? 0 : 16 * unit,
+                                    .zero = 128 * unit,
+                                    .y = fixed(y),
+                                    .r_cr = fixed(2 * (1 - kr) * c),
+                                    .g_cb = fixed(-2 * (1 - kb) * kb / kg * c),
+                                    .g_cr = fixed(-2 * (1 - kr) * kr / kg * c),
+                                    .b_cb = fixed(2 * (1 - kb) * c)};
     return bt601 || bt2020 || matrix == VX_MATRIX_BT709;
 }
 

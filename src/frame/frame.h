@@ -15,6 +15,7 @@
 
 #include "base/err.h"
 #include "base/mem.h"
+#include "samples.h"
 
 enum { VX_FRAME_HOST = -1 }; /* vx_frame.device */
 
@@ -103,8 +104,8 @@ vx_frame vx_frame_view(vx_frame_layout layout, const uint8_t *pixels, int width_
 /* The matrix to convert with; where the stream names none, guessed from the height as players do:
  * BT.601 below 720 lines, else BT.709. */
 int vx_frame_matrix(const vx_frame *frame);
-/* The matrix as weights of red and blue in luma. False, and those of BT.709, for one that is neither
+/* How its samples become RGB: by matrix, range and bit depth (8 to 12). False for a matrix that is neither
  * BT.601, BT.709 nor BT.2020 with non-constant luminance. */
-bool vx_matrix_luma_weights(int matrix, double *ret_kr, double *ret_kb);
+bool vx_frame_yuv_weights(const vx_frame *frame, vx_yuv_weights *ret_weights);
 /* Whether the pixels are PQ or HLG, which have to be tone-mapped. */
 bool vx_frame_is_hdr(const vx_frame *frame);

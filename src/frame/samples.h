@@ -21,6 +21,15 @@ typedef struct vx_samples {
     int transpose, flip_x, flip_y; /* vx_orientation */
 } vx_samples;
 
+enum { VX_YUV_FRACTION_BITS = 16, VX_YUV_CHROMA_SCALE = 8 };
+
+/* From samples to RGB in 8-bit levels, with VX_YUV_FRACTION_BITS of fraction: R = y * (Y - black) +
+ * r_cr * chroma, and so on, where chroma is (C - zero) * VX_YUV_CHROMA_SCALE. */
+typedef struct vx_yuv_weights {
+    int black, zero; /* codes of black and of no colour */
+    int y, r_cr, g_cb, g_cr, b_cb;
+} vx_yuv_weights;
+
 VX_BOTH int vx_sample(const uint8_t *row, int i, int sample_bytes, int low_bits) {
     return sample_bytes == 1 ? row[i] : ((const uint16_t *)(const void *)row)[i] >> low_bits;
 }

@@ -242,11 +242,25 @@ static int convert(vx_picture *picture, struct SwsContext **sws, enum AVPixelFor
     return 0;
 }
 
+/* The frame as full-range RGB of 1 or 2 bytes a sample in *out: w x h pixels, not yet upright. What has
+ * its own size and a usual layout is converted by yuv.h, the rest by libswscale. */
+static int convert_rgb(vx_picture *picture, struct SwsContext **sws, int sample_bytes, int w, int h,
+                       plane *out, vx_err *err) {
+    const vx_frame *f = picture->frame;
+    vx_yuv_weights weights;
+    if (w != f->width_px || h != f->height_px || !vx_yuv_is_planar(f) ||
+        !vx_frame_yuv_weights(f, &weights))
+        return convert(picture, sws, sample_bytes == 1 ? AV_PIX_FMT_RGB24 : AV_PIX_FMT_RGB48, w, h,
+                       out, err);
+    int rc = reserve_picture(out, w, h, 3 * sample_bytes, err);
+    return rc ? rc : vx_yuv_to_rgb(f, &weights, sample_bytes, out->pixels, out->stride, err);
+}
+
 /* An HDR frame as SDR RGB in picture->converted. */
 static int convert_hdr(vx_picture *picture, int w, int h, vx_err *err) {
     int rc = vx_tone_prepare(&picture->tone, picture->frame, err);
     if (rc == 0)
-        rc = convert(picture, &picture->to_hdr, AV_PIX_FMT_RGB48, w, h, &picture->hdr, err);
+        rc = convert_rgb(picture, &picture->to_hdr, 2, w, h, &picture->hdr, err);
     if (rc == 0)
         rc = reserve_picture(&picture->converted, w, h, 3, err);
     for (int y = 0; y < h && rc == 0; y++)
@@ -259,22 +273,13 @@ static int convert_hdr(vx_picture *picture, int w, int h, vx_err *err) {
 
 int vx_picture_rgb_as_stored(vx_picture *picture, int w, int h, const uint8_t **ret_pixels,
                              int *ret_stride, vx_err *err) {
-    double kr, kb;
     int rc = fetch(picture, err);
     if (rc != 0)
         return rc;
-    const vx_frame *f = picture->frame;
-    if (vx_frame_is_hdr(f)) {
+    if (vx_frame_is_hdr(picture->frame))
         rc = convert_hdr(picture, w, h, err);
-    } else if (w == f->width_px && h == f->height_px && vx_yuv_is_planar8(f) &&
-               vx_matrix_luma_weights(vx_frame_matrix(f), &kr, &kb)) {
-        rc = reserve_picture(&picture->converted, w, h, 3, err);
-        if (rc == 0)
-            rc =
-                vx_yuv_to_rgb(f, kr, kb, picture->converted.pixels, picture->converted.stride, err);
-    } else {
-        rc = convert(picture, &picture->to_rgb, AV_PIX_FMT_RGB24, w, h, &picture->converted, err);
-    }
+    else
+        rc = convert_rgb(picture, &picture->to_rgb, 1, w, h, &picture->converted, err);
     *ret_pixels = picture->converted.pixels;
     *ret_stride = picture->converted.stride;
     return rc;

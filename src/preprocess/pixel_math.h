@@ -7,16 +7,14 @@
  *   down    the vertical weights over these rows → uint8 → a table of normalised values
  *   two taps (VX_RESIZE_BILINEAR)   both at once: four pixels make a value
  *
- * Colour follows src/media/: 16 fractional bits, chroma interpolated linearly between its samples. In
- * 8-bit pictures these lie on every second luma column and half-way between two rows (yuv.c, to the
- * bit); in deeper ones half-way between two columns and on the lower of two rows, which is where
- * libswscale, which converts those on the CPU, takes them.
+ * Colour follows src/media/yuv.c to the bit, for all depths: 16 fractional bits, chroma interpolated
+ * linearly between its samples, which lie on every second luma column and half-way between two rows.
  */
 #pragma once
 
 #include "frame/samples.h"
 
-enum { VX_PIXEL_FRACTION_BITS = 16, VX_PIXEL_TAP_BITS = 22 };
+enum { VX_PIXEL_TAP_BITS = 22 };
 
 /* One axis of the resize, as offsets into the plan's `ints`. */
 typedef struct vx_prepare_axis {
@@ -29,9 +27,7 @@ typedef struct vx_prepare_picture {
     vx_samples s;
     const uint8_t *chroma; /* 4:2:0, Cb and Cr interleaved */
     ptrdiff_t chroma_pitch;
-    int deep;                      /* more than 8 bits a sample */
-    int black, zero;               /* codes of black and of no colour */
-    int y, r_cr, g_cb, g_cr, b_cb; /* colour = (y * (Y - black) + c * chroma + half) >> bits */
+    vx_yuv_weights k;
     vx_prepare_axis x_axis, y_axis;
     int from, to;  /* upright rows that the vertical weights use */
     size_t narrow; /* offset of uint8 [to - from, w_out, 3] in the scratch memory */
@@ -42,24 +38,18 @@ typedef struct vx_prepare_picture {
 /* Cb (which 0) or Cr (1) minus zero, times 4, in column i of the chroma plane at luma row y. */
 VX_BOTH int vx_pixel_chroma_column(const vx_prepare_picture *p, int i, int y, int which) {
     int rows = (p->s.h + 1) / 2, columns = (p->s.w + 1) / 2;
-    int row = y / 2, other = row + (y % 2 ? 1 : -1), weight = 3;
-    if (p->deep) {
-        weight = y % 2 && y < 2 * rows - 1 ? 4 : 2; /* libswscale's last row is as the one above */
-        other = row - 1;
-    }
+    int row = y / 2, other = row + (y % 2 ? 1 : -1);
     other = other < 0 ? 0 : other >= rows ? rows - 1 : other;
-    int at = 2 * (i < 0 ? 0 : i >= columns ? columns - 1 : i) + which;
+    int at = 2 * (i >= columns ? columns - 1 : i) + which;
     const uint8_t *samples = p->chroma + row * p->chroma_pitch;
     const uint8_t *others = p->chroma + other * p->chroma_pitch;
-    return weight * vx_sample(samples, at, p->s.sample_bytes, p->s.low_bits) +
-           (4 - weight) * vx_sample(others, at, p->s.sample_bytes, p->s.low_bits) - 4 * p->zero;
+    return 3 * vx_sample(samples, at, p->s.sample_bytes, p->s.low_bits) +
+           vx_sample(others, at, p->s.sample_bytes, p->s.low_bits) - 4 * p->k.zero;
 }
 
-/* At stored pixel (x, y), times 8; of deep pictures times 16. */
+/* At stored pixel (x, y), times VX_YUV_CHROMA_SCALE. */
 VX_BOTH int vx_pixel_chroma(const vx_prepare_picture *p, int x, int y, int which) {
     int near_column = vx_pixel_chroma_column(p, x / 2, y, which);
-    if (p->deep)
-        return 3 * near_column + vx_pixel_chroma_column(p, x / 2 + (x % 2 ? 1 : -1), y, which);
     return near_column + (x % 2 ? vx_pixel_chroma_column(p, x / 2 + 1, y, which) : near_column);
 }
 
@@ -72,11 +62,12 @@ VX_BOTH void vx_pixel_rgb(const vx_prepare_picture *p, int x, int y, int rgb[3])
     int sx, sy;
     vx_samples_find(&p->s, x, y, &sx, &sy);
     int code = vx_samples_luma(&p->s, sx, sy);
-    int luma = p->y * (code - p->black) + (1 << (VX_PIXEL_FRACTION_BITS - 1));
+    const vx_yuv_weights *k = &p->k;
+    int luma = k->y * (code - k->black) + (1 << (VX_YUV_FRACTION_BITS - 1));
     int cb = vx_pixel_chroma(p, sx, sy, 0), cr = vx_pixel_chroma(p, sx, sy, 1);
-    rgb[0] = vx_pixel_byte((luma + p->r_cr * cr) >> VX_PIXEL_FRACTION_BITS);
-    rgb[1] = vx_pixel_byte((luma + p->g_cb * cb + p->g_cr * cr) >> VX_PIXEL_FRACTION_BITS);
-    rgb[2] = vx_pixel_byte((luma + p->b_cb * cb) >> VX_PIXEL_FRACTION_BITS);
+    rgb[0] = vx_pixel_byte((luma + k->r_cr * cr) >> VX_YUV_FRACTION_BITS);
+    rgb[1] = vx_pixel_byte((luma + k->g_cb * cb + k->g_cr * cr) >> VX_YUV_FRACTION_BITS);
+    rgb[2] = vx_pixel_byte((luma + k->b_cb * cb) >> VX_YUV_FRACTION_BITS);
 }
 
 /* Value o of an upright row, from its pixels uint8 [n, 3] beginning at pixel `from`, into out uint8 [3]. */

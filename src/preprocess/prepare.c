@@ -2,37 +2,11 @@
 #include "prepare.h"
 
 #include <errno.h>
-#include <math.h>
 #include <string.h>
 
 #include "resample.h"
 
 enum { MAX_SIDE_PX = 8192 };
-
-static int fixed(double x) {
-    return (int)lrint(x * (1 << VX_PIXEL_FRACTION_BITS));
-}
-
-/* As src/media/yuv.c has it, for any bit depth. */
-static bool set_colour(vx_prepare_picture *p, const vx_frame *f) {
-    double kr, kb;
-    if (!vx_matrix_luma_weights(vx_frame_matrix(f), &kr, &kb))
-        return false;
-    int unit = 1 << (f->bit_depth - 8), top = (1 << f->bit_depth) - 1;
-    double kg = 1 - kr - kb;
-    double y = f->full_range ? 255.0 / top : 255.0 / (219 * unit);
-    double c = (f->full_range ? 255.0 / top : 255.0 / (224 * unit));
-    p->deep = f->bit_depth > 8;
-    c /= p->deep ? 16 : 8; /* the scale of vx_pixel_chroma */
-    p->black = f->full_range ? 0 : 16 * unit;
-    p->zero = 128 * unit;
-    p->y = fixed(y);
-    p->r_cr = fixed(2 * (1 - kr) * c);
-    p->g_cb = fixed(-2 * (1 - kb) * kb / kg * c);
-    p->g_cr = fixed(-2 * (1 - kr) * kr / kg * c);
-    p->b_cb = fixed(2 * (1 - kb) * c);
-    return true;
-}
 
 static int set_picture(vx_prepare_picture *p, const vx_preprocess_job *job, vx_err *err) {
     const vx_frame *f = job->frame;
@@ -54,7 +28,7 @@ static int set_picture(vx_prepare_picture *p, const vx_preprocess_job *job, vx_e
                               .chroma = f->planes[1],
                               .chroma_pitch = f->pitch_bytes[1],
                               .place = job->place};
-    if (!set_colour(p, f))
+    if (!vx_frame_yuv_weights(f, &p->k))
         return VX_FAIL(err, VX_PREPROCESS_BAD_SHAPE, "the colour matrix %d is a rare one",
                        f->matrix);
     return 0;

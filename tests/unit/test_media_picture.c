@@ -113,9 +113,16 @@ static double clamp_byte(double value) {
     return fmin(fmax(value, 0), 255);
 }
 
-/* Chroma minus 128 at luma position (x, y): linear between samples that lie on even columns and
+static double sample_of(const AVFrame *f, int plane, int x, int y) {
+    const uint8_t *row = f->data[plane] + y * f->linesize[plane];
+    bool deep = av_pix_fmt_desc_get(f->format)->comp[0].depth > 8;
+    return deep ? ((const uint16_t *)(const void *)row)[x] : row[x];
+}
+
+/* Chroma minus that of grey at luma position (x, y): linear between samples that lie on even columns and
  * half-way between rows. */
 static double chroma_at(const AVFrame *f, int plane, int x, int y) {
+    double grey = 1 << (av_pix_fmt_desc_get(f->format)->comp[0].depth - 1);
     const AVPixFmtDescriptor *desc = av_pix_fmt_desc_get(f->format);
     int columns = AV_CEIL_RSHIFT(f->width, desc->log2_chroma_w);
     int rows = AV_CEIL_RSHIFT(f->height, desc->log2_chroma_h);
@@ -127,7 +134,7 @@ static double chroma_at(const AVFrame *f, int plane, int x, int y) {
             double weight = (1 - fabs(u - i)) * (1 - fabs(v - j));
             i = i < columns ? i : columns - 1;
             j = j < 0 ? 0 : j < rows ? j : rows - 1;
-            sum += weight * (f->data[plane][j * f->linesize[plane] + i] - 128);
+            sum += weight * (sample_of(f, plane, i, j) - grey);
         }
     }
     return sum;
@@ -138,10 +145,14 @@ static void expect_rgb_by_the_book(enum AVPixelFormat format, int matrix, double
     enum { W = 51, H = 38 };
     AVFrame *f = new_frame(format, W, H);
     unsigned seed = (unsigned)format * 31 + (unsigned)matrix;
+    int depth = av_pix_fmt_desc_get(format)->comp[0].depth;
     int chroma_rows = AV_CEIL_RSHIFT(H, av_pix_fmt_desc_get(format)->log2_chroma_h);
     for (int plane = 0; plane < 3; plane++)
         for (int i = 0; i < f->linesize[plane] * (plane ? chroma_rows : H); i++)
             f->data[plane][i] = (uint8_t)rand_r(&seed);
+    for (int plane = 0; plane < 3 && depth > 8; plane++)
+        for (int i = 0; i < f->linesize[plane] / 2 * (plane ? chroma_rows : H); i++)
+            ((uint16_t *)(void *)f->data[plane])[i] &= (uint16_t)((1 << depth) - 1);
     f->colorspace = matrix;
     f->color_range = full ? AVCOL_RANGE_JPEG : AVCOL_RANGE_MPEG;
     VX_AUTO(vx_picture) picture = vx_picture_new();
@@ -151,8 +162,9 @@ static void expect_rgb_by_the_book(enum AVPixelFormat format, int matrix, double
     assert_int_equal(vx_picture_rgb(picture, &rgb, NULL), 0);
     for (int i = 0; i < W * H; i++) {
         int x = i % W, y = i / W;
-        double luma = f->data[0][y * f->linesize[0] + x], c = full ? 1 : 255.0 / 224;
-        luma = full ? luma : (luma - 16) * 255 / 219;
+        double unit = 1 << (depth - 8), top = (1 << depth) - 1, luma = sample_of(f, 0, x, y);
+        double c = full ? 255 / top : 255 / (224 * unit);
+        luma = full ? luma * 255 / top : (luma - 16 * unit) * 255 / (219 * unit);
         double cb = c * chroma_at(f, 1, x, y), cr = c * chroma_at(f, 2, x, y);
         double r = luma + 2 * (1 - kr) * cr, b = luma + 2 * (1 - kb) * cb;
         double g = (luma - kr * r - kb * b) / (1 - kr - kb);
@@ -167,7 +179,9 @@ static void expect_rgb_by_the_book(enum AVPixelFormat format, int matrix, double
 static void rgb_of_planar_yuv_is_by_the_book(void **state) {
     (void)state;
     const enum AVPixelFormat formats[] = {AV_PIX_FMT_YUV420P, AV_PIX_FMT_YUV422P,
-                                          AV_PIX_FMT_YUV444P, AV_PIX_FMT_YUV440P};
+                                          AV_PIX_FMT_YUV444P, AV_PIX_FMT_YUV440P,
+                                          AV_PIX_FMT_YUV420P10, AV_PIX_FMT_YUV422P10,
+                                          AV_PIX_FMT_YUV444P12, AV_PIX_FMT_YUV420P12};
     for (size_t i = 0; i < VX_LEN(formats); i++) {
         for (int full = 0; full < 2; full++) {
             expect_rgb_by_the_book(formats[i], AVCOL_SPC_BT709, 0.2126, 0.0722, full);
