@@ -8,8 +8,8 @@
 enum { MAX_HELD_BYTES = 32 << 20 };
 
 bool vx_extract_card_takes(const vx_extract_card *c, const vx_frame *frame) {
-    return c->card && frame->device != VX_FRAME_HOST && vx_fp_takes(frame) &&
-           vx_preprocess_takes(frame);
+    vx_samples samples;
+    return c->card && frame->device != VX_FRAME_HOST && vx_frame_samples(frame, &samples);
 }
 
 /* Sees to it that the picture, which is the last one that came, is held. There is room. */

@@ -63,12 +63,10 @@ int vx_fp_track_add(vx_fp_track *track, const vx_frame *luma, bool stored, vx_er
  * bit or two in a thousand of them. begin puts the work into its order; after vx_card_wait, add takes the
  * hashes into the track. In between nothing else may be added. */
 typedef struct vx_fp_picture {
-    const vx_frame *frame; /* borrows; as decoded */
+    const vx_frame *frame; /* borrows; as decoded; one that vx_frame_samples takes */
     bool stored;
 } vx_fp_picture;
 typedef struct vx_fp_batch vx_fp_batch;
-/* Whether the card hashes such a picture: SDR, as decoders on cards give it. Others are for the CPU. */
-bool vx_fp_takes(const vx_frame *frame);
 /* Whether the card has the kernels; -ENODEV with the reason. */
 int vx_fp_check_card(vx_card *card, vx_err *err);
 /* Borrows all until the batch is freed. ret_batch: gives. -ENOMEM, -EIO; -EINVAL for other pictures. */

@@ -24,7 +24,7 @@ enum { GRID = 64 }; /* PDQ's */
 
 vx_fp_box vx_fp_box_inside_bars(const uint8_t *luma, int w_px, int h_px, int stride_bytes) {
     const vx_samples samples = {
-        .luma = luma, .pitch = stride_bytes, .w = w_px, .h = h_px, .sample_bytes = 1};
+        .luma = luma, .luma_pitch = stride_bytes, .w = w_px, .h = h_px, .sample_bytes = 1};
     return vx_fp_trim_bars(&(vx_fp_luma){.s = samples, .range = 255});
 }
 

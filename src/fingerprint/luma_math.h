@@ -15,7 +15,11 @@ typedef struct vx_fp_luma {
 } vx_fp_luma;
 
 VX_BOTH int vx_fp_luma_at(const vx_fp_luma *l, int x, int y) {
-    int sx, sy;
+    int sx, sy, rgb[3];
+    if (l->s.tone) { /* BT.709, as vx_picture_luma */
+        vx_samples_rgb(&l->s, x, y, rgb);
+        return (13933 * rgb[0] + 46871 * rgb[1] + 4732 * rgb[2] + (1 << 15)) >> 16;
+    }
     vx_samples_find(&l->s, x, y, &sx, &sy);
     int value = 2 * 255 * (vx_samples_luma(&l->s, sx, sy) - l->black) + l->range;
     value = value < 0 ? 0 : value / (2 * l->range); /* rounded */

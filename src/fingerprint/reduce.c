@@ -4,7 +4,9 @@
 #include <errno.h>
 #include <string.h>
 
-enum { MAX_SIDE_PX = 8192, GRID = VX_PDQ_GRID, MOST_PARTS = 65535 };
+#include "frame/tone.h"
+
+enum { GRID = VX_PDQ_GRID, MOST_PARTS = 65535 };
 
 /* The axes of all jobs; parts of one size share theirs. */
 typedef struct tables {
@@ -15,12 +17,6 @@ typedef struct tables {
     } known[32];
     size_t n_known;
 } tables;
-
-bool vx_fp_takes(const vx_frame *f) {
-    return f->layout == VX_FRAME_YUV_SEMIPLANAR && f->bit_depth >= 8 && f->bit_depth <= 12 &&
-           !vx_frame_is_hdr(f) && f->width_px >= 1 && f->width_px <= MAX_SIDE_PX &&
-           f->height_px >= 1 && f->height_px <= MAX_SIDE_PX;
-}
 
 int vx_fp_check_card(vx_card *card, vx_err *err) {
     return vx_card_load(card, &vx_reduce_image, err);
@@ -71,23 +67,35 @@ static int find_axis(tables *t, int px, int *ret_at, int *ret_n_taps, vx_err *er
     return rc;
 }
 
+/* The tables that an HDR picture needs; those of the picture before serve most. */
+typedef struct tone {
+    const vx_tone *here;
+    const void *there; /* on the card */
+} tone;
+
+static int set_tone(vx_samples *samples, const vx_frame *frame, tone *last, vx_card_work *work,
+                    vx_err *err) {
+    int rc = 0;
+    if (!vx_frame_is_hdr(frame))
+        return 0;
+    if (!last->here || !vx_tone_fits(last->here, frame)) {
+        last->here = vx_tone_unref(last->here);
+        rc = vx_tone_get(frame, &last->here, err);
+        if (rc == 0)
+            rc = vx_card_upload(work, last->here, sizeof *last->here, &last->there, err);
+    }
+    samples->tone = last->there;
+    return rc;
+}
+
 static int set_part(vx_reduce_part *part, const vx_reduce_job *job, tables *t, vx_err *err) {
     const vx_frame *f = job->frame;
-    if (!vx_fp_takes(f))
+    if (!vx_frame_samples(f, &part->luma.s))
         return VX_FAIL(err, -EINVAL, "no fingerprint on the card of a %dx%d picture", f->width_px,
                        f->height_px);
     int unit = 1 << (f->bit_depth - 8);
-    part->luma = (vx_fp_luma){.s = {.luma = f->planes[0],
-                                    .pitch = f->pitch_bytes[0],
-                                    .w = f->width_px,
-                                    .h = f->height_px,
-                                    .sample_bytes = f->sample_bytes,
-                                    .low_bits = f->low_bits,
-                                    .transpose = f->orientation.transpose,
-                                    .flip_x = f->orientation.flip_x,
-                                    .flip_y = f->orientation.flip_y},
-                              .black = f->full_range ? 0 : 16 * unit,
-                              .range = f->full_range ? (1 << f->bit_depth) - 1 : 219 * unit};
+    part->luma.black = f->full_range ? 0 : 16 * unit;
+    part->luma.range = f->full_range ? (1 << f->bit_depth) - 1 : 219 * unit;
     part->box = job->box;
     int rc = find_axis(t, job->box.w_px, &part->x_axis, &part->x_taps, err);
     return rc ? rc : find_axis(t, job->box.h_px, &part->y_axis, &part->y_taps, err);
@@ -119,6 +127,7 @@ int vx_reduce_on_card(const vx_reduce_job *jobs, int n, vx_card_work *work,
                       float (**ret_grids)[GRID][GRID], vx_fp_box **ret_trimmed, vx_err *err) {
     VX_AUTO_FREE vx_reduce_part *parts = vx_new_array((size_t)n, sizeof *parts);
     tables t = {0};
+    tone last = {0};
     void *grids, *trimmed;
     bool trims = false;
     if (!parts || n > MOST_PARTS)
@@ -135,9 +144,12 @@ int vx_reduce_on_card(const vx_reduce_job *jobs, int n, vx_card_work *work,
         parts[i].trimmed = jobs[i].trims ? *ret_trimmed + i : NULL;
         trims |= jobs[i].trims;
         rc = set_part(&parts[i], &jobs[i], &t, err);
+        if (rc == 0)
+            rc = set_tone(&parts[i].luma.s, jobs[i].frame, &last, work, err);
     }
     if (rc == 0)
         rc = launch(parts, n, &t, trims, work, err);
+    vx_tone_unref(last.here);
     free(t.ints);
     return rc;
 }
@@ -145,7 +157,7 @@ int vx_reduce_on_card(const vx_reduce_job *jobs, int n, vx_card_work *work,
 /* ---- twins ---- */
 
 void vx_reduce_twin(const vx_reduce_part *parts, int n, const int32_t *tables_there) {
-    static _Thread_local float sums[MAX_SIDE_PX];
+    static _Thread_local float sums[VX_FRAME_MOST_PX];
     for (const vx_reduce_part *p = parts; p < parts + n; p++)
         for (int o = 0; o < GRID; o++) {
             for (int x = 0; x < p->box.w_px; x++)

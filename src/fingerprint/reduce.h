@@ -12,7 +12,7 @@
 extern const vx_card_image vx_reduce_image; /* of reduce.cu */
 
 typedef struct vx_reduce_job {
-    const vx_frame *frame; /* borrows; vx_fp_takes */
+    const vx_frame *frame; /* borrows; one that vx_frame_samples takes */
     vx_fp_box box;         /* the part; of the upright picture */
     bool trims;            /* also find the bars of the whole picture */
 } vx_reduce_job;

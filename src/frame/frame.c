@@ -82,6 +82,25 @@ bool vx_frame_yuv_weights(const vx_frame *f, vx_yuv_weights *ret_weights) {
     return bt601 || bt2020 || matrix == VX_MATRIX_BT709;
 }
 
+bool vx_frame_samples(const vx_frame *f, vx_samples *ret_samples) {
+    if (f->layout != VX_FRAME_YUV_SEMIPLANAR || f->chroma_log2_w != 1 || f->chroma_log2_h != 1 ||
+        f->bit_depth < 8 || f->bit_depth > 12 || f->width_px < 1 ||
+        f->width_px > VX_FRAME_MOST_PX || f->height_px < 1 || f->height_px > VX_FRAME_MOST_PX)
+        return false;
+    *ret_samples = (vx_samples){.luma = f->planes[0],
+                                .chroma = f->planes[1],
+                                .luma_pitch = f->pitch_bytes[0],
+                                .chroma_pitch = f->pitch_bytes[1],
+                                .w = f->width_px,
+                                .h = f->height_px,
+                                .sample_bytes = f->sample_bytes,
+                                .low_bits = f->low_bits,
+                                .transpose = f->orientation.transpose,
+                                .flip_x = f->orientation.flip_x,
+                                .flip_y = f->orientation.flip_y};
+    return vx_frame_yuv_weights(f, &ret_samples->k);
+}
+
 bool vx_frame_is_hdr(const vx_frame *frame) {
     return frame->transfer == VX_TRANSFER_PQ || frame->transfer == VX_TRANSFER_HLG;
 }

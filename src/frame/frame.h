@@ -17,7 +17,8 @@
 #include "base/mem.h"
 #include "samples.h"
 
-enum { VX_FRAME_HOST = -1 }; /* vx_frame.device */
+enum { VX_FRAME_HOST = -1 };      /* vx_frame.device */
+enum { VX_FRAME_MOST_PX = 8192 }; /* a side of a picture that kernels take */
 
 typedef enum vx_frame_layout {
     VX_FRAME_YUV_PLANAR,     /* planes Y, Cb, Cr (I420, 4:2:2, 4:4:4 …) */
@@ -107,5 +108,8 @@ int vx_frame_matrix(const vx_frame *frame);
 /* How its samples become RGB: by matrix, range and bit depth (8 to 12). False for a matrix that is neither
  * BT.601, BT.709 nor BT.2020 with non-constant luminance. */
 bool vx_frame_yuv_weights(const vx_frame *frame, vx_yuv_weights *ret_weights);
+/* The samples of what decoders on cards give: NV12, P010 or P016, 8 to 12 bits, 1..VX_FRAME_MOST_PX a side.
+ * False for other pictures. `tone` is left NULL. */
+bool vx_frame_samples(const vx_frame *frame, vx_samples *ret_samples);
 /* Whether the pixels are PQ or HLG, which have to be tone-mapped. */
 bool vx_frame_is_hdr(const vx_frame *frame);

@@ -19,7 +19,6 @@
 #include "av_frame.h"
 #include "demux.h"
 #include "packet_table.h"
-#include "tone.h"
 
 static const AVRational ticks = {1, 60000}; /* mpeg4 takes no more than 65535 a second */
 
@@ -271,7 +270,7 @@ static void choose_pictures(cutter *c, const AVFrame *like) {
     double aspect = stored_aspect(c->media);
     double w = like->width * fmax(aspect, 1), h = like->height * fmax(1 / aspect, 1);
     double scale = fmin(1, c->media->limits.max_side_px / fmax(w, h));
-    c->by_rgb = vx_tone_hdr_of(like->color_trc) != VX_MEDIA_SDR ||
+    c->by_rgb = vx_media_hdr_of(like->color_trc) != VX_MEDIA_SDR ||
                 (flags & (AV_PIX_FMT_FLAG_RGB | AV_PIX_FMT_FLAG_PAL));
     c->width_px = (int)fmax(2, (double)(lrint(w * scale) & ~1));
     c->height_px = (int)fmax(2, (double)(lrint(h * scale) & ~1));

@@ -19,7 +19,6 @@
 #include "picture.h"
 #include "plan.h"
 #include "seek.h"
-#include "tone.h"
 
 enum { MAX_PENDING = 32 }; /* pictures held because an earlier requested one is still missing */
 
@@ -171,7 +170,7 @@ static int give(decode_run *run, const AVFrame *decoded, int64_t number,
 
 static int deliver(decode_run *run, const AVFrame *frame, vx_err *err) {
     if (run->media->info.hdr == VX_MEDIA_SDR) /* the container need not say it */
-        run->media->info.hdr = vx_tone_hdr_of(frame->color_trc);
+        run->media->info.hdr = vx_media_hdr_of(frame->color_trc);
     return give(run, frame, run->frames[run->next_slot++], run->params->on_picture, err);
 }
 

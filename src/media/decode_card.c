@@ -22,8 +22,8 @@
 #include <string.h>
 
 #include "av_frame.h"
+#include "decode_cpu.h"
 #include "nvdec_parts.h"
-#include "tone.h"
 
 enum { MAX_HELD_BYTES = 256 << 20 };
 
@@ -258,7 +258,7 @@ static int give(card_run *r, const vx_frame *frame) {
     const vx_media_decode_params *p = r->params;
     vx_picture_set(r->picture, frame);
     if (r->media->info.hdr == VX_MEDIA_SDR) /* the container need not say it */
-        r->media->info.hdr = vx_tone_hdr_of(frame->transfer);
+        r->media->info.hdr = vx_media_hdr_of(frame->transfer);
     r->last = frame->number;
     return is_requested(r, frame->number)
                ? p->on_picture(p->ctx, frame->number, frame->time_s, r->picture, r->err)
@@ -323,6 +323,28 @@ static int list_frames(card_run *r, int64_t *ret_bytes) {
     return made ? 0 : VX_FAIL(r->err, -ENOMEM, "no memory for %lld pictures", (long long)r->n);
 }
 
+static int read_peak(void *ctx, int64_t frame, double time_s, vx_picture *picture, vx_err *err) {
+    vx_media *media = ctx;
+    (void)frame, (void)time_s, (void)err;
+    media->peak_nits = vx_picture_frame(picture)->peak_nits;
+    return 0;
+}
+
+/* How bright PQ pictures are is told by metadata that NVDEC does not give, so the CPU decodes the first
+ * picture. */
+static int learn_peak(vx_media *media, const vx_media_decode_params *params, vx_err *err) {
+    static const int64_t first = 0;
+    if (media->info.hdr != VX_MEDIA_PQ || media->peak_nits >= 0)
+        return 0;
+    const vx_media_decode_params one = {.frames = &first,
+                                        .n = 1,
+                                        .threads = params->threads,
+                                        .on_picture = read_peak,
+                                        .ctx = media};
+    vx_media_stats stats;
+    return vx_decode_on_cpu(media, &one, &stats, err);
+}
+
 static void run_done(card_run *r) {
     vx_mutex_lock(&r->lock);
     for (int64_t i = 0; r->waiting && i < r->n; i++)
@@ -348,8 +370,10 @@ int vx_decode_on_card(vx_nvdec *nvdec, vx_media *media, const vx_media_decode_pa
     vx_mutex_init(&r.lock);
     vx_cond_init(&r.given);
     int64_t n_bytes = 0;
-    int rc =
-        r.picture ? list_frames(&r, &n_bytes) : VX_FAIL(r.err, -ENOMEM, "no memory for a picture");
+    int rc = r.picture ? learn_peak(media, params, r.err)
+                       : VX_FAIL(r.err, -ENOMEM, "no memory for a picture");
+    if (rc == 0)
+        rc = list_frames(&r, &n_bytes);
     vx_nvdec_decode_stats stats = {0};
     int max_parts = n_bytes > MAX_HELD_BYTES && !params->on_card_frame ? 1 : 0;
     if (rc == 0) {

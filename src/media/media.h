@@ -50,6 +50,8 @@ typedef struct vx_media_limits {
 #define VX_MEDIA_RULES 1
 
 typedef enum vx_media_hdr { VX_MEDIA_SDR, VX_MEDIA_PQ, VX_MEDIA_HLG } vx_media_hdr;
+/* What pictures with this transfer characteristic (H.273) are. */
+vx_media_hdr vx_media_hdr_of(int transfer);
 const char *vx_media_hdr_name(vx_media_hdr hdr); /* "sdr", "pq", "hlg" */
 
 typedef struct vx_media_info {

@@ -19,7 +19,7 @@ typedef enum vx_nvdec_reason {
     VX_NVDEC_SIZE,    /* too small or too large for the card */
     VX_NVDEC_STREAM,  /* packets and pictures do not correspond, or dropping is not proven safe */
     VX_NVDEC_CHANGED, /* the format changes within the stream */
-    VX_NVDEC_HDR,     /* PQ: the CPU's decoder reads what the stream tells of its brightness */
+    VX_NVDEC_HDR,     /* PQ of which the file does not say so, and so not how bright it is */
     VX_NVDEC_CROPPED, /* pictures do not begin at the top left of what is coded */
     VX_NVDEC_DAMAGED, /* a picture was lost or came out with an error */
     VX_NVDEC_MEMORY,  /* the card's memory is full */

@@ -17,6 +17,7 @@
 #include "nvdec_session.h"
 
 #include <errno.h>
+#include <math.h>
 #include <string.h>
 
 enum { MAX_SURFACES = 64 };
@@ -160,6 +161,7 @@ static void describe_frames(session *s, const CUVIDEOFORMAT *f) {
         .transfer = transfer_known ? transfer : (int)par->color_trc,
         .full_range = f->video_signal_description.video_full_range_flag ||
                       par->color_range == AVCOL_RANGE_JPEG,
+        .peak_nits = fmax(media->peak_nits, 0),
         .orientation = media->orientation,
         .stream = s->decoder->stream,
     };
@@ -211,8 +213,8 @@ static int CUDAAPI on_sequence(void *ctx, CUVIDEOFORMAT *f) {
         return 0;
     }
     describe_frames(s, f);
-    if (s->frame.transfer == VX_TRANSFER_PQ) {
-        REFUSE(s, VX_NVDEC_HDR, "the pictures are PQ");
+    if (s->frame.transfer == VX_TRANSFER_PQ && s->clip->media->peak_nits < 0) {
+        REFUSE(s, VX_NVDEC_HDR, "the pictures are PQ, which the file does not say");
         return 0;
     }
     return f->min_num_decode_surfaces;

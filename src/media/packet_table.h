@@ -58,8 +58,10 @@ struct vx_media {
     int64_t changed_px; /* GIF: pixels that its pictures draw, all together; -1 = another format */
     int reorder;        /* the most packets a picture waits for in the decoder before it is shown */
     bool by_order;      /* timestamps are missing: the n-th decoded picture is frame n */
-    bool kept;          /* read from a table file */
-    bool may_skip;      /* the flags are proven for every packet, so packets may be left out */
+    double
+        peak_nits; /* vx_frame.peak_nits of a decoder that does not tell it; -1 = not looked up */
+    bool kept;     /* read from a table file */
+    bool may_skip; /* the flags are proven for every packet, so packets may be left out */
 };
 
 /* What was added to the timestamps of that packet. */

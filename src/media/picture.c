@@ -12,7 +12,7 @@
 #include "av_error.h"
 #include "base/mem.h"
 #include "base/simd.h"
-#include "tone.h"
+#include "frame/tone.h"
 #include "yuv.h"
 
 typedef struct plane {
@@ -26,12 +26,12 @@ struct vx_picture {
     const vx_frame *frame; /* the same in host memory; NULL: not fetched */
     vx_frame *fetched;
     struct SwsContext *to_gray, *to_rgb, *to_hdr, *to_small;
-    int small_key[6]; /* what to_small was made for */
-    plane converted;  /* the frame as gray or RGB, as it lies in the file */
-    plane turned;     /* the same, upright */
-    plane hdr;        /* HDR: 16-bit RGB as it lies in the file */
-    vx_tone *tone;    /* NULL until the first HDR picture */
-    uint8_t *curve;   /* code value → full-range byte, for curve_key */
+    int small_key[6];    /* what to_small was made for */
+    plane converted;     /* the frame as gray or RGB, as it lies in the file */
+    plane turned;        /* the same, upright */
+    plane hdr;           /* HDR: 16-bit RGB as it lies in the file */
+    const vx_tone *tone; /* NULL until the first HDR picture */
+    uint8_t *curve;      /* code value → full-range byte, for curve_key */
     uint32_t curve_key;
     vx_frame view; /* the last conversion's result */
 };
@@ -48,7 +48,7 @@ vx_picture *vx_picture_free(vx_picture *picture) {
     sws_freeContext(picture->to_rgb);
     sws_freeContext(picture->to_hdr);
     sws_freeContext(picture->to_small);
-    vx_tone_free(picture->tone);
+    vx_tone_unref(picture->tone);
     av_free(picture->hdr.pixels);
     av_free(picture->converted.pixels);
     av_free(picture->turned.pixels);
@@ -258,7 +258,11 @@ static int convert_rgb(vx_picture *picture, struct SwsContext **sws, int sample_
 
 /* An HDR frame as SDR RGB in picture->converted. */
 static int convert_hdr(vx_picture *picture, int w, int h, vx_err *err) {
-    int rc = vx_tone_prepare(&picture->tone, picture->frame, err);
+    int rc = 0;
+    if (!picture->tone || !vx_tone_fits(picture->tone, picture->frame)) {
+        picture->tone = vx_tone_unref(picture->tone);
+        rc = vx_tone_get(picture->frame, &picture->tone, err);
+    }
     if (rc == 0)
         rc = convert_rgb(picture, &picture->to_hdr, 2, w, h, &picture->hdr, err);
     if (rc == 0)

@@ -9,7 +9,6 @@
 #include "packet_table.h"
 #include "table_file.h"
 #include "times.h"
-#include "tone.h"
 
 vx_media *vx_media_free(vx_media *media) {
     if (!media)
@@ -281,7 +280,7 @@ static int fill_info(packet_scan *scan, vx_err *err) {
     double aspect = sar.num > 0 && sar.den > 0 ? av_q2d(sar) : 1;
     aspect = aspect >= 1 / MAX_ASPECT && aspect <= MAX_ASPECT ? aspect : 1;
     info->sample_aspect_ratio = media->orientation.transpose ? 1 / aspect : aspect;
-    info->hdr = vx_tone_hdr_of(media->par->color_trc);
+    info->hdr = vx_media_hdr_of(media->par->color_trc);
 
     double span_s = media->times[info->n_frames - 1], last_s = last_frame_duration(scan);
     double frame_s = span_s > 0   ? span_s / (double)(info->n_frames - 1)
@@ -304,6 +303,7 @@ static int scan_stream(const char *path, int stream, const vx_media_open_params 
     if (!media || !(media->path = strdup(path)) || !(media->par = avcodec_parameters_alloc()))
         return VX_FAIL(err, -ENOMEM, "no memory to open a video");
     media->limits = vx_media_limits_or_default(params->limits);
+    media->peak_nits = -1;
     bool loaded = stream < 0 && params->table_path && vx_table_load(media, params->table_path);
     const vx_demux_params open = {.limits = &media->limits,
                                   .stream = loaded ? media->stream : stream,
@@ -370,4 +370,14 @@ int vx_media_open(const char *path, const vx_media_open_params *params, vx_media
         vx_table_save(media, params->table_path);
     *ret_media = vx_take(media);
     return 0;
+}
+
+vx_media_hdr vx_media_hdr_of(int transfer) {
+    return transfer == VX_TRANSFER_PQ    ? VX_MEDIA_PQ
+           : transfer == VX_TRANSFER_HLG ? VX_MEDIA_HLG
+                                         : VX_MEDIA_SDR;
+}
+
+const char *vx_media_hdr_name(vx_media_hdr hdr) {
+    return hdr == VX_MEDIA_PQ ? "pq" : hdr == VX_MEDIA_HLG ? "hlg" : "sdr";
 }

@@ -4,39 +4,19 @@
 #include <errno.h>
 #include <string.h>
 
+#include "frame/tone.h"
 #include "resample.h"
-
-enum { MAX_SIDE_PX = 8192 };
 
 static int set_picture(vx_prepare_picture *p, const vx_preprocess_job *job, vx_err *err) {
     const vx_frame *f = job->frame;
-    if (f->layout != VX_FRAME_YUV_SEMIPLANAR || f->chroma_log2_w != 1 || f->chroma_log2_h != 1 ||
-        f->bit_depth < 8 || f->bit_depth > 12 || vx_frame_is_hdr(f) || f->width_px < 1 ||
-        f->width_px > MAX_SIDE_PX || f->height_px < 1 || f->height_px > MAX_SIDE_PX)
-        return VX_FAIL(err, VX_PREPROCESS_BAD_SHAPE,
-                       "a picture of %dx%d pixels is not NV12 or P010 of SDR", f->width_px,
-                       f->height_px);
-    *p = (vx_prepare_picture){.s = {.luma = f->planes[0],
-                                    .pitch = f->pitch_bytes[0],
-                                    .w = f->width_px,
-                                    .h = f->height_px,
-                                    .sample_bytes = f->sample_bytes,
-                                    .low_bits = f->low_bits,
-                                    .transpose = f->orientation.transpose,
-                                    .flip_x = f->orientation.flip_x,
-                                    .flip_y = f->orientation.flip_y},
-                              .chroma = f->planes[1],
-                              .chroma_pitch = f->pitch_bytes[1],
-                              .place = job->place};
-    if (!vx_frame_yuv_weights(f, &p->k))
-        return VX_FAIL(err, VX_PREPROCESS_BAD_SHAPE, "the colour matrix %d is a rare one",
-                       f->matrix);
-    return 0;
-}
-
-bool vx_preprocess_takes(const vx_frame *frame) {
-    vx_prepare_picture picture;
-    return set_picture(&picture, &(vx_preprocess_job){.frame = frame}, NULL) == 0;
+    *p = (vx_prepare_picture){.place = job->place};
+    if (!vx_frame_samples(f, &p->s))
+        return VX_FAIL(
+            err, VX_PREPROCESS_BAD_SHAPE,
+            "a picture of %dx%d pixels is not NV12 or P010, or its colour matrix %d is a "
+            "rare one",
+            f->width_px, f->height_px, f->matrix);
+    return vx_frame_is_hdr(f) ? vx_tone_get(f, &p->s.tone, err) : 0;
 }
 
 static int put_axis(vx_prepare_plan *plan, const vx_axis *axis, vx_prepare_axis *ret, vx_err *err) {
@@ -123,6 +103,8 @@ int vx_prepare_plan_new(const vx_preprocess_spec *spec, const vx_preprocess_job 
 
 vx_prepare_plan *vx_prepare_plan_free(vx_prepare_plan *plan) {
     if (plan) {
+        for (int i = 0; i < plan->n && plan->pictures; i++)
+            vx_tone_unref(plan->pictures[i].s.tone);
         free(plan->pictures);
         free(plan->ints);
         free(plan);
@@ -148,14 +130,14 @@ static void write_value(void *place, int bf16, size_t at, float value) {
 
 void vx_prepare_twin_across(const vx_prepare_picture *pictures, int n, const int32_t *ints,
                             uint8_t *scratch) {
-    static _Thread_local uint8_t line[3 * MAX_SIDE_PX];
+    static _Thread_local uint8_t line[3 * VX_FRAME_MOST_PX];
     for (const vx_prepare_picture *p = pictures; p < pictures + n; p++) {
         uint8_t *narrow = scratch + p->narrow;
         int from, to, rgb[3];
         vx_pixel_columns(p, ints, &from, &to);
         for (int row = p->from; row < p->to; row++) {
             for (int x = from; x < to; x++) {
-                vx_pixel_rgb(p, x, row, rgb);
+                vx_samples_rgb(&p->s, x, row, rgb);
                 for (int c = 0; c < 3; c++)
                     line[3 * (x - from) + c] = (uint8_t)rgb[c];
             }

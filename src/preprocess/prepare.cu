@@ -16,7 +16,7 @@ extern "C" __global__ void vx_prepare_across(const vx_prepare_picture *pictures,
         return;
     vx_pixel_columns(p, ints, &from, &to);
     for (int x = from + thread; x < to; x += n_threads) {
-        vx_pixel_rgb(p, x, row, rgb);
+        vx_samples_rgb(&p->s, x, row, rgb);
         for (int c = 0; c < 3; c++)
             line[3 * (x - from) + c] = (uint8_t)rgb[c];
     }

@@ -2,11 +2,11 @@
  * host memory, and kernels that run it on a card with the same arithmetic (pixel_math.h), so that their
  * results are equal to the bit. Private to src/preprocess; vx_preprocess_on_card uses it.
  *
- * In    VX_FRAME_YUV_SEMIPLANAR, 4:2:0, 8 to 12 bits (NV12, P010, P016); SDR; BT.601, BT.709 or
- *       BT.2020; 1..8192 px a side; all in the memory of one device
+ * In    VX_FRAME_YUV_SEMIPLANAR, 4:2:0, 8 to 12 bits (NV12, P010, P016); BT.601, BT.709 or BT.2020;
+ *       SDR, PQ or HLG; 1..8192 px a side; all in the memory of one device
  * Out   float32 or bfloat16 [3, H, W] of vx_preprocess_spec, at most one grey level (1/255 before the
  *       normalisation) from what vx_picture_rgb and vx_preprocess_frame make
- * Errs  VX_PREPROCESS_BAD_SHAPE for anything else, HDR among it: that the CPU prepares; -ENOMEM
+ * Errs  VX_PREPROCESS_BAD_SHAPE for anything else: that the CPU prepares; -ENOMEM
  * Threads  any; a plan belongs to one thread at a time
  */
 #pragma once

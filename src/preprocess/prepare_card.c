@@ -1,5 +1,6 @@
 /* prepare_card.c — runs the plans of prepare.h on a card. Two launches for all pictures of a plan. */
 #include <errno.h>
+#include <string.h>
 
 #include "prepare.h"
 
@@ -16,13 +17,31 @@ int vx_preprocess_on_card(const vx_preprocess_spec *spec, const vx_preprocess_jo
     return rc ? rc : vx_prepare_launch(plan, work, err);
 }
 
+/* The plan's pictures on the card, with the tables that HDR ones need. */
+static int upload_pictures(const vx_prepare_plan *plan, vx_card_work *work, const void **ret_there,
+                           vx_err *err) {
+    size_t n_bytes = (size_t)plan->n * sizeof *plan->pictures;
+    VX_AUTO_FREE vx_prepare_picture *pictures = vx_new_array((size_t)plan->n, sizeof *pictures);
+    if (!pictures)
+        return VX_FAIL(err, -ENOMEM, "no memory for %d pictures", plan->n);
+    memcpy(pictures, plan->pictures, n_bytes);
+    const void *tone = NULL; /* on the card */
+    int rc = 0;
+    for (int i = 0; i < plan->n && !rc; i++) {
+        const vx_tone *here = plan->pictures[i].s.tone;
+        if (here && (i == 0 || here != plan->pictures[i - 1].s.tone))
+            rc = vx_card_upload(work, here, sizeof *here, &tone, err);
+        pictures[i].s.tone = here ? tone : NULL;
+    }
+    return rc ? rc : vx_card_upload(work, pictures, n_bytes, ret_there, err);
+}
+
 int vx_prepare_launch(const vx_prepare_plan *plan, vx_card_work *work, vx_err *err) {
     const void *pictures, *ints, *values;
     void *scratch = NULL;
     if (plan->n > MOST_PICTURES)
         return VX_FAIL(err, -EINVAL, "%d pictures in one launch", plan->n);
-    int rc = vx_card_upload(work, plan->pictures, (size_t)plan->n * sizeof *plan->pictures,
-                            &pictures, err);
+    int rc = upload_pictures(plan, work, &pictures, err);
     if (!rc)
         rc = vx_card_upload(work, plan->ints, plan->n_ints * sizeof *plan->ints, &ints, err);
     if (!rc)

@@ -50,13 +50,10 @@ int vx_preprocess_resize(const vx_preprocess_spec *spec, const vx_frame *rgb, ui
  * vx_picture_rgb. */
 
 typedef struct vx_preprocess_job {
-    const vx_frame *frame; /* borrows; on the card */
+    const vx_frame *frame; /* borrows; on the card; one that vx_frame_samples takes */
     void *place;           /* borrows; float32 [3, height, width] on the card, or page-locked */
 } vx_preprocess_job;
 
-/* Whether the card prepares such a picture: 4:2:0 of SDR in a usual colour matrix, as decoders on cards
- * give it. Others are for the CPU. */
-bool vx_preprocess_takes(const vx_frame *frame);
 /* Whether the card has the kernels; -ENODEV with the reason. */
 int vx_preprocess_check_card(vx_card *card, vx_err *err);
 /* Puts n jobs into the work's order, together. The pictures and places are borrowed until it was waited

@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "card_check.h"
 #include "fingerprint/reduce.h"
+#include "frame/tone.h"
 #include "preprocess/prepare.h"
 
 enum { SIDE = 224 };
@@ -13,7 +14,8 @@ enum { SIDE = 224 };
 typedef struct shape {
     int w, h, depth, matrix, full;
     vx_orientation orientation;
-    int bar; /* black rows above and below */
+    int bar;      /* black rows above and below */
+    int transfer; /* 0: SDR */
 } shape;
 
 static const shape SHAPES[] = {
@@ -26,6 +28,9 @@ static const shape SHAPES[] = {
     {3840, 2160, 10, 9, 1, {0}, 0},
     {8192, 64, 8, 1, 0, {0}, 0},
     {640, 360, 12, 9, 0, {0}, 180}, /* all black */
+    {1920, 1080, 10, 9, 0, {0}, 0, VX_TRANSFER_HLG},
+    {640, 360, 10, 9, 0, {true, false, true}, 20, VX_TRANSFER_HLG},
+    {1920, 1080, 10, 9, 0, {0}, 0, VX_TRANSFER_PQ},
 };
 enum { N_SHAPES = VX_LEN(SHAPES) };
 
@@ -74,7 +79,7 @@ static void make_pictures(pictures *p, vx_card_work *work) {
                                 .chroma_log2_w = 1,
                                 .chroma_log2_h = 1,
                                 .matrix = s->matrix,
-                                .transfer = VX_TRANSFER_UNSPECIFIED,
+                                .transfer = s->transfer ? s->transfer : VX_TRANSFER_UNSPECIFIED,
                                 .full_range = s->full,
                                 .orientation = s->orientation};
         p->card[i] = p->host[i];
@@ -113,13 +118,16 @@ static long compare_prepare(const pictures *p, vx_card_work *work, const vx_prep
     return differ;
 }
 
+/* The caller unrefs the tables of HDR. */
 static vx_fp_luma luma_of(const vx_frame *f) {
     int unit = 1 << (f->bit_depth - 8);
-    return (vx_fp_luma){.s = {f->planes[0], f->pitch_bytes[0], f->width_px, f->height_px,
-                              f->sample_bytes, f->low_bits, f->orientation.transpose,
-                              f->orientation.flip_x, f->orientation.flip_y},
-                        .black = f->full_range ? 0 : 16 * unit,
-                        .range = f->full_range ? (1 << f->bit_depth) - 1 : 219 * unit};
+    vx_fp_luma luma = {.black = f->full_range ? 0 : 16 * unit,
+                       .range = f->full_range ? (1 << f->bit_depth) - 1 : 219 * unit};
+    vx_err err;
+    vx_frame_samples(f, &luma.s);
+    if (vx_frame_is_hdr(f))
+        must(vx_tone_get(f, &luma.s.tone, &err), &err, "tables");
+    return luma;
 }
 
 /* first, n_used and taps of the axis for that many pixels, as luma_math.h wants them. */
@@ -148,6 +156,7 @@ static void reduce_here(const vx_frame *f, float grid[64][64], vx_fp_box *ret_bo
     part.y_axis = (int)n_x;
     vx_reduce_twin(&part, 1, tables);
     vx_reduce_twin_trim(&part, 1);
+    vx_tone_unref(part.luma.s.tone);
     free(tables);
     free(x);
     free(y);

@@ -27,6 +27,8 @@ REFUSED = {
     "h264.avi": ("stream",), "h264_no_b.avi": ("stream",),
     "h264_broken.mp4": ("damaged",), "h264_flipped.mp4": ("damaged",),
     "hevc_flipped.mp4": ("damaged",),
+    # nvdec_check asks NVDEC itself, without the look at the first picture that tells the brightness.
+    "hevc_pq.mp4": ("hdr",),
 }
 
 
@@ -38,6 +40,10 @@ def add_own_clips(make):
     make.add("hevc_1080p.mp4", "libx265", options=make.x265(keyint=20, bframes=4), **hd)
     make.add("hevc_1080p_10bit.mp4", "libx265", options=make.x265(keyint=20, bframes=4),
              pix_fmt="yuv420p10le", **hd)
+    for name, transfer in (("hlg", 18), ("pq", 16)):
+        options = make.x265(keyint=20, bframes=4)
+        options["x265-params"] += f":colorprim=9:transfer={transfer}:colormatrix=9:max-cll=1500,400"
+        make.add(f"hevc_{name}.mp4", "libx265", options=options, pix_fmt="yuv420p10le")
     make.add("hevc_slices.mp4", "libx265", options=make.x265(keyint=30, slices=3))
     make.add("hevc_odd_size.mp4", "libx265", size=(330, 250), options=make.x265(keyint=30))
     vp9 = {"g": "30", "lag-in-frames": "16", "deadline": "realtime", "cpu-used": "8", "crf": "45"}

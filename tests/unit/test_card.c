@@ -11,8 +11,11 @@
 
 #include <cmocka.h>
 
+#include <libavutil/pixfmt.h>
+
 #include "card_fake.h"
 #include "extract/extract_card.h"
+#include "media/picture.h"
 
 enum { MAX_FRAMES = 40, OUT = 32 };
 
@@ -125,6 +128,7 @@ static void absent_kernels_have_a_reason(void **state) {
 typedef struct picture_kind {
     int w, h, depth;
     bool full;
+    int transfer; /* 0: SDR */
     vx_orientation orientation;
     int bar; /* rows of black above and below */
 } picture_kind;
@@ -154,7 +158,7 @@ static vx_frame *on_card(const picture_kind *k, int number) {
                      .chroma_log2_w = 1,
                      .chroma_log2_h = 1,
                      .matrix = VX_MATRIX_BT709,
-                     .transfer = VX_TRANSFER_UNSPECIFIED,
+                     .transfer = k->transfer ? k->transfer : VX_TRANSFER_UNSPECIFIED,
                      .full_range = k->full,
                      .orientation = k->orientation,
                      .number = number,
@@ -173,43 +177,43 @@ static vx_frame *on_card(const picture_kind *k, int number) {
     return frame;
 }
 
+/* Plane c of f, one sample after the other. */
+static uint8_t *unpack(const vx_frame *f, int c, int w, int h, uint8_t *to) {
+    for (int y = 0; y < h; y++)
+        for (int x = 0; x < w; x++, to += f->sample_bytes) {
+            const uint8_t *row = f->planes[c > 0] + y * f->pitch_bytes[c > 0];
+            int at = c ? 2 * x + c - 1 : x;
+            if (f->sample_bytes == 1)
+                *to = row[at];
+            else
+                *(uint16_t *)(void *)to =
+                    (uint16_t)(((const uint16_t *)(const void *)row)[at] >> f->low_bits);
+        }
+    return to;
+}
+
 /* The same in host memory, planar. */
 static int fetch(const vx_frame *f, vx_frame **ret, vx_err *err) {
-    bool deep = f->sample_bytes == 2;
-    int cw = (f->width_px + 1) / 2, ch = (f->height_px + 1) / 2;
-    size_t n = (size_t)f->width_px * (size_t)f->height_px, n_chroma = (size_t)cw * (size_t)ch;
-    assert_false(deep);
-    uint8_t *memory = malloc(n + 2 * n_chroma);
-    for (int y = 0; y < f->height_px; y++)
-        memcpy(memory + y * f->width_px, f->planes[0] + y * f->pitch_bytes[0], (size_t)f->width_px);
-    for (int y = 0; y < ch; y++)
-        for (int x = 0; x < cw; x++)
-            for (int c = 0; c < 2; c++)
-                memory[n + (size_t)c * n_chroma + (size_t)(y * cw + x)] =
-                    f->planes[1][y * f->pitch_bytes[1] + 2 * x + c];
+    int w = f->width_px, h = f->height_px, cw = (w + 1) / 2, ch = (h + 1) / 2;
+    uint8_t *memory = malloc((size_t)f->sample_bytes * (size_t)(w * h + 2 * cw * ch));
     vx_frame like = *f;
     like.device = VX_FRAME_HOST;
     like.layout = VX_FRAME_YUV_PLANAR;
-    like.native_format = 0; /* AV_PIX_FMT_YUV420P */
+    like.native_format = f->bit_depth == 8 ? AV_PIX_FMT_YUV420P : AV_PIX_FMT_YUV420P10;
+    like.low_bits = 0;
     like.planes[0] = memory;
-    like.planes[1] = memory + n;
-    like.planes[2] = memory + n + n_chroma;
-    like.pitch_bytes[0] = f->width_px;
-    like.pitch_bytes[1] = like.pitch_bytes[2] = cw;
+    like.planes[1] = unpack(f, 0, w, h, memory);
+    like.planes[2] = unpack(f, 1, cw, ch, memory + (like.planes[1] - memory));
+    unpack(f, 2, cw, ch, memory + (like.planes[2] - memory));
+    like.pitch_bytes[0] = w * f->sample_bytes;
+    like.pitch_bytes[1] = like.pitch_bytes[2] = cw * f->sample_bytes;
     return vx_frame_new(&like, free, memory, ret, err);
 }
 
-/* The luma that the CPU hashes. */
-static vx_frame upright_luma(const vx_frame *f, uint8_t *memory) {
-    const vx_samples s = {f->planes[0],
-                          f->pitch_bytes[0],
-                          f->width_px,
-                          f->height_px,
-                          f->sample_bytes,
-                          f->low_bits,
-                          f->orientation.transpose,
-                          f->orientation.flip_x,
-                          f->orientation.flip_y};
+/* The luma that the CPU hashes, by the book. */
+static void sdr_luma(const vx_frame *f, uint8_t *memory) {
+    vx_samples s;
+    assert_true(vx_frame_samples(f, &s));
     int unit = 1 << (f->bit_depth - 8), w = s.transpose ? s.h : s.w, h = s.transpose ? s.w : s.h;
     double black = f->full_range ? 0 : 16 * unit;
     double white = f->full_range ? (1 << f->bit_depth) - 1 : 235 * unit;
@@ -220,6 +224,28 @@ static vx_frame upright_luma(const vx_frame *f, uint8_t *memory) {
             double value = round((vx_samples_luma(&s, sx, sy) - black) * 255 / (white - black));
             memory[y * w + x] = (uint8_t)fmax(0, fmin(255, value));
         }
+}
+
+/* That of HDR, as media/ makes it of the same picture in host memory. */
+static void hdr_luma(const vx_frame *f, uint8_t *memory) {
+    VX_AUTO(vx_frame) here = NULL;
+    VX_AUTO(vx_picture) picture = vx_picture_new();
+    const vx_frame *luma;
+    assert_int_equal(fetch(f, &here, NULL), 0);
+    vx_picture_set(picture, here);
+    assert_int_equal(vx_picture_luma(picture, &luma, NULL), 0);
+    for (int y = 0; y < luma->height_px; y++)
+        memcpy(memory + y * luma->width_px, luma->planes[0] + y * luma->pitch_bytes[0],
+               (size_t)luma->width_px);
+}
+
+static vx_frame upright_luma(const vx_frame *f, uint8_t *memory) {
+    bool turned = f->orientation.transpose;
+    int w = turned ? f->height_px : f->width_px, h = turned ? f->width_px : f->height_px;
+    if (vx_frame_is_hdr(f))
+        hdr_luma(f, memory);
+    else
+        sdr_luma(f, memory);
     vx_frame luma = vx_frame_view(VX_FRAME_GRAY, memory, w, h, w);
     luma.time_s = f->time_s;
     return luma;
@@ -296,6 +322,20 @@ static void hashes_are_those_of_the_cpu(void **state) {
     assert_true(compare_hashes(kinds, VX_LEN(kinds), 10, 10, &n_inside) <= 2); /* sizes mixed */
 }
 
+static void hashes_of_hdr_pictures_are_those_of_the_cpu(void **state) {
+    (void)state;
+    const picture_kind kinds[] = {
+        {.w = 320, .h = 240, .depth = 10, .transfer = VX_TRANSFER_HLG},
+        {.w = 322, .h = 180, .depth = 10, .transfer = VX_TRANSFER_PQ, .orientation = {1, 0, 1}},
+        {.w = 320, .h = 240, .depth = 10, .transfer = VX_TRANSFER_HLG, .bar = 30},
+        {.w = 320, .h = 240, .depth = 10},
+    };
+    size_t n_inside;
+    for (size_t i = 0; i < VX_LEN(kinds); i++)
+        assert_true(compare_hashes(&kinds[i], 1, 8, 3, &n_inside) <= 2);
+    assert_true(compare_hashes(kinds, VX_LEN(kinds), 10, 10, &n_inside) <= 2); /* kinds mixed */
+}
+
 static void hashes_of_turned_pictures_are_those_of_the_cpu(void **state) {
     (void)state;
     size_t n_inside;
@@ -323,11 +363,13 @@ static void pictures_with_bars_are_hashed_inside_them_too(void **state) {
 static void what_the_card_does_not_hash_is_refused(void **state) {
     (void)state;
     VX_AUTO(vx_frame) frame = on_card(&(picture_kind){.w = 64, .h = 64, .depth = 8}, 0);
-    assert_true(vx_fp_takes(frame));
-    assert_true(vx_preprocess_takes(frame));
-    frame->transfer = VX_TRANSFER_HLG;
-    assert_false(vx_fp_takes(frame));
-    assert_false(vx_preprocess_takes(frame));
+    vx_samples samples;
+    assert_true(vx_frame_samples(frame, &samples));
+    frame->matrix = 8; /* YCgCo */
+    assert_false(vx_frame_samples(frame, &samples));
+    frame->matrix = VX_MATRIX_BT709;
+    frame->bit_depth = 16;
+    assert_false(vx_frame_samples(frame, &samples));
 }
 
 /* ---- held pictures ---- */
@@ -423,6 +465,7 @@ int main(void) {
         cmocka_unit_test(trimmed_card_gives_back_what_ended_work_has_kept),
         cmocka_unit_test(absent_kernels_have_a_reason),
         cmocka_unit_test(hashes_are_those_of_the_cpu),
+        cmocka_unit_test(hashes_of_hdr_pictures_are_those_of_the_cpu),
         cmocka_unit_test(hashes_of_turned_pictures_are_those_of_the_cpu),
         cmocka_unit_test(pictures_with_bars_are_hashed_inside_them_too),
         cmocka_unit_test(what_the_card_does_not_hash_is_refused),

@@ -34,14 +34,8 @@ static void encode_frame(AVFormatContext *out, AVCodecContext *codec, AVFrame *f
     av_packet_free(&packet);
 }
 
-/* H.264 without B pictures, a key picture every ten; skips the tests where
- * FFmpeg has no encoder. */
-static int make_clip(void **state) {
-    (void)state;
-    av_log_set_level(AV_LOG_QUIET);
-    const AVCodec *encoder = avcodec_find_encoder_by_name("libx264");
-    if (!encoder)
-        return 0;
+/* H.264 without B pictures, a key picture every ten, at clip_path. */
+static void encode_clip(const AVCodec *encoder, enum AVColorTransferCharacteristic transfer) {
     close(mkstemps(clip_path, 4));
     AVFormatContext *out = NULL;
     avformat_alloc_output_context2(&out, NULL, "mp4", clip_path);
@@ -52,6 +46,7 @@ static int make_clip(void **state) {
     codec->time_base = (AVRational){1, 30};
     codec->gop_size = 10;
     codec->max_b_frames = 0;
+    codec->color_trc = transfer;
     codec->flags |= AV_CODEC_FLAG_GLOBAL_HEADER;
     assert_true(avcodec_open2(codec, encoder, NULL) >= 0);
     AVStream *stream = avformat_new_stream(out, NULL);
@@ -78,6 +73,15 @@ static int make_clip(void **state) {
     avformat_free_context(out);
     avcodec_free_context(&codec);
     av_frame_free(&frame);
+}
+
+/* Skips the tests where FFmpeg has no encoder. */
+static int make_clip(void **state) {
+    (void)state;
+    av_log_set_level(AV_LOG_QUIET);
+    const AVCodec *encoder = avcodec_find_encoder_by_name("libx264");
+    if (encoder)
+        encode_clip(encoder, AVCOL_TRC_UNSPECIFIED);
     return 0;
 }
 
@@ -180,6 +184,25 @@ static void pictures_of_the_card_come_in_order_and_in_host_memory(void **state) 
     assert_null(stats.refused);
     assert_int_equal(stats.frames_decoded, N_FRAMES);
     assert_int_equal(r.luma[5] - r.luma[0], 5); /* fake pictures, numbered by their decoder */
+    close_decoder(decoder);
+}
+
+static void pq_is_decoded_by_the_card_once_its_brightness_was_read(void **state) {
+    (void)state;
+    vx_decoder *decoder = open_decoder();
+    char usual[sizeof clip_path];
+    receiver r = {.takes_card = true};
+    vx_media_stats stats;
+    strcpy(usual, clip_path);
+    strcpy(clip_path, "/tmp/vidx-decoder-XXXXXX.mp4");
+    encode_clip(avcodec_find_encoder_by_name("libx264"), AVCOL_TRC_SMPTE2084);
+    int rc = decode(decoder, 1, false, &r, &stats, NULL);
+    unlink(clip_path);
+    strcpy(clip_path, usual);
+    assert_int_equal(rc, 0);
+    expect_all_once_in_order(&r, 1);
+    assert_int_equal(stats.path, VX_MEDIA_ON_CARD);
+    assert_int_equal(r.n_on_card, N_FRAMES);
     close_decoder(decoder);
 }
 
@@ -598,6 +621,7 @@ static void the_next_video_goes_to_the_card_with_the_fewest(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(pictures_of_the_card_come_in_order_and_in_host_memory),
+        cmocka_unit_test(pq_is_decoded_by_the_card_once_its_brightness_was_read),
         cmocka_unit_test(frames_that_the_caller_makes_of_pictures_come_in_order),
         cmocka_unit_test(the_cpu_goes_on_where_the_caller_makes_none),
         cmocka_unit_test(extras_are_those_that_are_decoded_anyway),

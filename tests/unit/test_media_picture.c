@@ -178,10 +178,9 @@ static void expect_rgb_by_the_book(enum AVPixelFormat format, int matrix, double
 
 static void rgb_of_planar_yuv_is_by_the_book(void **state) {
     (void)state;
-    const enum AVPixelFormat formats[] = {AV_PIX_FMT_YUV420P, AV_PIX_FMT_YUV422P,
-                                          AV_PIX_FMT_YUV444P, AV_PIX_FMT_YUV440P,
-                                          AV_PIX_FMT_YUV420P10, AV_PIX_FMT_YUV422P10,
-                                          AV_PIX_FMT_YUV444P12, AV_PIX_FMT_YUV420P12};
+    const enum AVPixelFormat formats[] = {
+        AV_PIX_FMT_YUV420P,   AV_PIX_FMT_YUV422P,   AV_PIX_FMT_YUV444P,   AV_PIX_FMT_YUV440P,
+        AV_PIX_FMT_YUV420P10, AV_PIX_FMT_YUV422P10, AV_PIX_FMT_YUV444P12, AV_PIX_FMT_YUV420P12};
     for (size_t i = 0; i < VX_LEN(formats); i++) {
         for (int full = 0; full < 2; full++) {
             expect_rgb_by_the_book(formats[i], AVCOL_SPC_BT709, 0.2126, 0.0722, full);

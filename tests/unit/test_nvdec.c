@@ -372,7 +372,7 @@ static void expect_refusal(const char *stream, const char *const *packets, const
     assert_string_equal(r.got, handed_on);
 }
 
-static void pq_goes_to_the_cpu_for_its_metadata(void **state) {
+static void pq_of_unknown_brightness_goes_to_the_cpu(void **state) {
     (void)state;
     table t;
     receiver r = {0};
@@ -380,8 +380,12 @@ static void pq_goes_to_the_cpu_for_its_metadata(void **state) {
     fake_reset();
     make_table(&t, "I");
     t.par.color_trc = AVCOL_TRC_SMPTE2084;
+    t.media.peak_nits = -1;
     assert_int_equal(run_script(&t, packets, "x", &r).reason, VX_NVDEC_HDR);
     assert_int_equal(r.n, 0);
+    t.media.peak_nits = 4000;
+    assert_int_equal(run_script(&t, packets, "x", &r).reason, VX_NVDEC_ACCEPTED);
+    assert_true(r.last.peak_nits == 4000);
 }
 
 static void streams_that_do_not_behave_are_refused(void **state) {
@@ -458,7 +462,7 @@ int main(void) {
         cmocka_unit_test(two_fields_in_a_packet_are_one_picture),
         cmocka_unit_test(vp9_packets_may_hide_a_picture_or_show_an_old_one),
         cmocka_unit_test(parameter_sets_go_before_the_first_packet_unless_it_has_its_own),
-        cmocka_unit_test(pq_goes_to_the_cpu_for_its_metadata),
+        cmocka_unit_test(pq_of_unknown_brightness_goes_to_the_cpu),
         cmocka_unit_test(streams_that_do_not_behave_are_refused),
         cmocka_unit_test(a_picture_whose_reference_is_damaged_is_not_handed_on),
         cmocka_unit_test(what_the_receiver_returns_ends_the_part),

@@ -19,6 +19,7 @@ enum { OUT = 56 };
 
 typedef struct setting {
     int w, h, depth, matrix;
+    int transfer; /* 0: SDR */
     bool full;
     vx_orientation orientation;
     vx_resize_filter filter;
@@ -41,6 +42,8 @@ static AVFrame *planar(const setting *s) {
     f->width = s->w;
     f->height = s->h;
     f->colorspace = (enum AVColorSpace)s->matrix;
+    f->color_trc =
+        s->transfer ? (enum AVColorTransferCharacteristic)s->transfer : AVCOL_TRC_UNSPECIFIED;
     f->color_range = s->full ? AVCOL_RANGE_JPEG : AVCOL_RANGE_MPEG;
     assert_int_equal(av_frame_get_buffer(f, 0), 0);
     unsigned seed = (unsigned)(s->w * s->h + s->depth);
@@ -76,7 +79,7 @@ static vx_frame *semiplanar(const setting *s, const AVFrame *f, uint8_t *memory)
                      .chroma_log2_w = 1,
                      .chroma_log2_h = 1,
                      .matrix = s->matrix,
-                     .transfer = VX_TRANSFER_UNSPECIFIED,
+                     .transfer = s->transfer ? s->transfer : VX_TRANSFER_UNSPECIFIED,
                      .full_range = s->full,
                      .orientation = s->orientation};
     for (int plane = 0; plane < 3; plane++)
@@ -158,15 +161,41 @@ static void turned_pictures_are_prepared_upright(void **state) {
     }
 }
 
-static void p010_is_prepared_within_a_grey_level(void **state) {
+static void p010_is_prepared_as_on_the_cpu_to_the_bit(void **state) {
     (void)state;
     const setting settings[] = {
         {.w = 640, .h = 360, .depth = 10, .matrix = VX_MATRIX_BT709},
         {.w = 320, .h = 240, .depth = 10, .matrix = VX_MATRIX_SMPTE170M, .full = true},
+        {.w = 201, .h = 131, .depth = 10, .matrix = VX_MATRIX_BT709, .filter = VX_RESIZE_BILINEAR},
         {.w = 640, .h = 360, .depth = 10, .matrix = VX_MATRIX_BT2020_NCL, .fit = VX_FIT_CROP},
     };
     for (size_t i = 0; i < VX_LEN(settings); i++)
-        assert_true(difference(&settings[i]) < 1.001);
+        assert_true(difference(&settings[i]) == 0);
+}
+
+static void hdr_is_prepared_as_on_the_cpu_to_the_bit(void **state) {
+    (void)state;
+    for (int hlg = 0; hlg < 2; hlg++) {
+        const setting settings[] = {
+            {.w = 320, .h = 240, .depth = 10, .matrix = VX_MATRIX_BT2020_NCL},
+            {.w = 201,
+             .h = 131,
+             .depth = 10,
+             .matrix = VX_MATRIX_BT2020_NCL,
+             .orientation = {1, 1, 0}},
+            {.w = 320, .h = 240, .depth = 8, .matrix = VX_MATRIX_BT709, .full = true},
+            {.w = 160,
+             .h = 90,
+             .depth = 10,
+             .matrix = VX_MATRIX_BT2020_NCL,
+             .filter = VX_RESIZE_BILINEAR},
+        };
+        for (size_t i = 0; i < VX_LEN(settings); i++) {
+            setting s = settings[i];
+            s.transfer = hlg ? VX_TRANSFER_HLG : VX_TRANSFER_PQ;
+            assert_true(difference(&s) == 0);
+        }
+    }
 }
 
 static void plan_of_many_pictures_gives_each_its_place(void **state) {
@@ -224,10 +253,6 @@ static void what_only_the_cpu_prepares_is_refused(void **state) {
     const vx_preprocess_job job = {frame, place};
     const vx_preprocess_spec spec = spec_of(&s);
     vx_prepare_plan *plan = NULL;
-    frame->transfer = VX_TRANSFER_PQ;
-    assert_int_equal(vx_prepare_plan_new(&spec, &job, 1, false, &plan, NULL),
-                     VX_PREPROCESS_BAD_SHAPE);
-    frame->transfer = VX_TRANSFER_UNSPECIFIED;
     frame->matrix = 8; /* YCgCo */
     assert_int_equal(vx_prepare_plan_new(&spec, &job, 1, false, &plan, NULL),
                      VX_PREPROCESS_BAD_SHAPE);
@@ -243,7 +268,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(nv12_is_prepared_as_on_the_cpu_to_the_bit),
         cmocka_unit_test(turned_pictures_are_prepared_upright),
-        cmocka_unit_test(p010_is_prepared_within_a_grey_level),
+        cmocka_unit_test(p010_is_prepared_as_on_the_cpu_to_the_bit),
+        cmocka_unit_test(hdr_is_prepared_as_on_the_cpu_to_the_bit),
         cmocka_unit_test(plan_of_many_pictures_gives_each_its_place),
         cmocka_unit_test(what_only_the_cpu_prepares_is_refused),
     };
