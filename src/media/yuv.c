@@ -31,8 +31,7 @@ VX_FOR_EACH_SIZE void spread(const uint8_t *near, const uint8_t *far, int bytes,
     int n = halved ? (w + 1) / 2 : w;
 #pragma omp simd
     for (int i = 0; i < n; i++)
-        scratch[i] =
-            (int16_t)(3 * sample_at(near, i, bytes) + sample_at(far, i, bytes) - 4 * zero);
+        scratch[i] = (int16_t)(3 * sample_at(near, i, bytes) + sample_at(far, i, bytes) - 4 * zero);
     if (!halved) {
 #pragma omp simd
         for (int i = 0; i < n; i++)
@@ -78,7 +77,8 @@ VX_FOR_EACH_SIZE void put(uint8_t *row, int i, int fixed_value, int bytes) {
 VX_FOR_EACH_SIZE void mix(const uint8_t *y, int in_bytes, const int16_t *cb, const int16_t *cr,
                           int w, const vx_yuv_weights *k, uint8_t *rgb, int out_bytes) {
     const vx_yuv_weights s = *k;
-    const int half = out_bytes == 1 ? 1 << (VX_YUV_FRACTION_BITS - 1) : 1 << (VX_YUV_FRACTION_BITS - 9);
+    const int half =
+        out_bytes == 1 ? 1 << (VX_YUV_FRACTION_BITS - 1) : 1 << (VX_YUV_FRACTION_BITS - 9);
 #pragma omp simd
     for (int x = 0; x < w; x++) {
         int luma = s.y * (sample_at(y, x, in_bytes) - s.black) + half;

@@ -68,7 +68,7 @@ MODULES = {name: set(may_use.split()) for name, may_use in MODULES.items()}
 # Where the public header has another name, or others may see every header.
 PUBLIC = {"catalog": ("catalog.h", "folder_rows.h"), "index": ("index.h", "faiss_file.h"), "export": ("export.h", "point.h", "text.h"), "import": ("import.h", "imports.h"), "parquet": ("parquet.h", "read.h"),
           "torch": ("torch_shim.h", "code_scan.h", "pair_scan.h"), "card": ("card.h", "driver.h"),
-          "frame": ("frame.h", "samples.h"), "jobs": ("jobs.h", "sweep.h")}
+          "frame": ("frame.h", "samples.h", "tone.h"), "jobs": ("jobs.h", "sweep.h")}
 OPEN = {"base", "api/http"}
 
 
