@@ -5,6 +5,7 @@
 
 #include "base/log.h"
 #include "base/thread.h"
+#include "base/trace.h"
 #include "batch/batch.h"
 #include "batch_run.h"
 #include "cli.h"
@@ -18,7 +19,7 @@
 
 typedef struct settings {
     const char *input, *output, *models, *model, *variant, *device, *hybrid, *clip, *layout,
-        *encoder, *fingerprints, *frames, *evidence;
+        *encoder, *fingerprints, *frames, *evidence, *trace;
     int64_t threads, max_side;
     double max_duration, dedup;
     bool write_clips, quiet;
@@ -56,6 +57,8 @@ static const vx_option table[] = {
     {"max-side", VX_OPTION_COUNT, AT(max_side), "8192", "PX",
      "skip videos whose picture is wider or higher"},
     {"max-duration", VX_OPTION_REAL, AT(max_duration), "86400", "S", "skip longer videos"},
+    {"trace", VX_OPTION_TEXT, AT(trace), NULL, "FILE",
+     "write what each thread did when, for Perfetto (ui.perfetto.dev) or chrome://tracing"},
     {"quiet", VX_OPTION_FLAG, AT(quiet), NULL, NULL, "print only what went wrong"},
 };
 
@@ -197,7 +200,12 @@ int vx_command_embed(int argc, char **argv) {
     vx_log_set_level(VX_LOG_ERROR); /* batch/ reports on single videos */
     signal(SIGPIPE, SIG_IGN);
     vx_batch_end end;
-    if (embed(&s, model, &end, &err)) {
+    rc = s.trace ? vx_trace_open(s.trace, &err) : 0;
+    if (!rc)
+        rc = embed(&s, model, &end, &err);
+    if (!rc)
+        rc = vx_trace_close(&err);
+    if (rc) {
         vx_batch_print_error("vidx embed", &err);
         return 1;
     }

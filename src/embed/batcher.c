@@ -14,6 +14,7 @@
 
 #include "base/clock.h"
 #include "base/thread.h"
+#include "base/trace.h"
 #include "torch/torch_shim.h"
 
 enum { REVIVE_US = 1000000, MOST_WAIT = 64 };
@@ -179,10 +180,11 @@ static void finish_batch(batch_line *l, int n, int failed, vx_err *err) {
 static bool run_batch(batch_line *l, int n) {
     vx_batcher *b = l->batcher;
     vx_err err = {0};
-    int64_t start_us = vx_clock_monotonic_us();
+    int64_t start_us = vx_clock_monotonic_us(), begun_us = vx_trace_begin();
     for (int i = 0; i < n; i++)
         l->batch_items[i] = l->tickets[i].from->items[l->tickets[i].index].data;
     int failed = b->params.run(b->params.ctx, l->index, l->batch_items, n, l->batch_vectors, &err);
+    vx_trace_end("model", begun_us);
     bool lost = failed == -ENODEV && b->params.revive;
     if (lost) {
         n = give_back(l, n, &err);

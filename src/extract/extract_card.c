@@ -4,6 +4,7 @@
 #include <errno.h>
 
 #include "base/log.h"
+#include "base/trace.h"
 
 enum { MAX_HELD_BYTES = 32 << 20 };
 
@@ -123,7 +124,9 @@ int vx_extract_card_flush(vx_extract_card *c, vx_err *err) {
     vx_err why = {0};
     if (c->n_held == 0)
         return 0;
+    int64_t begun_us = vx_trace_begin();
     int rc = run_on_card(c, &why);
+    vx_trace_end("prepare on the GPU", begun_us);
     if (rc) {
         vx_log_failed(VX_LOG_WARN, "prepare", &why, "pictures=%zu by=cpu", c->n_held);
         c->n_left_to_cpu += (int64_t)c->n_held;

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/trace.h"
 
 #define CURATOR_MAX_FPS 20
 
@@ -145,7 +146,9 @@ static int fill_slots(vx_extract_model *part, vx_extract_picture *picture, vx_er
 
 int vx_extract_model_prepare(vx_extract_model *part, vx_extract_picture *picture, vx_err *err) {
     int64_t start_us = vx_clock_monotonic_us();
+    int64_t begun_us = picture->card ? 0 : vx_trace_begin();
     int rc = fill_slots(part, picture, err);
+    vx_trace_end("prepare on the CPU", begun_us);
     part->prepare_us += vx_clock_monotonic_us() - start_us;
     return rc;
 }

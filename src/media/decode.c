@@ -13,6 +13,7 @@
 
 #include "av_error.h"
 #include "av_frame.h"
+#include "base/trace.h"
 #include "budget.h"
 #include "decode_cpu.h"
 #include "demux.h"
@@ -373,11 +374,13 @@ int vx_decode_on_cpu(vx_media *media, const vx_media_decode_params *params,
     AUTO_RUN run = {
         .media = media, .params = params, .frames = params->frames, .n = params->n, .last_out = -1};
     run.stats.frames_total = media->n_packets;
+    int64_t begun_us = vx_trace_begin();
     int rc = run.n > 0 ? run_init(&run, err) : 0;
     if (rc == 0 && run.n > 0)
         rc = open_codec(&run, params->threads, err);
     if (rc == 0 && run.n > 0)
         rc = decode_requested(&run, err);
+    vx_trace_end("decode on the CPU", begun_us);
     if (ret_stats)
         *ret_stats = run.stats;
     return rc;

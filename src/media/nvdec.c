@@ -14,6 +14,7 @@
 
 #include "base/atomic.h"
 #include "base/clock.h"
+#include "base/trace.h"
 #include "budget.h"
 #include "nvdec_parts.h"
 #include "nvdec_read.h"
@@ -115,7 +116,9 @@ static void run_part(part *p) {
     vx_nvdec_session_stats stats = {0};
     vx_nvdec_reason reason = VX_NVDEC_ACCEPTED;
     vx_err err = {0};
+    int64_t begun_us = vx_trace_begin();
     int rc = vx_nvdec_session_run(&r->clip, &r->nvdec->pool, &source, &stats, &reason, &err);
+    vx_trace_end("decode on the GPU", begun_us);
     vx_mutex_lock(&r->lock);
     if ((rc != 0 || reason != VX_NVDEC_ACCEPTED) && r->rc == 0 && r->reason == VX_NVDEC_ACCEPTED) {
         r->rc = rc;

@@ -30,10 +30,16 @@
 #if defined(VX_TORCH_CUDA) && defined(VX_CUBLASLT)
 #include <c10/cuda/CUDAException.h>
 #endif
+#ifdef VX_TORCH_CUDA
+#include <c10/cuda/CUDAStream.h>
+#endif
 
 #include "cuda_graphs.h"
 #include "operators.h"
 #include "torch_shim.h"
+extern "C" {
+#include "base/trace.h"
+}
 
 struct vx_torch_module {
     torch::jit::Module script;
@@ -204,7 +210,15 @@ int store(const at::IValue &value, const vx_torch_view &output, vx_err *err) {
     if (result.sizes() != target.sizes())
         return VX_FAIL(err, VX_TORCH_BAD_RESULT, "the module returns shape %s, expected %s",
                        c10::str(result.sizes()).c_str(), c10::str(target.sizes()).c_str());
+    int64_t begun_us = vx_trace_begin();
+#ifdef VX_TORCH_CUDA
+    if (begun_us && result.is_cuda()) { // else the copy would wait for the model
+        c10::cuda::getCurrentCUDAStream().synchronize();
+        begun_us = vx_trace_begin();
+    }
+#endif
     target.copy_(result);
+    vx_trace_end("copy out", begun_us);
     return 0;
 }
 

@@ -20,7 +20,8 @@ Beside them the disk's rate of writing and syncing files of that size, the model
 GPU time), one clip at a time, and texts. The rate of `embed` is a slope: a run with all clips and a run
 with a few, so that loading the model does not count. Clips repeat, with other bytes, until a run takes
 `--seconds`. What bounds a row is what was busiest: the processors, the GPU, NVDEC or the disk; `trace` in the
-JSON has their load four times a second, which shows what went on side by side.
+JSON has their load four times a second. Below a row of `embed` stands what went on side by side (overlap.py); the
+trace itself stays in the folder of the bench.
 """
 import json
 import os
@@ -37,6 +38,7 @@ import gpu_clips
 import gpu_requests
 import gpu_shots
 import measure
+import overlap
 from client import send_all
 from server import BINARY, Server
 
@@ -135,12 +137,13 @@ def embed(paths, models, name, seconds, flags=(), device="cuda:0"):
     count = len(paths)
     while True:
         many = measure.distinct(paths, measure.scratch("files"), count)
+        trace = measure.scratch("trace") / "embed.json"
         with Load() as load:
-            took = embed_s(many, models, name, flags, device)
+            took = embed_s(many, models, name, [*flags, "--trace", trace], device)
         rate = (count - FEW) / max(took - few, 1e-3)
         if took - few >= 0.8 * seconds or count >= 20 * len(paths):
             return {"clips_per_s": rate, "clips": count, "seconds": took - few, "bound": bound(load.shares),
-                    "trace": load.trace}
+                    "trace": load.trace, "overlap": overlap.shares(trace)}
         count = max(count + 1, int(rate * seconds))
 
 
@@ -190,6 +193,8 @@ def row(table, kind, way, result):
     note = result.get("bound", result.get("note", ""))
     value = result.get("clips_per_s")
     measure.line(f"{kind}, {way}", "-" if value is None else f"{value:.1f}", note)
+    if "overlap" in result:
+        print("    " + overlap.text(result["overlap"]), flush=True)
     if phases := result.get("phases_s"):
         print("    seconds a clip, waiting included: " +
               ", ".join(f"{key} {value:.3f}" for key, value in phases.items() if value >= 0.001), flush=True)
