@@ -9,6 +9,7 @@
 #include "base/atomic.h"
 #include "base/thread.h"
 #include "frame/frame.h"
+#include "frame/tone.h"
 
 static void count_release(void *owner) {
     atomic_fetch_add((atomic_int *)owner, 1);
@@ -62,11 +63,73 @@ static void matrix_that_no_stream_names_follows_the_height(void **state) {
     assert_int_equal(vx_frame_matrix(&frame), VX_MATRIX_BT2020_NCL);
 }
 
+/* ---- the tables of HDR ---- */
+
+static const vx_tone *tone_of(int transfer, double peak_nits) {
+    const vx_frame frame = {.transfer = transfer, .peak_nits = peak_nits};
+    const vx_tone *tone = NULL;
+    assert_int_equal(vx_tone_get(&frame, &tone, NULL), 0);
+    assert_true(vx_tone_fits(tone, &frame));
+    return tone;
+}
+
+static void hdr_pictures_of_a_kind_share_their_tables(void **state) {
+    (void)state;
+    const vx_frame hlg = {.transfer = VX_TRANSFER_HLG}, pq = {.transfer = VX_TRANSFER_PQ};
+    const vx_tone *a = tone_of(VX_TRANSFER_HLG, 0), *b = tone_of(VX_TRANSFER_HLG, 4000);
+    const vx_tone *c = tone_of(VX_TRANSFER_PQ, 0), *d = tone_of(VX_TRANSFER_PQ, 4000);
+    assert_ptr_equal(a, b);                             /* HLG has no peak of its own */
+    assert_ptr_equal(c, tone_of(VX_TRANSFER_PQ, 1000)); /* which is what 0 stands for */
+    assert_ptr_not_equal(c, d);
+    assert_false(vx_tone_fits(a, &pq));
+    assert_false(vx_tone_fits(c, &hlg));
+    vx_tone_unref(c);
+    const vx_tone *all[] = {a, b, c, d};
+    for (size_t i = 0; i < VX_LEN(all); i++)
+        vx_tone_unref(all[i]);
+}
+
+static void tables_in_use_stay_when_many_others_come(void **state) {
+    (void)state;
+    const vx_tone *used = tone_of(VX_TRANSFER_PQ, 500);
+    uint8_t out[3];
+    for (int i = 0; i < 12; i++)
+        vx_tone_unref(tone_of(VX_TRANSFER_PQ, 2000 + i));
+    vx_tone_row(used, (const uint16_t[]){65535, 65535, 65535}, 1,
+                out); /* ASan sees it if they went */
+    assert_int_equal(out[0], 255);
+    const vx_tone *anew = tone_of(VX_TRANSFER_PQ, 500);
+    assert_ptr_not_equal(used, anew);
+    vx_tone_unref(anew);
+    vx_tone_unref(used);
+}
+
+static void *get_and_unref_tables(void *ctx) {
+    (void)ctx;
+    for (int i = 0; i < 40; i++)
+        vx_tone_unref(tone_of(i % 3 ? VX_TRANSFER_PQ : VX_TRANSFER_HLG, 3000 + i % 10));
+    return NULL;
+}
+
+static void threads_may_share_tables(void **state) {
+    (void)state;
+    enum { N = 3 };
+    pthread_t threads[N];
+    for (int i = 0; i < N; i++)
+        assert_int_equal(vx_thread_start(&threads[i], "tables", get_and_unref_tables, NULL, NULL),
+                         0);
+    for (int i = 0; i < N; i++)
+        pthread_join(threads[i], NULL);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(frame_is_released_with_its_last_reference),
         cmocka_unit_test(threads_may_share_a_frame),
         cmocka_unit_test(matrix_that_no_stream_names_follows_the_height),
+        cmocka_unit_test(hdr_pictures_of_a_kind_share_their_tables),
+        cmocka_unit_test(tables_in_use_stay_when_many_others_come),
+        cmocka_unit_test(threads_may_share_tables),
     };
     return cmocka_run_group_tests_name("frame", tests, NULL, NULL);
 }
