@@ -99,7 +99,9 @@ int vx_density_run(const vx_cluster_input *input, const vx_density_params *param
 /* The two directions in which the vectors differ most (principal components).
  *   ret_points  float32 [n, 2]
  *   ret_share   [2] of the variance that each has, 0..1
- * Directions come from at most 8192 of the rows. */
+ * Directions come from at most 8192 of the rows. No t-SNE or UMAP beside it: in Debian these are packages of
+ * Python and R only, and maintained C++ code (umappp) is fetched from GitHub with five other libraries, which a
+ * machine without a network cannot do. `vidx export` gives the vectors to such a program. */
 int vx_cluster_project(const vx_cluster_input *input, float *ret_points, double ret_share[2],
                        vx_err *err);
 
