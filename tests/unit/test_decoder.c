@@ -11,77 +11,21 @@
 
 #include <cmocka.h>
 
-#include <libavcodec/avcodec.h>
-#include <libavformat/avformat.h>
 #include <unistd.h>
 
 #include "base/thread.h"
+#include "clip_fixture.h"
 #include "media/media.h"
 #include "nvdec_fake.h"
 
-enum { W = 320, H = 240, N_FRAMES = 60, MAX_GOT = 2 * N_FRAMES };
+enum { W = CLIP_W, H = CLIP_H, N_FRAMES = CLIP_FRAMES, MAX_GOT = 2 * N_FRAMES };
 
 static char clip_path[] = "/tmp/vidx-decoder-XXXXXX.mp4";
-
-static void encode_frame(AVFormatContext *out, AVCodecContext *codec, AVFrame *frame) {
-    AVPacket *packet = av_packet_alloc();
-    assert_true(avcodec_send_frame(codec, frame) >= 0);
-    while (avcodec_receive_packet(codec, packet) >= 0) {
-        av_packet_rescale_ts(packet, codec->time_base, out->streams[0]->time_base);
-        packet->stream_index = 0;
-        assert_true(av_interleaved_write_frame(out, packet) >= 0);
-    }
-    av_packet_free(&packet);
-}
-
-/* H.264 without B pictures, a key picture every ten, at clip_path. */
-static void encode_clip(const AVCodec *encoder, enum AVColorTransferCharacteristic transfer) {
-    close(mkstemps(clip_path, 4));
-    AVFormatContext *out = NULL;
-    avformat_alloc_output_context2(&out, NULL, "mp4", clip_path);
-    AVCodecContext *codec = avcodec_alloc_context3(encoder);
-    codec->width = W;
-    codec->height = H;
-    codec->pix_fmt = AV_PIX_FMT_YUV420P;
-    codec->time_base = (AVRational){1, 30};
-    codec->gop_size = 10;
-    codec->max_b_frames = 0;
-    codec->color_trc = transfer;
-    codec->flags |= AV_CODEC_FLAG_GLOBAL_HEADER;
-    assert_true(avcodec_open2(codec, encoder, NULL) >= 0);
-    AVStream *stream = avformat_new_stream(out, NULL);
-    avcodec_parameters_from_context(stream->codecpar, codec);
-    stream->time_base = codec->time_base;
-    assert_true(avio_open(&out->pb, clip_path, AVIO_FLAG_WRITE) >= 0);
-    assert_true(avformat_write_header(out, NULL) >= 0);
-    AVFrame *frame = av_frame_alloc();
-    frame->format = codec->pix_fmt;
-    frame->width = W;
-    frame->height = H;
-    assert_true(av_frame_get_buffer(frame, 0) >= 0);
-    for (int i = 0; i < N_FRAMES; i++) {
-        av_frame_make_writable(frame);
-        for (int plane = 0; plane < 3; plane++)
-            memset(frame->data[plane], plane ? 128 : 60 + 3 * i,
-                   (size_t)(frame->linesize[plane] * (plane ? H / 2 : H)));
-        frame->pts = i;
-        encode_frame(out, codec, frame);
-    }
-    encode_frame(out, codec, NULL);
-    av_write_trailer(out);
-    avio_closep(&out->pb);
-    avformat_free_context(out);
-    avcodec_free_context(&codec);
-    av_frame_free(&frame);
-}
 
 /* Skips the tests where FFmpeg has no encoder. */
 static int make_clip(void **state) {
     (void)state;
-    av_log_set_level(AV_LOG_QUIET);
-    const AVCodec *encoder = avcodec_find_encoder_by_name("libx264");
-    if (encoder)
-        encode_clip(encoder, AVCOL_TRC_UNSPECIFIED);
+    clip_encode(clip_path, AVCOL_TRC_UNSPECIFIED);
     return 0;
 }
 
@@ -195,7 +139,7 @@ static void pq_is_decoded_by_the_card_once_its_brightness_was_read(void **state)
     vx_media_stats stats;
     strcpy(usual, clip_path);
     strcpy(clip_path, "/tmp/vidx-decoder-XXXXXX.mp4");
-    encode_clip(avcodec_find_encoder_by_name("libx264"), AVCOL_TRC_SMPTE2084);
+    clip_encode(clip_path, AVCOL_TRC_SMPTE2084);
     int rc = decode(decoder, 1, false, &r, &stats, NULL);
     unlink(clip_path);
     strcpy(clip_path, usual);

@@ -11,6 +11,8 @@
 #include <cmocka.h>
 
 #include "card_fake.h"
+#include "clip/small_pictures.h"
+#include "clip_fixture.h"
 #include "media/av_frame.h"
 #include "media/picture.h"
 
@@ -149,11 +151,119 @@ static void each_call_of_the_card_may_fail(void **state) {
     }
 }
 
+/* ---- the ring ---- */
+
+/* In place of the kernels, as the fake decoder has no pixels: each picture is grey as its decoder numbers it. */
+static void numbered(const char *name, int z, void **args) {
+    (void)z;
+    if (strcmp(name, "vx_small_down_rows"))
+        return;
+    const vx_small_job *job = &FAKE_ARG(0, const vx_small_job);
+    memset(FAKE_ARG(3, uint8_t *), (int)((uintptr_t)job->luma / 4096 % 251), VX_SMALL_BYTES);
+}
+
+static char clip_path[] = "/tmp/vidx-small-XXXXXX.mp4";
+
+static int make_clip(void **state) {
+    (void)state;
+    clip_encode(clip_path, AVCOL_TRC_UNSPECIFIED);
+    return 0;
+}
+
+static int remove_clip(void **state) {
+    (void)state;
+    unlink(clip_path);
+    return 0;
+}
+
+typedef struct opened {
+    vx_media *media;
+    vx_decoder *decoder;
+    vx_small_pictures *pictures;
+} opened;
+
+/* The clip, decoded by a card whose launch number `fail_at` fails; 0: none does. */
+static opened open_pictures(int fail_at) {
+    opened o = {0};
+    if (access(clip_path, R_OK) != 0)
+        skip();
+    fake_reset();
+    fake.whole = 1;
+    fake.fail_at[FAKE_LAUNCH] = fail_at;
+    fake_kernel = numbered;
+    const vx_decoder_params decoder = {.driver = &fake_driver};
+    assert_int_equal(vx_decoder_open(&decoder, &o.decoder, NULL), 0);
+    assert_int_equal(vx_media_open(clip_path, NULL, &o.media, NULL), 0);
+    const vx_small_pictures_params params = {.media = o.media, .decoder = o.decoder};
+    assert_int_equal(vx_small_pictures_start(&params, &o.pictures, NULL), 0);
+    return o;
+}
+
+static void close_pictures(opened *o) {
+    vx_small_pictures_free(o->pictures);
+    vx_media_free(o->media);
+    vx_decoder_free(o->decoder);
+    assert_true(fake_is_empty());
+}
+
+/* The next one; returns its first byte. */
+static int take(opened *o) {
+    uint8_t rgb[VX_SMALL_BYTES];
+    bool there = false;
+    vx_err err = {0};
+    while (!there && vx_small_pictures_take(o->pictures, rgb, &there, &err) == 0)
+        ;
+    if (!there)
+        fail_msg("%s", err.msg);
+    for (int i = 1; i < VX_SMALL_BYTES; i++)
+        assert_true(abs(rgb[i] - rgb[0]) <= 2); /* grey */
+    return rgb[0];
+}
+
+static void pictures_of_many_decoders_come_in_order(void **state) {
+    (void)state;
+    opened o = open_pictures(0);
+    for (int i = 0, last = 0; i < CLIP_FRAMES; i++) {
+        int number = take(&o);
+        if (i % CLIP_KEY_EVERY) /* where a decoder begins, it is at a key picture */
+            assert_int_equal(number, last + 1);
+        last = number;
+    }
+    assert_int_equal(fake.calls[FAKE_LAUNCH], 2 * CLIP_FRAMES);
+    close_pictures(&o);
+}
+
+static void the_cpu_makes_the_pictures_that_a_card_fails_at(void **state) {
+    (void)state;
+    opened o = open_pictures(31);
+    int lighter = 0;
+    for (int i = 0, last = 0; i < CLIP_FRAMES; i++) {
+        int number = take(&o);
+        lighter += number > last;
+        last = number;
+    }
+    assert_true(lighter >= CLIP_FRAMES - CLIP_FRAMES / CLIP_KEY_EVERY - 1);
+    close_pictures(&o);
+}
+
+static void pictures_that_nobody_takes_do_not_hold_up_the_end(void **state) {
+    (void)state;
+    for (int n = 0; n <= CLIP_FRAMES; n += 12) {
+        opened o = open_pictures(0);
+        for (int i = 0; i < n; i++)
+            take(&o);
+        close_pictures(&o);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(pictures_of_the_card_are_those_of_the_cpu_to_the_bit),
         cmocka_unit_test(pictures_that_the_card_does_not_make_are_refused),
         cmocka_unit_test(each_call_of_the_card_may_fail),
+        cmocka_unit_test(pictures_of_many_decoders_come_in_order),
+        cmocka_unit_test(the_cpu_makes_the_pictures_that_a_card_fails_at),
+        cmocka_unit_test(pictures_that_nobody_takes_do_not_hold_up_the_end),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests(tests, make_clip, remove_clip);
 }
