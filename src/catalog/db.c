@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <math.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -71,7 +72,14 @@ static int fail(vx_db *db, int sqlite_code, vx_err *err) {
     return VX_FAIL(err, -errno_of(db, sqlite_code), "catalog: %s", text);
 }
 
+/* Else each allocation takes a lock that all threads share, to be counted; nobody asks for the count. */
+static void configure(void) {
+    sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
+}
+
 int vx_db_open(vx_db *db, const char *path, vx_db_role role, vx_err *err) {
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, configure);
     *db = (vx_db){0};
     int sqlite_code = sqlite3_open_v2(path, &db->handle,
                                       SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX |

@@ -5,21 +5,22 @@
 
 #include "catalog_internal.h"
 
-/* The clip is looked up by the insert, so that no vector is stored for a clip that is gone. OR FAIL:
- * else SQLite copies every page that the insert and its trigger touch, to be able to take this one statement
- * back; whoever writes takes the whole item back when one fails. */
+/* The clip is looked up by the insert, so that no vector is stored for a clip that is gone: its data would be NULL.
+ * (INSERT … SELECT copies what it selects into a table of its own first, as vectors have a trigger.) OR FAIL: else
+ * SQLite copies every page that the insert and its trigger touch, to be able to take this one statement back; whoever
+ * writes takes the whole item back when one fails. */
 static int insert_one(vx_catalog *catalog, int64_t space, int64_t clip, const float *vector,
                       size_t bytes, vx_err *err) {
     int64_t key = vx_catalog_vector_key(space, clip);
     VX_SQL(q, &catalog->writer,
-           "INSERT OR FAIL INTO vectors (key, data, checksum) SELECT ?, ?, ? FROM clips WHERE row "
-           "= ?");
+           "INSERT OR FAIL INTO vectors (key, data, checksum)"
+           " VALUES (?, (SELECT ? FROM clips WHERE row = ?), ?)");
     vx_sql_bind_int(&q, key);
     vx_sql_bind_blob(&q, vector, bytes);
-    vx_sql_bind_int(&q, vx_catalog_checksum(key, vector, bytes));
     vx_sql_bind_int(&q, clip);
+    vx_sql_bind_int(&q, vx_catalog_checksum(key, vector, bytes));
     int rc = vx_sql_run(&q, err);
-    if (!rc && sqlite3_changes(catalog->writer.handle) == 0)
+    if (rc && sqlite3_extended_errcode(catalog->writer.handle) == SQLITE_CONSTRAINT_NOTNULL)
         rc = VX_FAIL(err, -EINVAL, "catalog: no clip %" PRId64, clip);
     return rc;
 }

@@ -17,12 +17,14 @@
     " || name, '//') FROM"                                                                         \
     " (SELECT * FROM folder_files WHERE video = videos.id AND missing_us = 0 LIMIT 16))"
 
-/* And where its clips are in clusterings, as filters name it. */
+/* And where its clips are in clusterings, as filters name it. For DISTINCT alone SQLite makes a table, which takes
+ * longer than all the rest: not for a video that is in none. */
 #define CLUSTERS_COLUMN                                                                            \
-    ", (SELECT group_concat(DISTINCT clusterings.id || '.' ||"                                     \
+    ", CASE WHEN EXISTS (SELECT 1 FROM cluster_members WHERE video = videos.row) THEN"             \
+    " (SELECT group_concat(DISTINCT clusterings.id || '.' ||"                                      \
     " CASE WHEN cluster < 0 THEN 'none' ELSE cluster END)"                                         \
     " FROM cluster_members CROSS JOIN clusterings ON clusterings.row = clustering"                 \
-    " WHERE cluster_members.video = videos.row AND clusterings.state < 2)"
+    " WHERE cluster_members.video = videos.row AND clusterings.state < 2) END"
 
 typedef struct video_page {
     vx_video **videos; /* row descending */
@@ -323,14 +325,17 @@ static int read_rows(vx_sql *q, size_t max, int64_t *ret_rows, size_t *ret_n, vx
     return 0;
 }
 
-/* As vx_fingerprints_of_frames has it: on key frames nothing is more than 1. */
-#define HASHED_LESS "(fingerprints < ? AND (frames = 0 OR fingerprints < 1))"
+/* Read by older rules, or hashed less than now; on key frames nothing is more than 1 (vx_fingerprints_of_frames).
+ * What has no file cannot be read again. Said in both parts, so that SQLite finds the index of each. */
+#define OUTDATED                                                                                   \
+    "(source_path IS NOT '' AND rules < ?) OR"                                                     \
+    " (source_path IS NOT '' AND fingerprints < ? AND (frames = 0 OR fingerprints < 1))"
 
 int vx_catalog_find_outdated(vx_catalog *catalog, int rules, int fingerprints, int64_t above_row,
                              size_t max, int64_t *ret_rows, size_t *ret_n, vx_err *err) {
     VX_READER(reader, catalog);
     VX_SQL(q, reader.db,
-           "SELECT row FROM videos WHERE (rules < ? OR " HASHED_LESS ") AND row > ?"
+           "SELECT row FROM videos WHERE (" OUTDATED ") AND row > ?"
            " ORDER BY row LIMIT ?");
     vx_sql_bind_int(&q, rules);
     vx_sql_bind_int(&q, fingerprints);
@@ -510,7 +515,7 @@ int vx_catalog_count_videos(vx_catalog *catalog, int64_t *ret_n, vx_err *err) {
 int vx_catalog_count_outdated(vx_catalog *catalog, int rules, int fingerprints, int64_t *ret_n,
                               vx_err *err) {
     VX_READER(reader, catalog);
-    VX_SQL(q, reader.db, "SELECT count(*) FROM videos WHERE rules < ? OR " HASHED_LESS);
+    VX_SQL(q, reader.db, "SELECT count(*) FROM videos WHERE " OUTDATED);
     vx_sql_bind_int(&q, rules);
     vx_sql_bind_int(&q, fingerprints);
     return read_int(&q, ret_n, err);

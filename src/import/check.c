@@ -38,9 +38,9 @@ typedef struct checking {
     vx_clip_frames frames; /* likewise */
 } checking;
 
-static int check_row(checking *c, const vx_import_row *row, vx_err *err) {
+static int check_row(checking *c, const vx_import_reader *reader, vx_err *err) {
     vx_import_facts found;
-    int rc = vx_import_read_facts(c->params, row, &found, err);
+    int rc = vx_import_read_facts(reader, &found, err);
     if (rc)
         return rc;
     bool same = c->n && !memcmp(found.sha256, c->last, sizeof c->last);
@@ -55,7 +55,7 @@ static int check_row(checking *c, const vx_import_row *row, vx_err *err) {
         return VX_FAIL(err, -ENOMEM, "no memory for %zu videos", c->n);
     beginning *video = &c->videos[c->n++];
     memcpy(&video->video, found.sha256, sizeof video->video);
-    video->row = row->number;
+    video->row = reader->row.number;
     return 0;
 }
 
@@ -94,7 +94,7 @@ static int check_rows(checking *c, vx_err *err) {
                               vx_import_reader_rows(&reader)))
             return VX_FAIL(err, VX_IMPORT_STOPPED, "the import was stopped");
         if (rc == 1)
-            rc = check_row(c, &reader.row, err);
+            rc = check_row(c, &reader, err);
         if (rc == VX_IMPORT_ROW_BAD)
             rc = refuse(c->report, reader.row.number, err, err);
         if (rc)

@@ -34,19 +34,21 @@ static int read_text(const json_t *object, const char *name, const char **ret_te
 }
 
 /* What the id is made of where there is no SHA-256 of a file. */
-static int make_id(const vx_import_params *params, const char *key, uint8_t sha256[32],
+static int make_id(const vx_import_reader *reader, const char *key, uint8_t sha256[32],
                    vx_err *err) {
-    char text[2 * NAME_BYTES + 64];
-    int n = snprintf(text, sizeof text, "vidx import%c%s%c%s", 0, params->source, 0, key);
-    if (n >= (int)sizeof text)
-        return BAD("its id is too long");
-    return EVP_Digest(text, (size_t)n, sha256, NULL, EVP_sha256(), NULL)
+    static const char first[] = "vidx import"; /* with its NUL */
+    const char *source = reader->params->source;
+    return EVP_DigestInit_ex2(reader->digest, NULL, NULL) &&
+                   EVP_DigestUpdate(reader->digest, first, sizeof first) &&
+                   EVP_DigestUpdate(reader->digest, source, strlen(source) + 1) &&
+                   EVP_DigestUpdate(reader->digest, key, strlen(key)) &&
+                   EVP_DigestFinal_ex(reader->digest, sha256, NULL)
                ? 0
                : VX_FAIL(err, -EIO, "libcrypto cannot compute a SHA-256");
 }
 
-static int read_id(const vx_import_params *params, const vx_import_row *row, vx_import_facts *ret,
-                   vx_err *err) {
+static int read_id(const vx_import_reader *reader, vx_import_facts *ret, vx_err *err) {
+    const vx_import_row *row = &reader->row;
     const char *sha256, *video_id, *id;
     char number[32];
     int rc = read_text(row->facts, "sha256", &sha256, err);
@@ -58,8 +60,12 @@ static int read_id(const vx_import_params *params, const vx_import_row *row, vx_
         return rc;
     if (sha256 && !(strlen(sha256) == 64 && vx_hex_decode(sha256, 32, ret->sha256)))
         return BAD("sha256 must be 64 hexadecimal digits in lower case");
-    snprintf(number, sizeof number, "#%" PRId64, row->id >= 0 ? row->id : row->number);
-    return sha256 ? 0 : make_id(params, video_id ? video_id : id ? id : number, ret->sha256, err);
+    if (sha256)
+        return 0;
+    const char *key = video_id ? video_id : id ? id : number;
+    if (key == number)
+        snprintf(number, sizeof number, "#%" PRId64, row->id >= 0 ? row->id : row->number);
+    return make_id(reader, key, ret->sha256, err);
 }
 
 static int read_frames(const json_t *object, vx_clip_frames *ret_frames, vx_err *err) {
@@ -71,10 +77,9 @@ static int read_frames(const json_t *object, vx_clip_frames *ret_frames, vx_err 
     return rc;
 }
 
-int vx_import_read_facts(const vx_import_params *params, const vx_import_row *row,
-                         vx_import_facts *ret, vx_err *err) {
-    const json_t *object = row->facts;
-    int rc = read_id(params, row, ret, err);
+int vx_import_read_facts(const vx_import_reader *reader, vx_import_facts *ret, vx_err *err) {
+    const json_t *object = reader->row.facts;
+    int rc = read_id(reader, ret, err);
     if (!rc)
         rc = read_text(object, "filename", &ret->filename, err);
     if (!rc)

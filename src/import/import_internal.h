@@ -14,9 +14,8 @@ typedef struct vx_import_facts {
     double start_s, end_s, duration_s; /* duration NaN: not known */
 } vx_import_facts;
 
-/* VX_IMPORT_ROW_BAD. What is borrowed is the row's, until the next one. */
-int vx_import_read_facts(const vx_import_params *params, const vx_import_row *row,
-                         vx_import_facts *ret, vx_err *err);
+/* Of the reader's row. VX_IMPORT_ROW_BAD. What is borrowed is the row's, until the next one. */
+int vx_import_read_facts(const vx_import_reader *reader, vx_import_facts *ret, vx_err *err);
 
 /* ---- check.c ---- */
 

@@ -14,6 +14,7 @@ void vx_import_reader_close(vx_import_reader *reader) {
     if (reader->lines)
         fclose(reader->lines);
     vx_parquet_close(reader->parquet);
+    EVP_MD_CTX_free(reader->digest);
     json_decref(reader->row.facts);
     free(reader->row.vector);
     free(reader->line);
@@ -26,8 +27,10 @@ int vx_import_reader_open(vx_import_reader *reader, const vx_import_params *para
     reader->params = params;
     reader->row.id = -1;
     reader->row.vector = vx_new_array((size_t)params->dim, sizeof(float));
-    if (!reader->row.vector)
-        return VX_FAIL(err, -ENOMEM, "no memory for a vector");
+    reader->digest = EVP_MD_CTX_new();
+    if (!reader->row.vector || !reader->digest ||
+        !EVP_DigestInit_ex2(reader->digest, EVP_sha256(), NULL))
+        return VX_FAIL(err, -ENOMEM, "no memory for a row");
     int rc = vx_vector_file_open(params->vectors_path, &reader->vectors, &kind, err);
     if (!rc && kind == VX_IMPORT_PARQUET)
         rc = vx_import_open_parquet(reader, err);

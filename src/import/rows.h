@@ -1,6 +1,7 @@
 /* rows.h — the rows of the files of an import, one after the other (private to src/import). */
 #pragma once
 
+#include <openssl/evp.h>
 #include <stdio.h>
 
 #include "base/mem.h"
@@ -38,6 +39,8 @@ typedef struct vx_import_reader {
     vx_parquet_reader *parquet; /* NULL: it is none */
     char *line;
     size_t line_capacity;
+    EVP_MD_CTX
+        *digest; /* SHA-256, to be begun again: finding it in libcrypto takes longer than a row */
     vx_import_row row;
 } vx_import_reader;
 

@@ -81,10 +81,11 @@ static int add_clip(vx_import_lot *lot, const vx_import_facts *facts, const floa
 /* ---- the second reading ---- */
 
 /* A lot ends before the first row of a video. */
-static int add_row(vx_import_lot *lot, const vx_import_row *row, vx_import_report *report,
+static int add_row(vx_import_lot *lot, const vx_import_reader *reader, vx_import_report *report,
                    vx_err *err) {
+    const vx_import_row *row = &reader->row;
     vx_import_facts facts;
-    int rc = vx_import_read_facts(lot->params, row, &facts, err);
+    int rc = vx_import_read_facts(reader, &facts, err);
     bool begins = !lot->n || memcmp(lot->videos[lot->n - 1]->sha256, facts.sha256, 32) != 0;
     size_t bytes = lot->n_clips * (size_t)lot->params->dim * sizeof(float);
     bool full = lot->n >= VIDEOS_AT_ONCE || bytes >= BYTES_AT_ONCE;
@@ -104,7 +105,7 @@ static int store_all(vx_import_lot *lot, vx_import_report *report, vx_err *err) 
     if (rc)
         return rc;
     while ((rc = vx_import_reader_next(&reader, err)) == 1)
-        if ((rc = add_row(lot, &reader.row, report, err)))
+        if ((rc = add_row(lot, &reader, report, err)))
             break;
     if (!rc)
         rc = vx_import_lot_store(lot, report, err);

@@ -77,6 +77,7 @@ def test_vectors_are_searched_at_once_to_the_bit(server, form):
     assert np.array(stored, np.float32).tobytes() == vectors[11].tobytes()
     again = send(server, FORMS[form](vectors), name=f"{form}.bin").json()["report"]
     assert again["stored"] == 0 and again["existing"] == 30 and total(server) == before + 30
+    assert server.get("/v1/stats").json()["videos_outdated"] == 0, "there is no file that could be read again"
 
 
 def test_form_with_rows_says_what_vectors_are_of(server):
