@@ -71,6 +71,9 @@ vx_idset *vx_idset_new_lazy(int64_t first, int64_t last, size_t n, const vx_idse
     return vx_take(set);
 }
 
+/* Found without a break, as in a part of a search: who wants to change what the source reads need not wait for all. */
+#define BITS_AT_ONCE 4096
+
 /* A word of which all is wanted is kept; of two threads that find it at once, by one. */
 uint64_t vx_idset_ask(const vx_idset *set, uint64_t word, uint64_t wanted) {
     struct vx_idset_lazy *lazy = set->lazy;
@@ -102,10 +105,12 @@ bool vx_idset_complete(vx_idset *set) {
     if (!set->lazy)
         return true;
     set->n = 0;
-    set->lazy->source.begin(set->lazy->source.ctx);
-    for (uint64_t at = 0; at < set->n_bits; at += 64)
-        set->n += (size_t)__builtin_popcountll(vx_idset_ask(set, at / 64, UINT64_MAX));
-    set->lazy->source.end(set->lazy->source.ctx);
+    for (uint64_t first = 0; first < set->n_bits; first += BITS_AT_ONCE) {
+        set->lazy->source.begin(set->lazy->source.ctx);
+        for (uint64_t at = first; at < set->n_bits && at < first + BITS_AT_ONCE; at += 64)
+            set->n += (size_t)__builtin_popcountll(vx_idset_ask(set, at / 64, UINT64_MAX));
+        set->lazy->source.end(set->lazy->source.ctx);
+    }
     return vx_idset_is_sound(set);
 }
 

@@ -82,13 +82,14 @@ static void bitmap_equals_its_table(void **state) {
 
 /* A source that knows the numbers that 3 divides. */
 typedef struct threes {
-    int64_t unknown; /* of which it cannot tell */
-    int depth, found;
+    int64_t unknown;                           /* of which it cannot tell */
+    int depth, found, in_a_row, most_in_a_row; /* found between begin() and end() */
     bool freed;
 } threes;
 
 static void begin_threes(void *ctx) {
     ((threes *)ctx)->depth++;
+    ((threes *)ctx)->in_a_row = 0;
 }
 
 static void end_threes(void *ctx) {
@@ -98,6 +99,8 @@ static void end_threes(void *ctx) {
 static bool find_threes(void *ctx, int64_t first, uint64_t wanted, uint64_t *ret_bits) {
     threes *t = ctx;
     assert_int_equal(t->depth, 1);
+    if (++t->in_a_row > t->most_in_a_row)
+        t->most_in_a_row = t->in_a_row;
     t->found++;
     *ret_bits = 0;
     for (int64_t i = 0; i < 64; i++)
@@ -131,6 +134,20 @@ static void lazy_set_equals_what_its_source_finds(void **state) {
     assert_int_equal(set->n, 100);    /* 9, 12, .. 306 */
     set = vx_idset_free(set);
     assert_true(t.freed);
+}
+
+/* Changes of what the source reads get in between. */
+static void lazy_set_of_many_is_completed_in_parts(void **state) {
+    (void)state;
+    threes t = {.unknown = -1};
+    const vx_idset_source source = {begin_threes, end_threes, find_threes, free_threes, &t};
+    VX_AUTO(vx_idset) set = vx_idset_new_lazy(2, 20001, 20000, &source);
+    assert_true(vx_idset_complete(set));
+    assert_int_equal(set->n, 6667);
+    assert_int_equal(t.found, 313);
+    assert_int_equal(t.most_in_a_row, 64);
+    for (int64_t id = 0; id < 20010; id++)
+        assert_int_equal(vx_idset_contains(set, id), id >= 2 && id <= 20001 && id % 3 == 0);
 }
 
 static void lazy_set_whose_source_cannot_tell_is_not_sound(void **state) {
@@ -200,6 +217,7 @@ int main(void) {
         cmocka_unit_test(set_equals_its_table),
         cmocka_unit_test(bitmap_equals_its_table),
         cmocka_unit_test(lazy_set_equals_what_its_source_finds),
+        cmocka_unit_test(lazy_set_of_many_is_completed_in_parts),
         cmocka_unit_test(lazy_set_whose_source_cannot_tell_is_not_sound),
         cmocka_unit_test(bitmap_of_ids_far_apart_is_refused),
         cmocka_unit_test(set_of_nothing_contains_nothing),
