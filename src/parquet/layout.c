@@ -53,26 +53,14 @@ static bool is_unknown(vx_thrift_in *in, int type) {
 
 static node read_node(vx_thrift_in *in) {
     node n = {.name = "", .type = -1, .repetition = REQUIRED};
+    vx_thrift_ints ints = {[1] = &n.type, [3] = &n.repetition, [5] = &n.n_children};
     for (vx_thrift_struct s = vx_thrift_begin(in); vx_thrift_field(in, &s);)
-        switch (s.id) {
-        case 1:
-            n.type = vx_thrift_read_int(in, s.type);
-            break;
-        case 3:
-            n.repetition = vx_thrift_read_int(in, s.type);
-            break;
-        case 4:
+        if (s.id == 4)
             n.name = vx_thrift_read_text(in, s.type, &n.n_name);
-            break;
-        case 5:
-            n.n_children = vx_thrift_read_int(in, s.type);
-            break;
-        case 10:
+        else if (s.id == 10)
             n.is_unknown = is_unknown(in, s.type);
-            break;
-        default:
-            vx_thrift_skip(in, s.type);
-        }
+        else
+            vx_thrift_take(in, &s, ints);
     return n;
 }
 
@@ -83,6 +71,12 @@ static int find_wanted(const walk *w, const node *n) {
             return (int)i;
     return -1;
 }
+
+static const char *const wanted_names[] = {
+    [VX_PARQUET_WANT_FLOATS] = "a list of float or double",
+    [VX_PARQUET_WANT_TEXT] = "text",
+    [VX_PARQUET_WANT_REAL] = "numbers",
+};
 
 static bool fits(vx_parquet_wanted_type wanted, int64_t physical, const level *at) {
     bool real = physical == VX_PHYSICAL_FLOAT || physical == VX_PHYSICAL_DOUBLE;
@@ -100,10 +94,7 @@ static int add_leaf(walk *w, const node *n, const level *at, vx_err *err) {
     vx_leaf *leaf = &w->layout->leaves[at->top];
     const vx_parquet_wanted *wanted = &w->wanted[at->top];
     if (leaf->index >= 0 || !fits(wanted->type, n->type, at))
-        return BAD("column %s is not %s", wanted->name,
-                   wanted->type == VX_PARQUET_WANT_FLOATS ? "a list of float or double"
-                   : wanted->type == VX_PARQUET_WANT_TEXT ? "text"
-                                                          : "numbers");
+        return BAD("column %s is not %s", wanted->name, wanted_names[wanted->type]);
     *leaf = (vx_leaf){.index = index,
                       .physical = (int)n->type,
                       .max_definition = at->definition,
@@ -122,11 +113,12 @@ static int add_node(walk *w, const node *n, vx_err *err) {
     at.repetition += n->repetition == REPEATED;
     if (n->repetition == REPEATED)
         at.element = at.definition;
-    int rc = n->type >= 0 ? add_leaf(w, n, &at, err) : 0;
-    if (!rc && n->type < 0) {
-        if (n->n_children < 1 || w->depth + 1 == SCHEMA_DEPTH)
-            return BAD("the schema in its footer is damaged or more than %d levels deep",
-                       SCHEMA_DEPTH);
+    int rc = 0;
+    if (n->type >= 0) {
+        rc = add_leaf(w, n, &at, err);
+    } else if (n->n_children < 1 || w->depth + 1 == SCHEMA_DEPTH) {
+        return BAD("the schema in its footer is damaged or more than %d levels deep", SCHEMA_DEPTH);
+    } else {
         at.children_left = n->n_children;
         w->levels[++w->depth] = at;
     }
@@ -136,8 +128,8 @@ static int add_node(walk *w, const node *n, vx_err *err) {
 }
 
 static int read_schema(vx_thrift_in *in, int type, walk *w, vx_err *err) {
-    int element, rc = 0;
-    size_t n = vx_thrift_read_list(in, type, &element);
+    int rc = 0;
+    size_t n = vx_thrift_read_list(in, type, NULL);
     node root = {.n_children = 0};
     if (n)
         root = read_node(in);
@@ -158,36 +150,18 @@ typedef struct chunk {
     bool elsewhere, found;
 } chunk;
 
-static void read_column_meta(vx_thrift_in *in, chunk *c) {
-    c->found = true;
-    for (vx_thrift_struct s = vx_thrift_begin(in); vx_thrift_field(in, &s);)
-        switch (s.id) {
-        case 4:
-            c->codec = vx_thrift_read_int(in, s.type);
-            break;
-        case 5:
-            c->n_values = vx_thrift_read_int(in, s.type);
-            break;
-        case 7:
-            c->bytes = vx_thrift_read_int(in, s.type);
-            break;
-        case 9:
-            c->data_offset = vx_thrift_read_int(in, s.type);
-            break;
-        case 11:
-            c->dictionary_offset = vx_thrift_read_int(in, s.type);
-            break;
-        default:
-            vx_thrift_skip(in, s.type);
-        }
-}
-
 static chunk read_chunk(vx_thrift_in *in) {
     chunk c = {0};
+    vx_thrift_ints meta = {[4] = &c.codec,
+                           [5] = &c.n_values,
+                           [7] = &c.bytes,
+                           [9] = &c.data_offset,
+                           [11] = &c.dictionary_offset};
     for (vx_thrift_struct s = vx_thrift_begin(in); vx_thrift_field(in, &s);) {
         c.elsewhere |= s.id == 1; /* file_path */
+        c.found |= s.id == 3;
         if (s.id == 3)
-            read_column_meta(in, &c);
+            vx_thrift_take_all(in, meta);
         else
             vx_thrift_skip(in, s.type);
     }
@@ -215,8 +189,8 @@ static int take_chunk(const chunk *c, int64_t file_bytes, vx_column_part *ret, v
 static int read_chunks(vx_thrift_in *in, int type, const walk *w, int64_t file_bytes,
                        vx_column_part *parts, vx_err *err) {
     const vx_parquet_layout *layout = w->layout;
-    int element, rc = 0;
-    size_t n = vx_thrift_read_list(in, type, &element);
+    int rc = 0;
+    size_t n = vx_thrift_read_list(in, type, NULL);
     if (!in->failed && n != (size_t)w->n_leaves)
         return BAD("a row group has %zu columns, and the schema %d", n, w->n_leaves);
     for (size_t i = 0; i < n && !rc && !in->failed; i++) {
@@ -234,14 +208,13 @@ static int read_group(vx_thrift_in *in, const walk *w, int64_t file_bytes, vx_er
     bool has_columns = false;
     int rc = 0;
     int64_t rows = -1;
+    vx_thrift_ints ints = {[3] = &rows};
     for (vx_thrift_struct s = vx_thrift_begin(in); !rc && vx_thrift_field(in, &s);)
         if (s.id == 1) {
             rc = read_chunks(in, s.type, w, file_bytes, parts, err);
             has_columns = true;
-        } else if (s.id == 3) {
-            rows = vx_thrift_read_int(in, s.type);
         } else {
-            vx_thrift_skip(in, s.type);
+            vx_thrift_take(in, &s, ints);
         }
     if (!rc && (rows < 0 || !has_columns || in->failed))
         rc = BAD("a row group in its footer is damaged");
@@ -251,8 +224,8 @@ static int read_group(vx_thrift_in *in, const walk *w, int64_t file_bytes, vx_er
 
 static int read_groups(vx_thrift_in *in, int type, const walk *w, int64_t file_bytes, vx_err *err) {
     vx_parquet_layout *layout = w->layout;
-    int element, rc = 0;
-    size_t n = vx_thrift_read_list(in, type, &element);
+    int rc = 0;
+    size_t n = vx_thrift_read_list(in, type, NULL);
     if (layout->parts || in->failed)
         return BAD("its footer is damaged");
     if (n > GROUPS_MAX)
@@ -284,6 +257,7 @@ int vx_parquet_read_layout(const uint8_t *footer, size_t n_bytes, int64_t file_b
                            vx_parquet_layout *layout, vx_err *err) {
     vx_thrift_in in = {.at = footer, .end = footer + n_bytes};
     walk w = {.wanted = wanted, .layout = layout};
+    vx_thrift_ints ints = {[3] = &layout->n_rows};
     bool has_schema = false;
     int rc = 0;
     layout->n_wanted = n_wanted;
@@ -293,12 +267,10 @@ int vx_parquet_read_layout(const uint8_t *footer, size_t n_bytes, int64_t file_b
         if (s.id == 2 && !has_schema) {
             rc = read_schema(&in, s.type, &w, err);
             has_schema = true;
-        } else if (s.id == 3) {
-            layout->n_rows = vx_thrift_read_int(&in, s.type);
         } else if (s.id == 4 && has_schema) {
             rc = read_groups(&in, s.type, &w, file_bytes, err);
         } else {
-            vx_thrift_skip(&in, s.type);
+            vx_thrift_take(&in, &s, ints);
         }
     if (!rc && (in.failed || !has_schema || !layout->parts))
         rc = BAD("its footer is damaged");

@@ -32,41 +32,30 @@ int vx_physical_bytes(int physical) {
 
 /* ---- headers ---- */
 
-/* DataPageHeader, DictionaryPageHeader or DataPageHeaderV2: each field that is read goes to where `into` says. */
-static void read_fields(vx_thrift_in *in, int64_t *const into[8]) {
-    for (vx_thrift_struct s = vx_thrift_begin(in); vx_thrift_field(in, &s);)
-        if (s.id > 0 && s.id < 8 && into[s.id])
-            *into[s.id] = vx_thrift_read_int(in, s.type);
-        else
-            vx_thrift_skip(in, s.type);
-}
-
 static bool parse_header(const uint8_t *bytes, size_t n, page_header *h) {
     vx_thrift_in in = {.at = bytes, .end = bytes + n};
     *h =
         (page_header){.type = -1, .unpacked = -1, .packed = -1, .n_values = -1, .is_compressed = 1};
+    vx_thrift_ints common = {[1] = &h->type, [2] = &h->unpacked, [3] = &h->packed};
+    vx_thrift_ints data = {[1] = &h->n_values,
+                           [2] = &h->encoding,
+                           [3] = &h->definition_encoding,
+                           [4] = &h->repetition_encoding};
+    vx_thrift_ints dictionary = {[1] = &h->n_values, [2] = &h->encoding};
+    vx_thrift_ints data_v2 = {[1] = &h->n_values,
+                              [4] = &h->encoding,
+                              [5] = &h->definition_bytes,
+                              [6] = &h->repetition_bytes,
+                              [7] = &h->is_compressed};
     for (vx_thrift_struct s = vx_thrift_begin(&in); vx_thrift_field(&in, &s);)
-        if (s.id == 1)
-            h->type = vx_thrift_read_int(&in, s.type);
-        else if (s.id == 2)
-            h->unpacked = vx_thrift_read_int(&in, s.type);
-        else if (s.id == 3)
-            h->packed = vx_thrift_read_int(&in, s.type);
-        else if (s.id == 5 && h->type == DATA_PAGE)
-            read_fields(&in, (int64_t *const[8]){[1] = &h->n_values,
-                                                 [2] = &h->encoding,
-                                                 [3] = &h->definition_encoding,
-                                                 [4] = &h->repetition_encoding});
+        if (s.id == 5 && h->type == DATA_PAGE)
+            vx_thrift_take_all(&in, data);
         else if (s.id == 7 && h->type == DICTIONARY_PAGE)
-            read_fields(&in, (int64_t *const[8]){[1] = &h->n_values, [2] = &h->encoding});
+            vx_thrift_take_all(&in, dictionary);
         else if (s.id == 8 && h->type == DATA_PAGE_V2)
-            read_fields(&in, (int64_t *const[8]){[1] = &h->n_values,
-                                                 [4] = &h->encoding,
-                                                 [5] = &h->definition_bytes,
-                                                 [6] = &h->repetition_bytes,
-                                                 [7] = &h->is_compressed});
+            vx_thrift_take_all(&in, data_v2);
         else
-            vx_thrift_skip(&in, s.type);
+            vx_thrift_take(&in, &s, common);
     h->n_bytes = (size_t)(in.at - bytes);
     return !in.failed;
 }

@@ -79,6 +79,18 @@ int64_t vx_thrift_read_int(vx_thrift_in *in, int type) {
     return 0;
 }
 
+void vx_thrift_take(vx_thrift_in *in, const vx_thrift_struct *s, vx_thrift_ints into) {
+    if (s->id < VX_THRIFT_FIELDS && into[s->id])
+        *into[s->id] = vx_thrift_read_int(in, s->type);
+    else
+        vx_thrift_skip(in, s->type);
+}
+
+void vx_thrift_take_all(vx_thrift_in *in, vx_thrift_ints into) {
+    for (vx_thrift_struct s = vx_thrift_begin(in); vx_thrift_field(in, &s);)
+        vx_thrift_take(in, &s, into);
+}
+
 const char *vx_thrift_read_text(vx_thrift_in *in, int type, size_t *ret_n) {
     uint64_t n = type == BINARY ? read_varint(in) : 0;
     *ret_n = 0;
@@ -93,14 +105,14 @@ const char *vx_thrift_read_text(vx_thrift_in *in, int type, size_t *ret_n) {
 }
 
 size_t vx_thrift_read_list(vx_thrift_in *in, int type, int *ret_type) {
-    *ret_type = 0;
     if (type != LIST && type != SET) {
         fail(in);
         return 0;
     }
     uint8_t byte = read_byte(in);
     uint64_t n = byte >> 4 == 15 ? read_varint(in) : byte >> 4;
-    *ret_type = byte & 0x0F;
+    if (ret_type)
+        *ret_type = byte & 0x0F;
     if (n > (uint64_t)(in->end - in->at))
         fail(in);
     return in->failed ? 0 : (size_t)n;
@@ -125,7 +137,7 @@ static void skip_map(vx_thrift_in *in) {
 }
 
 static void skip_list(vx_thrift_in *in, int type) {
-    int element;
+    int element = 0;
     size_t n = vx_thrift_read_list(in, type, &element);
     for (size_t i = 0; i < n && !in->failed; i++)
         skip_element(in, element);

@@ -1,4 +1,5 @@
 """How two videos relate: trims, compilations, episodes with one intro, loops; and what a deleted original leaves."""
+import sqlite3
 import subprocess
 import time
 
@@ -114,6 +115,11 @@ def wait_until(condition, seconds=180):
     raise AssertionError("it did not come true")
 
 
+def rejudge(server):
+    """The newest job of that kind."""
+    return next(job for job in server.get("/v1/jobs").json()["items"] if job["kind"] == "rejudge")
+
+
 def test_copies_of_a_deleted_original_are_judged_anew(empty, film):
     paths = [film(f"{crf}.mp4", ("zoom", 0, 6), crf=crf) for crf in (20, 24, 28, 32)]
     verdicts, (original, oldest, *others) = judged(empty, *paths)
@@ -131,10 +137,7 @@ def test_copies_of_a_deleted_original_are_judged_anew(empty, film):
     assert empty.delete(f"/v1/videos/{original}").ok
     assert empty.get(f"/v1/videos/{oldest}").json()["duplicate"]["of"] is None
 
-    def ended():
-        jobs = empty.get("/v1/jobs").json()["items"]
-        return [j for j in jobs if j["kind"] == "rejudge"][0]["state"] == "done"
-    wait_until(ended)
+    wait_until(lambda: rejudge(empty)["state"] == "done")
     assert empty.get(f"/v1/videos/{oldest}").json()["duplicate"]["verdict"] == "new"
     for video in others:
         verdict = empty.get(f"/v1/videos/{video}").json()["duplicate"]
@@ -155,6 +158,20 @@ def test_trim_and_mirrored_copies_of_a_deleted_original_are_judged_as_when_they_
     assert server.delete(f"/v1/videos/{original}").ok
     wait_until(lambda: server.get("/v1/jobs").json()["items"][0]["state"] == "done")
     assert [server.get(f"/v1/videos/{video}").json()["duplicate"] for video in ids] == uploaded
+
+
+def test_damaged_fingerprint_of_one_copy_does_not_stop_the_judging_of_others(empty, film):
+    verdicts, (original, oldest, other, damaged) = judged(
+        empty, *(film(f"{crf}.mp4", ("zoom", 0, 4), crf=crf) for crf in (20, 24, 28, 32)))
+    assert [v["of"] for v in verdicts] == [None, original, original, original]
+    empty.stop()
+    with sqlite3.connect(empty.data / "catalog.db") as catalog:
+        catalog.execute("UPDATE fingerprints SET data = zeroblob(length(data)) WHERE video ="
+                        " (SELECT row FROM videos WHERE id = ?)", (damaged,))
+    empty.start()
+    assert empty.delete(f"/v1/videos/{original}").ok
+    wait_until(lambda: empty.get(f"/v1/videos/{other}").json()["duplicate"]["of"] == oldest, 40)
+    assert [empty.get(f"/v1/videos/{video}").json()["duplicate"]["verdict"] for video in (oldest, damaged)] == ["new", "new"]
 
 
 def test_last_copy_of_a_deleted_original_is_new(empty, film):
