@@ -39,8 +39,8 @@ typedef struct vx_import_reader {
     vx_parquet_reader *parquet; /* NULL: it is none */
     char *line;
     size_t line_capacity;
-    EVP_MD_CTX
-        *digest; /* SHA-256, to be begun again: finding it in libcrypto takes longer than a row */
+    /* SHA-256, to be begun again: finding it in libcrypto takes longer than a row. */
+    EVP_MD_CTX *digest;
     vx_import_row row;
 } vx_import_reader;
 

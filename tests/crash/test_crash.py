@@ -3,7 +3,7 @@
 After each restart: what was acknowledged is there, whole and findable; what was deleted is gone;
 what was in doubt is either whole or absent; nothing else lies on the disk.
 
-    VIDX_CRASH_ROUNDS=1000 pytest tests/crash     more rounds than the 50 of every test run
+    VIDX_CRASH_ROUNDS=1000 pytest tests/crash     more rounds than the 30 of every test run
     VIDX_CRASH_SEED=7                             another order of events
 """
 
@@ -18,7 +18,7 @@ import pytest
 import requests
 from server import Server
 
-ROUNDS = int(os.environ.get("VIDX_CRASH_ROUNDS", "50"))
+ROUNDS = int(os.environ.get("VIDX_CRASH_ROUNDS", "30"))
 SEED = int(os.environ.get("VIDX_CRASH_SEED", "1"))
 CLIPS, CLIENTS = 24, 6
 MODELS = ["tiny", "small"]  # two spaces: neither may be behind the other

@@ -33,6 +33,23 @@ def server(start):
     return start()
 
 
+@pytest.fixture(scope="module")
+def emptied(start):
+    return start()
+
+
+@pytest.fixture
+def empty(emptied):
+    """A server without videos and decisions: one for all tests of the file, which is emptied before each."""
+    while videos := emptied.get("/v1/videos", params={"limit": 100}).json()["items"]:
+        for video in videos:  # the newest first, so that no copy loses its original
+            assert emptied.delete(f"/v1/videos/{video['id']}").status_code == 204
+    for decision in emptied.get("/v1/duplicate-decisions").json()["items"]:
+        assert emptied.delete(f"/v1/duplicate-decisions/{decision['id']}").status_code == 204
+    wait_until(lambda: not any(emptied.get("/v1/jobs", params={"state": state}).json()["items"] for state in ("queued", "running")))
+    return emptied
+
+
 @pytest.fixture(autouse=True)
 def still_answers(request):
     """Whatever a test did to its server: it goes on."""

@@ -204,10 +204,10 @@ def test_damaged_fingerprint_is_dropped_and_told_to_be_lost(data):
 
 def test_wrong_index_is_rebuilt(data):
     change(data, "PRAGMA writable_schema = ON",
-           "UPDATE sqlite_master SET sql = 'CREATE INDEX videos_by_original ON videos (bytes)'"
-           " WHERE name = 'videos_by_original'")
+           "UPDATE sqlite_master SET sql = 'CREATE INDEX videos_by_rules ON videos (bytes)'"
+           " WHERE name = 'videos_by_rules'")
     report = check(data, code=1, kinds=["catalog-structure"] * N)
-    assert "index videos_by_original" in report["problems"][0]["detail"]
+    assert "index videos_by_rules" in report["problems"][0]["detail"]
     check(data, "--repair", code=0, kinds=["catalog-structure"] * N, repaired=N)
     check(data, code=0)
 

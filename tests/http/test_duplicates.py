@@ -5,49 +5,32 @@ import io
 import itertools
 import json
 import sqlite3
-import subprocess
 
 import numpy as np
 import pytest
 from conftest import assert_problem, wait_until
+from films import ffmpeg, film
 from server import Server
 from test_import_job import lines, npy, send
-from test_relations import ENCODED, SOURCES, ffmpeg
 
 
 @pytest.fixture(scope="module")
-def films(tmp_path_factory):
+def films():
     """name → path: one scene as it is, smaller, in worse quality, mirrored; its first part; it and more; others."""
-    folder = tmp_path_factory.mktemp("films")
-    made = {}
-
-    def make(name, *parts, filters="null", crf=23):
-        path = folder / name
-        inputs = [a for source, _, _ in parts for a in ("-f", "lavfi", "-i", SOURCES[source])]
-        cuts = ";".join(f"[{i}]trim={start}:{start + seconds},setpts=PTS-STARTPTS[p{i}]"
-                        for i, (_, start, seconds) in enumerate(parts))
-        pads = "".join(f"[p{i}]" for i in range(len(parts)))
-        ffmpeg(*inputs, "-filter_complex", f"{cuts};{pads}concat=n={len(parts)},{filters}", *ENCODED, "-crf", crf, path)
-        made[name] = path
-
-    make("zoom.mp4", ("zoom", 0, 8))
-    make("small.mp4", ("zoom", 0, 8), filters="scale=240:136")
-    make("worse.mp4", ("zoom", 0, 8), crf=34)
-    make("flipped.mp4", ("zoom", 0, 8), filters="hflip")
-    make("part.mp4", ("zoom", 0, 4))
-    make("more.mp4", ("zoom", 0, 8), ("cells", 2, 6))
-    make("cells.mp4", ("cells", 20, 6))
-    make("test.mp4", ("test", 0, 6))
-    make("test2.mp4", ("test", 0, 6), crf=35)
-    return made
+    return {
+        "zoom.mp4": film("zoom.mp4", ("zoom", 0, 8)),
+        "small.mp4": film("small.mp4", ("zoom", 0, 8), filters="scale=240:136"),
+        "worse.mp4": film("worse.mp4", ("zoom", 0, 8), crf=34),
+        "flipped.mp4": film("flipped.mp4", ("zoom", 0, 8), filters="hflip"),
+        "part.mp4": film("part.mp4", ("zoom", 0, 4)),
+        "more.mp4": film("more.mp4", ("zoom", 0, 8), ("cells", 2, 6)),
+        "cells.mp4": film("cells.mp4", ("cells", 20, 6)),
+        "test.mp4": film("test.mp4", ("test", 0, 6)),
+        "test2.mp4": film("test2.mp4", ("test", 0, 6), crf=35),
+    }
 
 
 COPIES = ("zoom.mp4", "small.mp4", "worse.mp4", "flipped.mp4")
-
-
-@pytest.fixture
-def empty(start):
-    return start()
 
 
 def upload(server, films, *names):
@@ -298,11 +281,18 @@ def test_video_without_a_file_never_wins_and_lets_none_go(empty, films):
     assert {v["action"] for v in group["videos"]} == {"keep"}
 
 
-def test_unrelated_videos_of_a_large_group_do_not_go_for_each_other(empty, films, tmp_path):
+def titled(n, folder):
+    """name → path: files with the same pictures, of which only the title is another."""
+    film_of_all, made = film("film.mp4", ("zoom", 0, 2), filters="scale=160:90"), {}
+    for i in range(n):
+        made[f"{i}.mp4"] = folder / f"{i}.mp4"
+        ffmpeg("-i", film_of_all, "-c", "copy", "-metadata", f"title={i}", made[f"{i}.mp4"])
+    return made
+
+
+def test_unrelated_videos_of_a_large_group_do_not_go_for_each_other(empty, tmp_path):
     """Of 19 copies not every pair is stored: those that are missing are compared, but not these two."""
-    copies = {f"{i}.mp4": tmp_path / f"{i}.mp4" for i in range(19)}
-    for name, path in copies.items():
-        ffmpeg("-i", films["part.mp4"], "-c", "copy", "-metadata", f"title={name}", path)
+    copies = titled(19, tmp_path)
     ids = upload(empty, copies, *copies)
     scan(empty)
     two = {"filename": {"$in": ["0.mp4", "18.mp4"]}}
@@ -315,11 +305,9 @@ def test_unrelated_videos_of_a_large_group_do_not_go_for_each_other(empty, films
     assert {v["video_id"] for v in group["videos"] if v["action"] == "keep"} == {ids["0.mp4"], ids["18.mp4"]}
 
 
-def test_request_about_a_large_group_decodes_few_files_and_a_scan_for_its_policy_the_rest(empty, films, tmp_path):
+def test_request_about_a_large_group_decodes_few_files_and_a_scan_for_its_policy_the_rest(empty, tmp_path):
     """Of 40 copies 23 have no pair with the newest one; a request compares 16 of them."""
-    copies = {f"{i}.mp4": tmp_path / f"{i}.mp4" for i in range(40)}
-    for name, path in copies.items():
-        ffmpeg("-i", films["part.mp4"], "-c", "copy", "-metadata", f"title={name}", path)
+    copies = titled(40, tmp_path)
     upload(empty, copies, *copies)
     scan(empty)
 

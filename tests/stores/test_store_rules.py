@@ -8,7 +8,7 @@ import threading
 
 import pytest
 from conftest import KEY, start_mock
-from server import BINARY, wait_until
+from server import BINARY, Server, wait_until
 
 
 def post(server, url, name="out"):
@@ -18,6 +18,22 @@ def post(server, url, name="out"):
 def state(server, *states, name="out"):
     return wait_until(lambda: (s := server.get(f"/v1/stores/{name}").json())["state"] in states and s,
                       f"none of {states}", seconds=60)
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory, tiny_model):
+    """served(hosts) is a server with these --store-hosts, the same one for all who ask."""
+    servers = {}
+
+    def get(hosts="http://127.0.0.1"):
+        if hosts not in servers:
+            servers[hosts] = Server(tmp_path_factory.mktemp("served") / "data", tiny_model,
+                                    flags=["--store-hosts", hosts]).start()
+        return servers[hosts]
+
+    yield get
+    for server in servers.values():
+        assert server.stop() == 0, server.tail()
 
 
 @pytest.mark.parametrize("url, words", [
@@ -37,19 +53,19 @@ def state(server, *states, name="out"):
     ("postgresql://127.0.0.1/db?sslkey=/etc/shadow", "after ?"),
     ("qdrant+http://127.0.0.1/" + "c" * 600, "URL"),
 ])
-def test_address_that_is_not_allowed_is_refused(start, url, words):
-    answer = post(start(), url)
+def test_address_that_is_not_allowed_is_refused(served, url, words):
+    answer = post(served(), url)
     assert answer.status_code == 400 and words in answer.json()["detail"], answer.text
 
 
-def test_without_store_hosts_no_store_can_be_added(start):
-    answer = post(start(hosts=""), "qdrant+http://127.0.0.1/clips")
+def test_without_store_hosts_no_store_can_be_added(served):
+    answer = post(served(""), "qdrant+http://127.0.0.1/clips")
     assert answer.status_code == 400 and "--store-hosts" in answer.json()["detail"]
 
 
 @pytest.mark.parametrize("name", ["", "a b", "x" * 65, "a/b"])
-def test_name_that_is_none_is_refused(start, name):
-    assert post(start(), "qdrant+http://127.0.0.1/clips", name).status_code == 400
+def test_name_that_is_none_is_refused(served, name):
+    assert post(served(), "qdrant+http://127.0.0.1/clips", name).status_code == 400
 
 
 @pytest.mark.parametrize("hosts, url, is_allowed", [
@@ -71,9 +87,11 @@ def test_name_that_is_none_is_refused(start, name):
     ("*.example.invalid:1", "qdrant://a.example.invalid:1/clips", True),
     ("*.example.invalid", "qdrant://a.example.invalid:1/clips", False),
 ])
-def test_only_the_listed_port_and_plain_text_are_allowed(start, hosts, url, is_allowed):
-    answer = post(start(hosts=hosts), url)
+def test_only_the_listed_port_and_plain_text_are_allowed(served, hosts, url, is_allowed):
+    answer = post(served(hosts), url)
     assert answer.status_code == (201 if is_allowed else 400), answer.text
+    if is_allowed:
+        assert served(hosts).delete("/v1/stores/out").status_code == 204
 
 
 def test_second_store_of_a_name_is_refused(start):
