@@ -7,19 +7,14 @@
 #define MAX_CELL_BYTES 1024 /* longer ones are few, and read from the metadata */
 
 #define MIN_UNUSED_BYTES ((size_t)64 * 1024)
-
-static bool is_inside(const vx_column_value *value) {
-    return value->n_bytes <= sizeof value->inside;
-}
-
-const unsigned char *vx_column_cell(const vx_column *column, const vx_column_value *value) {
-    return is_inside(value) ? value->inside : column->bytes + value->at;
-}
+/* From so many values on a column has marks. To test fewer takes some microseconds, whatever has them. */
+#define MANY_VALUES 1024
 
 void vx_column_empty(vx_column *column) {
     free(column->values);
     free(column->numbers);
     free(column->marks);
+    free(column->starts);
     free(column->bytes);
     free(column->table);
     free(column->codes);
@@ -49,14 +44,29 @@ bool vx_column_reserve(vx_column *column, size_t slots) {
     column->numbers = numbers;
     for (size_t slot = column->capacity; numbers && slot < capacity; slot++)
         numbers[slot] = NAN;
+    uint64_t *marks = column->marks ? vx_regrow(column->marks, capacity, sizeof *marks) : NULL;
+    if (column->marks && !marks)
+        return false;
+    column->marks = marks;
+    if (marks)
+        memset(marks + column->capacity, 0xff, (capacity - column->capacity) * sizeof *marks);
+    size_t windows = column->capacity / 64;
+    vx_column_starts *starts =
+        column->starts ? vx_regrow(column->starts, capacity / 64, sizeof *starts) : NULL;
+    if (column->starts && !starts)
+        return false;
+    column->starts = starts;
+    if (starts)
+        memset(starts + windows, 0, (capacity / 64 - windows) * sizeof *starts);
     column->capacity = capacity;
     return true;
 }
 
 size_t vx_column_memory_bytes(const vx_column *column) {
-    size_t of_slot = sizeof *column->codes + (column->numbers ? sizeof *column->numbers : 0);
-    size_t of_value = sizeof *column->values + (column->marks ? sizeof *column->marks : 0);
-    return column->capacity * of_slot + column->values_capacity * of_value +
+    size_t of_slot = sizeof *column->codes + (column->numbers ? sizeof *column->numbers : 0) +
+                     (column->marks ? sizeof *column->marks : 0) +
+                     (column->starts ? sizeof *column->starts / 64 : 0);
+    return column->capacity * of_slot + column->values_capacity * sizeof *column->values +
            column->table_size * sizeof *column->table + column->bytes_capacity;
 }
 
@@ -123,38 +133,15 @@ static void empty_place(vx_column *column, size_t gap) {
 
 /* ---- values ---- */
 
-/* A value that is not in the column may have all marks. */
-static void mark_unknown(vx_column *column) {
-    column->marks[VX_CODE_UNKNOWN] = column->marks[VX_CODE_LONG] = UINT64_MAX;
-}
-
 static bool grow_values(vx_column *column) {
     size_t capacity = column->values_capacity ? 2 * column->values_capacity : 16;
     vx_column_value *grown = vx_regrow(column->values, capacity, sizeof *grown);
     if (!grown)
         return false;
     column->values = grown;
-    uint64_t *marks = column->has_marks ? vx_regrow(column->marks, capacity, sizeof *marks) : NULL;
-    if (column->has_marks && !marks)
-        return false;
-    column->marks = marks;
-    if (marks)
-        mark_unknown(column);
     grown[VX_CODE_UNKNOWN] = grown[VX_CODE_LONG] = (vx_column_value){0};
     column->values_capacity = capacity;
     column->version++;
-    return true;
-}
-
-/* From here on the column has marks. False: no memory. */
-static bool begin_marks(vx_column *column) {
-    if (column->values_capacity) {
-        column->marks = vx_new_array(column->values_capacity, sizeof *column->marks);
-        if (!column->marks)
-            return false;
-        mark_unknown(column);
-    }
-    column->has_marks = true;
     return true;
 }
 
@@ -196,7 +183,7 @@ static void close_gaps(vx_column *column) {
         return;
     for (size_t code = VX_CODE_FIRST; code < column->n_values; code++) {
         vx_column_value *value = &column->values[code];
-        if (!value->n_videos || is_inside(value))
+        if (!value->n_videos || vx_column_is_inside(value))
             continue;
         memcpy(bytes + n, column->bytes + value->at, value->n_bytes);
         value->at = n;
@@ -221,15 +208,12 @@ static uint32_t take_code(vx_column *column, const unsigned char *bytes, size_t 
         return column->table[place];
     }
     vx_column_value fresh = {.hash = hash, .n_videos = 1, .n_bytes = (uint32_t)n};
-    if (!is_inside(&fresh) && !reserve_bytes(column, n))
-        return 0;
-    uint64_t marks = vx_cell_marks(bytes, n);
-    if (marks && !column->has_marks && !begin_marks(column))
+    if (!vx_column_is_inside(&fresh) && !reserve_bytes(column, n))
         return 0;
     uint32_t code = free_code(column);
     if (!code)
         return 0;
-    if (is_inside(&fresh)) {
+    if (vx_column_is_inside(&fresh)) {
         memcpy(fresh.inside, bytes, n);
     } else {
         fresh.at = column->n_bytes;
@@ -237,8 +221,6 @@ static uint32_t take_code(vx_column *column, const unsigned char *bytes, size_t 
         column->n_bytes += n;
     }
     column->values[code] = fresh;
-    if (column->marks)
-        column->marks[code] = marks;
     column->n_arrays += *bytes == VX_CELL_ARRAY;
     column->table[place] = code;
     column->n_used++;
@@ -250,28 +232,97 @@ uint32_t vx_column_find(const vx_column *column, const unsigned char *cell, size
     return column->n_used ? column->table[place_of(column, hash_of(cell, n, key), cell, n)] : 0;
 }
 
-void vx_column_clear(vx_column *column, size_t slot) {
-    uint32_t code = column->codes[slot];
-    column->codes[slot] = VX_CODE_UNKNOWN;
+/* ---- marks ---- */
+
+static uint64_t get_marks(const vx_column *column, size_t slot) {
+    const uint64_t *words = column->marks + slot / 64 * 64;
+    uint64_t marks = 0;
+    for (unsigned i = 0; i < 64; i++)
+        marks |= (words[i] >> slot % 64 & 1) << i;
+    return marks;
+}
+
+static void set_marks(vx_column *column, size_t slot, uint64_t marks) {
+    uint64_t *words = column->marks + slot / 64 * 64, bit = UINT64_C(1) << slot % 64;
+    for (unsigned i = 0; i < 64; i++)
+        words[i] = (words[i] & ~bit) | ((marks >> i & 1) << slot % 64);
+}
+
+/* From here on the column has marks. False: no memory. */
+static bool begin_marks(vx_column *column) {
+    VX_AUTO_FREE uint64_t *of_values = vx_new_array(column->n_values + 1, sizeof *of_values);
+    uint64_t *marks = of_values ? vx_new_array(column->capacity, sizeof *marks) : NULL;
+    if (!marks)
+        return false;
+    of_values[VX_CODE_UNKNOWN] = of_values[VX_CODE_LONG] = UINT64_MAX;
+    for (size_t code = VX_CODE_FIRST; code < column->n_values; code++)
+        if (column->values[code].n_videos)
+            of_values[code] = vx_cell_marks(vx_column_cell(column, &column->values[code]),
+                                            column->values[code].n_bytes);
+    column->marks = marks;
+    for (size_t slot = 0; slot < column->capacity; slot++)
+        set_marks(column, slot, of_values[column->codes[slot]]);
+    return true;
+}
+
+static bool begin_starts(vx_column *column) {
+    column->starts = vx_new_array(column->capacity / 64, sizeof *column->starts);
+    for (size_t slot = 0; column->starts && slot < column->capacity; slot++)
+        vx_starts_set(column, slot);
+    return column->starts != NULL;
+}
+
+uint64_t vx_column_find_marked(const vx_column *column, size_t window, uint64_t needed,
+                               uint64_t any) {
+    const uint64_t *words = column->marks + window * 64;
+    uint64_t lists = words[63], all = UINT64_MAX, some = 0;
+    for (; needed; needed &= needed - 1)
+        all &= words[__builtin_ctzll(needed)];
+    for (; any && lists; any &= any - 1)
+        some |= words[__builtin_ctzll(any)];
+    return (lists & some) | (~lists & all);
+}
+
+/* ---- slots ---- */
+
+static void give_up_code(vx_column *column, uint32_t code) {
     column->n_long -= code == VX_CODE_LONG;
-    if (column->numbers)
-        column->numbers[slot] = NAN;
     if (code < VX_CODE_FIRST || --column->values[code].n_videos)
         return;
     vx_column_value *value = &column->values[code];
     empty_place(column,
                 place_of(column, value->hash, vx_column_cell(column, value), value->n_bytes));
     column->n_arrays -= *vx_column_cell(column, value) == VX_CELL_ARRAY;
-    column->n_unused_bytes += is_inside(value) ? 0 : value->n_bytes;
+    column->n_unused_bytes += vx_column_is_inside(value) ? 0 : value->n_bytes;
     *value = (vx_column_value){.next_free = column->first_free};
     column->first_free = code;
     column->n_used--;
     close_gaps(column);
 }
 
+void vx_column_clear(vx_column *column, size_t slot) {
+    uint32_t code = column->codes[slot];
+    column->codes[slot] = VX_CODE_UNKNOWN;
+    if (column->numbers)
+        column->numbers[slot] = NAN;
+    if (column->marks)
+        set_marks(column, slot, UINT64_MAX);
+    if (column->starts)
+        vx_starts_set(column, slot);
+    give_up_code(column, code);
+}
+
 void vx_column_move(vx_column *column, size_t from, size_t to) {
     column->codes[to] = column->codes[from];
     column->codes[from] = VX_CODE_UNKNOWN;
+    if (column->marks) {
+        set_marks(column, to, get_marks(column, from));
+        set_marks(column, from, UINT64_MAX);
+    }
+    if (column->starts) {
+        vx_starts_set(column, to);
+        vx_starts_set(column, from);
+    }
     if (!column->numbers)
         return;
     column->numbers[to] = column->numbers[from];
@@ -289,7 +340,11 @@ static bool begin_numbers(vx_column *column) {
 bool vx_column_set(vx_column *column, size_t slot, const vx_cell *cell, uint64_t key) {
     uint32_t code = VX_CODE_LONG;
     double number = vx_cell_number(cell->bytes, cell->n);
-    if (number == number && !column->numbers && !begin_numbers(column))
+    bool has_many = column->n_used >= MANY_VALUES;
+    uint64_t marks = column->marks || has_many ? vx_cell_marks(cell->bytes, cell->n) : 0;
+    if ((number == number && !column->numbers && !begin_numbers(column)) ||
+        (marks && !column->marks && !begin_marks(column)) ||
+        (marks && !(marks & VX_MARK_LIST) && !column->starts && !begin_starts(column)))
         return false;
     /* A field of every video has no other source. */
     if (cell->n <= MAX_CELL_BYTES || column->field.row >= 0) {
@@ -297,10 +352,15 @@ bool vx_column_set(vx_column *column, size_t slot, const vx_cell *cell, uint64_t
         if (!code)
             return false;
     }
-    vx_column_clear(column, slot);
+    uint32_t before = column->codes[slot];
     column->codes[slot] = code;
     column->n_long += code == VX_CODE_LONG;
     if (column->numbers)
         column->numbers[slot] = number;
+    if (column->marks)
+        set_marks(column, slot, code == VX_CODE_LONG ? UINT64_MAX : marks);
+    if (column->starts)
+        vx_starts_set(column, slot);
+    give_up_code(column, before);
     return true;
 }

@@ -154,42 +154,38 @@ static vx_three_valued compare_some(const double *numbers, vx_interval interval,
     return word;
 }
 
-/* Slots that fail by the marks of their values. */
-VX_SIMD_CLONES static uint64_t find_unmarked(const uint64_t *marks, const uint32_t *codes,
-                                             uint64_t needed, uint64_t any) {
-    uint64_t without = 0;
-#pragma omp simd reduction(| : without)
-    for (uint64_t i = 0; i < 64; i++) {
-        uint64_t mark = marks[codes[i]];
-        uint64_t is_list = mark >> 63;
-        without |= ((is_list & ((mark & any) == 0)) | (!is_list & ((mark & needed) != needed)))
-                   << i;
-    }
-    return without;
+/* What the marks or the starts of 64 slots of the column say; where there are none, anything may pass. */
+static vx_three_valued test_window(const vx_reader *r, size_t window) {
+    const vx_condition *c = r->condition;
+    const vx_column *column = r->column;
+    bool by_element = c->test == VX_TEST_IN || c->test == VX_TEST_CONTAINS;
+    vx_three_valued word = {0, ALL};
+    if (column->starts && vx_starts_can_test(c))
+        vx_starts_test(&column->starts[window], c, &word.yes, &word.maybe);
+    else if (column->marks && by_element && (c->needed || column->n_arrays))
+        word.maybe = vx_column_find_marked(column, window, c->needed, c->marks);
+    return word;
 }
 
-/* The same of few. */
-static uint64_t find_some_unmarked(const uint64_t *marks, const uint32_t *codes, uint64_t needed,
-                                   uint64_t any, uint64_t wanted) {
-    uint64_t without = 0;
+/* The same of 64 slots of the evaluation. Clips of a video, and those of the next one, lie beside each other: mostly
+ * one window has the videos of all. */
+static vx_three_valued test_windows(const vx_evaluation *e, const vx_reader *r, size_t slot,
+                                    uint64_t wanted) {
+    if (!r->by_video)
+        return test_window(r, slot / 64);
+    const uint32_t *videos = e->columns->clips.videos + slot;
+    vx_three_valued word = {0, 0}, now = {0, 0};
+    size_t window = SIZE_MAX;
     for (; wanted; wanted &= wanted - 1) {
         unsigned i = (unsigned)__builtin_ctzll(wanted);
-        uint64_t mark = marks[codes[i]];
-        bool fails = mark & VX_MARK_LIST ? !(mark & any) : (mark & needed) != needed;
-        without |= (uint64_t)fails << i;
+        if (videos[i] / 64 != window) {
+            window = videos[i] / 64;
+            now = test_window(r, window);
+        }
+        word.yes |= (now.yes >> videos[i] % 64 & 1) << i;
+        word.maybe |= (now.maybe >> videos[i] % 64 & 1) << i;
     }
-    return without;
-}
-
-/* Of the wanted slots those that may pass. */
-static uint64_t drop_unmarked(const vx_reader *r, const uint32_t *codes, uint64_t wanted) {
-    const vx_condition *c = r->condition;
-    uint64_t any = c->test == VX_TEST_PREFIX ? UINT64_MAX : c->marks; /* that a list must have */
-    if (!r->column->has_marks || (!c->needed && !(c->test == VX_TEST_IN && r->column->n_arrays)))
-        return wanted;
-    if (__builtin_popcountll(wanted) <= FEW_SLOTS)
-        return wanted & ~find_some_unmarked(r->column->marks, codes, c->needed, any, wanted);
-    return wanted & ~find_unmarked(r->column->marks, codes, c->needed, any);
+    return word;
 }
 
 static uint8_t verdict_on(const vx_reader *r, uint32_t code) {
@@ -200,11 +196,18 @@ static uint8_t verdict_on(const vx_reader *r, uint32_t code) {
 static vx_three_valued look_up_some(const vx_reader *r, const uint32_t *codes, uint64_t wanted) {
     const vx_column *column = r->column;
     vx_three_valued word = {0, 0};
-    for (uint64_t left = wanted; left; left &= left - 1) { /* before any of it is needed */
-        uint32_t code = codes[__builtin_ctzll(left)];
-        if (verdict_on(r, code) == VX_NOT_TESTED)
-            __builtin_prefetch(column->values + code);
+    uint64_t untested =
+        0; /* their values are asked of the memory before any is needed, then what is kept apart */
+    for (uint64_t left = wanted; left; left &= left - 1) {
+        unsigned i = (unsigned)__builtin_ctzll(left);
+        if (verdict_on(r, codes[i]) != VX_NOT_TESTED)
+            continue;
+        __builtin_prefetch(column->values + codes[i]);
+        untested |= UINT64_C(1) << i;
     }
+    for (; untested; untested &= untested - 1)
+        __builtin_prefetch(
+            vx_column_cell(column, &column->values[codes[__builtin_ctzll(untested)]]));
     for (; wanted; wanted &= wanted - 1) {
         unsigned i = (unsigned)__builtin_ctzll(wanted);
         uint8_t verdict = verdict_on(r, codes[i]);
@@ -238,8 +241,12 @@ static vx_three_valued look_up(const vx_reader *r, const uint32_t *codes, uint64
 static vx_three_valued test_values(const vx_evaluation *e, const vx_reader *r, size_t slot,
                                    uint64_t wanted) {
     uint32_t gathered[64];
-    const uint32_t *codes = codes_of(e, r, slot, wanted, gathered);
-    return look_up(r, codes, drop_unmarked(r, codes, wanted));
+    vx_three_valued word = test_windows(e, r, slot, wanted);
+    uint64_t yes = word.yes & wanted, open = word.maybe & ~word.yes & wanted;
+    if (!open)
+        return (vx_three_valued){yes, yes};
+    word = look_up(r, codes_of(e, r, slot, open, gathered), open);
+    return (vx_three_valued){yes | word.yes, yes | word.maybe};
 }
 
 vx_three_valued vx_evaluate_condition(const vx_evaluation *e, size_t condition, size_t slot,

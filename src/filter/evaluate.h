@@ -6,8 +6,10 @@
  * How a condition reads its column, the cheapest first:
  *   an order of a number    the column's numbers, which lie side by side: no value is looked at
  *   $eq, $in, $exists       the codes of the operands, found by their hash, mark what passes
- *   the others              each value is tested once, when the first slot that matters has it. Of lists, and of
- *                           texts that are to contain something, most fail by their marks (filter_internal.h)
+ *   $prefix, an order       of many texts: by how they begin, side by side (starts.c)
+ *   the others              each value is tested once, when the first slot that matters has it. Of many lists, and
+ *                           of many texts that are to contain something, most fail by their marks, side by side
+ *                           (filter_internal.h)
  * In $and and $or what others have decided already is not looked at, and cheap conditions come first
  * (parse.c).
  *

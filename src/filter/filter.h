@@ -15,13 +15,13 @@
  * evaluator cannot disagree with another.
  *
  * Columns  a value is stored once a field, with a code; a video has the 4-byte code. A condition is
- *          tested once a value, then looked up for each video, 64 at a time; numbers also lie side by side,
- *          a double a video, and are compared without looking at values (evaluate.h). Searches test what they
+ *          tested once a value, then looked up for each video, 64 at a time. Numbers also lie side by side, and
+ *          of many texts and lists 8 to 18 bytes that mostly decide (evaluate.h). Searches test what they
  *          need of a set (lazy_set.c); where all is needed, several threads do
  * Errs     VX_FILTER_BAD (> 0): the client's; -ENOMEM, and what read_metadata returns
  * Threads  vx_filter: immutable, any. vx_filter_columns: any; changes hold up selections and are held up
  *          by them, for about 1 ms for 100,000 videos and a condition
- * Memory   about 360 bytes a video, and 4 to 60 and the value for each declared field; 20 to 110 a clip
+ * Memory   about 400 bytes a video, and 4 to 70 and the value for each declared field; 20 to 110 a clip
  */
 #pragma once
 

@@ -117,13 +117,11 @@ typedef struct vx_condition {
     size_t *at;       /* [n] where each begins; of IN in the order of their bytes; owned */
     size_t n;
     uint64_t marks;  /* of the operands, as elements of a list */
-    uint64_t needed; /* CONTAINS, PREFIX: marks that a text must have */
+    uint64_t needed; /* CONTAINS: marks that a text must have */
     bool or_missing; /* IN: null is an operand */
     char *folded;    /* CONTAINS: the text, folded; NULL if it is none; owned */
     size_t n_folded; /* bytes of it */
     vx_interval interval;
-    /* Of PREFIX and an order of a text: its first bytes as a number, which mostly decides. Mask 0: there are none. */
-    uint64_t start, start_mask;
 } vx_condition;
 /* Once the operands are there. */
 void vx_condition_prepare(vx_condition *condition);

@@ -138,49 +138,12 @@ static double number_of(const vx_condition *c, size_t i) {
     return vx_cell_number(cell, sizeof cell);
 }
 
-static uint64_t read_4(const unsigned char *p) {
-    return (uint64_t)p[0] << 24 | (uint64_t)p[1] << 16 | (uint64_t)p[2] << 8 | p[3];
-}
-
-/* The first 8 bytes of a text, the first one on top; 0 where it has none. */
-static uint64_t start_of(const unsigned char *text, size_t n) {
-    uint64_t start = 0;
-    if (n >= 8)
-        return read_4(text) << 32 | read_4(text + 4);
-    if (n >= 4) /* its first four, and what follows them of its last four */
-        return read_4(text) << 32 | (read_4(text + n - 4) << 8 * (8 - n) & UINT32_MAX);
-    for (size_t i = 0; i < n; i++)
-        start |= (uint64_t)text[i] << (56 - 8 * i);
-    return start;
-}
-
-/* Of a prefix in ASCII. Its last character may become another one where texts are folded: with an accent that
- * follows it. */
-static uint64_t marks_of_prefix(const unsigned char *prefix, size_t n) {
-    char lower[VX_FILTER_MAX_STRING + 1];
-    bool is_short = n > 0 && n <= VX_FILTER_MAX_STRING;
-    return is_short && vx_filter_lower_ascii((const char *)prefix, n, lower)
-               ? marks_of_text(lower, n - 1)
-               : 0;
-}
-
-static void prepare_start(vx_condition *c) {
-    bool is_order = c->test >= VX_TEST_GT && c->test <= VX_TEST_LTE;
-    if ((!is_order && c->test != VX_TEST_PREFIX) || *operand(c, 0) != 's')
-        return;
-    size_t n = vx_scalar_bytes(operand(c, 0)) - 5;
-    c->start = start_of(operand(c, 0) + 5, n);
-    c->needed = is_order ? 0 : marks_of_prefix(operand(c, 0) + 5, n);
-    c->start_mask = is_order || n >= 8 ? UINT64_MAX : n ? UINT64_MAX << (64 - 8 * n) : 0;
-}
-
 /* Whole numbers beyond 2^53 have no number in a cell, and are compared as scalars. */
 void vx_condition_prepare(vx_condition *c) {
     for (size_t i = 0; i < c->n; i++)
         c->marks |= mark_of(operand(c, i));
     c->n_folded = c->folded ? strlen(c->folded) : 0;
     c->needed = marks_of_text(c->folded, c->n_folded);
-    prepare_start(c);
     bool below = c->test == VX_TEST_LT || c->test == VX_TEST_LTE;
     bool above = c->test == VX_TEST_GT || c->test == VX_TEST_GTE;
     bool within = c->test == VX_TEST_WITHIN && c->n == 2;
@@ -200,12 +163,6 @@ bool vx_condition_passes(const vx_condition *c, const unsigned char *cell, size_
     double number = c->interval.is_known ? vx_cell_number(cell, n) : (double)NAN;
     if (!isnan(number))
         return number >= c->interval.low && number <= c->interval.high;
-    if (c->start_mask && n >= 6 && *cell == VX_CELL_ONE && cell[1] == 's') {
-        uint64_t start = start_of(cell + 6, n - 6) & c->start_mask;
-        if (start != c->start)
-            return start < c->start ? c->test == VX_TEST_LT || c->test == VX_TEST_LTE
-                                    : c->test == VX_TEST_GT || c->test == VX_TEST_GTE;
-    }
     if (c->test == VX_TEST_EXISTS || *cell == VX_CELL_MISSING)
         return c->test == VX_TEST_EXISTS ? *cell != VX_CELL_MISSING : c->or_missing;
     for (size_t at = 1; at < n; at += vx_scalar_bytes(cell + at))

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import random
 import string
 import subprocess
 import unicodedata
@@ -350,6 +351,57 @@ def test_columns_after_many_came_and_went_select_what_is_left(tool):
     for wanted in ({"metadata.n": 5}, {"metadata.n": {"$prefix": "changed 5"}}, {"bytes": {"$gt": 3000}}):
         answer = tool.ask(select=wanted)
         assert answer["rows"] == answer["match"] and answer["rows"] and answer["read"] == 0
+
+
+FAMILIES = ["films/2026/holiday/", "films/2026/", "films/", "f", "", "films/2026/holiday\u00e9", "\u65e5\u672c/", "Z" * 113 + "/",
+            "Z" * 130 + "/", "\U0001f600/"]
+
+
+def value_like(rng, family):
+    """A text of the family, mostly; or something that is no text."""
+    text = family + "".join(rng.choices("0019aA/\u00e9", k=rng.choice([0, 1, 2, 6, 9, 20])))
+    return rng.choices([text, [text, "films/2026"], rng.randrange(50), None, text * 60], [30, 3, 2, 1, 0.2])[0]
+
+
+def texts_around(rng, texts):
+    """Operands: parts of such texts, and what is just above or below them."""
+    for text in rng.sample(texts, 20):
+        part = text[:rng.randrange(len(text) + 1)]
+        yield from (part, text, part + rng.choice("09zA\u00e9"), part[:-1] + chr(ord(part[-1]) + 1) if part else "")
+    yield from ("", "Z" * 112, "Z" * 113, "Z" * 114, "Z" * 125, "films/2026/h", "\u65e5", "\U0001f600")
+
+
+def test_texts_of_which_most_are_different_are_selected_as_plain_ones(tool):
+    """A column of many texts is tested 64 at a time by how they begin, and by pairs of their letters."""
+    rng = random.Random(7)
+    tool.tell(declare=["metadata.s"], fill=0)
+
+    def put(row, family):
+        value = value_like(rng, family)
+        metadata = {} if value is None else {"s": value}
+        tool.tell(put={**video_of(row, **metadata), "clips": [[row, 0, 1 + row % 3]]})
+        return value
+    stored = {row: put(row, FAMILIES[row // 70 % 8] if rng.random() < 0.97 else rng.choice(FAMILIES))
+              for row in range(1, 4001)}
+    for row in rng.sample(range(1, 4001), 900):
+        stored[row] = put(row, rng.choice(FAMILIES))
+    for row in rng.sample(range(1, 4001), 2300):  # more than half: what is left moves together
+        tool.tell(remove=row)
+        del stored[row]
+    texts = [value for value in stored.values() if isinstance(value, str) and len(value) < 500]
+    for i, text in enumerate(texts_around(rng, texts)):
+        for op in ("$prefix", "$contains", *ORDERS):
+            wanted = {"metadata.s": {op: text}}
+            if i % 3 == 1:
+                wanted = {"$or": [wanted, {"metadata.s": {"$prefix": rng.choice(texts)[:12]}}, {"metadata.s": 7}]}
+            if i % 5 == 1:
+                wanted["clips.end_s"] = {"$lt": 3}
+            answer = tool.ask(select=wanted)
+            assert answer["rows"] == answer["match"], wanted
+            if i % 5 == 1:
+                assert answer["clips"] == sorted(answer["match_clips"], reverse=True), wanted
+            else:
+                assert answer["set"] == answer["match"], wanted
 
 
 def test_clips_of_many_videos_that_came_and_went_are_selected_by_their_times(tool):
