@@ -402,16 +402,47 @@ static unsigned cost_of(const vx_filter *filter, const vx_node *node) {
 /* The cheap ones of $and and $or first: what they decide the others need not look at. */
 static void order_children(vx_filter *filter, const vx_node *node) {
     vx_node *children = filter->nodes + node->first;
-    if (node->kind == VX_NODE_CONDITION)
-        return;
     for (size_t i = 0; i < node->n; i++) {
         vx_node child = children[i];
         size_t at = i;
-        order_children(filter, &child);
         for (; at > 0 && cost_of(filter, &children[at - 1]) > cost_of(filter, &child); at--)
             children[at] = children[at - 1];
         children[at] = child;
     }
+}
+
+/* {} passes always, an $or of nothing never. */
+static bool is_always(const vx_node *node, vx_node_kind kind) {
+    return node->kind == kind && !node->n;
+}
+
+/* Leaves out what decides nothing, so that a test takes as long as its conditions do, however many {} there are, and
+ * orders the rest. */
+static void simplify(vx_filter *filter, vx_node *node) {
+    vx_node *children = filter->nodes + node->first;
+    vx_node_kind opposite = node->kind == VX_NODE_OR ? VX_NODE_AND : VX_NODE_OR;
+    size_t n = 0;
+    if (node->kind == VX_NODE_CONDITION)
+        return;
+    for (size_t i = 0; i < node->n; i++) {
+        vx_node child = children[i];
+        simplify(filter, &child);
+        if (node->kind != VX_NODE_NOT && is_always(&child, opposite)) {
+            *node = child;
+            return;
+        }
+        if (node->kind == VX_NODE_NOT || !is_always(&child, node->kind))
+            children[n++] = child;
+    }
+    node->n = n;
+    if (node->kind != VX_NODE_NOT && n == 1)
+        *node = children[0];
+    else if (node->kind != VX_NODE_NOT)
+        order_children(filter, node);
+    else if (children->kind == VX_NODE_NOT)
+        *node = filter->nodes[children->first];
+    else if (is_always(children, VX_NODE_AND) || is_always(children, VX_NODE_OR))
+        *node = (vx_node){children->kind == VX_NODE_AND ? VX_NODE_OR : VX_NODE_AND, 0, 0};
 }
 
 int vx_filter_parse(const json_t *json, const json_t *also, vx_filter **ret_filter,
@@ -435,7 +466,7 @@ int vx_filter_parse(const json_t *json, const json_t *also, vx_filter **ret_filt
     filter->nodes[both] = node;
     filter->nodes[both + 1] = other;
     filter->root = (vx_node){VX_NODE_AND, both, 2};
-    order_children(filter, &filter->root);
+    simplify(filter, &filter->root);
     *ret_filter = vx_take(filter);
     return 0;
 }

@@ -1,5 +1,5 @@
-/* Columns under threads: selections while videos come, change and go, and while fields are declared. What
- * filters mean is tested against Python in tests/filter. */
+/* Columns under threads: selections while videos come, change and go, and while fields are declared; and what
+ * a filter of many parts costs. What filters mean is tested against Python in tests/filter. */
 #include <jansson.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -12,7 +12,7 @@
 
 #include "base/crew.h"
 #include "base/thread.h"
-#include "filter/filter.h"
+#include "filter/filter_internal.h"
 
 #define N_VIDEOS 2000
 #define STEADY_EVERY 10 /* videos that stay as they are */
@@ -31,8 +31,10 @@ static vx_video video_of(int64_t row, char *metadata, size_t capacity, bool stea
 }
 
 static void put(vx_filter_columns *columns, int64_t row, int round) {
-    char metadata[64];
+    char metadata[64], filename[32];
     vx_video video = video_of(row, metadata, sizeof metadata, row % STEADY_EVERY == 0, round);
+    snprintf(filename, sizeof filename, "a%lld.mp4", (long long)row);
+    video.filename = filename;
     assert_int_equal(vx_filter_columns_put(columns, &video, NULL), 0);
 }
 
@@ -157,8 +159,44 @@ static void selection_during_changes_finds_what_stays(void **state) {
     vx_filter_columns_free(s.columns);
 }
 
+/* ---- parts ---- */
+
+static size_t count_nodes(const vx_filter *filter, const vx_node *node) {
+    size_t n = 1;
+    for (size_t i = 0; node->kind != VX_NODE_CONDITION && i < node->n; i++)
+        n += count_nodes(filter, &filter->nodes[node->first + i]);
+    return n;
+}
+
+static size_t nodes_of(const char *text) {
+    VX_AUTO(vx_filter) filter = parse(text);
+    return count_nodes(filter, &filter->root);
+}
+
+/* Each part is looked at for every 64 videos: of 64 in 64 in 10 empty ones nothing may be left. */
+static void parts_that_decide_nothing_are_left_out(void **state) {
+    (void)state;
+    char empty[64 * 4], middle[sizeof empty * 66], text[sizeof middle * 11];
+    char *end = empty;
+    for (int i = 0; i < 62; i++)
+        end += sprintf(end, "{},");
+    end = middle;
+    for (int i = 0; i < 60; i++)
+        end += sprintf(end, "{\"$or\": [%s{}]},", empty);
+    end = text;
+    end += sprintf(end, "{\"$and\": [");
+    for (int i = 0; i < 10; i++)
+        end += sprintf(end, "{\"$and\": [%s{}]},", middle);
+    sprintf(end, "{\"bytes\": 5}, {\"$not\": {\"$not\": {\"filename\": \"a\"}}}]}");
+    assert_int_equal(nodes_of(text), 3);
+    assert_int_equal(nodes_of("{\"$or\": [{\"bytes\": 5}, {\"$or\": [{\"bytes\": 6}, {}]}]}"), 1);
+    assert_int_equal(nodes_of("{\"$or\": [{\"$not\": {}}, {\"$and\": [{\"bytes\": 6}]}]}"), 1);
+    assert_int_equal(nodes_of("{\"$or\": [{\"bytes\": 5}, {\"$not\": {\"bytes\": 6}}]}"), 4);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(parts_that_decide_nothing_are_left_out),
         cmocka_unit_test(selection_during_changes_finds_what_stays),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
