@@ -101,7 +101,7 @@ vx_held vx_held_take(vx_held *held, size_t *n);
 typedef struct vx_selected {
     vx_idset_bits bits;
     bool by_id;
-    atomic_size_t *in_vain; /* tiles in a row that were asked in vain (scan_codes.c); borrowed */
+    atomic_size_t *in_vain; /* tiles in a row since asking was worth it (scan_codes.c); borrowed */
 } vx_selected;
 
 /* Considers what can matter of the rows from `first` (a multiple of VX_TILE_ROWS) on. The probes' queries

@@ -16,12 +16,12 @@
 #define FEW_ROWS 3
 /* Bytes of each of these that are asked of the memory before they are needed. */
 #define MOST_AHEAD 1024
-/* With so few, asking which they are has saved time: it costs a tenth of the products, and more where filters are
- * tested for it. After as many tiles where it did not, in this part or those before, it is asked of one tile in 64,
- * and of the rows that reach the bar: few. */
+/* With so few, asking which they are has saved time: it costs a tenth of the products, and some ten times as much where
+ * long values are tested for it. After as many tiles where it did not, in this part or those before, it is asked of one
+ * tile in 256, and of the rows that reach the bar: few. */
 #define SAVING_ROWS 1
 #define TILES_IN_VAIN 8
-#define TILES_UNASKED 63
+#define ASKED_IN_VAIN 256
 /* So many rows that reach the bar are asked for one by one; for more their whole tile is. */
 #define FEW_REACHING 4
 
@@ -157,16 +157,26 @@ static void offer_rows(const vx_rows *rows, size_t first, uint64_t wanted, scan 
             vx_probe_offer(scans[i].probe, rows, first + (size_t)__builtin_ctzll(wanted));
 }
 
+static bool is_in_vain(size_t in_vain) {
+    return in_vain >= TILES_IN_VAIN && in_vain % ASKED_IN_VAIN;
+}
+
+/* For the parts that follow. Of two threads the one whose tiles were worth it tells them. */
+static void tell_in_vain(const vx_selected *selected, size_t before, size_t in_vain) {
+    if (!atomic_compare_exchange_strong(selected->in_vain, &before, in_vain) && in_vain < before)
+        atomic_store_explicit(selected->in_vain, in_vain, memory_order_relaxed);
+}
+
 static void scan_tiles(const vx_rows *rows, size_t first, scan *scans, size_t n,
                        const vx_selected *selected) {
     int64_t n_scanned = 0;
-    size_t in_vain = selected ? atomic_load_explicit(selected->in_vain, memory_order_relaxed) : 0;
-    size_t unasked = 0, late_first = 0;
+    size_t before = selected ? atomic_load_explicit(selected->in_vain, memory_order_relaxed) : 0;
+    size_t in_vain = before, late_first = 0;
     uint64_t late = 0; /* rows of the tile at late_first that are on their way from memory */
     for (; first < rows->n; first += VX_TILE_ROWS) {
         tile_rows tile = {.first = first, .selected = selected};
-        if (unasked && rows->n - first >= VX_TILE_ROWS) {
-            unasked--;
+        if (is_in_vain(in_vain) && rows->n - first >= VX_TILE_ROWS) {
+            in_vain++;
             n_scanned += VX_TILE_ROWS;
             scan_tile(rows, scans, n, &tile);
             continue;
@@ -175,7 +185,6 @@ static void scan_tiles(const vx_rows *rows, size_t first, scan *scans, size_t n,
         size_t n_wanted = (size_t)__builtin_popcountll(wanted);
         n_scanned += (int64_t)n_wanted;
         in_vain = n_wanted <= SAVING_ROWS ? 0 : in_vain + 1;
-        unasked = in_vain >= TILES_IN_VAIN ? TILES_UNASKED : 0;
         if (n_wanted * n > FEW_ROWS) {
             scan_tile(rows, scans, n, &tile);
             continue;
@@ -187,7 +196,7 @@ static void scan_tiles(const vx_rows *rows, size_t first, scan *scans, size_t n,
     }
     offer_rows(rows, late_first, late, scans, n);
     if (selected)
-        atomic_store_explicit(selected->in_vain, in_vain, memory_order_relaxed);
+        tell_in_vain(selected, before, in_vain);
     for (size_t i = 0; i < n; i++)
         scans[i].probe->work.rows_scanned += n_scanned;
 }
