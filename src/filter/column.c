@@ -10,14 +10,6 @@
 /* From so many values on a column has marks. To test fewer takes some microseconds, whatever has them. */
 #define MANY_VALUES 1024
 
-static bool is_inside(const vx_column_value *value) {
-    return value->n_bytes <= sizeof value->inside;
-}
-
-const unsigned char *vx_column_cell(const vx_column *column, const vx_column_value *value) {
-    return is_inside(value) ? value->inside : column->bytes + value->at;
-}
-
 void vx_column_empty(vx_column *column) {
     free(column->values);
     free(column->numbers);
@@ -191,7 +183,7 @@ static void close_gaps(vx_column *column) {
         return;
     for (size_t code = VX_CODE_FIRST; code < column->n_values; code++) {
         vx_column_value *value = &column->values[code];
-        if (!value->n_videos || is_inside(value))
+        if (!value->n_videos || vx_column_is_inside(value))
             continue;
         memcpy(bytes + n, column->bytes + value->at, value->n_bytes);
         value->at = n;
@@ -216,12 +208,12 @@ static uint32_t take_code(vx_column *column, const unsigned char *bytes, size_t 
         return column->table[place];
     }
     vx_column_value fresh = {.hash = hash, .n_videos = 1, .n_bytes = (uint32_t)n};
-    if (!is_inside(&fresh) && !reserve_bytes(column, n))
+    if (!vx_column_is_inside(&fresh) && !reserve_bytes(column, n))
         return 0;
     uint32_t code = free_code(column);
     if (!code)
         return 0;
-    if (is_inside(&fresh)) {
+    if (vx_column_is_inside(&fresh)) {
         memcpy(fresh.inside, bytes, n);
     } else {
         fresh.at = column->n_bytes;
@@ -301,7 +293,7 @@ static void give_up_code(vx_column *column, uint32_t code) {
     empty_place(column,
                 place_of(column, value->hash, vx_column_cell(column, value), value->n_bytes));
     column->n_arrays -= *vx_column_cell(column, value) == VX_CELL_ARRAY;
-    column->n_unused_bytes += is_inside(value) ? 0 : value->n_bytes;
+    column->n_unused_bytes += vx_column_is_inside(value) ? 0 : value->n_bytes;
     *value = (vx_column_value){.next_free = column->first_free};
     column->first_free = code;
     column->n_used--;

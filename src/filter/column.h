@@ -57,6 +57,15 @@ typedef struct vx_column {
     size_t n_bytes, n_unused_bytes, bytes_capacity;
 } vx_column;
 
+static inline bool vx_column_is_inside(const vx_column_value *value) {
+    return value->n_bytes <= sizeof value->inside;
+}
+
+static inline const unsigned char *vx_column_cell(const vx_column *column,
+                                                  const vx_column_value *value) {
+    return vx_column_is_inside(value) ? value->inside : column->bytes + value->at;
+}
+
 void vx_column_done(vx_column *column);
 /* Without slots and values; keeps the field. */
 void vx_column_empty(vx_column *column);
@@ -83,5 +92,4 @@ uint32_t vx_column_find(const vx_column *column, const unsigned char *cell, size
  * column with marks. */
 uint64_t vx_column_find_marked(const vx_column *column, size_t window, uint64_t needed,
                                uint64_t any);
-const unsigned char *vx_column_cell(const vx_column *column, const vx_column_value *value);
 size_t vx_column_memory_bytes(const vx_column *column);

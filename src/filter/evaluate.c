@@ -30,7 +30,7 @@ static const vx_column *column_of(const vx_filter_columns *columns, const vx_fie
 }
 
 static void set_verdict(const vx_reader *r, uint32_t code, uint8_t verdict) {
-    if (code)
+    if (code && r->verdicts)
         atomic_store_explicit(&r->verdicts[code], verdict, memory_order_relaxed);
 }
 
@@ -67,6 +67,13 @@ static void mark(const vx_reader *r, uint64_t key) {
     atomic_store(&r->verdicts[VX_CODE_LONG], VX_NOT_KNOWN);
 }
 
+/* Whether a value will be asked for again: not where most videos have another one. */
+static bool keeps_verdicts(const vx_evaluation *e, const vx_reader *r) {
+    vx_test test = r->condition->test;
+    bool are_marked = test == VX_TEST_EXISTS || (test == VX_TEST_IN && !r->column->n_arrays);
+    return are_marked || r->by_video || r->column->n_used <= e->n_slots / 2;
+}
+
 bool vx_evaluation_init(vx_evaluation *e, const vx_filter_columns *columns, const vx_filter *filter,
                         int64_t below_row) {
     size_t n = filter->n_conditions;
@@ -85,6 +92,8 @@ bool vx_evaluation_init(vx_evaluation *e, const vx_filter_columns *columns, cons
         if (r->column && !r->column->n_values) /* it does not know any video */
             r->column = NULL;
         if (!r->column)
+            continue;
+        if (!keeps_verdicts(e, r))
             continue;
         r->version = r->column->version;
         if (!(r->verdicts = vx_new_array(r->column->values_capacity, sizeof *r->verdicts)))
@@ -189,6 +198,8 @@ static vx_three_valued test_windows(const vx_evaluation *e, const vx_reader *r, 
 }
 
 static uint8_t verdict_on(const vx_reader *r, uint32_t code) {
+    if (!r->verdicts)
+        return code < VX_CODE_FIRST ? VX_NOT_KNOWN : VX_NOT_TESTED;
     return atomic_load_explicit(&r->verdicts[code], memory_order_relaxed);
 }
 
@@ -226,7 +237,7 @@ static vx_three_valued look_up_some(const vx_reader *r, const uint32_t *codes, u
 
 static vx_three_valued look_up(const vx_reader *r, const uint32_t *codes, uint64_t wanted) {
     uint64_t passing = 0, failing = 0;
-    if (__builtin_popcountll(wanted) <= FEW_SLOTS)
+    if (!r->verdicts || __builtin_popcountll(wanted) <= FEW_SLOTS)
         return look_up_some(r, codes, wanted);
     for (unsigned i = 0; i < 64; i++) {
         uint8_t verdict = verdict_on(r, codes[i]);

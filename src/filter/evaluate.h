@@ -7,7 +7,8 @@
  *   an order of a number    the column's numbers, which lie side by side: no value is looked at
  *   $eq, $in, $exists       the codes of the operands, found by their hash, mark what passes
  *   $prefix, an order       of many texts: by how they begin, side by side (starts.c)
- *   the others              each value is tested once, when the first slot that matters has it. Of many lists, and
+ *   the others              each value is tested once, when the first slot that matters has it; where most slots
+ *                           have another one, whenever a slot is asked for. Of many lists, and
  *                           of many texts that are to contain something, most fail by their marks, side by side
  *                           (filter_internal.h)
  * In $and and $or what others have decided already is not looked at, and cheap conditions come first
@@ -30,10 +31,11 @@ enum vx_verdict_on_value { VX_NOT_TESTED, VX_FAILS, VX_PASSES, VX_NOT_KNOWN };
 /* One condition and its column. */
 typedef struct vx_reader {
     const vx_condition *condition;
-    const vx_column *column;   /* NULL: none */
-    _Atomic uint8_t *verdicts; /* [column->values_capacity] vx_verdict_on_value; owned */
-    bool by_video;             /* of a filter of clips: its slots are those of the clips' videos */
-    uint64_t version;          /* of the column, for which the verdicts hold */
+    const vx_column *column; /* NULL: none */
+    _Atomic uint8_t
+        *verdicts;    /* [column->values_capacity] vx_verdict_on_value; owned. NULL: none is kept */
+    bool by_video;    /* of a filter of clips: its slots are those of the clips' videos */
+    uint64_t version; /* of the column, for which the verdicts hold */
 } vx_reader;
 
 typedef struct vx_evaluation {

@@ -1,8 +1,8 @@
 /* lazy_set.c — the set of what passes a filter, tested 64 slots at a time when somebody asks for one of them.
  *
  * Between two look-ups the columns may change. A video has its slot looked up by its row each time, and what was
- * tested of values (vx_reader.verdicts) holds as long as codes mean the same. Where they do not, or a value is not
- * known, the set is not sound.
+ * tested of values, where that is kept (vx_reader.verdicts), holds as long as codes mean the same. Where they do not,
+ * or a value is not known, the set is not sound.
  */
 #include <errno.h>
 
@@ -33,7 +33,7 @@ static bool holds(const lazy_filter *lazy) {
     if (lazy->generation != lazy->columns->generation)
         return false;
     for (size_t i = 0; i < e->filter->n_conditions; i++)
-        if (e->readers[i].version != e->readers[i].column->version)
+        if (e->readers[i].verdicts && e->readers[i].version != e->readers[i].column->version)
             return false;
     return !e->filter->of_clips || lazy->columns->clips.is_rising;
 }

@@ -29,6 +29,7 @@ typedef struct vx_pass_local {
     struct vx_pass_local *next;
     vx_probe *probes; /* [n] */
     vx_neighbour *results;
+    vx_topk_place *places;
     vx_held *held;
     float *scratch;
 } local;
@@ -36,6 +37,7 @@ typedef struct vx_pass_local {
 static void local_free(local *l) {
     free(l->probes);
     free(l->results);
+    free(l->places);
     free(l->held);
     free(l->scratch);
     free(l);
@@ -59,15 +61,35 @@ vx_pass *vx_pass_free(vx_pass *p) {
     free(p->codes);
     free(p->probes);
     free(p->results);
+    free(p->places);
     free(p->bars);
     vx_gpu_found_free(p->found);
     free(p);
     return NULL;
 }
 
+/* Room that is left for the results of probes. */
+typedef struct top_room {
+    vx_neighbour *items;
+    vx_topk_place *places;
+} top_room;
+
+/* For the k best, of which there can only be `most`. */
+static vx_topk take_top(top_room *room, size_t k, size_t most, bool by_group) {
+    size_t n_places = by_group ? vx_topk_places(most) : 0;
+    vx_topk top = {.items = room->items,
+                   .places = room->places,
+                   .n_places = n_places,
+                   .k = k,
+                   .by_group = by_group};
+    room->items += most;
+    room->places += n_places;
+    return top;
+}
+
 /* The i-th query of a request, with room for its results. */
 static vx_probe probe_of(const vx_index_query *asked, size_t i, const float *query, int dim,
-                         vx_neighbour *results, _Atomic float *bar) {
+                         top_room *room, _Atomic float *bar) {
     vx_probe probe = {
         .query = query,
         .length = sqrtf(vx_score_dot(query, query, (size_t)dim)) * (1 + 0x1p-20f),
@@ -78,7 +100,7 @@ static vx_probe probe_of(const vx_index_query *asked, size_t i, const float *que
         .shared_bar = bar,
     };
     size_t k = isfinite(probe.length) ? asked->k : 0;
-    probe.top = (vx_topk){.items = results, .k = k, .by_group = asked->by_group};
+    probe.top = take_top(room, k, asked->k, asked->by_group);
     atomic_init(bar, -INFINITY);
     return probe;
 }
@@ -97,17 +119,19 @@ static size_t part_results(const vx_pass *p, size_t k) {
 
 static void fill(vx_pass *p, int dim, bool has_codes) {
     size_t i = 0, code_bytes = 4 * vx_codes_groups((size_t)dim);
-    vx_neighbour *results = p->results;
+    top_room room = {p->results, p->places};
     for (vx_index_request *r = p->requests; r; r = r->next) {
         memcpy(p->queries + i * (size_t)dim, r->query.vectors,
                r->query.n * (size_t)dim * sizeof(float));
-        for (size_t j = 0; j < r->query.n; j++, i++, results += r->query.k) {
+        for (size_t j = 0; j < r->query.n; j++, i++) {
             const float *query = p->queries + i * (size_t)dim;
-            p->probes[i] = probe_of(&r->query, j, query, dim, results, &p->bars[i]);
+            p->probes[i] = probe_of(&r->query, j, query, dim, &room, &p->bars[i]);
             if (has_codes)
                 vx_codes_query_init(&p->probes[i].coded, query, (size_t)dim,
                                     p->codes + i * code_bytes);
-            p->n_part_results += part_results(p, r->query.k);
+            size_t most = part_results(p, r->query.k);
+            p->n_part_results += most;
+            p->n_part_places += r->query.by_group ? vx_topk_places(most) : 0;
             p->n_held += can_hold(&p->probes[i]) ? VX_HELD_ROOM(r->query.k) : 0;
         }
     }
@@ -137,17 +161,19 @@ vx_pass *vx_pass_new(vx_index_request *requests, int dim, bool has_codes,
     for (vx_index_request *r = requests; r; r = r->next) {
         p->n += r->query.n;
         p->n_results += r->query.n * r->query.k;
+        p->n_places += r->query.by_group ? r->query.n * vx_topk_places(r->query.k) : 0;
     }
     p->segments = vx_new_array(n_segments + 1, sizeof(*p->segments));
     p->queries = vx_new_array(p->n, (size_t)dim * sizeof(float));
     p->codes = vx_new_array(p->n, 4 * vx_codes_groups((size_t)dim));
     p->probes = vx_new_array(p->n, sizeof(*p->probes));
     p->results = vx_new_array(p->n_results, sizeof(*p->results));
+    p->places = vx_new_array(p->n_places + 1, sizeof(*p->places));
     p->bars = vx_new_array(p->n, sizeof(*p->bars));
     p->lists = vx_new_array(p->n, sizeof(*p->lists));
     p->removals = vx_new_array(n_segments + 1, sizeof(*p->removals));
     if (!p->removals || !p->segments || !p->queries || !p->codes || !p->probes || !p->results ||
-        !p->bars || !p->lists)
+        !p->places || !p->bars || !p->lists)
         return vx_pass_free(p);
     if (n_segments)
         memcpy(p->segments, segments, n_segments * sizeof(*segments));
@@ -173,9 +199,10 @@ static local *new_local(const vx_pass *p) {
         return NULL;
     l->probes = vx_new_array(p->n, sizeof(*l->probes));
     l->results = vx_new_array(p->n_part_results, sizeof(*l->results));
+    l->places = vx_new_array(p->n_part_places + 1, sizeof(*l->places));
     l->held = vx_new_array(p->n_held + 1, sizeof(*l->held));
     l->scratch = vx_new_array(VX_HELD_ROOM(VX_HELD_MAX_K), sizeof(*l->scratch));
-    if (l->probes && l->results && l->held && l->scratch)
+    if (l->probes && l->results && l->places && l->held && l->scratch)
         return l;
     local_free(l);
     return NULL;
@@ -193,18 +220,19 @@ static local *take_local(vx_pass *p, uint32_t segment) {
     vx_mutex_lock(&p->mu);
     memcpy(l->probes, p->probes, p->n * sizeof(*p->probes));
     vx_mutex_unlock(&p->mu);
-    vx_neighbour *results = l->results;
+    memset(l->places, 0, p->n_part_places * sizeof(*l->places));
+    top_room left = {l->results, l->places};
     vx_held *held = l->held;
     for (size_t i = 0; i < p->n; i++) {
         vx_probe *probe = &l->probes[i];
-        size_t k = probe->top.k, room = can_hold(probe) ? VX_HELD_ROOM(k) : 0;
+        size_t k = probe->top.k, most = part_results(p, k),
+               room = can_hold(probe) ? VX_HELD_ROOM(k) : 0;
         probe->segment = segment;
         probe->work = (vx_index_work){0};
-        probe->top = (vx_topk){.items = results, .k = k, .by_group = probe->top.by_group};
+        probe->top = take_top(&left, k, most, probe->top.by_group);
         probe->held = room ? held : NULL;
         probe->n_held = 0;
         probe->scratch = l->scratch;
-        results += part_results(p, k);
         held += room;
     }
     return l;
@@ -339,11 +367,12 @@ void vx_pass_scan(vx_pass *p, size_t part) {
 
 /* Searches all segments again, and leaves nothing for later. */
 static int search_again(vx_pass *p, vx_probe *probe, vx_err *err) {
-    size_t k = probe->top.k;
+    size_t k = probe->top.k, n_places = probe->top.n_places;
     VX_AUTO_FREE vx_neighbour *results = vx_new_array(k, sizeof(*results));
-    if (!results)
+    VX_AUTO_FREE vx_topk_place *places = vx_new_array(n_places + 1, sizeof(*places));
+    if (!results || !places)
         return VX_FAIL(err, -ENOMEM, "no memory for %zu search results", k);
-    probe->top.n = 0;
+    vx_topk_empty(&probe->top);
     atomic_store(probe->shared_bar, -INFINITY); /* rows that are gone may have raised it */
     const vx_segment_part all = {.end = SIZE_MAX, .selected = p->selected, .settle = true};
     uint64_t n_removals;
@@ -351,7 +380,8 @@ static int search_again(vx_pass *p, vx_probe *probe, vx_err *err) {
     for (size_t i = 0; i < p->n_segments && !rc; i++) {
         vx_probe part = *probe;
         part.top.items = results;
-        part.top.n = 0;
+        part.top.places = places;
+        vx_topk_empty(&part.top);
         part.work = (vx_index_work){0};
         rc = vx_segment_scan(p->segments[i], &all, &part, 1, &n_removals, err);
         add_results(probe, &part);

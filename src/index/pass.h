@@ -45,12 +45,13 @@ typedef struct vx_pass {
     int8_t *codes;                     /* [n, 4 · groups], where the segments have codes */
     vx_probe *probes;      /* [n]; .bound is the request's min_score, .top the results so far */
     vx_neighbour *results; /* [n_results], backs the tops */
+    vx_topk_place *places; /* [n_places], the same of those by group */
     _Atomic float *bars;   /* [n], that the probes share */
     struct vx_held_list *lists; /* [n]: what the probes hold of all segments */
     vx_gpu_found *found;        /* by a GPU; NULL: nothing; owned */
     struct vx_pass_local *idle; /* what threads need of their own while they scan; a list; owned */
-    size_t n_results;           /* rooms of all probes */
-    size_t n_part_results, n_held; /* and in one part */
+    size_t n_results, n_places; /* rooms of all probes */
+    size_t n_part_results, n_part_places, n_held; /* and in one part */
     vx_mutex
         mu; /* guards the tops, lists, removals, idle, lost, rc and err while parts are scanned */
     bool lost; /* rows moved between two parts */

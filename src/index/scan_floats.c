@@ -64,7 +64,8 @@ static int scan_candidates(const vx_rows *rows, vx_probe *probes, size_t n, size
     for (size_t i = 0; i < n && rc == 0; i++) {
         probes[i].work.rows_scanned += (int64_t)rows->n;
         if (!consider(rows, &probes[i], scores + i * k, found + i * k, k)) {
-            probes[i].top.n = probes[i].n_held = 0;
+            vx_topk_empty(&probes[i].top);
+            probes[i].n_held = 0;
             scan_rows(rows, 0, &probes[i], 1, NULL);
         }
     }

@@ -52,6 +52,53 @@ float vx_score_dot(const float *a, const float *b, size_t n) {
     return dot_body(a, b, n);
 }
 
+/* ---- where groups are ---- */
+
+#define FEW_ITEMS 64
+
+size_t vx_topk_places(size_t k) {
+    size_t n = 4 * FEW_ITEMS;
+    while (k > FEW_ITEMS && n < 2 * k)
+        n *= 2;
+    return k > FEW_ITEMS ? n : 0;
+}
+
+static size_t home_of(const vx_topk *top, int64_t group) {
+    return ((uint64_t)group * UINT64_C(0x9e3779b97f4a7c15) >> 32) & (top->n_places - 1);
+}
+
+/* Of a group, or where it belongs: a free one. */
+static vx_topk_place *place_of(const vx_topk *top, int64_t group) {
+    size_t at = home_of(top, group);
+    while (top->places[at].item && top->places[at].group != group)
+        at = (at + 1) & (top->n_places - 1);
+    return &top->places[at];
+}
+
+/* What stands behind it only because it was taken moves up. */
+static void free_place(const vx_topk *top, int64_t group) {
+    vx_topk_place *gap = place_of(top, group);
+    size_t mask = top->n_places - 1;
+    gap->item = 0;
+    for (size_t at = (size_t)(gap - top->places + 1) & mask; top->places[at].item;
+         at = (at + 1) & mask) {
+        size_t away = (at - home_of(top, top->places[at].group)) & mask;
+        if (away < ((at - (size_t)(gap - top->places)) & mask))
+            continue;
+        *gap = top->places[at];
+        gap = &top->places[at];
+        gap->item = 0;
+    }
+}
+
+/* ---- the heap ---- */
+
+static void set_item(vx_topk *top, size_t at, vx_neighbour item) {
+    top->items[at] = item;
+    if (top->n_places)
+        *place_of(top, item.group) = (vx_topk_place){item.group, at + 1};
+}
+
 /* Restores the heap below `at`: every parent is worse than its children. */
 static void sift_down(vx_topk *top, size_t at) {
     vx_neighbour moving = top->items[at];
@@ -60,9 +107,9 @@ static void sift_down(vx_topk *top, size_t at) {
             child++;
         if (!vx_score_better(moving, top->items[child]))
             break;
-        top->items[at] = top->items[child];
+        set_item(top, at, top->items[child]);
     }
-    top->items[at] = moving;
+    set_item(top, at, moving);
 }
 
 static void sift_up(vx_topk *top, size_t at) {
@@ -71,29 +118,38 @@ static void sift_up(vx_topk *top, size_t at) {
         parent = (at - 1) / 2;
         if (!vx_score_better(top->items[parent], moving))
             break;
-        top->items[at] = top->items[parent];
+        set_item(top, at, top->items[parent]);
     }
-    top->items[at] = moving;
+    set_item(top, at, moving);
 }
 
-/* The place of the candidate's group; top->n: it has none yet. A plain look at all: there are few, and
- * most rows never come here. */
-static size_t place_of_group(const vx_topk *top, int64_t group) {
+/* The item of a group; top->n: it has none yet. */
+static size_t item_of_group(const vx_topk *top, int64_t group) {
     size_t at = 0;
+    if (top->n_places) {
+        const vx_topk_place *place = place_of(top, group);
+        return place->item ? place->item - 1 : top->n;
+    }
     while (at < top->n && top->items[at].group != group)
         at++;
     return at;
 }
 
 const vx_neighbour *vx_topk_of_group(const vx_topk *top, int64_t group) {
-    size_t at = place_of_group(top, group);
+    size_t at = item_of_group(top, group);
     return at < top->n ? &top->items[at] : NULL;
+}
+
+void vx_topk_empty(vx_topk *top) {
+    top->n = 0;
+    if (top->n_places)
+        memset(top->places, 0, top->n_places * sizeof *top->places);
 }
 
 /* A group that was pushed out is worse than k others, and these only become better: it comes back
  * only with a row that is better still. So the result does not depend on the order of rows. */
 void vx_topk_push(vx_topk *top, vx_neighbour candidate) {
-    size_t at = top->by_group ? place_of_group(top, candidate.group) : top->n;
+    size_t at = top->by_group ? item_of_group(top, candidate.group) : top->n;
     if (at < top->n) {
         if (vx_score_better(candidate, top->items[at])) {
             top->items[at] = candidate;
@@ -103,6 +159,8 @@ void vx_topk_push(vx_topk *top, vx_neighbour candidate) {
         top->items[top->n++] = candidate;
         sift_up(top, top->n - 1);
     } else if (top->k > 0 && vx_score_better(candidate, top->items[0])) {
+        if (top->n_places)
+            free_place(top, top->items[0].group);
         top->items[0] = candidate;
         sift_down(top, 0);
     }

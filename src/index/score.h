@@ -20,15 +20,29 @@ static inline bool vx_score_better(vx_neighbour a, vx_neighbour b) {
     return a.score > b.score || (a.score == b.score && a.id < b.id);
 }
 
+/* Where the item of a group is: its number + 1; 0: a free place. */
+typedef struct vx_topk_place {
+    int64_t group;
+    size_t item;
+} vx_topk_place;
+
 /* The k best of what was pushed: a heap with the worst kept entry at items[0]. by_group: the best of
  * each group alone, of the k best groups. */
 typedef struct vx_topk {
     vx_neighbour *items; /* borrows room for k */
+    vx_topk_place
+        *places;     /* borrows [n_places], all free at first: of the items' groups, by hash */
+    size_t n_places; /* vx_topk_places(), if by_group */
     size_t k;
     size_t n;
     bool by_group;
 } vx_topk;
 
+/* A power of two; 0 for so small a k that to look at all items is as fast. */
+size_t vx_topk_places(size_t k);
+
+/* Nothing was pushed. */
+void vx_topk_empty(vx_topk *top);
 void vx_topk_push(vx_topk *top, vx_neighbour candidate);
 /* by_group: the best of that group so far; NULL: it is not among the k best. */
 const vx_neighbour *vx_topk_of_group(const vx_topk *top, int64_t group);

@@ -269,7 +269,7 @@ static int search_all(const search *all, size_t n, vx_err *err) {
 /* ---- the histogram ---- */
 
 /* How many clips, or videos by their best clip, score what: exact scores of all that may be hits, whatever
- * min_score says. Costs as much as the longest possible answer. */
+ * min_score says. Costs as much as the longest possible answer of clips, which are put together to videos here. */
 static int count_scores(const search *s, vx_err *err) {
     int64_t start_us = vx_clock_monotonic_us();
     size_t dim = (size_t)s->model->info->dim, n = 0;
@@ -283,10 +283,11 @@ static int count_scores(const search *s, vx_err *err) {
         vx_index_query query = question(s, s->encoded->vectors + i * dim, 1, n_rows);
         query.min_score = -2;
         query.has_max_score = false;
+        query.by_group = false;
         int rc = vx_index_search(s->model->index, &query, found + n, &more, NULL, err);
         if (rc)
             return rc;
-        n = i ? merge(s, found, n + more) : more;
+        n = i || s->query->group_by_video ? merge(s, found, n + more) : more;
         n = n < n_rows ? n : n_rows;
     }
     for (size_t i = 0; i < n; i++) {
@@ -298,9 +299,9 @@ static int count_scores(const search *s, vx_err *err) {
     return 0;
 }
 
-int vx_search_find_hits(vx_catalog *catalog, const vx_model *model,
-                        const vx_search_request *request, const vx_encoded_query *encoded,
-                        vx_hits *ret_answers, vx_err *err) {
+int vx_search_find_hits(vx_search *reader, const vx_model *model, const vx_search_request *request,
+                        const vx_encoded_query *encoded, vx_hits *ret_answers, vx_err *err) {
+    vx_catalog *catalog = reader->collection->catalog;
     search all[VX_SEARCH_MAX_QUERIES];
     int rc = 0;
     for (size_t i = 0; i < request->n; i++) {
@@ -311,8 +312,11 @@ int vx_search_find_hits(vx_catalog *catalog, const vx_model *model,
     if (!rc)
         rc = search_all(all, request->n, err);
     for (size_t i = 0; i < request->n && !rc; i++)
-        if (request->queries[i].histogram)
+        if (request->queries[i].histogram) {
+            vx_mutex_lock(&reader->counting);
             rc = count_scores(&all[i], err);
+            vx_mutex_unlock(&reader->counting);
+        }
     for (size_t i = 0; i < request->n; i++)
         vx_idset_free(all[i].own);
     return rc;

@@ -84,8 +84,8 @@ static int find(vx_search *search, const vx_model *model, const vx_search_reques
         rc = vx_search_select(search->collection, request, lazily, encoded, &common, &result->err);
         result->filter_us += vx_clock_monotonic_us() - start_us;
         if (!rc)
-            rc = vx_search_find_hits(search->collection->catalog, model, request, encoded,
-                                     result->answers, &result->err);
+            rc =
+                vx_search_find_hits(search, model, request, encoded, result->answers, &result->err);
         done = rc || vx_search_count_selected(request, encoded, result->answers);
         for (size_t i = 0; i < request->n && !done; i++)
             vx_hits_clear(&result->answers[i]);
@@ -198,6 +198,7 @@ int vx_search_start(vx_collection *collection, const vx_extractor *extractor, vx
     search->extractor = extractor;
     search->remote = remote;
     vx_mutex_init(&search->mu);
+    vx_mutex_init(&search->counting);
     vx_pool_params params = {
         .name = "vx-search",
         .n_threads = threads ? threads : vx_thread_cores() + MORE_THREADS,
@@ -226,6 +227,7 @@ vx_search *vx_search_stop(vx_search *search) {
     vx_search_begin_stop(search);
     vx_pool_free(search->file_threads);
     vx_pool_free(search->threads);
+    vx_mutex_done(&search->counting);
     vx_mutex_done(&search->mu);
     free(search);
     return NULL;

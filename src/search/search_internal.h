@@ -34,6 +34,8 @@ struct vx_search {
     vx_remote *remote; /* borrows; NULL: the indexes in memory answer */
     vx_pool *threads, *file_threads;
     atomic_bool stopping;
+    /* Held by one histogram at a time: it takes 72 bytes of memory for each clip there is. */
+    vx_mutex counting;
     vx_mutex mu;
     vx_search_stats stats VX_GUARDED;
 };
@@ -78,9 +80,8 @@ bool vx_search_count_selected(const vx_search_request *request, const vx_encoded
                               vx_hits *answers);
 
 /* hits.c: the hits of every query into ret_answers [request->n], zeroed before. 0 or -errno. */
-int vx_search_find_hits(vx_catalog *catalog, const vx_model *model,
-                        const vx_search_request *request, const vx_encoded_query *encoded,
-                        vx_hits *ret_answers, vx_err *err);
+int vx_search_find_hits(vx_search *reader, const vx_model *model, const vx_search_request *request,
+                        const vx_encoded_query *encoded, vx_hits *ret_answers, vx_err *err);
 
 /* remote.c: the same out of an outside store. BAD_REQUEST: it does not know what is asked for; BUSY: it is
  * away; INTERNAL; as vx_search_check_over. */

@@ -2,9 +2,9 @@
 
     ./dev bench search          SIZES=100000x256,100000xreal and PEERS=faiss,usearch in the environment: only these
 
-The peers (faiss-cpu, usearch, lancedb without an index, qdrant-client's local mode) are installed into
-build/bench/peers, in their newest versions. chromadb is none of them: it has no exact search. Vectors lie
-around 2000 random directions, as embeddings do. Those of the size "real" lie around the embeddings that the
+The peers (faiss-cpu, usearch, lancedb without an index, qdrant-client's local mode, chromadb) are installed into
+build/bench/peers, in their newest versions. One runs at a time, in a process of its own; where one is left out, why is
+printed. Vectors lie around 2000 random directions, as embeddings do. Those of the size "real" lie around the embeddings that the
 default model makes of each second of a film, with a cosine of 0.96 to them. Prints a table with vidx's time and
 how many times as long each peer took, and writes build/bench/search.json. Sizes need up to three times their
 vectors in memory.
@@ -14,14 +14,17 @@ import os
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import measure
 import numpy as np
 import tools
 
 SIZES = "100000x256,100000x768,100000x1280,100000xreal,1000000x256,1000000x768"
-PEERS = {"faiss": "faiss-cpu", "usearch": "usearch", "lancedb": "lancedb", "qdrant": "qdrant-client"}
-SLOW = {"qdrant"}  # takes its vectors as Python lists; only the small sizes
+PEERS = {"faiss": "faiss-cpu", "usearch": "usearch", "lancedb": "lancedb", "qdrant": "qdrant-client",
+         "chroma": "chromadb"}
+COPIES = {"faiss": 1, "qdrant": 1, "chroma": 3}  # of the vectors in its memory, about; the others read the file's
+MOST_ROWS = {"chroma": 100_000}  # it takes minutes to build its graph of these, and half an hour of a million
 QUERIES = 512
 
 
@@ -74,13 +77,25 @@ def lines(command):
     return [json.loads(line) for line in output.decode().splitlines()]
 
 
+def why_not(name, n, dim):
+    """Why a peer cannot be asked; None: it can."""
+    if n > MOST_ROWS.get(name, n):
+        return f"with more than {MOST_ROWS[name]} rows it takes half an hour and more to build its graph"
+    free = int(Path("/proc/meminfo").read_text().split("MemAvailable:")[1].split()[0]) * 1024
+    wanted = n * dim * 4 * COPIES.get(name, 0) + n * 500
+    return None if wanted < free else f"it needs about {wanted >> 30} GiB of memory, and {free >> 30} are free"
+
+
 def run_size(n, dim, directions, python):
     vectors, queries = make_vectors(n, dim, measure.scratch("search"), directions)
     sides = {"vidx": lines([tools.path("bench/bench_search"), vectors, queries, dim])}
     for name in os.environ.get("PEERS", ",".join(PEERS)).split(","):
-        if name not in SLOW or n <= 100_000:
-            script = measure.ROOT / "tests" / "bench" / "search_peers.py"
-            sides[name] = lines([python, script, name, vectors, queries, dim])
+        reason = why_not(name, n, dim)
+        if reason:
+            print(f"  {name} is left out at {n} x {dim}: {reason}")
+            continue
+        script = measure.ROOT / "tests" / "bench" / "search_peers.py"
+        sides[name] = lines([python, script, name, vectors, queries, dim])
     return sides
 
 

@@ -70,20 +70,38 @@ def lancedb(vectors):
 
 
 def qdrant(vectors):
-    """The local mode of the client: numpy in this process, without the server."""
+    """The local mode of the client: numpy in this process, without the server. It takes points one by one, and for each
+    it copies its flags of all points: 8 TB for a million. So one point is given to it, and then its arrays are
+    enlarged to what all of them would leave."""
     from importlib.metadata import version
 
     from qdrant_client import QdrantClient, models
     client = QdrantClient(":memory:")
     client.create_collection("clips", vectors_config=models.VectorParams(
         size=vectors.shape[1], distance=models.Distance.DOT))
-    for first in range(0, len(vectors), 10000):
-        part = np.ascontiguousarray(vectors[first:first + 10000])
-        client.upsert("clips", models.Batch(ids=list(range(first, first + len(part))), vectors=part.tolist()))
-    exact = models.SearchParams(exact=True)
+    client.upsert("clips", models.Batch(ids=[0], vectors=vectors[:1].tolist()))
+    points, n = client._client.collections["clips"], len(vectors)
+    points.vectors[""] = np.array(vectors, points.vectors[""].dtype)
+    points.deleted = np.zeros(n, points.deleted.dtype)
+    points.deleted_per_vector[""] = np.zeros(n, points.deleted_per_vector[""].dtype)
+    points.ids, points.ids_inv = {i: i for i in range(n)}, list(range(n))
+    points.payload = [{} for _ in range(n)]
+    assert client.count("clips").count == n and client.retrieve("clips", [n - 1])
     return version("qdrant-client"), lambda queries, k: [
-        [hit.id for hit in client.query_points("clips", query=q, limit=k, search_params=exact,
-                                               with_payload=False).points] for q in queries]
+        [hit.id for hit in client.query_points("clips", query=q, limit=k, with_payload=False).points] for q in queries]
+
+
+def chroma(vectors):
+    """It has no exact search, but a graph that is walked as far as one asks: here to its last vector."""
+    import chromadb
+    client = chromadb.EphemeralClient()
+    clips = client.create_collection("clips", embedding_function=None, configuration={
+        "hnsw": {"space": "ip", "ef_search": len(vectors)}})
+    for first in range(0, len(vectors), client.get_max_batch_size()):
+        part = np.ascontiguousarray(vectors[first:first + client.get_max_batch_size()])
+        clips.add([str(i) for i in range(first, first + len(part))], embeddings=part)
+    return chromadb.__version__, lambda queries, k: [
+        [int(i) for i in ids] for ids in clips.query(query_embeddings=queries, n_results=k, include=[])["ids"]]
 
 
 def main():

@@ -87,7 +87,7 @@ static bool selects(const vx_index_query *asked, int64_t id, int64_t group) {
 static size_t expected(const vx_index_query *asked, const list *l, const int64_t *groups,
                        vx_neighbour *ret) {
     vx_neighbour *all = vx_new_array(l->n, sizeof *all);
-    bool taken[GROUPS + 1] = {0};
+    bool *taken = vx_new_array(l->n + GROUPS, sizeof *taken); /* groups are no greater */
     size_t n = 0, n_ret = 0;
     for (size_t i = 0; i < l->n; i++) {
         double sum = 0;
@@ -104,6 +104,7 @@ static size_t expected(const vx_index_query *asked, const list *l, const int64_t
         taken[all[i].group] = true;
         ret[n_ret++] = all[i];
     }
+    free(taken);
     free(all);
     return n_ret;
 }

@@ -90,6 +90,35 @@ static void search_by_codes_scores_few_rows_exactly(void **state) {
     free(query);
 }
 
+/* So many that their places are looked up by hash, up to all there are. */
+static void search_for_many_videos_has_the_best_clip_of_each(void **state) {
+    (void)state;
+    enum { dim = 16, n = 4000, videos = 1500 };
+    static const size_t ks[] = {64, 65, 300, videos - 1, videos, 2 * videos};
+    rng r = {43};
+    float *rows = random_units(&r, n, dim), *query = random_units(&r, 1, dim);
+    int64_t groups[n];
+    list l = list_new(dim, n);
+    for (int64_t i = 0; i < n; i++) {
+        groups[i] = i * 7919 % videos;
+        list_add(&l, i, rows + i * dim);
+    }
+    for (int how = 0; how < 2; how++) {
+        first_pass = how ? VX_INDEX_FLOATS : VX_INDEX_CODES;
+        vx_index *index = new_index(dim, 900);
+        assert_int_equal(vx_index_add(index, l.ids, groups, l.vectors, n, NULL), 0);
+        for (size_t i = 0; i < VX_LEN(ks); i++) {
+            vx_index_query asked = {
+                .vectors = query, .n = 1, .k = ks[i], .min_score = ALL_SCORES, .by_group = true};
+            check_query(index, asked, &l, groups);
+        }
+        vx_index_free(index);
+    }
+    list_done(&l);
+    free(rows);
+    free(query);
+}
+
 /* One film with half of all clips, nearer than most others: still k videos, from one pass. */
 static void search_by_group_is_not_filled_by_one_film(void **state) {
     (void)state;
@@ -231,6 +260,7 @@ int main(void) {
         cmocka_unit_test(best_row_of_a_query_that_loses_all_it_can_is_found),
         cmocka_unit_test(search_by_codes_scores_few_rows_exactly),
         cmocka_unit_test(search_by_group_is_not_filled_by_one_film),
+        cmocka_unit_test(search_for_many_videos_has_the_best_clip_of_each),
         cmocka_unit_test(codes_say_what_they_lose_at_least),
         cmocka_unit_test(kernel_gives_the_bits_of_the_plain_one),
     };

@@ -3,7 +3,7 @@
 #include "index/pass.h"
 #include "index_fixture.h"
 
-enum { DIM = 24, SEGMENTS = 3, ROWS = 300, K = 20 };
+enum { DIM = 24, SEGMENTS = 3, ROWS = 300, K = 100 };
 
 typedef struct library {
     vx_segment *segments[SEGMENTS];
