@@ -39,7 +39,7 @@ static const vx_option table[] = {
     {"model", VX_OPTION_TEXT, AT(model), "auto", "NAME[,NAME...]",
      "model packages to load, the first is the default; auto: the best one that runs here"},
     {"copy-model", VX_OPTION_TEXT, AT(copy_model), NULL, "NAME",
-     "a model package of the role copy: it also names videos whose pictures the "
+     "a model package of the role copy, such as sscd: it also names videos whose pictures the "
      "second look compares, for edits that neither hashes nor vectors see; needs --evidence full "
      "or deep (default: none)"},
     {"encoder", VX_OPTION_TEXT, AT(encoder), "auto", "NAME",

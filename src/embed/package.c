@@ -101,6 +101,7 @@ static int fail_not_there(const char *models_dir, const char *name, vx_err *err)
         {"cosmos-embed1-336p", " --download"},
         {"cosmos-embed1-448p", " --download"},
         {"internvideo2-1b", " --download"},
+        {"sscd", " --download"},
         {"efficientnet-lite0", ""},
     };
     for (size_t i = 0; i < VX_LEN(exporters); i++)
