@@ -40,6 +40,7 @@ typedef struct report {
         folders_limited;
     int64_t jobs_parked, jobs_waiting, clusterings;
     int64_t filter_bytes, filter_rebuilding;
+    int64_t copy_pictures, copy_index_bytes, copy_failures; /* zeros without a copy model */
     int64_t videos, videos_outdated, missing_files, memory_bytes, disk_free_bytes, active, waiting,
         uptime_us;
     int64_t one; /* 1, for metrics whose labels are the information */
@@ -93,6 +94,15 @@ static int gather_folders(vx_server *server, report *r, vx_err *err) {
     return rc;
 }
 
+static void gather_copy_model(const vx_server *server, report *r) {
+    if (!server->models->copy)
+        return;
+    vx_model *copy = &server->models->copy->items[0];
+    r->copy_pictures = vx_index_count(copy->index);
+    r->copy_index_bytes = (int64_t)vx_index_memory_bytes(copy->index);
+    r->copy_failures = atomic_load(&copy->failures);
+}
+
 static int gather(vx_request *request, report *r, vx_err *err) {
     vx_server *server = request->server;
     vx_ingest_get_stats(server->ingest, &r->ingest);
@@ -110,6 +120,7 @@ static int gather(vx_request *request, report *r, vx_err *err) {
     r->uptime_us = vx_clock_monotonic_us() - server->started_us;
     r->one = 1;
     r->n_models = server->models->n;
+    gather_copy_model(server, r);
     int rc = vx_catalog_count_videos(server->catalog, &r->videos, err);
     if (!rc)
         rc = vx_catalog_count_outdated(server->catalog, VX_MEDIA_RULES,
@@ -300,6 +311,17 @@ static const metric metrics[] = {
      AT(verify.looks), EVIDENCE},
     {"evidence_seconds_total", COUNTER, "Time that took.", "evidence.seconds", AT(verify.looks_us),
      NONE, SECONDS},
+    {"copy_pictures", GAUGE, "Pictures, described by the copy model, that videos are found by.",
+     "copy_model.pictures", AT(copy_pictures)},
+    {"copy_index_bytes", GAUGE, "Memory of their index.", "copy_model.index_bytes",
+     AT(copy_index_bytes)},
+    {"copy_described_videos_total", COUNTER, "Videos that the copy model described.",
+     "copy_model.described", AT(verify.described)},
+    {"copy_undescribed_videos", GAUGE,
+     "Videos of before the start that the copy model has yet to describe.",
+     "copy_model.undescribed", AT(verify.undescribed)},
+    {"copy_failures_total", COUNTER, "Videos on which the copy model failed.",
+     "copy_model.failures", AT(copy_failures)},
 
     {"decoded_videos_total", COUNTER,
      "With a GPU: videos decoded, by path (mixed: the GPU gave up).", NULL, AT(decoder.n_clips),

@@ -151,6 +151,31 @@ static void write_model(vx_out *out, vx_model *loaded, bool is_default, const st
     vx_out_end(out, '}');
 }
 
+/* The model that describes pictures, which is none of those above: nothing can be searched or embedded by it. */
+static void write_copy_model(vx_out *out, const vx_server *server, const vx_verify_stats *stats) {
+    if (!server->models->copy) {
+        vx_out_json(out, "copy_model", "null");
+        return;
+    }
+    vx_model *copy = &server->models->copy->items[0];
+    const vx_model_info *model = copy->info;
+    vx_out_begin(out, "copy_model", '{');
+    vx_out_string(out, "name", model->name);
+    vx_out_string(out, "digest", model->digest);
+    vx_out_string(out, "source", model->source);
+    vx_out_string(out, "license", model->license);
+    vx_out_string(out, "device", model->device);
+    vx_out_string(out, "dtype", model->dtype);
+    vx_out_int(out, "dim", model->dim);
+    vx_out_float(out, "threshold", model->similar_threshold);
+    vx_out_int(out, "weights_bytes", model->weights_bytes);
+    vx_out_int(out, "pictures", vx_index_count(copy->index));
+    vx_out_int(out, "index_bytes", (int64_t)vx_index_memory_bytes(copy->index));
+    vx_out_int(out, "undescribed", stats->undescribed);
+    vx_out_int(out, "failures", atomic_load(&copy->failures));
+    vx_out_end(out, '}');
+}
+
 /* The same models as OpenAI's API lists them. */
 static void write_openai_list(vx_out *out, const vx_server *server) {
     vx_out_string(out, "object", "list");
@@ -309,8 +334,9 @@ void vx_models_list_get(vx_request *request) {
     vx_server *server = request->server;
     VX_AUTO_OUT out = {0};
     stored s = {0};
+    vx_verify_stats second_looks;
     vx_err err;
-    if (find_stored(server, &s, &err)) {
+    if (find_stored(server, &s, &err) || vx_verify_get_stats(server->verify, &second_looks, &err)) {
         free(s.spaces);
         vx_reply_failure(request, &err);
         return;
@@ -319,6 +345,7 @@ void vx_models_list_get(vx_request *request) {
     for (int i = 0; i < server->models->n; i++)
         write_model(&out, &server->models->items[i], i == 0, &s, s.missing[i]);
     vx_out_end_items(&out, NULL);
+    write_copy_model(&out, server, &second_looks);
     write_unused(&out, server, &s);
     write_openai_list(&out, server);
     write_gpu(&out, server);

@@ -49,7 +49,7 @@ vx_catalog *vx_catalog_close(vx_catalog *catalog);
 VX_DEFINE_AUTO(vx_catalog, vx_catalog_close)
 
 /* False once any read has met damage: a page that SQLite cannot read or make sense of, which stays so until
- * the next open, or a vector or fingerprint whose checksum is wrong, until it is replaced or deleted.
+ * the next open, or a vector, fingerprint or description of pictures whose checksum is wrong, until it is replaced or deleted.
  * ret_reason: the first, in words. Cost: a read of that row. */
 bool vx_catalog_health(vx_catalog *catalog, char *ret_reason, size_t capacity);
 
@@ -518,6 +518,29 @@ typedef int (*vx_catalog_on_fingerprint)(void *ctx, int64_t video_row, const voi
 int vx_catalog_scan_fingerprints(vx_catalog *catalog, vx_catalog_on_fingerprint on_fingerprint,
                                  void *ctx, vx_err *err);
 
+/* ---- Pictures: what a copy model says of them, float32 [n, dim] for each video ---- */
+
+/* Counts a try that begins, before the file is touched; what was there is gone. _break_off: it was stopped, and is no
+ * try. VX_CATALOG_NOT_FOUND: the video is gone. */
+int vx_catalog_begin_pictures(vx_catalog *catalog, int64_t video, const char *digest, vx_err *err);
+int vx_catalog_break_off_pictures(vx_catalog *catalog, int64_t video, vx_err *err);
+/* digest: of the model's package. bytes 0: it has none to show. In place of what is there. VX_CATALOG_NOT_FOUND. */
+int vx_catalog_set_pictures(vx_catalog *catalog, int64_t video, const char *digest,
+                            const float *vectors, size_t bytes, vx_err *err);
+/* Calls back for those of a digest, in order of video rows, on the calling thread; the vectors are borrowed until it
+ * returns; non-zero stops it and is returned. Those whose checksum is wrong are left out; vx_catalog_health then tells. */
+typedef int (*vx_catalog_on_pictures)(void *ctx, int64_t video, const float *vectors, size_t bytes,
+                                      vx_err *err);
+int vx_catalog_scan_pictures(vx_catalog *catalog, const char *digest,
+                             vx_catalog_on_pictures on_pictures, void *ctx, vx_err *err);
+/* The oldest video above a row that has none of that digest, and is no copy or part of another: 0: there is none. Not those
+ * that are pending, or at which VX_CATALOG_LOOK_TRIES tries have not ended. And how many there are. Cost: looks at every
+ * video. */
+int vx_catalog_find_undescribed(vx_catalog *catalog, const char *digest, int64_t above_row,
+                                int64_t *ret_row, vx_err *err);
+int vx_catalog_count_undescribed(vx_catalog *catalog, const char *digest, int64_t *ret_n,
+                                 vx_err *err);
+
 /* ---- Duplicates (duplicates/): pairs that a scan found ---- */
 
 /* What b is to a: as a verdict at insert would have it with b the new video and a the stored one. */
@@ -698,6 +721,7 @@ typedef enum vx_flaw_kind {
     VX_FLAW_VECTOR,          /* a vector that is not what was stored */
     VX_FLAW_VECTOR_ORPHANED, /* a vector of no clip or no model */
     VX_FLAW_FINGERPRINT,     /* a fingerprint that is not what was stored */
+    VX_FLAW_PICTURES,        /* what a copy model said of pictures, and is not what was stored */
     VX_FLAW_COUNT,           /* a vector space that counts its vectors wrong */
 } vx_flaw_kind;
 typedef struct vx_flaw {

@@ -124,6 +124,28 @@ static int check_fingerprints(check *c, vx_db *db) {
     return rc;
 }
 
+static int check_pictures(check *c, vx_db *db) {
+    VX_SQL(q, db,
+           "SELECT p.video, p.data, p.checksum, videos.id FROM pictures p"
+           " JOIN videos ON videos.row = p.video WHERE p.data IS NOT NULL ORDER BY p.video");
+    int rc;
+    while ((rc = vx_sql_next(&q, c->err)) > 0) {
+        char video[VX_VIDEO_ID_CHARS + 1];
+        size_t bytes;
+        int64_t row = vx_sql_int(&q);
+        const void *data = vx_sql_blob(&q, &bytes);
+        bool right = vx_catalog_is_right(c->catalog, &q, (vx_health_row){VX_HEALTH_PICTURES, row},
+                                         data, bytes);
+        vx_sql_text_into(&q, video, sizeof video);
+        if (!right && (rc = tell(c, VX_FLAW_PICTURES, row, "pictures",
+                                 "what the copy model says of the pictures of video %s does not "
+                                 "match its checksum",
+                                 video)))
+            return rc;
+    }
+    return rc;
+}
+
 static int check_counts(check *c, vx_db *db) {
     VX_SQL(q, db,
            "SELECT row, model, vectors, (SELECT count(*) FROM vectors WHERE key >= spaces.row << 40"
@@ -144,7 +166,8 @@ static int check_counts(check *c, vx_db *db) {
 
 int vx_catalog_check(vx_catalog *catalog, vx_catalog_on_flaw on_flaw, void *ctx, vx_err *err) {
     static int (*const parts[])(check * c, vx_db * db) = {
-        check_structure, check_references, check_vectors, check_fingerprints, check_counts,
+        check_structure,    check_references, check_vectors,
+        check_fingerprints, check_pictures,   check_counts,
     };
     vx_err unread;
     check c = {catalog, on_flaw, ctx, err ? err : &unread};
@@ -181,6 +204,11 @@ static int delete_row(vx_catalog *catalog, const vx_flaw *flaw, vx_err *err) {
         vx_sql_bind_int(&mark, flaw->row);
         int rc = vx_sql_run(&q, err);
         return rc ? rc : vx_sql_run(&mark, err);
+    }
+    if (!strcmp(flaw->table, "pictures")) {
+        VX_SQL(q, db, "DELETE FROM pictures WHERE video = ?");
+        vx_sql_bind_int(&q, flaw->row);
+        return vx_sql_run(&q, err);
     }
     if (!strcmp(flaw->table, "clips")) {
         VX_SQL(q, db, "DELETE FROM clips WHERE row = ?");

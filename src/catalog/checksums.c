@@ -26,9 +26,11 @@ bool vx_catalog_is_right(vx_catalog *catalog, vx_sql *q, vx_health_row row, cons
 static bool is_still_damaged(vx_catalog *catalog, vx_health_row row) {
     VX_READER(reader, catalog);
     VX_SQL(q, reader.db,
-           "SELECT data, checksum FROM vectors WHERE ?1 AND key = ?2 UNION ALL"
-           " SELECT data, checksum FROM fingerprints WHERE NOT ?1 AND video = ?2");
-    vx_sql_bind_int(&q, row.table == VX_HEALTH_VECTOR);
+           "SELECT data, checksum FROM vectors WHERE ?1 = 0 AND key = ?2 UNION ALL"
+           " SELECT data, checksum FROM fingerprints WHERE ?1 = 1 AND video = ?2 UNION ALL"
+           " SELECT data, checksum FROM pictures WHERE ?1 = 2 AND video = ?2 AND data IS NOT NULL");
+    _Static_assert(VX_HEALTH_FINGERPRINT == 1 && VX_HEALTH_PICTURES == 2, "as the query has them");
+    vx_sql_bind_int(&q, row.table);
     vx_sql_bind_int(&q, row.key);
     int rc = vx_sql_next(&q, NULL);
     if (rc <= 0)
@@ -42,15 +44,19 @@ bool vx_catalog_health(vx_catalog *catalog, char *ret_reason, size_t capacity) {
     char reason[256];
     vx_health_row row;
     while (vx_health_get_first(&catalog->health, reason, &row)) {
-        bool is_vector = row.table == VX_HEALTH_VECTOR;
+        static const char *const what[] = {
+            [VX_HEALTH_VECTOR] = "vector of clip",
+            [VX_HEALTH_FINGERPRINT] = "fingerprint of video",
+            [VX_HEALTH_PICTURES] = "description of the pictures of video",
+        };
         if (reason[0]) {
             snprintf(ret_reason, capacity, "%s", reason);
             return false;
         }
         if (is_still_damaged(catalog, row)) {
             snprintf(ret_reason, capacity, "the %s %" PRId64 " does not match its checksum",
-                     is_vector ? "vector of clip" : "fingerprint of video",
-                     is_vector ? vx_catalog_clip_of_key(row.key) : row.key);
+                     what[row.table],
+                     row.table == VX_HEALTH_VECTOR ? vx_catalog_clip_of_key(row.key) : row.key);
             return false;
         }
         vx_health_forget_row(&catalog->health, row);

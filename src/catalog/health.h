@@ -14,7 +14,11 @@
 
 #include "base/thread.h"
 
-typedef enum vx_health_table { VX_HEALTH_VECTOR, VX_HEALTH_FINGERPRINT } vx_health_table;
+typedef enum vx_health_table {
+    VX_HEALTH_VECTOR,
+    VX_HEALTH_FINGERPRINT,
+    VX_HEALTH_PICTURES,
+} vx_health_table;
 typedef struct vx_health_row {
     vx_health_table table;
     int64_t key;

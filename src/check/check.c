@@ -63,6 +63,7 @@ static void tell_flaw(run *r, const vx_flaw *flaw) {
         [VX_FLAW_VECTOR] = "vector-damaged",
         [VX_FLAW_VECTOR_ORPHANED] = "vector-orphaned",
         [VX_FLAW_FINGERPRINT] = "fingerprint-damaged",
+        [VX_FLAW_PICTURES] = "pictures-damaged",
         [VX_FLAW_COUNT] = "vector-count",
     };
     const char *advice = "";
@@ -73,6 +74,8 @@ static void tell_flaw(run *r, const vx_flaw *flaw) {
     else if (flaw->kind == VX_FLAW_FINGERPRINT && flaw->repaired)
         advice = "; it was dropped and is lost: copies of this video are no longer recognised by "
                  "their frames";
+    else if (flaw->kind == VX_FLAW_PICTURES && flaw->repaired)
+        advice = "; it was dropped, the next start with this copy model makes it again";
     tell(r, kinds[flaw->kind], flaw->repaired, "%s%s", flaw->text, advice);
 }
 

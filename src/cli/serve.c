@@ -17,8 +17,8 @@
 #include "server/server.h"
 
 typedef struct settings {
-    const char *listen, *data, *models, *model, *device, *hybrid, *evidence, *index_gpu, *clip,
-        *encoder, *fingerprints, *log_level, *host, *allow_origin;
+    const char *listen, *data, *models, *model, *copy_model, *device, *hybrid, *evidence,
+        *index_gpu, *clip, *encoder, *fingerprints, *log_level, *host, *allow_origin;
     int64_t ingest_threads, search_threads, http_threads, queue, max_connections, idle_timeout;
     int64_t max_upload, reserve, cluster_memory, max_side, max_json, max_embeddings_json, fetch_max;
     double max_duration, fetch_timeout;
@@ -38,6 +38,10 @@ static const vx_option table[] = {
     {"models", VX_OPTION_TEXT, AT(models), NULL, "DIR", VX_MODELS_HELP},
     {"model", VX_OPTION_TEXT, AT(model), "auto", "NAME[,NAME...]",
      "model packages to load, the first is the default; auto: the best one that runs here"},
+    {"copy-model", VX_OPTION_TEXT, AT(copy_model), NULL, "NAME",
+     "a model package of the role copy, such as sscd: it also names videos whose pictures the "
+     "second look compares, for edits that neither hashes nor vectors see; needs --evidence full "
+     "or deep (default: none)"},
     {"encoder", VX_OPTION_TEXT, AT(encoder), "auto", "NAME",
      "FFmpeg video encoder used when a clip is exported as MP4: auto, libx264, libopenh264, mpeg4, "
      "h264_nvenc"},
@@ -234,6 +238,7 @@ static int serve(const settings *s, const sigset_t *signals, vx_err *err) {
         .data_dir = s->data,
         .models_dir = models,
         .model = s->model,
+        .copy_model = s->copy_model,
         .device = s->device,
         .no_hybrid = !strcmp(s->hybrid, "off"),
         .no_index_gpu = !strcmp(s->index_gpu, "off"),
@@ -300,6 +305,14 @@ int vx_command_serve(int argc, char **argv) {
     }
     if (level_of_evidence(s.evidence) == VX_EVIDENCE_OFF && strcmp(s.evidence, "off") != 0) {
         VX_FAIL(&err, 1, "--evidence must be off, fast, full or deep, not '%s'", s.evidence);
+        return fail(&err, 2);
+    }
+    if (s.copy_model && level_of_evidence(s.evidence) < VX_EVIDENCE_FULL) {
+        VX_FAIL(
+            &err, 1,
+            "--copy-model needs --evidence full or deep: only the second look asks it, and with "
+            "%s there is none",
+            s.evidence);
         return fail(&err, 2);
     }
     if (strcmp(s.hybrid, "auto") != 0 && strcmp(s.hybrid, "off") != 0) {

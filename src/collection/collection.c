@@ -91,6 +91,7 @@ void vx_collection_unindex(vx_collection *collection, const vx_video *video) {
         vx_log_failed(VX_LOG_WARN, "index", &err,
                       "video=%s hint=\"its vectors stay in memory until a restart\"", video->id);
     vx_fp_index_remove(collection->fingerprints, video->row, NULL);
+    vx_collection_forget_pictures(collection, video->row);
 }
 
 /* ---- a video that was read again ---- */
@@ -127,7 +128,29 @@ void vx_collection_reindex(vx_collection *collection, const vx_video *old, const
     if (rc)
         vx_log_failed(VX_LOG_ERROR, "index", &err,
                       "video=%s hint=\"searches see all of it again after a restart\"", video->id);
+    vx_collection_forget_pictures(collection, video->row); /* as the catalog has */
     vx_collection_note_recent(collection, video->row);
+}
+
+/* ---- pictures, as the copy model describes them ---- */
+
+int vx_collection_set_pictures(vx_collection *collection, int64_t video_row, const float *vectors,
+                               size_t n, vx_err *err) {
+    vx_model *copy = &collection->models->copy->items[0];
+    size_t bytes = n * (size_t)copy->info->dim * sizeof *vectors;
+    int rc = vx_catalog_set_pictures(collection->catalog, video_row, copy->info->digest, vectors,
+                                     bytes, err);
+    if (!rc)
+        rc = vx_model_remove_pictures(copy, video_row, err);
+    return rc ? rc : vx_model_add_pictures(copy, video_row, vectors, n, err);
+}
+
+void vx_collection_forget_pictures(vx_collection *collection, int64_t video_row) {
+    vx_models *copy = collection->models->copy;
+    vx_err err;
+    if (copy && vx_model_remove_pictures(&copy->items[0], video_row, &err))
+        vx_log_failed(VX_LOG_WARN, "index", &err,
+                      "hint=\"descriptions of pictures stay in memory until a restart\"");
 }
 
 /* ---- vectors that were missing ---- */

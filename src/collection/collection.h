@@ -111,6 +111,13 @@ void vx_collection_reindex(vx_collection *collection, const vx_video *old, const
 /* Takes a video out of all indexes: it was deleted, or its transaction failed. */
 void vx_collection_unindex(vx_collection *collection, const vx_video *video);
 
+/* What the copy model, which is loaded, says of a video's pictures: float32 [n, dim], n 0: it has none to show. In place of
+ * what is there, in catalog and index; taken out again by _forget_pictures if that transaction fails.
+ * VX_CATALOG_NOT_FOUND: the video was deleted. */
+int vx_collection_set_pictures(vx_collection *collection, int64_t video_row, const float *vectors,
+                               size_t n, vx_err *err);
+void vx_collection_forget_pictures(vx_collection *collection, int64_t video_row);
+
 /* Gives clips of a stored video the vectors that they lack, in catalog and indexes; a clip that has one
  * keeps it.
  *   vectors     [models->n] float32 [n_clips, dim]; NULL: none of that model

@@ -22,9 +22,9 @@ typedef struct looking {
     vx_verdict_stored stored;
     vx_verdict_looks looks;
     vx_duplicate_pair
-        before[VX_VERDICT_LOOKS * 2]; /* [looks.n] the pair that is stored; kind NEW: none */
-    vx_duplicate_pair found[VX_VERDICT_LOOKS * 2]; /* [n_found] */
-    float segments[VX_VERDICT_LOOKS * 2][4];
+        before[VX_VERDICT_LOOKS_MAX]; /* [looks.n] the pair that is stored; kind NEW: none */
+    vx_duplicate_pair found[VX_VERDICT_LOOKS_MAX]; /* [n_found] */
+    float segments[VX_VERDICT_LOOKS_MAX][4];
     size_t n_found;
 } looking;
 

@@ -45,6 +45,12 @@ int vx_devices_parse(const char *text, int n_cuda, vx_devices *ret_devices, vx_e
 
 /* ---- models ---- */
 
+/* What a model's vectors are for. They are never compared across roles. */
+typedef enum vx_model_role {
+    VX_ROLE_SEARCH, /* of clips: searches, verdicts, clusters */
+    VX_ROLE_COPY, /* of single pictures: which videos may be copies (verdict/copies.c). T is 1, and no text */
+} vx_model_role;
+
 typedef enum vx_sampling {
     VX_SAMPLE_SPREAD, /* T of N frames over the whole clip: floor(k (N-1) / (T-1)); repeats when
                           short */
@@ -56,6 +62,7 @@ typedef struct vx_model_info {
     char name[64];   /* [a-z0-9.-]+ */
     char digest[65]; /* lower-case hex */
     char source[160], license[64], device[32], dtype[16];
+    vx_model_role role;
     int dim;      /* 1..8192 */
     int n_frames; /* T, 1..64 */
     double target_fps;
@@ -81,6 +88,7 @@ typedef struct vx_embedder vx_embedder;
 typedef struct vx_embedder_params {
     const char *models_dir; /* borrows */
     const char *name;       /* borrows */
+    vx_model_role role;     /* a package of another one is refused */
     const char *
         device; /* as vx_devices_parse takes it; NULL = auto. Of several each runs the model, and all
                                take clips from one queue; texts run on the first */

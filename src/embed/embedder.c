@@ -291,6 +291,8 @@ int vx_embedder_find_device(const vx_embedder_params *params, char ret_device[16
     err = err ? err : &unread;
     int rc = vx_package_read_manifest(params->models_dir, params->name, package, err);
     if (!rc)
+        rc = vx_package_check_role(package, params->role, err);
+    if (!rc)
         rc = choose(package, params, how, err);
     if (!rc)
         memcpy(ret_device, how->device, sizeof how->device);
@@ -469,7 +471,8 @@ int vx_embedder_open(const vx_embedder_params *params, vx_embedder **ret_embedde
     if (!package || !e)
         return VX_FAIL(err, -ENOMEM, "no memory for an embedder");
     int rc = vx_package_read(params->models_dir, params->name, package, err);
-    if (rc || (rc = start(e, package, params, err)))
+    if (rc || (rc = vx_package_check_role(package, params->role, err)) ||
+        (rc = start(e, package, params, err)))
         return rc;
     *ret_embedder = vx_take(e);
     return 0;

@@ -306,6 +306,21 @@ static int read_text_tower(const reader *top, vx_package *package) {
     return 0;
 }
 
+/* Optional: search. A copy model describes single pictures. */
+static int read_role(const reader *in, vx_model_info *info) {
+    static const char *const roles[] = {[VX_ROLE_SEARCH] = "search", [VX_ROLE_COPY] = "copy"};
+    int role = VX_ROLE_SEARCH;
+    if (json_object_get(in->object, "role")) {
+        int rc = read_word(in, "role", roles, VX_LEN(roles), &role);
+        if (rc)
+            return rc;
+    }
+    info->role = (vx_model_role)role;
+    if (role == VX_ROLE_COPY && info->n_frames != 1)
+        return bad(in, "frames.count", "is not 1, as role copy has it");
+    return role == VX_ROLE_COPY && info->has_text ? bad(in, "text", "is none of role copy") : 0;
+}
+
 /* Optional: operators of vidx's own that the archives use. */
 static int read_operators(const reader *in) {
     char set[32], problem[96];
@@ -326,8 +341,8 @@ static int read_top(const reader *in, vx_package *package) {
     char revision[96];
     if (json_object_get(in->object, "kind"))
         return bad(in, "kind", "is of a package that gives no vectors; name another model");
-    if ((rc = REFUSE_UNKNOWN(in, "format", "name", "source", "revision", "license", "files", "dim",
-                             "metric", "frames", "picture", "video", "text", "threshold",
+    if ((rc = REFUSE_UNKNOWN(in, "format", "role", "name", "source", "revision", "license", "files",
+                             "dim", "metric", "frames", "picture", "video", "text", "threshold",
                              "operators", "self_check")) ||
         (rc = read_int(in, "format", 1, 1, &format)) ||
         (rc = read_text(in, "name", info->name, sizeof info->name)) ||
@@ -338,7 +353,7 @@ static int read_top(const reader *in, vx_package *package) {
         (rc = read_word(in, "metric", metrics, 1, &metric)) || (rc = read_frames(in, info)) ||
         (rc = read_picture(in, &info->preprocess)) || (rc = read_variants(in, package)) ||
         (rc = read_text_tower(in, package)) || (rc = read_threshold(in, info)) ||
-        (rc = read_operators(in)))
+        (rc = read_operators(in)) || (rc = read_role(in, info)))
         return rc;
     size_t length = strlen(info->name);
     if (info->name[0] == '.' || strspn(info->name, name_charset) != length)

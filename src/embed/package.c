@@ -101,6 +101,7 @@ static int fail_not_there(const char *models_dir, const char *name, vx_err *err)
         {"cosmos-embed1-336p", " --download"},
         {"cosmos-embed1-448p", " --download"},
         {"internvideo2-1b", " --download"},
+        {"sscd", " --download"},
         {"efficientnet-lite0", ""},
     };
     for (size_t i = 0; i < VX_LEN(exporters); i++)
@@ -145,6 +146,21 @@ int vx_package_read(const char *models_dir, const char *name, vx_package *ret_pa
         return rc;
     *ret_package = package;
     return 0;
+}
+
+int vx_package_check_role(const vx_package *package, vx_model_role role, vx_err *err) {
+    const char *name = package->info.name;
+    if (package->info.role == role)
+        return 0;
+    return role == VX_ROLE_COPY
+               ? VX_FAIL(err, VX_EMBED_BAD_PACKAGE,
+                         "The model %s does not describe pictures for copies: its manifest has no "
+                         "\"role\": \"copy\". Name it with --model",
+                         name)
+               : VX_FAIL(err, VX_EMBED_BAD_PACKAGE,
+                         "The model %s has the role copy: it describes pictures, and no clips can "
+                         "be searched by it. Name it with --copy-model",
+                         name);
 }
 
 void vx_models_with_text(const char *models_dir, char *ret_names, size_t capacity) {

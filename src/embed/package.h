@@ -43,6 +43,9 @@ int vx_package_read(const char *models_dir, const char *name, vx_package *ret_pa
  * Returns 0, -errno or VX_EMBED_BAD_PACKAGE. */
 int vx_package_check_file(const vx_package *package, const char *name, vx_err *err);
 
+/* Whether the package has that role; VX_EMBED_BAD_PACKAGE says which setting takes it. */
+int vx_package_check_role(const vx_package *package, vx_model_role role, vx_err *err);
+
 /* vx_package_read without a look at the files; info.digest stays empty. */
 int vx_package_read_manifest(const char *models_dir, const char *name, vx_package *ret_package,
                              vx_err *err);

@@ -90,6 +90,13 @@ static int begin_second_look(video_write *w, vx_err *err) {
     bool settled = !vx_verdict_wants_look(video->duplicate.kind);
     if (video->evidence != VX_EVIDENCE_PENDING || w->item->in_order)
         return 0;
+    const vx_verdict_subject *subject = &work->subject;
+    int rc = subject->described
+                 ? vx_collection_set_pictures(collection, video->row, subject->pictures,
+                                              subject->n_pictures, err)
+                 : 0;
+    if (rc)
+        return rc;
     const unsigned long long itself = 1;
     unsigned long long n_seen = work->candidates.n_recent + itself;
     if (!work->looked || (!settled && atomic_load(&collection->recent.n) != n_seen))

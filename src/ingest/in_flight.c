@@ -17,6 +17,7 @@ vx_ingest_item *vx_ingest_item_free(vx_ingest_item *item) {
     if (item->work) {
         vx_extract_clear(&item->work->extract);
         vx_verdict_candidates_clear(&item->work->candidates);
+        free(item->work->pictures);
     }
     free(item->work);
     free(item->filename);

@@ -18,6 +18,7 @@ typedef struct vx_ingest_work {
     vx_verdict_candidates candidates;
     bool looked; /* the second look has ended, with these looks: */
     vx_verdict_looks looks;
+    float *pictures; /* for the subject, as the copy model describes them; owned */
     /* What the sealer and the worker found. The item goes on to the writer when both have ended. */
     atomic_int n_awaited;
     int seal_rc;

@@ -245,6 +245,18 @@ static void on_check(void *ctx, const vx_video *of, const vx_evidence *evidence)
            (double)evidence->motion, evidence->n_inliers);
 }
 
+/* Of the copy model, if there is one; stored with the video. */
+static int describe(vx_ingest_work *work, const vx_verdict_files *files, vx_err *err) {
+    vx_verdict_subject *subject = &work->subject;
+    if (!files->extractor->models->copy || subject->described)
+        return 0;
+    int rc =
+        vx_verdict_describe(files, subject->length_s, &work->pictures, &subject->n_pictures, err);
+    subject->pictures = work->pictures;
+    subject->described = !rc;
+    return rc;
+}
+
 /* For an item that waits for it: looks a second time, once. */
 static int look_again(vx_ingest_item *item, const vx_verdict_files *files, vx_err *err) {
     vx_ingest_work *work = item->work;
@@ -254,6 +266,9 @@ static int look_again(vx_ingest_item *item, const vx_verdict_files *files, vx_er
         return 0;
     int rc = vx_verdict_may_be_closer(collection, &work->subject, &work->candidates, &wanted, err);
     if (rc || !wanted)
+        return rc;
+    rc = describe(work, files, err);
+    if (rc)
         return rc;
     rc = vx_verdict_look_again(collection, &work->subject, files, files->extractor->evidence,
                                &work->looks, err);
@@ -298,7 +313,10 @@ static void find_candidates(vx_ingest_item *item, vx_ingest_result *result) {
                                          .spans = work->extract.spans,
                                          .width_px = work->extract.info.width_px,
                                          .height_px = work->extract.info.height_px,
-                                         .length_s = work->extract.info.duration_s};
+                                         .length_s = work->extract.info.duration_s,
+                                         .described = work->subject.described,
+                                         .pictures = work->subject.pictures,
+                                         .n_pictures = work->subject.n_pictures};
     vx_ingest_enter_phase(item, VX_PHASE_COMMIT, 0, 0);
     if (item->in_order) /* what it finds would depend on what is stored at this moment */
         return;

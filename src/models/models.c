@@ -125,6 +125,8 @@ int vx_models_open(const vx_models_params *params, vx_models **ret_models, vx_er
         for (char *name; !rc && (name = strsep(&rest, ","));)
             rc = open_model(models, params, name, "named", err);
     }
+    if (!rc && params->copy)
+        rc = vx_models_open_copy(models, params->copy, params->device, err);
     if (!rc)
         *ret_models = vx_take(models);
     return rc;
@@ -134,6 +136,7 @@ vx_models *vx_models_free(vx_models *models) {
     if (!models)
         return NULL;
     vx_torch_set_reserve(NULL, NULL);
+    vx_models_free(models->copy);
     for (int i = 0; i < models->n; i++) {
         vx_index_free(models->items[i].index);
         vx_embedder_free(models->items[i].embedder);
@@ -197,6 +200,8 @@ void vx_model_get_devices(const vx_model *model, vx_devices *ret_devices) {
 void vx_models_on_no_memory(vx_models *models, void (*relieve)(void *ctx), void *ctx) {
     for (int i = 0; i < models->n; i++)
         vx_embedder_on_no_memory(models->items[i].embedder, relieve, ctx);
+    if (models->copy)
+        vx_models_on_no_memory(models->copy, relieve, ctx);
 }
 
 static bool give_back(void *ctx) {
@@ -209,7 +214,7 @@ static bool give_back(void *ctx) {
 
 int vx_models_load_vectors(vx_models *models, vx_catalog *catalog, int index_threads,
                            bool index_on_gpu, vx_err *err) {
-    int rc = 0;
+    int rc = models->copy ? vx_model_load_pictures(&models->copy->items[0], catalog, err) : 0;
     for (int i = 0; i < models->n && !rc; i++)
         rc = load_vectors(&models->items[i], catalog, index_threads, err);
     for (int i = 0; i < models->n && !rc && index_on_gpu; i++) {

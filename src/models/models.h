@@ -4,6 +4,10 @@
  * two versions of one, never meet. The first is the default: verdicts rest on its vectors, and
  * searches that name no model use it.
  *
+ * Beside them there may be a copy model, whose role is another: it describes single pictures, evenly spread over each
+ * video, and its index has a row for each (copy_model.c). It answers no search; the second look (verdict/copies.c) asks
+ * it which older videos may be copies. Memory: 2.6 kB a picture of 512 numbers, up to VX_PICTURES_MAX a video.
+ *
  * Threads  open, load and free: one (main). Everything else: any; the structs are constant from
  *          vx_models_load_vectors on, but for the atomic.
  */
@@ -34,12 +38,14 @@ typedef struct vx_models {
     vx_model items[VX_MODELS_MAX]; /* [n], the default first */
     int n;
     const char *models_dir;
+    struct vx_models *copy; /* [1] the copy model alone, without a space; NULL: none; owned */
 } vx_models;
 
 typedef struct vx_models_params {
     vx_catalog *catalog;    /* borrows, until open returned */
     const char *models_dir; /* borrows, for the models' life */
     const char *names;      /* comma separated, the first is the default; or auto */
+    const char *copy;       /* the package of the copy model; NULL: none */
     const char *device;     /* auto, cpu, cuda:N */
     bool reproducible;      /* as vx_embedder_params has it */
 } vx_models_params;
@@ -74,3 +80,22 @@ bool vx_models_have_space(const vx_models *models, int64_t space);
  * failed. Cost: counts the catalog's clips. */
 int vx_models_count_missing(const vx_model *model, vx_catalog *catalog, int64_t *ret_clips,
                             vx_err *err);
+
+/* ---- the copy model (copy_model.c) ---- */
+
+#define VX_PICTURES_MAX 32 /* of a video */
+/* How many pictures of a video are described: one in two seconds, 3 at least. */
+size_t vx_picture_count(double length_s);
+/* The time of one of them, by its number or by its id modulo VX_PICTURES_MAX. */
+double vx_picture_time(double length_s, int64_t picture);
+/* Its id in the index: those of older videos are smaller. */
+int64_t vx_picture_id(int64_t video, size_t picture);
+
+/* For vx_models_open: sets models->copy, also on failure. */
+int vx_models_open_copy(vx_models *models, const char *name, const char *device, vx_err *err);
+/* For vx_models_load_vectors. -EIO: stored vectors of another size. */
+int vx_model_load_pictures(vx_model *copy, vx_catalog *catalog, vx_err *err);
+/* Enters a video's n pictures, float32 [n, dim], into the index, or takes out what is there. One thread at a time. */
+int vx_model_add_pictures(vx_model *copy, int64_t video, const float *vectors, size_t n,
+                          vx_err *err);
+int vx_model_remove_pictures(vx_model *copy, int64_t video, vx_err *err);

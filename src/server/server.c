@@ -127,6 +127,7 @@ static int open_models(vx_server *server, vx_err *err) {
     vx_models_params models = {.catalog = server->catalog,
                                .models_dir = p->models_dir,
                                .names = p->model,
+                               .copy = p->copy_model,
                                .device = p->device,
                                .reproducible = p->reproducible};
     vx_extractor *extractor = &server->extractor;

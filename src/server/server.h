@@ -40,12 +40,13 @@
 
 typedef struct vx_server_params {
     const char *data_dir, *models_dir; /* borrows, for the server's life */
-    const char *model;   /* package names, comma separated, the first is the default; or auto */
-    const char *device;  /* as vx_devices_parse takes it */
-    bool no_hybrid;      /* with a GPU, leave all that it decodes to it */
-    bool no_index_gpu;   /* with a GPU, keep no copy of the index there */
-    const char *clip;    /* default clip rule; NULL = auto */
-    const char *encoder; /* for clips as files: FFmpeg's name of one; NULL = auto */
+    const char *model;      /* package names, comma separated, the first is the default; or auto */
+    const char *copy_model; /* a package name; NULL = none */
+    const char *device;     /* as vx_devices_parse takes it */
+    bool no_hybrid;         /* with a GPU, leave all that it decodes to it */
+    bool no_index_gpu;      /* with a GPU, keep no copy of the index there */
+    const char *clip;       /* default clip rule; NULL = auto */
+    const char *encoder;    /* for clips as files: FFmpeg's name of one; NULL = auto */
     int ingest_threads; /* videos decoded at once; 0 = cores + 1, and what a GPU decodes beside them */
     int search_threads;           /* 0 = cores + 30, and in each index one per core */
     int queue_capacity;           /* videos between submit and their end; 0 = 1024 */

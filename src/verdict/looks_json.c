@@ -43,8 +43,9 @@ static const char *reason(const vx_verdict_look *look) {
 static json_t *look_json(const vx_verdict_look *look) {
     const vx_evidence *e = &look->evidence;
     bool lies = !isnan(e->motion), related = look->found.kind != VX_VERDICT_NEW;
-    json_t *object = json_pack("{s:s, s:o, s:s?, s:s, s:s, s:o, s:i}", "video_id", look->of,
-                               "score", number((double)look->score), "relation",
+    json_t *object = json_pack("{s:s, s:s, s:o, s:s?, s:s, s:s, s:o, s:i}", "video_id", look->of,
+                               "found_by", look->by_copy_model ? "copy_model" : "vectors", "score",
+                               number((double)look->score), "relation",
                                related ? vx_verdict_name(look->found.kind) : NULL, "result",
                                vx_evidence_kind_name(e->kind), "reason", reason(look), "motion",
                                number((double)e->motion), "inliers", e->n_inliers);

@@ -17,10 +17,9 @@ enum {
     MOMENTS = 16,   /* of the new video, at most */
     VIEWS = 9,      /* of a picture */
     VIEW_TIMES = 2,
-    MOST = CLIPS + MOMENTS + VIEWS * VIEW_TIMES,
+    MOST = CLIPS + MOMENTS + VIEWS * VIEW_TIMES, /* VX_PICTURES_MAX, too */
 };
-static const double MOMENT_S = 4;        /* one in each so many seconds */
-static const double MOMENT_LENGTH_S = 1; /* of which the model sees pictures */
+static const double MOMENT_S = 4; /* one in each so many seconds */
 
 /* What the stored videos are searched by. */
 typedef struct probe {
@@ -28,12 +27,13 @@ typedef struct probe {
     const float *vector;
 } probe;
 
-/* A stored clip near one. */
+/* A stored clip or picture near one. */
 typedef struct hit {
-    int64_t video, clip; /* catalog rows */
-    size_t rank;         /* among those near the probe */
-    double time_s;       /* of the probe */
+    int64_t video, id; /* catalog row; of the clip, or in the copy model's index */
+    size_t rank;       /* among those near the probe */
+    double time_s;     /* of the probe */
     float score;
+    bool by_copy_model; /* it is a picture */
 } hit;
 
 typedef struct second {
@@ -41,7 +41,7 @@ typedef struct second {
     const vx_verdict_subject *subject;
     const vx_verdict_files *files;
     vx_windows windows;
-    int64_t seen[2 * MOST * NEIGHBOURS]; /* [n_seen] that were met, with a file or without */
+    int64_t seen[3 * MOST * NEIGHBOURS]; /* [n_seen] that were met, with a file or without */
     size_t n_seen, n_looks;
     int64_t *unrelated; /* [n_unrelated] that people said are; owned */
     size_t n_unrelated;
@@ -55,51 +55,12 @@ static bool is_cancelled(void *ctx) {
 
 /* ---- the new video's vectors ---- */
 
-/* Errors of that one file, which trying again would not mend. (After -EIO the caller decides.) */
-static bool is_of_the_file(int code) {
-    static const int codes[] = {ENOENT, EACCES, EPERM, EISDIR, ENOTDIR, ELOOP, ENXIO, ESTALE};
-    for (size_t i = 0; i < VX_LEN(codes); i++)
-        if (code == -codes[i])
-            return true;
-    return false;
-}
-
-/* Vectors of spans of the new video, float32 [n, dim] (gives; NULL: its file cannot be read). */
-static int embed_spans(second *s, const vx_span *spans, const vx_extract_view *views, size_t n,
-                       float **ret_vectors, vx_err *err) {
-    const vx_extract_watch watch = {.cancelled = is_cancelled, .ctx = s};
-    char table_path[PATH_MAX];
-    vx_store_table_path(s->files->store, s->files->sha256, table_path, sizeof table_path);
-    const vx_extract_params params = {.path = s->files->path,
-                                      .table_path = table_path,
-                                      .spans = spans,
-                                      .n_spans = n,
-                                      .views = views,
-                                      .models = 1,
-                                      .decode_threads = s->files->decode_threads,
-                                      .watch = &watch};
-    vx_extract extract = {0};
-    vx_outcome outcome = vx_extract_run(s->files->extractor, &params, &extract, err);
-    *ret_vectors = vx_take(extract.vectors[0]);
-    vx_extract_clear(&extract);
-    if (outcome == VX_OUTCOME_CANCELLED || outcome == VX_OUTCOME_STOPPING)
-        return VX_FAIL(err, VX_MEDIA_STOPPED, "the look was stopped");
-    if (outcome && vx_outcome_is_our_fault(outcome) && !is_of_the_file(err->code))
-        return err->code < 0 ? err->code : -EIO;
-    if (outcome)
-        vx_log_failed(VX_LOG_DEBUG, "evidence", err, "path=%s", s->files->path);
-    return 0;
-}
-
 /* The spans of single moments. Returns how many. */
 static size_t choose_moments(double length_s, vx_span ret_spans[MOMENTS]) {
     double wanted = ceil(length_s / MOMENT_S);
     size_t n = wanted < 3 ? 3 : wanted > MOMENTS ? MOMENTS : (size_t)wanted;
-    for (size_t i = 0; i < n; i++) {
-        double middle_s = length_s * ((double)i + 0.5) / (double)n;
-        ret_spans[i] = (vx_span){fmax(0, middle_s - MOMENT_LENGTH_S / 2),
-                                 fmin(length_s, middle_s + MOMENT_LENGTH_S / 2)};
-    }
+    for (size_t i = 0; i < n; i++)
+        ret_spans[i] = vx_moment_at(length_s * ((double)i + 0.5) / (double)n, length_s);
     return n;
 }
 
@@ -137,10 +98,13 @@ static int by_rank(const void *a, const void *b) {
     return x->video < y->video ? -1 : x->video > y->video;
 }
 
-/* Gives ret_hits [ret_n], best first. */
-static int find_hits(second *s, const probe *probes, size_t n, hit **ret_hits, size_t *ret_n,
-                     vx_err *err) {
-    const vx_model *model = &s->collection->models->items[0];
+/* Gives ret_hits [ret_n], best first. Vectors of clips have no floor; what the copy model names is meant to be a copy. */
+static int find_hits(second *s, bool by_copy_model, const probe *probes, size_t n, hit **ret_hits,
+                     size_t *ret_n, vx_err *err) {
+    const vx_models *models = s->collection->models;
+    const vx_model *model = by_copy_model ? &models->copy->items[0] : &models->items[0];
+    const vx_verdict_subject *subject = s->subject;
+    int64_t before = by_copy_model ? vx_picture_id(subject->before_row, 0) : subject->before_clip;
     size_t dim = (size_t)model->info->dim, n_near[MOST];
     VX_AUTO_FREE float *vectors = vx_new_array(n, dim * sizeof *vectors);
     VX_AUTO_FREE vx_neighbour *near = vx_new_array(n, NEIGHBOURS * sizeof *near);
@@ -152,11 +116,10 @@ static int find_hits(second *s, const probe *probes, size_t n, hit **ret_hits, s
     const vx_index_query query = {.vectors = vectors,
                                   .n = n,
                                   .k = NEIGHBOURS,
-                                  .min_score = -2, /* no floor */
+                                  .min_score = by_copy_model ? model->info->similar_threshold : -2,
                                   .by_group = true,
                                   .is_patient = true,
-                                  .before_id =
-                                      s->subject->before_row ? s->subject->before_clip : 0};
+                                  .before_id = subject->before_row ? before : 0};
     int rc = n ? vx_index_search(model->index, &query, near, n_near, NULL, err) : 0;
     if (rc)
         return rc;
@@ -164,7 +127,8 @@ static int find_hits(second *s, const probe *probes, size_t n, hit **ret_hits, s
     for (size_t i = 0; i < n; i++)
         for (size_t k = 0; k < n_near[i]; k++) {
             const vx_neighbour *found = &near[i * NEIGHBOURS + k];
-            hits[(*ret_n)++] = (hit){found->group, found->id, k, probes[i].time_s, found->score};
+            hits[(*ret_n)++] =
+                (hit){found->group, found->id, k, probes[i].time_s, found->score, by_copy_model};
         }
     qsort(hits, *ret_n, sizeof *hits, by_rank);
     *ret_hits = vx_take(hits);
@@ -173,9 +137,11 @@ static int find_hits(second *s, const probe *probes, size_t n, hit **ret_hits, s
 
 /* ---- one look ---- */
 
-static double middle_of_clip(const vx_video *video, int64_t clip) {
+static double middle_of_hit(const vx_video *video, const hit *at) {
+    if (at->by_copy_model)
+        return vx_picture_time(video->duration_s, at->id % VX_PICTURES_MAX);
     for (size_t i = 0; i < video->n_clips; i++)
-        if (video->clips[i].row == clip)
+        if (video->clips[i].row == at->id)
             return (video->clips[i].start_s + video->clips[i].end_s) / 2;
     return video->duration_s / 2;
 }
@@ -263,8 +229,7 @@ static int compare(second *s, const hit *at, const vx_video *of, vx_verdict_look
     const vx_evidence_params params = {.either_way = true, .passage = true};
     const double new_s = s->subject->length_s;
     const vx_evidence_window of_new = window_of_new(new_s, at->time_s);
-    const vx_evidence_window of_stored =
-        window_of_stored(of->duration_s, middle_of_clip(of, at->clip));
+    const vx_evidence_window of_stored = window_of_stored(of->duration_s, middle_of_hit(of, at));
     int rc =
         vx_windows_compare(&s->windows, &of_new, of, &of_stored, &params, &look->evidence, err);
     if (rc || look->evidence.kind != VX_EVIDENCE_COPY || !is_sure(&look->evidence))
@@ -291,7 +256,8 @@ static int look_at(second *s, const hit *at, vx_err *err) {
     if (rc || !vx_video_has_file(of) || !isfinite(of->duration_s) || of->duration_s <= 0)
         return rc;
     s->n_looks++;
-    vx_verdict_look look = {.score = at->score, .evidence = {.motion = NAN}};
+    vx_verdict_look look = {
+        .score = at->score, .by_copy_model = at->by_copy_model, .evidence = {.motion = NAN}};
     look.found.kind = VX_VERDICT_NEW;
     strcpy(look.of, of->id);
     rc = compare(s, at, of, &look, err);
@@ -323,10 +289,11 @@ static bool is_settled(const second *s) {
     return s->looks->found.of && !vx_verdict_wants_look(s->looks->found.kind);
 }
 
-static int look_at_nearest(second *s, const probe *probes, size_t n, vx_err *err) {
+static int look_at_nearest(second *s, bool by_copy_model, const probe *probes, size_t n,
+                           vx_err *err) {
     VX_AUTO_FREE hit *hits = NULL;
     size_t n_hits = 0, most = s->n_looks + VX_VERDICT_LOOKS;
-    int rc = find_hits(s, probes, n, &hits, &n_hits, err);
+    int rc = find_hits(s, by_copy_model, probes, n, &hits, &n_hits, err);
     for (size_t i = 0; i < n_hits && s->n_looks < most && !rc && !is_settled(s); i++) {
         if (is_cancelled(s))
             return VX_FAIL(err, VX_MEDIA_STOPPED, "the look was stopped");
@@ -346,7 +313,8 @@ static int look_by_moments(second *s, vx_err *err) {
     vx_span spans[MOMENTS];
     probe probes[MOST];
     size_t n_moments = choose_moments(subject->length_s, spans);
-    int rc = embed_spans(s, spans, NULL, n_moments, &vectors, err);
+    const vx_moments moments = {.spans = spans, .n = n_moments};
+    int rc = vx_moments_embed(s->files, &moments, &vectors, err);
     size_t n_clips = subject->n_clips < CLIPS ? subject->n_clips : CLIPS;
     for (size_t i = 0; i < n_clips; i++) {
         size_t clip = i * subject->n_clips / n_clips;
@@ -356,7 +324,24 @@ static int look_by_moments(second *s, vx_err *err) {
     }
     for (size_t i = 0; i < n_moments && vectors; i++)
         probes[n++] = (probe){(spans[i].start_s + spans[i].end_s) / 2, vectors + i * dim};
-    return rc ? rc : look_at_nearest(s, probes, n, err);
+    return rc ? rc : look_at_nearest(s, false, probes, n, err);
+}
+
+static int look_by_copy_model(second *s, vx_err *err) {
+    size_t dim = (size_t)s->collection->models->copy->items[0].info->dim, n = 0;
+    VX_AUTO_FREE float *found = NULL;
+    const float *vectors = s->subject->pictures;
+    probe probes[VX_PICTURES_MAX];
+    _Static_assert(VX_PICTURES_MAX <= MOST, "find_hits has room for them");
+    int rc = 0;
+    if (s->subject->described)
+        n = s->subject->n_pictures;
+    else
+        rc = vx_verdict_get_pictures(s->collection, s->subject, s->files, &found, &n, err);
+    vectors = found ? found : vectors;
+    for (size_t i = 0; i < n && !rc; i++)
+        probes[i] = (probe){vx_picture_time(s->subject->length_s, (int64_t)i), vectors + i * dim};
+    return rc ? rc : look_at_nearest(s, true, probes, n, err);
 }
 
 static int look_by_views(second *s, vx_err *err) {
@@ -369,15 +354,15 @@ static int look_by_views(second *s, vx_err *err) {
         double middle_s = s->subject->length_s * (i + 0.5) / VIEW_TIMES;
         size_t end = n + choose_views(s->subject, views + n);
         for (; n < end; n++)
-            spans[n] = (vx_span){fmax(0, middle_s - MOMENT_LENGTH_S / 2),
-                                 fmin(s->subject->length_s, middle_s + MOMENT_LENGTH_S / 2)};
+            spans[n] = vx_moment_at(middle_s, s->subject->length_s);
     }
-    int rc = embed_spans(s, spans, views, n, &vectors, err);
+    const vx_moments moments = {.spans = spans, .views = views, .n = n};
+    int rc = vx_moments_embed(s->files, &moments, &vectors, err);
     if (rc || !vectors)
         return rc;
     for (size_t i = 0; i < n; i++)
         probes[i] = (probe){(spans[i].start_s + spans[i].end_s) / 2, vectors + i * dim};
-    return look_at_nearest(s, probes, n, err);
+    return look_at_nearest(s, false, probes, n, err);
 }
 
 int vx_verdict_look_again(vx_collection *collection, const vx_verdict_subject *subject,
@@ -393,7 +378,9 @@ int vx_verdict_look_again(vx_collection *collection, const vx_verdict_subject *s
         return 0;
     int rc = vx_catalog_find_unrelated(collection->catalog, subject->id, &s.unrelated,
                                        &s.n_unrelated, err);
-    if (!rc)
+    if (!rc && collection->models->copy)
+        rc = look_by_copy_model(&s, err);
+    if (!rc && !is_settled(&s))
         rc = look_by_moments(&s, err);
     if (!rc && !ret_looks->found.of && level == VX_EVIDENCE_DEEP)
         rc = look_by_views(&s, err);

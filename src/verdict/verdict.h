@@ -41,7 +41,11 @@ typedef struct vx_verdict_subject {
     int width_px, height_px; /* for vx_verdict_look_again; 0: not known */
     int64_t before_row;      /* compare only with videos of rows below; 0: with all */
     int64_t before_clip;     /* and their clips; with before_row alone */
-    const int64_t *more;     /* [n_more] further candidates, <= VX_VERDICT_MORE; may be gone */
+    /* Of the copy model, float32 [n_pictures, dim], if it has been asked about this video (vx_verdict_describe). */
+    bool described;
+    const float *pictures;
+    size_t n_pictures;
+    const int64_t *more; /* [n_more] further candidates, <= VX_VERDICT_MORE; may be gone */
     size_t n_more;
 } vx_verdict_subject;
 
@@ -116,23 +120,28 @@ int vx_verdict_check(vx_collection *collection, const vx_verdict_subject *subjec
  *
  * What hashes do not see (a crop, a frame around it, another speed, a passage in a compilation), the pictures of the
  * nearest videos show. Those are the nearest by vector, however far: of the new video's clips, of single moments of
- * it, and, where these bring nothing and the level is deep, of parts of its pictures and of them turned.
+ * it, and, where these bring nothing and the level is deep, of parts of its pictures and of them turned. If a copy model
+ * is loaded, the videos that it names are looked at before these: those with a picture that is as near to one of the new
+ * video's as the threshold of its package says. It cannot tell two takes of one camera apart, so it decides nothing.
  */
 
-#define VX_VERDICT_LOOKS 8 /* stored videos for each of both searches */
+#define VX_VERDICT_LOOKS 8 /* stored videos for each of the searches */
+#define VX_VERDICT_LOOKS_MAX                                                                       \
+    (3 * VX_VERDICT_LOOKS) /* by the copy model, by moments, by parts of pictures */
 
 /* A stored video whose pictures were compared with the new one's. */
 typedef struct vx_verdict_look {
     char of[VX_VIDEO_ID_CHARS + 1];
-    float score;     /* cosine by which it was found */
-    bool unreadable; /* its file, or the new one's, is gone or cannot be decoded */
+    float score;        /* cosine by which it was found */
+    bool by_copy_model; /* of two pictures, as that model describes them */
+    bool unreadable;    /* its file, or the new one's, is gone or cannot be decoded */
     vx_evidence evidence;
     vx_verdict_found found;    /* its kind: copy, part_of, contains, shared_segment; new: none */
     vx_span in_new, in_stored; /* what they share; valid unless new */
 } vx_verdict_look;
 
 typedef struct vx_verdict_looks {
-    vx_verdict_look items[2 * VX_VERDICT_LOOKS];
+    vx_verdict_look items[VX_VERDICT_LOOKS_MAX];
     size_t n;
     vx_verdict_found
         found; /* the closest relation, of those the one that moves most alike; of = 0: none */
@@ -146,6 +155,12 @@ typedef struct vx_verdict_looks {
 int vx_verdict_look_again(vx_collection *collection, const vx_verdict_subject *subject,
                           const vx_verdict_files *files, vx_evidence_level level,
                           vx_verdict_looks *ret_looks, vx_err *err);
+/* What the copy model, which is loaded, says of the pictures of the file that `files` names: float32 [n, dim] (gives),
+ * n = vx_picture_count(length_s). n 0: it cannot be read, or the model failed on it, which is logged and counted.
+ * Returns 0, VX_MEDIA_STOPPED or -errno. Threads: any. Cost: decodes those pictures and what they depend on. */
+int vx_verdict_describe(const vx_verdict_files *files, double length_s, float **ret_vectors,
+                        size_t *ret_n, vx_err *err);
+
 /* A stored video that is to be looked at beside older ones. */
 typedef struct vx_verdict_stored {
     vx_video *video;            /* owned, as is what follows */

@@ -1,4 +1,4 @@
-/* verdict_internal.h — what check.c and second.c need of decide.c and windows.c. Threads: any. */
+/* verdict_internal.h — what check.c and second.c need of decide.c, windows.c and moments.c. Threads: any. */
 #pragma once
 
 #include <limits.h>
@@ -37,3 +37,23 @@ int vx_windows_compare(vx_windows *windows, const vx_evidence_window *of_new, co
  * the relation, all of *ret_found but `of`. Lengths in seconds. */
 vx_span vx_windows_relate(const vx_evidence *e, const vx_span *in_new, double new_s,
                           double stored_s, vx_verdict_found *ret_found);
+
+/* ---- moments.c: vectors of parts of one file ---- */
+
+typedef struct vx_moments {       /* borrows all */
+    const vx_span *spans;         /* [n] */
+    const vx_extract_view *views; /* [n]; NULL: all of every picture */
+    size_t n;
+    bool by_copy_model; /* which is loaded; else by the default model */
+} vx_moments;
+/* A second of a video around a time. */
+vx_span vx_moment_at(double middle_s, double length_s);
+/* Vectors of moments of the file that `files` names, float32 [n, dim] (gives; NULL: it cannot be read).
+ * 0, VX_MEDIA_STOPPED or -errno: the model failed. */
+int vx_moments_embed(const vx_verdict_files *files, const vx_moments *moments, float **ret_vectors,
+                     vx_err *err);
+/* What the copy model, which is loaded, says of the pictures of a video: of a stored one what is in its index; else it
+ * is asked, as vx_verdict_describe does. */
+int vx_verdict_get_pictures(const vx_collection *collection, const vx_verdict_subject *subject,
+                            const vx_verdict_files *files, float **ret_vectors, size_t *ret_n,
+                            vx_err *err);

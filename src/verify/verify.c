@@ -27,8 +27,12 @@ struct vx_verify {
     vx_sweep *sweep;
     atomic_bool stopping;
     atomic_int n_uploads; /* that are being processed */
+    atomic_llong
+        undescribed; /* videos stored before the start that the copy model has yet to describe */
     pthread_t thread;
     bool started;
+    int64_t
+        described_to; /* the thread's: videos up to this row were there at the start, and have been described */
     bool
         looks; /* was started; stays when the thread has ended: what is stored then waits for the next start */
     vx_mutex mu;
@@ -65,12 +69,15 @@ typedef struct stored_video {
     int64_t rested_us;
     vx_verdict_stored stored;
     vx_verdict_looks looks;
-    char *json; /* of the looks */
+    char *json;      /* of the looks */
+    float *pictures; /* float32 [n_pictures, dim] as the copy model describes them; owned */
+    size_t n_pictures;
     bool failed, revised;
 } stored_video;
 
 static void stored_video_done(stored_video *s) {
     free(s->json);
+    free(s->pictures);
     vx_verdict_stored_done(&s->stored);
 }
 
@@ -109,14 +116,58 @@ static void on_check(void *ctx, const vx_video *of, const vx_evidence *evidence)
     rest(s);
 }
 
-static int look_again(stored_video *s, vx_err *err) {
+/* ---- its pictures, as the copy model describes them ---- */
+
+static const vx_model *copy_model(const vx_verify *verify) {
+    const vx_models *copy = verify->params.collection->models->copy;
+    return copy ? &copy->items[0] : NULL;
+}
+
+static int apply_pictures(void *ctx, vx_err *err) {
+    stored_video *s = ctx;
+    return vx_collection_set_pictures(s->verify->params.collection, s->stored.video->row,
+                                      s->pictures, s->n_pictures, err);
+}
+
+static void undo_pictures(void *ctx) {
+    const stored_video *s = ctx;
+    vx_collection_forget_pictures(s->verify->params.collection, s->stored.video->row);
+}
+
+/* files NULL: its file is not there. */
+static int describe(stored_video *s, const vx_verdict_files *files, vx_err *err) {
+    vx_verify *verify = s->verify;
+    const vx_video *video = s->stored.video;
+    const vx_model *copy = copy_model(verify);
+    if (!copy || vx_index_has(copy->index, vx_picture_id(video->row, 0)))
+        return 0;
+    int rc = files
+                 ? vx_verdict_describe(files, video->duration_s, &s->pictures, &s->n_pictures, err)
+                 : 0;
+    if (!rc)
+        rc = vx_writer_run(verify->params.writer, apply_pictures, undo_pictures, s, err);
+    if (rc)
+        return rc;
+    s->stored.subject.described = true;
+    s->stored.subject.pictures = s->pictures;
+    s->stored.subject.n_pictures = s->n_pictures;
+    vx_mutex_lock(&verify->mu);
+    verify->stats.described++;
+    vx_mutex_unlock(&verify->mu);
+    rest(s);
+    return 0;
+}
+
+/* ---- both ---- */
+
+/* Describes a video, and looks at it if it is pending. */
+static int work_on(stored_video *s, bool looks, vx_err *err) {
     const vx_verify_params *p = &s->verify->params;
     VX_AUTO_STORED_FILE file = VX_NO_STORED_FILE;
-    if (vx_store_find_file(p->store, s->stored.video->sha256, s->stored.video->source_path, &file,
-                           err)) {
+    bool there = !vx_store_find_file(p->store, s->stored.video->sha256,
+                                     s->stored.video->source_path, &file, err);
+    if (!there)
         vx_log_failed(VX_LOG_DEBUG, KIND, err, "video=%s", s->stored.video->id);
-        return 0;
-    }
     const vx_verdict_files files = {.store = p->store,
                                     .extractor = p->extractor,
                                     .path = file.path,
@@ -125,6 +176,9 @@ static int look_again(stored_video *s, vx_err *err) {
                                     .cancelled = is_over,
                                     .on_check = on_check,
                                     .ctx = s};
+    int rc = describe(s, there ? &files : NULL, err);
+    if (rc || !there || !looks)
+        return rc;
     return vx_verdict_look_again(p->collection, &s->stored.subject, &files, p->extractor->evidence,
                                  &s->looks, err);
 }
@@ -183,7 +237,7 @@ static void note_end(stored_video *s, int64_t took_us) {
 /* A video whose own data is damaged must not stop the others: it is done, with nothing found. */
 static int look_and_note(stored_video *s, vx_err *err) {
     vx_err ignored;
-    int rc = look_again(s, err);
+    int rc = work_on(s, true, err);
     if (rc == -EIO) {
         vx_log_failed(VX_LOG_WARN, KIND, err, "video=%s", s->stored.video->id);
         s->looks = (vx_verdict_looks){0};
@@ -212,30 +266,96 @@ static int verify_video(vx_verify *verify, vx_job *job, int64_t row, vx_err *err
     return rc == VX_CATALOG_NOT_FOUND || rc == VX_MEDIA_STOPPED ? 0 : rc;
 }
 
+/* ---- videos that were stored without the copy model ---- */
+
+static int apply_begin_pictures(void *ctx, vx_err *err) {
+    const stored_video *s = ctx;
+    return vx_catalog_begin_pictures(s->verify->params.collection->catalog, s->stored.video->row,
+                                     copy_model(s->verify)->info->digest, err);
+}
+
+static int apply_break_off_pictures(void *ctx, vx_err *err) {
+    const stored_video *s = ctx;
+    return vx_catalog_break_off_pictures(s->verify->params.collection->catalog,
+                                         s->stored.video->row, err);
+}
+
+static int describe_video(vx_verify *verify, vx_job *job, int64_t row, vx_err *err) {
+    stored_video s = {.verify = verify, .job = job, .since_us = vx_clock_monotonic_us()};
+    vx_err ignored;
+    int rc = vx_verdict_stored_read(verify->params.collection, row, &s.stored, err);
+    if (!rc)
+        rc = vx_writer_run(verify->params.writer, apply_begin_pictures, NULL, &s, err);
+    if (!rc) {
+        rc = work_on(&s, false, err);
+        if (rc)
+            vx_writer_run(verify->params.writer, apply_break_off_pictures, NULL, &s, &ignored);
+    }
+    stored_video_done(&s);
+    return rc == VX_CATALOG_NOT_FOUND ? 0 : rc;
+}
+
+/* The next one; *ret_any false: there is none left. */
+static int describe_next(vx_verify *verify, vx_job *job, bool *ret_any, vx_err *err) {
+    int64_t row = 0;
+    int rc = atomic_load(&verify->undescribed) > 0
+                 ? vx_catalog_find_undescribed(verify->params.collection->catalog,
+                                               copy_model(verify)->info->digest,
+                                               verify->described_to, &row, err)
+                 : 0;
+    *ret_any = row > 0;
+    if (!rc && row)
+        rc = describe_video(verify, job, row, err);
+    if (rc)
+        return rc;
+    if (row) {
+        verify->described_to = row;
+        atomic_fetch_add(&job->done, 1);
+    }
+    /* What is stored from here on is pending, or described already. */
+    if (!row || atomic_fetch_sub(&verify->undescribed, 1) == 1)
+        atomic_store(&verify->undescribed, 0);
+    return 0;
+}
+
 /* ---- all of them ---- */
 
-static int verify_pending(void *ctx, vx_job *job, vx_err *err) {
-    vx_verify *verify = ctx;
+/* Those above *last, which it moves on. */
+static int look_at_pending(vx_verify *verify, vx_job *job, int64_t *last, vx_err *err) {
     vx_catalog *catalog = verify->params.collection->catalog;
-    int64_t rows[AT_ONCE], last = 0, oldest_us;
+    int64_t rows[AT_ONCE];
     size_t n = 1;
-    int64_t n_pending = 0;
-    int rc = verify->params.extractor->evidence >= VX_EVIDENCE_FULL
-                 ? vx_catalog_count_pending(catalog, &n_pending, &oldest_us, err)
-                 : 0;
-    if (n_pending)
-        atomic_store(&job->total, atomic_load(&job->done) + n_pending);
-    while (!rc && n && n_pending) {
-        rc = vx_catalog_find_pending(catalog, last, AT_ONCE, rows, &n, err);
+    int rc = 0;
+    while (!rc && n) {
+        rc = vx_catalog_find_pending(catalog, *last, AT_ONCE, rows, &n, err);
         for (size_t i = 0; i < n && !rc; i++) {
             if (atomic_load(&verify->stopping) || atomic_load(&job->cancelled))
                 return 0;
             rc = verify_video(verify, job, rows[i], err);
             atomic_fetch_add(&job->done, !rc);
-            last = rows[i];
+            *last = rows[i];
         }
     }
     return rc;
+}
+
+static int verify_pending(void *ctx, vx_job *job, vx_err *err) {
+    vx_verify *verify = ctx;
+    int64_t last = 0, oldest_us, n_pending = 0;
+    bool any = true;
+    if (verify->params.extractor->evidence < VX_EVIDENCE_FULL)
+        return 0;
+    int rc =
+        vx_catalog_count_pending(verify->params.collection->catalog, &n_pending, &oldest_us, err);
+    if (!rc)
+        atomic_store(&job->total,
+                     atomic_load(&job->done) + n_pending + atomic_load(&verify->undescribed));
+    while (!rc && any && !atomic_load(&verify->stopping) && !atomic_load(&job->cancelled)) {
+        rc = look_at_pending(verify, job, &last, err);
+        if (!rc && !atomic_load(&verify->stopping) && !atomic_load(&job->cancelled))
+            rc = describe_next(verify, job, &any, err);
+    }
+    return rc == VX_MEDIA_STOPPED ? 0 : rc;
 }
 
 static int find_marks(void *ctx, bool *ret_any, vx_err *err) {
@@ -245,7 +365,7 @@ static int find_marks(void *ctx, bool *ret_any, vx_err *err) {
     int rc = verify->params.extractor->evidence >= VX_EVIDENCE_FULL
                  ? vx_catalog_find_pending(verify->params.collection->catalog, 0, 1, &row, &n, err)
                  : 0;
-    *ret_any = n > 0;
+    *ret_any = n > 0 || atomic_load(&verify->undescribed) > 0;
     return rc;
 }
 
@@ -321,10 +441,18 @@ int vx_verify_new(const vx_verify_params *params, vx_verify **ret_verify, vx_err
     return rc;
 }
 
-/* A job that was cancelled, or a run with evidence off, may have left videos that wait. */
+/* A job that was cancelled, a run with evidence off, or one without the copy model may have left videos that wait. */
 int vx_verify_start(vx_verify *verify, vx_err *err) {
     leftover l = {.verify = verify};
-    int rc = vx_thread_start(&verify->thread, "vx-verify", run, verify, err);
+    const vx_model *copy = copy_model(verify);
+    int64_t n = 0;
+    int rc = copy ? vx_catalog_count_undescribed(verify->params.collection->catalog,
+                                                 copy->info->digest, &n, err)
+                  : 0;
+    if (rc)
+        return rc;
+    atomic_store(&verify->undescribed, n);
+    rc = vx_thread_start(&verify->thread, "vx-verify", run, verify, err);
     verify->started = verify->looks = !rc;
     if (!rc && !vx_sweep_is_left(verify->sweep))
         rc = vx_writer_run(verify->params.writer, apply_leftover, undo_leftover, &l, err);
@@ -367,6 +495,7 @@ int vx_verify_get_stats(vx_verify *verify, vx_verify_stats *ret_stats, vx_err *e
     vx_mutex_lock(&verify->mu);
     *ret_stats = verify->stats;
     vx_mutex_unlock(&verify->mu);
+    ret_stats->undescribed = atomic_load(&verify->undescribed);
     int rc = vx_catalog_count_pending(verify->params.collection->catalog, &ret_stats->pending,
                                       &oldest_us, err);
     ret_stats->lag_us = oldest_us ? vx_clock_unix_us() - oldest_us : 0;

@@ -9,6 +9,12 @@
  *
  * Each video is compared with older ones alone, as at its upload.
  *
+ * With a copy model (models/), a look begins with the model's description of the video's pictures, which is stored: by it
+ * this look and later ones find older videos to compare. Here and not at the upload, since it takes a large network
+ * several seconds of a core, and nothing of the answer needs it. A video that hashes call a copy or a part is not looked
+ * at and has none: its original's pictures stand for it. What was stored before the model was loaded is described when
+ * nothing is pending, and is then found by later videos; its own looks are not made again.
+ *
  * A look that begins is counted first: a video at which the process ended three times is given up, and the others go on.
  *
  * Threads: begin and undo on the writer's; the others any.
@@ -33,7 +39,7 @@ typedef struct vx_verify_params { /* borrows all, until free */
 } vx_verify_params;
 
 int vx_verify_new(const vx_verify_params *params, vx_verify **ret_verify, vx_err *err);
-/* Starts the thread, which goes on with what waits. Before vx_jobs_start. */
+/* Starts the thread, which goes on with what waits. With a copy model it counts what that has yet to describe. Before vx_jobs_start. */
 int vx_verify_start(vx_verify *verify, vx_err *err);
 void vx_verify_begin_stop(vx_verify *verify);
 /* Ends the thread; before the writer stops. NULL-safe. */
@@ -61,6 +67,8 @@ typedef struct vx_verify_stats {
     int64_t failed;                   /* videos that were given up */
     int64_t looks[VX_EVIDENCE_KINDS]; /* stored videos that were looked at, by what that said */
     int64_t looks_us;                 /* time that all took */
-    int64_t pending, lag_us;          /* videos that wait; for how long the oldest does */
+    int64_t described,
+        undescribed; /* videos, by the copy model; of before the start, that are still to be */
+    int64_t pending, lag_us; /* videos that wait; for how long the oldest does */
 } vx_verify_stats;
 int vx_verify_get_stats(vx_verify *verify, vx_verify_stats *ret_stats, vx_err *err);

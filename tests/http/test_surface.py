@@ -29,7 +29,7 @@ METRICS = {
     "jobs": ["jobs_waiting", "jobs_parked"],
     "metadata-indexes": ["filter_columns_bytes", "filter_columns_rebuilding"],
     "metrics": ["uptime_seconds"],
-    "models": ["model_batches_total", "index_vectors"],
+    "models": ["model_batches_total", "index_vectors", "copy_pictures", "copy_undescribed_videos"],
     "reread": ["videos_outdated"],
     "search": ["search_finished_total", "search_seconds_total"],
     "stats": ["uptime_seconds"],

@@ -34,7 +34,7 @@ MODULES = {
     "extract": "base card frame media clip preprocess embed fingerprint models",
     "evidence": "base frame media",
     "writer": "base store catalog",
-    "verdict": "base store fingerprint index catalog collection extract evidence media",
+    "verdict": "base store fingerprint index catalog models collection extract evidence media",
     "jobs": "base catalog writer",
     "verify": "base store index catalog models collection extract evidence media writer verdict jobs",
     "export": "base index catalog filter parquet",

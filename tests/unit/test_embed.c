@@ -94,6 +94,37 @@ static void manifest_with_one_wrong_field_is_refused_by_name(void **state) {
     expect_each_refused("tiny", rows, VX_LEN(rows));
 }
 
+static void copy_model_with_what_its_role_has_not_is_refused(void **state) {
+    (void)state;
+    static const wrong_field rows[] = {
+        {NULL, "role", "\"shots\"", "role is 'shots', not one of search copy"},
+        {NULL, "role", "1", "role is not a string"},
+        {NULL, "role", NULL, "no \"role\": \"copy\""},
+        {"frames", "count", "2", "frames.count is not 1, as role copy has it"},
+    };
+    copy c = copy_package("pictures");
+    vx_embedder *e = NULL;
+    vx_err err;
+    expect_bad(&c, "has the role copy: it describes pictures");
+    const vx_embedder_params params = {
+        .models_dir = c.dir, .name = c.name, .role = VX_ROLE_COPY, .device = "cpu", .threads = 1};
+    assert_int_equal(vx_embedder_open(&params, &e, &err), 0);
+    assert_int_equal(vx_embedder_info(e)->role, VX_ROLE_COPY);
+    assert_int_equal(vx_embedder_info(e)->n_frames, 1);
+    vx_embedder_free(e);
+    for (size_t i = 0; i < VX_LEN(rows); i++) {
+        copy bad = copy_package("pictures");
+        put(&bad, rows[i].object, rows[i].field, rows[i].value);
+        vx_embedder_params of_bad = params;
+        of_bad.models_dir = bad.dir;
+        int rc = vx_embedder_open(&of_bad, &e, &err);
+        if (rc != VX_EMBED_BAD_PACKAGE || !strstr(err.msg, rows[i].reason))
+            fail_msg("expected '%s', got %d: %s", rows[i].reason, rc, rc ? err.msg : "");
+        remove_copy(&bad);
+    }
+    remove_copy(&c);
+}
+
 static void manifest_that_is_no_json_is_refused_with_its_line(void **state) {
     (void)state;
     copy c = copy_package("tiny");
@@ -499,6 +530,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(package_of_tiny_reads_every_field),
         cmocka_unit_test(manifest_with_one_wrong_field_is_refused_by_name),
+        cmocka_unit_test(copy_model_with_what_its_role_has_not_is_refused),
         cmocka_unit_test(manifest_that_is_no_json_is_refused_with_its_line),
         cmocka_unit_test(package_with_a_changed_byte_is_refused),
         cmocka_unit_test(file_that_is_not_loaded_must_only_be_there),
