@@ -37,3 +37,11 @@ int vx_windows_compare(vx_windows *windows, const vx_evidence_window *of_new, co
  * the relation, all of *ret_found but `of`. Lengths in seconds. */
 vx_span vx_windows_relate(const vx_evidence *e, const vx_span *in_new, double new_s,
                           double stored_s, vx_verdict_found *ret_found);
+
+/* ---- second.c: what a copy of which nothing else is known is ---- */
+
+/* Whether it is one: enough pictures met and moved alike. */
+bool vx_verdict_is_sure(const vx_evidence *evidence);
+/* What both share, in times of the new one: from the first to the last picture that met, and on to where the line leaves
+ * one of the videos, if no more than a moment lies between. Lengths in seconds. */
+vx_span vx_verdict_span(const vx_evidence *evidence, double new_s, double stored_s);
