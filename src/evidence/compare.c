@@ -1,7 +1,8 @@
 /* compare.c — the decision; what it is made of is in the other files.
  *
  * First both whole pictures are laid on each other, which is right for a copy that was only compressed, scaled or
- * squeezed. If the movement does not agree there, features say how the pictures lie, for bars, crops and frames.
+ * squeezed. If the movement does not agree there, features say how the pictures lie, for bars, crops and frames; and
+ * where there are few corners, one is laid on every place of the other (place.h).
  * A copy may also run at another speed, or backwards. So before two videos are called different takes, all that an
  * editor does has been tried.
  */
@@ -11,6 +12,7 @@
 #include <string.h>
 
 #include "layout.h"
+#include "place.h"
 #include "video.h"
 
 enum {
@@ -25,6 +27,8 @@ static const double STORED_PICTURE_S = 1.5, FRESH_PICTURE_S = 2.5;
 static const float COPY_FROM = 0.49f, OTHER_TAKE_BELOW = 0.35f;
 static const float CLEAR_FROM = 0.95f, CLEAR_SHARE = 0.85f;
 static const float LIES_FROM = 0.7f; /* still correlation: whole pictures lie on each other */
+/* Of many places the most alike is found even in other videos: there up to 0.80, at the right place from 0.90 on. */
+static const float PLACED_FROM = 0.85f;
 /* Change of one side at least, for its movement to be no noise. */
 static const float MOVES_FROM = 4 * VX_MOTION_LEAST_CHANGE;
 static const double SPEEDS[] = {1, 0.8, 0.9, 1.1, 1.25, -1};
@@ -250,6 +254,30 @@ static int try_features(vx_evidence_video *fresh, vx_evidence_video *stored, con
     return rc;
 }
 
+/* Whether what was found is as good as can be, or lies so by features and moves so. */
+static bool is_enough(const vx_evidence *best) {
+    return best->motion >= COPY_FROM && (float)best->n_pairs >= CLEAR_SHARE * (float)best->n_meet &&
+           (!best->plain || best->n_inliers >= TRIED_INLIERS);
+}
+
+/* All of one picture in a part of the other, wherever it looks most alike. Only what moves alike there counts, nearly
+ * whenever the videos meet. */
+static int try_places(vx_evidence_video *fresh, vx_evidence_video *stored, const manner *how,
+                      vx_evidence *best, vx_err *err) {
+    const vx_footage *a = &fresh->footage, *b = &stored->footage;
+    vx_place places[2];
+    int n = 0, rc = vx_place_find(a, b, how->mirrored, places, &n, err);
+    for (int i = 0; i < n && !rc; i++) {
+        vx_evidence found = {.motion = -2, .n_inliers = best->n_inliers};
+        if (places[i].alike >= LIES_FROM)
+            rc = try_boxes(a, b, places[i].box_a, places[i].box_b, how, 0, &found, err);
+        bool all = (float)found.n_pairs >= CLEAR_SHARE * (float)found.n_meet;
+        if (!rc && all && found.motion >= PLACED_FROM && agreement(&found) > agreement(best))
+            *best = found;
+    }
+    return rc;
+}
+
 /* motion < -1: the videos do not lie on each other, or no line has enough pictures. */
 static vx_evidence_kind decide(const vx_evidence *best) {
     float change = fmaxf(best->change_new, best->change_stored);
@@ -280,6 +308,8 @@ int vx_evidence_compare(vx_evidence_video *fresh, vx_evidence_video *stored,
                 continue; /* what does not lie on each other is not tried at other speeds */
             if (!rc && !is_clear(&best))
                 rc = try_features(fresh, stored, &how, &best, err);
+            if (!rc && !any_speed && !is_enough(&best))
+                rc = try_places(fresh, stored, &how, &best, err);
         }
     }
     if (rc)

@@ -3,7 +3,7 @@
  * Hashes and vectors say that pictures look alike. Here two videos are decoded again and asked two things:
  *
  *   geometry  how the pictures of one lie in those of the other: whole, cropped, smaller inside a frame, turned,
- *             mirrored (orb.h, geometry.h)
+ *             mirrored (orb.h, geometry.h; without corners, place.h)
  *   movement  whether, once they lie on each other, the same things move in both (motion.h)
  *
  * What moves alike is a copy. What lies on each other and moves otherwise is another take of the same camera,
@@ -14,7 +14,7 @@
  * Times    seconds from the first presented frame, as in media.h
  * Errs     vx_media_outcome (> 0) where a file is at fault; -errno
  * Threads  a vx_evidence_video belongs to one thread at a time, and so do two in one check
- * Memory   26 MB at most for a video, and 5 while two are compared
+ * Memory   26 MB at most for a video, and 9 while two are compared
  */
 #pragma once
 
@@ -88,7 +88,7 @@ typedef struct vx_evidence {
     float change_new,
         change_stored; /* how much moves: mean variance over time, grey levels squared */
     /* How they lie on each other. */
-    bool plain;    /* as they are, between bars, or by a quarter turn: found without features */
+    bool plain;    /* without features: as they are, between bars, by a quarter turn, or placed */
     int n_inliers; /* of the second-best picture; 0 too if it was plain before that was asked */
     bool mirrored;
     float scale, turn_deg;             /* of the new one in the stored one; clockwise */

@@ -177,25 +177,35 @@ static int holds_at(second *s, const vx_video *of, const vx_evidence *e, double 
     return rc;
 }
 
-/* What they share, in times of the new video: from the first to the last picture that met, and on to where the line
- * leaves one of the videos, if no more than a moment lies between, or if pictures there meet too. */
+/* Where the line of `e` is in both videos, in times of the new one. */
+static vx_span span_of_line(const vx_evidence *e, double new_s, double stored_s) {
+    double ends[2] = {-e->offset_s / e->speed, (stored_s - e->offset_s) / e->speed};
+    return (vx_span){fmax(0, fmin(ends[0], ends[1])), fmin(new_s, fmax(ends[0], ends[1]))};
+}
+
+vx_span vx_verdict_span(const vx_evidence *e, double new_s, double stored_s) {
+    const double moment_s = 1.25;
+    const vx_span line = span_of_line(e, new_s, stored_s);
+    return (vx_span){e->first_s - line.start_s <= moment_s ? line.start_s : e->first_s,
+                     line.end_s - e->last_s <= moment_s ? line.end_s : e->last_s};
+}
+
+/* What they share: that span, and on to where the line leaves one of the videos if pictures there meet too. */
 static int find_span(second *s, const vx_video *of, const vx_evidence_window *of_new,
                      const vx_evidence *e, vx_span *ret_span, vx_err *err) {
-    const double moment_s = 1.25, window_edge_s = 1;
-    double ends[2] = {-e->offset_s / e->speed, (of->duration_s - e->offset_s) / e->speed};
-    double start_s = fmax(0, fmin(ends[0], ends[1]));
-    double end_s = fmin(s->subject->length_s, fmax(ends[0], ends[1]));
-    *ret_span = (vx_span){e->first_s, e->last_s};
-    bool starts = e->first_s - start_s <= moment_s, ends_so = end_s - e->last_s <= moment_s;
+    const double window_edge_s = 1;
+    const vx_span line = span_of_line(e, s->subject->length_s, of->duration_s);
+    *ret_span = vx_verdict_span(e, s->subject->length_s, of->duration_s);
+    bool starts = ret_span->start_s <= line.start_s, ends = ret_span->end_s >= line.end_s;
     int rc = 0;
     if (!starts && e->first_s - of_new->start_s <= window_edge_s)
-        rc = holds_at(s, of, e, start_s + 4, &starts, err);
-    if (!rc && !ends_so && of_new->end_s - e->last_s <= window_edge_s)
-        rc = holds_at(s, of, e, end_s - 4, &ends_so, err);
+        rc = holds_at(s, of, e, line.start_s + 4, &starts, err);
+    if (!rc && !ends && of_new->end_s - e->last_s <= window_edge_s)
+        rc = holds_at(s, of, e, line.end_s - 4, &ends, err);
     if (starts)
-        ret_span->start_s = start_s;
-    if (ends_so)
-        ret_span->end_s = end_s;
+        ret_span->start_s = line.start_s;
+    if (ends)
+        ret_span->end_s = line.end_s;
     return rc;
 }
 
@@ -209,7 +219,7 @@ static bool is_sure_though_flat(const vx_evidence *e) {
 /* Enough pictures met, and of those between the first and the last most. The fewer they are, the more alike must they
  * move: chance does that too, in scenes of one film by 0.57 in six pictures. Among a thousand clips of two seconds, none
  * of them a copy, three pairs moved alike in four pictures. */
-static bool is_sure(const vx_evidence *e) {
+bool vx_verdict_is_sure(const vx_evidence *e) {
     const double least_share = 0.8, fps = 2;
     const int least = 4, few = 6, many = 12;
     if (e->n_pairs < least || e->n_pairs < least_share * ((e->last_s - e->first_s) * fps + 1))
@@ -232,7 +242,7 @@ static int compare(second *s, const hit *at, const vx_video *of, vx_verdict_look
     const vx_evidence_window of_stored = window_of_stored(of->duration_s, middle_of_hit(of, at));
     int rc =
         vx_windows_compare(&s->windows, &of_new, of, &of_stored, &params, &look->evidence, err);
-    if (rc || look->evidence.kind != VX_EVIDENCE_COPY || !is_sure(&look->evidence))
+    if (rc || look->evidence.kind != VX_EVIDENCE_COPY || !vx_verdict_is_sure(&look->evidence))
         return rc;
     rc = find_span(s, of, &of_new, &look->evidence, &look->in_new, err);
     if (!rc)

@@ -57,3 +57,11 @@ int vx_moments_embed(const vx_verdict_files *files, const vx_moments *moments, f
 int vx_verdict_get_pictures(const vx_collection *collection, const vx_verdict_subject *subject,
                             const vx_verdict_files *files, float **ret_vectors, size_t *ret_n,
                             vx_err *err);
+
+/* ---- second.c: what a copy of which nothing else is known is ---- */
+
+/* Whether it is one: enough pictures met and moved alike. */
+bool vx_verdict_is_sure(const vx_evidence *evidence);
+/* What both share, in times of the new one: from the first to the last picture that met, and on to where the line leaves
+ * one of the videos, if no more than a moment lies between. Lengths in seconds. */
+vx_span vx_verdict_span(const vx_evidence *evidence, double new_s, double stored_s);

@@ -7,24 +7,31 @@ within 31 bits are rarely of another clip: that serves its recall. So vPDQ is al
 its original stored, when the right answer names it, and with the original away, when the right answer is nothing,
 though other takes of the same place are stored.
 
-The peers are installed into build/bench/copies; vpdq is built there, from Debian's libavdevice-dev and libavfilter-dev too. VIDX_CLIPS=N takes N clips of each set.
+A run ends after VIDX_MINUTES (25) and tells what it knows; the next one goes on. Clips, hashes and answers are kept in
+build/bench/copies, the answers for this build of vidx alone. The clips come in an order in which the first ones are of all
+kinds. VIDX_CLIPS=N asks about N clips of each set, with all originals stored.
+
+The peers are installed there too; vpdq is built, from Debian's libavdevice-dev and libavfilter-dev.
 """
+import hashlib
 import os
 import pickle
 import subprocess
 import sys
 import tempfile
+import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
-from copies_set import EDITS, FOLDER, PHOTOS, ROOT, corpus, files, footage, kind_of, takes
-from server import Server
+from copies_set import EDITS, FOLDER, PHOTOS, ROOT, copies_of, corpus, footage, kind_of, names_of, original_of, takes
+from server import BINARY, Server
 
 MODEL = "efficientnet-lite0"
 RELATIONS = ("shared_segment", "contains", "part_of", "copy")  # the closest last
 WANTED = (0.9, 0.99)
+LOOKS = ["--evidence", "deep"]
 PUBLISHED = "vpdq, published rule"
 
 
@@ -35,40 +42,70 @@ def relation_of(video):
     return found["verdict"] if found["verdict"] in RELATIONS else None
 
 
-def ask_half(clips, server, half):
-    """The originals of every second clip are away."""
+def store_half(server, half):
+    """{id: clip}; the originals of every second clip are away. Nobody asks about the others' own verdicts, so they are
+    stored without looks, by a server that then starts again with them."""
+    names = {server.upload(original_of("told", clip)).json()["id"]: clip
+             for i, clip in enumerate(names_of("told")) if i % 2 != half}
+    server.stop()
+    server.flags = LOOKS
+    server.start()
+    return names
+
+
+def ask_about(clip, copies, server, names):
     answers = {}
-    stored = [clip for i, clip in enumerate(clips) if i % 2 != half]
-    names = {server.upload(clips[clip][0], evidence="wait").json()["id"]: clip for clip in stored}
-    for clip, (_, copies) in clips.items():
-        for edit, path in copies.items():
-            video = server.upload(path, evidence="wait").json()
-            found = video["duplicate"]
-            if relation_of(video):
-                answers[clip, edit, clip not in stored] = (
-                    RELATIONS.index(found["verdict"]) + found["share"], names.get(found["of"]), found["verdict"])
-            assert server.delete(f"/v1/videos/{video['id']}").ok
+    for edit, path in copies.items():
+        video = server.upload(path, evidence="wait").json()
+        found = video["duplicate"]
+        if relation_of(video):
+            answers[clip, edit, clip not in names.values()] = (
+                RELATIONS.index(found["verdict"]) + found["share"], names.get(found["of"]), found["verdict"])
+        assert server.delete(f"/v1/videos/{video['id']}").ok
     return answers
 
 
-def ask_vidx(clips, servers):
-    """Both halves at a time, each of a server of its own: of clips that are uploaded at once each sees the others."""
-    with ThreadPoolExecutor(2) as pool:
-        first, second = pool.map(ask_half, [clips] * 2, servers, (0, 1))
-    return first | second
+class Kept:
+    """What this build of vidx answered, kept from run to run."""
+
+    def __init__(self):
+        with open(BINARY, "rb") as binary:
+            build = hashlib.file_digest(binary, "sha256").hexdigest()[:16]
+        self.path = FOLDER / f"answers-{build}.pickle"
+        self.items = pickle.loads(self.path.read_bytes()) if self.path.exists() else {}
+
+    def put(self, what, answers):
+        self.items[what] = answers
+        scratch = self.path.with_suffix(".new")
+        scratch.write_bytes(pickle.dumps(self.items))
+        scratch.replace(self.path)
 
 
-def ask_hashes(clips, hash_of, score):
-    originals = {clip: hash_of(path) for clip, (path, _) in clips.items()}
+class Asked:
+    """Two servers, each of which lacks the originals of every second clip, are asked at a time: of copies that are
+    uploaded at once each would see the other."""
+
+    def __init__(self, servers):
+        self.servers, self.pool, self.names = servers, ThreadPoolExecutor(2), None
+
+    def about(self, clip):
+        self.names = self.names or list(self.pool.map(store_half, self.servers, (0, 1)))
+        copies = copies_of("told", clip)
+        first, second = self.pool.map(ask_about, [clip] * 2, [copies] * 2, self.servers, self.names)
+        return first | second
+
+
+def ask_hashes(name, clips, hash_of, score):
+    stored = {clip: hash_of(original_of(name, clip)) for clip in names_of(name)}
     answers = {}
-    for i, (clip, (_, copies)) in enumerate(clips.items()):
-        for edit, path in copies.items():
+    for clip in clips:
+        for edit, path in copies_of(name, clip).items():
             own = hash_of(path)
-            scores = {other: score(own, of) for other, of in originals.items()}
+            scores = {other: score(own, of) for other, of in stored.items()}
             for half in (0, 1):
-                present = {other: scores[other] for k, other in enumerate(originals) if k % 2 != half}
+                present = {other: scores[other] for k, other in enumerate(stored) if k % 2 != half}
                 best = max(present, key=present.get)
-                answers[clip, edit, i % 2 == half] = (present[best], best, "copy")
+                answers[clip, edit, clip not in present] = (present[best], best, "copy")
     return answers
 
 
@@ -249,31 +286,62 @@ def report_stills(server, folder):
           "; the slides in another order:", server.upload(other, evidence="wait").json()["duplicate"]["verdict"])
 
 
+HASHERS = ("vpdq", "videohash2")
+PEERS_ASKED = {"vpdq": score_vpdq, PUBLISHED: share_vpdq, "videohash2": score_videohash}
+
+
+def hash_all(name, clips):
+    """{peer: {path: hashes}} of all originals, and of the copies of these clips."""
+    paths = [original_of(name, clip) for clip in names_of(name)]
+    paths += [path for clip in clips for path in copies_of(name, clip).values()]
+    with ThreadPoolExecutor(2) as pool:
+        return dict(zip(HASHERS, pool.map(hashes, HASHERS, [paths] * 2)))
+
+
+def ask_peers(name, clips):
+    """{peer: answers}"""
+    found = hash_all(name, clips)
+    return {peer: ask_hashes(name, clips, found[peer.split(",")[0]].get, score) for peer, score in PEERS_ASKED.items()}
+
+
+def report_all(answers):
+    """The tables of the clips about which vidx was asked, {clip: its answers}."""
+    clips, chosen = list(answers), names_of("chosen")[:len(answers)]
+    print(f"{len(clips)} of {len(names_of('told'))} clips told, {len(chosen)} to choose by; {len(EDITS)} edits of each", flush=True)
+    vidx = {question: answer for of_clip in answers.values() for question, answer in of_clip.items()}
+    peers = ask_peers("chosen", chosen)
+    thresholds = {PUBLISHED: [0.8]} | {peer: [choose(peers[peer], chosen, wanted) for wanted in WANTED] for peer in HASHERS}
+    report({"vidx": vidx} | ask_peers("told", clips), clips, thresholds)
+    report_kinds(vidx, clips)
+    report_missed(vidx, clips)
+
+
 def main(_rounds):
     FOLDER.mkdir(parents=True, exist_ok=True)
-    install_peers()
+    deadline = time.monotonic() + 60 * float(os.environ.get("VIDX_MINUTES", 25))
     most = int(os.environ.get("VIDX_CLIPS", 0)) or None
-    asked = {"chosen": {}, "told": {}}
-    for name, answers in asked.items():
-        clips = answers["clips"] = files(name, most)
-        paths = [path for original, copies in clips.values() for path in (original, *copies.values())]
-        for peer, score in (("vpdq", score_vpdq), (PUBLISHED, share_vpdq), ("videohash2", score_videohash)):
-            answers[peer] = ask_hashes(clips, hashes(peer.split(",")[0], paths).get, score)
-    clips = asked["told"]["clips"]
-    print(f"{len(clips)} clips told, {len(asked['chosen']['clips'])} to choose by; {len(EDITS)} edits of each", flush=True)
+    install_peers()
+    kept, answers = Kept(), {}
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=FOLDER)))
-        servers = [stack.enter_context(Server(folder / f"data-{i}", ROOT / "build/models", model=MODEL,
-                                              flags=("--evidence", "deep"))) for i in (0, 1)]
-        told = {"vidx": ask_vidx(clips, servers)} | {p: asked["told"][p] for p in ("vpdq", PUBLISHED, "videohash2")}
-        thresholds = {PUBLISHED: [0.8]} | {
-            peer: [choose(asked["chosen"][peer], asked["chosen"]["clips"], wanted) for wanted in WANTED]
-            for peer in ("vpdq", "videohash2")}
-        report(told, clips, thresholds)
-        report_kinds(told["vidx"], clips)
-        report_missed(told["vidx"], clips)
-        report_intros(servers[0], folder)
-        report_stills(servers[1], folder)
+        first, second, empty = (
+            stack.enter_context(Server(folder / f"data-{i}", ROOT / "build/models", model=MODEL, flags=flags))
+            for i, flags in enumerate((["--evidence", "off"], ["--evidence", "off"], LOOKS)))
+        asked = Asked((first, second))
+        for clip, to_choose_by in list(zip(names_of("told"), names_of("chosen")))[:most]:
+            if time.monotonic() > deadline:
+                break
+            start = time.monotonic()
+            if clip not in kept.items:
+                kept.put(clip, asked.about(clip))
+            hash_all("told", [clip])
+            hash_all("chosen", [to_choose_by])
+            answers[clip] = kept.items[clip]
+            print(f"{clip}: {time.monotonic() - start:.0f} s", flush=True)
+        report_all(answers)
+        if time.monotonic() < deadline:
+            report_intros(empty, folder)
+            report_stills(empty, folder)
 
 
 if __name__ == "__main__":

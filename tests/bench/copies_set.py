@@ -11,7 +11,9 @@ looking at them. "told": only told.
 
 Clips of one group show the same place, mostly at another time: hard negatives of each other.
 """
+import functools
 import gzip
+import json
 import subprocess
 import sys
 from fractions import Fraction
@@ -93,8 +95,9 @@ def told():
     return found
 
 
+@functools.cache
 def footage(name):
-    """{clip: (frames, rate)}"""
+    """{clip: (frames, rate)}; a gigabyte"""
     found = {"chosen": chosen, "told": told}[name]()
     for room in ROOMS[name]:
         found |= {f"room-{room}-{seed}": (takes.take(room, seed, 8), takes.RATE) for seed in (1, 2)}
@@ -222,23 +225,31 @@ EDITS = {  # name: (edit, CRF, right relation, recall that is wanted)
 }
 
 
-def files(name, most=None):
-    """{clip: (path of the original, {edit: path})}, made once; of `most` clips, evenly spread."""
-    clips = footage(name)
-    names = list(clips)
-    if most and most < len(names):
-        names = [names[i * len(names) // most] for i in range(most)]
+def names_of(name):
+    """The clips of a set, in an order in which the first few are of all kinds; kept, for making them takes a minute."""
+    kept = FOLDER / name / "names.json"
+    if not kept.exists():
+        names = list(footage(name))
+        order = sorted(range(len(names)), key=lambda i: i * 0.618 % 1)
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        kept.write_text(json.dumps([names[i] for i in order]))
+    return json.loads(kept.read_text())
+
+
+def original_of(name, clip):
+    """Its file, made once."""
+    path = FOLDER / name / clip / "original.mp4"
+    if not path.exists():
+        corpus.write(path, *footage(name)[clip], corpus.x264(18))
+    return path
+
+
+def copies_of(name, clip):
+    """{edit: path}, made once."""
     found = {}
-    for clip in names:
-        frames, rate = clips[clip]
-        folder = FOLDER / name / clip
-        original = folder / "original.mp4"
-        if not original.exists():
-            corpus.write(original, frames, rate, corpus.x264(18))
-        copies = {}
-        for edit, (change, crf, *_) in EDITS.items():
-            copies[edit] = folder / f"{edit.replace(' ', '-').replace('%', '').replace('°', '').replace(',', '')}.mp4"
-            if not copies[edit].exists():
-                corpus.write(copies[edit], *change(frames, rate), corpus.x264(crf))
-        found[clip] = (original, copies)
+    for edit, (change, crf, *_) in EDITS.items():
+        file = edit.replace(" ", "-").replace("%", "").replace("°", "").replace(",", "")
+        found[edit] = FOLDER / name / clip / f"{file}.mp4"
+        if not found[edit].exists():
+            corpus.write(found[edit], *change(*footage(name)[clip]), corpus.x264(crf))
     return found

@@ -2,7 +2,8 @@
 
     ./dev bench [--rounds N] [pipeline] [http] [server] [index] [shots] [tokenizer] [duplicates]
     ./dev bench search search-http     install other engines, see bench_search*.py; only when named
-    ./dev bench copies                 builds peers, see bench_copies.py; an hour; only when named
+    ./dev bench copies                 builds peers, see bench_copies.py; 25 minutes, goes on when run again; only when named
+    ./dev bench copy-pairs             the pictures of right and wrong pairs compared; some minutes; only when named
     ./dev bench evidence               the cost of the second look; only when named
     ./dev bench import                 installs Milvus too; only when named
     ./dev bench clusters               takes 4 GB of memory and disk and some minutes; only when named
@@ -30,7 +31,7 @@ def machine():
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("parts", nargs="*", choices=[[], *PARTS, "search", "search-http", "import", "clusters", "copies", "evidence", "gpu"], metavar="part",
+    parser.add_argument("parts", nargs="*", choices=[[], *PARTS, "search", "search-http", "import", "clusters", "copies", "copy-pairs", "evidence", "gpu"], metavar="part",
                         help=", ".join(PARTS))
     gpu = parser.add_argument_group("gpu")
     gpu.add_argument("--clips", type=int, default=512, help="how many clips of each kind to make")

@@ -104,6 +104,21 @@ def test_box_says_where_the_stored_picture_sits(folder, original):
     assert (whole.left, whole.top, whole.right, whole.bottom) == pytest.approx((0, 0, 1, 1), abs=.03)
 
 
+@pytest.mark.parametrize("stored_is_small", [True, False])
+def test_flat_film_without_corners_is_found_in_a_frame_and_other_fog_is_not(folder, stored_is_small):
+    fog, rate = corpus.fog(1)
+    framed = take(77, 77)[:len(fog)].copy()
+    framed[:, 80:161, 150:294] = corpus.scale(144 / 256, 81 / 144)(fog, rate)[0]
+    frame = write(folder, "framed-fog", framed)
+    for seed, kind in ((1, "copy"), (2, "other")):
+        small = write(folder, f"fog-{seed}", corpus.fog(seed)[0])
+        found = look(frame, small) if stored_is_small else look(small, frame)
+        assert (found.name == "copy") == (kind == "copy"), found
+        if kind == "copy":
+            box = found.in_new if stored_is_small else found.in_stored
+            assert [box.left * W, box.top * H, box.right * W, box.bottom * H] == pytest.approx([150, 80, 294, 161], abs=4)
+
+
 @pytest.mark.parametrize("room", range(6))
 def test_other_takes_of_one_camera_are_told_from_copies(folder, room):
     for first, second in ((1, 2), (3, 4)):

@@ -35,6 +35,10 @@ class Motion(ct.Structure):
                 ("offset_s", ct.c_double), ("first_s", ct.c_double), ("last_s", ct.c_double)]
 
 
+class Place(ct.Structure):
+    _fields_ = [("box_a", ct.c_double * 4), ("box_b", ct.c_double * 4), ("alike", ct.c_float)]
+
+
 class Window(ct.Structure):
     _fields_ = [("start_s", ct.c_double), ("end_s", ct.c_double), ("fps", ct.c_double)]
 
@@ -103,6 +107,15 @@ def compare(fresh, stored, mirrored=False, either_way=False, passage=False):
     _checked(lib.vxt_evidence_compare(fresh.pointer, stored.pointer, ct.byref(Params(mirrored, either_way, passage)),
                                       ct.byref(found)))
     return found
+
+
+lib.vxt_relation.restype = ct.c_char_p
+lib.vxt_relation.argtypes = [ct.c_void_p, ct.c_double, ct.c_double]
+
+
+def relation(found, new_s, stored_s):
+    """What the second look calls two videos of these lengths, whose windows held all of both: "copy", "part_of", …, "new"."""
+    return lib.vxt_relation(ct.byref(found), new_s, stored_s).decode()
 
 
 def _pointer(array):
@@ -183,3 +196,10 @@ def motion_along(a, b, pairs, mask=None):
     _checked(lib.vxt_motion_along(ct.byref(_footage(a, times)), ct.byref(_footage(b, times)), _pointer(pairs),
                                   len(pairs), _pointer(mask), ct.byref(found)))
     return found
+
+
+def places(a, times_a, b, times_b, mirrored=False):
+    """[Place] of both directions; uint8 [n, h, w] and float64 seconds [n], of both."""
+    found = (Place * 2)()
+    n = _checked(lib.vxt_place(ct.byref(_footage(a, times_a)), ct.byref(_footage(b, times_b)), mirrored, found))
+    return list(found[:n])

@@ -5,6 +5,8 @@
 #include "evidence/geometry.h"
 #include "evidence/motion.h"
 #include "evidence/orb.h"
+#include "evidence/place.h"
+#include "verdict/verdict_internal.h"
 
 #define EXPORT __attribute__((visibility("default")))
 
@@ -23,6 +25,11 @@ EXPORT int vxt_motion(const vx_footage *a, const vx_footage *b, const vx_motion_
                       vx_motion *ret_motion);
 EXPORT int vxt_motion_along(const vx_footage *a, const vx_footage *b, const vx_motion_pair *pairs,
                             int n, const uint8_t *mask, vx_motion *ret_motion);
+/* Returns how many places there are, or -errno. */
+EXPORT int vxt_place(const vx_footage *a, const vx_footage *b, bool mirrored,
+                     vx_place ret_places[2]);
+/* What a copy that fills both videos' windows is by the second look (second.c): the static name of its verdict. */
+EXPORT const char *vxt_relation(const vx_evidence *evidence, double new_s, double stored_s);
 
 EXPORT int vxt_evidence_open(const char *path, const vx_evidence_window *window,
                              vx_evidence_video **ret_video);
@@ -115,4 +122,18 @@ void vxt_evidence_windows(double new_length_s, double stored_length_s, double of
 int vxt_evidence_compare(vx_evidence_video *fresh, vx_evidence_video *stored,
                          const vx_evidence_params *params, vx_evidence *ret_evidence) {
     return vx_evidence_compare(fresh, stored, params, ret_evidence, NULL);
+}
+
+int vxt_place(const vx_footage *a, const vx_footage *b, bool mirrored, vx_place ret_places[2]) {
+    int n, rc = vx_place_find(a, b, mirrored, ret_places, &n, NULL);
+    return rc ? rc : n;
+}
+
+const char *vxt_relation(const vx_evidence *evidence, double new_s, double stored_s) {
+    vx_verdict_found found = {.kind = VX_VERDICT_NEW};
+    if (evidence->kind == VX_EVIDENCE_COPY && vx_verdict_is_sure(evidence)) {
+        const vx_span span = vx_verdict_span(evidence, new_s, stored_s);
+        vx_windows_relate(evidence, &span, new_s, stored_s, &found);
+    }
+    return vx_verdict_name(found.kind);
 }
