@@ -64,7 +64,7 @@ def test_catalog_of_before_checksums_gets_them_and_is_ready(tmp_path, tiny_model
             ALTER TABLE videos DROP COLUMN updated_us; ALTER TABLE videos DROP COLUMN frames;
             ALTER TABLE videos DROP COLUMN look_tries;
             DROP TABLE folders; DROP TABLE folder_files; DROP TABLE folder_forgotten;
-            DROP TRIGGER videos_reread_forgets_pictures; DROP TABLE pictures;
+            DROP TABLE pictures;
             CREATE INDEX videos_by_verdict ON videos (verdict);
             PRAGMA user_version = 2""")
     with server:
