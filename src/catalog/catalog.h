@@ -36,6 +36,7 @@ typedef enum vx_catalog_outcome {
     VX_CATALOG_NOT_FOUND = VX_CODES_CATALOG,
     VX_CATALOG_EXISTS,  /* that SHA-256 is stored already */
     VX_CATALOG_TOO_NEW, /* written by a newer vidx */
+    VX_CATALOG_DAMAGED, /* its checksum is wrong */
 } vx_catalog_outcome;
 
 typedef struct vx_catalog vx_catalog;
@@ -508,7 +509,7 @@ int vx_catalog_insert_fingerprint(vx_catalog *catalog, int64_t video, const void
                                   size_t bytes, vx_err *err);
 /* There need not be one. */
 int vx_catalog_delete_fingerprint(vx_catalog *catalog, int64_t video, vx_err *err);
-/* Gives malloc'ed bytes. VX_CATALOG_NOT_FOUND; -EIO if the checksum is wrong. */
+/* Gives malloc'ed bytes. VX_CATALOG_NOT_FOUND, VX_CATALOG_DAMAGED. */
 int vx_catalog_get_fingerprint(vx_catalog *catalog, int64_t video_row, void **ret_blob,
                                size_t *ret_bytes, vx_err *err);
 /* Calls back for every committed fingerprint, in order of video rows, on the calling thread; the

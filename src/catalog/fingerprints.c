@@ -42,7 +42,7 @@ int vx_catalog_get_fingerprint(vx_catalog *catalog, int64_t video_row, void **re
     const void *data = vx_sql_blob(&q, &bytes);
     if (!vx_catalog_is_right(catalog, &q, (vx_health_row){VX_HEALTH_FINGERPRINT, video_row}, data,
                              bytes))
-        return VX_FAIL(err, -EIO,
+        return VX_FAIL(err, VX_CATALOG_DAMAGED,
                        "catalog: the fingerprint of video %" PRId64 " is damaged; see vidx check",
                        video_row);
     void *copy = malloc(bytes ? bytes : 1);

@@ -16,7 +16,7 @@ int vx_pair_evidence_load(vx_collection *collection, int64_t row, vx_pair_eviden
     rc = vx_catalog_get_fingerprint(collection->catalog, row, &blob, &bytes, err);
     if (!rc && bytes)
         rc = vx_fp_unpack(blob, bytes, &found.frames, &found.n_frames, err);
-    if (rc && rc != VX_CATALOG_NOT_FOUND && rc != -EIO) { /* damaged: judged without */
+    if (rc && rc != VX_CATALOG_NOT_FOUND && rc != VX_CATALOG_DAMAGED) { /* these: judged without */
         vx_pair_evidence_done(&found);
         return rc;
     }

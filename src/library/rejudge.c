@@ -85,7 +85,7 @@ static int read_vectors(stored_video *s, vx_err *err) {
     return 0;
 }
 
-/* A video whose vectors or fingerprint are not there is judged without them. */
+/* A video whose vectors or fingerprint are not there, or whose fingerprint is damaged, is judged without them. */
 static int read_stored(stored_video *s, int64_t row, vx_err *err) {
     const vx_collection *collection = s->library->params.collection;
     VX_AUTO_FREE void *blob = NULL;
@@ -104,7 +104,7 @@ static int read_stored(stored_video *s, int64_t row, vx_err *err) {
     s->subject.length_s = s->video->duration_s;
     s->subject.before_row = row;
     s->subject.before_clip = s->video->n_clips ? s->video->clips[0].row : 0;
-    return rc == VX_CATALOG_NOT_FOUND ? 0 : rc;
+    return rc == VX_CATALOG_NOT_FOUND || rc == VX_CATALOG_DAMAGED ? 0 : rc;
 }
 
 static bool is_over(void *ctx) {

@@ -205,7 +205,7 @@ int vx_verdict_load_fingerprint(void *ctx, int64_t video, vx_fp_frame **ret_fram
     int rc = vx_catalog_get_fingerprint(collection->catalog, video, &blob, &bytes, err);
     if (!rc)
         rc = vx_catalog_get_duration(collection->catalog, video, ret_length_s, err);
-    if (rc == VX_CATALOG_NOT_FOUND) {
+    if (rc == VX_CATALOG_NOT_FOUND || rc == VX_CATALOG_DAMAGED) {
         *ret_frames = NULL;
         *ret_n = 0;
         return 0;

@@ -15,7 +15,7 @@ int vx_verdict_find_match(vx_collection *collection, const vx_verdict_subject *s
 int vx_verdict_find_similar(vx_collection *collection, const vx_verdict_subject *subject,
                             const vx_verdict_candidates *candidates, size_t most, int64_t *ret_rows,
                             size_t *ret_n, vx_err *err);
-/* Loads a stored video's frames (vx_rule_load; ctx: the collection). */
+/* Loads a stored video's frames (vx_rule_load; ctx: the collection); none where they are missing or damaged. */
 int vx_verdict_load_fingerprint(void *ctx, int64_t video, vx_fp_frame **ret_frames, size_t *ret_n,
                                 double *ret_length_s, vx_err *err);
 

@@ -138,7 +138,20 @@ def test_damaged_fingerprint_of_one_copy_does_not_stop_the_judging_of_others(emp
     empty.start()
     assert empty.delete(f"/v1/videos/{original}").ok
     wait_until(lambda: empty.get(f"/v1/videos/{other}").json()["duplicate"]["of"] == oldest, 40)
-    assert [empty.get(f"/v1/videos/{video}").json()["duplicate"]["verdict"] for video in (oldest, damaged)] == ["new", "new"]
+    assert empty.get(f"/v1/videos/{oldest}").json()["duplicate"]["verdict"] == "new"
+    assert empty.get(f"/v1/videos/{damaged}").json()["duplicate"]["verdict"] == "similar", "by its vector"
+    verdict = judged(empty, film("26.mp4", ("zoom", 0, 6), crf=26))[0][0]
+    assert (verdict["verdict"], verdict["of"]) == ("copy", oldest)
+
+
+def test_upload_of_a_copy_whose_original_has_a_damaged_fingerprint_is_accepted(empty):
+    _, (original,) = judged(empty, film("20.mp4", ("zoom", 0, 4), crf=20))
+    empty.stop()
+    with sqlite3.connect(empty.data / "catalog.db") as catalog:
+        catalog.execute("UPDATE fingerprints SET data = zeroblob(length(data))")
+    empty.start()
+    verdict = judged(empty, film("28.mp4", ("zoom", 0, 4), crf=28))[0][0]
+    assert (verdict["verdict"], verdict["of"]) == ("copy", original), "the look at the pictures finds it"
 
 
 def test_last_copy_of_a_deleted_original_is_new(empty):
