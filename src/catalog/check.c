@@ -104,46 +104,38 @@ static int check_vectors(check *c, vx_db *db) {
     return rc;
 }
 
+/* Rows with a video's row, data, checksum and the video's id. */
+static int check_data(check *c, vx_sql *q, vx_health_table kind, vx_flaw_kind flaw,
+                      const char *table, const char *what) {
+    int rc;
+    while ((rc = vx_sql_next(q, c->err)) > 0) {
+        char video[VX_VIDEO_ID_CHARS + 1];
+        size_t bytes;
+        int64_t row = vx_sql_int(q);
+        const void *data = vx_sql_blob(q, &bytes);
+        bool right = vx_catalog_is_right(c->catalog, q, (vx_health_row){kind, row}, data, bytes);
+        vx_sql_text_into(q, video, sizeof video);
+        if (!right && (rc = tell(c, flaw, row, table, "%s of video %s does not match its checksum",
+                                 what, video)))
+            return rc;
+    }
+    return rc;
+}
+
 static int check_fingerprints(check *c, vx_db *db) {
     VX_SQL(q, db,
            "SELECT f.video, f.data, f.checksum, videos.id FROM fingerprints f"
            " LEFT JOIN videos ON videos.row = f.video ORDER BY f.video");
-    int rc;
-    while ((rc = vx_sql_next(&q, c->err)) > 0) {
-        char video[VX_VIDEO_ID_CHARS + 1];
-        size_t bytes;
-        int64_t row = vx_sql_int(&q);
-        const void *data = vx_sql_blob(&q, &bytes);
-        bool right = vx_catalog_is_right(c->catalog, &q,
-                                         (vx_health_row){VX_HEALTH_FINGERPRINT, row}, data, bytes);
-        vx_sql_text_into(&q, video, sizeof video);
-        if (!right && (rc = tell(c, VX_FLAW_FINGERPRINT, row, "fingerprints",
-                                 "the fingerprint of video %s does not match its checksum", video)))
-            return rc;
-    }
-    return rc;
+    return check_data(c, &q, VX_HEALTH_FINGERPRINT, VX_FLAW_FINGERPRINT, "fingerprints",
+                      "the fingerprint");
 }
 
 static int check_pictures(check *c, vx_db *db) {
     VX_SQL(q, db,
            "SELECT p.video, p.data, p.checksum, videos.id FROM pictures p"
            " JOIN videos ON videos.row = p.video WHERE p.data IS NOT NULL ORDER BY p.video");
-    int rc;
-    while ((rc = vx_sql_next(&q, c->err)) > 0) {
-        char video[VX_VIDEO_ID_CHARS + 1];
-        size_t bytes;
-        int64_t row = vx_sql_int(&q);
-        const void *data = vx_sql_blob(&q, &bytes);
-        bool right = vx_catalog_is_right(c->catalog, &q, (vx_health_row){VX_HEALTH_PICTURES, row},
-                                         data, bytes);
-        vx_sql_text_into(&q, video, sizeof video);
-        if (!right && (rc = tell(c, VX_FLAW_PICTURES, row, "pictures",
-                                 "what the copy model says of the pictures of video %s does not "
-                                 "match its checksum",
-                                 video)))
-            return rc;
-    }
-    return rc;
+    return check_data(c, &q, VX_HEALTH_PICTURES, VX_FLAW_PICTURES, "pictures",
+                      "what the copy model says of the pictures");
 }
 
 static int check_counts(check *c, vx_db *db) {

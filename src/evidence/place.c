@@ -115,12 +115,12 @@ static int add_level(picture *p, int rows, vx_err *err) {
         return rc;
     size_t n = (size_t)l->w * (size_t)l->h;
     l->pixels = vx_new_array(2 * n, sizeof(float));
-    l->inverse = l->pixels + n;
     for (size_t i = 0; i < n && l->pixels; i++)
         l->pixels[i] = small.pixels[i];
     vx_luma_clear(&small);
     if (!l->pixels)
         return VX_FAIL(err, -ENOMEM, "no memory to look for a picture in another");
+    l->inverse = l->pixels + n;
     measure_places(l, rows);
     p->n_levels++;
     return 0;

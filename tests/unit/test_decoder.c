@@ -20,21 +20,6 @@
 
 enum { W = CLIP_W, H = CLIP_H, N_FRAMES = CLIP_FRAMES, MAX_GOT = 2 * N_FRAMES };
 
-static char clip_path[] = "/tmp/vidx-decoder-XXXXXX.mp4";
-
-/* Skips the tests where FFmpeg has no encoder. */
-static int make_clip(void **state) {
-    (void)state;
-    clip_encode(clip_path, AVCOL_TRC_UNSPECIFIED);
-    return 0;
-}
-
-static int remove_clip(void **state) {
-    (void)state;
-    unlink(clip_path);
-    return 0;
-}
-
 typedef struct receiver {
     int64_t numbers[MAX_GOT];
     int luma[MAX_GOT]; /* of the top left sample */
@@ -138,7 +123,7 @@ static void pq_is_decoded_by_the_card_once_its_brightness_was_read(void **state)
     receiver r = {.takes_card = true};
     vx_media_stats stats;
     strcpy(usual, clip_path);
-    strcpy(clip_path, "/tmp/vidx-decoder-XXXXXX.mp4");
+    strcpy(clip_path, CLIP_TEMPLATE);
     clip_encode(clip_path, AVCOL_TRC_SMPTE2084);
     int rc = decode(decoder, 1, false, &r, &stats, NULL);
     unlink(clip_path);
@@ -583,5 +568,5 @@ int main(void) {
         cmocka_unit_test(without_hybrid_a_clip_waits_for_the_card),
         cmocka_unit_test(conversions_of_a_picture_on_the_card_fetch_it),
     };
-    return cmocka_run_group_tests(tests, make_clip, remove_clip);
+    return cmocka_run_group_tests(tests, clip_make, clip_remove);
 }

@@ -162,20 +162,6 @@ static void numbered(const char *name, int z, void **args) {
     memset(FAKE_ARG(3, uint8_t *), (int)((uintptr_t)job->luma / 4096 % 251), VX_SMALL_BYTES);
 }
 
-static char clip_path[] = "/tmp/vidx-small-XXXXXX.mp4";
-
-static int make_clip(void **state) {
-    (void)state;
-    clip_encode(clip_path, AVCOL_TRC_UNSPECIFIED);
-    return 0;
-}
-
-static int remove_clip(void **state) {
-    (void)state;
-    unlink(clip_path);
-    return 0;
-}
-
 typedef struct opened {
     vx_media *media;
     vx_decoder *decoder;
@@ -265,5 +251,5 @@ int main(void) {
         cmocka_unit_test(the_cpu_makes_the_pictures_that_a_card_fails_at),
         cmocka_unit_test(pictures_that_nobody_takes_do_not_hold_up_the_end),
     };
-    return cmocka_run_group_tests(tests, make_clip, remove_clip);
+    return cmocka_run_group_tests(tests, clip_make, clip_remove);
 }
