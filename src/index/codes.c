@@ -55,10 +55,10 @@ static float round_up(double x) {
 #define SUM_UP (1 + 0x1p-10)
 #define UNIT_OFF 0x1p-22
 
-/* The codes of one vector (int8 [dim]). The sums are float32 and integers, as many of which fit in a register as do
- * numbers. */
+/* The codes of one vector (int8 [dim]), of that scale at least. The sums are float32 and integers, as many of which fit
+ * in a register as do numbers. */
 static inline __attribute__((always_inline)) coding encode_body(const float *vector, size_t dim,
-                                                                int8_t *codes) {
+                                                                float least_scale, int8_t *codes) {
     float square = 0, lost = 0, greatest = 0;
     int32_t coded = 0, sum = 0;
 #pragma omp simd reduction(+ : square) reduction(max : greatest)
@@ -66,7 +66,7 @@ static inline __attribute__((always_inline)) coding encode_body(const float *vec
         square += vector[i] * vector[i];
         greatest = fabsf(vector[i]) > greatest ? fabsf(vector[i]) : greatest;
     }
-    float scale = greatest / CODE_MAX;
+    float scale = fmaxf(greatest / CODE_MAX, least_scale);
     if (!(square < LENGTH_MAX * LENGTH_MAX) || !(scale >= FLT_MIN)) {
         memset(codes, 0, dim);
         bool tiny = square < LENGTH_MAX * LENGTH_MAX; /* false for NaN */
@@ -93,17 +93,17 @@ static inline __attribute__((always_inline)) coding encode_body(const float *vec
 
 #if defined(__x86_64__)
 __attribute__((target("avx2"))) static coding encode_avx2(const float *vector, size_t dim,
-                                                          int8_t *codes) {
-    return encode_body(vector, dim, codes);
+                                                          float least_scale, int8_t *codes) {
+    return encode_body(vector, dim, least_scale, codes);
 }
 #endif
 
-static coding encode(const float *vector, size_t dim, int8_t *codes) {
+static coding encode(const float *vector, size_t dim, float least_scale, int8_t *codes) {
 #if defined(__x86_64__)
     if (__builtin_cpu_supports("avx2"))
-        return encode_avx2(vector, dim, codes);
+        return encode_avx2(vector, dim, least_scale, codes);
 #endif
-    return encode_body(vector, dim, codes);
+    return encode_body(vector, dim, least_scale, codes);
 }
 
 void vx_codes_put(vx_row_codes *codes, size_t row, const float *vectors, size_t n) {
@@ -113,7 +113,7 @@ void vx_codes_put(vx_row_codes *codes, size_t row, const float *vectors, size_t 
     } one;
     memset(one.codes + codes->dim, 0, 4);
     for (size_t i = 0; i < n; i++, row++, vectors += codes->dim) {
-        coding c = encode(vectors, codes->dim, one.codes);
+        coding c = encode(vectors, codes->dim, 0, one.codes);
         codes->scales[row] = c.scale;
         codes->errors[row] = c.error;
         if (isfinite(c.error) && c.length + c.error > codes->max_length)
@@ -129,8 +129,20 @@ void vx_codes_put(vx_row_codes *codes, size_t row, const float *vectors, size_t 
 
 /* ---- queries ---- */
 
-void vx_codes_query_init(vx_codes_query *query, const float *vector, size_t dim, int8_t *codes) {
-    coding c = encode(vector, dim, codes);
+/* With it the sizes of two codes, both rounded up, add up to pair_max at most. To allow each code half of that instead
+ * would lose half as much again. */
+static float scale_for_pairs(const float *vector, size_t dim, int pair_max) {
+    float greatest = 0;
+    for (size_t i = 0; i + 1 < dim; i += 2) {
+        float pair = fabsf(vector[i]) + fabsf(vector[i + 1]);
+        greatest = pair > greatest ? pair : greatest;
+    }
+    return pair_max < VX_ANY_PAIR ? greatest / (float)(pair_max - 1) : 0;
+}
+
+void vx_codes_query_init(vx_codes_query *query, const float *vector, size_t dim, int pair_max,
+                         int8_t *codes) {
+    coding c = encode(vector, dim, scale_for_pairs(vector, dim, pair_max), codes);
     memset(codes + dim, 0, 4 * vx_codes_groups(dim) - dim);
     *query = (vx_codes_query){.codes = codes,
                               .offset = 128 * c.sum,

@@ -2,7 +2,7 @@
  * (private to index/).
  *
  * A row r is kept as r' = scale · code, with code an integer of -127..127 for each number, and with
- * the length of what is lost, error >= |r - r'|. A query q gets codes of the same kind. Then by the
+ * the length of what is lost, error >= |r - r'|. A query q gets codes of the same kind (coarser ones where its kernel needs that). Then by the
  * inequality of Cauchy and Schwarz
  *
  *   |q·r - q'·r'|  =  |q'·(r - r') + (q - q')·r|  <=  |q'| · error(r) + error(q) · |r|
@@ -49,8 +49,9 @@ typedef struct vx_codes_query {
     float length, error; /* at least |q'|, and |q - q'| */
 } vx_codes_query;
 
-/* Codes of one query (float32 [dim]); `codes` has room for 4 · groups. */
-void vx_codes_query_init(vx_codes_query *query, const float *vector, size_t dim, int8_t *codes);
+/* Codes of one query (float32 [dim]), within the kernel's pair_max; `codes` has room for 4 · groups. */
+void vx_codes_query_init(vx_codes_query *query, const float *vector, size_t dim, int pair_max,
+                         int8_t *codes);
 
 /* What dots.h's reach() needs so that it passes every row of these codes that scores `score` or more
  * (as vx_score_dot() does) with the query. */

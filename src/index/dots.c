@@ -26,7 +26,7 @@ static uint64_t reach_plain(const int32_t *dots, const float *scales, const floa
     return reach;
 }
 
-static const vx_dots_kernel plain = {"plain", tile_plain, reach_plain};
+static const vx_dots_kernel plain = {"plain", VX_ANY_PAIR, tile_plain, reach_plain};
 
 #if defined(__x86_64__)
 #include <immintrin.h>
@@ -46,30 +46,36 @@ static inline int32_t four_codes(const int8_t *query) {
 
 /* ---- AVX2 ---- */
 
-/* The instruction for 8-bit products (maddubs) saturates at 16 bits, so bytes are spread to 16 bits
- * first: those at even places and those at odd ones.
+/* The instruction for 8-bit products (maddubs) adds two of them in 16 bits: 255 · 128 fits in. */
+#define AVX2_PAIR_MAX 128
+/* Of several queries each goes through so much of a tile in turn: 8 KiB, which stay in the first cache. */
+#define AVX2_GROUPS_AT_ONCE 32
+
+/* The products of some groups.
  *   n_rows  in vectors of 8: so many registers are there that a tile goes through at once for one query, which
- *           reads memory in order; for two, half of it */
+ *           reads memory in order; for two, half of it
+ *   codes   of the queries, each groups · 4 after the one before
+ *   ret     is added to, unless is_first */
 __attribute__((target("avx2"), always_inline)) static inline void
-rows_avx2(const uint8_t *rows, size_t n_rows, size_t groups, const int8_t *queries, size_t n,
-          int32_t *ret) {
-    const __m256i low_bytes = _mm256_set1_epi16(0xff);
+rows_avx2(const uint8_t *rows, size_t n_rows, size_t n_groups, const int8_t *codes, size_t groups,
+          size_t n, bool is_first, int32_t *ret) {
+    const __m256i ones = _mm256_set1_epi16(1);
     __m256i sums[2][8] = {0};
-    for (size_t g = 0; g < groups; g++) {
-        __m256i even[2], odd[2];
+    if (!is_first) {
         UNROLL for (size_t q = 0; q < n; q++) {
-            __m256i four = _mm256_set1_epi32(four_codes(queries + 4 * (q * groups + g)));
-            even[q] = _mm256_srai_epi16(_mm256_slli_epi16(four, 8), 8);
-            odd[q] = _mm256_srai_epi16(four, 8);
+            UNROLL for (size_t r = 0; r < n_rows; r++) sums[q][r] =
+                _mm256_loadu_si256((const __m256i *)(ret + q * VX_TILE_ROWS) + r);
         }
+    }
+    for (size_t g = 0; g < n_groups; g++) {
+        __m256i four[2];
+        UNROLL for (size_t q = 0; q < n; q++) four[q] =
+            _mm256_set1_epi32(four_codes(codes + 4 * (q * groups + g)));
         UNROLL for (size_t r = 0; r < n_rows; r++) {
-            __m256i codes = _mm256_load_si256((const __m256i *)(rows + g * 256) + r);
-            __m256i code_even = _mm256_and_si256(codes, low_bytes);
-            __m256i code_odd = _mm256_srli_epi16(codes, 8);
+            __m256i row = _mm256_load_si256((const __m256i *)(rows + g * 256) + r);
             UNROLL for (size_t q = 0; q < n; q++) {
-                __m256i products = _mm256_add_epi32(_mm256_madd_epi16(code_even, even[q]),
-                                                    _mm256_madd_epi16(code_odd, odd[q]));
-                sums[q][r] = _mm256_add_epi32(sums[q][r], products);
+                __m256i pairs = _mm256_maddubs_epi16(row, four[q]);
+                sums[q][r] = _mm256_add_epi32(sums[q][r], _mm256_madd_epi16(pairs, ones));
             }
         }
     }
@@ -81,12 +87,20 @@ rows_avx2(const uint8_t *rows, size_t n_rows, size_t groups, const int8_t *queri
 
 __attribute__((target("avx2"))) static void
 tile_avx2(const uint8_t *tile, size_t groups, const int8_t *queries, size_t n, int32_t *ret) {
-    for (; n >= 2; n -= 2, queries += 2 * 4 * groups, ret += 2 * VX_TILE_ROWS) {
-        rows_avx2(tile, 4, groups, queries, 2, ret);
-        rows_avx2(tile + 128, 4, groups, queries, 2, ret + 32);
+    size_t at_once = n > 1 ? AVX2_GROUPS_AT_ONCE : groups;
+    for (size_t g = 0; g < groups; g += at_once) {
+        size_t n_groups = groups - g < at_once ? groups - g : at_once, q = 0;
+        const uint8_t *rows = tile + g * 256;
+        for (; q + 2 <= n; q += 2) {
+            const int8_t *codes = queries + 4 * (q * groups + g);
+            int32_t *dots = ret + q * VX_TILE_ROWS;
+            rows_avx2(rows, 4, n_groups, codes, groups, 2, !g, dots);
+            rows_avx2(rows + 128, 4, n_groups, codes, groups, 2, !g, dots + 32);
+        }
+        if (q < n)
+            rows_avx2(rows, 8, n_groups, queries + 4 * (q * groups + g), groups, 1, !g,
+                      ret + q * VX_TILE_ROWS);
     }
-    if (n)
-        rows_avx2(tile, 8, groups, queries, 1, ret);
 }
 
 __attribute__((target("avx2"))) static uint64_t
@@ -106,7 +120,7 @@ reach_avx2(const int32_t *dots, const float *scales, const float *errors, const 
     return reach;
 }
 
-static const vx_dots_kernel avx2 = {"avx2", tile_avx2, reach_avx2};
+static const vx_dots_kernel avx2 = {"avx2", AVX2_PAIR_MAX, tile_avx2, reach_avx2};
 
 /* ---- AVX-512 with VNNI ---- */
 
@@ -162,7 +176,7 @@ __attribute__((TARGET_VNNI)) static uint64_t reach_avx512(const int32_t *dots, c
     return reach;
 }
 
-static const vx_dots_kernel vnni = {"avx512-vnni", tile_vnni, reach_avx512};
+static const vx_dots_kernel vnni = {"avx512-vnni", VX_ANY_PAIR, tile_vnni, reach_avx512};
 #endif
 
 #if defined(__aarch64__) && defined(__linux__)
@@ -240,7 +254,7 @@ static uint64_t reach_neon(const int32_t *dots, const float *scales, const float
     return reach;
 }
 
-static const vx_dots_kernel neon = {"neon-dotprod", tile_neon, reach_neon};
+static const vx_dots_kernel neon = {"neon-dotprod", VX_ANY_PAIR, tile_neon, reach_neon};
 #endif
 
 const vx_dots_kernel *vx_dots_kernel_at(size_t i) {

@@ -4,11 +4,11 @@
  *
  *   tile    uint8 [groups, 64, 4]: four neighbouring numbers of row 0, of row 1, ...; each is the
  *           row's code (-127..127) + 128
- *   query   int8 [groups, 4]: -127..127
+ *   query   int8 [groups, 4]: -127..127, and two of them within the kernel's pair_max
  *   groups  numbers of a row / 4, rounded up; the rest of the last four is 0 in the query
  *
  * A kernel is a set of these functions for one kind of processor. All kernels give the same bits;
- * tests/unit/test_index_dots.c compares each that runs on the machine with the plain one.
+ * tests/unit/test_index_codes.c compares each that runs on the machine with the plain one.
  * Threads: any; no state.
  */
 #pragma once
@@ -18,6 +18,7 @@
 #include <stdint.h>
 
 #define VX_TILE_ROWS 64
+#define VX_ANY_PAIR (2 * 127) /* no limit of a kernel's pair_max */
 
 /* What of a score does not depend on the row: see codes.h. */
 typedef struct vx_dots_bar {
@@ -49,6 +50,7 @@ static inline bool vx_dots_reaches(int32_t dot, float scale, float error, const 
 
 typedef struct vx_dots_kernel {
     const char *name;
+    int pair_max; /* of a query: |code| at an even place + |code| at the next */
     /* The inner products of a tile with each query. Within int32 up to 66,000 numbers a row.
      *   queries  int8 [n, groups, 4]
      *   ret      int32 [n, 64] */

@@ -28,8 +28,9 @@
 #include "score.h"
 
 #define VX_HELD_MAX_K 512
-/* Rows that a probe holds of one segment. The bounds of 8-bit codes let through some ten times k. */
-#define VX_HELD_ROOM(k) (16 * (k) + 256)
+/* Rows that a probe holds of one segment before it drops what it can, which raises the bar. The bounds of 8-bit codes let
+ * through up to five times k. */
+#define VX_HELD_ROOM(k) (8 * (k) + 256)
 
 /* The rows of a segment while it is locked; all borrowed. */
 typedef struct vx_rows {

@@ -117,7 +117,7 @@ static size_t part_results(const vx_pass *p, size_t k) {
     return k < most ? k : most;
 }
 
-static void fill(vx_pass *p, int dim, bool has_codes) {
+static void fill(vx_pass *p, int dim, const vx_dots_kernel *kernel) {
     size_t i = 0, code_bytes = 4 * vx_codes_groups((size_t)dim);
     top_room room = {p->results, p->places};
     for (vx_index_request *r = p->requests; r; r = r->next) {
@@ -126,8 +126,8 @@ static void fill(vx_pass *p, int dim, bool has_codes) {
         for (size_t j = 0; j < r->query.n; j++, i++) {
             const float *query = p->queries + i * (size_t)dim;
             p->probes[i] = probe_of(&r->query, j, query, dim, &room, &p->bars[i]);
-            if (has_codes)
-                vx_codes_query_init(&p->probes[i].coded, query, (size_t)dim,
+            if (kernel)
+                vx_codes_query_init(&p->probes[i].coded, query, (size_t)dim, kernel->pair_max,
                                     p->codes + i * code_bytes);
             size_t most = part_results(p, r->query.k);
             p->n_part_results += most;
@@ -149,7 +149,7 @@ static void set_parts(vx_pass *p, int dim, bool has_codes) {
     p->n_parts = p->n_segments * p->segment_parts;
 }
 
-vx_pass *vx_pass_new(vx_index_request *requests, int dim, bool has_codes,
+vx_pass *vx_pass_new(vx_index_request *requests, int dim, const vx_dots_kernel *kernel,
                      vx_segment *const *segments, size_t n_segments) {
     vx_pass *p = vx_new(vx_pass);
     if (!p)
@@ -177,8 +177,8 @@ vx_pass *vx_pass_new(vx_index_request *requests, int dim, bool has_codes,
         return vx_pass_free(p);
     if (n_segments)
         memcpy(p->segments, segments, n_segments * sizeof(*segments));
-    set_parts(p, dim, has_codes);
-    fill(p, dim, has_codes);
+    set_parts(p, dim, kernel != NULL);
+    fill(p, dim, kernel);
     return p;
 }
 

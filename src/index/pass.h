@@ -62,9 +62,10 @@ typedef struct vx_pass {
 } vx_pass;
 
 /* Copies the requests' queries side by side and gives each its share of the results.
+ *   kernel    of the segments' codes; NULL: they have none
  *   segments  [n_segments]; borrows them, copies the list
  * NULL: no memory. */
-vx_pass *vx_pass_new(vx_index_request *requests, int dim, bool has_codes,
+vx_pass *vx_pass_new(vx_index_request *requests, int dim, const vx_dots_kernel *kernel,
                      vx_segment *const *segments, size_t n_segments);
 vx_pass *vx_pass_free(vx_pass *pass);
 

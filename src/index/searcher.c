@@ -50,7 +50,7 @@ struct vx_searcher {
     vx_mutex mu;
     vx_cond work;
     int dim;
-    bool has_codes;
+    const vx_dots_kernel *kernel; /* NULL: no codes */
     bool stop VX_GUARDED;
     search_line lines[2] VX_GUARDED; /* the second one is patient */
     bool its_turn VX_GUARDED;        /* of the patient line */
@@ -121,7 +121,7 @@ static void begin_scanning_locked(vx_searcher *s, search_line *line, vx_pass *p)
 
 static void open_pass_locked(vx_searcher *s, search_line *line) VX_REQUIRES(&s->mu) {
     vx_index_request *requests = take_requests_locked(line);
-    vx_pass *p = vx_pass_new(requests, s->dim, s->has_codes, s->segments, s->n_segments);
+    vx_pass *p = vx_pass_new(requests, s->dim, s->kernel, s->segments, s->n_segments);
     if (!p) {
         for (vx_index_request *r = requests; r; r = r->next)
             r->rc = VX_FAIL(&r->err, -ENOMEM, "no memory to search for %zu queries", r->query.n);
@@ -205,13 +205,13 @@ static void *thread_main(void *arg) {
 }
 
 /* Without its lock: the threads that want it are started last. */
-VX_NO_LOCK_ANALYSIS int vx_searcher_new(int dim, bool has_codes, int n_threads,
+VX_NO_LOCK_ANALYSIS int vx_searcher_new(int dim, const vx_dots_kernel *kernel, int n_threads,
                                         vx_searcher **ret_searcher, vx_err *err) {
     vx_searcher *s = vx_new(vx_searcher);
     if (!s)
         return VX_FAIL(err, -ENOMEM, "no memory for the search threads");
     s->dim = dim;
-    s->has_codes = has_codes;
+    s->kernel = kernel;
     for (size_t i = 0; i < VX_LEN(s->lines); i++)
         s->lines[i].queue_tail = &s->lines[i].queue_head;
     vx_mutex_init(&s->mu);
@@ -290,7 +290,7 @@ static int submit(vx_searcher *s, vx_index_request *r, vx_err *err) {
 static int run_here(vx_searcher *s, vx_index_request *r, vx_err *err) {
     vx_faiss_set_up_thread();
     vx_mutex_lock(&s->mu);
-    vx_pass *p = vx_pass_new(r, s->dim, s->has_codes, s->segments, s->n_segments);
+    vx_pass *p = vx_pass_new(r, s->dim, s->kernel, s->segments, s->n_segments);
     vx_mutex_unlock(&s->mu);
     if (!p)
         return VX_FAIL(err, -ENOMEM, "no memory to search for %zu queries", r->query.n);

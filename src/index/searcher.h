@@ -10,9 +10,9 @@
 
 typedef struct vx_searcher vx_searcher;
 
-/* has_codes: the segments have codes. */
-int vx_searcher_new(int dim, bool has_codes, int n_threads, vx_searcher **ret_searcher,
-                    vx_err *err);
+/* kernel: of the segments' codes; NULL: they have none. */
+int vx_searcher_new(int dim, const vx_dots_kernel *kernel, int n_threads,
+                    vx_searcher **ret_searcher, vx_err *err);
 /* Does not free the segments. */
 vx_searcher *vx_searcher_free(vx_searcher *searcher);
 

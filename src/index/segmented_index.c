@@ -70,7 +70,7 @@ int vx_index_new(const vx_index_params *params, vx_index **ret_index, vx_err *er
         size_t fits = DEFAULT_SEGMENT_BYTES / ((size_t)params->dim * sizeof(float));
         index->segment_rows = fits < DEFAULT_SEGMENT_MAX_ROWS ? fits : DEFAULT_SEGMENT_MAX_ROWS;
     }
-    int rc = vx_searcher_new(params->dim, index->first_pass->has_codes,
+    int rc = vx_searcher_new(params->dim, index->first_pass->has_codes ? index->kernel : NULL,
                              params->threads ? params->threads : vx_thread_cores(),
                              &index->searcher, err);
     if (rc)

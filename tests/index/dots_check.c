@@ -38,8 +38,11 @@ static void compare(const vx_dots_kernel *kernel, const vx_dots_kernel *plain, s
     int32_t *got = malloc(n * VX_TILE_ROWS * sizeof *got);
     for (size_t i = 0; i < groups * VX_TILE_ROWS * 4; i++)
         tile[i] = (uint8_t)(extreme ? 255 : next());
-    for (size_t i = 0; i < n * groups * 4; i++)
-        queries[i] = (int8_t)(extreme ? -127 : (int)(next() % 255) - 127);
+    for (size_t i = 0; i < n * groups * 4; i++) {
+        int left = i % 2 ? kernel->pair_max - abs(queries[i - 1]) : kernel->pair_max;
+        int max = left < 127 ? left : 127;
+        queries[i] = (int8_t)(extreme ? -max : (int)(next() % (unsigned)(2 * max + 1)) - max);
+    }
     plain->tile(tile, groups, queries, n, want);
     kernel->tile(tile, groups, queries, n, got);
     need(!memcmp(want, got, n * VX_TILE_ROWS * sizeof *want), "products");

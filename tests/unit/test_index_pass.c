@@ -80,7 +80,8 @@ static void remove_others(library *l, const vx_neighbour *best) {
 
 /* In parts that are smaller than those of so few rows would be. */
 static vx_pass *new_pass(vx_index_request *request, const vx_first_pass *how, library *l) {
-    vx_pass *pass = vx_pass_new(request, DIM, how->has_codes, l->segments, SEGMENTS);
+    vx_pass *pass = vx_pass_new(request, DIM, how->has_codes ? vx_dots_kernel_at(0) : NULL,
+                                l->segments, SEGMENTS);
     if (how->has_codes) {
         pass->part_rows = VX_TILE_ROWS;
         pass->segment_parts = (ROWS + VX_TILE_ROWS - 1) / VX_TILE_ROWS;
