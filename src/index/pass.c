@@ -9,7 +9,9 @@
 /* How much a query's list of rows grows before those that can no longer be results are dropped. That raises the bar
  * for the next part. Of long vectors, whose bounds are loose, some hundred rows stay. */
 #define LIST_MORE(k) (5 * (k) + 64)
-/* And before it settles them: what is left when bounds tell little, as they do for equal rows. */
+/* If so many are left, the best of them are scored at once: that raises the bar further than bounds can. */
+#define LIST_LONG(k) (5 * (k))
+/* And before all are: what is left when bounds tell little, as they do for equal rows. */
 #define LIST_MAX(k) (64 * (k) + 4096)
 
 typedef struct vx_held_list {
@@ -260,10 +262,10 @@ static void add_results(vx_probe *probe, const vx_probe *more) {
     add_work(&probe->work, &more->work);
 }
 
-/* Adds what a probe holds, and can still be a result, to its query's list. 0 or -ENOMEM. */
-static int append_held(held_list *list, const vx_probe *probe) {
-    if (list->n + probe->n_held > list->room) {
-        size_t room = 2 * list->room + probe->n_held;
+/* Adds what is held, and can still be a result, to a query's list. 0 or -ENOMEM. */
+static int append_held(held_list *list, const vx_held *held, size_t n, const vx_probe *probe) {
+    if (list->n + n > list->room) {
+        size_t room = 2 * list->room + n;
         vx_held *grown = vx_regrow(list->items, room, sizeof(*grown));
         if (!grown)
             return -ENOMEM;
@@ -271,9 +273,9 @@ static int append_held(held_list *list, const vx_probe *probe) {
         list->room = room;
     }
     float bar = vx_probe_bar(probe);
-    for (size_t i = 0; i < probe->n_held; i++)
-        if (probe->held[i].most >= bar)
-            list->items[list->n++] = probe->held[i];
+    for (size_t i = 0; i < n; i++)
+        if (held[i].most >= bar)
+            list->items[list->n++] = held[i];
     return 0;
 }
 
@@ -291,25 +293,36 @@ static int shorten(held_list *list, vx_probe *probe) {
     return 0;
 }
 
-/* Scores the rows of a list exactly, for a probe of the calling thread. */
-static void settle_list(const vx_pass *p, held_list *list, vx_probe *probe) {
+/* Scores the rows of a list exactly that can be results, for a probe of the calling thread.
+ *   likely_alone  those that probably are; the others stay */
+static void settle_list(const vx_pass *p, held_list *list, bool likely_alone, vx_probe *probe) {
     vx_held_order(list->items, list->n);
-    while (list->n && list->items[0].most >= vx_probe_bar(probe)) {
+    while (list->n) {
+        float most = list->items[0].most, least = list->items[0].least;
+        if ((likely_alone ? (most + least) / 2 : most) < vx_probe_bar(probe))
+            break;
         vx_held held = vx_held_take(list->items, &list->n);
         list->lost |= !vx_segment_offer_held(p->segments[held.segment], probe, &held);
     }
-    list->n = 0;
+    size_t n_left = 0;
+    for (size_t i = 0; i < list->n && likely_alone; i++)
+        if (list->items[i].most >= vx_probe_bar(probe))
+            list->items[n_left++] = list->items[i];
+    list->n = list->n_kept = n_left;
 }
 
-/* Gives what a probe found to its query. Where that is too much to keep, its list is taken out and settled
- * first. */
+/* Gives what a probe found to its query. Where the query's list stays long, it is taken out and settled in part first. */
 static int merge(vx_pass *p, size_t i, vx_probe *probe) {
     held_list *list = &p->lists[i], mine = {0};
     vx_mutex_lock(&p->mu);
-    int rc = append_held(list, probe);
+    int rc = append_held(list, probe->held, probe->n_held, probe);
+    size_t n_before = list->n;
     if (!rc)
         rc = shorten(list, probe);
-    if (!rc && list->n > LIST_MAX(probe->top.k)) {
+    bool is_long =
+        list->n > LIST_LONG(probe->top.k) && list->n < n_before; /* after it was shortened */
+    bool is_full = list->n > LIST_MAX(probe->top.k);
+    if (!rc && (is_long || is_full)) {
         mine = *list;
         *list = (held_list){.lost = mine.lost};
     } else {
@@ -318,13 +331,15 @@ static int merge(vx_pass *p, size_t i, vx_probe *probe) {
     vx_mutex_unlock(&p->mu);
     if (!mine.items)
         return rc;
-    settle_list(p, &mine, probe);
-    free(mine.items);
+    settle_list(p, &mine, !is_full, probe);
     vx_mutex_lock(&p->mu);
     add_results(&p->probes[i], probe);
     list->lost |= mine.lost;
+    rc = append_held(list, mine.items, mine.n, probe);
+    list->n_kept = list->n;
     vx_mutex_unlock(&p->mu);
-    return 0;
+    free(mine.items);
+    return rc;
 }
 
 void vx_pass_ask(vx_pass *p, vx_gpu *gpu) {
@@ -401,7 +416,7 @@ void vx_pass_settle(vx_pass *p, size_t query) {
     vx_probe *probe = &p->probes[query];
     held_list *list = &p->lists[query];
     vx_err err;
-    settle_list(p, list, probe);
+    settle_list(p, list, false, probe);
     int rc = p->lost || list->lost || misses_rows(p, query) ? search_again(p, probe, &err) : 0;
     if (rc)
         fail(p, rc, &err);
