@@ -21,6 +21,23 @@ typedef struct parser {
     int *sources; /* [n] of these, the one that the lines of a VX_OPTION_LINES came from */
 } parser;
 
+/* Texts live until the process ends, as the file and the environment may not. Listed here they are no leaks, which a
+ * leak checker would take longer to tell from others than many a command runs. */
+typedef struct kept_text {
+    struct kept_text *next;
+    char text[];
+} kept_text;
+static kept_text *kept_texts;
+
+static char *keep(size_t n_bytes) {
+    kept_text *kept = malloc(sizeof *kept + n_bytes);
+    if (!kept)
+        return NULL;
+    kept->next = kept_texts;
+    kept_texts = kept;
+    return kept->text;
+}
+
 static int parse_bytes(const char *text, int64_t *ret) {
     static const char units[] = "kmgt";
     char *end;
@@ -56,11 +73,10 @@ static int add_line(const parser *p, const vx_option *option, const char *text, 
     if (*known == p->source)
         memcpy(&before, field, sizeof before);
     size_t n = (before ? strlen(before) : 0) + strlen(text) + 2;
-    char *lines = malloc(n);
+    char *lines = keep(n);
     if (!lines)
         return VX_FAIL(err, -ENOMEM, "no memory for %s", where);
     snprintf(lines, n, "%s%s%s", before ? before : "", before ? "\n" : "", text);
-    free(before);
     memcpy(field, &lines, sizeof lines);
     *known = p->source;
     return 0;
@@ -73,9 +89,11 @@ static int set(const parser *p, const vx_option *option, const char *text, const
     char *end;
     switch (option->kind) {
     case VX_OPTION_TEXT: {
-        char *copy = strdup(text); /* file and environment may go away; one copy per start */
+        size_t n = strlen(text) + 1;
+        char *copy = keep(n);
         if (!copy)
             return VX_FAIL(err, -ENOMEM, "no memory for %s", where);
+        memcpy(copy, text, n);
         memcpy(field, &copy, sizeof copy);
         return 0;
     }

@@ -1,4 +1,9 @@
-"""The HTTP suite: the real program, the small test model, one server per file of tests."""
+"""The HTTP tests: the real program, the small test model, one server per file of tests.
+
+`./dev test` runs each once, with the server under the sanitizers (asan_http_a_e, asan_http_f_z). The suite http is the
+optimised program: it runs what is marked `release`, which the sanitizers change or have no part in, and what is
+marked `release_too`, whose result is a figure of the optimised program as well.
+"""
 
 import contextlib
 import re
@@ -10,6 +15,11 @@ from urllib.parse import urlparse
 import make as samples
 import pytest
 from server import Server, wait_until  # noqa: F401  (tests take it from here)
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "release: with the optimised program alone")
+    config.addinivalue_line("markers", "release_too: with the optimised program and under the sanitizers")
 
 
 @pytest.fixture(scope="module")

@@ -159,6 +159,7 @@ def slow_export(server):
     return connection, seen
 
 
+@pytest.mark.release_too
 def test_slow_client_gets_one_moment_and_takes_no_memory_and_no_time_of_the_end(start, clip):
     """Some 50 MB wait for a client that reads nothing while videos come, one goes, and the server is told to stop."""
     n = 40000

@@ -118,6 +118,7 @@ COVERS = {"by chance": box(b"data", u32(13, 0), NAMES_BY_CHANCE), "a table": tab
           "a track": track(MANY), "a track behind the picture": PICTURE + track(MANY)}
 
 
+@pytest.mark.release_too
 @pytest.mark.parametrize("what", COVERS)
 def test_mp4_with_tables_in_its_cover_is_stored(server, clip, what):
     """FFmpeg reads none there: the server grows as by a plain cover."""

@@ -100,6 +100,7 @@ def test_answer_that_takes_longer_than_headers_may_is_sent(start, clip):
     assert answer.status_code == 201 and answer.elapsed.total_seconds() > 2
 
 
+@pytest.mark.release  # memory that is given back is kept by the sanitizer
 @pytest.mark.parametrize("form", [False, True])
 def test_long_upload_does_not_grow_the_memory(server, form):
     """2 GB (VIDX_TEST_UPLOAD_MB=4096 for more) of nothing, as a body and as a form."""

@@ -14,6 +14,7 @@ import make as samples
 import pytest
 from server import Server
 
+pytestmark = pytest.mark.release  # documents, with the models of ./dev run
 ROOT = samples.ROOT
 README = (ROOT / "README.md").read_text()
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", README, re.S | re.M)

@@ -9,6 +9,7 @@ import pytest
 import yaml
 from server import BINARY
 
+pytestmark = pytest.mark.release  # documents
 ROOT = Path(__file__).resolve().parents[2]
 READMES = [ROOT / "README.md", *sorted(ROOT.glob("src/*/README.md")), ROOT / "models/README.md"]
 COMMANDS = re.findall(r'^    \{"(\w+)", vx_command_', (ROOT / "src/main.c").read_text(), re.M)

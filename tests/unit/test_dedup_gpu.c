@@ -63,6 +63,15 @@ static int fake_put(vx_pair_scan *scan, size_t first, size_t n, const float *row
     return 0;
 }
 
+/* Most of this program's time under a sanitizer, were it checked: nothing of vidx is in it. */
+__attribute__((no_sanitize("address", "thread", "undefined"))) static float
+product(const float *a, const float *b, size_t dim) {
+    float sum = 0;
+    for (size_t d = 0; d < dim; d++)
+        sum += a[d] * b[d];
+    return sum;
+}
+
 /* From the last to the first: the device promises no order. */
 static int fake_run(vx_pair_scan *scan, const vx_pair_scan_run_params *p, vx_pair_found *ret_found,
                     size_t *ret_n, vx_err *err) {
@@ -74,10 +83,9 @@ static int fake_run(vx_pair_scan *scan, const vx_pair_scan_run_params *p, vx_pai
     size_t n = 0;
     for (size_t r = p->row + p->n_rows; r-- > p->row;)
         for (size_t o = p->other + p->n_others; o-- > p->other;) {
-            float sum = 0;
-            for (size_t d = 0; d < scan->dim && o < r; d++)
-                sum += scan->rows[r * scan->dim + d] * scan->rows[o * scan->dim + d];
-            if (o >= r || !(sum >= p->at_least))
+            const float *rows = scan->rows;
+            if (o >= r ||
+                !(product(rows + r * scan->dim, rows + o * scan->dim, scan->dim) >= p->at_least))
                 continue;
             if (n < fake.room)
                 ret_found[n] = (vx_pair_found){(uint32_t)r, (uint32_t)o};

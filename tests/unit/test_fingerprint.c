@@ -360,20 +360,22 @@ static void fill_library(vx_fp_index *index) {
 /* The oracle: for every pair of frames the distance, for every window of offsets the query frames
  * in it. Returns how many of the query's frames match the video at its best offset. */
 static int brute_votes(const vx_fp_frame *query, int n, const vx_fp_frame *video) {
-    int best = 0;
-    for (int bin = -40; bin <= 40; bin++) {
-        int votes = 0;
-        for (int i = 0; i < n; i++) {
-            bool hit = false;
-            for (int k = 0; k < PER_VIDEO; k++) {
-                double offset = (double)video[k].time_s - (double)query[i].time_s;
-                if (offset >= 2 * bin - 2 && offset < 2 * bin + 2)
-                    hit |= distance(query[i].hash, video[k].hash) <= VX_FP_MATCH_DISTANCE;
-            }
-            votes += hit;
+    enum { BINS = 40 };
+    int votes[2 * BINS + 1] = {0}, best = 0;
+    for (int i = 0; i < n; i++) {
+        bool hit[2 * BINS + 1] = {false};
+        for (int k = 0; k < PER_VIDEO; k++) {
+            if (distance(query[i].hash, video[k].hash) > VX_FP_MATCH_DISTANCE)
+                continue;
+            double offset = (double)video[k].time_s - (double)query[i].time_s;
+            for (int bin = -BINS; bin <= BINS; bin++)
+                hit[bin + BINS] |= offset >= 2 * bin - 2 && offset < 2 * bin + 2;
         }
-        best = votes > best ? votes : best;
+        for (int bin = 0; bin <= 2 * BINS; bin++)
+            votes[bin] += hit[bin];
     }
+    for (int bin = 0; bin <= 2 * BINS; bin++)
+        best = votes[bin] > best ? votes[bin] : best;
     return best;
 }
 

@@ -75,7 +75,6 @@ static void settings_without_anything_are_the_defaults(void **state) {
     assert_int_equal(s.limit, 1024);
     assert_float_equal(s.seconds, 1.5, 0);
     assert_false(s.off);
-    free((char *)s.data_dir);
 }
 
 static void settings_in_several_places_the_later_wins(void **state) {
