@@ -60,29 +60,37 @@ def described(server):
     return wait_until(lambda: (now := copy_model(server))["undescribed"] == 0 and now, "videos stay undescribed")
 
 
-def fill(server, footage):
-    """Older videos to which a blind model sends all looks; then another, which these hide. Gives that one."""
+@pytest.fixture(scope="module")
+def decoys(start, footage, tmp_path_factory):
+    """decoys() is a new data folder with older videos, to which a blind model sends all looks."""
+    server = start(*FLAGS, model="blind")
     for room in range(50, 50 + DECOYS):
         done(server, server.upload(footage(room)))
+    server.stop()
+    return lambda: shutil.copytree(server.data, tmp_path_factory.mktemp("decoys") / "data")
+
+
+def upload_hidden(server, footage):
+    """A video that the decoys hide, once it is looked at."""
     return done(server, server.upload(footage(1)))
 
 
-def test_crop_that_hashes_and_vectors_miss_is_found_by_its_pictures(start, footage):
-    without = start(*FLAGS, model="blind")
-    fill(without, footage)
+def test_crop_that_hashes_and_vectors_miss_is_found_by_its_pictures(start, footage, decoys):
+    without = start(*FLAGS, model="blind", data=decoys())
+    upload_hidden(without, footage)
     missed = done(without, without.upload(footage(1, CROP)))
     assert missed["duplicate"]["verdict"] in ("similar", "new"), looks(without, missed)
     assert {look["found_by"] for look in looks(without, missed)} == {"vectors"} and copy_model(without) is None
 
-    server = start(*FLAGS, "--copy-model", "pictures", model="blind")
-    original = fill(server, footage)
+    server = start(*FLAGS, "--copy-model", "pictures", model="blind", data=decoys())
+    original = upload_hidden(server, footage)
     assert {look["found_by"] for look in looks(server, original)} == {"vectors"}  # none is near enough
     crop = done(server, server.upload(footage(1, CROP)))
     assert (crop["duplicate"]["verdict"], crop["duplicate"]["of"]) == ("copy", original["id"])
     (look,) = looks(server, crop)
     assert (look["found_by"], look["video_id"], look["relation"]) == ("copy_model", original["id"], "copy")
     assert look["score"] >= .65
-    figures = copy_model(server)
+    figures = described(server)
     assert (figures["name"], figures["threshold"], figures["dim"]) == ("pictures", pytest.approx(.65), 64)
     assert figures["pictures"] == PICTURES * (DECOYS + 2) and figures["index_bytes"] > 0
     stats = server.get("/v1/stats").json()["copy_model"]
@@ -114,18 +122,17 @@ def test_movement_decides_about_what_it_names(start, footage):
     assert look["relation"] is None and look["result"] in ("other_take", "nothing")
 
 
-def test_reject_asks_it_before_the_video_is_stored(start, footage):
-    server = start(*FLAGS, "--copy-model", "pictures", model="blind")
-    original = fill(server, footage)
+def test_reject_asks_it_before_the_video_is_stored(start, footage, decoys):
+    server = start(*FLAGS, "--copy-model", "pictures", model="blind", data=decoys())
+    original = upload_hidden(server, footage)
     answer = server.upload(footage(1, CROP), on_duplicate="reject")
     assert answer.status_code == 409 and answer.json()["duplicate"]["of"] == original["id"], answer.text
-    assert copy_model(server)["pictures"] == PICTURES * (DECOYS + 1)
+    assert described(server)["pictures"] == PICTURES * (DECOYS + 1)
 
 
-def test_upload_that_waits_for_its_look_is_described_once_and_found_later(start, footage):
-    server = start(*FLAGS, "--copy-model", "pictures", model="blind")
-    for room in range(50, 50 + DECOYS):
-        done(server, server.upload(footage(room)))
+def test_upload_that_waits_for_its_look_is_described_once_and_found_later(start, footage, decoys):
+    server = start(*FLAGS, "--copy-model", "pictures", model="blind", data=decoys())
+    described(server)
     original = server.upload(footage(1), evidence="wait").json()
     assert original["evidence"] == "done" and copy_model(server)["pictures"] == PICTURES * (DECOYS + 1)
     crop = server.upload(footage(1, CROP), evidence="wait").json()
@@ -133,10 +140,10 @@ def test_upload_that_waits_for_its_look_is_described_once_and_found_later(start,
     assert server.get("/v1/models/blind").ok and server.get("/v1/models/pictures").status_code == 404
 
 
-def test_scan_finds_what_was_stored_without_it(start, footage):
+def test_scan_finds_what_was_stored_without_it(start, footage, decoys):
     """Videos of before the model are described in the background; a scan's deep look then finds by it."""
-    server = start(*FLAGS, model="blind")
-    original = fill(server, footage)
+    server = start(*FLAGS, model="blind", data=decoys())
+    original = upload_hidden(server, footage)
     crop = done(server, server.upload(footage(1, CROP)))
     copy = server.upload(footage(3)).json()
     server.stop()
