@@ -47,9 +47,22 @@ static vx_evidence_box box_of(const double box[4], const vx_footage *f) {
                              share(box[3], f->h_px)};
 }
 
+/* How a picture of the new video lies in one of the stored one. */
+typedef struct lie {
+    vx_similarity similarity;
+    int fresh, stored; /* of those with features */
+} lie;
+
+/* The best two of these, once they have been looked for. */
+typedef struct found_lies {
+    lie best[2];
+    bool known;
+} found_lies;
+
 /* How two videos are compared in one step. */
 typedef struct manner {
     bool mirrored, any_speed, passage;
+    found_lies *lies; /* mirrored or not, at any speed */
 } manner;
 
 /* Pictures that must meet on a line. */
@@ -74,6 +87,13 @@ static int count_meeting(const vx_footage *a, const vx_footage *b, double speed,
         double time_s = speed * a->time_s[i] + offset_s;
         n += time_s >= b->time_s[0] && time_s <= b->time_s[b->n - 1];
     }
+    return n;
+}
+
+static int count_between(const vx_footage *f, double first_s, double last_s) {
+    int n = 0;
+    for (int i = 0; i < f->n; i++)
+        n += f->time_s[i] >= first_s && f->time_s[i] <= last_s;
     return n;
 }
 
@@ -147,6 +167,7 @@ static int try_layout(const vx_footage *fresh, const vx_footage *stored, const v
     best->n_new = fresh->n;
     best->n_meet = count_meeting(fresh, stored, motion.speed, motion.offset_s);
     best->n_pairs = motion.n_pairs;
+    best->n_between = count_between(fresh, motion.first_s, motion.last_s);
     best->speed = motion.speed;
     best->offset_s = motion.offset_s;
     best->first_s = motion.first_s;
@@ -158,22 +179,28 @@ static int try_layout(const vx_footage *fresh, const vx_footage *stored, const v
     return 0;
 }
 
-/* Boxes of both on each other; what does not look alike so says nothing. */
+/* A layout that no features gave; what does not look alike so says nothing. */
+static int try_plain_layout(const vx_footage *fresh, const vx_footage *stored,
+                            const vx_layout *layout, const manner *how, int quarter_turns,
+                            vx_evidence *best, vx_err *err) {
+    const vx_evidence geometry = {.plain = true,
+                                  .mirrored = how->mirrored,
+                                  .n_inliers = best->n_inliers,
+                                  .scale = (float)((layout->box_b[2] - layout->box_b[0]) /
+                                                   (layout->box_a[2] - layout->box_a[0])),
+                                  .turn_deg = (float)(90 * quarter_turns)};
+    vx_evidence found = {.motion = -2};
+    int rc = try_layout(fresh, stored, layout, how, &geometry, &found, err);
+    if (!rc && found.still >= LIES_FROM && agreement(&found) > agreement(best))
+        *best = found;
+    return rc;
+}
+
 static int try_boxes(const vx_footage *fresh, const vx_footage *stored, const double box_new[4],
                      const double box_stored[4], const manner *how, int quarter_turns,
                      vx_evidence *best, vx_err *err) {
     const vx_layout layout = vx_layout_boxes(box_new, box_stored, how->mirrored, quarter_turns);
-    const vx_evidence geometry = {
-        .plain = true,
-        .mirrored = how->mirrored,
-        .n_inliers = best->n_inliers,
-        .scale = (float)((box_stored[2] - box_stored[0]) / (box_new[2] - box_new[0])),
-        .turn_deg = (float)(90 * quarter_turns)};
-    vx_evidence found = {.motion = -2};
-    int rc = try_layout(fresh, stored, &layout, how, &geometry, &found, err);
-    if (!rc && found.still >= LIES_FROM && agreement(&found) > agreement(best))
-        *best = found;
-    return rc;
+    return try_plain_layout(fresh, stored, &layout, how, quarter_turns, best, err);
 }
 
 static bool is_portrait(const double box[4]) {
@@ -207,7 +234,7 @@ static int count_fresh(const vx_footage *f, bool passage) {
 
 /* Of each new picture the best similarity to any stored one; the two best of these. */
 static int find_geometry(vx_evidence_video *fresh, vx_evidence_video *stored, const manner *how,
-                         vx_similarity ret_best[2], vx_err *err) {
+                         lie ret_best[2], vx_err *err) {
     const bool mirrored = how->mirrored;
     const vx_footage *b = &stored->footage;
     double length_s = b->n ? b->time_s[b->n - 1] - b->time_s[0] : 0;
@@ -217,39 +244,58 @@ static int find_geometry(vx_evidence_video *fresh, vx_evidence_video *stored, co
     if (!rc)
         rc = vx_evidence_find_features(stored, false, n_stored, FEATURES, err);
     for (int i = 0; i < fresh->features[mirrored].n && !rc; i++) {
-        vx_similarity best = {0}, found;
+        lie best = {0};
         for (int k = 0; k < stored->features[0].n; k++) {
+            vx_similarity found;
             vx_geometry_find(&fresh->features[mirrored].pictures[i],
                              &stored->features[0].pictures[k], mirrored, &found);
-            if (found.n_inliers > best.n_inliers)
-                best = found;
+            if (found.n_inliers > best.similarity.n_inliers)
+                best = (lie){found, i, k};
         }
-        if (best.n_inliers > ret_best[0].n_inliers) {
+        if (best.similarity.n_inliers > ret_best[0].similarity.n_inliers) {
             ret_best[1] = ret_best[0];
             ret_best[0] = best;
-        } else if (best.n_inliers > ret_best[1].n_inliers) {
+        } else if (best.similarity.n_inliers > ret_best[1].similarity.n_inliers) {
             ret_best[1] = best;
         }
     }
     return rc;
 }
 
+/* Tries the layout of a similarity, and that of a perspective if more features agree with one. */
+static int try_lie(vx_evidence_video *fresh, vx_evidence_video *stored, const lie *at,
+                   const manner *how, const vx_evidence *geometry, vx_evidence *best, vx_err *err) {
+    const vx_footage *a = &fresh->footage, *b = &stored->footage;
+    vx_perspective perspective = vx_perspective_of(&at->similarity, a->w_px);
+    vx_layout layout;
+    int rc = 0;
+    if (vx_layout_of(a, b, &perspective, &layout))
+        rc = try_layout(a, b, &layout, how, geometry, best, err);
+    if (!rc && !is_clear(best) &&
+        vx_perspective_find(&fresh->features[how->mirrored].pictures[at->fresh],
+                            &stored->features[0].pictures[at->stored], &at->similarity,
+                            &perspective) &&
+        vx_layout_of(a, b, &perspective, &layout))
+        rc = try_layout(a, b, &layout, how, geometry, best, err);
+    return rc;
+}
+
 /* Tries the layouts of the two best similarities. */
 static int try_features(vx_evidence_video *fresh, vx_evidence_video *stored, const manner *how,
                         vx_evidence *best, vx_err *err) {
-    vx_similarity found[2] = {0};
-    int rc = find_geometry(fresh, stored, how, found, err), n_inliers = found[1].n_inliers;
+    const lie *found = how->lies->best;
+    int rc = how->lies->known ? 0 : find_geometry(fresh, stored, how, how->lies->best, err);
+    how->lies->known = true;
+    int n_inliers = found[1].similarity.n_inliers;
     if (n_inliers > best->n_inliers && (best->plain || best->motion < -1))
         best->n_inliers = n_inliers; /* if they are too few, that is why */
     for (int i = 0; i < 2 && !rc && n_inliers >= TRIED_INLIERS; i++) {
-        vx_layout layout;
-        if (!vx_layout_of(&fresh->footage, &stored->footage, &found[i], &layout))
-            continue;
+        const vx_similarity *m = &found[i].similarity;
         const vx_evidence geometry = {.n_inliers = n_inliers,
                                       .mirrored = how->mirrored,
-                                      .scale = (float)vx_similarity_scale(&found[i]),
-                                      .turn_deg = (float)vx_similarity_turn_deg(&found[i])};
-        rc = try_layout(&fresh->footage, &stored->footage, &layout, how, &geometry, best, err);
+                                      .scale = (float)vx_similarity_scale(m),
+                                      .turn_deg = (float)vx_similarity_turn_deg(m)};
+        rc = try_lie(fresh, stored, &found[i], how, &geometry, best, err);
     }
     return rc;
 }
@@ -269,8 +315,10 @@ static int try_places(vx_evidence_video *fresh, vx_evidence_video *stored, const
     int n = 0, rc = vx_place_find(a, b, how->mirrored, places, &n, err);
     for (int i = 0; i < n && !rc; i++) {
         vx_evidence found = {.motion = -2, .n_inliers = best->n_inliers};
-        if (places[i].alike >= LIES_FROM)
-            rc = try_boxes(a, b, places[i].box_a, places[i].box_b, how, 0, &found, err);
+        vx_layout layout;
+        if (places[i].alike < LIES_FROM || !vx_layout_of(a, b, &places[i].a_in_b, &layout))
+            continue;
+        rc = try_plain_layout(a, b, &layout, how, 0, &found, err);
         bool all = (float)found.n_pairs >= CLEAR_SHARE * (float)found.n_meet;
         if (!rc && all && found.motion >= PLACED_FROM && agreement(&found) > agreement(best))
             *best = found;
@@ -297,10 +345,11 @@ int vx_evidence_compare(vx_evidence_video *fresh, vx_evidence_video *stored,
     static const vx_evidence_params as_they_are = {0};
     const vx_evidence_params *p = params ? params : &as_they_are;
     vx_evidence best = {.motion = -2};
+    found_lies lies[2] = {0};
     int rc = 0;
     for (int any_speed = 0; any_speed < 2 && !rc; any_speed++) {
         for (int mirrored = 0; mirrored < 2 && !rc && !is_clear(&best); mirrored++) {
-            const manner how = {mirrored, any_speed, p->passage};
+            const manner how = {mirrored, any_speed, p->passage, &lies[mirrored]};
             if (!p->either_way && p->mirrored != mirrored)
                 continue;
             rc = try_plain(fresh, stored, &how, &best, err);

@@ -25,23 +25,6 @@ double vx_similarity_turn_deg(const vx_similarity *similarity) {
     return atan2(similarity->s, similarity->c) * 180 / M_PI;
 }
 
-void vx_similarity_apply(const vx_similarity *m, int w_a_px, double x, double y, double *ret_x,
-                         double *ret_y) {
-    x = m->mirrored ? w_a_px - x : x;
-    *ret_x = m->c * x - m->s * y + m->dx;
-    *ret_y = m->s * x + m->c * y + m->dy;
-}
-
-void vx_similarity_invert(const vx_similarity *m, int w_a_px, double x, double y, double *ret_x,
-                          double *ret_y) {
-    double square = m->c * m->c + m->s * m->s;
-    x -= m->dx;
-    y -= m->dy;
-    double ax = (m->c * x + m->s * y) / square, ay = (m->c * y - m->s * x) / square;
-    *ret_x = m->mirrored ? w_a_px - ax : ax;
-    *ret_y = ay;
-}
-
 static double error_of(const vx_similarity *m, const pair *p) { /* squared */
     double x = m->c * p->ax - m->s * p->ay + m->dx - p->bx;
     double y = m->s * p->ax + m->c * p->ay + m->dy - p->by;

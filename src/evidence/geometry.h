@@ -28,9 +28,3 @@ void vx_geometry_find(const vx_orb *a, const vx_orb *b, bool mirrored,
 
 double vx_similarity_scale(const vx_similarity *similarity);
 double vx_similarity_turn_deg(const vx_similarity *similarity); /* -180..180, clockwise */
-/* A point of a, not flipped, in b. w_a_px: width of a. */
-void vx_similarity_apply(const vx_similarity *similarity, int w_a_px, double x, double y,
-                         double *ret_x, double *ret_y);
-/* A point of b in a. */
-void vx_similarity_invert(const vx_similarity *similarity, int w_a_px, double x, double y,
-                          double *ret_x, double *ret_y);

@@ -16,6 +16,13 @@ static void shape_grid(vx_layout *layout, double w, double h) {
     layout->h = (int)fmax(LEAST_SIDE, nearbyint(h * factor));
 }
 
+/* Where places of the grid lie in a picture of which it covers a box. */
+static vx_perspective grid_of(const vx_layout *layout, const double box[4]) {
+    return (vx_perspective){{{(box[2] - box[0]) / layout->w, 0, box[0]},
+                             {0, (box[3] - box[1]) / layout->h, box[1]},
+                             {0, 0, 1}}};
+}
+
 vx_layout vx_layout_boxes(const double box_a[4], const double box_b[4], bool mirrored,
                           int quarter_turns) {
     vx_layout layout;
@@ -24,19 +31,16 @@ vx_layout vx_layout_boxes(const double box_a[4], const double box_b[4], bool mir
     double w = box_a[2] - box_a[0], h = box_a[3] - box_a[1];
     double across = box_b[2] - box_b[0], down = box_b[3] - box_b[1];
     shape_grid(&layout, w, h);
-    layout.in_a = (vx_affine){box_a[0], w / layout.w, 0, box_a[1], 0, h / layout.h};
-    if (!quarter_turns)
-        layout.in_b = (vx_affine){box_b[0], across / layout.w, 0, box_b[1], 0, down / layout.h};
-    else if (quarter_turns > 0)
-        layout.in_b = (vx_affine){box_b[2], 0, -across / layout.h, box_b[1], down / layout.w, 0};
-    else
-        layout.in_b = (vx_affine){box_b[0], 0, across / layout.h, box_b[3], -down / layout.w, 0};
-    if (mirrored) { /* u counts from the right edge */
-        layout.in_b.x0 += layout.in_b.xu * layout.w;
-        layout.in_b.y0 += layout.in_b.yu * layout.w;
-        layout.in_b.xu = -layout.in_b.xu;
-        layout.in_b.yu = -layout.in_b.yu;
-    }
+    layout.in_a = grid_of(&layout, box_a);
+    vx_perspective in_box = grid_of(&layout, box_b);
+    if (quarter_turns > 0)
+        in_box = (vx_perspective){
+            {{0, -across / layout.h, box_b[2]}, {down / layout.w, 0, box_b[1]}, {0, 0, 1}}};
+    else if (quarter_turns < 0)
+        in_box = (vx_perspective){
+            {{0, across / layout.h, box_b[0]}, {-down / layout.w, 0, box_b[3]}, {0, 0, 1}}};
+    const vx_perspective flip = {{{-1, 0, layout.w}, {0, 1, 0}, {0, 0, 1}}};
+    layout.in_b = mirrored ? vx_perspective_chain(&flip, &in_box) : in_box;
     return layout;
 }
 
@@ -106,7 +110,7 @@ void vx_layout_find_content(const vx_footage *f, double ret_box[4]) {
     memcpy(ret_box, box, sizeof box);
 }
 
-/* ---- a similarity ---- */
+/* ---- a perspective ---- */
 
 /* Extends a box to hold a point, kept inside w x h. */
 static void extend(double box[4], double x, double y, int w, int h) {
@@ -122,31 +126,27 @@ static bool is_large(const double box[4], int w, int h) {
     return (box[2] - box[0]) * (box[3] - box[1]) * 64 >= (double)w * h;
 }
 
-bool vx_layout_of(const vx_footage *a, const vx_footage *b, const vx_similarity *similarity,
+bool vx_layout_of(const vx_footage *a, const vx_footage *b, const vx_perspective *perspective,
                   vx_layout *ret_layout) {
     vx_layout layout = {.box_a = {a->w_px, a->h_px, 0, 0}, .box_b = {b->w_px, b->h_px, 0, 0}};
+    vx_perspective back;
     double x, y;
+    if (!vx_perspective_invert(perspective, &back))
+        return false;
     for (int corner = 0; corner < 4; corner++) {
         int right = corner & 1, low = corner >> 1;
-        vx_similarity_invert(similarity, a->w_px, right * b->w_px, low * b->h_px, &x, &y);
+        if (!vx_perspective_apply(&back, right * b->w_px, low * b->h_px, &x, &y))
+            return false;
         extend(layout.box_a, x, y, a->w_px, a->h_px);
-        vx_similarity_apply(similarity, a->w_px, right * a->w_px, low * a->h_px, &x, &y);
+        if (!vx_perspective_apply(perspective, right * a->w_px, low * a->h_px, &x, &y))
+            return false;
         extend(layout.box_b, x, y, b->w_px, b->h_px);
     }
-    double w = layout.box_a[2] - layout.box_a[0], h = layout.box_a[3] - layout.box_a[1];
     if (!is_large(layout.box_a, a->w_px, a->h_px) || !is_large(layout.box_b, b->w_px, b->h_px))
         return false;
-    shape_grid(&layout, w, h);
-    layout.in_a = (vx_affine){layout.box_a[0], w / layout.w, 0, layout.box_a[1], 0, h / layout.h};
-    double origin[2], across[2], down[2];
-    vx_similarity_apply(similarity, a->w_px, layout.box_a[0], layout.box_a[1], &origin[0],
-                        &origin[1]);
-    vx_similarity_apply(similarity, a->w_px, layout.box_a[2], layout.box_a[1], &across[0],
-                        &across[1]);
-    vx_similarity_apply(similarity, a->w_px, layout.box_a[0], layout.box_a[3], &down[0], &down[1]);
-    layout.in_b = (vx_affine){
-        origin[0], (across[0] - origin[0]) / layout.w, (down[0] - origin[0]) / layout.h,
-        origin[1], (across[1] - origin[1]) / layout.w, (down[1] - origin[1]) / layout.h};
+    shape_grid(&layout, layout.box_a[2] - layout.box_a[0], layout.box_a[3] - layout.box_a[1]);
+    layout.in_a = grid_of(&layout, layout.box_a);
+    layout.in_b = vx_perspective_chain(&layout.in_a, perspective);
     *ret_layout = layout;
     return true;
 }
@@ -157,9 +157,14 @@ typedef struct tap {
     uint16_t weight[4];
 } tap;
 
+/* fmin and fmax would be calls. */
+static double clamped(double x, int most) {
+    return x < 0 ? 0 : x > most ? most : x;
+}
+
 static void place_tap(double x, double y, const vx_footage *in, tap *ret) {
-    x = fmin(fmax(x - 0.5, 0), in->w_px - 1);
-    y = fmin(fmax(y - 0.5, 0), in->h_px - 1);
+    x = clamped(x - 0.5, in->w_px - 1);
+    y = clamped(y - 0.5, in->h_px - 1);
     int left = (int)x, top = (int)y, right = left + 1 < in->w_px ? left + 1 : left;
     int below = top + 1 < in->h_px ? top + 1 : top;
     int fx = (int)((x - left) * 16), fy = (int)((y - top) * 16);
@@ -170,21 +175,22 @@ static void place_tap(double x, double y, const vx_footage *in, tap *ret) {
 }
 
 /* Four places in each cell of the grid; cells that leave the picture are taken out of the mask. */
-static void place_taps(const vx_affine *m, const vx_footage *in, int w, int h, tap *taps,
+static void place_taps(const vx_perspective *m, const vx_footage *in, int w, int h, tap *taps,
                        uint8_t *mask) {
     for (int v = 0; v < h; v++)
         for (int u = 0; u < w; u++)
             for (int k = 0; k < SUBSAMPLES; k++) {
                 double cu = u + (k & 1 ? 0.75 : 0.25), cv = v + (k >> 1 ? 0.75 : 0.25);
-                double x = m->x0 + m->xu * cu + m->xv * cv, y = m->y0 + m->yu * cu + m->yv * cv;
+                double x = -1, y = -1;
                 int cell = v * w + u;
-                if (x < 0 || y < 0 || x > in->w_px || y > in->h_px)
+                if (!vx_perspective_apply(m, cu, cv, &x, &y) || x < 0 || y < 0 || x > in->w_px ||
+                    y > in->h_px)
                     mask[cell] = 0;
                 place_tap(x, y, in, &taps[cell * SUBSAMPLES + k]);
             }
 }
 
-static int resample(const vx_affine *m, const vx_footage *in, int w, int h, uint8_t *mask,
+static int resample(const vx_perspective *m, const vx_footage *in, int w, int h, uint8_t *mask,
                     vx_footage *ret, vx_err *err) {
     size_t n_cells = (size_t)w * (size_t)h;
     VX_AUTO_FREE tap *taps = vx_new_array(n_cells, SUBSAMPLES * sizeof *taps);

@@ -26,6 +26,8 @@ enum {
 static const double STEP = 1.18;         /* from one level's width to the next */
 static const double LEAST_STEP_S = 0.25; /* from one offset to the next */
 static const float FLAT_VARIANCE = 2;    /* a part with less is like nothing */
+/* What is so alike in a box may be a picture filmed at an angle; what is more alike lies so. */
+static const float ANGLE_FROM = 0.5f, ANGLE_BELOW = 0.97f;
 
 typedef struct level {
     int w, h;
@@ -195,7 +197,9 @@ typedef struct spot {
     double offset_s;
     vx_motion_pair pairs[MOMENTS]; /* [n_pairs] pictures that meet */
     int n_pairs;
-    double box[4]; /* in shares of the large picture */
+    double
+        corners[4]
+               [2]; /* in shares of the large picture: above left and right, below left and right */
     float alike;
 } spot;
 
@@ -205,6 +209,7 @@ typedef struct hunt {
     bool a_in_b;
     int rows;      /* of a small picture */
     float *normal; /* [small->n, rows, ACROSS] the small pictures; owned */
+    float *grey;   /* the same as they are; owned */
     float *sum;    /* [n_places] of a large picture; owned */
     size_t n_places;
     double step_s; /* from offset to offset */
@@ -233,10 +238,14 @@ static int hunt_init(hunt *h, vx_err *err) {
         h->n_places += (size_t)places_in(&h->large->items[0].levels[k], h->rows);
     h->sum = vx_new_array(h->n_places + 1, sizeof *h->sum);
     h->normal = vx_new_array((size_t)h->small->n * each, sizeof *h->normal);
-    if (!h->sum || !h->normal)
+    h->grey = vx_new_array((size_t)h->small->n * each, sizeof *h->grey);
+    if (!h->sum || !h->normal || !h->grey)
         return VX_FAIL(err, -ENOMEM, "no memory to look for a picture in another");
-    for (int i = 0; i < h->small->n; i++)
-        normalise(&h->small->items[i].levels[0], h->normal + (size_t)i * each);
+    for (int i = 0; i < h->small->n; i++) {
+        const level *l = &h->small->items[i].levels[0];
+        normalise(l, h->normal + (size_t)i * each);
+        memcpy(h->grey + (size_t)i * each, l->pixels, each * sizeof *h->grey);
+    }
     return 0;
 }
 
@@ -260,8 +269,10 @@ static void find_best(hunt *h, spot *at) {
             if (alike <= at->alike)
                 continue;
             double x = i % places_across(l), y = i / places_across(l);
-            const double box[4] = {x / l->w, y / l->h, (x + ACROSS) / l->w, (y + h->rows) / l->h};
-            memcpy(at->box, box, sizeof box);
+            double right = (x + ACROSS) / l->w, low = (y + h->rows) / l->h;
+            const double corners[4][2] = {
+                {x / l->w, y / l->h}, {right, y / l->h}, {x / l->w, low}, {right, low}};
+            memcpy(at->corners, corners, sizeof corners);
             at->alike = alike;
         }
         sum += n > 0 ? n : 0;
@@ -286,94 +297,155 @@ static void hunt_all(hunt *h) {
 
 /* ---- made exact ---- */
 
-static float sample(const vx_luma *in, double x, double y) {
-    x = fmin(fmax(x - 0.5, 0), in->w_px - 1);
-    y = fmin(fmax(y - 0.5, 0), in->h_px - 1);
+/* fminf and fmaxf would be calls. */
+static float clamped(float x, int most) {
+    return x < 0 ? 0 : x > (float)most ? (float)most : x;
+}
+
+static float sample(const vx_luma *in, float x, float y) {
+    x = clamped(x - 0.5f, in->w_px - 1);
+    y = clamped(y - 0.5f, in->h_px - 1);
     int left = (int)x, top = (int)y;
     int right = left + 1 < in->w_px ? left + 1 : left, below = top + 1 < in->h_px ? top + 1 : top;
-    float fx = (float)(x - left), fy = (float)(y - top);
+    float fx = x - (float)left, fy = y - (float)top;
     const uint8_t *p = in->pixels + top * in->w_px, *q = in->pixels + below * in->w_px;
     return (p[left] * (1 - fx) + p[right] * fx) * (1 - fy) +
            (q[left] * (1 - fx) + q[right] * fx) * fy;
 }
 
-/* The mean correlation of the pairs with the small picture in a box of the large one. */
-static float likeness_in(const hunt *h, const spot *at, const double box[4]) {
-    int rows = h->rows;
-    float total = 0, n = (float)(ACROSS * rows);
+/* From shares of the small picture to those of the large one. */
+static vx_perspective between_corners(const double (*c)[2]) {
+    double m[3][3] = {{0}}, far_x = c[1][0] - c[3][0], far_y = c[1][1] - c[3][1];
+    double low_x = c[2][0] - c[3][0], low_y = c[2][1] - c[3][1];
+    double odd_x = c[0][0] - c[1][0] - c[2][0] + c[3][0];
+    double odd_y = c[0][1] - c[1][1] - c[2][1] + c[3][1];
+    double area = far_x * low_y - low_x * far_y;
+    m[2][0] = (odd_x * low_y - low_x * odd_y) / area;
+    m[2][1] = (far_x * odd_y - odd_x * far_y) / area;
+    m[2][2] = 1;
+    for (int k = 0; k < 2; k++) {
+        m[k][0] = c[1][k] - c[0][k] + m[2][0] * c[1][k];
+        m[k][1] = c[2][k] - c[0][k] + m[2][1] * c[2][k];
+        m[k][2] = c[0][k];
+    }
+    vx_perspective out;
+    memcpy(out.m, m, sizeof m);
+    return out;
+}
+
+/* The large picture where the small one would lie in it: float [rows, ACROSS]. */
+static void sample_large(const vx_luma *in, const vx_perspective *at, int rows, float *ret) {
+    float m[3][3];
+    for (int i = 0; i < 9; i++)
+        m[i / 3][i % 3] = (float)(at->m[i / 3][i % 3] * (i < 3 ? in->w_px : i < 6 ? in->h_px : 1));
+    for (int y = 0; y < rows; y++)
+        for (int x = 0; x < ACROSS; x++) {
+            float u = ((float)x + 0.5f) / ACROSS, v = ((float)y + 0.5f) / (float)rows;
+            float scale = 1 / (m[2][0] * u + m[2][1] * v + m[2][2]);
+            *ret++ = sample(in, (m[0][0] * u + m[0][1] * v + m[0][2]) * scale,
+                            (m[1][0] * u + m[1][1] * v + m[1][2]) * scale);
+        }
+}
+
+static float correlation(const float *restrict p, const float *restrict q, int n) {
+    float a = 0, b = 0, aa = 0, bb = 0, ab = 0;
+    for (int i = 0; i < n; i++) {
+        a += p[i];
+        b += q[i];
+        aa += p[i] * p[i];
+        bb += q[i] * q[i];
+        ab += p[i] * q[i];
+    }
+    float count = (float)n, var_a = aa / count - a / count * (a / count);
+    float var_b = bb / count - b / count * (b / count);
+    return (ab / count - a / count * (b / count)) /
+           sqrtf(fmaxf(var_a, FLAT_VARIANCE) * fmaxf(var_b, FLAT_VARIANCE));
+}
+
+/* The mean correlation of the pairs with the small picture between four corners of the large one. */
+static float likeness_in(const hunt *h, const spot *at, const double (*corners)[2]) {
+    const vx_perspective where = between_corners(corners);
+    float total = 0, large[ACROSS * ROWS_MAX];
     for (int i = 0; i < at->n_pairs; i++) {
-        const vx_luma *s = &h->small->items[h->a_in_b ? at->pairs[i].a : at->pairs[i].b].base;
-        const vx_luma *l = &h->large->items[h->a_in_b ? at->pairs[i].b : at->pairs[i].a].base;
-        float a = 0, b = 0, aa = 0, bb = 0, ab = 0;
-        for (int y = 0; y < rows; y++)
-            for (int x = 0; x < ACROSS; x++) {
-                double u = (x + 0.5) / ACROSS, v = (y + 0.5) / rows;
-                float p = sample(s, u * s->w_px, v * s->h_px);
-                float q = sample(l, (box[0] + u * (box[2] - box[0])) * l->w_px,
-                                 (box[1] + v * (box[3] - box[1])) * l->h_px);
-                a += p, b += q, aa += p * p, bb += q * q, ab += p * q;
-            }
-        float var_a = aa / n - a / n * (a / n), var_b = bb / n - b / n * (b / n);
-        total += (ab / n - a / n * (b / n)) /
-                 sqrtf(fmaxf(var_a, FLAT_VARIANCE) * fmaxf(var_b, FLAT_VARIANCE));
+        int small = h->a_in_b ? at->pairs[i].a : at->pairs[i].b;
+        int in = h->a_in_b ? at->pairs[i].b : at->pairs[i].a;
+        sample_large(&h->large->items[in].base, &where, h->rows, large);
+        total += correlation(h->grey + small * ACROSS * h->rows, large, ACROSS * h->rows);
     }
     return total / (float)at->n_pairs;
 }
 
-static bool is_box(const double box[4]) {
-    const double out = 0.01, least = 0.1;
-    return box[0] >= -out && box[1] >= -out && box[2] <= 1 + out && box[3] <= 1 + out &&
-           box[2] - box[0] >= least && box[3] - box[1] >= least;
+/* Whether a picture could be seen so: convex, not too small, hardly outside, opposite sides not too different. */
+static bool is_seen(const double (*c)[2], double out) {
+    static const int ROUND[] = {0, 1, 3, 2, 0, 1};
+    const double least = 0.1, most_ratio = 2;
+    double side[4];
+    for (int i = 0; i < 4; i++) {
+        const double *p = c[ROUND[i]], *q = c[ROUND[i + 1]], *r = c[ROUND[i + 2]];
+        side[i] = hypot(q[0] - p[0], q[1] - p[1]);
+        double turn = (q[0] - p[0]) * (r[1] - q[1]) - (q[1] - p[1]) * (r[0] - q[0]);
+        if (turn <= 0 || side[i] < least || p[0] < -out || p[1] < -out || p[0] > 1 + out ||
+            p[1] > 1 + out)
+            return false;
+    }
+    return fmax(side[0], side[2]) <= most_ratio * fmin(side[0], side[2]) &&
+           fmax(side[1], side[3]) <= most_ratio * fmin(side[1], side[3]);
 }
 
-/* Moves the box, and its edges, while that makes it more alike. */
-static void make_exact(const hunt *h, spot *at) {
-    static const int MOVES[][4] = {{1, 0, 1, 0}, {0, 1, 0, 1}, {1, 0, 0, 0},
-                                   {0, 1, 0, 0}, {0, 0, 1, 0}, {0, 0, 0, 1}};
-    enum { TRIES = 2 * VX_LEN(MOVES) };
-    at->alike = likeness_in(h, at, at->box);
+/* Which corners move right, and which down: all, an edge, and one alone. */
+static const uint8_t MOVES[][2] = {{15, 0}, {0, 15}, {5, 0}, {0, 3}, {10, 0}, {0, 12}, {1, 0},
+                                   {0, 1},  {2, 0},  {0, 2}, {4, 0}, {0, 4},  {8, 0},  {0, 8}};
+enum { BOX_MOVES = 6 };
+
+/* Moves the corners while that makes it more alike: those of a box, or each by itself. */
+static void make_exact(const hunt *h, spot *at, bool seen_at_angle) {
+    const int tries = 2 * (seen_at_angle ? (int)VX_LEN(MOVES) : BOX_MOVES);
+    const double out = seen_at_angle ? 0.1 : 0.01;
+    at->alike = likeness_in(h, at, at->corners);
     for (double step = 0.03; step > 0.002; step /= 2)
-        for (int i = 0, since = 0; since < TRIES; i = (i + 1) % TRIES, since++) {
-            double box[4];
-            for (int k = 0; k < 4; k++)
-                box[k] = at->box[k] + (i & 1 ? step : -step) * MOVES[i / 2][k];
-            float alike = is_box(box) ? likeness_in(h, at, box) : -1;
+        for (int i = 0, since = 0; since < tries; i = (i + 1) % tries, since++) {
+            double corners[4][2];
+            for (int k = 0; k < 8; k++)
+                corners[k / 2][k % 2] =
+                    at->corners[k / 2][k % 2] +
+                    (MOVES[i / 2][k % 2] >> k / 2 & 1 ? (i & 1 ? step : -step) : 0);
+            float alike = is_seen(corners, out) ? likeness_in(h, at, corners) : -1;
             if (alike <= at->alike)
                 continue;
             at->alike = alike;
-            memcpy(at->box, box, sizeof box);
+            memcpy(at->corners, corners, sizeof corners);
             since = -1;
         }
 }
 
 /* In pixels of both pictures. */
 static vx_place place_of(const hunt *h, const vx_footage *a, const vx_footage *b, bool mirrored) {
-    const vx_footage *f = h->a_in_b ? b : a;
-    vx_place place = {.box_a = {0, 0, a->w_px, a->h_px},
-                      .box_b = {0, 0, b->w_px, b->h_px},
-                      .alike = h->best.alike};
-    double *box = h->a_in_b ? place.box_b : place.box_a;
-    for (int k = 0; k < 4; k++)
-        box[k] = fmin(fmax(h->best.box[k], 0), 1) * (k & 1 ? f->h_px : f->w_px);
-    if (mirrored && !h->a_in_b) {
-        double left = box[0];
-        box[0] = f->w_px - box[2];
-        box[2] = f->w_px - left;
-    }
+    const vx_footage *small = h->a_in_b ? a : b, *large = h->a_in_b ? b : a;
+    const vx_perspective shares = {
+        {{1.0 / small->w_px, 0, 0}, {0, 1.0 / small->h_px, 0}, {0, 0, 1}}};
+    const vx_perspective pixels = {{{large->w_px, 0, 0}, {0, large->h_px, 0}, {0, 0, 1}}};
+    const vx_perspective flip = {{{-1, 0, a->w_px}, {0, 1, 0}, {0, 0, 1}}};
+    vx_perspective p = between_corners(h->best.corners);
+    p = vx_perspective_chain(&shares, &p);
+    p = vx_perspective_chain(&p, &pixels);
+    vx_place place = {.alike = h->best.alike};
+    if (!h->a_in_b && !vx_perspective_invert(&p, &p))
+        place.alike = 0;
+    place.a_in_b = mirrored ? vx_perspective_chain(&flip, &p) : p;
     return place;
 }
 
 /* Makes the best spot exact, and takes those a step before and after it while they are better: while a camera pans, a
  * place beside the right one is alike a moment later. */
-static void refine(hunt *h) {
-    make_exact(h, &h->best);
+static void refine(hunt *h, bool seen_at_angle) {
+    make_exact(h, &h->best, seen_at_angle);
     for (int way = -1; way <= 1; way += 2)
         for (;;) {
             spot next;
             if (!spot_at(h, h->best.offset_s + way * h->step_s, &next))
                 break;
-            memcpy(next.box, h->best.box, sizeof next.box);
-            make_exact(h, &next);
+            memcpy(next.corners, h->best.corners, sizeof next.corners);
+            make_exact(h, &next, seen_at_angle);
             if (next.alike <= h->best.alike)
                 break;
             h->best = next;
@@ -388,7 +460,10 @@ static int find_one(hunt *h, vx_err *err) {
     if (!rc)
         hunt_all(h);
     if (!rc && h->best.alike > 0)
-        refine(h);
+        refine(h, false);
+    if (!rc && h->best.alike >= ANGLE_FROM && h->best.alike < ANGLE_BELOW)
+        refine(h, true);
+    free(h->grey);
     free(h->normal);
     free(h->sum);
     return rc;

@@ -9,11 +9,11 @@
 #pragma once
 
 #include "motion.h"
+#include "perspective.h"
 
 typedef struct vx_place {
-    double box_a[4],
-        box_b[4]; /* on each other: left, top, right, bottom in pixels; one is the whole picture */
-    float alike;  /* correlation of the pictures there, their mean */
+    vx_perspective a_in_b; /* pixels; of pictures of a that are not flipped */
+    float alike;           /* correlation of the pictures there, their mean */
 } vx_place;
 
 /* Finds the places at which the pictures of some moments are most alike, at speed 1 and any offset: that of all of b in a,

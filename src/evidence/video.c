@@ -21,9 +21,18 @@ int vx_evidence_n_pictures(const vx_evidence_video *video) {
 
 /* ---- windows ---- */
 
+void vx_evidence_set_rates(vx_evidence_window *of_new, vx_evidence_window *of_stored) {
+    const double usual_fps = 2, short_fps = 8, short_s = 4;
+    double new_s = of_new->end_s - of_new->start_s;
+    double stored_s = of_stored->end_s - of_stored->start_s;
+    double fps = fmin(new_s, stored_s) < short_s ? short_fps : usual_fps;
+    of_new->fps = fmin(fps, VX_MOTION_MAX / new_s);
+    of_stored->fps = fmin(2 * fps, VX_MOTION_MAX / stored_s);
+}
+
 void vx_evidence_windows(double new_length_s, double stored_length_s, double offset_s,
                          vx_evidence_window *ret_new, vx_evidence_window *ret_stored) {
-    const double new_s = 32, new_fps = 2, stored_fps = 4, stored_s = VX_MOTION_MAX / stored_fps;
+    const double new_s = 32, stored_s = 64;
     double from_s = fmax(0, -offset_s), to_s = fmin(new_length_s, stored_length_s - offset_s);
     if (!(to_s > from_s)) {
         from_s = 0;
@@ -32,10 +41,11 @@ void vx_evidence_windows(double new_length_s, double stored_length_s, double off
     double middle_s = (from_s + to_s) / 2;
     from_s = fmax(from_s, middle_s - new_s / 2);
     to_s = fmin(to_s, middle_s + new_s / 2);
-    *ret_new = (vx_evidence_window){from_s, to_s, new_fps};
+    *ret_new = (vx_evidence_window){.start_s = from_s, .end_s = to_s};
     double start_s = fmax(0, fmin(middle_s + offset_s - stored_s / 2, stored_length_s - stored_s));
-    *ret_stored =
-        (vx_evidence_window){start_s, fmin(stored_length_s, start_s + stored_s), stored_fps};
+    *ret_stored = (vx_evidence_window){.start_s = start_s,
+                                       .end_s = fmin(stored_length_s, start_s + stored_s)};
+    vx_evidence_set_rates(ret_new, ret_stored);
 }
 
 /* ---- decoding ---- */

@@ -147,30 +147,23 @@ static double middle_of_hit(const vx_video *video, const hit *at) {
 }
 
 /* All of a video that is short enough, else a part around a time. */
-static vx_evidence_window window_at(double length_s, double whole_s, double part_s, double middle_s,
-                                    double fps) {
-    if (length_s <= whole_s)
-        return (vx_evidence_window){0, length_s, fps};
+static vx_evidence_window window_at(double length_s, double whole_s, double part_s,
+                                    double middle_s) {
     double start_s = fmax(0, fmin(middle_s - part_s / 2, length_s - part_s));
-    return (vx_evidence_window){start_s, start_s + part_s, fps};
-}
-
-static vx_evidence_window window_of_new(double length_s, double middle_s) {
-    return window_at(length_s, 32, 16, middle_s, 2);
-}
-
-static vx_evidence_window window_of_stored(double length_s, double middle_s) {
-    return window_at(length_s, 64, 64, middle_s, 4);
+    return length_s <= whole_s ? (vx_evidence_window){.end_s = length_s}
+                               : (vx_evidence_window){.start_s = start_s,
+                                                      .end_s = fmin(start_s + part_s, length_s)};
 }
 
 /* Whether the videos also move alike along the line of `e` around a time of the new one. */
 static int holds_at(second *s, const vx_video *of, const vx_evidence *e, double time_s,
                     bool *ret_holds, vx_err *err) {
     const vx_evidence_params params = {.mirrored = e->mirrored, .passage = true};
-    const vx_evidence_window of_new = window_at(s->subject->length_s, 0, 8, time_s, 2);
-    const vx_evidence_window of_stored =
-        window_at(of->duration_s, 0, 24, e->speed * time_s + e->offset_s, 4);
+    vx_evidence_window of_new = window_at(s->subject->length_s, 0, 8, time_s);
+    vx_evidence_window of_stored =
+        window_at(of->duration_s, 0, 24, e->speed * time_s + e->offset_s);
     vx_evidence found;
+    vx_evidence_set_rates(&of_new, &of_stored);
     int rc = vx_windows_compare(&s->windows, &of_new, of, &of_stored, &params, &found, err);
     double off_s = e->speed * time_s + e->offset_s - found.speed * time_s - found.offset_s;
     *ret_holds = !rc && found.kind == VX_EVIDENCE_COPY && fabs(off_s) <= 1;
@@ -216,17 +209,29 @@ static bool is_sure_though_flat(const vx_evidence *e) {
     return e->motion >= least && (float)e->n_pairs >= 0.85f * (float)e->n_meet;
 }
 
-/* Enough pictures met, and of those between the first and the last most. The fewer they are, the more alike must they
- * move: chance does that too, in scenes of one film by 0.57 in six pictures. Among a thousand clips of two seconds, none
- * of them a copy, three pairs moved alike in four pictures. */
-bool vx_verdict_is_sure(const vx_evidence *e) {
-    const double least_share = 0.8, fps = 2;
-    const int least = 4, few = 6, many = 12;
-    if (e->n_pairs < least || e->n_pairs < least_share * ((e->last_s - e->first_s) * fps + 1))
-        return false;
-    if (e->n_pairs < few)
+/* Among a thousand clips of two seconds, none of them a copy, three pairs moved alike in four pictures. */
+static bool is_sure_though_short(const vx_evidence *e) {
+    const int dense = 12;
+    if (e->n_pairs < dense)
         return e->motion >= 0.9f && e->still >= 0.9f;
-    if (e->n_pairs < many && e->motion < 0.49f + 0.02f * (float)(many - e->n_pairs))
+    return e->motion >= 0.75f && e->still >= 0.75f && (float)e->n_pairs >= 0.85f * (float)e->n_meet;
+}
+
+/* Enough pictures met, and of those between the first and the last most. The fewer they are, half a second from each other,
+ * the more alike must they move: chance does that too, in scenes of one film by 0.57 in six pictures, and by 0.52 in eleven
+ * of which one film runs backwards. */
+bool vx_verdict_is_sure(const vx_evidence *e) {
+    const float least_share = 0.8f;
+    const int least = 4;
+    const float few = 6, many = 12, fps = 2;
+    float n = fminf((float)e->n_pairs, (float)(e->last_s - e->first_s) * fps + 1);
+    if (e->n_pairs < least || (float)e->n_pairs < least_share * (float)e->n_between)
+        return false;
+    if (n < few - 0.2f && !is_sure_though_short(e))
+        return false;
+    if (n < many && e->motion < 0.49f + 0.02f * (many - n))
+        return false;
+    if (e->speed != 1 && e->motion < 0.6f)
         return false;
     float most = fmaxf(e->change_new, e->change_stored), ratio = 16;
     return most <= ratio * fmaxf(1, fminf(e->change_new, e->change_stored)) &&
@@ -238,8 +243,9 @@ static int compare(second *s, const hit *at, const vx_video *of, vx_verdict_look
                    vx_err *err) {
     const vx_evidence_params params = {.either_way = true, .passage = true};
     const double new_s = s->subject->length_s;
-    const vx_evidence_window of_new = window_of_new(new_s, at->time_s);
-    const vx_evidence_window of_stored = window_of_stored(of->duration_s, middle_of_hit(of, at));
+    vx_evidence_window of_new = window_at(new_s, 32, 16, at->time_s);
+    vx_evidence_window of_stored = window_at(of->duration_s, 64, 64, middle_of_hit(of, at));
+    vx_evidence_set_rates(&of_new, &of_stored);
     int rc =
         vx_windows_compare(&s->windows, &of_new, of, &of_stored, &params, &look->evidence, err);
     if (rc || look->evidence.kind != VX_EVIDENCE_COPY || !vx_verdict_is_sure(&look->evidence))

@@ -76,7 +76,8 @@ static int open_kept(vx_windows *w, vx_verdict_decoded *decoded, const vx_video 
     for (struct kept_part *k = decoded->items; k < decoded->items + decoded->n && !slot; k++) {
         oldest = k->used < oldest->used ? k : oldest;
         if (k->video && !memcmp(k->sha256, sha256, sizeof k->sha256) &&
-            k->window.start_s == window->start_s && k->window.end_s == window->end_s)
+            k->window.start_s == window->start_s && k->window.end_s == window->end_s &&
+            k->window.fps == window->fps)
             slot = k;
     }
     if (!slot) {
@@ -116,14 +117,18 @@ int vx_windows_compare(vx_windows *w, const vx_evidence_window *of_new, const vx
 
 /* ---- what it means ---- */
 
+/* But for half a second at either end, as hashes allow, and half of a step between two lines; of two seconds the half is
+ * no whole. */
+static bool is_all(const vx_span *shared, double length_s) {
+    double slack_s = fmin(0.75, length_s / 5);
+    return shared->start_s <= slack_s && shared->end_s >= length_s - slack_s;
+}
+
 vx_span vx_windows_relate(const vx_evidence *e, const vx_span *in_new, double new_s,
                           double stored_s, vx_verdict_found *ret_found) {
-    const double slack_s =
-        0.75; /* half a second, as hashes allow, and half of a step between two lines */
     double a = e->speed * in_new->start_s + e->offset_s, b = e->speed * in_new->end_s + e->offset_s;
     const vx_span in_stored = {fmax(0, fmin(a, b)), fmin(stored_s, fmax(a, b))};
-    bool all_of_new = in_new->start_s <= slack_s && in_new->end_s >= new_s - slack_s;
-    bool all_of_stored = in_stored.start_s <= slack_s && in_stored.end_s >= stored_s - slack_s;
+    bool all_of_new = is_all(in_new, new_s), all_of_stored = is_all(&in_stored, stored_s);
     *ret_found = (vx_verdict_found){
         .kind = all_of_new && all_of_stored ? VX_VERDICT_COPY
                 : all_of_new                ? VX_VERDICT_PART_OF

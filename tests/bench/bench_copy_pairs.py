@@ -6,6 +6,7 @@ Each copy is also compared with other clips: first those of its group, which sho
 the others in all. VIDX_SET=chosen takes the set by which rules may be chosen, instead of the one that is told;
 VIDX_EDITS="logo;text band" some edits alone. What went wrong is told in one line each.
 """
+import functools
 import os
 import time
 from concurrent.futures import ProcessPoolExecutor
@@ -32,24 +33,35 @@ def others_of(clip, names, edit, n):
     return same + (rest[first:] + rest[:first])[:max(0, n - len(same))] if n else []
 
 
-def open_all(path, fps):
-    """(video, its length in seconds)"""
+def seconds_of(path):
     with av.open(str(path)) as film:
-        seconds = film.streams.video[0].frames / float(film.streams.video[0].average_rate)
-    return evidence.Video(path, evidence.Window(0, seconds, fps)), seconds
+        return film.streams.video[0].frames / float(film.streams.video[0].average_rate)
+
+
+class Opened:
+    """The decoded windows of one copy and of originals, as the second look takes them."""
+
+    def __init__(self):
+        self.open = functools.cache(lambda path, seconds, fps: evidence.Video(path, evidence.Window(0, seconds, fps)))
+
+    def pair(self, fresh, stored):
+        """((video, its length in seconds) of both)"""
+        of_new, of_stored = (evidence.Window(0, seconds_of(path)) for path in (fresh, stored))
+        evidence.set_rates(of_new, of_stored)
+        return [(self.open(path, window.end_s, window.fps), window.end_s)
+                for path, window in ((fresh, of_new), (stored, of_stored))]
 
 
 def ask_about(name, clip, edits, n_others):
     """[(edit, other clip, relation, milliseconds, evidence)]"""
-    names, found = names_of(name), []
-    stored = {other: open_all(original_of(name, other), 4) for other in names}
+    names, found, opened = names_of(name), [], Opened()
     for edit in edits:
-        fresh, seconds = open_all(copies_of(name, clip)[edit], 2)
         for other in [clip, *others_of(clip, names, edit, n_others)]:
+            (fresh, new_s), (stored, stored_s) = opened.pair(copies_of(name, clip)[edit], original_of(name, other))
             start = time.thread_time()
-            said = evidence.compare(fresh, stored[other][0], either_way=True, passage=True)
+            said = evidence.compare(fresh, stored, either_way=True, passage=True)
             ms = 1e3 * (time.thread_time() - start)
-            found.append((edit, other, evidence.relation(said, seconds, stored[other][1]), ms, str(said)))
+            found.append((edit, other, evidence.relation(said, new_s, stored_s), ms, str(said)))
     return found
 
 

@@ -119,6 +119,41 @@ def test_flat_film_without_corners_is_found_in_a_frame_and_other_fog_is_not(fold
             assert [box.left * W, box.top * H, box.right * W, box.bottom * H] == pytest.approx([150, 80, 294, 161], abs=4)
 
 
+def off_screen(frames, rate, seed):
+    """Filmed at an angle: the screen's corners lie anywhere in a tenth of the picture, darker and with noise."""
+    rng = np.random.default_rng(seed)
+    h, w = frames.shape[1:3]
+    corners = [(x * w + rng.uniform(0, .12) * w * (1 - 2 * x), y * h + rng.uniform(0, .12) * h * (1 - 2 * y))
+               for y in (0, 1) for x in (0, 1)]
+    rows, values = [], []
+    for (x, y), (u, v) in zip(corners, ((0, 0), (w, 0), (0, h), (w, h))):
+        rows += [[x, y, 1, 0, 0, 0, -u * x, -u * y], [0, 0, 0, x, y, 1, -v * x, -v * y]]
+        values += [u, v]
+    back = np.linalg.solve(np.array(rows), np.array(values, float))
+    seen = np.stack([np.asarray(Image.fromarray(f).transform((w, h), Image.PERSPECTIVE, back, Image.BICUBIC, fillcolor=(60, 50, 45)))
+                     for f in frames]).astype(np.int16) * 3 // 4 + 40
+    return (seen + rng.integers(-8, 9, seen.shape[:3] + (1,))).clip(0, 255).astype(np.uint8), rate
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_copy_filmed_from_a_screen_is_found_and_other_takes_are_not(folder, original, seed):
+    for kind, frames in (("copy", take(1, 1)), ("other", take(1, 2))):
+        film = write(folder, f"screen-{kind}-{seed}", *off_screen(frames, RATE, seed))
+        found = look(film, original)
+        assert (found.name == "copy") == (kind == "copy"), found
+        if kind == "copy":
+            assert found.motion > .9 and found.speed == 1, found
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_fog_filmed_from_a_screen_is_found_and_other_fog_is_not(folder, seed):
+    fog, rate = corpus.fog(1)
+    film = write(folder, f"fog-screen-{seed}", *off_screen(fog, rate, seed))
+    for of in (1, 2):
+        found = look(film, write(folder, f"fog-{of}", corpus.fog(of)[0]))
+        assert (found.name == "copy") == (of == 1), found
+
+
 @pytest.mark.parametrize("room", range(6))
 def test_other_takes_of_one_camera_are_told_from_copies(folder, room):
     for first, second in ((1, 2), (3, 4)):
@@ -172,6 +207,42 @@ def test_wrong_offset_of_a_trimmed_copy_does_no_harm(folder, original):
     for offset in (0, 6, -3):
         found = look(copy, original, offset)
         assert found.name == "copy" and found.offset_s == pytest.approx(6, abs=.2), (offset, found)
+
+
+@pytest.mark.parametrize("new_s, stored_s, fps", [
+    (30, 60, (2, 4)), (4, 4, (2, 4)), (3.9, 60, (8, 256 / 60)), (2, 2, (8, 16)), (2, 64, (8, 4)), (.1, .1, (8, 16)),
+    (30, 2, (8, 16)), (32, 64, (2, 4)), (0, 0, (8, 16))])
+def test_short_videos_are_sampled_more_densely_and_long_ones_as_ever(new_s, stored_s, fps):
+    a, b = evidence.Window(5, 5 + new_s), evidence.Window(0, stored_s)
+    evidence.set_rates(a, b)
+    assert (a.fps, b.fps) == pytest.approx(fps)
+
+
+def test_two_seconds_give_many_pictures_and_are_found_in_the_middle(folder, original):
+    copy = write(folder, "two-seconds", corpus.crop(20)(take(1, 1)[110:160], RATE)[0], crf=30)
+    of_new, of_stored = evidence.windows(copy[1], original[1], 4.4)
+    fresh, stored = evidence.Video(copy[0], of_new), evidence.Video(original[0], of_stored)
+    found = evidence.compare(fresh, stored, either_way=True, passage=True)
+    assert len(fresh) >= 15 and found.n_pairs >= 15, found
+    assert found.name == "copy" and found.offset_s == pytest.approx(4.4, abs=.1), found
+    assert evidence.relation(found, copy[1], original[1]) == "part_of"
+
+
+@pytest.mark.parametrize("speed, motion, n, step_s, related", [
+    (1, .55, 11, .5, True), (-1, .55, 11, .5, False), (-1, .65, 11, .5, True), (1.25, .55, 20, .5, False), (1, .5, 8, .5, False),
+    (1, .85, 5, .5, False), (1, .95, 5, .5, True), (1, .7, 16, .125, False), (1, .8, 16, .125, True), (1, .55, 26, .125, False)])
+def test_fewer_pictures_and_unusual_lines_must_agree_more(speed, motion, n, step_s, related):
+    last_s = step_s * (n - 1)
+    found = evidence.Evidence(kind=1, motion=motion, still=.95, n_new=n, n_meet=n, n_pairs=n, n_between=n, speed=speed, last_s=last_s,
+                              offset_s=last_s if speed < 0 else 0, change_new=100, change_stored=100, n_inliers=20)
+    assert (evidence.relation(found, last_s, last_s) != "new") == related
+
+
+def test_half_of_two_seconds_is_a_part_of_them(folder):
+    whole = write(folder, "whole-2s", take(1, 1)[100:150], crf=18)
+    half = write(folder, "half-2s", take(1, 1)[112:137], crf=28)
+    for fresh, stored, relation in ((half, whole, "part_of"), (whole, half, "contains"), (whole, whole, "copy"), (half, half, "copy")):
+        assert evidence.relation(look(fresh, stored, passage=True), fresh[1], stored[1]) == relation
 
 
 @pytest.mark.parametrize("new_s, stored_s, offset_s", [

@@ -36,7 +36,14 @@ class Motion(ct.Structure):
 
 
 class Place(ct.Structure):
-    _fields_ = [("box_a", ct.c_double * 4), ("box_b", ct.c_double * 4), ("alike", ct.c_float)]
+    _fields_ = [("a_in_b", ct.c_double * 9), ("alike", ct.c_float)]
+
+    def corners(self, size, of_b=False):
+        """Where those of a picture of a (of b) lie in b (in a): [left and right above, left and right below]."""
+        m = np.array(self.a_in_b).reshape(3, 3)
+        ends = np.array([(x, y, 1) for y in (0, size[1]) for x in (0, size[0])]).T
+        seen = (np.linalg.inv(m) if of_b else m) @ ends
+        return (seen[:2] / seen[2]).T
 
 
 class Window(ct.Structure):
@@ -59,7 +66,7 @@ KINDS = ["nothing", "copy", "other_take", "still"]
 
 class Evidence(ct.Structure):
     _fields_ = [("kind", ct.c_int), ("motion", ct.c_float), ("contradicts", ct.c_bool), ("still", ct.c_float), ("n_new", ct.c_int),
-                ("n_meet", ct.c_int), ("n_pairs", ct.c_int), ("speed", ct.c_double), ("offset_s", ct.c_double), ("first_s", ct.c_double),
+                ("n_meet", ct.c_int), ("n_pairs", ct.c_int), ("n_between", ct.c_int), ("speed", ct.c_double), ("offset_s", ct.c_double), ("first_s", ct.c_double),
                 ("last_s", ct.c_double), ("change_new", ct.c_float),
                 ("change_stored", ct.c_float), ("plain", ct.c_bool), ("n_inliers", ct.c_int), ("mirrored", ct.c_bool), ("scale", ct.c_float),
                 ("turn_deg", ct.c_float), ("in_new", Box), ("in_stored", Box)]
@@ -99,6 +106,11 @@ def windows(new_length_s, stored_length_s, offset_s=0.0):
     lib.vxt_evidence_windows(ct.c_double(new_length_s), ct.c_double(stored_length_s), ct.c_double(offset_s),
                              ct.byref(found))
     return found[0], found[1]
+
+
+def set_rates(of_new, of_stored):
+    """Sets the fps of two Windows."""
+    lib.vxt_evidence_set_rates(ct.byref(of_new), ct.byref(of_stored))
 
 
 def compare(fresh, stored, mirrored=False, either_way=False, passage=False):

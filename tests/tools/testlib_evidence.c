@@ -37,6 +37,7 @@ EXPORT void vxt_evidence_free(vx_evidence_video *video);
 EXPORT int vxt_evidence_pictures(const vx_evidence_video *video);
 EXPORT void vxt_evidence_windows(double new_length_s, double stored_length_s, double offset_s,
                                  vx_evidence_window *ret_windows);
+EXPORT void vxt_evidence_set_rates(vx_evidence_window *of_new, vx_evidence_window *of_stored);
 EXPORT int vxt_evidence_compare(vx_evidence_video *fresh, vx_evidence_video *stored,
                                 const vx_evidence_params *params, vx_evidence *ret_evidence);
 
@@ -127,6 +128,10 @@ int vxt_evidence_compare(vx_evidence_video *fresh, vx_evidence_video *stored,
 int vxt_place(const vx_footage *a, const vx_footage *b, bool mirrored, vx_place ret_places[2]) {
     int n, rc = vx_place_find(a, b, mirrored, ret_places, &n, NULL);
     return rc ? rc : n;
+}
+
+void vxt_evidence_set_rates(vx_evidence_window *of_new, vx_evidence_window *of_stored) {
+    vx_evidence_set_rates(of_new, of_stored);
 }
 
 const char *vxt_relation(const vx_evidence *evidence, double new_s, double stored_s) {

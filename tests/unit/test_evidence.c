@@ -85,7 +85,8 @@ static void any_similarity_gives_a_grid_inside_both_pictures_or_none(void **stat
         vx_layout layout = vx_layout_boxes(box_a, box_b, trial % 2, trial % 3 - 1);
         uint8_t *mask = NULL;
         vx_motion motion;
-        if (trial % 5 == 0 || vx_layout_of(&a, &b, &similarity, &layout)) {
+        const vx_perspective perspective = vx_perspective_of(&similarity, a.w_px);
+        if (trial % 5 == 0 || vx_layout_of(&a, &b, &perspective, &layout)) {
             n_laid++;
             assert_in_range(layout.w, 1, VX_MOTION_WIDTH_PX);
             assert_in_range(layout.h, 1, VX_MOTION_WIDTH_PX);
@@ -182,8 +183,10 @@ static void point_goes_to_the_other_picture_and_back(void **state) {
     (void)state;
     const vx_similarity m = {.c = 0.6, .s = -0.8, .dx = 12, .dy = -7, .mirrored = true};
     double x, y;
-    vx_similarity_apply(&m, 320, 30, 40, &x, &y);
-    vx_similarity_invert(&m, 320, x, y, &x, &y);
+    vx_perspective there = vx_perspective_of(&m, 320), back;
+    assert_true(vx_perspective_invert(&there, &back));
+    assert_true(vx_perspective_apply(&there, 30, 40, &x, &y));
+    assert_true(vx_perspective_apply(&back, x, y, &x, &y));
     assert_float_equal(x, 30, 1e-9);
     assert_float_equal(y, 40, 1e-9);
     assert_float_equal(vx_similarity_scale(&m), 1, 1e-9);
@@ -201,6 +204,53 @@ static void fitted_size_keeps_the_shape_and_one_pixel(void **state) {
     }
 }
 
+/* Features of two pictures of which one is the other filmed at an angle, every fifth in a wrong place. */
+static void place_features(const vx_perspective *seen, vx_orb *a, vx_orb *b) {
+    for (size_t i = 0; i < a->n; i++) {
+        vx_orb_feature *p = &a->features[i], *q = &b->features[i];
+        double x = between(10, 310), y = between(10, 170), u, v;
+        assert_true(vx_perspective_apply(seen, x, y, &u, &v));
+        for (int k = 0; k < 4; k++)
+            p->bits[k] = q->bits[k] = (uint64_t)next_random() << 32 | next_random();
+        p->x_px = (float)x - 0.5f;
+        p->y_px = (float)y - 0.5f;
+        q->x_px = (float)(i % 5 ? u : between(0, 320)) - 0.5f;
+        q->y_px = (float)(i % 5 ? v : between(0, 180)) - 0.5f;
+    }
+}
+
+static double worst_corner(const vx_perspective *found, const vx_perspective *truth) {
+    double worst = 0, x, y, u, v;
+    for (int corner = 0; corner < 4; corner++) {
+        double at_x = (corner & 1) * 320, at_y = (corner >> 1) * 180;
+        assert_true(vx_perspective_apply(found, at_x, at_y, &x, &y));
+        assert_true(vx_perspective_apply(truth, at_x, at_y, &u, &v));
+        worst = fmax(worst, hypot(x - u, y - v));
+    }
+    return worst;
+}
+
+static void picture_filmed_at_an_angle_has_its_perspective_and_others_none(void **state) {
+    (void)state;
+    enum { N = 200 };
+    const vx_perspective cases[] = {{{{0.9, 0.05, 12}, {-0.04, 0.85, 20}, {-4e-4, 3e-4, 1}}},
+                                    {{{1.1, -0.1, 5}, {0.02, 1.05, -12}, {6e-4, -5e-4, 1}}},
+                                    {{{0.8, -0.1, 30}, {0.1, 0.8, 10}, {0, 0, 1}}}};
+    for (size_t i = 0; i < VX_LEN(cases); i++) {
+        vx_orb_feature of_a[N] = {0}, of_b[N] = {0};
+        vx_orb a = {of_a, N, 320, 180}, b = {of_b, N, 320, 180};
+        vx_similarity similarity;
+        vx_perspective found;
+        place_features(&cases[i], &a, &b);
+        vx_geometry_find(&a, &b, false, &similarity);
+        const vx_perspective start = vx_perspective_of(&similarity, 320);
+        bool angle = cases[i].m[2][0] != 0;
+        assert_int_equal(vx_perspective_find(&a, &b, &similarity, &found), angle);
+        assert_true(worst_corner(&start, &cases[i]) > 8 || !angle);
+        assert_true(worst_corner(angle ? &found : &start, &cases[i]) < 0.5);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(features_lie_in_pictures_of_any_size),
@@ -208,6 +258,7 @@ int main(void) {
         cmocka_unit_test(boxes_lie_on_each_other_however_they_are_turned),
         cmocka_unit_test(bars_of_one_passage_are_seen),
         cmocka_unit_test(point_goes_to_the_other_picture_and_back),
+        cmocka_unit_test(picture_filmed_at_an_angle_has_its_perspective_and_others_none),
         cmocka_unit_test(fitted_size_keeps_the_shape_and_one_pixel),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
