@@ -1,6 +1,6 @@
 """The HTTP tests: the real program, the small test model, one server per file of tests.
 
-`./dev test` runs each once, with the server under the sanitizers (asan_http_a_e, asan_http_f_z). The suite http is the
+`./dev test` runs each once, with the server under the sanitizers (asan_http_a_d, asan_http_e_z). The suite http is the
 optimised program: it runs what is marked `release`, which the sanitizers change or have no part in, and what is
 marked `release_too`, whose result is a figure of the optimised program as well.
 """

@@ -290,6 +290,7 @@ def titled(n, folder):
     return made
 
 
+@pytest.mark.release  # some hundred looks, each of which takes a sanitizer seconds
 def test_unrelated_videos_of_a_large_group_do_not_go_for_each_other(empty, tmp_path):
     """Of 19 copies not every pair is stored: those that are missing are compared, but not these two."""
     copies = titled(19, tmp_path)
@@ -305,7 +306,7 @@ def test_unrelated_videos_of_a_large_group_do_not_go_for_each_other(empty, tmp_p
     assert {v["video_id"] for v in group["videos"] if v["action"] == "keep"} == {ids["0.mp4"], ids["18.mp4"]}
 
 
-@pytest.mark.release  # some hundred looks, each of which takes a sanitizer seconds
+@pytest.mark.release  # as above
 def test_request_about_a_large_group_decodes_few_files_and_a_scan_for_its_policy_the_rest(empty, tmp_path):
     """Of 40 copies 23 have no pair with the newest one; a request compares 16 of them."""
     copies = titled(40, tmp_path)
