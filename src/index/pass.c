@@ -10,7 +10,7 @@
  * for the next part. Of long vectors, whose bounds are loose, some hundred rows stay. */
 #define LIST_MORE(k) (5 * (k) + 64)
 /* If so many are left, the best of them are scored at once: that raises the bar further than bounds can. */
-#define LIST_LONG(k) (5 * (k))
+#define LIST_LONG(k) (8 * (k))
 /* And before all are: what is left when bounds tell little, as they do for equal rows. */
 #define LIST_MAX(k) (64 * (k) + 4096)
 
