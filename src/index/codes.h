@@ -2,8 +2,8 @@
  * (private to index/).
  *
  * A row r is kept as r' = scale · code, with code an integer of -127..127 for each number, and with
- * the length of what is lost, error >= |r - r'|. A query q gets codes of the same kind (coarser ones where its kernel needs that). Then by the
- * inequality of Cauchy and Schwarz
+ * the length of what is lost, error >= |r - r'|. A query q gets codes of the same kind, coarser where
+ * the kernel needs that. Then by the inequality of Cauchy and Schwarz
  *
  *   |q·r - q'·r'|  =  |q'·(r - r') + (q - q')·r|  <=  |q'| · error(r) + error(q) · |r|
  *
